@@ -1,0 +1,88 @@
+//! NumPy arrays as the kernels read them, and the way a kernel is called.
+
+use chainrule_kernels::softmax_loss::Targets;
+use chainrule_kernels::KernelError;
+use ndarray::{ArrayView2, ArrayViewMut2};
+use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2, PyUntypedArray};
+use numpy::{PyArrayDescrMethods, PyUntypedArrayMethods};
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+/// The teaching signal, as `_gate.py` puts it in order.
+pub(crate) enum Teaching<'py, T: Element> {
+    Ids(PyReadonlyArray1<'py, i64>),
+    Distributions(PyReadonlyArray2<'py, T>),
+}
+
+impl<'py, T: Element> Teaching<'py, T> {
+    pub(crate) fn new(t: &Bound<'py, PyAny>) -> PyResult<Self> {
+        t.extract().map(Self::Ids).or_else(|_| Ok(Self::Distributions(t.extract()?)))
+    }
+
+    pub(crate) fn targets(&self) -> PyResult<Targets<'_, T>> {
+        Ok(match self {
+            Self::Ids(ids) => Targets::Ids(ids.as_slice()?),
+            Self::Distributions(t) => Targets::Distributions(view(t)?),
+        })
+    }
+}
+
+/// Whether `array` holds float32; a `TypeError` if it holds neither float32 nor float64.
+pub(crate) fn is_single(array: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let py = array.py();
+    let found = array.cast::<PyUntypedArray>()?.dtype();
+    if found.is_equiv_to(&numpy::dtype::<f32>(py)) {
+        Ok(true)
+    } else if found.is_equiv_to(&numpy::dtype::<f64>(py)) {
+        Ok(false)
+    } else {
+        Err(PyTypeError::new_err(format!("expected an array of float32 or float64, got {found}")))
+    }
+}
+
+/// The body, with the type named standing for the element type of the array.
+macro_rules! by_dtype {
+    ($array:expr, $T:ident => $body:block) => {
+        if $crate::arrays::is_single($array)? {
+            type $T = f32;
+            $body
+        } else {
+            type $T = f64;
+            $body
+        }
+    };
+}
+pub(crate) use by_dtype;
+
+/// A C-contiguous, aligned array as a matrix; anything else is a `TypeError`.
+pub(crate) fn view<'a, T: Element>(array: &'a PyReadonlyArray2<'_, T>) -> PyResult<ArrayView2<'a, T>> {
+    let shape = (array.shape()[0], array.shape()[1]);
+    ArrayView2::from_shape(shape, array.as_slice()?).map_err(|error| PyTypeError::new_err(error.to_string()))
+}
+
+/// The same, to be written.
+pub(crate) fn view_mut<'a, T: Element>(array: &'a mut PyReadwriteArray2<'_, T>) -> PyResult<ArrayViewMut2<'a, T>> {
+    let shape = (array.shape()[0], array.shape()[1]);
+    ArrayViewMut2::from_shape(shape, array.as_slice_mut()?).map_err(|error| PyTypeError::new_err(error.to_string()))
+}
+
+/// Run a kernel without the interpreter lock. Its error becomes Python's; a panic, which would be a bug of ours, becomes a
+/// `RuntimeError` where PyO3 would raise a `BaseException`.
+pub(crate) fn call<R: Send>(py: Python<'_>, kernel: impl FnOnce() -> Result<R, KernelError> + Send) -> PyResult<R> {
+    match py.detach(|| catch_unwind(AssertUnwindSafe(kernel))) {
+        Ok(result) => result.map_err(to_python),
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+            Err(PyRuntimeError::new_err(format!("internal error, please report: {text}")))
+        }
+    }
+}
+
+pub(crate) fn to_python(error: KernelError) -> PyErr {
+    match error {
+        KernelError::Memory { .. } => PyMemoryError::new_err(error.to_string()),
+        _ => PyValueError::new_err(error.to_string()),
+    }
+}

@@ -1,0 +1,95 @@
+//! The door between Python and the kernels: arrays in, a kernel called, arrays out.
+//!
+//! Everything that arrives here has passed Python's `_gate.py`, but nothing here relies on it: an array of another dtype, rank or
+//! layout, a read-only output, or an output that is also an input is a `TypeError`; shapes that do not fit are the kernels'
+//! `ValueError`. Arrays are read as a slice and a shape, never by their strides: rust-numpy misreads strides that are no multiple of
+//! the item size. Outputs are allocated by the caller, with NumPy, whose `MemoryError` leaves the process alive.
+//!
+//! Every kernel runs under [`call`]: interpreter lock released, panics caught.
+
+mod arrays;
+mod engine;
+
+use arrays::{by_dtype, call, view, view_mut, Teaching};
+use chainrule_kernels::matmul;
+use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2};
+use pyo3::prelude::*;
+
+/// chainrule's kernels. Private: use the functions and layers of `chainrule`.
+#[pymodule]
+mod _kernels {
+    #[pymodule_export]
+    use super::{affine, instruction_set, matmul_a_bt, matmul_at_b, softmax_loss};
+
+    #[pymodule_export]
+    use super::engine::Engine;
+}
+
+/// out ← x·W + b
+#[pyfunction]
+#[pyo3(signature = (x, W, b, out))]
+#[allow(non_snake_case)] // Python's name
+fn affine(
+    py: Python<'_>,
+    x: &Bound<'_, PyAny>,
+    W: &Bound<'_, PyAny>,
+    b: &Bound<'_, PyAny>,
+    out: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    by_dtype!(x, T => {
+        let x: PyReadonlyArray2<T> = x.extract()?;
+        let w: PyReadonlyArray2<T> = W.extract()?;
+        let b: PyReadonlyArray1<T> = b.extract()?;
+        let mut out: PyReadwriteArray2<T> = out.extract()?;
+        let (x, w, b, out) = (view(&x)?, view(&w)?, b.as_slice()?, view_mut(&mut out)?);
+        call(py, || matmul::affine(x, w, b, out))
+    })
+}
+
+/// out ← aᵀ·b
+#[pyfunction]
+fn matmul_at_b(py: Python<'_>, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>, out: &Bound<'_, PyAny>) -> PyResult<()> {
+    by_dtype!(a, T => {
+        let (a, b): (PyReadonlyArray2<T>, PyReadonlyArray2<T>) = (a.extract()?, b.extract()?);
+        let mut out: PyReadwriteArray2<T> = out.extract()?;
+        let (a, b, out) = (view(&a)?, view(&b)?, view_mut(&mut out)?);
+        call(py, || matmul::matmul_at_b(a, b, out))
+    })
+}
+
+/// out ← a·bᵀ
+#[pyfunction]
+fn matmul_a_bt(py: Python<'_>, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>, out: &Bound<'_, PyAny>) -> PyResult<()> {
+    by_dtype!(a, T => {
+        let (a, b): (PyReadonlyArray2<T>, PyReadonlyArray2<T>) = (a.extract()?, b.extract()?);
+        let mut out: PyReadwriteArray2<T> = out.extract()?;
+        let (a, b, out) = (view(&a)?, view(&b)?, view_mut(&mut out)?);
+        call(py, || matmul::matmul_a_bt(a, b, out))
+    })
+}
+
+/// The mean loss; probs ← softmax(scores), d_scores ← the gradient of the mean loss.
+#[pyfunction]
+fn softmax_loss(
+    py: Python<'_>,
+    scores: &Bound<'_, PyAny>,
+    t: &Bound<'_, PyAny>,
+    probs: &Bound<'_, PyAny>,
+    d_scores: &Bound<'_, PyAny>,
+) -> PyResult<f64> {
+    by_dtype!(scores, T => {
+        let scores: PyReadonlyArray2<T> = scores.extract()?;
+        let mut probs: PyReadwriteArray2<T> = probs.extract()?;
+        let mut d_scores: PyReadwriteArray2<T> = d_scores.extract()?;
+        let (scores, probs, d_scores) = (view(&scores)?, view_mut(&mut probs)?, view_mut(&mut d_scores)?);
+        let t = Teaching::<T>::new(t)?;
+        let t = t.targets()?;
+        call(py, || chainrule_kernels::softmax_loss::softmax_loss(scores, t, probs, d_scores))
+    })
+}
+
+/// The instruction set in use: "avx512", "avx2", "neon" or "portable".
+#[pyfunction]
+fn instruction_set() -> &'static str {
+    chainrule_kernels::level::detect()
+}

@@ -1,0 +1,75 @@
+use std::fmt;
+
+/// Why a kernel refused its arguments: one English sentence a variant, with what was got and what was wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelError {
+    /// Two sizes that must agree do not.
+    Sizes {
+        /// What has the first size.
+        what: &'static str,
+        /// The first size.
+        got: usize,
+        /// What it has to agree with.
+        with: &'static str,
+        /// That one's size.
+        wanted: usize,
+    },
+    /// A class id outside `0..classes`.
+    Label {
+        /// The id.
+        got: i64,
+        /// Where it stands.
+        row: usize,
+        /// How many classes there are.
+        classes: usize,
+    },
+    /// A row number outside the data.
+    Row {
+        /// The row number asked for.
+        got: i64,
+        /// How many rows there are.
+        rows: usize,
+    },
+    /// The mean of no examples.
+    Empty,
+    /// The scratch memory could not be had.
+    Memory {
+        /// How many numbers were wanted.
+        numbers: usize,
+    },
+}
+
+impl fmt::Display for KernelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sizes { what, got, with, wanted } => {
+                write!(f, "{what} is {got}, but {with} is {wanted}; they must agree")
+            }
+            Self::Label { got, row, classes } => {
+                write!(f, "labels must lie in 0..{}; got {got} at row {row}", classes.saturating_sub(1))
+            }
+            Self::Row { got, rows } => write!(f, "row {got} was asked for, but the data has {rows} rows"),
+            Self::Empty => write!(f, "the mean loss of an empty batch is not defined"),
+            Self::Memory { numbers } => write!(f, "no memory for {numbers} numbers of scratch space"),
+        }
+    }
+}
+
+impl std::error::Error for KernelError {}
+
+/// `Ok` if the sizes agree.
+pub(crate) fn agree(what: &'static str, got: usize, with: &'static str, wanted: usize) -> Result<(), KernelError> {
+    if got == wanted {
+        Ok(())
+    } else {
+        Err(KernelError::Sizes { what, got, with, wanted })
+    }
+}
+
+/// A vector of zeros, or [`KernelError::Memory`] where `vec!` would end the process.
+pub(crate) fn zeros<T: crate::Float>(numbers: usize) -> Result<Vec<T>, KernelError> {
+    let mut scratch = Vec::new();
+    scratch.try_reserve_exact(numbers).map_err(|_| KernelError::Memory { numbers })?;
+    scratch.resize(numbers, T::zero());
+    Ok(scratch)
+}

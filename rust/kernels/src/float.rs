@@ -1,0 +1,33 @@
+/// The two number types the kernels compute in.
+pub trait Float: ndarray::NdFloat {
+    /// The nearest value of this type.
+    fn of(value: f64) -> Self;
+    /// The nearest value of this type.
+    fn of_single(value: f32) -> Self;
+    /// The same value: both types hold every byte exactly.
+    fn of_byte(value: u8) -> Self;
+    /// The same value, as an `f64`.
+    fn wide(self) -> f64;
+}
+
+macro_rules! float {
+    ($t:ty) => {
+        impl Float for $t {
+            fn of(value: f64) -> Self {
+                value as $t
+            }
+            fn of_single(value: f32) -> Self {
+                value.into()
+            }
+            fn of_byte(value: u8) -> Self {
+                value.into()
+            }
+            fn wide(self) -> f64 {
+                self.into()
+            }
+        }
+    };
+}
+
+float!(f32);
+float!(f64);
