@@ -1,0 +1,51 @@
+"""Gradients to see and to trust: the tutorial's functions, layers and network, over kernels in Rust.
+
+========================================  ==================================================================
+functions                                 activations, losses, ``numerical_gradient``
+layers, TwoLayerNet, Network              forward and backward, as the tutorial writes them
+fit                                       training in one call
+check_gradients                           is the gradient right?
+load_mnist                                MNIST, which is in the package
+========================================  ==================================================================
+"""
+
+from importlib.metadata import version as _version
+
+from chainrule._errors import DataError as DataError
+from chainrule._errors import DownloadError as DownloadError
+from chainrule.checking import GradientReport as GradientReport
+from chainrule.checking import ParameterCheck as ParameterCheck
+from chainrule.checking import check_gradients as check_gradients
+from chainrule.functions import cross_entropy_error as cross_entropy_error
+from chainrule.functions import identity_function as identity_function
+from chainrule.functions import log_softmax as log_softmax
+from chainrule.functions import mean_squared_error as mean_squared_error
+from chainrule.functions import relu as relu
+from chainrule.functions import relu_grad as relu_grad
+from chainrule.functions import sigmoid as sigmoid
+from chainrule.functions import sigmoid_grad as sigmoid_grad
+from chainrule.functions import softmax as softmax
+from chainrule.functions import softmax_loss as softmax_loss
+from chainrule.functions import step_function as step_function
+from chainrule.functions import sum_squared_error as sum_squared_error
+from chainrule.gradients import _numerical_gradient_1d as _numerical_gradient_1d
+from chainrule.gradients import numerical_gradient as numerical_gradient
+from chainrule.gradients import numerical_gradient_2d as numerical_gradient_2d
+from chainrule.graph import AddLayer as AddLayer
+from chainrule.graph import MulLayer as MulLayer
+from chainrule.layers import Affine as Affine
+from chainrule.layers import Layer as Layer
+from chainrule.layers import Relu as Relu
+from chainrule.layers import Sigmoid as Sigmoid
+from chainrule.layers import SoftmaxWithLoss as SoftmaxWithLoss
+from chainrule.mnist import download_mnist as download_mnist
+from chainrule.mnist import init_mnist as init_mnist
+from chainrule.mnist import load_mnist as load_mnist
+from chainrule.mnist import read_idx as read_idx
+from chainrule.network import Network as Network
+from chainrule.network import Parameters as Parameters
+from chainrule.network import TwoLayerNet as TwoLayerNet
+from chainrule.training import History as History
+from chainrule.training import fit as fit
+
+__version__ = _version("chainrule")

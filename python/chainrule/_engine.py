@@ -1,0 +1,93 @@
+"""Which networks Rust can run whole, and how they are handed over.
+
+A network of this package's layers, unchanged, is described to Rust by a list of names and widths; its parameters stay
+in NumPy's arrays and are lent for each call. A network with a layer of the user's own (or with one of ours whose
+``forward`` or ``backward`` was replaced) is not handed over: its own methods run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations, pairwise
+from typing import Any
+
+import numpy as np
+
+from chainrule import _kernels
+from chainrule._gate import FloatArray, floats
+from chainrule.layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
+
+_KINDS: dict[Any, str] = {Affine: "affine", Relu: "relu", Sigmoid: "sigmoid"}
+# What the methods were when this module was read: a layer that has others is somebody's own, or deliberately broken.
+_METHODS = {kind: (kind.forward, kind.backward) for kind in (*_KINDS, SoftmaxWithLoss)}
+
+
+def knows(layer: Any) -> bool:
+    """Tell whether `layer` is exactly one of ours, with its own methods, so that Rust computes the same."""
+    methods = _METHODS.get(type(layer))
+    return methods is not None and methods == tuple(
+        getattr(method, "__func__", None) for method in (layer.forward, layer.backward)
+    )
+
+
+def knows_loss(layer: Any) -> bool:
+    """Tell whether `layer` is our softmax with cross entropy, unchanged."""
+    return type(layer) is SoftmaxWithLoss and knows(layer)
+
+
+def plan(layers: Mapping[str, Any]) -> Plan | None:
+    """Describe the layers to Rust, or give None if it cannot run them."""
+    stack = list(layers.values())
+    affine = [layer for layer in stack if type(layer) is Affine]
+    if not affine or not all(knows(layer) and type(layer) in _KINDS for layer in stack):
+        return None
+    arrays = [array for layer in affine for array in (layer.W, layer.b)]
+    in_order = all(a.flags.c_contiguous and a.flags.aligned and a.dtype == arrays[0].dtype for a in arrays)
+    fits = all(first.W.shape[1] == then.W.shape[0] for first, then in pairwise(affine))
+    return Plan(stack, affine) if in_order and fits else None
+
+
+def examples(x: Any, dtype: np.dtype[Any]) -> FloatArray:
+    """Give `x` as Rust reads examples: uint8, float32 and float64 as they are, in rows; anything else in `dtype`."""
+    if type(x) is np.ndarray and x.dtype in (np.uint8, np.float32, np.float64) and x.dtype.isnative:
+        return np.require(x, None, ["C", "A"])
+    return floats(x, "x", dtype)
+
+
+class Plan:
+    """A stack of known layers and the arrays they hold."""
+
+    def __init__(self, stack: Iterable[Any], affine: Sequence[Affine]) -> None:
+        layers = [(_KINDS[type(layer)], layer.W.shape[1] if type(layer) is Affine else 0) for layer in stack]
+        self.arrays = [array for layer in affine for array in (layer.W, layer.b)]
+        self.dtype = affine[0].W.dtype
+        self.classes = affine[-1].W.shape[1]
+        self.rows = affine[0].rows
+        self._engine = _kernels.Engine(self.dtype.name, affine[0].W.shape[0], layers)
+
+    @property
+    def separate(self) -> bool:
+        """Whether no two parameters share memory, so that each can be updated on its own."""
+        return not any(np.may_share_memory(a, b) for a, b in combinations(self.arrays, 2))
+
+    def scores(self, x: FloatArray) -> FloatArray:
+        """Give the scores of `x`, (N, ...) or (D,), in blocks of rows; Ctrl-C is seen between calls."""
+        rows = self.rows(x)
+        out = np.empty((len(rows), self.classes), self.dtype)
+        done = 0
+        while done < len(rows):
+            done = self._engine.scores(self.arrays, rows, done, out)
+        return out.reshape(out.shape[1:]) if x.ndim == 1 else out
+
+    def steps(
+        self,
+        x: FloatArray,
+        t: FloatArray,
+        rows: np.ndarray[Any, np.dtype[np.int64]],
+        batch_size: int,
+        learning_rate: float,
+        stop_if_diverged: bool,
+        losses: np.ndarray[Any, np.dtype[np.float64]],
+    ) -> tuple[int, bool]:
+        """Do some of the steps for the batches in `rows`, in place: (how many, whether the next one diverged)."""
+        return self._engine.steps(self.arrays, x, t, rows, batch_size, learning_rate, stop_if_diverged, losses)

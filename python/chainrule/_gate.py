@@ -1,0 +1,218 @@
+"""The one gate: every array a user hands over passes here before anything computes with it.
+
+What comes out is an exact ``numpy.ndarray``, native float32 or float64 (or checked class ids), C-contiguous and
+aligned: the only thing the kernels read. A copy is made only when one is needed. What cannot be meant (a masked
+array, complex numbers, a string) is refused with the argument's name.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray: TypeAlias = NDArray[Any]
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_LARGEST_COUNT = 2**31 - 1
+
+
+def floats(a: Any, name: str, dtype: Any = None) -> FloatArray:
+    """Give `a` as the kernels read it: exact ndarray, C-contiguous, aligned, float32 or float64.
+
+    Parameters
+    ----------
+    a : array_like
+        Anything ``numpy.asarray`` takes, and any object with ``__dlpack__``.
+    name : str
+        What the caller calls it, for the messages.
+    dtype : numpy.dtype, optional
+        The dtype to compute in. By default NumPy's promotion: float32 stays, float16 and bfloat16 become float32,
+        booleans and integers float64.
+
+    Raises
+    ------
+    TypeError
+        If `a` is masked, or does not hold real numbers.
+    """
+    right_dtype = type(a) is np.ndarray and a.dtype in _FLOATS and (dtype is None or a.dtype == dtype)
+    if right_dtype and a.flags.c_contiguous and a.flags.aligned:
+        return np.asarray(a)
+    array = numbers(a, name)
+    return np.require(array, dtype or compute_dtype(array.dtype), ["C", "A"])
+
+
+def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Give the dtype, float32 or float64, in which numbers of `dtype` are computed with."""
+    return np.dtype(np.float64) if dtype.kind in "biu" or dtype.itemsize == 8 else np.dtype(np.float32)
+
+
+def parameter(a: Any, name: str, dtype: Any = None) -> FloatArray:
+    """Give `a` itself if it is a float32 or float64 ndarray (of `dtype`), whatever its layout; else `floats` of it."""
+    if type(a) is np.ndarray and a.dtype in _FLOATS and (dtype is None or a.dtype == dtype):
+        return a
+    return floats(a, name, dtype)
+
+
+def fill(held: FloatArray, value: Any, name: str) -> None:
+    """Copy `value` into the array `held`, cast to its dtype; nothing is written if it does not fit.
+
+    Raises
+    ------
+    TypeError
+        If `value` does not hold real numbers.
+    ValueError
+        If its shape is not that of `held`, or `held` is read-only.
+    """
+    if value is held:  # what ``net.params["W1"] -= …`` ends with
+        return
+    array = floats(value, name)
+    if array.shape != held.shape:
+        raise ValueError(f"{name} has shape {held.shape}, got a value of shape {array.shape}")
+    writeable(held, name)
+    with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, as it does in arithmetic
+        np.copyto(held, array, casting="same_kind")
+
+
+def writeable(array: FloatArray, name: str) -> None:
+    """Raise ValueError if `array` is read-only."""
+    if not array.flags.writeable:
+        raise ValueError(f"{name} is read-only; give the network a copy of its own, e.g. array.copy()")
+
+
+def numbers(a: Any, name: str) -> NDArray[Any]:
+    """Give `a` as an exact ndarray of real numbers, in whatever dtype and layout it has."""
+    if isinstance(a, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; fill or drop the masked entries first, e.g. {name}.filled(0)")
+    if a is None or isinstance(a, str | bytes | dict | set):
+        raise TypeError(f"{name} must be an array of numbers, got {type(a).__name__}")
+    try:
+        only_dlpack = hasattr(a, "__dlpack__") and not hasattr(a, "__array__")
+        array = np.from_dlpack(a) if only_dlpack else np.asarray(a)
+    except ValueError as error:  # NumPy's word for a ragged list
+        raise TypeError(f"{name} must be an array of numbers with rows of one length: {error}") from None
+    dtype = array.dtype
+    real = dtype.kind in "biu" or (dtype.kind == "f" and dtype.itemsize in (2, 4, 8)) or dtype.name == "bfloat16"
+    if not real:
+        raise TypeError(f"{name} has dtype {dtype}; chainrule computes in float32 or float64")
+    return array
+
+
+def targets(t: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[NDArray[Any], bool]:
+    """Put the teaching signal in order, once: a private copy, range-checked, and whether it holds class ids.
+
+    Parameters
+    ----------
+    t : array_like
+        For scores of shape (N, C): class ids of shape (N,) or (N, 1), or distributions of shape (N, C) (one-hot or
+        soft, used as given). For scores of shape (C,): one id, or one distribution of shape (C,).
+    shape : tuple of int
+        The shape of the scores, (N, C) or (C,).
+    dtype : numpy.dtype
+        The dtype of the scores, which distributions are cast to.
+
+    Returns
+    -------
+    ordered : ndarray
+        int64 of shape (N,), or `dtype` of shape (N, C).
+    ids : bool
+        True if `ordered` holds class ids. Decided by the number of axes, never by the size.
+
+    Raises
+    ------
+    TypeError
+        If `t` does not hold real numbers.
+    ValueError
+        If its shape does not fit, an id is not a whole number in 0..C-1, or a row is not a distribution.
+    """
+    array = numbers(t, "t")
+    n, classes = shape if len(shape) == 2 else (1, shape[0])
+    if array.shape == shape:
+        with np.errstate(all="ignore"):  # what overflows in the cast, or is inf - inf in a sum, is refused by name
+            return _distributions(np.array(array, dtype=dtype, order="C").reshape(n, classes)), False
+    if array.shape in (((n,), (n, 1)) if len(shape) == 2 else ((),)):
+        return class_ids(array, classes), True
+    raise ValueError(
+        f"t must have shape {(n,)} (class ids) or {(n, classes)} (one row per example), got t.shape={array.shape}"
+        f" for scores of shape {shape}"
+        if len(shape) == 2
+        else f"t must be one class id or have shape {shape}, got t.shape={array.shape} for one example"
+    )
+
+
+def class_ids(t: Any, classes: int) -> NDArray[np.int64]:
+    """Give a private int64 copy, shape (N,), of whole numbers in 0..`classes`-1; say which row is not one."""
+    array = numbers(t, "t").reshape(-1)
+    # Half precision would round `classes` to its own grid in the comparison; float64 holds every id.
+    array = array.copy() if array.dtype.kind in "biu" else array.astype(np.float64)
+    if array.size == 0:
+        return np.zeros(0, np.int64)
+    bad = ~((array >= 0) & (array <= classes - 1))  # written so that nan is bad
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise ValueError(f"labels must lie in 0..{classes - 1}; got {array[row]} at row {row}")
+    ids = array.astype(np.int64)
+    if (ids != array).any():
+        row = int(np.argmax(ids != array))
+        raise ValueError(f"labels must be whole numbers; got {array[row]} at row {row}")
+    return ids
+
+
+def _distributions(t: NDArray[Any]) -> NDArray[Any]:
+    """Refuse rows that are not finite, have a negative entry or do not sum to 1 within 1e-3."""
+    # A nan or infinity in a row makes its sum nan or infinite, and both comparisons say no to those.
+    good = (t.min(axis=1, initial=0) >= 0) & (np.abs(t.sum(axis=1) - 1) <= 1e-3)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise ValueError(
+            f"each row of t must be finite, >= 0 and sum to 1 (within 1e-3); row {row} sums to {t[row].sum():.6g}"
+            f" with smallest entry {t[row].min(initial=np.inf):.6g}"
+        )
+    return t
+
+
+def count(value: Any, name: str, *, least: int = 1) -> int:
+    """Give `value` as an int of at least `least`; a bool or a fraction is a TypeError, the range a ValueError."""
+    if isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if not least <= number <= _LARGEST_COUNT:
+        raise ValueError(f"{name} must lie in {least}..{_LARGEST_COUNT}, got {value!r}")
+    return number
+
+
+def positive(value: Any, name: str) -> float:
+    """Give `value` as a finite float above 0."""
+    number = real(value, name)
+    if not number > 0:
+        raise ValueError(f"{name} must be > 0, got {value!r}")
+    return number
+
+
+def real(value: Any, name: str) -> float:
+    """Give `value` as a finite float; a bool or a non-number is a TypeError."""
+    wrong = isinstance(value, bool | np.bool_ | str | bytes | bytearray | np.ma.MaskedArray)
+    if wrong or np.iscomplexobj(value):  # of a NumPy complex, float() would only warn
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    try:
+        number = float(value)
+    except OverflowError:
+        raise ValueError(f"{name} must be finite, got a whole number beyond float64") from None
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number, got {value!r}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return number
+
+
+def shape(name: str, *sizes: int, dtype: np.dtype[Any]) -> tuple[int, ...]:
+    """Give `sizes` as a shape, refused before any allocation if its bytes do not fit in a signed machine word."""
+    if math.prod(map(int, sizes)) * dtype.itemsize > np.iinfo(np.intp).max:
+        raise ValueError(f"{name} of shape {sizes} would hold more bytes than memory can be addressed")
+    return sizes

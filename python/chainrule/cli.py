@@ -1,0 +1,227 @@
+"""The command line: ``chainrule train``, ``chainrule check``, ``chainrule info``.
+
+Results go to stdout, progress and complaints to stderr. Exit codes: 0 fine, 1 the check said no, 2 usage or input,
+130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chainrule import __version__, _kernels
+from chainrule._gate import count, positive
+from chainrule.checking import check_gradients
+from chainrule.mnist import init_mnist, load_mnist
+from chainrule.network import TwoLayerNet
+from chainrule.training import History, fit
+
+#: The tutorial's size of network and of sample.
+_CLASSES = 10
+_SAMPLES = 3
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and give the exit code.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        ``sys.argv[1:]`` by default.
+
+    Returns
+    -------
+    int
+        0 fine, 1 the check said no, 2 unusable input, 130 after Ctrl-C.
+
+    Raises
+    ------
+    SystemExit
+        By argparse: 2 for unusable arguments, 0 after ``--help`` and ``--version``.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        print("chainrule: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output, `head` perhaps, has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ValueError, OSError, MemoryError, FloatingPointError) as error:
+        print(f"chainrule: error: {error or type(error).__name__}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="chainrule",
+        description="Gradients to see and to trust: train the tutorial's network on MNIST, prove its gradients right.",
+    )
+    parser.add_argument("--version", action="version", version=f"chainrule {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    train = commands.add_parser("train", help="train a two-layer network on MNIST", description=_train.__doc__)
+    length = train.add_mutually_exclusive_group()
+    length.add_argument("--iterations", type=_whole, metavar="N", help="steps of one batch each (default 10000)")
+    length.add_argument("--epochs", type=_whole, metavar="N", help="passes over the training images instead")
+    train.add_argument("--hidden", type=_whole, default=50, metavar="N", help="hidden units (default %(default)s)")
+    train.add_argument(
+        "--batch-size", type=_whole, default=100, metavar="N", help="images a step (default %(default)s)"
+    )
+    train.add_argument(
+        "--learning-rate", type=_above_zero, default=0.1, metavar="X", help="step size (default %(default)s)"
+    )
+    train.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="default %(default)s")
+    train.add_argument(
+        "--format",
+        choices=["text", "jsonl"],
+        default="text",
+        help="text, or one JSON object a line (default %(default)s)",
+    )
+    train.set_defaults(run=_train)
+
+    check = commands.add_parser(
+        "check", help="check backpropagation against numeric gradients", description=_check.__doc__
+    )
+    check.set_defaults(run=_check)
+    for command in (train, check):
+        command.add_argument(
+            "--seed", type=_seed, default=0, metavar="N", help="for weights and batches (default %(default)s)"
+        )
+        command.add_argument(
+            "--data-dir",
+            type=Path,
+            metavar="DIR",
+            help="a folder with the four IDX files (default: MNIST, in the package)",
+        )
+
+    info = commands.add_parser("info", help="versions, instruction set, threads, data", description=_info.__doc__)
+    info.add_argument("--json", action="store_true", help="as one JSON object")
+    info.set_defaults(run=_info)
+    return parser
+
+
+def _train(options: argparse.Namespace) -> int:
+    """Train Affine-Relu-Affine-softmax on the 60,000 training images; one row an epoch, accuracies at the end."""
+    started = time.perf_counter()
+    dtype = np.dtype(options.dtype)
+    (x_train, t_train), test = load_mnist(data_dir=options.data_dir)
+    rng = np.random.default_rng(options.seed)
+    net = TwoLayerNet(x_train.shape[1], options.hidden, _CLASSES, dtype=dtype, seed=rng)
+    show = _jsonl if options.format == "jsonl" else _text
+    steps_before = 0
+
+    def row(_: Any, history: History) -> None:
+        nonlocal steps_before
+        losses, steps_before = history.losses[steps_before:], history.steps[-1]
+        show(
+            "epoch",
+            epoch=len(history.steps),
+            step=history.steps[-1],
+            loss=float(np.mean(losses)),
+            train_accuracy=history.train_accuracy[-1],
+            test_accuracy=history.test_accuracy[-1],
+        )
+
+    history = fit(
+        net,
+        x_train,
+        t_train,
+        test=test,
+        epochs=options.epochs,
+        iterations=10_000 if options.epochs is None and options.iterations is None else options.iterations,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        seed=rng,
+        progress=sys.stderr.isatty(),
+        callback=row,
+    )
+    show(
+        "result",
+        steps=history.steps[-1],
+        seconds=time.perf_counter() - started,
+        train_accuracy=history.train_accuracy[-1],
+        test_accuracy=history.test_accuracy[-1],
+    )
+    return 0
+
+
+def _jsonl(event: str, **values: Any) -> None:
+    print(json.dumps({"event": event, **values}), flush=True)
+
+
+def _text(event: str, **values: Any) -> None:
+    accuracies = f"train accuracy {values['train_accuracy']:.4f}  test accuracy {values['test_accuracy']:.4f}"
+    if event == "epoch":
+        accuracies = f"epoch {values['epoch']:>3}  step {values['step']:>6}  loss {values['loss']:.4f}  {accuracies}"
+    else:
+        print(f"{values['steps']} steps in {values['seconds']:.1f} s, loading and evaluating included")
+    # Above the progress bar, if there is one.
+    if sys.stderr.isatty():
+        from tqdm import tqdm
+
+        tqdm.write(accuracies, file=sys.stdout)
+    else:
+        print(accuracies, flush=True)
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Compare the tutorial's network's gradients with numeric ones, on the first 3 images; exit 1 if they differ."""
+    (x_train, t_train), _ = load_mnist(one_hot_label=True, data_dir=options.data_dir)
+    net = TwoLayerNet(x_train.shape[1], 50, _CLASSES, seed=options.seed)
+    report = check_gradients(net, x_train[:_SAMPLES], t_train[:_SAMPLES])
+    print(report)
+    return 0 if report.ok else 1
+
+
+def _info(options: argparse.Namespace) -> int:
+    """Say which versions are at work, on what machine, and whether the packaged MNIST is whole."""
+    init_mnist()
+    facts: dict[str, Any] = {
+        "chainrule": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "machine": f"{platform.system()} {platform.machine()}",
+        "instruction_set": _kernels.instruction_set(),
+        "threads": 1,
+        "data": str(Path(__file__).parent / "data" / "mnist"),
+        "data_verified": True,
+    }
+    if options.json:
+        print(json.dumps(facts))
+    else:
+        for name, value in facts.items():
+            print(f"{name.replace('_', ' '):<16} {value}")
+    return 0
+
+
+def _whole(text: str) -> int:
+    return int(_checked(lambda: count(int(text), "the value")))
+
+
+def _seed(text: str) -> int:
+    return int(_checked(lambda: count(int(text), "the seed", least=0)))
+
+
+def _above_zero(text: str) -> float:
+    return float(_checked(lambda: positive(float(text), "the value")))
+
+
+def _checked(number: Callable[[], float]) -> float:
+    """Give the number; argparse turns our error into its own message and exit 2."""
+    try:
+        return number()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

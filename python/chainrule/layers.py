@@ -1,0 +1,411 @@
+"""The layers of the tutorial: each keeps in ``forward`` what its ``backward`` needs.
+
+``forward`` gives the layer's output. ``backward`` takes the gradient of the loss with respect to that output, `dout`,
+and returns the gradient with respect to the input, `dx`: the chain rule, one link of it. No layer writes into an array
+it is given, and what it returns is the caller's to keep and to change.
+
+Like the tutorial's, a layer remembers its last ``forward`` only, so one thread at a time may use it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from chainrule import _kernels
+from chainrule._gate import FloatArray, fill, floats, parameter, real, targets
+from chainrule.functions import sigmoid
+
+
+class Layer(Protocol):
+    """What a network asks of a layer: these two methods, and no base class.
+
+    A layer with parameters has them as ``W`` and ``b`` with gradients ``dW`` and ``db``, or in two dicts, ``params``
+    and ``grads``, with the same keys.
+    """
+
+    def forward(self, x: Any) -> Any:
+        """Give the output for the input `x`, one row per example."""
+
+    def backward(self, dout: Any) -> Any:
+        """Give the gradient of the input, from that of the output."""
+
+
+class Relu:
+    """``out = max(x, 0)``, element by element.
+
+    Attributes
+    ----------
+    mask : ndarray of bool, the shape of `x`
+        Where the last `x` was <= 0.
+
+    Notes
+    -----
+    dL/dx = dout where x > 0, else 0; so the slope at 0 is 0. nan stays nan.
+    Source: the tutorial's "ReLU层"; `common/layers.py` of deep-learning-from-scratch.
+
+    Examples
+    --------
+    >>> relu = Relu()
+    >>> relu.forward([[1.0, -0.5], [-2.0, 3.0]])
+    array([[1., 0.],
+           [0., 3.]])
+    >>> relu.backward([[10.0, 20.0], [30.0, 40.0]])
+    array([[10.,  0.],
+           [ 0., 40.]])
+    """
+
+    def __init__(self) -> None:
+        self.mask: Any = None
+
+    def forward(self, x: Any) -> FloatArray:
+        """Give ``max(x, 0)`` in the shape of `x`.
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers.
+        """
+        x = floats(x, "x")
+        self.mask = x <= 0
+        return np.asarray(np.maximum(x, 0))
+
+    def backward(self, dout: Any) -> FloatArray:
+        """Give dL/dx from `dout` = dL/dout, both of the shape of `x`.
+
+        Raises
+        ------
+        RuntimeError
+            Before any ``forward``.
+        ValueError
+            If `dout` does not have the shape of the last output.
+        """
+        mask = _remembered(self.mask, self)
+        return np.where(mask, 0, _incoming(dout, mask.shape))
+
+
+class Sigmoid:
+    """``out = 1 / (1 + exp(-x))``, element by element.
+
+    Attributes
+    ----------
+    out : ndarray, the shape of `x`
+        The last output.
+
+    Notes
+    -----
+    dL/dx = dout · out · (1 - out).
+    Source: the tutorial's "Sigmoid层".
+
+    Examples
+    --------
+    >>> layer = Sigmoid()
+    >>> layer.forward([0.0])
+    array([0.5])
+    >>> layer.backward([8.0])
+    array([2.])
+    """
+
+    def __init__(self) -> None:
+        self.out: Any = None
+
+    def forward(self, x: Any) -> FloatArray:
+        """Give the sigmoid of `x`, in its shape.
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers.
+        """
+        out = np.asarray(sigmoid(floats(x, "x")))
+        self.out = out
+        return out.copy()  # the caller may change what it got; backward needs what it was
+
+    def backward(self, dout: Any) -> FloatArray:
+        """Give dL/dx from `dout` = dL/dout, both of the shape of `x`.
+
+        Raises
+        ------
+        RuntimeError
+            Before any ``forward``.
+        ValueError
+            If `dout` does not have the shape of the last output.
+        """
+        out = _remembered(self.out, self)
+        return np.asarray(_incoming(dout, out.shape) * (1 - out) * out)
+
+
+class Affine:
+    """``out = x @ W + b``, one row per example.
+
+    Parameters
+    ----------
+    W : ndarray, shape (D, M)
+        Weights. Held, not copied: an in-place update by the caller is seen here. Assigning ``layer.W = other`` copies
+        `other` into the held array. What is not a float32 or float64 array is turned into one, and that is held.
+    b : ndarray, shape (M,)
+        Biases, held likewise; copied only if its dtype is not that of `W`.
+
+    Attributes
+    ----------
+    x : ndarray, shape (N, D)
+        The last input, flattened; the caller's own array where nothing had to be converted.
+    original_x_shape : tuple of int
+        The shape it came in.
+    dW, db : ndarray
+        Gradients of `W` and `b`, in their shapes, made anew by each ``backward``.
+
+    Raises
+    ------
+    TypeError
+        If `W` or `b` does not hold real numbers.
+    ValueError
+        If `W` is not 2-D or `b` is not of shape (M,).
+
+    Notes
+    -----
+    dL/dx = dout Wᵀ,  dL/dW = xᵀ dout,  dL/db = column sums of dout.
+    All of it is computed in the dtype of `W`.
+    Source: the tutorial's "Affine层"; `common/layers.py` of deep-learning-from-scratch.
+
+    Examples
+    --------
+    >>> layer = Affine(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([10.0, 20.0]))
+    >>> layer.forward([[1.0, 1.0]])
+    array([[14., 26.]])
+    >>> layer.backward([[1.0, -1.0]])
+    array([[-1., -1.]])
+    >>> layer.dW, layer.db
+    (array([[ 1., -1.],
+           [ 1., -1.]]), array([ 1., -1.]))
+    """
+
+    def __init__(self, W: Any, b: Any) -> None:
+        self._W = parameter(W, "W")
+        if self._W.ndim != 2:
+            raise ValueError(f"W must have shape (D, M), got W.shape={self._W.shape}")
+        self._b = parameter(b, "b", self._W.dtype)
+        if self._b.shape != self._W.shape[1:]:
+            raise ValueError(f"b must have shape {self._W.shape[1:]} to fit W, got b.shape={self._b.shape}")
+        self.x: Any = None
+        self.original_x_shape: Any = None
+        self.dW: Any = None
+        self.db: Any = None
+
+    @property
+    def W(self) -> FloatArray:
+        """The weights, shape (D, M): the held array itself."""
+        return self._W
+
+    @W.setter
+    def W(self, value: Any) -> None:
+        fill(self._W, value, "W")
+
+    @property
+    def b(self) -> FloatArray:
+        """The biases, shape (M,): the held array itself."""
+        return self._b
+
+    @b.setter
+    def b(self, value: Any) -> None:
+        fill(self._b, value, "b")
+
+    def forward(self, x: Any) -> FloatArray:
+        """Give ``x @ W + b``.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, ...) or (D,)
+            N examples, each flattened to D numbers; or one example.
+
+        Returns
+        -------
+        ndarray, shape (N, M) or (M,)
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers.
+        ValueError
+            If it is 0-d or an example does not have D numbers.
+        """
+        x = floats(x, "x", self._W.dtype)
+        rows = self.rows(x)
+        out = np.empty((len(rows), self._W.shape[1]), self._W.dtype)
+        _kernels.affine(rows, floats(self._W, "W"), floats(self._b, "b"), out)
+        self.x, self.original_x_shape = rows, x.shape
+        return out.reshape(out.shape[1:]) if x.ndim == 1 else out
+
+    def rows(self, x: FloatArray, name: str = "W") -> FloatArray:
+        """Give `x` as (N, D); say so, calling the weights `name`, if it does not fit.
+
+        Raises
+        ------
+        ValueError
+            If `x` is 0-d or an example does not have D numbers.
+        """
+        if x.ndim == 0:
+            raise ValueError("x must have an axis of features, got a single number")
+        n, features = (1, x.size) if x.ndim == 1 else (x.shape[0], int(np.prod(x.shape[1:])))
+        if features != self._W.shape[0]:
+            raise ValueError(
+                f"x has {features} features, {name} expects {self._W.shape[0]}"
+                f" (x.shape={x.shape}, {name}.shape={self._W.shape})"
+            )
+        return x.reshape(n, features)
+
+    def backward(self, dout: Any) -> FloatArray:
+        """Keep `dW` and `db`, and give dL/dx in the shape `x` came in.
+
+        Parameters
+        ----------
+        dout : array_like, the shape of the last output
+            dL/dout.
+
+        Raises
+        ------
+        RuntimeError
+            Before any ``forward``.
+        ValueError
+            If `dout` does not have the shape of the last output.
+        """
+        dout = self.backward_parameters(dout)
+        dx: FloatArray = np.empty_like(self.x)
+        _kernels.matmul_a_bt(dout, floats(self._W, "W"), dx)
+        return dx.reshape(self.original_x_shape)
+
+    def backward_parameters(self, dout: Any) -> FloatArray:
+        """Keep `dW` and `db` without computing dL/dx, for a layer whose `dx` nobody reads.
+
+        Returns
+        -------
+        ndarray, shape (N, M)
+            `dout`, checked and one row per example.
+
+        Raises
+        ------
+        RuntimeError
+            Before any ``forward``.
+        ValueError
+            If `dout` does not have the shape of the last output.
+        """
+        x = _remembered(self.x, self)
+        outputs = self._W.shape[1]
+        shape = (outputs,) if len(self.original_x_shape) == 1 else (len(x), outputs)
+        rows = _incoming(dout, shape, self._W.dtype).reshape(len(x), outputs)
+        dW = np.empty(self._W.shape, self._W.dtype)
+        _kernels.matmul_at_b(x, rows, dW)
+        self.dW, self.db = dW, rows.sum(axis=0)
+        return rows
+
+
+class SoftmaxWithLoss:
+    """``loss = mean over the rows of -log softmax(x)[t]``: softmax and cross entropy in one layer.
+
+    Attributes
+    ----------
+    loss : float
+        The last loss, in nats per example.
+    y : ndarray, the shape of the scores
+        The softmax of the last scores.
+    t : ndarray
+        The last teaching signal: class ids int64 (N,), or distributions in the dtype of the scores.
+
+    Notes
+    -----
+    dL/dx = (y - t) / N · dout. (For a `t` whose row sums to s, within 1e-3 of 1: s·y - t, the exact derivative.)
+
+    The loss is taken from the scores by log-sum-exp, not from the probabilities: it is 0 and not below when the
+    network is certain and right, and is not capped when it is certain and wrong.
+    Source: the tutorial's "Softmax层".
+
+    Examples
+    --------
+    >>> layer = SoftmaxWithLoss()
+    >>> layer.forward(np.log([[1.0, 2.0, 5.0]]), [2])  # -log(5/8)
+    0.4700036292457356
+    >>> layer.backward()
+    array([[ 0.125,  0.25 , -0.375]])
+    """
+
+    def __init__(self) -> None:
+        self.loss: Any = None
+        self.y: Any = None
+        self.t: Any = None
+        self._dx: Any = None
+
+    def forward(self, x: Any, t: Any) -> float:
+        """Give the mean loss.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, C) or (C,)
+            Scores, before softmax.
+        t : array_like, shape (N,), (N, 1) or (N, C); for one example () or (C,)
+            Class ids, or one distribution per example: one-hot or soft, used as given.
+
+        Raises
+        ------
+        TypeError
+            If either does not hold real numbers.
+        ValueError
+            If the shapes do not fit, the batch is empty, an id is not in 0..C-1, or a row of `t` is not a distribution.
+        """
+        x = floats(x, "x")
+        if x.ndim not in (1, 2) or x.shape[-1] == 0:
+            raise ValueError(f"scores must have shape (N, C) or (C,), got x.shape={x.shape}")
+        t, _ = targets(t, x.shape, x.dtype)
+        if x.size == 0:
+            raise ValueError("the mean loss of an empty batch is not defined")
+        y, dx = np.empty_like(x), np.empty_like(x)
+        rows = (-1, x.shape[-1])
+        loss = _kernels.softmax_loss(x.reshape(rows), t, y.reshape(rows), dx.reshape(rows))
+        self.loss, self.y, self.t, self._dx = loss, y, t, dx
+        return loss
+
+    def backward(self, dout: float = 1) -> FloatArray:
+        """Give dL/dx, of the shape of the scores, from `dout`, the gradient of what follows with respect to the loss.
+
+        Raises
+        ------
+        RuntimeError
+            Before any ``forward``.
+        TypeError, ValueError
+            If `dout` is not one finite number.
+        """
+        dx = _remembered(self._dx, self)
+        return np.asarray(dx * dx.dtype.type(real(dout, "dout")))
+
+
+def parameters(layer: Any) -> dict[str, FloatArray]:
+    """Give the parameters of any layer by the layer's own names for them, such as ``W`` and ``b``."""
+    return _arrays(layer, "params", {"W": "W", "b": "b"})
+
+
+def gradients(layer: Any) -> dict[str, FloatArray]:
+    """Give the gradients of any layer's parameters, under the names of the parameters."""
+    return _arrays(layer, "grads", {"W": "dW", "b": "db"})
+
+
+def _arrays(layer: Any, dictionary: str, attributes: Mapping[str, str]) -> dict[str, FloatArray]:
+    own = getattr(layer, dictionary, None)
+    if isinstance(own, Mapping):
+        return dict(own)
+    found = {name: getattr(layer, attribute, None) for name, attribute in attributes.items()}
+    return {name: array for name, array in found.items() if array is not None}
+
+
+def _remembered(value: Any, layer: Any) -> Any:
+    if value is None:
+        name = type(layer).__name__
+        raise RuntimeError(f"{name}.backward was called before {name}.forward; there is nothing to go back through")
+    return value
+
+
+def _incoming(dout: Any, shape: tuple[int, ...], dtype: Any = None) -> FloatArray:
+    array = floats(dout, "dout", dtype)
+    if array.shape != shape:
+        raise ValueError(f"dout must have the shape of the output, {shape}, got dout.shape={array.shape}")
+    return array

@@ -1,0 +1,349 @@
+"""Networks: layers in a row, a loss at the end, and the gradient of every parameter by walking back.
+
+The way through `gradient` is the tutorial's: ``forward`` through the layers, the loss, ``backward`` through them in
+reverse. `predict` and `accuracy`, which keep nothing, hand a network of known layers to Rust whole.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from chainrule import _engine
+from chainrule._gate import FloatArray, count, fill, floats, real, shape, targets
+from chainrule.gradients import numerical_gradient
+from chainrule.layers import Affine, Layer, Relu, SoftmaxWithLoss, gradients, parameters
+
+
+class Parameters(dict[str, Any]):
+    """Parameters by name. Assigning to a name copies into the array that is held there, so it reaches the layer.
+
+    Raises
+    ------
+    ValueError
+        On assignment, if the shape differs or the held array is read-only. Nothing is changed then.
+    TypeError
+        On assignment of something that does not hold real numbers.
+
+    Examples
+    --------
+    >>> W = np.zeros(2)
+    >>> params = Parameters(W1=W)
+    >>> params["W1"] = [3, 4]
+    >>> W
+    array([3., 4.])
+    """
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name in self:
+            fill(self[name], value, f"params[{name!r}]")
+        else:
+            super().__setitem__(name, value)
+
+    def update(self, *others: Any, **values: Any) -> None:
+        """Assign each of the values, as ``params[name] = value`` does."""
+        for name, value in dict(*others, **values).items():
+            self[name] = value
+
+    def hold(self, name: str, array: FloatArray) -> None:
+        """Make `array` itself the parameter `name`."""
+        super().__setitem__(name, array)
+
+
+class Network:
+    """Layers called in order, and a last layer that turns scores and `t` into a loss.
+
+    Parameters
+    ----------
+    layers : mapping of str to layer
+        In the order of ``forward``. Any object with ``forward(x)`` and ``backward(dout)`` is a layer.
+    last_layer : object, optional
+        ``forward(scores, t)`` gives the loss and ``backward(dout)`` the gradient of the scores; `SoftmaxWithLoss` by
+        default.
+
+    Attributes
+    ----------
+    layers : OrderedDict
+        May be changed: a layer replaced here brings its own parameters with it.
+    last_layer, lastLayer : object
+        The loss. Two names, the second the tutorial's.
+
+    Notes
+    -----
+    The parameters of the i-th layer that has any are called ``W1 b1``, ``W2 b2``, …; see `params`.
+
+    ``loss`` and ``gradient`` leave in the layers what the layers remember, so one thread at a time may call them;
+    ``predict`` and ``accuracy`` of known layers keep nothing and may run in many.
+
+    Networks and layers can be pickled and deep-copied. Unpickle only what you trust: pickle runs code.
+
+    Examples
+    --------
+    >>> net = Network({"Affine1": Affine(np.eye(2), np.zeros(2)), "Relu1": Relu()})
+    >>> net.predict([[1.0, -1.0]])
+    array([[1., 0.]])
+    >>> list(net.gradient([[1.0, -1.0]], [0]))
+    ['W1', 'b1']
+    """
+
+    def __init__(self, layers: Mapping[str, Layer], last_layer: Any = None) -> None:
+        self.layers: OrderedDict[str, Any] = OrderedDict(layers)
+        self.lastLayer = SoftmaxWithLoss() if last_layer is None else last_layer
+        self.params = {}
+
+    @property
+    def last_layer(self) -> Any:
+        """The loss layer."""
+        return self.lastLayer
+
+    @last_layer.setter
+    def last_layer(self, layer: Any) -> None:
+        self.lastLayer = layer
+
+    @property
+    def params(self) -> Parameters:
+        """The parameters by name: the very arrays the layers hold.
+
+        ``net.params["W1"] = other`` copies `other` into the array; ``net.params["W1"] -= step`` changes it in place.
+        """
+        held: Parameters = self._params
+        for name, array in self._named_arrays():
+            if not any(array is known for known in held.values()):
+                held.hold(name, array)  # the network is new, or a layer was replaced
+        return held
+
+    @params.setter
+    def params(self, values: Mapping[str, Any]) -> None:
+        self._params = Parameters(values)
+
+    def _named_arrays(self) -> Iterator[tuple[str, FloatArray]]:
+        """Give each parameter of each layer with the name it has unless `params` already gives it another."""
+        layers = getattr(
+            self, "layers", {}
+        )  # a subclass may fill its params before it has layers, as the tutorial does
+        with_parameters = filter(None, map(parameters, layers.values()))
+        for i, arrays in enumerate(with_parameters, start=1):
+            for name, array in arrays.items():
+                yield f"{name}{i}", array
+
+    def predict(self, x: Any) -> FloatArray:
+        """Give the scores, before softmax.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, ...) or (D,)
+            N examples, or one.
+
+        Returns
+        -------
+        ndarray, shape (N, C) or (C,)
+            In the dtype of the parameters.
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers.
+        ValueError
+            If an example does not have as many numbers as the first layer expects.
+
+        Notes
+        -----
+        Keeps nothing in layers of this package: call `loss` for what ``backward`` needs.
+        """
+        plan = _engine.plan(self.layers)
+        return self._forward(x) if plan is None else plan.scores(self._input(x, keep_dtype=True))
+
+    def loss(self, x: Any, t: Any) -> float:
+        """Give the mean loss of the examples `x`, shape (N, ...), for the teaching signal `t`, (N,) ids or (N, C).
+
+        Raises
+        ------
+        TypeError
+            If either does not hold real numbers.
+        ValueError
+            If a shape does not fit, the batch is empty, or a label is out of range.
+        """
+        # A subclass that changed predict means its loss to follow. Ours keeps nothing, and backward needs what the
+        # layers keep.
+        ours = getattr(self.predict, "__func__", None) is Network.predict
+        scores = self._forward(x) if ours else self.predict(x)
+        loss: float = self.last_layer.forward(scores, t)
+        return loss
+
+    def accuracy(self, x: Any, t: Any) -> float:
+        """Give the share, 0.0-1.0, of examples whose largest score is that of the right class.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, ...)
+            Examples.
+        t : array_like, shape (N,), (N, 1) or (N, C)
+            Class ids, or distributions, whose largest entry is the right class.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit, there are no examples, or a label is out of range.
+        """
+        scores = self.predict(x)
+        t, ids = targets(t, scores.shape, scores.dtype)
+        if scores.size == 0:
+            raise ValueError("the accuracy of an empty batch is not defined")
+        return float(np.mean(np.argmax(np.atleast_2d(scores), axis=1) == (t if ids else np.argmax(t, axis=1))))
+
+    def gradient(self, x: Any, t: Any) -> dict[str, FloatArray]:
+        """Give the gradient of ``loss(x, t)`` with respect to each parameter, by backpropagation.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, ...)
+            Examples.
+        t : array_like, shape (N,), (N, 1) or (N, C)
+            Class ids or distributions.
+
+        Returns
+        -------
+        dict of str to ndarray
+            In the names and the order of `params`, each in the shape and dtype of its parameter.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `loss`.
+
+        Notes
+        -----
+        Source: the tutorial's "误差反向传播算法的实现".
+        """
+        self.loss(x, t)
+
+        dout = self.last_layer.backward(1)
+        layers = list(self.layers.values())
+        first = next((layer for layer in layers if parameters(layer)), None)
+        for layer in reversed(layers):
+            if layer is first and isinstance(layer, Affine) and _engine.knows(layer):
+                layer.backward_parameters(dout)  # its dx nobody reads, nor anything before it
+                break
+            dout = layer.backward(dout)
+
+        found: dict[int, FloatArray] = {}
+        for layer in layers:
+            grads = gradients(layer)
+            for name, array in parameters(layer).items():
+                # An array that two layers share has the sum of both gradients.
+                found[id(array)] = found[id(array)] + grads[name] if id(array) in found else grads[name]
+        return {name: found[id(array)] for name, array in self.params.items() if id(array) in found}
+
+    def numerical_gradient(self, x: Any, t: Any) -> dict[str, FloatArray]:
+        """Give what `gradient` should give, by central differences of ``loss(x, t)``: slow, and without ``backward``.
+
+        Parameters
+        ----------
+        x, t : array_like
+            As for `gradient`.
+
+        Returns
+        -------
+        dict of str to ndarray of float64
+            In the names, order and shapes of `params`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `loss`, or if a parameter is read-only.
+        """
+
+        def loss_of_parameter(_: FloatArray) -> float:
+            return self.loss(x, t)  # the array was changed in place, in the layer
+
+        return {name: numerical_gradient(loss_of_parameter, array) for name, array in self.params.items()}
+
+    def _forward(self, x: Any) -> FloatArray:
+        """Give the scores by ``forward`` of each layer in turn, which keeps what ``backward`` needs."""
+        out: FloatArray = self._input(x)
+        for layer in self.layers.values():
+            out = layer.forward(out)
+        return out
+
+    def _input(self, x: Any, *, keep_dtype: bool = False) -> Any:
+        """Check `x` against the first layer, where its parameter can be named; any other layer checks for itself."""
+        first = next(iter(self.layers.values()), None)
+        if type(first) is not Affine:
+            return x
+        x = _engine.examples(x, first.W.dtype) if keep_dtype else floats(x, "x", first.W.dtype)
+        name = next(name for name, array in self.params.items() if array is first.W)
+        first.rows(x, name)
+        return x
+
+
+class TwoLayerNet(Network):
+    """The tutorial's network: Affine, Relu, Affine, and softmax with cross entropy.
+
+    Parameters
+    ----------
+    input_size, hidden_size, output_size : int
+        D, H and C: features, hidden units, classes.
+    weight_init_std : float, default 0.01
+        The weights are drawn from a normal distribution of this standard deviation; the biases are 0.
+    dtype : numpy.float64 or numpy.float32, keyword-only
+        What the network holds and computes in.
+    seed : int or numpy.random.Generator, optional, keyword-only
+        By default the weights come from NumPy's global generator, W1 first, so that a script that calls
+        ``np.random.seed(0)`` gets the tutorial's numbers.
+
+    Attributes
+    ----------
+    params : dict of str to ndarray
+        ``W1`` (D, H), ``b1`` (H,), ``W2`` (H, C), ``b2`` (C,).
+    layers : OrderedDict
+        ``Affine1``, ``Relu1``, ``Affine2``.
+
+    Raises
+    ------
+    TypeError
+        If a size is not a whole number or `dtype` not one of the two.
+    ValueError
+        If a size is not positive, or a weight matrix would not fit in the address space.
+    MemoryError
+        If it does not fit in the memory there is.
+
+    Notes
+    -----
+    scores = max(x W1 + b1, 0) W2 + b2,  loss = mean of -log softmax(scores)[t].
+    Source: the tutorial's "误差反向传播算法的实现".
+
+    Examples
+    --------
+    >>> net = TwoLayerNet(784, 50, 10, seed=0)
+    >>> x, t = np.zeros((3, 784)), np.array([5, 0, 4])
+    >>> round(net.loss(x, t), 4)  # nothing learnt: log 10
+    2.3026
+    >>> {name: gradient.shape for name, gradient in net.gradient(x, t).items()}
+    {'W1': (784, 50), 'b1': (50,), 'W2': (50, 10), 'b2': (10,)}
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        output_size: int,
+        weight_init_std: float = 0.01,
+        *,
+        dtype: Any = np.float64,
+        seed: int | np.random.Generator | None = None,
+    ) -> None:
+        kind = np.dtype(dtype)
+        if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
+            raise TypeError(f"dtype must be float32 or float64, got {kind}")
+        W1_shape = shape("W1", count(input_size, "input_size"), count(hidden_size, "hidden_size"), dtype=kind)
+        W2_shape = shape("W2", hidden_size, count(output_size, "output_size"), dtype=kind)
+        std = real(weight_init_std, "weight_init_std")
+        # The legacy generator and the new one agree on this much: standard_normal(size).
+        rng: Any = np.random if seed is None else np.random.default_rng(seed)
+
+        W1, b1 = (std * rng.standard_normal(W1_shape)).astype(kind), np.zeros(hidden_size, kind)
+        W2, b2 = (std * rng.standard_normal(W2_shape)).astype(kind), np.zeros(output_size, kind)
+        super().__init__({"Affine1": Affine(W1, b1), "Relu1": Relu(), "Affine2": Affine(W2, b2)})

@@ -1,0 +1,284 @@
+"""Training: mini-batch gradient descent over a data set, in one call.
+
+A network Rust knows is trained there, many steps to a call; any other, through its own ``gradient``. Both draw the same
+batches from the same generator and give the same numbers to rounding.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule import _engine
+from chainrule._gate import FloatArray, count, numbers, positive, targets, writeable
+from chainrule.network import Network
+
+#: Some steps: given row numbers, batch after batch, gives how many batches it did and their losses.
+Steps: TypeAlias = Callable[[NDArray[np.int64]], Iterator[list[float]]]
+
+
+@dataclass
+class History:
+    """What a training run did.
+
+    Attributes
+    ----------
+    losses : list of float
+        The mean loss of each step's batch, in nats, before that step's update.
+    steps : list of int
+        How many steps had been done when the accuracies were taken.
+    train_accuracy, test_accuracy : list of float
+        Shares, 0.0-1.0, one for each entry of `steps`; `test_accuracy` is empty if no test set was given.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
+    test_accuracy: list[float] = field(default_factory=list)
+
+
+def fit(
+    net: Any,
+    x: Any,
+    t: Any,
+    *,
+    test: tuple[Any, Any] | None = None,
+    epochs: int | None = None,
+    iterations: int | None = None,
+    batch_size: int = 100,
+    learning_rate: float = 0.1,
+    replace: bool = False,
+    seed: int | np.random.Generator | None = None,
+    progress: bool | Callable[[int, int], object] | None = None,
+    callback: Callable[[Any, History], object] | None = None,
+    on_nonfinite: Literal["raise", "warn", "ignore"] = "raise",
+) -> History:
+    """Train `net` by gradient descent on mini-batches: ``p -= learning_rate * dL/dp``, in place.
+
+    Parameters
+    ----------
+    net : Network
+        Or any object with ``params``, ``loss(x, t)``, ``gradient(x, t)`` and ``accuracy(x, t)``.
+    x : array_like, shape (N, ...)
+        The examples. uint8, float32 and float64 arrays are read where they are; each batch is converted to the
+        network's dtype when it is gathered, so pixels given as bytes count 0-255.
+    t : array_like, shape (N,), (N, 1) or (N, C)
+        Class ids or distributions.
+    test : (x, t), optional
+        A second set whose accuracy is reported too.
+    epochs, iterations : int, optional
+        How long: passes over the data, or steps. One of the two; one epoch if neither is given.
+    batch_size : int, default 100
+        Examples a step. The last batch of an epoch is smaller if `batch_size` does not divide N.
+    learning_rate : float, default 0.1
+        The step size, > 0.
+    replace : bool, default False
+        False: each epoch is a permutation, so every example is seen once. True: every batch is drawn from all examples
+        with replacement, as the tutorial does; an epoch is then ceil(N / batch_size) steps.
+    seed : int or numpy.random.Generator, optional
+        Where the batches are drawn from; fresh entropy by default. Same seed, same dtype, same instruction set: same
+        bits.
+    progress : bool or callable, optional
+        True shows a bar on stderr; a callable is called with (steps done, steps in all) several times a second.
+    callback : callable, optional
+        Called with (net, history) after the accuracies of each epoch, and of the last steps if they end within one.
+    on_nonfinite : {"raise", "warn", "ignore"}
+        What to do when a batch's loss is nan or infinite.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    TypeError
+        If an argument is of the wrong kind.
+    ValueError
+        If a shape does not fit, a label or a number is out of range, `batch_size` exceeds N without `replace`, or a
+        parameter is read-only. Nothing has been changed then.
+    FloatingPointError
+        If a loss is not finite: says at which step. The parameters are put back as they were before the call.
+
+    Notes
+    -----
+    Ctrl-C, or an exception of `callback`, leaves the network as it is after a whole number of steps.
+    Source: the tutorial's "训练网络".
+
+    Examples
+    --------
+    >>> from chainrule import TwoLayerNet
+    >>> x = np.random.default_rng(0).random((200, 2))
+    >>> t = (x[:, 0] > x[:, 1]).astype(int)
+    >>> net = TwoLayerNet(2, 16, 2, weight_init_std=0.5, seed=0)
+    >>> history = fit(net, x, t, epochs=200, batch_size=20, learning_rate=0.5, seed=0)
+    >>> history.train_accuracy[-1] > 0.97
+    True
+    """
+    batch_size, learning_rate = count(batch_size, "batch_size"), positive(learning_rate, "learning_rate")
+    if on_nonfinite not in ("raise", "warn", "ignore"):
+        raise ValueError(f"on_nonfinite must be 'raise', 'warn' or 'ignore', got {on_nonfinite!r}")
+    x, t = _pairs(net, x, t)
+    test = None if test is None else _pairs(net, *test)
+    n = len(x)
+    if batch_size > n and not replace:
+        raise ValueError(
+            f"batch_size is {batch_size}, but there are {n} examples; replace=True would draw with replacement"
+        )
+    per_epoch = -(-n // batch_size)
+    total = _total_steps(epochs, iterations, per_epoch)
+    for name, array in net.params.items():
+        writeable(array, f"params[{name!r}]")
+
+    rng = np.random.default_rng(seed)
+    run = _steps(net, x, t, batch_size, learning_rate, on_nonfinite)
+    history = History()
+    before = {name: array.copy() for name, array in net.params.items()}
+    try:
+        with _reporter(progress, total) as report:
+            while len(history.losses) < total:
+                steps = min(per_epoch, total - len(history.losses))
+                rows = rng.integers(n, size=steps * batch_size) if replace else rng.permutation(n)[: steps * batch_size]
+                for losses in run(rows):
+                    history.losses += losses
+                    report(len(history.losses), total)
+                history.steps.append(len(history.losses))
+                history.train_accuracy.append(net.accuracy(x, t))
+                if test is not None:
+                    history.test_accuracy.append(net.accuracy(*test))
+                if callback is not None:
+                    callback(net, history)
+    except _DivergedError as error:
+        for name, array in net.params.items():
+            array[...] = before[name]
+        step = len(history.losses) + error.after + 1
+        raise FloatingPointError(
+            f"loss is {error.loss} at step {step} (lr={learning_rate}); the network is as it was before the call."
+            " Try a smaller learning_rate, or on_nonfinite='ignore' to go on"
+        ) from None
+    if on_nonfinite == "warn" and not np.isfinite(history.losses).all():
+        step = int(np.argmin(np.isfinite(history.losses))) + 1
+        warnings.warn(
+            f"loss is {history.losses[step - 1]} at step {step} (lr={learning_rate})",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    return history
+
+
+class _DivergedError(Exception):
+    """The loss of the step `after` those reported is not finite."""
+
+    def __init__(self, loss: float, after: int) -> None:
+        self.loss, self.after = loss, after
+
+
+def _pairs(net: Any, x: Any, t: Any) -> tuple[FloatArray, NDArray[Any]]:
+    """Give examples, and the teaching signal in order if it is a loss of ours that will read it."""
+    first = next(iter(net.params.values()), None)
+    x = _engine.examples(x, np.dtype(np.float64) if first is None else first.dtype)
+    t = numbers(t, "t")
+    if x.ndim < 2 or t.ndim < 1 or len(x) != len(t):
+        raise ValueError(f"x and t must have one row per example, got x.shape={x.shape}, t.shape={t.shape}")
+    if len(x) == 0:
+        raise ValueError(f"there are no examples to train on, got x.shape={x.shape}")
+    if not _unchanged(net):
+        return x, t
+    scores = net.predict(x[:1])  # how many classes there are; and a wrong number of features is named here
+    ordered, ids = targets(t, (len(x), scores.shape[-1]), scores.dtype)
+    one_hot = not ids and bool(((ordered == 0) | (ordered == 1)).all())
+    return x, np.argmax(ordered, axis=1) if one_hot else ordered  # the same loss and gradient, with less to read
+
+
+def _total_steps(epochs: int | None, iterations: int | None, per_epoch: int) -> int:
+    if epochs is not None and iterations is not None:
+        raise ValueError(f"give epochs or iterations, not both; got epochs={epochs!r}, iterations={iterations!r}")
+    if iterations is not None:
+        return count(iterations, "iterations")
+    return count(1 if epochs is None else epochs, "epochs") * per_epoch
+
+
+def _steps(net: Any, x: FloatArray, t: NDArray[Any], batch_size: int, learning_rate: float, on_nonfinite: str) -> Steps:
+    """Choose who does the steps: Rust, or the network's own methods."""
+    plan = _engine.plan(net.layers) if _unchanged(net) else None
+    stop = on_nonfinite == "raise"
+    if plan is None or not plan.separate:
+        return lambda rows: _readable_steps(net, x, t, rows, batch_size, learning_rate, stop)
+    return lambda rows: _engine_steps(plan, plan.rows(x), t, rows, batch_size, learning_rate, stop)
+
+
+def _unchanged(net: Any) -> bool:
+    """Tell whether `net` is a Network with our own ``predict``, ``loss``, ``gradient`` and loss layer."""
+    ours = [getattr(Network, name) for name in ("predict", "loss", "gradient")]
+    return (
+        isinstance(net, Network)
+        and _engine.knows_loss(net.last_layer)
+        and [getattr(method, "__func__", None) for method in (net.predict, net.loss, net.gradient)] == ours
+    )
+
+
+def _engine_steps(
+    plan: _engine.Plan,
+    x: FloatArray,
+    t: NDArray[Any],
+    rows: NDArray[np.int64],
+    batch_size: int,
+    learning_rate: float,
+    stop: bool,
+) -> Iterator[list[float]]:
+    losses = np.empty(-(-len(rows) // batch_size))
+    done = 0
+    while done < len(losses):
+        left = rows[done * batch_size :]
+        steps, diverged = plan.steps(x, t, left, batch_size, learning_rate, stop, losses[done:])
+        if diverged:
+            raise _DivergedError(losses[done + steps], steps)
+        yield losses[done : done + steps].tolist()
+        done += steps
+
+
+def _readable_steps(
+    net: Any,
+    x: FloatArray,
+    t: NDArray[Any],
+    rows: NDArray[np.int64],
+    batch_size: int,
+    learning_rate: float,
+    stop: bool,
+) -> Iterator[list[float]]:
+    """Take the steps as the tutorial's loop does, through the network's own methods."""
+    for start in range(0, len(rows), batch_size):
+        batch = rows[start : start + batch_size]
+        grads = net.gradient(x[batch], t[batch])
+        loss = _loss_of_last_forward(net, x[batch], t[batch])
+        if stop and not np.isfinite(loss):
+            raise _DivergedError(loss, 0)
+        with np.errstate(over="ignore", invalid="ignore"):  # told by the loss
+            for key, grad in grads.items():
+                net.params[key] -= learning_rate * grad
+        yield [loss]
+
+
+def _loss_of_last_forward(net: Any, x: FloatArray, t: NDArray[Any]) -> float:
+    """Give the loss that ``gradient`` has just computed, if it is the network's whole loss; else compute it."""
+    if _unchanged(net):
+        return float(net.last_layer.loss)
+    return float(net.loss(x, t))
+
+
+@contextmanager
+def _reporter(progress: Any, total: int) -> Iterator[Callable[[int, int], object]]:
+    """Give what is called with (steps done, steps in all)."""
+    if progress is True:
+        from tqdm import tqdm
+
+        with tqdm(total=total, unit="step", file=sys.stderr) as bar:
+            yield lambda done, _: bar.update(done - bar.n)
+    else:
+        yield progress or (lambda done, total: None)
