@@ -9,10 +9,9 @@ load_mnist                                MNIST, which is in the package
 ========================================  ==================================================================
 """
 
-from importlib.metadata import version as _version
-
 from chainrule._errors import DataError as DataError
 from chainrule._errors import DownloadError as DownloadError
+from chainrule._kernels import __version__ as __version__
 from chainrule.checking import GradientReport as GradientReport
 from chainrule.checking import ParameterCheck as ParameterCheck
 from chainrule.checking import check_gradients as check_gradients
@@ -47,5 +46,3 @@ from chainrule.network import Parameters as Parameters
 from chainrule.network import TwoLayerNet as TwoLayerNet
 from chainrule.training import History as History
 from chainrule.training import fit as fit
-
-__version__ = _version("chainrule")

@@ -9,8 +9,9 @@ and its place.
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -18,9 +19,15 @@ from chainrule._gate import FloatArray
 from chainrule.gradients import numerical_gradient
 from chainrule.layers import Affine
 
-#: Entries that differ by more are tried again with steps so much smaller than the tutorial's 1e-4: a ReLU that
-#: switches between x - h and x + h makes the difference quotient wrong, not the gradient.
+#: Entries that differ are tried again with steps so much smaller than the tutorial's 1e-4: a ReLU that switches
+#: between x - h and x + h makes the difference quotient wrong, not the gradient.
 _SMALLER_STEPS = (1e-5, 1e-6, 1e-7)
+#: For the quotients to the left and to the right, where a ReLU switches at x itself.
+_ONE_SIDED_STEP = 1e-5
+
+
+#: Given f and one entry of a parameter, gives candidates for the derivative.
+Quotients: TypeAlias = Callable[[Any, FloatArray], list[float]]
 
 
 @dataclass(frozen=True)
@@ -147,11 +154,14 @@ def check_gradients(net: Any, x: Any, t: Any) -> GradientReport:
             return float(evaluated.loss(x, t))
 
         numeric = numerical_gradient(loss_of_parameter, array)
-        largest = np.abs(backprop[name]).max(initial=0)
-        allowed = (1e-6 * largest, 1e-3) if single else (1e-9, 1e-5)
-        for h in _SMALLER_STEPS:
+        finite = backprop[name][np.isfinite(backprop[name])]
+        allowed = (1e-6 * np.abs(finite).max(initial=0), 1e-3) if single else (1e-9, 1e-5)
+        for quotients in (*(_central(h) for h in _SMALLER_STEPS), _one_sided):
             for where in np.argwhere(_excess(backprop[name], numeric, *allowed) > 0):
-                _try_again(loss_of_parameter, array, tuple(where), h, backprop[name], numeric)
+                # A view: numerical_gradient and we change the parameter itself.
+                entry = array[tuple(slice(i, i + 1) for i in where)]
+                at = tuple(where)
+                numeric[at] = _nearest(backprop[name][at], [numeric[at], *quotients(loss_of_parameter, entry)])
         checks.append(_compare(name, backprop[name], numeric, *allowed))
     return GradientReport(tuple(checks))
 
@@ -159,25 +169,48 @@ def check_gradients(net: Any, x: Any, t: Any) -> GradientReport:
 def _excess(backprop: FloatArray, numeric: FloatArray, absolute: float, relative: float) -> FloatArray:
     """Give by how much each entry differs beyond what is allowed; nan counts as infinitely much."""
     larger = np.maximum(np.abs(backprop), np.abs(numeric))
-    excess = np.abs(backprop - numeric) - (absolute + relative * larger)
+    with np.errstate(invalid="ignore"):  # inf - inf
+        excess = np.abs(backprop - numeric) - (absolute + relative * larger)
     return np.where(np.isfinite(excess), excess, np.inf)
 
 
-def _try_again(
-    f: Any, array: FloatArray, where: tuple[int, ...], h: float, backprop: FloatArray, numeric: FloatArray
-) -> None:
-    """Replace a numeric entry by the quotient with step `h`, if that is nearer."""
-    entry = array[tuple(slice(i, i + 1) for i in where)]  # a view: numerical_gradient changes the parameter itself
-    nearer = float(numerical_gradient(f, entry, h).reshape(()))
-    if not abs(backprop[where] - nearer) >= abs(backprop[where] - numeric[where]):
-        numeric[where] = nearer
+def _central(h: float) -> Quotients:
+    """Give the function that differentiates with step `h`."""
+    return lambda f, entry: [float(numerical_gradient(f, entry, h).item())]
+
+
+def _one_sided(f: Any, entry: FloatArray) -> list[float]:
+    """Give the slopes to the left and to the right: at a kink both are right, and neither is their mean.
+
+    f'(x) = (-3 f(x) + 4 f(x + h) - f(x + 2h)) / 2h + O(h²); to the left with -h.
+    """
+    x = entry.copy()
+    try:
+        slopes = []
+        for h in (-_ONE_SIDED_STEP, _ONE_SIDED_STEP):
+            values = []
+            for steps in (0, 1, 2):
+                entry[...] = x + steps * h
+                values.append(f(entry))
+            slopes.append((-3 * values[0] + 4 * values[1] - values[2]) / (2 * h))
+        return slopes
+    finally:
+        entry[...] = x
+
+
+def _nearest(backprop: float, candidates: list[float]) -> float:
+    """Give the candidate nearest to `backprop`; the first, if none is finite."""
+    distances = [abs(backprop - value) if np.isfinite(value) else np.inf for value in candidates]
+    return candidates[int(np.argmin(distances))]
 
 
 def _compare(name: str, backprop: FloatArray, numeric: FloatArray, absolute: float, relative: float) -> ParameterCheck:
-    difference = np.abs(backprop - numeric)
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(backprop - numeric)
     larger = np.maximum(np.abs(backprop), np.abs(numeric))
-    above_noise = difference > absolute
-    ratios = np.divide(difference, larger, out=np.zeros_like(difference), where=above_noise & (larger > 0))
+    noise = (difference <= absolute) | (larger == 0)
+    with np.errstate(invalid="ignore"):
+        ratios = np.divide(difference, larger, out=np.zeros_like(difference), where=~noise)
     excess = _excess(backprop, numeric, absolute, relative)
     where = tuple(int(i) for i in np.unravel_index(int(np.argmax(excess)), excess.shape))
     return ParameterCheck(
@@ -194,9 +227,11 @@ def _compare(name: str, backprop: FloatArray, numeric: FloatArray, absolute: flo
 
 
 def _in_float64(net: Any) -> Any:
-    """Give a copy of `net` whose float32 Affine layers compute in float64."""
+    """Give a copy of `net` whose float32 Affine layers compute in float64; arrays they share they share still."""
     wide = copy.deepcopy(net)
+    arrays: dict[int, FloatArray] = {}
     for name, layer in getattr(wide, "layers", {}).items():
         if type(layer) is Affine:
-            wide.layers[name] = Affine(layer.W.astype(np.float64), layer.b.astype(np.float64))
+            W, b = (arrays.setdefault(id(array), array.astype(np.float64)) for array in (layer.W, layer.b))
+            wide.layers[name] = Affine(W, b)
     return wide

@@ -51,7 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed by the shell: then print() does nothing, and so do we
+            sys.stdout.flush()
         return code
     except KeyboardInterrupt:
         print("chainrule: interrupted", file=sys.stderr)

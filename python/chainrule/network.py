@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -44,12 +44,35 @@ class Parameters(dict[str, Any]):
             super().__setitem__(name, value)
 
     def update(self, *others: Any, **values: Any) -> None:
-        """Assign each of the values, as ``params[name] = value`` does."""
+        """Assign each of the values, as ``params[name] = value`` does.
+
+        Parameters
+        ----------
+        *others, **values
+            As for ``dict.update``; the values array_like, each in the shape of the array that is held.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As ``params[name] = value``.
+        """
         for name, value in dict(*others, **values).items():
             self[name] = value
 
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]  # any mapping, as in update
+        self.update(other)
+        return self
+
     def hold(self, name: str, array: FloatArray) -> None:
-        """Make `array` itself the parameter `name`."""
+        """Make `array` itself the parameter `name`.
+
+        Parameters
+        ----------
+        name : str
+            Known or new.
+        array : ndarray, any shape, float32 or float64
+            Held, not copied.
+        """
         super().__setitem__(name, array)
 
 
@@ -107,7 +130,8 @@ class Network:
     def params(self) -> Parameters:
         """The parameters by name: the very arrays the layers hold.
 
-        ``net.params["W1"] = other`` copies `other` into the array; ``net.params["W1"] -= step`` changes it in place.
+        ``net.params["W1"] = other`` copies `other` into the array; ``net.params["W1"] -= step`` changes it in place;
+        ``net.params = {…}`` assigns each. An empty dict, as in the tutorial's ``__init__``, starts anew.
         """
         held: Parameters = self._params
         for name, array in self._named_arrays():
@@ -117,7 +141,10 @@ class Network:
 
     @params.setter
     def params(self, values: Mapping[str, Any]) -> None:
-        self._params = Parameters(values)
+        if values and "_params" in self.__dict__:
+            self.params.update(values)
+        else:
+            self._params = Parameters(values)
 
     def _named_arrays(self) -> Iterator[tuple[str, FloatArray]]:
         """Give each parameter of each layer with the name it has unless `params` already gives it another."""
@@ -154,7 +181,9 @@ class Network:
         Keeps nothing in layers of this package: call `loss` for what ``backward`` needs.
         """
         plan = _engine.plan(self.layers)
-        return self._forward(x) if plan is None else plan.scores(self._input(x, keep_dtype=True))
+        if plan is None:
+            return self._forward(x)
+        return plan.scores(_engine.examples(self._input(x, keep_dtype=True), plan.dtype))
 
     def loss(self, x: Any, t: Any) -> float:
         """Give the mean loss of the examples `x`, shape (N, ...), for the teaching signal `t`, (N,) ids or (N, C).

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,6 @@ from numpy.typing import NDArray
 from chainrule import _engine
 from chainrule._gate import FloatArray, count, numbers, positive, targets, writeable
 from chainrule.network import Network
-
-#: Some steps: given row numbers, batch after batch, gives how many batches it did and their losses.
-Steps: TypeAlias = Callable[[NDArray[np.int64]], Iterator[list[float]]]
 
 
 @dataclass
@@ -104,11 +101,12 @@ def fit(
         If a shape does not fit, a label or a number is out of range, `batch_size` exceeds N without `replace`, or a
         parameter is read-only. Nothing has been changed then.
     FloatingPointError
-        If a loss is not finite: says at which step. The parameters are put back as they were before the call.
+        If a loss, or a parameter at the end of an epoch, is not finite: says at which step.
 
     Notes
     -----
-    Ctrl-C, or an exception of `callback`, leaves the network as it is after a whole number of steps.
+    After an error the parameters are as they were before the call. Ctrl-C, or an exception of `callback`, leaves the
+    network as it is after a whole number of steps.
     Source: the tutorial's "训练网络".
 
     Examples
@@ -124,6 +122,9 @@ def fit(
     batch_size, learning_rate = count(batch_size, "batch_size"), positive(learning_rate, "learning_rate")
     if on_nonfinite not in ("raise", "warn", "ignore"):
         raise ValueError(f"on_nonfinite must be 'raise', 'warn' or 'ignore', got {on_nonfinite!r}")
+    for name, function in {"progress": progress, "callback": callback}.items():
+        if not (function is None or isinstance(function, bool) or callable(function)):
+            raise TypeError(f"{name} must be a function, got {function!r}")
     x, t = _pairs(net, x, t)
     test = None if test is None else _pairs(net, *test)
     n = len(x)
@@ -137,46 +138,80 @@ def fit(
         writeable(array, f"params[{name!r}]")
 
     rng = np.random.default_rng(seed)
-    run = _steps(net, x, t, batch_size, learning_rate, on_nonfinite)
     history = History()
-    before = {name: array.copy() for name, array in net.params.items()}
-    try:
-        with _reporter(progress, total) as report:
-            while len(history.losses) < total:
-                steps = min(per_epoch, total - len(history.losses))
-                rows = rng.integers(n, size=steps * batch_size) if replace else rng.permutation(n)[: steps * batch_size]
-                for losses in run(rows):
-                    history.losses += losses
-                    report(len(history.losses), total)
-                history.steps.append(len(history.losses))
-                history.train_accuracy.append(net.accuracy(x, t))
-                if test is not None:
-                    history.test_accuracy.append(net.accuracy(*test))
-                if callback is not None:
-                    callback(net, history)
-    except _DivergedError as error:
-        for name, array in net.params.items():
-            array[...] = before[name]
-        step = len(history.losses) + error.after + 1
-        raise FloatingPointError(
-            f"loss is {error.loss} at step {step} (lr={learning_rate}); the network is as it was before the call."
-            " Try a smaller learning_rate, or on_nonfinite='ignore' to go on"
-        ) from None
+    step = _Step(batch_size, learning_rate, on_nonfinite == "raise")
+    undo = _undo(net)
+    with _reporter(progress, total) as report:
+        while len(history.losses) < total:
+            steps = min(per_epoch, total - len(history.losses))
+            rows = rng.integers(n, size=steps * batch_size) if replace else rng.permutation(n)[: steps * batch_size]
+            for _ in _restoring(undo, _epoch(net, x, t, rows, step, test, history)):
+                report(len(history.losses), total)
+            if callback is not None:
+                callback(net, history)
     if on_nonfinite == "warn" and not np.isfinite(history.losses).all():
-        step = int(np.argmin(np.isfinite(history.losses))) + 1
-        warnings.warn(
-            f"loss is {history.losses[step - 1]} at step {step} (lr={learning_rate})",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+        first = int(np.argmin(np.isfinite(history.losses)))
+        text = f"loss is {history.losses[first]} at step {first + 1} (lr={learning_rate})"
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
     return history
 
 
-class _DivergedError(Exception):
-    """The loss of the step `after` those reported is not finite."""
+@dataclass(frozen=True)
+class _Step:
+    """What is the same in every step of a run."""
 
-    def __init__(self, loss: float, after: int) -> None:
-        self.loss, self.after = loss, after
+    batch_size: int
+    learning_rate: float
+    stop: bool
+
+    def check(self, what: str, values: Any, number: int) -> None:
+        """Stop, if asked to, at step `number` because `values` are not finite."""
+        if self.stop and not np.isfinite(values).all():
+            raise FloatingPointError(
+                f"{what} at step {number} (lr={self.learning_rate}); the network is as it was before the call."
+                " Try a smaller learning_rate, or on_nonfinite='ignore' to go on"
+            )
+
+
+def _epoch(
+    net: Any, x: FloatArray, t: NDArray[Any], rows: NDArray[np.int64], step: _Step, test: Any, history: History
+) -> Iterator[None]:
+    """Do the steps of an epoch, and take the accuracies after them."""
+    plan = _engine.plan(net.layers) if _unchanged(net) else None
+    if plan is not None and plan.separate:
+        steps = _engine_steps(plan, plan.rows(x), t, rows, step)
+    else:
+        steps = _readable_steps(net, x, t, rows, step)
+    for losses in steps:
+        history.losses += losses
+        step.check(f"loss is {losses[-1]}", losses[-1], len(history.losses))
+        yield
+    for name, array in net.params.items():  # a last step that overflowed: no loss comes after it to show it
+        step.check(f"params[{name!r}] is not finite", array, len(history.losses))
+    history.steps.append(len(history.losses))
+    history.train_accuracy.append(net.accuracy(x, t))
+    if test is not None:
+        history.test_accuracy.append(net.accuracy(*test))
+
+
+def _restoring(undo: Callable[[], None], work: Iterator[None]) -> Iterator[None]:
+    """Go through `work`, calling `undo` if it raises: not for Ctrl-C, nor for what the caller does in between."""
+    try:
+        yield from work
+    except Exception:
+        undo()
+        raise
+
+
+def _undo(net: Any) -> Callable[[], None]:
+    """Give what puts the parameters back as they are now."""
+    before = [(array, array.copy()) for array in net.params.values()]
+
+    def undo() -> None:
+        for array, values in before:
+            array[...] = values
+
+    return undo
 
 
 def _pairs(net: Any, x: Any, t: Any) -> tuple[FloatArray, NDArray[Any]]:
@@ -188,9 +223,13 @@ def _pairs(net: Any, x: Any, t: Any) -> tuple[FloatArray, NDArray[Any]]:
         raise ValueError(f"x and t must have one row per example, got x.shape={x.shape}, t.shape={t.shape}")
     if len(x) == 0:
         raise ValueError(f"there are no examples to train on, got x.shape={x.shape}")
+    if any(np.may_share_memory(x, array) for array in net.params.values()):
+        x = x.copy()  # trained on as it was at the start, whatever becomes of the parameter
+    if isinstance(net, Network):
+        x = net._input(x, keep_dtype=True)  # a wrong number of features is named here
     if not _unchanged(net):
         return x, t
-    scores = net.predict(x[:1])  # how many classes there are; and a wrong number of features is named here
+    scores = net.predict(x[:1])  # how many classes there are
     ordered, ids = targets(t, (len(x), scores.shape[-1]), scores.dtype)
     one_hot = not ids and bool(((ordered == 0) | (ordered == 1)).all())
     return x, np.argmax(ordered, axis=1) if one_hot else ordered  # the same loss and gradient, with less to read
@@ -204,15 +243,6 @@ def _total_steps(epochs: int | None, iterations: int | None, per_epoch: int) -> 
     return count(1 if epochs is None else epochs, "epochs") * per_epoch
 
 
-def _steps(net: Any, x: FloatArray, t: NDArray[Any], batch_size: int, learning_rate: float, on_nonfinite: str) -> Steps:
-    """Choose who does the steps: Rust, or the network's own methods."""
-    plan = _engine.plan(net.layers) if _unchanged(net) else None
-    stop = on_nonfinite == "raise"
-    if plan is None or not plan.separate:
-        return lambda rows: _readable_steps(net, x, t, rows, batch_size, learning_rate, stop)
-    return lambda rows: _engine_steps(plan, plan.rows(x), t, rows, batch_size, learning_rate, stop)
-
-
 def _unchanged(net: Any) -> bool:
     """Tell whether `net` is a Network with our own ``predict``, ``loss``, ``gradient`` and loss layer."""
     ours = [getattr(Network, name) for name in ("predict", "loss", "gradient")]
@@ -224,44 +254,30 @@ def _unchanged(net: Any) -> bool:
 
 
 def _engine_steps(
-    plan: _engine.Plan,
-    x: FloatArray,
-    t: NDArray[Any],
-    rows: NDArray[np.int64],
-    batch_size: int,
-    learning_rate: float,
-    stop: bool,
+    plan: _engine.Plan, x: FloatArray, t: NDArray[Any], rows: NDArray[np.int64], step: _Step
 ) -> Iterator[list[float]]:
-    losses = np.empty(-(-len(rows) // batch_size))
-    done = 0
-    while done < len(losses):
-        left = rows[done * batch_size :]
-        steps, diverged = plan.steps(x, t, left, batch_size, learning_rate, stop, losses[done:])
-        if diverged:
-            raise _DivergedError(losses[done + steps], steps)
-        yield losses[done : done + steps].tolist()
+    """Let Rust take the steps. A loss that is not finite comes last, and its step was not taken."""
+    losses = np.empty(-(-len(rows) // step.batch_size))
+    done, diverged = 0, False
+    while done < len(losses) and not diverged:
+        left = rows[done * step.batch_size :]
+        steps, diverged = plan.steps(x, t, left, step.batch_size, step.learning_rate, step.stop, losses[done:])
+        yield losses[done : done + steps + diverged].tolist()
         done += steps
 
 
 def _readable_steps(
-    net: Any,
-    x: FloatArray,
-    t: NDArray[Any],
-    rows: NDArray[np.int64],
-    batch_size: int,
-    learning_rate: float,
-    stop: bool,
+    net: Any, x: FloatArray, t: NDArray[Any], rows: NDArray[np.int64], step: _Step
 ) -> Iterator[list[float]]:
     """Take the steps as the tutorial's loop does, through the network's own methods."""
-    for start in range(0, len(rows), batch_size):
-        batch = rows[start : start + batch_size]
+    for start in range(0, len(rows), step.batch_size):
+        batch = rows[start : start + step.batch_size]
         grads = net.gradient(x[batch], t[batch])
         loss = _loss_of_last_forward(net, x[batch], t[batch])
-        if stop and not np.isfinite(loss):
-            raise _DivergedError(loss, 0)
-        with np.errstate(over="ignore", invalid="ignore"):  # told by the loss
-            for key, grad in grads.items():
-                net.params[key] -= learning_rate * grad
+        if np.isfinite(loss) or not step.stop:
+            with np.errstate(over="ignore", invalid="ignore"):  # told by the loss
+                for key, grad in grads.items():
+                    net.params[key] -= step.learning_rate * grad
         yield [loss]
 
 

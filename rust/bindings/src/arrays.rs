@@ -2,11 +2,14 @@
 
 use chainrule_kernels::softmax_loss::Targets;
 use chainrule_kernels::KernelError;
-use ndarray::{ArrayView2, ArrayViewMut2};
-use numpy::{Element, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2, PyUntypedArray};
+use ndarray::{ArrayView2, ArrayViewMut2, Dimension};
+use numpy::{
+    Element, PyArray, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2, PyUntypedArray,
+};
 use numpy::{PyArrayDescrMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
+use std::ops::Range;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
 /// The teaching signal, as `_gate.py` puts it in order.
@@ -18,6 +21,13 @@ pub(crate) enum Teaching<'py, T: Element> {
 impl<'py, T: Element> Teaching<'py, T> {
     pub(crate) fn new(t: &Bound<'py, PyAny>) -> PyResult<Self> {
         t.extract().map(Self::Ids).or_else(|_| Ok(Self::Distributions(t.extract()?)))
+    }
+
+    pub(crate) fn memory(&self) -> Range<usize> {
+        match self {
+            Self::Ids(ids) => memory(ids),
+            Self::Distributions(t) => memory(t),
+        }
     }
 
     pub(crate) fn targets(&self) -> PyResult<Targets<'_, T>> {
@@ -55,16 +65,43 @@ macro_rules! by_dtype {
 }
 pub(crate) use by_dtype;
 
+/// The addresses an array's numbers lie at, if they lie end to end as [`view`] demands.
+pub(crate) fn memory<T: Element, D: Dimension>(array: &Bound<'_, PyArray<T, D>>) -> Range<usize> {
+    let start = array.data() as usize;
+    start..start.saturating_add(array.len().saturating_mul(size_of::<T>()))
+}
+
+/// `Ok` if no output shares memory with an input or another output: NumPy knows many ways to the same memory (a view, a
+/// memoryview, DLPack), of which rust-numpy's own check sees only the first.
+pub(crate) fn separate(outputs: &[Range<usize>], inputs: &[Range<usize>]) -> PyResult<()> {
+    let overlap = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
+    for (i, output) in outputs.iter().enumerate() {
+        if outputs[..i].iter().chain(inputs).any(|other| overlap(output, other)) {
+            return Err(PyTypeError::new_err("an array to be written shares memory with another argument"));
+        }
+    }
+    Ok(())
+}
+
 /// A C-contiguous, aligned array as a matrix; anything else is a `TypeError`.
 pub(crate) fn view<'a, T: Element>(array: &'a PyReadonlyArray2<'_, T>) -> PyResult<ArrayView2<'a, T>> {
-    let shape = (array.shape()[0], array.shape()[1]);
+    let shape = c_shape(array)?;
     ArrayView2::from_shape(shape, array.as_slice()?).map_err(|error| PyTypeError::new_err(error.to_string()))
 }
 
 /// The same, to be written.
 pub(crate) fn view_mut<'a, T: Element>(array: &'a mut PyReadwriteArray2<'_, T>) -> PyResult<ArrayViewMut2<'a, T>> {
-    let shape = (array.shape()[0], array.shape()[1]);
+    let shape = c_shape(array)?;
     ArrayViewMut2::from_shape(shape, array.as_slice_mut()?).map_err(|error| PyTypeError::new_err(error.to_string()))
+}
+
+/// (rows, columns) of an array in C order: `as_slice` takes Fortran order too, and would give the transpose.
+fn c_shape<T: Element>(array: &Bound<'_, PyArray2<T>>) -> PyResult<(usize, usize)> {
+    if array.is_c_contiguous() {
+        Ok((array.shape()[0], array.shape()[1]))
+    } else {
+        Err(PyTypeError::new_err("expected a C-contiguous array"))
+    }
 }
 
 /// Run a kernel without the interpreter lock. Its error becomes Python's; a panic, which would be a bug of ours, becomes a

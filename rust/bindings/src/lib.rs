@@ -10,7 +10,7 @@
 mod arrays;
 mod engine;
 
-use arrays::{by_dtype, call, view, view_mut, Teaching};
+use arrays::{by_dtype, call, memory, separate, view, view_mut, Teaching};
 use chainrule_kernels::matmul;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2};
 use pyo3::prelude::*;
@@ -23,6 +23,11 @@ mod _kernels {
 
     #[pymodule_export]
     use super::engine::Engine;
+
+    /// The version of the package, which is the workspace's.
+    #[pymodule_export]
+    #[allow(non_upper_case_globals)] // Python's name
+    const __version__: &str = env!("CARGO_PKG_VERSION");
 }
 
 /// out ← x·W + b
@@ -41,6 +46,7 @@ fn affine(
         let w: PyReadonlyArray2<T> = W.extract()?;
         let b: PyReadonlyArray1<T> = b.extract()?;
         let mut out: PyReadwriteArray2<T> = out.extract()?;
+        separate(&[memory(&out)], &[memory(&x), memory(&w), memory(&b)])?;
         let (x, w, b, out) = (view(&x)?, view(&w)?, b.as_slice()?, view_mut(&mut out)?);
         call(py, || matmul::affine(x, w, b, out))
     })
@@ -52,6 +58,7 @@ fn matmul_at_b(py: Python<'_>, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>, out: 
     by_dtype!(a, T => {
         let (a, b): (PyReadonlyArray2<T>, PyReadonlyArray2<T>) = (a.extract()?, b.extract()?);
         let mut out: PyReadwriteArray2<T> = out.extract()?;
+        separate(&[memory(&out)], &[memory(&a), memory(&b)])?;
         let (a, b, out) = (view(&a)?, view(&b)?, view_mut(&mut out)?);
         call(py, || matmul::matmul_at_b(a, b, out))
     })
@@ -63,6 +70,7 @@ fn matmul_a_bt(py: Python<'_>, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>, out: 
     by_dtype!(a, T => {
         let (a, b): (PyReadonlyArray2<T>, PyReadonlyArray2<T>) = (a.extract()?, b.extract()?);
         let mut out: PyReadwriteArray2<T> = out.extract()?;
+        separate(&[memory(&out)], &[memory(&a), memory(&b)])?;
         let (a, b, out) = (view(&a)?, view(&b)?, view_mut(&mut out)?);
         call(py, || matmul::matmul_a_bt(a, b, out))
     })
@@ -81,8 +89,9 @@ fn softmax_loss(
         let scores: PyReadonlyArray2<T> = scores.extract()?;
         let mut probs: PyReadwriteArray2<T> = probs.extract()?;
         let mut d_scores: PyReadwriteArray2<T> = d_scores.extract()?;
-        let (scores, probs, d_scores) = (view(&scores)?, view_mut(&mut probs)?, view_mut(&mut d_scores)?);
         let t = Teaching::<T>::new(t)?;
+        separate(&[memory(&probs), memory(&d_scores)], &[memory(&scores), t.memory()])?;
+        let (scores, probs, d_scores) = (view(&scores)?, view_mut(&mut probs)?, view_mut(&mut d_scores)?);
         let t = t.targets()?;
         call(py, || chainrule_kernels::softmax_loss::softmax_loss(scores, t, probs, d_scores))
     })
@@ -90,6 +99,6 @@ fn softmax_loss(
 
 /// The instruction set in use: "avx512", "avx2", "neon" or "portable".
 #[pyfunction]
-fn instruction_set() -> &'static str {
-    chainrule_kernels::level::detect()
+fn instruction_set() -> PyResult<&'static str> {
+    chainrule_kernels::level::detect().map(chainrule_kernels::level::Level::name).map_err(arrays::to_python)
 }

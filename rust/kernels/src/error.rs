@@ -30,6 +30,13 @@ pub enum KernelError {
         /// How many rows there are.
         rows: usize,
     },
+    /// `CHAINRULE_SIMD` names an instruction set that is not to be had.
+    Level {
+        /// The name.
+        asked: String,
+        /// The best there is.
+        highest: &'static str,
+    },
     /// The mean of no examples.
     Empty,
     /// The scratch memory could not be had.
@@ -49,6 +56,9 @@ impl fmt::Display for KernelError {
                 write!(f, "labels must lie in 0..{}; got {got} at row {row}", classes.saturating_sub(1))
             }
             Self::Row { got, rows } => write!(f, "row {got} was asked for, but the data has {rows} rows"),
+            Self::Level { asked, highest } => {
+                write!(f, "CHAINRULE_SIMD asks for {asked}, which this CPU does not have; the highest is {highest}")
+            }
             Self::Empty => write!(f, "the mean loss of an empty batch is not defined"),
             Self::Memory { numbers } => write!(f, "no memory for {numbers} numbers of scratch space"),
         }

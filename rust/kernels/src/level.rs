@@ -1,34 +1,195 @@
-//! The instruction set this process may use, found once.
+//! The instruction set this process may use, found once; and the way a kernel is compiled for each.
+//!
+//! A kernel is one safe `#[inline(always)]` body: the method [`Kernel::run`]. [`Level::run`] compiles that body again inside a wrapper
+//! for each instruction set (`#[target_feature]`), where the compiler turns its loops over 16 numbers into that set's vectors. Calling
+//! a wrapper is the one `unsafe` of this module, and a [`Level`] is the proof that makes it sound: only [`detect`] and [`available`]
+//! make one, after asking the CPU.
+//!
+//! `CHAINRULE_SIMD=portable|avx2|avx512|neon` forces a level. Levels with fused multiply-add (all but `portable`) round alike, so a
+//! kernel that adds in the same order gives the same bits on each; `portable` rounds twice where they round once.
 
+use crate::{Float, KernelError};
 use std::sync::OnceLock;
 
-/// The widest instruction set the kernels use on this CPU: "avx512", "avx2", "neon" or "portable".
-///
-/// It is the choice the `gemm` crate makes for itself, told in our words: 512-bit vectors where `avx512f` is there,
-/// 256-bit fused multiply-adds where `fma` is.
-pub fn detect() -> &'static str {
-    static FOUND: OnceLock<&'static str> = OnceLock::new();
+/// Proof that this CPU has an instruction set. The field is private: see the module's text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Level(Set);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Set {
+    Portable,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+}
+
+/// How `a * b + c` is computed: a parameter, because on a CPU without the instruction `mul_add` is a library call.
+pub trait MulAdd: Copy {
+    /// `a * b + c`.
+    fn mul_add<T: Float>(self, a: T, b: T, c: T) -> T;
+}
+
+/// One rounding: the CPU's instruction.
+#[derive(Clone, Copy)]
+struct Fused;
+
+/// Two roundings.
+#[derive(Clone, Copy)]
+struct Separate;
+
+impl MulAdd for Fused {
+    #[inline(always)]
+    fn mul_add<T: Float>(self, a: T, b: T, c: T) -> T {
+        a.mul_add(b, c)
+    }
+}
+
+impl MulAdd for Separate {
+    #[inline(always)]
+    fn mul_add<T: Float>(self, a: T, b: T, c: T) -> T {
+        a * b + c
+    }
+}
+
+/// A loop nest worth compiling for each instruction set. `run` must be `#[inline(always)]`, or it is compiled only once.
+pub trait Kernel {
+    /// What it gives.
+    type Output;
+    /// The body.
+    fn run(self, arithmetic: impl MulAdd) -> Self::Output;
+}
+
+impl Level {
+    /// Run `kernel` with this level's instructions.
+    #[inline]
+    pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Set::Portable => kernel.run(Separate),
+            // SAFETY: a `Level` holding this set is made only after the CPU was found to have all of its features.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => unsafe { avx2(kernel) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => unsafe { avx512(kernel) },
+            // Part of every aarch64 CPU: the ordinary compilation has it.
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => kernel.run(Fused),
+        }
+    }
+
+    /// "portable", "avx2", "avx512" or "neon".
+    pub fn name(self) -> &'static str {
+        match self.0 {
+            Set::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512 => "avx512",
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => "neon",
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
+fn avx2<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Fused)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
+fn avx512<K: Kernel>(kernel: K) -> K::Output {
+    kernel.run(Fused)
+}
+
+/// Every level of this CPU, the lowest first. The tests run each kernel on all of them.
+pub fn available() -> &'static [Level] {
+    static FOUND: OnceLock<Vec<Level>> = OnceLock::new();
     FOUND.get_or_init(|| {
+        let mut levels = vec![Level(Set::Portable)];
         #[cfg(target_arch = "x86_64")]
         {
-            if is_x86_feature_detected!("avx512f") {
-                return "avx512";
+            let has_avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("bmi1")
+                && is_x86_feature_detected!("bmi2")
+                && is_x86_feature_detected!("lzcnt")
+                && is_x86_feature_detected!("popcnt");
+            if has_avx2 {
+                levels.push(Level(Set::Avx2));
             }
-            if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-                return "avx2";
+            let has_avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
+                && is_x86_feature_detected!("avx512vl");
+            if has_avx2 && has_avx512 {
+                levels.push(Level(Set::Avx512));
             }
         }
-        if cfg!(target_arch = "aarch64") {
-            return "neon";
-        }
-        "portable"
+        #[cfg(target_arch = "aarch64")]
+        levels.push(Level(Set::Neon));
+        levels
     })
+}
+
+/// The level in use: the highest, or the one `CHAINRULE_SIMD` names.
+///
+/// # Errors
+///
+/// [`KernelError::Level`] if that one is not to be had on this CPU.
+pub fn detect() -> Result<Level, KernelError> {
+    static FOUND: OnceLock<Result<Level, KernelError>> = OnceLock::new();
+    FOUND.get_or_init(|| choose(std::env::var("CHAINRULE_SIMD").ok().as_deref())).clone()
+}
+
+fn choose(asked: Option<&str>) -> Result<Level, KernelError> {
+    let highest = available()[available().len() - 1];
+    let Some(asked) = asked.filter(|asked| !asked.is_empty()) else { return Ok(highest) };
+    let found = available().iter().find(|level| level.name() == asked);
+    found.copied().ok_or_else(|| KernelError::Level { asked: asked.to_owned(), highest: highest.name() })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    struct Sum<'a>(&'a [f32]);
+
+    impl Kernel for Sum<'_> {
+        type Output = f32;
+        #[inline(always)]
+        fn run(self, arithmetic: impl MulAdd) -> f32 {
+            self.0.iter().fold(0.0, |sum, &x| arithmetic.mul_add(x, 2.0, sum))
+        }
+    }
+
     #[test]
-    fn the_answer_does_not_change() {
-        assert_eq!(super::detect(), super::detect());
+    fn every_level_runs_a_kernel() {
+        for level in available() {
+            assert_eq!(level.run(Sum(&[1.0, 2.0, 3.0])), 12.0, "{}", level.name());
+        }
+    }
+
+    #[test]
+    fn a_level_can_be_asked_for_by_name() {
+        for &level in available() {
+            assert_eq!(choose(Some(level.name())), Ok(level));
+        }
+        assert_eq!(choose(None), choose(Some("")));
+        assert_eq!(choose(None), Ok(available()[available().len() - 1]));
+    }
+
+    #[test]
+    fn a_level_the_cpu_lacks_is_refused_with_the_highest_it_has() {
+        let error = choose(Some("avx1024")).unwrap_err().to_string();
+        let highest = available()[available().len() - 1].name();
+        assert_eq!(
+            error,
+            format!("CHAINRULE_SIMD asks for avx1024, which this CPU does not have; the highest is {highest}")
+        );
     }
 }

@@ -42,9 +42,7 @@ pub fn matmul<T: Float>(
     onto: Onto,
 ) -> Result<(), KernelError> {
     let ((m, k), n) = (a.dim(), b.ncols());
-    agree("the number of columns of A", k, "the number of rows of B", b.nrows())?;
-    agree("the number of rows of C", c.nrows(), "the number of rows of A", m)?;
-    agree("the number of columns of C", c.ncols(), "the number of columns of B", n)?;
+    check(a.dim(), b.dim(), c.dim())?;
     if m == 0 || n == 0 {
         return Ok(());
     }
@@ -81,6 +79,13 @@ pub fn matmul<T: Float>(
         );
     }
     Ok(())
+}
+
+/// `Ok` if A·B exists and has the shape of C.
+fn check(a: (usize, usize), b: (usize, usize), c: (usize, usize)) -> Result<(), KernelError> {
+    agree("the number of columns of A", a.1, "the number of rows of B", b.0)?;
+    agree("the number of rows of C", c.0, "the number of rows of A", a.0)?;
+    agree("the number of columns of C", c.1, "the number of columns of B", b.1)
 }
 
 /// `C ← Aᵀ·B` for `a` of shape (k, m), `b` of (k, n): a layer's `dW = xᵀ·dout`.
@@ -121,7 +126,7 @@ pub fn affine<T: Float>(
     mut out: ArrayViewMut2<'_, T>,
 ) -> Result<(), KernelError> {
     agree("the length of b", b.len(), "the number of columns of W", w.ncols())?;
-    agree("the number of columns of out", out.ncols(), "the number of columns of W", w.ncols())?;
+    check(x.dim(), w.dim(), out.dim())?;
     for mut row in out.rows_mut() {
         row.iter_mut().zip(b).for_each(|(out, &b)| *out = b);
     }

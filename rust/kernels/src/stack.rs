@@ -142,7 +142,7 @@ impl Stack {
     }
 
     /// (inputs, outputs) of each affine layer.
-    pub(crate) fn affine_shapes(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+    pub fn affine_shapes(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         self.layers.iter().enumerate().filter_map(|(i, layer)| match layer {
             Layer::Affine(outputs) => Some((self.width_after(i), *outputs)),
             Layer::Activation(_) => None,
@@ -150,7 +150,11 @@ impl Stack {
     }
 
     /// `Ok` if `params` are `W` and `b` of each affine layer, of the right lengths.
-    pub(crate) fn check<T, P: Deref<Target = [T]>>(&self, params: &[P]) -> Result<(), KernelError> {
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Sizes`].
+    pub fn check<T, P: Deref<Target = [T]>>(&self, params: &[P]) -> Result<(), KernelError> {
         let affine = self.affine_shapes().count();
         agree("the number of parameters", params.len(), "twice the number of affine layers", 2 * affine)?;
         for ((inputs, outputs), pair) in self.affine_shapes().zip(params.chunks_exact(2)) {

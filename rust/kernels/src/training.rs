@@ -103,7 +103,7 @@ impl<T: Float> Trainer<T> {
     ) -> Result<Progress, KernelError> {
         self.check(params, &batches)?;
         let mut steps = 0;
-        for (rows, loss) in batches.rows.chunks(batches.size.max(1)).zip(losses) {
+        for (rows, loss) in batches.rows.chunks(batches.size).zip(losses) {
             *loss = self.forward(params, &batches, rows)?;
             if stop_if_diverged && !loss.is_finite() {
                 return Ok(Progress { steps, diverged: true });
@@ -118,6 +118,9 @@ impl<T: Float> Trainer<T> {
     }
 
     fn check(&self, params: &[&mut [T]], batches: &Batches<'_, T>) -> Result<(), KernelError> {
+        if batches.size == 0 {
+            return Err(KernelError::Empty);
+        }
         self.stack.check(params)?;
         let (n, features) = batches.x.dim();
         agree("the number of columns of x", features, "the number of features", self.stack.features)?;
@@ -324,6 +327,7 @@ mod tests {
             Batches { t: Targets::Ids(&[0, 1]), ..good },
             Batches { x: Rows::Double(narrow.view()), ..good },
             Batches { size: 3, ..good },
+            Batches { size: 0, ..good },
         ];
         for batches in bad {
             assert!(trainer.run(&mut borrow(&mut params), batches, 0.1, true, late(), &mut [0.0]).is_err());

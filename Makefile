@@ -1,0 +1,76 @@
+# The project's tasks. `make` alone lists them; each makes what it needs first.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+# Everything the installed package is made from: a change here builds it again.
+SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find rust -name '*.rs' -o -name 'Cargo.toml')
+PACKAGED := $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*.gz')
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /#/' | awk -F'#' '{printf "make %-8s %s\n", $$1, $$2}'
+
+.PHONY: train
+train: .venv/user ## install into .venv and train the tutorial's network on MNIST (ARGS="--epochs 5" …)
+	$(BIN)/chainrule train $(ARGS)
+
+.PHONY: check
+check: .venv/user ## install into .venv and compare backpropagation with numeric gradients
+	$(BIN)/chainrule check $(ARGS)
+
+.PHONY: test
+test: rust-test lint stubs pytest ## everything: Rust tests, lint, types, stub check, Python tests
+
+.PHONY: rust-test
+rust-test: tools ## the Rust tests
+	cargo test --workspace
+
+.PHONY: pytest
+pytest: .venv/dev ## the Python tests (ARGS="-k gate" …)
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: .venv/dev ## formatting, clippy, ruff, mypy
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+
+.PHONY: stubs
+stubs: .venv/dev ## hold the stub of the extension against the extension
+	cd python && ../$(BIN)/python -m mypy.stubtest chainrule._kernels
+
+.PHONY: bench
+bench: .venv/dev ## the tutorial's job, chainrule beside NumPy
+	$(BIN)/python benchmarks/tutorial.py $(ARGS)
+
+.PHONY: wheel
+wheel: .venv/dev ## build the wheel and the sdist into dist/
+	$(BIN)/maturin build --release --sdist --out dist
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf .venv target dist python/chainrule/_kernels*.so
+
+# The two halves of a machine: a new enough Python with venv, and cargo.
+.PHONY: tools
+tools:
+	@command -v cargo >/dev/null || { echo "chainrule needs Rust: install the stable toolchain from https://rustup.rs, then run make again." >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "chainrule needs Python 3.11 or newer, and '$(PYTHON)' is not: install one from https://python.org, or name it: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+	  { echo "chainrule needs Python's venv module: install it (on Debian and Ubuntu: apt install python3-venv), then run make again." >&2; exit 1; }
+
+.venv/bin/python: | tools
+	$(PYTHON) -m venv .venv
+
+# As a user has it: a wheel, installed. As a contributor has it: editable, with the tools. Either replaces the other.
+.venv/user: $(SOURCES) $(PACKAGED) | .venv/bin/python
+	$(BIN)/python -m pip install --quiet .
+	@rm -f .venv/dev && touch $@
+
+.venv/dev: $(SOURCES) | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@rm -f .venv/user && touch $@

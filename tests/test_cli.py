@@ -1,0 +1,480 @@
+"""The command line: what it prints, where, with which exit code."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import chainrule
+from chainrule import GradientReport, Relu, cli, load_mnist
+from chainrule.cli import main
+
+Text = pytest.CaptureFixture[str]
+
+FILES = {
+    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
+    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+}
+ACCURACIES = r"train accuracy 0\.\d{4}  test accuracy 0\.\d{4}"
+
+
+def idx(array: NDArray[Any]) -> bytes:
+    """Write bytes as IDX, from the format's description."""
+    return struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+def write(folder: Path, **parts: tuple[NDArray[Any], NDArray[Any]]) -> str:
+    for part, (images, labels) in parts.items():
+        image_name, label_name = FILES[part]
+        (folder / image_name).write_bytes(idx(images))
+        (folder / label_name).write_bytes(idx(labels))
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Make a folder with the first 200 training and 50 test images of MNIST."""
+    (x, t), (x_test, t_test) = load_mnist(normalize=False, flatten=False)
+    folder = tmp_path_factory.mktemp("digits")
+    return write(folder, train=(x[:200, 0], t[:200]), test=(x_test[:50, 0], t_test[:50]))
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Make a folder with images of 3 × 3 pixels, none of them black: their gradients are checked in no time."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(1, 256, (5, 3, 3), np.uint8), rng.integers(10, size=5).astype(np.uint8)
+    return write(tmp_path_factory.mktemp("tiny"), train=(images, labels), test=(images, labels))
+
+
+def rows(text: str) -> list[str]:
+    """Give the lines but the one that tells the seconds."""
+    return [line for line in text.splitlines() if " steps in " not in line]
+
+
+# --- train ---
+
+
+def test_train_prints_a_row_an_epoch_and_the_accuracies_last(digits: str, capsys: Text) -> None:
+    assert main(["train", "--data-dir", digits, "--epochs", "3"]) == 0
+    *epochs, took, last = capsys.readouterr().out.splitlines()
+    patterns = [rf"epoch +{i}  step +{2 * i}  loss \d\.\d{{4}}  {ACCURACIES}" for i in (1, 2, 3)]
+    assert len(epochs) == 3
+    assert all(map(re.fullmatch, patterns, epochs))
+    assert re.fullmatch(r"6 steps in \d+\.\d s, loading and evaluating included", took)
+    assert re.fullmatch(ACCURACIES, last)
+    assert epochs[-1].endswith(last)
+
+
+def test_train_learns(digits: str, capsys: Text) -> None:
+    assert main(["train", "--data-dir", digits, "--epochs", "200", "--learning-rate", "0.5"]) == 0
+    accuracies = [float(number) for number in re.findall(r"0\.\d{4}|1\.0000", capsys.readouterr().out.splitlines()[-1])]
+    assert accuracies[0] > 0.95
+    assert accuracies[1] > 0.6  # 200 images teach so much
+
+
+def test_train_counts_iterations_that_end_within_an_epoch(digits: str, capsys: Text) -> None:
+    assert main(["train", "--data-dir", digits, "--iterations", "5"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[3] for line in lines[:-2]] == ["2", "4", "5"]
+    assert lines[-2].startswith("5 steps in ")
+
+
+def test_train_does_10000_steps_unless_told_otherwise(digits: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+
+    def fit(*_: Any, **options: Any) -> None:
+        given.update(options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "fit", fit)
+    main(["train", "--data-dir", digits])
+    assert (given["iterations"], given["epochs"]) == (10_000, None)
+    assert (given["batch_size"], given["learning_rate"]) == (100, 0.1)
+
+
+def test_train_prints_the_same_in_json(digits: str, capsys: Text) -> None:
+    arguments = ["train", "--data-dir", digits, "--epochs", "2"]
+    main(arguments)
+    text = rows(capsys.readouterr().out)
+    main([*arguments, "--format", "jsonl"])
+    *epochs, result = map(json.loads, capsys.readouterr().out.splitlines())
+    accuracies = "train accuracy {train_accuracy:.4f}  test accuracy {test_accuracy:.4f}"
+    row = "epoch {epoch:>3}  step {step:>6}  loss {loss:.4f}  " + accuracies
+    assert [event["event"] for event in epochs] == ["epoch", "epoch"]
+    assert result["event"] == "result"
+    assert result["steps"] == 4
+    assert result["seconds"] > 0
+    assert text == [*(row.format(**event) for event in epochs), accuracies.format(**result)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_d1_train_prints_the_same_for_the_same_seed(dtype: str, digits: str, capsys: Text) -> None:
+    outputs = set()
+    for _ in range(2):
+        assert main(["train", "--data-dir", digits, "--epochs", "2", "--seed", "7", "--dtype", dtype]) == 0
+        outputs.add("\n".join(rows(capsys.readouterr().out)))
+    assert len(outputs) == 1
+
+
+def test_train_prints_something_else_for_another_seed(digits: str, capsys: Text) -> None:
+    outputs = set()
+    for seed in "01":
+        main(["train", "--data-dir", digits, "--epochs", "2", "--seed", seed])
+        outputs.add("\n".join(rows(capsys.readouterr().out)))
+    assert len(outputs) == 2
+
+
+def test_train_hands_over_the_dtype_and_the_hidden_units(digits: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    networks: list[Any] = []
+
+    def fit(net: Any, *_: Any, **__: Any) -> None:
+        networks.append(net)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "fit", fit)
+    main(["train", "--data-dir", digits, "--hidden", "13", "--dtype", "float64"])
+    assert networks[0].params["W1"].shape == (784, 13)
+    assert networks[0].params["W1"].dtype == np.float64
+
+
+def test_train_writes_only_results_when_stderr_is_no_terminal(digits: str, capsys: Text) -> None:
+    main(["train", "--data-dir", digits, "--epochs", "1"])
+    assert capsys.readouterr().err == ""
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("style", ["text", "jsonl"])
+def test_train_shows_its_progress_on_a_terminals_stderr(
+    style: str, digits: str, capsys: Text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["train", "--data-dir", digits, "--epochs", "2", "--format", style]
+    main(arguments)
+    expected = capsys.readouterr().out
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main(arguments) == 0
+    assert "4/4" in terminal.getvalue()
+    out = capsys.readouterr().out
+    if style == "text":
+        assert rows(out) == rows(expected)
+    assert len(out.splitlines()) == len(expected.splitlines())
+
+
+# --- arguments ---
+
+
+def usage_error(arguments: list[str], capsys: Text) -> str:
+    """Give the last line on stderr of a call that argparse ends with exit code 2; nothing is on stdout."""
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    printed = capsys.readouterr()
+    assert (caught.value.code, printed.out) == (2, "")
+    return printed.err.splitlines()[-1]
+
+
+COUNTS = ["--iterations", "--epochs", "--hidden", "--batch-size"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        *((option, value) for option in COUNTS for value in ("0", "-1", "1.5", "x")),
+        *(("--learning-rate", value) for value in ("0", "-0.1", "nan", "inf", "x", "1e999")),
+        *(("--seed", value) for value in ("-1", "1.5", "x")),
+        ("--iterations", "99999999999"),
+        ("--dtype", "float16"),
+        ("--format", "csv"),
+    ],
+)
+def test_s3_a_wrong_value_is_refused_with_the_name_of_the_option(option: str, value: str, capsys: Text) -> None:
+    assert f"argument {option}: " in usage_error(["train", f"{option}={value}"], capsys)
+
+
+def test_a_refused_value_is_told_with_what_it_must_be(capsys: Text) -> None:
+    message = usage_error(["train", "--epochs", "0"], capsys)
+    assert message.endswith("must lie in 1..2147483647, got 0")
+
+
+def test_s3_epochs_and_iterations_exclude_each_other(capsys: Text) -> None:
+    message = usage_error(["train", "--epochs", "1", "--iterations", "1"], capsys)
+    assert "--epochs" in message
+    assert "--iterations" in message
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["learn"], ["train", "--speed", "9"], ["check", "--epochs", "1"], ["info", "x"]]
+)
+def test_an_unknown_command_or_option_is_refused(arguments: list[str], capsys: Text) -> None:
+    assert usage_error(arguments, capsys).startswith("chainrule")
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["check", "--help"], ["info", "--help"]])
+def test_help_is_a_result(arguments: list[str], capsys: Text) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    printed = capsys.readouterr()
+    assert (caught.value.code, printed.err) == (0, "")
+    assert printed.out.startswith("usage: chainrule")
+
+
+def test_the_help_of_train_tells_every_default(capsys: Text) -> None:
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert all(f"default {value}" in text for value in ("10000", "50", "100", "0.1", "float32", "text", "0)"))
+
+
+# --- unusable input ---
+
+
+def failure(arguments: list[str], capsys: Text) -> str:
+    """Give the one line on stderr of a call that ends with exit code 2."""
+    assert main(arguments) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("chainrule: error: ")
+    return line
+
+
+@pytest.mark.parametrize("command", ["train", "check"])
+def test_a_missing_folder_is_named_with_the_file_looked_for(command: str, tmp_path: Path, capsys: Text) -> None:
+    message = failure([command, "--data-dir", str(tmp_path / "nowhere")], capsys)
+    assert str(tmp_path / "nowhere") in message
+    assert "train-images-idx3-ubyte.gz" in message
+
+
+def test_a_missing_file_is_named(digits: str, tmp_path: Path, capsys: Text) -> None:
+    for path in Path(digits).iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / FILES["test"][1]).unlink()
+    assert FILES["test"][1] in failure(["train", "--data-dir", str(tmp_path)], capsys)
+
+
+@pytest.mark.parametrize("command", ["train", "check"])
+def test_f9_a_damaged_file_is_named(command: str, digits: str, tmp_path: Path, capsys: Text) -> None:
+    for path in Path(digits).iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    images = tmp_path / FILES["train"][0]
+    images.write_bytes(images.read_bytes()[:-1])
+    assert str(images) in failure([command, "--data-dir", str(tmp_path)], capsys)
+
+
+def test_f11_a_truncated_gzip_is_told(digits: str, tmp_path: Path, capsys: Text) -> None:
+    for path in Path(digits).iterdir():
+        (tmp_path / f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes())[:-9])
+    assert "truncated gzip stream" in failure(["train", "--data-dir", str(tmp_path)], capsys)
+
+
+def test_l1_a_label_beyond_9_is_told(tmp_path: Path, capsys: Text) -> None:
+    images, labels = np.ones((4, 2, 2), np.uint8), np.array([0, 1, 10, 2], np.uint8)
+    folder = write(tmp_path, train=(images, labels), test=(images, labels))
+    message = failure(["train", "--data-dir", folder, "--batch-size", "2"], capsys)
+    assert message == "chainrule: error: labels must lie in 0..9; got 10 at row 2"
+
+
+def test_s4_a_batch_larger_than_the_data_is_told(digits: str, capsys: Text) -> None:
+    assert "batch_size is 201, but there are 200 examples" in failure(
+        ["train", "--data-dir", digits, "--batch-size", "201"], capsys
+    )
+
+
+def test_a1_test_images_of_another_size_are_told(tmp_path: Path, capsys: Text) -> None:
+    labels = np.zeros(4, np.uint8)
+    folder = write(tmp_path, train=(np.ones((4, 2, 2), np.uint8), labels), test=(np.ones((4, 3, 3), np.uint8), labels))
+    message = failure(["train", "--data-dir", folder, "--batch-size", "2"], capsys)
+    assert "x has 9 features, W1 expects 4" in message
+
+
+def test_a11_a_data_set_without_examples_is_told(tmp_path: Path, capsys: Text) -> None:
+    none = (np.zeros((0, 2, 2), np.uint8), np.zeros(0, np.uint8))
+    assert "no examples" in failure(["train", "--data-dir", write(tmp_path, train=none, test=none)], capsys)
+
+
+@pytest.mark.parametrize(("dtype", "rate"), [("float32", "1e+30"), ("float64", "1e+200")])
+def test_a13_a_diverging_run_says_at_which_step(dtype: str, rate: str, digits: str, capsys: Text) -> None:
+    arguments = ["train", "--data-dir", digits, "--epochs", "50", "--learning-rate", rate, "--dtype", dtype]
+    message = failure(arguments, capsys)
+    assert re.match(rf"chainrule: error: loss is (nan|inf) at step \d+ \(lr={re.escape(rate)}\)", message)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits memory with POSIX's setrlimit")
+def test_s2_a_network_beyond_memory_is_told(digits: str) -> None:
+    code = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (2**33, 2**33));"
+        "from chainrule.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    arguments = ["train", "--data-dir", digits, "--hidden", "2147483647"]
+    done = run([sys.executable, "-c", code, *arguments])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"chainrule: error: .+\n", done.stderr)
+
+
+# --- check ---
+
+
+def test_check_agrees_and_exits_with_0(tiny: str, capsys: Text) -> None:
+    assert main(["check", "--data-dir", tiny]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[-1] == "gradients agree"
+    assert [line.split()[0] for line in printed.out.splitlines()] == ["parameter", "W1", "b1", "W2", "b2", "gradients"]
+    assert printed.err == ""
+
+
+def test_check_exits_with_1_when_a_layer_is_broken(tiny: str, capsys: Text, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Relu, "backward", lambda self, dout: np.asarray(dout))
+    assert main(["check", "--data-dir", tiny]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "GRADIENTS DIFFER"
+    assert any(line.startswith("W1") and "DIFFERS at W1[" in line for line in lines)
+    assert all(line.endswith("ok") for line in lines if line.startswith(("W2", "b2")))
+
+
+def test_check_is_the_tutorials_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+
+    def check_gradients(*arguments: Any) -> GradientReport:
+        given.extend(arguments)
+        return GradientReport(())
+
+    monkeypatch.setattr(cli, "check_gradients", check_gradients)
+    main(["check"])
+    net, x, t = given
+    assert net.params["W1"].shape == (784, 50)
+    assert x.shape == (3, 784)
+    np.testing.assert_array_equal(t, np.eye(10)[[5, 0, 4]])
+
+
+def test_check_draws_other_weights_for_another_seed(tiny: str, capsys: Text) -> None:
+    outputs = set()
+    for seed in "011":
+        assert main(["check", "--data-dir", tiny, "--seed", seed]) == 0
+        outputs.add(capsys.readouterr().out)
+    assert len(outputs) == 2
+
+
+# --- info ---
+
+
+def test_info_tells_the_versions_and_that_the_data_is_whole(capsys: Text) -> None:
+    assert main(["info"]) == 0
+    printed = capsys.readouterr()
+    facts = dict(re.split(r"  +", line, maxsplit=1) for line in printed.out.splitlines())
+    assert facts["chainrule"] == chainrule.__version__
+    assert facts["numpy"] == np.__version__
+    assert facts["instruction set"] in ("avx512", "avx2", "neon", "portable")
+    assert facts["data verified"] == "True"
+    assert printed.err == ""
+
+
+def test_info_says_the_same_in_json(capsys: Text) -> None:
+    main(["info"])
+    text = capsys.readouterr().out
+    main(["info", "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    assert [f"{name.replace('_', ' '):<16} {value}" for name, value in facts.items()] == text.splitlines()
+    assert facts["data_verified"] is True
+
+
+# --- as a process ---
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def start(arguments: list[str]) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "chainrule", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_python_m_chainrule_is_the_command() -> None:
+    done = run([sys.executable, "-m", "chainrule", "--version"])
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"chainrule {chainrule.__version__}\n", "")
+
+
+def test_the_script_is_the_command() -> None:
+    script = Path(sys.executable).with_name("chainrule.exe" if sys.platform == "win32" else "chainrule")
+    done = run([str(script), "--version"])
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"chainrule {chainrule.__version__}\n", "")
+
+
+def test_the_exit_code_of_a_failure_reaches_the_shell(tmp_path: Path) -> None:
+    done = run([sys.executable, "-m", "chainrule", "train", "--data-dir", str(tmp_path)])
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_t8_an_interrupt_while_the_data_is_read_ends_with_130(capsys: Text, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(**_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "load_mnist", interrupted)
+    assert main(["train"]) == 130
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "chainrule: interrupted\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX's SIGINT")
+def test_t8_ctrl_c_ends_training_with_130_and_one_line(digits: str) -> None:
+    with start(["train", "--data-dir", digits, "--epochs", "1000000"]) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("epoch ")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, "chainrule: interrupted\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise there")
+def test_a_reader_that_has_seen_enough_ends_training_quietly(digits: str) -> None:
+    with start(["train", "--data-dir", digits, "--epochs", "1000000"]) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("epoch ")
+        process.stdout.close()
+        err = process.stderr.read()
+        assert process.wait(30) == 0
+    assert err == ""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise there")
+@pytest.mark.parametrize("arguments", [["info"], ["--help"], ["--version"]])
+def test_a_reader_that_reads_nothing_is_no_trouble(arguments: list[str]) -> None:
+    with start(arguments) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        err = process.stderr.read()
+        code = process.wait(30)
+    assert (code, err) == (0, "")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
+def test_f2_a_full_disk_behind_stdout_is_told() -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "chainrule", "info"]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert re.fullmatch(r"chainrule: error: \[Errno 28\] .+\n", done.stderr)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="closes stdout in a POSIX shell")
+def test_a_closed_stdout_is_no_traceback() -> None:
+    done = run(["sh", "-c", '"$0" -m chainrule info >&-', sys.executable])
+    assert "Traceback" not in done.stderr
