@@ -34,9 +34,12 @@ from chainrule.graph import AddLayer as AddLayer
 from chainrule.graph import MulLayer as MulLayer
 from chainrule.layers import Affine as Affine
 from chainrule.layers import Layer as Layer
+from chainrule.layers import LeakyRelu as LeakyRelu
 from chainrule.layers import Relu as Relu
+from chainrule.layers import Rescaling as Rescaling
 from chainrule.layers import Sigmoid as Sigmoid
 from chainrule.layers import SoftmaxWithLoss as SoftmaxWithLoss
+from chainrule.layers import Tanh as Tanh
 from chainrule.mnist import download_mnist as download_mnist
 from chainrule.mnist import init_mnist as init_mnist
 from chainrule.mnist import load_mnist as load_mnist
@@ -44,5 +47,12 @@ from chainrule.mnist import read_idx as read_idx
 from chainrule.network import Network as Network
 from chainrule.network import Parameters as Parameters
 from chainrule.network import TwoLayerNet as TwoLayerNet
+from chainrule.optimizers import SGD as SGD
+from chainrule.optimizers import AdaGrad as AdaGrad
+from chainrule.optimizers import Adam as Adam
+from chainrule.optimizers import Momentum as Momentum
+from chainrule.optimizers import Nesterov as Nesterov
+from chainrule.optimizers import Optimizer as Optimizer
+from chainrule.optimizers import RMSprop as RMSprop
 from chainrule.training import History as History
 from chainrule.training import fit as fit

@@ -7,19 +7,29 @@ in NumPy's arrays and are lent for each call. A network with a layer of the user
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import combinations, pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chainrule import _kernels
 from chainrule._gate import FloatArray, floats
-from chainrule.layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
+from chainrule.layers import Affine, LeakyRelu, Relu, Rescaling, Sigmoid, SoftmaxWithLoss, Tanh
+from chainrule.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
 
-_KINDS: dict[Any, str] = {Affine: "affine", Relu: "relu", Sigmoid: "sigmoid"}
+#: How each layer is described: a name, an affine layer's outputs, and a number that goes with any other.
+_DESCRIPTIONS: dict[Any, Callable[[Any], tuple[str, int, float]]] = {
+    Affine: lambda layer: ("affine", layer.W.shape[1], 0.0),
+    Relu: lambda layer: ("relu", 0, 0.0),
+    LeakyRelu: lambda layer: ("leaky_relu", 0, layer.slope),
+    Sigmoid: lambda layer: ("sigmoid", 0, 0.0),
+    Tanh: lambda layer: ("tanh", 0, 0.0),
+    Rescaling: lambda layer: ("scale", 0, layer.scale),
+}
 # What the methods were when this module was read: a layer that has others is somebody's own, or deliberately broken.
-_METHODS = {kind: (kind.forward, kind.backward) for kind in (*_KINDS, SoftmaxWithLoss)}
+_METHODS = {kind: (kind.forward, kind.backward) for kind in (*_DESCRIPTIONS, SoftmaxWithLoss)}
 
 
 def knows(layer: Any) -> bool:
@@ -35,11 +45,16 @@ def knows_loss(layer: Any) -> bool:
     return type(layer) is SoftmaxWithLoss and knows(layer)
 
 
+def knows_rule(optimizer: Optimizer) -> bool:
+    """Tell whether `optimizer` is exactly one of ours."""
+    return type(optimizer) in (SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam)
+
+
 def plan(layers: Mapping[str, Any]) -> Plan | None:
     """Describe the layers to Rust, or give None if it cannot run them."""
     stack = list(layers.values())
     affine = [layer for layer in stack if type(layer) is Affine]
-    if not affine or not all(knows(layer) and type(layer) in _KINDS for layer in stack):
+    if not affine or not all(knows(layer) and type(layer) in _DESCRIPTIONS for layer in stack):
         return None
     arrays = [array for layer in affine for array in (layer.W, layer.b)]
     in_order = all(a.flags.c_contiguous and a.flags.aligned and a.dtype == arrays[0].dtype for a in arrays)
@@ -58,11 +73,13 @@ class Plan:
     """A stack of known layers and the arrays they hold."""
 
     def __init__(self, stack: Iterable[Any], affine: Sequence[Affine]) -> None:
-        layers = [(_KINDS[type(layer)], layer.W.shape[1] if type(layer) is Affine else 0) for layer in stack]
+        layers = [_DESCRIPTIONS[type(layer)](layer) for layer in stack]
         self.arrays = [array for layer in affine for array in (layer.W, layer.b)]
         self.dtype = affine[0].W.dtype
         self.classes = affine[-1].W.shape[1]
         self.rows = affine[0].rows
+        #: Plans that agree in this read a data set alike.
+        self.reading = (self.dtype, layers[:2])
         self._engine = _kernels.Engine(self.dtype.name, affine[0].W.shape[0], layers)
 
     @property
@@ -70,24 +87,36 @@ class Plan:
         """Whether no two parameters share memory, so that each can be updated on its own."""
         return not any(np.may_share_memory(a, b) for a, b in combinations(self.arrays, 2))
 
-    def scores(self, x: FloatArray) -> FloatArray:
-        """Give the scores of `x`, (N, ...) or (D,), in blocks of rows; Ctrl-C is seen between calls."""
+    def examples(self, x: FloatArray) -> _kernels.Examples:
+        """Give the data set as Rust trains on it: gone through once, if it is mostly zeros."""
+        prepared = self._engine.examples(self.rows(x))
+        while not prepared.prepare():
+            pass  # Ctrl-C is seen between calls
+        return prepared
+
+    def scores(self, x: FloatArray, prepared: _kernels.Examples | None = None) -> FloatArray:
+        """Give the scores of `x`, (N, ...) or (D,); `prepared` is the same data made ready before."""
         rows = self.rows(x)
         out = np.empty((len(rows), self.classes), self.dtype)
         done = 0
         while done < len(rows):
-            done = self._engine.scores(self.arrays, rows, done, out)
+            done = self._engine.scores(self.arrays, prepared or rows, done, out)
         return out.reshape(out.shape[1:]) if x.ndim == 1 else out
 
     def steps(
         self,
-        x: FloatArray,
-        t: FloatArray,
-        rows: np.ndarray[Any, np.dtype[np.int64]],
+        optimizer: Optimizer,
+        names: Sequence[str],
+        x: _kernels.Examples,
+        t: NDArray[Any],
+        rows: NDArray[np.int64],
         batch_size: int,
-        learning_rate: float,
         stop_if_diverged: bool,
-        losses: np.ndarray[Any, np.dtype[np.float64]],
+        losses: NDArray[np.float64],
     ) -> tuple[int, bool]:
         """Do some of the steps for the batches in `rows`, in place: (how many, whether the next one diverged)."""
-        return self._engine.steps(self.arrays, x, t, rows, batch_size, learning_rate, stop_if_diverged, losses)
+        kept = [array for name in names for array in optimizer.kept[name]]
+        rule = (optimizer.rule, optimizer.lr, optimizer.weight_decay, *optimizer.factors(), optimizer.iter)
+        done, diverged = self._engine.steps(self.arrays, kept, x, t, rows, batch_size, rule, stop_if_diverged, losses)
+        optimizer.iter += done
+        return done, diverged

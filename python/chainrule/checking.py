@@ -45,8 +45,8 @@ class ParameterCheck:
     max_difference : float
         The largest of them.
     max_relative : float
-        The largest of abs(backprop - numeric) / max(abs(backprop), abs(numeric)), over entries that differ by more
-        than the noise of the numeric side.
+        The largest of abs(backprop - numeric) / max(abs(backprop), abs(numeric)), over entries of at least a
+        thousandth of the largest, and any that differ by more than the noise of the numeric side.
     where : tuple of int
         The index of the entry furthest beyond what is allowed.
     backprop, numeric : float
@@ -208,9 +208,10 @@ def _compare(name: str, backprop: FloatArray, numeric: FloatArray, absolute: flo
     with np.errstate(invalid="ignore"):
         difference = np.abs(backprop - numeric)
     larger = np.maximum(np.abs(backprop), np.abs(numeric))
-    noise = (difference <= absolute) | (larger == 0)
+    # Of entries next to 0 the ratio says nothing, unless they differ by more than the noise.
+    counts = (larger > 1e-3 * larger.max(initial=0)) | (difference > absolute)
     with np.errstate(invalid="ignore"):
-        ratios = np.divide(difference, larger, out=np.zeros_like(difference), where=~noise)
+        ratios = np.divide(difference, larger, out=np.zeros_like(difference), where=counts & (larger > 0))
     excess = _excess(backprop, numeric, absolute, relative)
     where = tuple(int(i) for i in np.unravel_index(int(np.argmax(excess)), excess.shape))
     return ParameterCheck(

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from chainrule import _kernels
-from chainrule._gate import FloatArray, fill, floats, parameter, real, targets
+from chainrule._gate import FloatArray, fill, floats, parameter, positive, real, targets
 from chainrule.functions import sigmoid
 
 
@@ -135,6 +135,173 @@ class Sigmoid:
         """
         out = _remembered(self.out, self)
         return np.asarray(_incoming(dout, out.shape) * (1 - out) * out)
+
+
+class Tanh:
+    """``out = tanh(x)``, element by element.
+
+    Attributes
+    ----------
+    out : ndarray, the shape of `x`
+        The last output.
+
+    Notes
+    -----
+    dL/dx = dout · (1 - out²).
+
+    Source: the book's exercise beside the sigmoid; LeCun et al., "Efficient BackProp", 1998.
+
+    Examples
+    --------
+    >>> layer = Tanh()
+    >>> layer.forward([0.0])
+    array([0.])
+    >>> layer.backward([3.0])
+    array([3.])
+    """
+
+    def __init__(self) -> None:
+        self.out: Any = None
+
+    def forward(self, x: Any) -> FloatArray:
+        """Give tanh of `x`, in its shape.
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers.
+        """
+        out = np.asarray(np.tanh(floats(x, "x")))
+        self.out = out
+        return out.copy()
+
+    def backward(self, dout: Any) -> FloatArray:
+        """Give dL/dx from `dout` = dL/dout, both of the shape of `x`.
+
+        Raises
+        ------
+        RuntimeError
+            Before any ``forward``.
+        ValueError
+            If `dout` does not have the shape of the last output.
+        """
+        out = _remembered(self.out, self)
+        return np.asarray(_incoming(dout, out.shape) * (1 - out * out))
+
+
+class LeakyRelu:
+    """``out = x`` where x > 0, else ``slope * x``, element by element.
+
+    Parameters
+    ----------
+    slope : float, default 0.01
+        What is left of what is not above 0; > 0.
+
+    Attributes
+    ----------
+    mask : ndarray of bool, the shape of `x`
+        Where the last `x` was <= 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `slope` is not a finite number above 0.
+
+    Notes
+    -----
+    dL/dx = dout where x > 0, else slope · dout.
+
+    Examples
+    --------
+    >>> LeakyRelu(0.1).forward([-2.0, 3.0])
+    array([-0.2,  3. ])
+    """
+
+    def __init__(self, slope: float = 0.01) -> None:
+        self.slope = positive(slope, "slope")
+        self.mask: Any = None
+
+    def forward(self, x: Any) -> FloatArray:
+        """Give the output, in the shape of `x`.
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers.
+        """
+        x = floats(x, "x")
+        self.mask = x <= 0
+        return np.where(self.mask, x * x.dtype.type(self.slope), x)
+
+    def backward(self, dout: Any) -> FloatArray:
+        """Give dL/dx from `dout` = dL/dout, both of the shape of `x`.
+
+        Raises
+        ------
+        RuntimeError
+            Before any ``forward``.
+        ValueError
+            If `dout` does not have the shape of the last output.
+        """
+        mask = _remembered(self.mask, self)
+        dout = _incoming(dout, mask.shape)
+        return np.where(mask, dout * dout.dtype.type(self.slope), dout)
+
+
+class Rescaling:
+    """``out = scale * x``: says what a stored number means, such as the byte of a pixel.
+
+    At the front of a network it lets bytes be trained on as they are: `fit` folds it into the first product, and the
+    images take a quarter of the memory of float32.
+
+    Parameters
+    ----------
+    scale : float, default 1/255
+        By default a byte becomes 0.0-1.0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `scale` is not a finite number.
+
+    Notes
+    -----
+    dL/dx = scale · dout.
+
+    Examples
+    --------
+    >>> Rescaling().forward(np.array([0, 255], np.uint8))
+    array([0., 1.])
+    """
+
+    def __init__(self, scale: float = 1 / 255) -> None:
+        self.scale = real(scale, "scale")
+        self._shape: tuple[int, ...] | None = None
+
+    def forward(self, x: Any) -> FloatArray:
+        """Give ``scale * x``, in the shape of `x`.
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers.
+        """
+        x = floats(x, "x")
+        self._shape = x.shape
+        return np.asarray(x * x.dtype.type(self.scale))
+
+    def backward(self, dout: Any) -> FloatArray:
+        """Give dL/dx from `dout` = dL/dout, both of the shape of `x`.
+
+        Raises
+        ------
+        RuntimeError
+            Before any ``forward``.
+        ValueError
+            If `dout` does not have the shape of the last output.
+        """
+        dout = _incoming(dout, _remembered(self._shape, self))
+        return np.asarray(dout * dout.dtype.type(self.scale))
 
 
 class Affine:

@@ -15,7 +15,7 @@ import numpy as np
 from chainrule import _engine
 from chainrule._gate import FloatArray, count, fill, floats, real, shape, targets
 from chainrule.gradients import numerical_gradient
-from chainrule.layers import Affine, Layer, Relu, SoftmaxWithLoss, gradients, parameters
+from chainrule.layers import Affine, Layer, Relu, Rescaling, SoftmaxWithLoss, gradients, parameters
 
 
 class Parameters(dict[str, Any]):
@@ -217,11 +217,7 @@ class Network:
         ValueError
             If a shape does not fit, there are no examples, or a label is out of range.
         """
-        scores = self.predict(x)
-        t, ids = targets(t, scores.shape, scores.dtype)
-        if scores.size == 0:
-            raise ValueError("the accuracy of an empty batch is not defined")
-        return float(np.mean(np.argmax(np.atleast_2d(scores), axis=1) == (t if ids else np.argmax(t, axis=1))))
+        return accuracy_of(self.predict(x), t)
 
     def gradient(self, x: Any, t: Any) -> dict[str, FloatArray]:
         """Give the gradient of ``loss(x, t)`` with respect to each parameter, by backpropagation.
@@ -298,14 +294,24 @@ class Network:
         return out
 
     def _input(self, x: Any, *, keep_dtype: bool = False) -> Any:
-        """Check `x` against the first layer, where its parameter can be named; any other layer checks for itself."""
-        first = next(iter(self.layers.values()), None)
+        """Check `x` against the first weights, where they can be named; any other layer checks for itself."""
+        first = next((layer for layer in self.layers.values() if type(layer) is not Rescaling), None)
         if type(first) is not Affine:
             return x
-        x = _engine.examples(x, first.W.dtype) if keep_dtype else floats(x, "x", first.W.dtype)
-        name = next(name for name, array in self.params.items() if array is first.W)
-        first.rows(x, name)
+        if keep_dtype or type(next(iter(self.layers.values()))) is Rescaling:
+            x = _engine.examples(x, first.W.dtype)
+        else:
+            x = floats(x, "x", first.W.dtype)
+        first.rows(x, next(name for name, array in self.params.items() if array is first.W))
         return x
+
+
+def accuracy_of(scores: FloatArray, t: Any) -> float:
+    """Give the share, 0.0-1.0, of rows of `scores` whose largest entry is that of the right class."""
+    t, ids = targets(t, scores.shape, scores.dtype)
+    if scores.size == 0:
+        raise ValueError("the accuracy of an empty batch is not defined")
+    return float(np.mean(np.argmax(np.atleast_2d(scores), axis=1) == (t if ids else np.argmax(t, axis=1))))
 
 
 class TwoLayerNet(Network):

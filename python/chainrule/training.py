@@ -16,9 +16,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule import _engine
+from chainrule import _engine, _kernels
 from chainrule._gate import FloatArray, count, numbers, positive, targets, writeable
-from chainrule.network import Network
+from chainrule.network import Network, accuracy_of
+from chainrule.optimizers import SGD, Optimizer
 
 
 @dataclass
@@ -51,13 +52,14 @@ def fit(
     iterations: int | None = None,
     batch_size: int = 100,
     learning_rate: float = 0.1,
+    optimizer: Optimizer | None = None,
     replace: bool = False,
     seed: int | np.random.Generator | None = None,
     progress: bool | Callable[[int, int], object] | None = None,
     callback: Callable[[Any, History], object] | None = None,
     on_nonfinite: Literal["raise", "warn", "ignore"] = "raise",
 ) -> History:
-    """Train `net` by gradient descent on mini-batches: ``p -= learning_rate * dL/dp``, in place.
+    """Train `net` on mini-batches, in place: ``p -= learning_rate * dL/dp``, or as `optimizer` does.
 
     Parameters
     ----------
@@ -75,7 +77,10 @@ def fit(
     batch_size : int, default 100
         Examples a step. The last batch of an epoch is smaller if `batch_size` does not divide N.
     learning_rate : float, default 0.1
-        The step size, > 0.
+        The step size of plain gradient descent, > 0.
+    optimizer : Optimizer, optional
+        Another rule, with a learning rate of its own. What it keeps between steps stays in it, so a second call with
+        the same optimizer goes on where the first stopped.
     replace : bool, default False
         False: each epoch is a permutation, so every example is seen once. True: every batch is drawn from all examples
         with replacement, as the tutorial does; an epoch is then ceil(N / batch_size) steps.
@@ -119,7 +124,13 @@ def fit(
     >>> history.train_accuracy[-1] > 0.97
     True
     """
-    batch_size, learning_rate = count(batch_size, "batch_size"), positive(learning_rate, "learning_rate")
+    batch_size = count(batch_size, "batch_size")
+    if optimizer is None:
+        optimizer = SGD(positive(learning_rate, "learning_rate"))
+    elif not isinstance(optimizer, Optimizer):
+        raise TypeError(f"optimizer must be an Optimizer such as Adam(), got {optimizer!r}")
+    elif learning_rate != 0.1:
+        raise ValueError("give the learning rate to the optimizer: fit(…, optimizer=Adam(lr=…))")
     if on_nonfinite not in ("raise", "warn", "ignore"):
         raise ValueError(f"on_nonfinite must be 'raise', 'warn' or 'ignore', got {on_nonfinite!r}")
     for name, function in {"progress": progress, "callback": callback}.items():
@@ -138,60 +149,106 @@ def fit(
         writeable(array, f"params[{name!r}]")
 
     rng = np.random.default_rng(seed)
-    history = History()
-    step = _Step(batch_size, learning_rate, on_nonfinite == "raise")
-    undo = _undo(net)
+    run = _Run(net, x, t, test, optimizer, batch_size, stop=on_nonfinite == "raise")
+    losses = run.history.losses
+    undo = _undo(net, optimizer)
     with _reporter(progress, total) as report:
-        while len(history.losses) < total:
-            steps = min(per_epoch, total - len(history.losses))
+        while len(losses) < total:
+            steps = min(per_epoch, total - len(losses))
             rows = rng.integers(n, size=steps * batch_size) if replace else rng.permutation(n)[: steps * batch_size]
-            for _ in _restoring(undo, _epoch(net, x, t, rows, step, test, history)):
-                report(len(history.losses), total)
+            for _ in _restoring(undo, run.epoch(rows)):
+                report(len(losses), total)
             if callback is not None:
-                callback(net, history)
-    if on_nonfinite == "warn" and not np.isfinite(history.losses).all():
-        first = int(np.argmin(np.isfinite(history.losses)))
-        text = f"loss is {history.losses[first]} at step {first + 1} (lr={learning_rate})"
+                callback(net, run.history)
+    if on_nonfinite == "warn" and not np.isfinite(losses).all():
+        first = int(np.argmin(np.isfinite(losses)))
+        text = f"loss is {losses[first]} at step {first + 1} (lr={optimizer.lr})"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
-    return history
+    return run.history
 
 
-@dataclass(frozen=True)
-class _Step:
-    """What is the same in every step of a run."""
+@dataclass
+class _Run:
+    """One call of `fit`: what it works on, and what it has found out so far."""
 
+    net: Any
+    x: FloatArray
+    t: NDArray[Any]
+    test: tuple[Any, Any] | None
+    optimizer: Optimizer
     batch_size: int
-    learning_rate: float
     stop: bool
+    history: History = field(default_factory=History)
+    # The data as Rust reads it, and for which kind of plan that is.
+    prepared: tuple[Any, _kernels.Examples] | None = None
 
-    def check(self, what: str, values: Any, number: int) -> None:
-        """Stop, if asked to, at step `number` because `values` are not finite."""
+    def epoch(self, rows: NDArray[np.int64]) -> Iterator[None]:
+        """Do the steps of an epoch, and take the accuracies after them."""
+        plan = self.plan()
+        for losses in self.readable_steps(rows) if plan is None else self.engine_steps(plan, rows):
+            self.history.losses += losses
+            self.expect_finite(f"loss is {losses[-1]}", losses[-1])
+            yield
+        for name, array in self.net.params.items():  # a last step that overflowed: no loss comes after it to show it
+            self.expect_finite(f"params[{name!r}] is not finite", array)
+        self.history.steps.append(len(self.history.losses))
+        self.history.train_accuracy.append(self.train_accuracy(plan))
+        if self.test is not None:
+            self.history.test_accuracy.append(self.net.accuracy(*self.test))
+
+    def plan(self) -> _engine.Plan | None:
+        """Choose who does the steps: Rust, or the network's own methods."""
+        plan = _engine.plan(self.net.layers) if _unchanged(self.net) and _engine.knows_rule(self.optimizer) else None
+        return plan if plan is not None and plan.separate else None
+
+    def examples(self, plan: _engine.Plan) -> _kernels.Examples:
+        if self.prepared is None or self.prepared[0] != plan.reading:
+            self.prepared = plan.reading, plan.examples(self.x)
+        return self.prepared[1]
+
+    def engine_steps(self, plan: _engine.Plan, rows: NDArray[np.int64]) -> Iterator[list[float]]:
+        """Let Rust take the steps. A loss that is not finite comes last, and its step was not taken."""
+        params = self.net.params
+        self.optimizer.prepare(params)
+        names = [next(name for name, p in params.items() if p is array) for array in plan.arrays]
+        x = self.examples(plan)
+        losses = np.empty(-(-len(rows) // self.batch_size))
+        done, diverged = 0, False
+        while done < len(losses) and not diverged:
+            left = rows[done * self.batch_size :]
+            steps, diverged = plan.steps(
+                self.optimizer, names, x, self.t, left, self.batch_size, self.stop, losses[done:]
+            )
+            yield losses[done : done + steps + diverged].tolist()
+            done += steps
+
+    def readable_steps(self, rows: NDArray[np.int64]) -> Iterator[list[float]]:
+        """Take the steps as the tutorial's loop does, through the network's own methods."""
+        net = self.net
+        for start in range(0, len(rows), self.batch_size):
+            batch = rows[start : start + self.batch_size]
+            x, t = self.x[batch], self.t[batch]
+            grads = net.gradient(x, t)
+            # The loss that gradient has just computed, if that is the network's whole loss.
+            loss = float(net.last_layer.loss if _unchanged(net) else net.loss(x, t))
+            if np.isfinite(loss) or not self.stop:
+                with np.errstate(over="ignore", invalid="ignore"):  # told by the loss
+                    self.optimizer.update(net.params, grads)
+            yield [loss]
+
+    def train_accuracy(self, plan: _engine.Plan | None) -> float:
+        ours = getattr(getattr(self.net, "accuracy", None), "__func__", None) is Network.accuracy
+        if plan is None or not ours:
+            return float(self.net.accuracy(self.x, self.t))
+        return accuracy_of(plan.scores(self.x, self.examples(plan)), self.t)
+
+    def expect_finite(self, what: str, values: Any) -> None:
+        """Stop, if asked to, because `values` are not finite."""
         if self.stop and not np.isfinite(values).all():
             raise FloatingPointError(
-                f"{what} at step {number} (lr={self.learning_rate}); the network is as it was before the call."
-                " Try a smaller learning_rate, or on_nonfinite='ignore' to go on"
+                f"{what} at step {len(self.history.losses)} (lr={self.optimizer.lr}); the network is as it was before"
+                " the call. Try a smaller learning rate, or on_nonfinite='ignore' to go on"
             )
-
-
-def _epoch(
-    net: Any, x: FloatArray, t: NDArray[Any], rows: NDArray[np.int64], step: _Step, test: Any, history: History
-) -> Iterator[None]:
-    """Do the steps of an epoch, and take the accuracies after them."""
-    plan = _engine.plan(net.layers) if _unchanged(net) else None
-    if plan is not None and plan.separate:
-        steps = _engine_steps(plan, plan.rows(x), t, rows, step)
-    else:
-        steps = _readable_steps(net, x, t, rows, step)
-    for losses in steps:
-        history.losses += losses
-        step.check(f"loss is {losses[-1]}", losses[-1], len(history.losses))
-        yield
-    for name, array in net.params.items():  # a last step that overflowed: no loss comes after it to show it
-        step.check(f"params[{name!r}] is not finite", array, len(history.losses))
-    history.steps.append(len(history.losses))
-    history.train_accuracy.append(net.accuracy(x, t))
-    if test is not None:
-        history.test_accuracy.append(net.accuracy(*test))
 
 
 def _restoring(undo: Callable[[], None], work: Iterator[None]) -> Iterator[None]:
@@ -203,13 +260,16 @@ def _restoring(undo: Callable[[], None], work: Iterator[None]) -> Iterator[None]
         raise
 
 
-def _undo(net: Any) -> Callable[[], None]:
-    """Give what puts the parameters back as they are now."""
+def _undo(net: Any, optimizer: Optimizer) -> Callable[[], None]:
+    """Give what puts the parameters, and the optimizer, back as they are now."""
     before = [(array, array.copy()) for array in net.params.values()]
+    iterations = optimizer.iter
+    kept = {name: tuple(array.copy() for array in arrays) for name, arrays in optimizer.kept.items()}
 
     def undo() -> None:
         for array, values in before:
             array[...] = values
+        optimizer.iter, optimizer.kept = iterations, kept
 
     return undo
 
@@ -251,41 +311,6 @@ def _unchanged(net: Any) -> bool:
         and _engine.knows_loss(net.last_layer)
         and [getattr(method, "__func__", None) for method in (net.predict, net.loss, net.gradient)] == ours
     )
-
-
-def _engine_steps(
-    plan: _engine.Plan, x: FloatArray, t: NDArray[Any], rows: NDArray[np.int64], step: _Step
-) -> Iterator[list[float]]:
-    """Let Rust take the steps. A loss that is not finite comes last, and its step was not taken."""
-    losses = np.empty(-(-len(rows) // step.batch_size))
-    done, diverged = 0, False
-    while done < len(losses) and not diverged:
-        left = rows[done * step.batch_size :]
-        steps, diverged = plan.steps(x, t, left, step.batch_size, step.learning_rate, step.stop, losses[done:])
-        yield losses[done : done + steps + diverged].tolist()
-        done += steps
-
-
-def _readable_steps(
-    net: Any, x: FloatArray, t: NDArray[Any], rows: NDArray[np.int64], step: _Step
-) -> Iterator[list[float]]:
-    """Take the steps as the tutorial's loop does, through the network's own methods."""
-    for start in range(0, len(rows), step.batch_size):
-        batch = rows[start : start + step.batch_size]
-        grads = net.gradient(x[batch], t[batch])
-        loss = _loss_of_last_forward(net, x[batch], t[batch])
-        if np.isfinite(loss) or not step.stop:
-            with np.errstate(over="ignore", invalid="ignore"):  # told by the loss
-                for key, grad in grads.items():
-                    net.params[key] -= step.learning_rate * grad
-        yield [loss]
-
-
-def _loss_of_last_forward(net: Any, x: FloatArray, t: NDArray[Any]) -> float:
-    """Give the loss that ``gradient`` has just computed, if it is the network's whole loss; else compute it."""
-    if _unchanged(net):
-        return float(net.last_layer.loss)
-    return float(net.loss(x, t))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 //! NumPy arrays as the kernels read them, and the way a kernel is called.
 
+use chainrule_kernels::level::{detect, Level};
 use chainrule_kernels::softmax_loss::Targets;
 use chainrule_kernels::KernelError;
 use ndarray::{ArrayView2, ArrayViewMut2, Dimension};
@@ -117,8 +118,14 @@ pub(crate) fn call<R: Send>(py: Python<'_>, kernel: impl FnOnce() -> Result<R, K
     }
 }
 
+/// The instruction set to use; a `RuntimeError` if `CHAINRULE_SIMD` asks for one that is not to be had.
+pub(crate) fn level() -> PyResult<Level> {
+    detect().map_err(to_python)
+}
+
 pub(crate) fn to_python(error: KernelError) -> PyErr {
     match error {
+        KernelError::Level { .. } => PyRuntimeError::new_err(error.to_string()),
         KernelError::Memory { .. } => PyMemoryError::new_err(error.to_string()),
         _ => PyValueError::new_err(error.to_string()),
     }

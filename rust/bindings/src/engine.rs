@@ -1,11 +1,15 @@
 //! A network's layers, ready to be run many steps or many rows at a time over the caller's arrays.
 //!
-//! Both calls return after about [`SLICE`], with how far they came: the caller's Python loop goes on from there, and in between the
+//! Every call returns after about [`SLICE`], with how far it came: the caller's Python loop goes on from there, and in between the
 //! interpreter looks for Ctrl-C. The arrays of parameters are borrowed for the call only.
 
-use crate::arrays::{call, memory, separate, to_python, view, view_mut, Teaching};
-use chainrule_kernels::stack::{Activation, Layer, Rows, Stack};
-use chainrule_kernels::training::{Batches, Progress, Trainer};
+use crate::arrays::{call, level, memory, separate, to_python, view, view_mut, Teaching};
+use chainrule_kernels::activation::Activation;
+use chainrule_kernels::level::Level;
+use chainrule_kernels::nonzeros::Nonzeros;
+use chainrule_kernels::optimize::{Optimizer, Rule};
+use chainrule_kernels::stack::{Data, Layer, Rows, Stack, BLOCK};
+use chainrule_kernels::training::{Batches, Parameters, Progress, Trainer};
 use chainrule_kernels::Float;
 use numpy::{
     Element, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArray2,
@@ -19,15 +23,15 @@ use std::time::{Duration, Instant};
 /// Ctrl-C is to be seen within 50 ms.
 const SLICE: Duration = Duration::from_millis(20);
 
-/// The examples, in whichever type they are stored.
+/// The numbers of the examples, in whichever type they are stored.
 #[derive(FromPyObject)]
-enum Examples<'py> {
+enum Stored<'py> {
     Bytes(PyReadonlyArray2<'py, u8>),
     Single(PyReadonlyArray2<'py, f32>),
     Double(PyReadonlyArray2<'py, f64>),
 }
 
-impl Examples<'_> {
+impl Stored<'_> {
     fn memory(&self) -> Range<usize> {
         match self {
             Self::Bytes(x) => memory(x),
@@ -45,13 +49,86 @@ impl Examples<'_> {
     }
 }
 
-/// Scratch for training, made by the first call of `steps` and kept for the next.
+/// A type computed in, with what the engine keeps in it.
+trait Kind: Float + Element {
+    /// The examples without their zeros, if they are kept so.
+    fn nonzeros(kept: &Kept) -> Option<&Nonzeros<Self>>;
+    /// Scratch for training, made by the first steps and kept for the next.
+    fn trainer(engine: &mut AnyTrainer) -> Option<&mut Option<Trainer<Self>>>;
+}
+
+/// Examples without their zeros.
+enum Kept {
+    Single(Nonzeros<f32>),
+    Double(Nonzeros<f64>),
+}
+
 enum AnyTrainer {
     Single(Option<Trainer<f32>>),
     Double(Option<Trainer<f64>>),
 }
 
-/// Engine(dtype, features, layers): `layers` holds ("affine", outputs), ("relu", 0), ("sigmoid", 0).
+macro_rules! kind {
+    ($t:ty, $name:ident) => {
+        impl Kind for $t {
+            fn nonzeros(kept: &Kept) -> Option<&Nonzeros<Self>> {
+                if let Kept::$name(nonzeros) = kept {
+                    Some(nonzeros)
+                } else {
+                    None
+                }
+            }
+            fn trainer(engine: &mut AnyTrainer) -> Option<&mut Option<Trainer<Self>>> {
+                if let AnyTrainer::$name(trainer) = engine {
+                    Some(trainer)
+                } else {
+                    None
+                }
+            }
+        }
+    };
+}
+kind!(f32, Single);
+kind!(f64, Double);
+
+/// A data set as an engine reads it: the caller's array, or, if it is mostly zeros, what is not zero in it.
+#[pyclass]
+pub(crate) struct Examples {
+    x: Py<PyAny>,
+    kept: Option<Kept>,
+    scale: f64,
+}
+
+#[pymethods]
+impl Examples {
+    /// Go through some more of the data, if zeros are to be left out: whether all is ready.
+    fn prepare(&mut self, py: Python<'_>) -> PyResult<bool> {
+        let stored: Stored<'_> = self.x.bind(py).extract()?;
+        let (level, x, scale) = (level()?, stored.rows()?, self.scale);
+        match &mut self.kept {
+            None => Ok(true),
+            Some(Kept::Single(kept)) => call(py, || prepare(level, kept, x, scale)),
+            Some(Kept::Double(kept)) => call(py, || prepare(level, kept, x, scale)),
+        }
+    }
+}
+
+fn prepare<T: Float>(
+    level: Level,
+    kept: &mut Nonzeros<T>,
+    x: Rows<'_>,
+    scale: f64,
+) -> Result<bool, chainrule_kernels::KernelError> {
+    let (deadline, n) = (Instant::now() + SLICE, x.dim().0);
+    while kept.rows() < n && Instant::now() < deadline {
+        let done = kept.rows();
+        kept.extend(level, x, done..n.min(done + BLOCK), scale)?;
+    }
+    Ok(kept.rows() == n)
+}
+
+/// Engine(dtype, features, layers): `layers` holds a name, the outputs of an affine layer, and a number for the others:
+/// ("affine", 50, 0.0), ("relu", 0, 0.0), ("leaky_relu", 0, slope), ("scale", 0, factor), …
 #[pyclass]
 pub(crate) struct Engine {
     stack: Stack,
@@ -61,8 +138,9 @@ pub(crate) struct Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    fn new(dtype: &str, features: usize, layers: Vec<(String, usize)>) -> PyResult<Self> {
-        let layers = layers.iter().map(|(kind, outputs)| layer(kind, *outputs)).collect::<PyResult<_>>()?;
+    fn new(dtype: &str, features: usize, layers: Vec<(String, usize, f64)>) -> PyResult<Self> {
+        let layers =
+            layers.iter().map(|(kind, outputs, number)| layer(kind, *outputs, *number)).collect::<PyResult<_>>()?;
         let trainer = match dtype {
             "float32" => AnyTrainer::Single(None),
             "float64" => AnyTrainer::Double(None),
@@ -71,54 +149,110 @@ impl Engine {
         Ok(Self { stack: Stack::new(features, layers), trainer })
     }
 
-    /// Steps through the batches in `rows`, updating `params` in place: (steps done, whether the next one diverged).
+    /// A data set to train on; call its `prepare` until it says True.
+    fn examples(&self, x: &Bound<'_, PyAny>) -> PyResult<Examples> {
+        let stored: Stored<'_> = x.extract()?;
+        let kept = self.stack.skips_zeros(stored.rows()?).then(|| match &self.trainer {
+            AnyTrainer::Single(_) => Kept::Single(Nonzeros::new(self.stack.features())),
+            AnyTrainer::Double(_) => Kept::Double(Nonzeros::new(self.stack.features())),
+        });
+        Ok(Examples { x: x.clone().unbind(), kept, scale: self.stack.scale().unwrap_or(1.0) })
+    }
+
+    /// Steps through the batches in `rows`, updating `params` and `kept` in place: (steps done, whether the next one diverged).
+    /// `optimizer` is (rule, learning rate, weight decay, two factors, steps made before).
     #[allow(clippy::too_many_arguments)] // a training step's own
     fn steps(
         &mut self,
         py: Python<'_>,
         params: Vec<Bound<'_, PyAny>>,
-        x: Examples<'_>,
+        kept: Vec<Bound<'_, PyAny>>,
+        x: &Examples,
         t: &Bound<'_, PyAny>,
         rows: PyReadonlyArray1<'_, i64>,
         batch_size: usize,
-        learning_rate: f64,
+        optimizer: (String, f64, f64, f64, f64, u64),
         stop_if_diverged: bool,
         mut losses: PyReadwriteArray1<'_, f64>,
     ) -> PyResult<(usize, bool)> {
         expect_shapes(&self.stack, &params)?;
         let (rows, losses) = (rows.as_slice()?, losses.as_slice_mut()?);
-        let plan = Steps { x: &x, rows, batch_size, learning_rate, stop_if_diverged, losses };
-        let done = match &mut self.trainer {
-            AnyTrainer::Single(trainer) => plan.run(py, &self.stack, trainer, &params, t),
-            AnyTrainer::Double(trainer) => plan.run(py, &self.stack, trainer, &params, t),
+        let plan = Steps { x, rows, batch_size, optimizer: rule(optimizer)?, stop_if_diverged, losses };
+        let done = match &self.trainer {
+            AnyTrainer::Single(_) => plan.run::<f32>(py, self, &params, &kept, t),
+            AnyTrainer::Double(_) => plan.run::<f64>(py, self, &params, &kept, t),
         }?;
         Ok((done.steps, done.diverged))
     }
 
-    /// The scores of the rows of `x` from `first` on, written into `out`: how many rows have scores now.
+    /// The scores of the rows of `x`, an array or `Examples`, from `first` on, written into `out`: how many rows have scores now.
     fn scores(
         &self,
         py: Python<'_>,
         params: Vec<Bound<'_, PyAny>>,
-        x: Examples<'_>,
+        x: &Bound<'_, PyAny>,
         first: usize,
         out: &Bound<'_, PyAny>,
     ) -> PyResult<usize> {
         expect_shapes(&self.stack, &params)?;
         match &self.trainer {
-            AnyTrainer::Single(_) => scores::<f32>(py, &self.stack, &params, &x, first, out),
-            AnyTrainer::Double(_) => scores::<f64>(py, &self.stack, &params, &x, first, out),
+            AnyTrainer::Single(_) => self.scores_as::<f32>(py, &params, x, first, out),
+            AnyTrainer::Double(_) => self.scores_as::<f64>(py, &params, x, first, out),
         }
     }
 }
 
-fn layer(kind: &str, outputs: usize) -> PyResult<Layer> {
-    match kind {
-        "affine" => Ok(Layer::Affine(outputs)),
-        "relu" => Ok(Layer::Activation(Activation::Relu)),
-        "sigmoid" => Ok(Layer::Activation(Activation::Sigmoid)),
-        _ => Err(PyValueError::new_err(format!("no layer is called {kind:?}"))),
+impl Engine {
+    fn scores_as<T: Kind>(
+        &self,
+        py: Python<'_>,
+        params: &[Bound<'_, PyAny>],
+        x: &Bound<'_, PyAny>,
+        first: usize,
+        out: &Bound<'_, PyAny>,
+    ) -> PyResult<usize> {
+        let params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadonlyArrayDyn<T>>>>()?;
+        let mut out: PyReadwriteArray2<T> = out.extract()?;
+        let examples = x.extract::<PyRef<'_, Examples>>().ok();
+        let stored: Stored<'_> = examples.as_ref().map_or(x, |examples| examples.x.bind(py)).extract()?;
+        let inputs: Vec<_> = params.iter().map(|p| memory(p)).chain([stored.memory()]).collect();
+        separate(&[memory(&out)], &inputs)?;
+        let kept = examples.as_ref().and_then(|examples| T::nonzeros(examples.kept.as_ref()?));
+        let x = match kept {
+            Some(nonzeros) => Data::Nonzeros(nonzeros),
+            None => Data::Rows(stored.rows()?),
+        };
+        let (level, out) = (level()?, view_mut(&mut out)?);
+        let params = params.iter().map(|p| Ok(p.as_slice()?)).collect::<PyResult<Vec<&[T]>>>()?;
+        call(py, || self.stack.scores(level, &params, x, first, Instant::now() + SLICE, out))
     }
+}
+
+fn layer(kind: &str, outputs: usize, number: f64) -> PyResult<Layer> {
+    Ok(match kind {
+        "affine" => Layer::Affine(outputs),
+        "relu" => Layer::Activation(Activation::Relu),
+        "leaky_relu" => Layer::Activation(Activation::LeakyRelu(number)),
+        "sigmoid" => Layer::Activation(Activation::Sigmoid),
+        "tanh" => Layer::Activation(Activation::Tanh),
+        "scale" => Layer::Activation(Activation::Scale(number)),
+        _ => return Err(PyValueError::new_err(format!("no layer is called {kind:?}"))),
+    })
+}
+
+fn rule(
+    (name, learning_rate, weight_decay, first, second, steps): (String, f64, f64, f64, f64, u64),
+) -> PyResult<Optimizer> {
+    let rule = match name.as_str() {
+        "sgd" => Rule::Sgd,
+        "momentum" => Rule::Momentum(first),
+        "nesterov" => Rule::Nesterov(first),
+        "adagrad" => Rule::AdaGrad,
+        "rmsprop" => Rule::RmsProp(first),
+        "adam" => Rule::Adam(first, second),
+        _ => return Err(PyValueError::new_err(format!("no optimizer is called {name:?}"))),
+    };
+    Ok(Optimizer { rule, learning_rate, weight_decay, steps })
 }
 
 /// `Ok` if `params` are arrays in C order with the shapes (D, M), (M,) of each affine layer in turn. (The kernel counts them.)
@@ -146,52 +280,46 @@ fn expect_shapes(stack: &Stack, params: &[Bound<'_, PyAny>]) -> PyResult<()> {
 
 /// The arguments of `Engine.steps` that do not depend on the dtype.
 struct Steps<'a> {
-    x: &'a Examples<'a>,
+    x: &'a Examples,
     rows: &'a [i64],
     batch_size: usize,
-    learning_rate: f64,
+    optimizer: Optimizer,
     stop_if_diverged: bool,
     losses: &'a mut [f64],
 }
 
 impl Steps<'_> {
-    fn run<T: Float + Element>(
-        self,
+    fn run<T: Kind>(
+        mut self,
         py: Python<'_>,
-        stack: &Stack,
-        trainer: &mut Option<Trainer<T>>,
+        engine: &mut Engine,
         params: &[Bound<'_, PyAny>],
+        kept: &[Bound<'_, PyAny>],
         t: &Bound<'_, PyAny>,
     ) -> PyResult<Progress> {
         let t = Teaching::<T>::new(t)?;
+        let stored: Stored<'_> = self.x.x.bind(py).extract()?;
         let mut params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
-        let written: Vec<_> = params.iter().map(|p| memory(p)).collect();
-        separate(&written, &[self.x.memory(), t.memory()])?;
+        let mut kept = kept.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
+        let written: Vec<_> = params.iter().chain(&kept).map(|p| memory(p)).collect();
+        separate(&written, &[stored.memory(), t.memory()])?;
         let mut params = params.iter_mut().map(|p| Ok(p.as_slice_mut()?)).collect::<PyResult<Vec<&mut [T]>>>()?;
-        let batches = Batches { x: self.x.rows()?, t: t.targets()?, rows: self.rows, size: self.batch_size };
-        let (rate, stop, losses) = (T::of(self.learning_rate), self.stop_if_diverged, self.losses);
-        stack.check(&params).map_err(to_python)?;
+        let mut kept = kept.iter_mut().map(|p| Ok(p.as_slice_mut()?)).collect::<PyResult<Vec<&mut [T]>>>()?;
+        engine.stack.check(&params).map_err(to_python)?;
+        let x = match self.x.kept.as_ref().and_then(T::nonzeros) {
+            Some(nonzeros) => Data::Nonzeros(nonzeros),
+            None => Data::Rows(stored.rows()?),
+        };
+        let batches = Batches { x, t: t.targets()?, rows: self.rows, size: self.batch_size };
+        let Some(trainer) = T::trainer(&mut engine.trainer) else {
+            return Err(PyTypeError::new_err("the engine computes in another dtype"));
+        };
         let trainer = match trainer {
             Some(ready) if ready.batch() == self.batch_size => ready,
-            other => other.insert(Trainer::new(stack.clone(), self.batch_size).map_err(to_python)?),
+            other => other.insert(Trainer::new(engine.stack.clone(), level()?, self.batch_size).map_err(to_python)?),
         };
-        call(py, || trainer.run(&mut params, batches, rate, stop, Instant::now() + SLICE, losses))
+        let (stop, losses, optimizer) = (self.stop_if_diverged, self.losses, &mut self.optimizer);
+        let params = Parameters { values: &mut params, kept: &mut kept };
+        call(py, || trainer.run(params, batches, optimizer, stop, Instant::now() + SLICE, losses))
     }
-}
-
-fn scores<T: Float + Element>(
-    py: Python<'_>,
-    stack: &Stack,
-    params: &[Bound<'_, PyAny>],
-    x: &Examples<'_>,
-    first: usize,
-    out: &Bound<'_, PyAny>,
-) -> PyResult<usize> {
-    let params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadonlyArrayDyn<T>>>>()?;
-    let mut out: PyReadwriteArray2<T> = out.extract()?;
-    let inputs: Vec<_> = params.iter().map(|p| memory(p)).chain([x.memory()]).collect();
-    separate(&[memory(&out)], &inputs)?;
-    let (x, out) = (x.rows()?, view_mut(&mut out)?);
-    let params = params.iter().map(|p| Ok(p.as_slice()?)).collect::<PyResult<Vec<&[T]>>>()?;
-    call(py, || stack.scores(&params, x, first, Instant::now() + SLICE, out))
 }

@@ -10,7 +10,7 @@
 mod arrays;
 mod engine;
 
-use arrays::{by_dtype, call, memory, separate, view, view_mut, Teaching};
+use arrays::{by_dtype, call, level, memory, separate, view, view_mut, Teaching};
 use chainrule_kernels::matmul;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2};
 use pyo3::prelude::*;
@@ -19,10 +19,10 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _kernels {
     #[pymodule_export]
-    use super::{affine, instruction_set, matmul_a_bt, matmul_at_b, softmax_loss};
+    use super::{affine, instruction_set, matmul_a_bt, matmul_at_b, softmax_loss, threads};
 
     #[pymodule_export]
-    use super::engine::Engine;
+    use super::engine::{Engine, Examples};
 
     /// The version of the package, which is the workspace's.
     #[pymodule_export]
@@ -48,7 +48,8 @@ fn affine(
         let mut out: PyReadwriteArray2<T> = out.extract()?;
         separate(&[memory(&out)], &[memory(&x), memory(&w), memory(&b)])?;
         let (x, w, b, out) = (view(&x)?, view(&w)?, b.as_slice()?, view_mut(&mut out)?);
-        call(py, || matmul::affine(x, w, b, out))
+        let level = level()?;
+        call(py, || matmul::affine(level, x, w, b, out))
     })
 }
 
@@ -60,7 +61,8 @@ fn matmul_at_b(py: Python<'_>, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>, out: 
         let mut out: PyReadwriteArray2<T> = out.extract()?;
         separate(&[memory(&out)], &[memory(&a), memory(&b)])?;
         let (a, b, out) = (view(&a)?, view(&b)?, view_mut(&mut out)?);
-        call(py, || matmul::matmul_at_b(a, b, out))
+        let level = level()?;
+        call(py, || matmul::matmul_at_b(level, a, b, out))
     })
 }
 
@@ -72,7 +74,8 @@ fn matmul_a_bt(py: Python<'_>, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>, out: 
         let mut out: PyReadwriteArray2<T> = out.extract()?;
         separate(&[memory(&out)], &[memory(&a), memory(&b)])?;
         let (a, b, out) = (view(&a)?, view(&b)?, view_mut(&mut out)?);
-        call(py, || matmul::matmul_a_bt(a, b, out))
+        let level = level()?;
+        call(py, || matmul::matmul_a_bt(level, a, b, out))
     })
 }
 
@@ -100,5 +103,11 @@ fn softmax_loss(
 /// The instruction set in use: "avx512", "avx2", "neon" or "portable".
 #[pyfunction]
 fn instruction_set() -> PyResult<&'static str> {
-    chainrule_kernels::level::detect().map(chainrule_kernels::level::Level::name).map_err(arrays::to_python)
+    level().map(|level| level.name())
+}
+
+/// How many threads large work is divided among.
+#[pyfunction]
+fn threads() -> usize {
+    chainrule_kernels::threads::count()
 }

@@ -76,10 +76,15 @@ pub(crate) fn agree(what: &'static str, got: usize, with: &'static str, wanted: 
     }
 }
 
-/// A vector of zeros, or [`KernelError::Memory`] where `vec!` would end the process.
+/// Room for so many more, or [`KernelError::Memory`] where `Vec` would end the process.
+pub(crate) fn reserve<T>(scratch: &mut Vec<T>, numbers: usize) -> Result<(), KernelError> {
+    scratch.try_reserve(numbers).map_err(|_| KernelError::Memory { numbers })
+}
+
+/// A vector of zeros.
 pub(crate) fn zeros<T: crate::Float>(numbers: usize) -> Result<Vec<T>, KernelError> {
     let mut scratch = Vec::new();
-    scratch.try_reserve_exact(numbers).map_err(|_| KernelError::Memory { numbers })?;
+    reserve(&mut scratch, numbers)?;
     scratch.resize(numbers, T::zero());
     Ok(scratch)
 }

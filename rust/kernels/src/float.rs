@@ -1,3 +1,6 @@
+use crate::stack::Rows;
+use ndarray::ArrayView2;
+
 /// The two number types the kernels compute in.
 pub trait Float: ndarray::NdFloat {
     /// The nearest value of this type.
@@ -8,10 +11,12 @@ pub trait Float: ndarray::NdFloat {
     fn of_byte(value: u8) -> Self;
     /// The same value, as an `f64`.
     fn wide(self) -> f64;
+    /// The examples themselves, if they are stored in this type.
+    fn stored<'a>(rows: &Rows<'a>) -> Option<ArrayView2<'a, Self>>;
 }
 
 macro_rules! float {
-    ($t:ty) => {
+    ($t:ty, $stored:ident) => {
         impl Float for $t {
             fn of(value: f64) -> Self {
                 value as $t
@@ -25,9 +30,15 @@ macro_rules! float {
             fn wide(self) -> f64 {
                 self.into()
             }
+            fn stored<'a>(rows: &Rows<'a>) -> Option<ArrayView2<'a, Self>> {
+                match rows {
+                    Rows::$stored(x) => Some(x.clone()),
+                    _ => None,
+                }
+            }
         }
     };
 }
 
-float!(f32);
-float!(f64);
+float!(f32, Single);
+float!(f64, Double);

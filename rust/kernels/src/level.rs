@@ -106,6 +106,19 @@ fn avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Fused)
 }
 
+/// Ask for `numbers` to be brought into the cache: rows chosen at random are found by no hardware.
+#[inline(always)]
+pub(crate) fn prefetch<T>(numbers: &[T]) {
+    #[cfg(target_arch = "x86_64")]
+    for line in numbers.chunks(64 / size_of::<T>().clamp(1, 64)) {
+        use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
+        // SAFETY: SSE is part of every x86-64 CPU, and a prefetch reads nothing.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = numbers;
+}
+
 /// Every level of this CPU, the lowest first. The tests run each kernel on all of them.
 pub fn available() -> &'static [Level] {
     static FOUND: OnceLock<Vec<Level>> = OnceLock::new();

@@ -3,18 +3,29 @@
 //! | module | what |
 //! |---|---|
 //! | [`matmul`] | A·B, Aᵀ·B, A·Bᵀ |
+//! | [`nonzeros`], [`sparse`] | data with its zeros left out, and the products that skip them |
+//! | [`padded`] | a matrix whose rows are whole vectors |
 //! | [`softmax_loss`] | the mean cross entropy of softmax scores, and its gradient |
+//! | [`activation`] | the elementwise layers |
 //! | [`stack`] | what a network is made of, and its forward pass over many rows |
+//! | [`optimize`] | what a gradient does to a parameter |
 //! | [`training`] | many steps of gradient descent without leaving Rust |
-//! | [`level`] | which instruction set this process uses |
+//! | [`level`], [`threads`] | which instruction set this process uses, and how many threads |
 //!
 //! Every function is generic over [`Float`] (`f32`, `f64`), checks the shapes it is given and answers a mismatch with a
-//! [`KernelError`]; none panics on any input. Nothing here starts a thread, prints, or keeps state between calls.
+//! [`KernelError`]; none panics on any input. Nothing
+//! here prints; what outlives a call is the pool of threads and the choice of instruction set.
 
+pub mod activation;
 pub mod level;
 pub mod matmul;
+pub mod nonzeros;
+pub mod optimize;
+pub mod padded;
 pub mod softmax_loss;
+pub mod sparse;
 pub mod stack;
+pub mod threads;
 pub mod training;
 
 mod error;

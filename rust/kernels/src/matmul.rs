@@ -4,12 +4,25 @@
 //! next column are, and nothing is copied.
 //!
 //! Why the `gemm` crate: on a network's shapes (100 × 784 · 784 × 50) it is twice as fast as ndarray's own `dot` and level with
-//! OpenBLAS on one core. Cost: 2·m·n·k floating-point operations, plus packing of the operands where that pays. The order of
-//! every sum depends on the shapes alone, so the same input gives the same bits.
+//! OpenBLAS on one core. It always uses the widest instructions of the CPU; at a lower [`Level`] a plain kernel of our own stands in.
+//! Cost: 2·m·n·k floating-point operations, plus packing of the operands where that pays.
+//!
+//! Sums are taken in blocks of [`DEPTH`] terms, in order. That is what the crate would do by itself for a cache of common size;
+//! done here, the order, and so the bits, depend neither on the size of the cache nor on how a large product is divided among threads.
 
 use crate::error::agree;
-use crate::{Float, KernelError};
-use ndarray::{ArrayView2, ArrayViewMut2};
+use crate::level::{available, Kernel, Level, MulAdd};
+use crate::padded::{Lane, Padded, LANES};
+use crate::sparse::add_scaled;
+use crate::{threads, Float, KernelError};
+use ndarray::{ArrayView2, ArrayViewMut2, Axis};
+
+/// Terms of a sum taken at a time.
+const DEPTH: usize = 512;
+
+/// Multiplications from which a product is divided among threads. On two cores 256 × 256 · 256 × 256 (2²⁴) gains nothing yet,
+/// 256 × 784 · 784 × 1024 (2²⁷·¹) a factor of 1.8.
+const WORTH_THREADS: usize = 1 << 25;
 
 /// What to do with what `C` holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,12 +36,13 @@ pub enum Onto {
 /// `C ← A·B`, or `C ← C + A·B`, for `a` of shape (m, k), `b` of (k, n) and `c` of (m, n).
 ///
 /// ```
+/// use chainrule_kernels::level::detect;
 /// use chainrule_kernels::matmul::{matmul, Onto};
 /// use ndarray::{array, Array2};
 ///
 /// let (a, b) = (array![[1.0, 2.0]], array![[3.0], [4.0]]);
 /// let mut c = Array2::zeros((1, 1));
-/// matmul(a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap();
+/// matmul(detect().unwrap(), a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap();
 /// assert_eq!(c, array![[11.0]]);
 /// ```
 ///
@@ -36,6 +50,7 @@ pub enum Onto {
 ///
 /// [`KernelError::Sizes`] if the shapes do not fit together; `c` is untouched then.
 pub fn matmul<T: Float>(
+    level: Level,
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
     mut c: ArrayViewMut2<'_, T>,
@@ -46,12 +61,56 @@ pub fn matmul<T: Float>(
     if m == 0 || n == 0 {
         return Ok(());
     }
-    if k == 0 {
-        if onto == Onto::Nothing {
-            c.fill(T::zero());
-        }
+    if k == 0 && onto == Onto::Nothing {
+        c.fill(T::zero());
+    }
+    let mut onto = onto;
+    for start in (0..k).step_by(DEPTH) {
+        let terms = start..k.min(start + DEPTH);
+        let a = a.slice(ndarray::s![.., terms.clone()]);
+        let b = b.slice(ndarray::s![terms, ..]);
+        block(level, a, b, c.view_mut(), onto)?;
+        onto = Onto::Itself;
+    }
+    Ok(())
+}
+
+/// One block of terms, divided among threads along the longer side of C if it is large.
+fn block<T: Float>(
+    level: Level,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    mut c: ArrayViewMut2<'_, T>,
+    onto: Onto,
+) -> Result<(), KernelError> {
+    if !is_highest(level) {
+        return plain(level, a, b, c, onto);
+    }
+    let ((m, n), k) = (c.dim(), a.ncols());
+    let parts = if m.saturating_mul(n).saturating_mul(k) < WORTH_THREADS { 1 } else { threads::count() };
+    if parts == 1 {
+        gemm(a, b, c, onto);
         return Ok(());
     }
+    // Whole vectors a part; no part so small that the crate would treat it as another kind of product.
+    let side = m.max(n).div_ceil(parts).next_multiple_of(64);
+    if m > n {
+        let parts = a.axis_chunks_iter(Axis(0), side).zip(c.axis_chunks_iter_mut(Axis(0), side)).collect();
+        threads::each(parts, |(a, c)| gemm(a, b, c, onto));
+    } else {
+        let parts = b.axis_chunks_iter(Axis(1), side).zip(c.axis_chunks_iter_mut(Axis(1), side)).collect();
+        threads::each(parts, |(b, c)| gemm(a, b, c, onto));
+    }
+    Ok(())
+}
+
+fn is_highest(level: Level) -> bool {
+    available().last() == Some(&level)
+}
+
+/// The product by the `gemm` crate. The sizes have been checked to agree and none is zero.
+fn gemm<T: Float>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, mut c: ArrayViewMut2<'_, T>, onto: Onto) {
+    let ((m, k), n) = (a.dim(), b.ncols());
     let (a_strides, b_strides, c_strides) = (a.strides(), b.strides(), c.strides().to_owned());
     // SAFETY: the three views are live, the sizes were checked to agree, the strides (in elements, as gemm counts them)
     // are the views' own, so every element touched is one of theirs; `c` is borrowed mutably, so it overlaps neither operand.
@@ -78,7 +137,63 @@ pub fn matmul<T: Float>(
             gemm::Parallelism::None,
         );
     }
+}
+
+/// The product at a level the crate cannot be held to: rows of B as whole vectors, a row of C in registers.
+fn plain<T: Float>(
+    level: Level,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    mut c: ArrayViewMut2<'_, T>,
+    onto: Onto,
+) -> Result<(), KernelError> {
+    let mut rows = Padded::zeros(b.nrows(), b.ncols())?;
+    rows.load(b.as_standard_layout().as_slice().unwrap_or(&[]));
+    let mut out = Padded::zeros(c.nrows(), c.ncols())?;
+    if onto == Onto::Itself {
+        out.load(c.as_standard_layout().as_slice().unwrap_or(&[]));
+    }
+    level.run(Plain { a, b: &rows, c: &mut out });
+    for (i, mut row) in c.rows_mut().into_iter().enumerate() {
+        row.iter_mut().zip(out.row(i).iter().flat_map(|lane| lane.0)).for_each(|(c, sum)| *c = sum);
+    }
     Ok(())
+}
+
+/// `C ← C + A·B`.
+struct Plain<'a, T> {
+    a: ArrayView2<'a, T>,
+    b: &'a Padded<T>,
+    c: &'a mut Padded<T>,
+}
+
+impl<T: Float> Kernel for Plain<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, arithmetic: impl MulAdd) {
+        const AT_ONCE: usize = 2;
+        let width = self.b.width();
+        for (i, row) in self.a.rows().into_iter().enumerate() {
+            for first in (0..width).step_by(AT_ONCE) {
+                let last = width.min(first + AT_ONCE);
+                let c = &mut self.c.lanes_mut()[i * width..];
+                let mut sum = [Lane([T::zero(); LANES]); AT_ONCE];
+                sum[..last - first].copy_from_slice(&c[first..last]);
+                for (p, &x) in row.iter().enumerate() {
+                    let b = &self.b.lanes()[p * width..];
+                    if last - first == AT_ONCE {
+                        add_scaled::<T, AT_ONCE>(&mut sum, x, &b[first..last], arithmetic);
+                    } else {
+                        let mut one = [sum[0]];
+                        add_scaled::<T, 1>(&mut one, x, &b[first..last], arithmetic);
+                        sum[0] = one[0];
+                    }
+                }
+                c[first..last].copy_from_slice(&sum[..last - first]);
+            }
+        }
+    }
 }
 
 /// `Ok` if A·B exists and has the shape of C.
@@ -94,11 +209,12 @@ fn check(a: (usize, usize), b: (usize, usize), c: (usize, usize)) -> Result<(), 
 ///
 /// As [`matmul`].
 pub fn matmul_at_b<T: Float>(
+    level: Level,
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
     c: ArrayViewMut2<'_, T>,
 ) -> Result<(), KernelError> {
-    matmul(a.reversed_axes(), b, c, Onto::Nothing)
+    matmul(level, a.reversed_axes(), b, c, Onto::Nothing)
 }
 
 /// `C ← A·Bᵀ` for `a` of shape (m, k), `b` of (n, k): a layer's `dx = dout·Wᵀ`.
@@ -107,11 +223,12 @@ pub fn matmul_at_b<T: Float>(
 ///
 /// As [`matmul`].
 pub fn matmul_a_bt<T: Float>(
+    level: Level,
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
     c: ArrayViewMut2<'_, T>,
 ) -> Result<(), KernelError> {
-    matmul(a, b.reversed_axes(), c, Onto::Nothing)
+    matmul(level, a, b.reversed_axes(), c, Onto::Nothing)
 }
 
 /// `out ← x·W + b`, one row an example: `b` is laid into every row first and the product added onto it.
@@ -120,6 +237,7 @@ pub fn matmul_a_bt<T: Float>(
 ///
 /// As [`matmul`], and if `b` is not as long as `w` is wide.
 pub fn affine<T: Float>(
+    level: Level,
     x: ArrayView2<'_, T>,
     w: ArrayView2<'_, T>,
     b: &[T],
@@ -130,7 +248,7 @@ pub fn affine<T: Float>(
     for mut row in out.rows_mut() {
         row.iter_mut().zip(b).for_each(|(out, &b)| *out = b);
     }
-    matmul(x, w, out, Onto::Itself)
+    matmul(level, x, w, out, Onto::Itself)
 }
 
 /// Column sums of `d_out`: a layer's `db`.
@@ -180,26 +298,32 @@ mod tests {
     const SIZES: [usize; 9] = [0, 1, 2, 7, 8, 9, 63, 64, 65];
 
     fn every_product_agrees_with_three_loops<T: Float>() {
-        for m in SIZES {
-            for n in SIZES {
-                for k in SIZES {
-                    let (a, b) = (numbers::<T>((m, k), 1), numbers::<T>((k, n), 2));
-                    let want = naive(a.view(), b.view());
-                    // A value that would show in the sum, had C been read.
-                    let mut c = Array2::from_elem((m, n), T::nan());
-                    matmul(a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap();
-                    assert_close(&c, &want, k);
-                    matmul(a.view(), b.view(), c.view_mut(), Onto::Itself).unwrap();
-                    assert_close(&c, &(&want * 2.0), k);
-                    let at = a.t().as_standard_layout().into_owned();
-                    matmul_at_b(at.view(), b.view(), c.view_mut()).unwrap();
-                    assert_close(&c, &want, k);
-                    let bt = b.t().as_standard_layout().into_owned();
-                    matmul_a_bt(a.view(), bt.view(), c.view_mut()).unwrap();
-                    assert_close(&c, &want, k);
+        for &level in available() {
+            for m in SIZES {
+                for n in SIZES {
+                    for k in SIZES {
+                        let (a, b) = (numbers::<T>((m, k), 1), numbers::<T>((k, n), 2));
+                        let want = naive(a.view(), b.view());
+                        // A value that would show in the sum, had C been read.
+                        let mut c = Array2::from_elem((m, n), T::nan());
+                        matmul(level, a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap();
+                        assert_close(&c, &want, k);
+                        matmul(level, a.view(), b.view(), c.view_mut(), Onto::Itself).unwrap();
+                        assert_close(&c, &(&want * 2.0), k);
+                        let at = a.t().as_standard_layout().into_owned();
+                        matmul_at_b(level, at.view(), b.view(), c.view_mut()).unwrap();
+                        assert_close(&c, &want, k);
+                        let bt = b.t().as_standard_layout().into_owned();
+                        matmul_a_bt(level, a.view(), bt.view(), c.view_mut()).unwrap();
+                        assert_close(&c, &want, k);
+                    }
                 }
             }
         }
+    }
+
+    fn highest() -> Level {
+        available()[available().len() - 1]
     }
 
     #[test]
@@ -216,8 +340,26 @@ mod tests {
     fn a_large_product() {
         let (a, b) = (numbers::<f32>((100, 784), 1), numbers::<f32>((784, 50), 2));
         let mut c = Array2::zeros((100, 50));
-        matmul(a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap();
+        matmul(highest(), a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap();
         assert_close(&c, &naive(a.view(), b.view()), 784);
+    }
+
+    #[test]
+    fn a_product_divided_along_either_side_has_the_bits_of_the_whole() {
+        let (a, b) = (numbers::<f32>((300, 700), 1), numbers::<f32>((700, 200), 2));
+        let mut whole = Array2::zeros((300, 200));
+        matmul(highest(), a.view(), b.view(), whole.view_mut(), Onto::Nothing).unwrap();
+        for side in [64, 128, 192] {
+            let (mut rows, mut columns) = (whole.clone() + 1.0, whole.clone() + 1.0);
+            for (a, c) in a.axis_chunks_iter(Axis(0), side).zip(rows.axis_chunks_iter_mut(Axis(0), side)) {
+                matmul(highest(), a, b.view(), c, Onto::Nothing).unwrap();
+            }
+            for (b, c) in b.axis_chunks_iter(Axis(1), side).zip(columns.axis_chunks_iter_mut(Axis(1), side)) {
+                matmul(highest(), a.view(), b, c, Onto::Nothing).unwrap();
+            }
+            assert_eq!(rows, whole);
+            assert_eq!(columns, whole);
+        }
     }
 
     #[test]
@@ -227,7 +369,7 @@ mod tests {
         let every_second = a.slice(ndarray::s![.., ..;2]);
         let backwards = b.slice(ndarray::s![..;-1, ..]);
         let mut c = Array2::zeros((9, 8).f());
-        matmul(every_second, backwards, c.view_mut(), Onto::Nothing).unwrap();
+        matmul(highest(), every_second, backwards, c.view_mut(), Onto::Nothing).unwrap();
         assert_close(&c, &naive(every_second, backwards), 7);
     }
 
@@ -236,7 +378,7 @@ mod tests {
         let (x, w) = (numbers::<f64>((5, 7), 1), numbers::<f64>((7, 3), 2));
         let b = [10.0, 20.0, 30.0];
         let mut out = Array2::from_elem((5, 3), f64::NAN);
-        affine(x.view(), w.view(), &b, out.view_mut()).unwrap();
+        affine(highest(), x.view(), w.view(), &b, out.view_mut()).unwrap();
         // Sums of 7 products and a bias up to 30.
         let want = naive(x.view(), w.view()) + Array1::from(b.to_vec());
         for (got, want) in out.iter().zip(&want) {
@@ -255,14 +397,14 @@ mod tests {
     fn shapes_that_do_not_fit_are_refused() {
         let mut c = Array2::from_elem((2, 2), 7.0);
         let (a, b) = (Array2::<f64>::zeros((2, 3)), Array2::<f64>::zeros((4, 2)));
-        let error = matmul(a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap_err();
+        let error = matmul(highest(), a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap_err();
         assert_eq!(
             error.to_string(),
             "the number of columns of A is 3, but the number of rows of B is 4; they must agree"
         );
         assert!(c.iter().all(|&c| c == 7.0));
-        assert!(matmul(a.view(), b.t(), c.view_mut(), Onto::Nothing).is_err());
-        assert!(affine(a.view(), b.view().slice_move(ndarray::s![..3, ..]), &[0.0], c.view_mut()).is_err());
+        assert!(matmul(highest(), a.view(), b.t(), c.view_mut(), Onto::Nothing).is_err());
+        assert!(affine(highest(), a.view(), b.view().slice_move(ndarray::s![..3, ..]), &[0.0], c.view_mut()).is_err());
         assert!(column_sums(a.view(), &mut [0.0]).is_err());
     }
 
@@ -271,10 +413,10 @@ mod tests {
         fn a_times_the_identity_is_a(m in 1usize..40, k in 1usize..40, seed in any::<u64>()) {
             let a = numbers::<f64>((m, k), seed);
             let mut c = Array2::zeros((m, k));
-            matmul(a.view(), Array2::eye(k).view(), c.view_mut(), Onto::Nothing).unwrap();
+            matmul(highest(), a.view(), Array2::eye(k).view(), c.view_mut(), Onto::Nothing).unwrap();
             prop_assert_eq!(&c, &a);
             let mut c = Array2::zeros((m, k));
-            matmul(Array2::eye(m).view(), a.view(), c.view_mut(), Onto::Nothing).unwrap();
+            matmul(highest(), Array2::eye(m).view(), a.view(), c.view_mut(), Onto::Nothing).unwrap();
             prop_assert_eq!(&c, &a);
         }
     }

@@ -6,17 +6,25 @@
 //! forward    x → layer → … → scores
 //! loss       the mean cross entropy of softmax(scores); d = its gradient
 //! backward   affine:      dW = xᵀ·d,  db = column sums of d,  d ← d·Wᵀ       activation:  d ← d ⊙ f'(x)
-//! update     W ← W - η dW,  b ← b - η db
+//! update     W, b by the optimizer's rule
 //! ```
 //!
 //! Each affine layer is updated as soon as its own `d·Wᵀ` is taken, while its gradient is still in the cache. The first
 //! affine layer's `d·Wᵀ`, which nobody would read, is not computed. Every buffer belongs to the [`Trainer`] and is reused:
-//! the steps allocate nothing (the `gemm` crate keeps a packing buffer of its own for large products).
+//! after the first step nothing is allocated here (the `gemm` crate packs large products into a buffer of its own).
+//!
+//! With data that is kept without its zeros, the first product and its gradient are those of `sparse`, over a copy of `W` with padded
+//! rows. Under plain gradient descent the copy is updated in registers as each row's gradient is ready and written back at the end of
+//! the call: a step of 784-50-10 with 100 MNIST images in f32 then reads `W` twice and writes it once, and never stores `dW`.
 
 use crate::error::{agree, zeros};
+use crate::level::{Level, MulAdd};
 use crate::matmul::{column_sums, matmul_a_bt, matmul_at_b};
+use crate::optimize::Optimizer;
+use crate::padded::{Lane, Padded, LANES};
 use crate::softmax_loss::{row_gradient, row_loss, Targets};
-use crate::stack::{matrix, matrix_mut, Layer, Rows, Stack};
+use crate::sparse::{Backward, Columns, EachRow, Forward};
+use crate::stack::{matrix, matrix_mut, Data, Layer, Stack};
 use crate::{Float, KernelError};
 use std::time::Instant;
 
@@ -24,13 +32,22 @@ use std::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub struct Batches<'a, T> {
     /// All examples.
-    pub x: Rows<'a>,
+    pub x: Data<'a, T>,
     /// What each should give.
     pub t: Targets<'a, T>,
     /// Row numbers, batch after batch.
     pub rows: &'a [i64],
     /// How many rows make a batch; the last one may be shorter.
     pub size: usize,
+}
+
+/// What is trained: the stack's parameters, and what the optimizer keeps for each.
+#[derive(Debug)]
+pub struct Parameters<'a, 'p, T> {
+    /// `W`, `b` of each affine layer.
+    pub values: &'a mut [&'p mut [T]],
+    /// `rule.kept()` arrays for the first, as many for the second, …
+    pub kept: &'a mut [&'p mut [T]],
 }
 
 /// How far [`Trainer::run`] came.
@@ -46,6 +63,7 @@ pub struct Progress {
 #[derive(Debug)]
 pub struct Trainer<T> {
     stack: Stack,
+    level: Level,
     batch: usize,
     /// The input of each layer, and behind them the scores.
     inputs: Vec<Vec<T>>,
@@ -54,6 +72,17 @@ pub struct Trainer<T> {
     d_next: Vec<T>,
     d_w: Vec<T>,
     d_b: Vec<T>,
+    skipping: Option<Skipping<T>>,
+}
+
+/// Room for the first product over data without its zeros.
+#[derive(Debug)]
+struct Skipping<T> {
+    w: Padded<T>,
+    b: Padded<T>,
+    out: Padded<T>,
+    d: Padded<T>,
+    columns: Columns<T>,
 }
 
 impl<T: Float> Trainer<T> {
@@ -62,7 +91,7 @@ impl<T: Float> Trainer<T> {
     /// # Errors
     ///
     /// [`KernelError::Memory`].
-    pub fn new(stack: Stack, batch: usize) -> Result<Self, KernelError> {
+    pub fn new(stack: Stack, level: Level, batch: usize) -> Result<Self, KernelError> {
         let wide = batch.saturating_mul(stack.widest());
         let weights = stack.affine_shapes().map(|(inputs, outputs)| inputs.saturating_mul(outputs));
         let largest = weights.max().unwrap_or(0);
@@ -76,7 +105,9 @@ impl<T: Float> Trainer<T> {
             d_next: zeros(wide)?,
             d_w: zeros(largest)?,
             d_b: zeros(stack.widest())?,
+            skipping: None,
             stack,
+            level,
             batch,
         })
     }
@@ -87,43 +118,70 @@ impl<T: Float> Trainer<T> {
     }
 
     /// Steps through `batches`, updating `params` in place, until they are used up, `losses` is full, `deadline` has passed (at least
-    /// one step is done), or, with `stop_if_diverged`, a loss is not finite; that step is not applied.
+    /// one step is done), or, with `stop_if_diverged`, a loss is not finite; that step is not applied. Counts in `optimizer.steps`.
     ///
     /// # Errors
     ///
-    /// [`KernelError::Sizes`], [`KernelError::Row`] or [`KernelError::Label`] if anything does not fit; nothing is written then.
+    /// [`KernelError::Sizes`], [`KernelError::Row`] or [`KernelError::Label`] if anything does not fit, [`KernelError::Memory`];
+    /// nothing is written then.
     pub fn run(
         &mut self,
-        params: &mut [&mut [T]],
+        params: Parameters<'_, '_, T>,
         batches: Batches<'_, T>,
-        learning_rate: T,
+        optimizer: &mut Optimizer,
         stop_if_diverged: bool,
         deadline: Instant,
         losses: &mut [f64],
     ) -> Result<Progress, KernelError> {
-        self.check(params, &batches)?;
-        let mut steps = 0;
+        self.check(&params, &batches, optimizer)?;
+        let Parameters { values, kept } = params;
+        if let (Data::Nonzeros(_), Some((_, outputs))) = (batches.x, self.stack.first_product()) {
+            let skipping = match &mut self.skipping {
+                Some(ready) => ready,
+                none => none.insert(Skipping::new(self.stack.features, outputs, self.batch)?),
+            };
+            skipping.w.load(values[0]);
+        }
+        let mut progress = Progress { steps: 0, diverged: false };
         for (rows, loss) in batches.rows.chunks(batches.size).zip(losses) {
-            *loss = self.forward(params, &batches, rows)?;
+            *loss = self.forward(values, &batches, rows)?;
             if stop_if_diverged && !loss.is_finite() {
-                return Ok(Progress { steps, diverged: true });
+                progress.diverged = true;
+                break;
             }
-            self.backward(params, learning_rate, rows.len())?;
-            steps += 1;
+            optimizer.steps += 1;
+            self.backward(values, kept, &batches, optimizer, rows.len())?;
+            progress.steps += 1;
             if Instant::now() >= deadline {
                 break;
             }
         }
-        Ok(Progress { steps, diverged: false })
+        if let (Data::Nonzeros(_), Some(skipping)) = (batches.x, &self.skipping) {
+            skipping.w.store(values[0]);
+        }
+        Ok(progress)
     }
 
-    fn check(&self, params: &[&mut [T]], batches: &Batches<'_, T>) -> Result<(), KernelError> {
+    fn check(
+        &self,
+        params: &Parameters<'_, '_, T>,
+        batches: &Batches<'_, T>,
+        optimizer: &Optimizer,
+    ) -> Result<(), KernelError> {
         if batches.size == 0 {
             return Err(KernelError::Empty);
         }
-        self.stack.check(params)?;
-        let (n, features) = batches.x.dim();
-        agree("the number of columns of x", features, "the number of features", self.stack.features)?;
+        self.stack.check(params.values)?;
+        let kept = optimizer.rule.kept();
+        let wanted = kept * params.values.len();
+        agree("the number of arrays kept", params.kept.len(), "what the optimizer keeps", wanted)?;
+        for (value, kept) in params.values.iter().zip(params.kept.chunks(kept.max(1))) {
+            for kept in kept {
+                agree("the size of an array kept", kept.len(), "the size of its parameter", value.len())?;
+            }
+        }
+        batches.x.check(&self.stack)?;
+        let n = batches.x.rows();
         agree("the number of rows of t", batches.t.rows(), "the number of rows of x", n)?;
         batches.t.check(self.stack.classes())?;
         agree("the batch size", batches.size, "the size there is room for", self.batch)?;
@@ -137,13 +195,31 @@ impl<T: Float> Trainer<T> {
     fn forward(&mut self, params: &[&mut [T]], batches: &Batches<'_, T>, rows: &[i64]) -> Result<f64, KernelError> {
         let n = rows.len();
         let numbers = rows.iter().map(|&row| row as usize);
-        batches.x.gather(numbers.clone(), &mut self.inputs[0][..n * self.stack.features]);
         let mut affine = params.chunks_exact(2);
-        for (i, layer) in self.stack.layers.iter().enumerate() {
+        let mut from = 0;
+        match (batches.x, self.stack.first_product(), &mut self.skipping) {
+            (Data::Nonzeros(x), Some((layer, outputs)), Some(skipping)) => {
+                skipping.b.load(params[1]);
+                self.level.run(Forward {
+                    x,
+                    rows: numbers.clone(),
+                    w: &skipping.w,
+                    b: &skipping.b,
+                    out: &mut skipping.out,
+                    columns: Some(&mut skipping.columns),
+                });
+                skipping.out.store(&mut self.inputs[layer + 1][..n * outputs]);
+                affine.next();
+                from = layer + 1;
+            }
+            (Data::Rows(x), ..) => x.gather(numbers.clone(), &mut self.inputs[0][..n * self.stack.features]),
+            (Data::Nonzeros(_), ..) => {}
+        }
+        for (i, layer) in self.stack.layers.iter().enumerate().skip(from) {
             let (inputs, outputs) = (self.stack.width_after(i), self.stack.width_after(i + 1));
             let (before, after) = self.inputs.split_at_mut(i + 1);
             let (x, out) = (&before[i][..n * inputs], &mut after[0][..n * outputs]);
-            layer.forward(&mut affine, (n, inputs, outputs), x, out)?;
+            layer.forward(self.level, &mut affine, (n, inputs, outputs), x, out)?;
         }
         let classes = self.stack.classes();
         let scores = matrix(&self.inputs[self.stack.layers.len()][..n * classes], n, classes)?;
@@ -158,49 +234,125 @@ impl<T: Float> Trainer<T> {
     }
 
     /// From `self.d` back through the layers, updating each affine layer's parameters.
-    fn backward(&mut self, params: &mut [&mut [T]], learning_rate: T, n: usize) -> Result<(), KernelError> {
-        let mut affine = params.chunks_exact_mut(2).rev();
-        let mut affine_left = self.stack.affine_shapes().count();
+    fn backward(
+        &mut self,
+        params: &mut [&mut [T]],
+        kept: &mut [&mut [T]],
+        batches: &Batches<'_, T>,
+        optimizer: &Optimizer,
+        n: usize,
+    ) -> Result<(), KernelError> {
+        let (level, states) = (self.level, optimizer.rule.kept());
+        let mut affine = params.len() / 2;
         for (i, layer) in self.stack.layers.iter().enumerate().rev() {
             let (inputs, outputs) = (self.stack.width_after(i), self.stack.width_after(i + 1));
-            match layer {
-                Layer::Activation(f) => {
-                    f.backward(&self.inputs[i + 1][..n * outputs], &mut self.d[..n * outputs]);
+            if let Layer::Activation(f) = layer {
+                f.backward(&self.inputs[i + 1][..n * outputs], &mut self.d[..n * outputs]);
+                continue;
+            }
+            affine -= 1;
+            let [w, b] = &mut params[2 * affine..2 * affine + 2] else { break };
+            let (kept_w, kept_b) = kept[2 * affine * states..][..2 * states].split_at_mut(states);
+            let d = matrix(&self.d[..n * outputs], n, outputs)?;
+            let d_b = &mut self.d_b[..outputs];
+            column_sums(d, d_b)?;
+            let d_w = &mut self.d_w[..inputs * outputs];
+            match (batches.x, &mut self.skipping) {
+                (Data::Nonzeros(_), Some(skipping)) if affine == 0 => {
+                    skipping.d.load(&self.d[..n * outputs]);
+                    skipping.update_w(level, w, d_w, kept_w, optimizer);
                 }
-                Layer::Affine(_) => {
-                    let Some([w, b]) = affine.next() else { break };
-                    let d = matrix(&self.d[..n * outputs], n, outputs)?;
+                _ => {
                     let x = matrix(&self.inputs[i][..n * inputs], n, inputs)?;
-                    let d_w = &mut self.d_w[..inputs * outputs];
-                    matmul_at_b(x, d, matrix_mut(d_w, inputs, outputs)?)?;
-                    column_sums(d, &mut self.d_b[..outputs])?;
-                    affine_left -= 1;
-                    if affine_left > 0 {
+                    matmul_at_b(level, x, d, matrix_mut(d_w, inputs, outputs)?)?;
+                    if affine > 0 {
                         let d_x = matrix_mut(&mut self.d_next[..n * inputs], n, inputs)?;
-                        matmul_a_bt(d, matrix(w, inputs, outputs)?, d_x)?;
+                        matmul_a_bt(level, d, matrix(w, inputs, outputs)?, d_x)?;
                     }
-                    descend(w, d_w, learning_rate);
-                    descend(b, &self.d_b[..outputs], learning_rate);
-                    if affine_left == 0 {
-                        break;
-                    }
-                    std::mem::swap(&mut self.d, &mut self.d_next);
+                    optimizer.update(level, w, d_w, kept_w, true);
                 }
             }
+            optimizer.update(level, b, d_b, kept_b, false);
+            if affine == 0 {
+                break;
+            }
+            std::mem::swap(&mut self.d, &mut self.d_next);
         }
         Ok(())
     }
 }
 
-/// `p ← p - η g`.
-fn descend<T: Float>(p: &mut [T], g: &[T], learning_rate: T) {
-    p.iter_mut().zip(g).for_each(|(p, &g)| *p -= learning_rate * g);
+impl<T: Float> Skipping<T> {
+    fn new(features: usize, outputs: usize, batch: usize) -> Result<Self, KernelError> {
+        Ok(Self {
+            w: Padded::zeros(features, outputs)?,
+            b: Padded::zeros(1, outputs)?,
+            out: Padded::zeros(batch, outputs)?,
+            d: Padded::zeros(batch, outputs)?,
+            columns: Columns::new(features, batch)?,
+        })
+    }
+
+    /// Update `self.w`, the padded copy of `w`; `d_w` is scratch in the shape of `w`.
+    fn update_w(&mut self, level: Level, w: &mut [T], d_w: &mut [T], kept: &mut [&mut [T]], optimizer: &Optimizer) {
+        let Self { w: padded, d, columns, .. } = self;
+        let width = padded.width();
+        if optimizer.rests_on_zero() {
+            let each = Descend { w: padded.lanes_mut(), width, rate: T::of(optimizer.learning_rate) };
+            level.run(Backward { columns, d, each });
+        } else {
+            let outputs = d.columns();
+            d_w.fill(T::zero());
+            level.run(Backward { columns, d, each: Keep { d_w, outputs } });
+            optimizer.update(level, w, d_w, kept, true);
+            padded.load(w);
+        }
+    }
+}
+
+/// `W ← W - η dW`, row by row.
+struct Descend<'a, T> {
+    w: &'a mut [Lane<T>],
+    width: usize,
+    rate: T,
+}
+
+impl<T: Float> EachRow<T> for Descend<'_, T> {
+    #[inline(always)]
+    fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], arithmetic: impl MulAdd) {
+        let w = &mut self.w[p * self.width + first..][..N];
+        for lane in 0..N {
+            for i in 0..LANES {
+                w[lane].0[i] = arithmetic.mul_add(-self.rate, lanes[lane].0[i], w[lane].0[i]);
+            }
+        }
+    }
+}
+
+/// dW, without the padding.
+struct Keep<'a, T> {
+    d_w: &'a mut [T],
+    outputs: usize,
+}
+
+impl<T: Float> EachRow<T> for Keep<'_, T> {
+    #[inline(always)]
+    fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], _: impl MulAdd) {
+        let row = &mut self.d_w[p * self.outputs..(p + 1) * self.outputs];
+        for (numbers, gradient) in row[first * LANES..].chunks_mut(LANES).zip(&lanes) {
+            numbers.copy_from_slice(&gradient.0[..numbers.len()]);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stack::Activation::{Relu, Sigmoid};
+    use crate::activation::Activation::{LeakyRelu, Relu, Scale, Sigmoid, Tanh};
+    use crate::level::{available, detect};
+    use crate::nonzeros::Nonzeros;
+    use crate::optimize::Rule;
+    use crate::stack::Rows;
     use ndarray::{array, Array2};
     use std::time::Duration;
 
@@ -235,6 +387,14 @@ mod tests {
         params.iter_mut().map(Vec::as_mut_slice).collect()
     }
 
+    fn sgd(learning_rate: f64) -> Optimizer {
+        Optimizer { rule: Rule::Sgd, learning_rate, weight_decay: 0.0, steps: 0 }
+    }
+
+    fn plain<'a, 'p>(values: &'a mut [&'p mut [f64]]) -> Parameters<'a, 'p, f64> {
+        Parameters { values, kept: &mut [] }
+    }
+
     const X: [[f64; 3]; 4] = [[0.2, -1.0, 0.5], [1.5, 0.3, -0.7], [-0.4, 0.8, 0.9], [0.0, 0.1, -2.0]];
     const T: [i64; 4] = [0, 1, 1, 0];
 
@@ -243,7 +403,9 @@ mod tests {
         let x = Array2::from_shape_fn((4, 3), |(i, j)| X[i][j]);
         let mut scores = Array2::zeros((4, 2));
         let slices: Vec<&[f64]> = params.iter().map(Vec::as_slice).collect();
-        stack.scores(&slices, Rows::Double(x.view()), 0, late(), scores.view_mut()).unwrap();
+        stack
+            .scores(detect().unwrap(), &slices, Data::Rows(Rows::Double(x.view())), 0, late(), scores.view_mut())
+            .unwrap();
         let nats = |(s, &t): (ndarray::ArrayView1<f64>, &i64)| s.mapv(f64::exp).sum().ln() - s[t as usize];
         scores.rows().into_iter().zip(&T).map(nats).sum::<f64>() / 4.0
     }
@@ -253,10 +415,11 @@ mod tests {
         let (stack, before) = three_layers();
         let mut after = before.clone();
         let x = Array2::from_shape_fn((4, 3), |(i, j)| X[i][j]);
-        let batches = Batches { x: Rows::Double(x.view()), t: Targets::Ids(&T), rows: &[0, 1, 2, 3], size: 4 };
+        let batches =
+            Batches { x: Data::Rows(Rows::Double(x.view())), t: Targets::Ids(&T), rows: &[0, 1, 2, 3], size: 4 };
         let mut losses = [0.0];
-        let mut trainer = Trainer::new(stack.clone(), 4).unwrap();
-        let done = trainer.run(&mut borrow(&mut after), batches, 1.0, true, late(), &mut losses);
+        let mut trainer = Trainer::new(stack.clone(), detect().unwrap(), 4).unwrap();
+        let done = trainer.run(plain(&mut borrow(&mut after)), batches, &mut sgd(1.0), true, late(), &mut losses);
         assert_eq!(done, Ok(Progress { steps: 1, diverged: false }));
         assert!((losses[0] - loss(&stack, &before)).abs() < 1e-14);
         let h = 1e-5;
@@ -279,16 +442,23 @@ mod tests {
         let x = Array2::from_shape_fn((4, 3), |(i, j)| X[i][j]);
         let t = array![[1.0, 0.0], [0.25, 0.75], [0.0, 1.0], [1.0, 0.0]];
         let rows = [3, 1, 2, 0, 0, 1, 2];
-        let all = Batches { x: Rows::Double(x.view()), t: Targets::Distributions(t.view()), rows: &rows, size: 2 };
+        let all = Batches {
+            x: Data::Rows(Rows::Double(x.view())),
+            t: Targets::Distributions(t.view()),
+            rows: &rows,
+            size: 2,
+        };
         let (mut once, mut parts) = (params.clone(), params);
         let mut losses = [0.0; 9];
-        let mut trainer = Trainer::new(stack, 2).unwrap();
-        let done = trainer.run(&mut borrow(&mut once), all, 0.1, true, late(), &mut losses).unwrap();
+        let mut trainer = Trainer::new(stack, detect().unwrap(), 2).unwrap();
+        let done = trainer.run(plain(&mut borrow(&mut once)), all, &mut sgd(0.1), true, late(), &mut losses).unwrap();
         assert_eq!(done.steps, 4, "three batches of two and one of one");
         for start in [0, 2, 4, 6] {
             let part = Batches { rows: &rows[start..], ..all };
             let mut loss = [0.0; 4];
-            let done = trainer.run(&mut borrow(&mut parts), part, 0.1, true, Instant::now(), &mut loss).unwrap();
+            let done = trainer
+                .run(plain(&mut borrow(&mut parts)), part, &mut sgd(0.1), true, Instant::now(), &mut loss)
+                .unwrap();
             assert_eq!(done.steps, 1, "the deadline has passed");
             assert_eq!(loss[0], losses[start / 2]);
         }
@@ -301,11 +471,11 @@ mod tests {
         params[0][0] = f64::NAN;
         let before: Vec<u64> = params.concat().iter().map(|p| p.to_bits()).collect();
         let x = Array2::ones((1, 3));
-        let batches = Batches { x: Rows::Double(x.view()), t: Targets::Ids(&[1]), rows: &[0, 0], size: 1 };
+        let batches = Batches { x: Data::Rows(Rows::Double(x.view())), t: Targets::Ids(&[1]), rows: &[0, 0], size: 1 };
         let mut losses = [0.0; 2];
-        let mut trainer = Trainer::new(stack, 1).unwrap();
+        let mut trainer = Trainer::new(stack, detect().unwrap(), 1).unwrap();
         let mut run = |params: &mut [Vec<f64>], stop| {
-            trainer.run(&mut borrow(params), batches, 0.1, stop, late(), &mut losses).unwrap()
+            trainer.run(plain(&mut borrow(params)), batches, &mut sgd(0.1), stop, late(), &mut losses).unwrap()
         };
         assert_eq!(run(&mut params, true), Progress { steps: 0, diverged: true });
         assert_eq!(before, params.concat().iter().map(|p| p.to_bits()).collect::<Vec<_>>());
@@ -318,21 +488,95 @@ mod tests {
         let before = params.clone();
         let x = Array2::<f64>::zeros((4, 3));
         let narrow = Array2::<f64>::zeros((4, 2));
-        let good = Batches { x: Rows::Double(x.view()), t: Targets::Ids(&T), rows: &[0, 3], size: 2 };
-        let mut trainer = Trainer::new(stack, 2).unwrap();
+        let good = Batches { x: Data::Rows(Rows::Double(x.view())), t: Targets::Ids(&T), rows: &[0, 3], size: 2 };
+        let mut trainer = Trainer::new(stack, detect().unwrap(), 2).unwrap();
         let bad = [
             Batches { rows: &[0, 4], ..good },
             Batches { rows: &[-1, 0], ..good },
             Batches { t: Targets::Ids(&[0, 1, 2, 0]), ..good },
             Batches { t: Targets::Ids(&[0, 1]), ..good },
-            Batches { x: Rows::Double(narrow.view()), ..good },
+            Batches { x: Data::Rows(Rows::Double(narrow.view())), ..good },
             Batches { size: 3, ..good },
             Batches { size: 0, ..good },
         ];
         for batches in bad {
-            assert!(trainer.run(&mut borrow(&mut params), batches, 0.1, true, late(), &mut [0.0]).is_err());
+            assert!(trainer
+                .run(plain(&mut borrow(&mut params)), batches, &mut sgd(0.1), true, late(), &mut [0.0])
+                .is_err());
         }
-        assert!(trainer.run(&mut borrow(&mut params)[1..], good, 0.1, true, late(), &mut [0.0]).is_err());
+        assert!(trainer
+            .run(plain(&mut borrow(&mut params)[1..]), good, &mut sgd(0.1), true, late(), &mut [0.0])
+            .is_err());
         assert_eq!(params, before);
+    }
+
+    /// A network with every kind of layer, and data that is mostly zeros, as bytes.
+    fn mostly_zeros() -> (Stack, Vec<Vec<f64>>, Array2<u8>, Vec<i64>) {
+        let layers = vec![
+            Layer::Activation(Scale(0.01)),
+            Layer::Affine(37),
+            Layer::Activation(Tanh),
+            Layer::Affine(6),
+            Layer::Activation(LeakyRelu(0.1)),
+            Layer::Affine(3),
+        ];
+        let stack = Stack::new(30, layers);
+        let fill = |n: usize| (0..n).map(|i| (i as f64 * 1.3 + 0.5).sin() * 0.4).collect();
+        let params = stack.affine_shapes().flat_map(|(i, o)| [i * o, o]).map(fill).collect();
+        let x = Array2::from_shape_fn((40, 30), |(i, j)| if (i * 7 + j) % 4 == 0 { (i * 5 + j) as u8 } else { 0 });
+        (stack, params, x, (0..40).map(|i| i % 3).collect())
+    }
+
+    #[test]
+    fn skipping_zeros_gives_the_dense_steps_for_every_rule_at_every_level() {
+        let (stack, params, x, t) = mostly_zeros();
+        let mut sparse = Nonzeros::new(30);
+        sparse.extend(detect().unwrap(), Rows::Bytes(x.view()), 0..40, stack.scale().unwrap()).unwrap();
+        let rows: Vec<i64> = (0..100).map(|i| (i * 11) % 40).collect();
+        let rules = [
+            Rule::Sgd,
+            Rule::Momentum(0.9),
+            Rule::Nesterov(0.9),
+            Rule::AdaGrad,
+            Rule::RmsProp(0.99),
+            Rule::Adam(0.9, 0.999),
+        ];
+        for &level in available() {
+            for (rule, weight_decay) in rules.into_iter().flat_map(|rule| [(rule, 0.0), (rule, 0.01)]) {
+                let train = |skip: bool| {
+                    let data = if skip { Data::Nonzeros(&sparse) } else { Data::Rows(Rows::Bytes(x.view())) };
+                    let mut optimizer = Optimizer { rule, learning_rate: 0.01, weight_decay, steps: 0 };
+                    let mut values = params.clone();
+                    let kept = params.iter().flat_map(|p| vec![vec![0.0; p.len()]; rule.kept()]);
+                    let (mut kept, mut losses): (Vec<_>, _) = (kept.collect(), [0.0; 10]);
+                    let batches = Batches { x: data, t: Targets::Ids(&t), rows: &rows, size: 10 };
+                    let params = Parameters { values: &mut borrow(&mut values), kept: &mut borrow(&mut kept) };
+                    let mut trainer = Trainer::new(stack.clone(), level, 10).unwrap();
+                    let done = trainer.run(params, batches, &mut optimizer, true, late(), &mut losses).unwrap();
+                    assert_eq!((done.steps, optimizer.steps), (10, 10));
+                    (values, losses)
+                };
+                let (dense, dense_losses) = train(false);
+                let (skipped, losses) = train(true);
+                // Ten steps of sums of at most 37 terms around 1; AdaGrad's first steps divide by gradients near 0.
+                let close = |a: &f64, b: &f64| (a - b).abs() < 1e-9;
+                assert!(dense.concat().iter().zip(&skipped.concat()).all(|(a, b)| close(a, b)), "{rule:?}");
+                assert!(dense_losses.iter().zip(&losses).all(|(a, b)| close(a, b)), "{rule:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn arrays_kept_that_do_not_fit_are_refused() {
+        let (stack, params, x, t) = mostly_zeros();
+        let batches = Batches { x: Data::Rows(Rows::Bytes(x.view())), t: Targets::Ids(&t), rows: &[0], size: 1 };
+        let mut trainer = Trainer::new(stack, detect().unwrap(), 1).unwrap();
+        let mut optimizer = Optimizer { rule: Rule::Momentum(0.9), ..sgd(0.1) };
+        for sizes in [vec![], vec![1; 6]] {
+            let mut values = params.clone();
+            let mut kept: Vec<_> = sizes.into_iter().map(|n: usize| vec![0.0; n]).collect();
+            let params = Parameters { values: &mut borrow(&mut values), kept: &mut borrow(&mut kept) };
+            assert!(trainer.run(params, batches, &mut optimizer, true, late(), &mut [0.0]).is_err());
+        }
     }
 }

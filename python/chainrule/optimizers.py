@@ -1,0 +1,382 @@
+"""What a gradient does to a parameter: the optimizers of the book's chapter 6.
+
+Each has the book's ``update(params, grads)`` over two dicts with the same keys: arrays are changed in place, Python
+floats replaced. The same object given to `fit` is run in Rust where the network is; what it keeps between steps stays
+in its ``kept``, so either way goes on where the other stopped.
+
+Source: "Deep Learning from Scratch" §6.1, ``common/optimizer.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from chainrule._gate import FloatArray, positive, real
+
+#: Keeps a quotient finite where a gradient has always been 0.
+_EPSILON = 1e-7
+
+
+class Optimizer:
+    """What all optimizers share; use one of `SGD`, `Momentum`, `Nesterov`, `AdaGrad`, `RMSprop`, `Adam`.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, > 0.
+    weight_decay : float, default 0.0
+        Adds ``weight_decay · p`` to the gradient of every parameter with two axes or more; >= 0.
+
+    Attributes
+    ----------
+    lr, weight_decay : float
+        The learning rate and the strength of the decay; may be changed between steps.
+    iter : int
+        Steps made.
+    kept : dict of str to tuple of ndarray
+        What the rule keeps for each parameter, in its shape and dtype.
+    """
+
+    rule: ClassVar[str]
+    #: How many arrays the rule keeps for a parameter.
+    arrays: ClassVar[int] = 1
+
+    def __init__(self, lr: float, weight_decay: float = 0.0) -> None:
+        self.lr = positive(lr, "lr")
+        self.weight_decay = real(weight_decay, "weight_decay")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay must be >= 0, got {weight_decay!r}")
+        self.iter = 0
+        self.kept: dict[str, tuple[FloatArray, ...]] = {}
+
+    def update(self, params: MutableMapping[str, Any], grads: Mapping[str, Any]) -> None:
+        """Make one step.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray or float
+            Arrays are changed in place, floats replaced.
+        grads : dict of str to array_like
+            The gradients of those parameters; a parameter without one stays as it is.
+
+        Raises
+        ------
+        ValueError
+            If a gradient does not have the shape of its parameter.
+        """
+        for name, grad in grads.items():
+            if np.shape(grad) != np.shape(params[name]):
+                raise ValueError(
+                    f"the gradient of {name} must have its shape {np.shape(params[name])}, got {np.shape(grad)}"
+                )
+        self.prepare({name: params[name] for name in grads})
+        self.iter += 1
+        for name, grad in grads.items():
+            p = params[name]
+            if self.weight_decay and np.ndim(p) > 1:
+                grad = grad + self.weight_decay * p
+            step = self.step(grad, *self.kept[name])
+            if isinstance(p, np.ndarray):
+                p += step
+            else:
+                params[name] = float(p + step)
+
+    def prepare(self, params: Mapping[str, Any]) -> None:
+        """Make sure that there is something kept for each of `params`: zeros to begin with.
+
+        Parameters
+        ----------
+        params : dict of str to ndarray or float
+            Only names, shapes and dtypes are looked at.
+
+        Raises
+        ------
+        ValueError
+            If what is kept for a name has another shape: the optimizer belongs to another network.
+        """
+        for name, p in params.items():
+            array = np.asarray(p, None if isinstance(p, np.ndarray) else np.float64)
+            kept = self.kept.setdefault(name, tuple(np.zeros_like(array) for _ in range(self.arrays)))
+            if any(other.shape != array.shape for other in kept):
+                raise ValueError(
+                    f"this optimizer has kept arrays of shape {kept[0].shape} for {name}, which has shape"
+                    f" {array.shape}; make a new one for another network"
+                )
+
+    def factors(self) -> tuple[float, float]:
+        """Give the rule's own numbers, for Rust."""
+        return 0.0, 0.0
+
+    def step(self, grad: Any, *kept: Any) -> Any:
+        """Give what is added to a parameter, and bring `kept` up to date in place.
+
+        Parameters
+        ----------
+        grad : ndarray or float
+            The gradient, weight decay included.
+        *kept : ndarray
+            What is kept for the parameter.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has no rule; use SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam"
+        )
+
+
+class SGD(Optimizer):
+    """Gradient descent: ``p ← p - lr · g``.
+
+    Parameters
+    ----------
+    lr : float, default 0.01
+        Learning rate, > 0.
+    weight_decay : float, default 0.0
+        Adds ``weight_decay · p`` to the gradient of every parameter with two axes or more: of weights, not of biases.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is of the wrong kind or out of range.
+
+    Examples
+    --------
+    >>> params = {"x": 1.0}
+    >>> SGD(lr=0.1).update(params, {"x": 2.0})
+    >>> params
+    {'x': 0.8}
+    """
+
+    rule = "sgd"
+    arrays = 0
+
+    def __init__(self, lr: float = 0.01, *, weight_decay: float = 0.0) -> None:
+        super().__init__(lr, weight_decay)
+
+    def step(self, grad: Any, *kept: Any) -> Any:
+        """Give ``-lr · g``.
+
+        Parameters
+        ----------
+        grad, *kept
+            As `Optimizer.step`.
+        """
+        return -(self.lr * grad)
+
+
+class Momentum(Optimizer):
+    """With a velocity: ``v ← momentum · v - lr · g``, ``p ← p + v``.
+
+    Parameters
+    ----------
+    lr : float, default 0.01
+        Learning rate, > 0.
+    momentum : float, default 0.9
+        What is left of the velocity after a step, in 0..1.
+    weight_decay : float, default 0.0
+        As for `SGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is of the wrong kind or out of range.
+    """
+
+    rule = "momentum"
+
+    def __init__(self, lr: float = 0.01, momentum: float = 0.9, *, weight_decay: float = 0.0) -> None:
+        super().__init__(lr, weight_decay)
+        self.momentum = _share(momentum, "momentum")
+
+    def factors(self) -> tuple[float, float]:
+        """Give the rule's own numbers, for Rust."""
+        return self.momentum, 0.0
+
+    def step(self, grad: Any, *kept: Any) -> Any:
+        """Give the new velocity.
+
+        Parameters
+        ----------
+        grad, *kept
+            As `Optimizer.step`.
+        """
+        (v,) = kept
+        v[...] = self.momentum * v - self.lr * grad
+        return v
+
+
+class Nesterov(Momentum):
+    """`Momentum` that looks ahead: ``v ← momentum · v - lr · g``, ``p ← p + momentum · v - lr · g``.
+
+    Parameters
+    ----------
+    lr : float, default 0.01
+        Learning rate, > 0.
+    momentum : float, default 0.9
+        What is left of the velocity after a step, in 0..1.
+    weight_decay : float, default 0.0
+        As for `SGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is of the wrong kind or out of range.
+
+    Notes
+    -----
+    Source: Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013.
+    """
+
+    rule = "nesterov"
+
+    def step(self, grad: Any, *kept: Any) -> Any:
+        """Give the new velocity, carried one step further.
+
+        Parameters
+        ----------
+        grad, *kept
+            As `Optimizer.step`.
+        """
+        return self.momentum * super().step(grad, *kept) - self.lr * grad
+
+
+class AdaGrad(Optimizer):
+    """Steps that shrink with all gradients so far: ``h ← h + g²``, ``p ← p - lr · g / (√h + 1e-7)``.
+
+    Parameters
+    ----------
+    lr : float, default 0.01
+        Learning rate, > 0.
+    weight_decay : float, default 0.0
+        As for `SGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is of the wrong kind or out of range.
+
+    Notes
+    -----
+    Source: Duchi, Hazan, Singer, "Adaptive subgradient methods", 2011.
+    """
+
+    rule = "adagrad"
+
+    def __init__(self, lr: float = 0.01, *, weight_decay: float = 0.0) -> None:
+        super().__init__(lr, weight_decay)
+
+    def step(self, grad: Any, *kept: Any) -> Any:
+        """Give ``-lr · g / (√h + 1e-7)``.
+
+        Parameters
+        ----------
+        grad, *kept
+            As `Optimizer.step`.
+        """
+        (h,) = kept
+        h += grad * grad
+        return -(self.lr * grad / (np.sqrt(h) + _EPSILON))
+
+
+class RMSprop(Optimizer):
+    """Steps that shrink with recent gradients: ``h ← ρ h + (1 - ρ) g²``, ``p ← p - lr · g / (√h + 1e-7)``.
+
+    Parameters
+    ----------
+    lr : float, default 0.01
+        Learning rate, > 0.
+    decay_rate : float, default 0.99
+        ρ, in 0..1.
+    weight_decay : float, default 0.0
+        As for `SGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is of the wrong kind or out of range.
+
+    Notes
+    -----
+    Source: Tieleman, Hinton, "Lecture 6.5: RMSProp", 2012.
+    """
+
+    rule = "rmsprop"
+
+    def __init__(self, lr: float = 0.01, decay_rate: float = 0.99, *, weight_decay: float = 0.0) -> None:
+        super().__init__(lr, weight_decay)
+        self.decay_rate = _share(decay_rate, "decay_rate")
+
+    def factors(self) -> tuple[float, float]:
+        """Give the rule's own numbers, for Rust."""
+        return self.decay_rate, 0.0
+
+    def step(self, grad: Any, *kept: Any) -> Any:
+        """Give ``-lr · g / (√h + 1e-7)``.
+
+        Parameters
+        ----------
+        grad, *kept
+            As `Optimizer.step`.
+        """
+        (h,) = kept
+        h[...] = self.decay_rate * h + (1 - self.decay_rate) * (grad * grad)
+        return -(self.lr * grad / (np.sqrt(h) + _EPSILON))
+
+
+class Adam(Optimizer):
+    """Momentum and RMSprop in one, both corrected for their start at 0.
+
+    Parameters
+    ----------
+    lr : float, default 0.001
+        Learning rate, > 0.
+    beta1, beta2 : float, default 0.9 and 0.999
+        How much of the running means of g and of g² is left after a step, in 0..1.
+    weight_decay : float, default 0.0
+        As for `SGD`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is of the wrong kind or out of range.
+
+    Notes
+    -----
+    m ← m + (1 - β₁)(g - m),  v ← v + (1 - β₂)(g² - v),  p ← p - lr √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√v + 1e-7).
+    Source: Kingma, Ba, "Adam: a method for stochastic optimization", 2015, with the book's 1e-7.
+    """
+
+    rule = "adam"
+    arrays = 2
+
+    def __init__(
+        self, lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, *, weight_decay: float = 0.0
+    ) -> None:
+        super().__init__(lr, weight_decay)
+        self.beta1, self.beta2 = _share(beta1, "beta1"), _share(beta2, "beta2")
+
+    def factors(self) -> tuple[float, float]:
+        """Give the rule's own numbers, for Rust."""
+        return self.beta1, self.beta2
+
+    def step(self, grad: Any, *kept: Any) -> Any:
+        """Give the step of the formula above.
+
+        Parameters
+        ----------
+        grad, *kept
+            As `Optimizer.step`.
+        """
+        m, v = kept
+        rate = self.lr * ((1 - self.beta2**self.iter) ** 0.5 / (1 - self.beta1**self.iter))
+        m += (1 - self.beta1) * (grad - m)
+        v += (1 - self.beta2) * (grad * grad - v)
+        return -(rate * m / (np.sqrt(v) + _EPSILON))
+
+
+def _share(value: Any, name: str) -> float:
+    number = real(value, name)
+    if not 0 <= number < 1:
+        raise ValueError(f"{name} must lie in 0 <= {name} < 1, got {value!r}")
+    return number

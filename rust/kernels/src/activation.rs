@@ -1,0 +1,114 @@
+//! The elementwise layers, `out = f(x)`. Each one's slope is a function of its output, so only the output is kept for the way back.
+//!
+//! | layer | f(x) | f'(x), from out |
+//! |---|---|---|
+//! | `Relu` | x where x > 0, else 0 | 1 where out > 0, else 0 |
+//! | `LeakyRelu(a)`, a > 0 | x where x > 0, else a·x | 1 where out > 0, else a |
+//! | `Sigmoid` | 1 / (1 + exp(-x)) | out (1 - out) |
+//! | `Tanh` | tanh x | 1 - out² |
+//! | `Scale(s)` | s·x | s |
+//!
+//! nan stays nan. A slope of 0 gives a gradient of 0, also from a nan above it.
+
+use crate::Float;
+
+/// One elementwise layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Activation {
+    /// `max(x, 0)`.
+    Relu,
+    /// `x`, below 0 multiplied by the number, which must be above 0.
+    LeakyRelu(f64),
+    /// The logistic function.
+    Sigmoid,
+    /// The hyperbolic tangent.
+    Tanh,
+    /// Multiplication by a number.
+    Scale(f64),
+}
+
+impl Activation {
+    /// `out ← f(x)`.
+    pub fn forward<T: Float>(self, x: &[T], out: &mut [T]) {
+        let (zero, one) = (T::zero(), T::one());
+        // Which function it is is asked once, not for every number: each loop is then one the compiler can turn into vectors.
+        match self {
+            Self::Relu => each(x, out, |x| if x <= zero { zero } else { x }),
+            Self::LeakyRelu(below) => each(x, out, |x| if x <= zero { T::of(below) * x } else { x }),
+            Self::Sigmoid => each(x, out, |x| {
+                // The exponent is never above 0, so nothing overflows.
+                let z = (-x.abs()).exp();
+                (if x >= zero { one } else { z }) / (one + z)
+            }),
+            Self::Tanh => each(x, out, T::tanh),
+            Self::Scale(factor) => each(x, out, |x| x * T::of(factor)),
+        }
+    }
+
+    /// `d`: the gradient of the output in, of the input out.
+    pub fn backward<T: Float>(self, out: &[T], d: &mut [T]) {
+        let (zero, one) = (T::zero(), T::one());
+        let product = |d: T, slope: T| if slope == zero { zero } else { d * slope };
+        match self {
+            Self::Relu => along(out, d, |out, d| if out <= zero { zero } else { d }),
+            Self::LeakyRelu(below) => along(out, d, |out, d| if out <= zero { d * T::of(below) } else { d }),
+            Self::Sigmoid => along(out, d, |out, d| product(d, out * (one - out))),
+            Self::Tanh => along(out, d, |out, d| product(d, one - out * out)),
+            Self::Scale(factor) => along(out, d, |_, d| product(d, T::of(factor))),
+        }
+    }
+}
+
+fn each<T: Float>(x: &[T], out: &mut [T], f: impl Fn(T) -> T) {
+    x.iter().zip(out).for_each(|(&x, out)| *out = f(x));
+}
+
+fn along<T: Float>(out: &[T], d: &mut [T], f: impl Fn(T, T) -> T) {
+    out.iter().zip(d).for_each(|(&out, d)| *d = f(out, *d));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Activation::*;
+
+    const INF: f64 = f64::INFINITY;
+
+    #[test]
+    fn values_at_the_ends_of_the_line() {
+        let mut out = [9.0; 5];
+        for (f, want) in [
+            (Relu, [0.0, 0.0, 0.0, INF]),
+            (LeakyRelu(0.5), [-INF, -0.5, 0.0, INF]),
+            (Sigmoid, [0.0, 1.0 / (1.0 + 1f64.exp()), 0.5, 1.0]),
+            (Tanh, [-1.0, -(1f64.tanh()), 0.0, 1.0]),
+            (Scale(2.0), [-INF, -2.0, 0.0, INF]),
+        ] {
+            f.forward(&[-INF, -1.0, 0.0, INF, f64::NAN], &mut out);
+            for (got, want) in out.iter().zip(want) {
+                assert!(got == &want || (got - want).abs() < 1e-15, "{f:?}: {out:?}");
+            }
+            assert!(out[4].is_nan(), "{f:?}");
+        }
+    }
+
+    #[test]
+    fn slopes_are_the_differences_of_the_values() {
+        for f in [Relu, LeakyRelu(0.1), Sigmoid, Tanh, Scale(-3.0)] {
+            for x in [-2.0f64, -0.3, 0.4, 1.7] {
+                let (mut out, h) = ([0.0; 3], 1e-5);
+                f.forward(&[x, x + h, x - h], &mut out);
+                let mut d = [7.0];
+                f.backward(&out[..1], &mut d);
+                // h²/6·f''' and ε/h, each about 1e-10
+                assert!((d[0] - 7.0 * (out[1] - out[2]) / (2.0 * h)).abs() < 1e-8, "{f:?} at {x}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_closed_relu_stops_a_nan() {
+        let mut d = [1.0, f64::NAN, 3.0];
+        Relu.backward(&[2.0, 0.0, f64::NAN], &mut d);
+        assert_eq!(d, [1.0, 0.0, 3.0]);
+    }
+}

@@ -1,0 +1,80 @@
+//! Threads, for work that is large enough: a pool of our own, made when it is first needed.
+//!
+//! The pool belongs to the process that made it. A forked child has the parent's memory but not its threads, so a pool found with another
+//! process's id is left alone (never joined, never freed) and a new one made; a library-wide pool would hang there.
+//!
+//! What is divided is always the *output*: no sum is split, so the number of threads changes no bit of any result.
+
+use rayon::prelude::*;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::OnceLock;
+
+struct Pool {
+    process: u32,
+    /// `None` if its threads could not be started: then everything runs on the caller's.
+    threads: Option<rayon::ThreadPool>,
+}
+
+static POOL: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
+
+/// How many threads large work is divided among: `CHAINRULE_NUM_THREADS`, or the CPUs this process may use.
+pub fn count() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let asked = std::env::var("CHAINRULE_NUM_THREADS").ok().and_then(|text| text.trim().parse().ok());
+        asked.filter(|&asked| asked > 0).unwrap_or(cpus)
+    })
+}
+
+/// `work` on each item, on up to [`count`] threads; on the caller's alone if there is one item or one thread.
+pub fn each<I: Send>(items: Vec<I>, work: impl Fn(I) + Sync + Send) {
+    match pool().filter(|_| items.len() > 1) {
+        Some(pool) => pool.install(|| items.into_par_iter().with_max_len(1).for_each(work)),
+        None => items.into_iter().for_each(work),
+    }
+}
+
+/// This process's pool.
+fn pool() -> Option<&'static rayon::ThreadPool> {
+    if count() == 1 {
+        return None;
+    }
+    let process = std::process::id();
+    let found = POOL.load(Ordering::Acquire);
+    // SAFETY: a pointer in POOL comes from `Box::into_raw` below and is never freed.
+    let pool = match unsafe { found.as_ref() } {
+        Some(pool) if pool.process == process => pool,
+        _ => {
+            let threads = rayon::ThreadPoolBuilder::new().num_threads(count()).build().ok();
+            let made: &'static Pool = Box::leak(Box::new(Pool { process, threads }));
+            // If another thread was quicker, its pool stands and this one idles; both are right.
+            let pointer = std::ptr::from_ref(made).cast_mut();
+            let _ = POOL.compare_exchange(found, pointer, Ordering::AcqRel, Ordering::Relaxed);
+            made
+        }
+    };
+    pool.threads.as_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_item_is_worked_on_once() {
+        let mut squares = vec![0usize; 1000];
+        each(squares.iter_mut().enumerate().collect(), |(i, square)| *square += i * i);
+        assert!(squares.iter().enumerate().all(|(i, &square)| square == i * i));
+    }
+
+    #[test]
+    fn the_pool_is_made_once() {
+        let same = |a: Option<&rayon::ThreadPool>, b: Option<&rayon::ThreadPool>| match (a, b) {
+            (Some(a), Some(b)) => std::ptr::eq(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        each(vec![1, 2], |_| ());
+        assert!(same(pool(), pool()));
+    }
+}
