@@ -7,9 +7,12 @@ ARGS ?=
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find rust -name '*.rs' -o -name 'Cargo.toml')
 PACKAGED := $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*.gz')
 
+# pyo3 asks a Python what to build for: the one of .venv, not the first on the PATH.
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /#/' | awk -F'#' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /#/' | awk -F'#' '{printf "make %-10s %s\n", $$1, $$2}'
 
 .PHONY: train
 train: .venv/user ## install into .venv and train the tutorial's network on MNIST (ARGS="--epochs 5" …)
@@ -23,7 +26,7 @@ check: .venv/user ## install into .venv and compare backpropagation with numeric
 test: rust-test lint stubs pytest ## everything: Rust tests, lint, types, stub check, Python tests
 
 .PHONY: rust-test
-rust-test: tools ## the Rust tests
+rust-test: .venv/bin/python ## the Rust tests
 	cargo test --workspace
 
 .PHONY: pytest

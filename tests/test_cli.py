@@ -290,9 +290,8 @@ def test_l1_a_label_beyond_9_is_told(tmp_path: Path, capsys: Text) -> None:
 
 
 def test_s4_a_batch_larger_than_the_data_is_told(digits: str, capsys: Text) -> None:
-    assert "batch_size is 201, but there are 200 examples" in failure(
-        ["train", "--data-dir", digits, "--batch-size", "201"], capsys
-    )
+    message = failure(["train", "--data-dir", digits, "--batch-size", "201"], capsys)
+    assert "--batch-size 201 is more than the 200 training images" in message
 
 
 def test_a1_test_images_of_another_size_are_told(tmp_path: Path, capsys: Text) -> None:
@@ -379,7 +378,7 @@ def test_info_tells_the_versions_and_that_the_data_is_whole(capsys: Text) -> Non
     assert facts["chainrule"] == chainrule.__version__
     assert facts["numpy"] == np.__version__
     assert facts["instruction set"] in ("avx512", "avx2", "neon", "portable")
-    assert facts["data verified"] == "True"
+    assert facts["data state"] == "whole"
     assert printed.err == ""
 
 
@@ -389,7 +388,7 @@ def test_info_says_the_same_in_json(capsys: Text) -> None:
     main(["info", "--json"])
     facts = json.loads(capsys.readouterr().out)
     assert [f"{name.replace('_', ' '):<16} {value}" for name, value in facts.items()] == text.splitlines()
-    assert facts["data_verified"] is True
+    assert facts["data_state"] == "whole"
 
 
 # --- as a process ---

@@ -126,37 +126,98 @@ def test_softmax_loss_and_its_gradient(n: int, classes: int, labels: str, dtype:
     np.testing.assert_allclose(loss, -np.sum(target * np.log(y)) / n, rtol=0, atol=40 * k_eps)
 
 
-LAYERS: dict[str, tuple[str, Any]] = {"relu": ("relu", seed.Relu), "sigmoid": ("sigmoid", seed.Sigmoid)}
+class Tanh:
+    """What the tutorial's code would be: tanh and 1 - tanh²."""
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return np.tanh(x)
+
+    def backward(self, dout: Any) -> Any:
+        return dout / np.cosh(self.x) ** 2  # 1 - tanh² by another formula
+
+
+class LeakyRelu:
+    """Slope 1 above 0 and 0.25, exact in both dtypes, below."""
+
+    def forward(self, x: Any) -> Any:
+        self.slopes = np.where(x > 0, 1, 0.25)
+        return x * self.slopes
+
+    def backward(self, dout: Any) -> Any:
+        return dout * self.slopes
+
+
+LAYERS: dict[str, tuple[float, Any]] = {
+    "relu": (0, seed.Relu),
+    "leaky_relu": (0.25, LeakyRelu),
+    "sigmoid": (0, seed.Sigmoid),
+    "tanh": (0, Tanh),
+}
+
+Rule = tuple[str, float, float, float, float, int]
+SGD: Rule = ("sgd", 0.1, 0.0, 0.0, 0.0, 0)
+MOMENTUM: Rule = ("momentum", 0.1, 0.0, 0.5, 0.0, 0)
+
+
+def ready(engine: _kernels.Engine, x: Any) -> _kernels.Examples:
+    """Give `x` as `engine` trains on it."""
+    examples = engine.examples(x)
+    while not examples.prepare():
+        pass
+    return examples
 
 
 class Case:
-    """A stack D → H → activation → C for the engine, and the tutorial's layers with the same numbers in float64."""
+    """A stack (scale →) D → H → activation → C for the engine; the tutorial's layers with its numbers in float64."""
 
-    def __init__(self, features: int, hidden: int, classes: int, activation: str, dtype: str) -> None:
+    def __init__(
+        self, features: int, hidden: int, classes: int, activation: str, dtype: str, scale: float | None = None
+    ) -> None:
         shapes = [(features, hidden), (hidden,), (hidden, classes), (classes,)]
         self.params = [normal(shape, dtype, i) / np.sqrt(shape[0] + 1).astype(dtype) for i, shape in enumerate(shapes)]
-        name, layer = LAYERS[activation]
-        self.engine = _kernels.Engine(dtype, features, [("affine", hidden), (name, 0), ("affine", classes)])
+        self.kept = [np.zeros_like(p) for p in self.params]
+        number, layer = LAYERS[activation]
+        front = [] if scale is None else [("scale", 0, scale)]
+        stack = [*front, ("affine", hidden, 0.0), (activation, 0, number), ("affine", classes, 0.0)]
+        self.engine = _kernels.Engine(dtype, features, stack)
+        self.scale = 1 if scale is None else scale
         W1, b1, W2, b2 = (p.astype(np.float64) for p in self.params)
         self.layers = [seed.Affine(W1, b1), layer(), seed.Affine(W2, b2)]
+        self.velocities = [np.zeros_like(p) for p in self.oracle_params()]
+
+    def steps(self, x: NDArray[Any], t: NDArray[Any], rows: NDArray[Any], size: int, rule: Rule) -> NDArray[np.float64]:
+        """Let the engine take all steps, in as many calls as it wants; give the losses."""
+        examples, done = ready(self.engine, x), 0
+        losses = np.full(-(-len(rows) // size), np.nan)
+        kept = self.kept if rule[0] == "momentum" else []
+        while done < len(losses):
+            left = rows[done * size :]
+            steps, diverged = self.engine.steps(self.params, kept, examples, t, left, size, rule, True, losses[done:])
+            assert (steps > 0, diverged) == (True, False)
+            done += steps
+        return losses
 
     def scores(self, x: NDArray[Any]) -> NDArray[np.float64]:
-        out: Any = x.astype(np.float64)
+        out: Any = x.astype(np.float64) * self.scale
         if len(x) == 0:  # the tutorial's Affine fails
             return np.zeros((0, len(self.params[-1])))
         for layer in self.layers:
             out = layer.forward(out)
         return np.asarray(out)
 
-    def step(self, x: NDArray[Any], one_hot: NDArray[Any], learning_rate: float) -> float:
+    def step(self, x: NDArray[Any], one_hot: NDArray[Any], learning_rate: float, momentum: float = 0) -> float:
         last = seed.ExactSoftmaxWithLoss()
         loss = float(last.forward(self.scores(x), one_hot))
         dout = last.backward()
         for layer in reversed(self.layers):
             dout = layer.backward(dout)
-        for layer in (self.layers[0], self.layers[2]):
-            layer.W -= learning_rate * layer.dW
-            layer.b -= learning_rate * layer.db
+        first, _, second = self.layers
+        grads = [first.dW, first.db, second.dW, second.db]
+        for p, v, grad in zip(self.oracle_params(), self.velocities, grads, strict=True):
+            v *= momentum
+            v -= learning_rate * grad
+            p += v
         return loss
 
     def oracle_params(self) -> list[NDArray[np.float64]]:
@@ -164,7 +225,7 @@ class Case:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+@pytest.mark.parametrize("activation", LAYERS)
 @pytest.mark.parametrize("n", SIZES)
 def test_engine_scores_are_the_forward_pass(n: int, activation: str, dtype: str) -> None:
     for width in SIZES:
@@ -196,7 +257,7 @@ def test_engine_reads_examples_as_they_are_stored(dtype: str, stored: str) -> No
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("activation", ["relu", "sigmoid"])
+@pytest.mark.parametrize("activation", LAYERS)
 @pytest.mark.parametrize("labels", ["ids", "one_hot"])
 @pytest.mark.parametrize("size", SIZES)
 def test_engine_steps_are_the_tutorials_loop(size: int, labels: str, activation: str, dtype: str) -> None:
@@ -205,10 +266,7 @@ def test_engine_steps_are_the_tutorials_loop(size: int, labels: str, activation:
     x, ids = normal((size, size), dtype, 7), rng(8).integers(4, size=size)
     rows = rng(9).permutation(size)
     one_hot = np.eye(4, dtype=dtype)[ids]
-    losses = np.full(-(-size // 8), np.nan)
-    t = ids if labels == "ids" else one_hot
-    done = case.engine.steps(case.params, x, t, rows, 8, 0.1, True, losses)
-    assert done == (len(losses), False)
+    losses = case.steps(x, ids if labels == "ids" else one_hot, rows, 8, SGD)
 
     expected = [case.step(x[batch], one_hot[batch], 0.1) for batch in np.split(rows, range(8, size, 8)) if len(batch)]
     # Each of up to 9 steps adds to the error what one gradient has: sums of up to 65 products of numbers of size 1-10.
@@ -216,6 +274,191 @@ def test_engine_steps_are_the_tutorials_loop(size: int, labels: str, activation:
     np.testing.assert_allclose(losses, expected, rtol=0, atol=atol)
     for got, want in zip(case.params, case.oracle_params(), strict=True):
         np.testing.assert_allclose(got, want, rtol=0, atol=atol)
+
+
+# --- data that is mostly zeros ---
+
+WIDTHS = [1, 7, 15, 16, 17, 50, 64, 65, 130]
+
+
+def sparse(n: int, features: int, stored: str, largest: int = 255) -> NDArray[Any]:
+    """Make rows of which about a fifth of the numbers are not zero, and no number of row 3 and of column 5."""
+    x = rng(7).integers(1, largest + 1, (n, features)) if stored == "uint8" else normal((n, features), stored, 7)
+    x[rng(6).random(x.shape) > 0.2] = 0
+    x[3], x[:, 5] = 0, 0
+    return x.astype(stored)
+
+
+@pytest.mark.parametrize("scale", [None, 1 / 255])
+@pytest.mark.parametrize("stored", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_scores_of_sparse_data_are_the_dense_products(width: int, dtype: str, stored: str, scale: float | None) -> None:
+    case = Case(40, width, 3, "relu", dtype, scale)
+    x = sparse(100, 40, stored, largest=4 if scale is None else 255)
+    expected = case.scores(x)
+    # About 8 terms of up to 4 · 0.5, then `width` of up to 10 · 0.5 / √width: both sums, of their |terms|, below 100.
+    atol = 100 * (width + 10) * eps(dtype)
+    for data in (x, ready(case.engine, x)):
+        out = untouched((100, 3), dtype)
+        assert case.engine.scores(case.params, data, 0, out) == 100
+        np.testing.assert_allclose(out, expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("rule", [SGD, MOMENTUM])
+@pytest.mark.parametrize("scale", [None, 1 / 255])
+@pytest.mark.parametrize("stored", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("width", WIDTHS)
+def test_steps_over_sparse_data_are_those_over_the_dense_products(
+    width: int, dtype: str, stored: str, scale: float | None, rule: Rule
+) -> None:
+    """80 examples in batches of 7, so that the last is of 3."""
+    case = Case(40, width, 4, "tanh", dtype, scale)
+    x, t = sparse(80, 40, stored, largest=4 if scale is None else 255), rng(8).integers(4, size=80)
+    rows, one_hot = rng(9).permutation(80), np.eye(4)[t]
+    losses = case.steps(x, t, rows, 7, rule)
+
+    momentum = rule[3]
+    expected = [case.step(x[batch], one_hot[batch], 0.1, momentum) for batch in np.split(rows, range(7, 80, 7))]
+    # 12 steps; a gradient has sums of up to `width` + 40 terms of numbers of size 1-10, of which a step takes a tenth.
+    # In float64 that is 1e-12 at most.
+    atol = 12 * (width + 40) * eps(dtype)
+    np.testing.assert_allclose(losses, expected, rtol=0, atol=atol)
+    for got, want in zip(case.params, case.oracle_params(), strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=atol)
+    if rule is MOMENTUM:
+        for got, want in zip(case.kept, case.velocities, strict=True):
+            np.testing.assert_allclose(got, want, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("labels", ["ids", "soft"])
+def test_sparse_batches_larger_than_the_data_in_which_rows_repeat(labels: str, dtype: str) -> None:
+    case, x, ids = Case(40, 17, 4, "leaky_relu", dtype), sparse(20, 40, dtype), rng(8).integers(4, size=20)
+    soft = np.eye(4)[ids] if labels == "ids" else rng(5).dirichlet(np.ones(4), size=20)
+    rows = rng(9).integers(20, size=150)
+    losses = case.steps(x, ids if labels == "ids" else soft.astype(dtype), rows, 64, SGD)
+    wide = soft.astype(dtype).astype(np.float64)
+    for loss, batch in zip(losses, np.split(rows, [64, 128]), strict=True):
+        y = seed.softmax(case.scores(x[batch]))
+        # As above; a loss is a sum of 4 terms of at most 10.
+        np.testing.assert_allclose(loss, -np.sum(wide[batch] * np.log(y)) / len(batch), rtol=0, atol=1e3 * eps(dtype))
+        d = (y - wide[batch]) / len(batch)
+        for layer in reversed(case.layers):
+            d = layer.backward(d)
+        for layer in (case.layers[0], case.layers[2]):
+            layer.W -= 0.1 * layer.dW
+            layer.b -= 0.1 * layer.db
+    for got, want in zip(case.params, case.oracle_params(), strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e3 * eps(dtype))
+
+
+@pytest.mark.parametrize("share", [0.2, 0.9])
+def test_zeros_are_skipped_where_they_are_many_and_only_there(share: float) -> None:
+    """Documented: in data made ready for training a weight that is not finite is not seen through a zero input."""
+    case, t, rows = Case(40, 9, 3, "sigmoid", "float64"), rng(8).integers(3, size=100), np.arange(100)
+    x, out = normal((100, 40), "float64"), untouched((100, 3), "float64")
+    x[rng(6).random(x.shape) > share] = 0
+    x[:, 5], case.params[0][5] = 0, np.inf
+    case.engine.scores(case.params, x, 0, out)
+    assert np.isnan(out).any()  # 0 * inf, as in NumPy
+    case.engine.scores(case.params, ready(case.engine, x), 0, out)
+    assert np.isfinite(out).all() == (share < 0.5)
+    examples, losses = ready(case.engine, x), np.zeros(2)
+    _, diverged = case.engine.steps(case.params, [], examples, t, rows, 50, SGD, True, losses)
+    assert diverged == (share > 0.5)
+
+
+@pytest.mark.parametrize("stored", ["float32", "float64"])
+def test_a13_nan_and_infinity_in_sparse_data_are_seen(stored: str) -> None:
+    case, x, out = Case(40, 9, 3, "sigmoid", "float64"), sparse(100, 40, stored), untouched((100, 3), "float64")
+    x[1, 7], x[2, 7] = np.nan, -np.inf
+    case.engine.scores(case.params, ready(case.engine, x), 0, out)
+    np.testing.assert_array_equal(np.isnan(out).any(axis=1), np.arange(100) == 1)
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(out[2], case.scores(x[2:3])[0], rtol=1e-12)
+
+
+@pytest.mark.parametrize("features", [2**15, 2**15 + 1])
+def test_as_many_columns_as_there_are_numbers_for(features: int) -> None:
+    """Up to 2**15 columns zeros are skipped; beyond, data as sparse goes through the dense products."""
+    case = Case(features, 3, 2, "relu", "float64")
+    x, out = np.zeros((64, features), np.uint8), untouched((64, 2), "float64")
+    x[:, -1], x[:, 0] = 1 + np.arange(64), 1
+    case.engine.scores(case.params, ready(case.engine, x), 0, out)
+    # Two terms that are not zero, of up to 64.
+    np.testing.assert_allclose(out, case.scores(x), rtol=0, atol=1e-12)
+
+
+def test_data_that_is_zero_throughout_trains_the_biases_only() -> None:
+    case, x, t = Case(40, 9, 3, "relu", "float64"), np.zeros((64, 40), np.uint8), np.zeros(64, np.int64)
+    before = [p.copy() for p in case.params]
+    case.steps(x, t, np.arange(64), 10, SGD)
+    np.testing.assert_array_equal(case.params[0], before[0])
+    assert (case.params[3] != before[3]).all()
+
+
+# --- examples ---
+
+
+def test_examples_hold_their_array() -> None:
+    case, x = Case(40, 9, 3, "relu", "float64"), normal((8, 40), "float64")
+    examples, expected, out = ready(case.engine, x.copy()), case.scores(x), untouched((8, 3), "float64")
+    case.engine.scores(case.params, examples, 0, out)
+    np.testing.assert_allclose(out, expected, rtol=0, atol=1e-12)  # sums of 40 terms of size 1
+
+
+def test_sparse_examples_that_are_not_ready_are_refused() -> None:
+    case, x, t = Case(40, 9, 3, "relu", "float64"), sparse(100, 40, "uint8"), np.zeros(100, np.int64)
+    examples, losses = case.engine.examples(x), np.zeros(10)
+    message = refused(ValueError, lambda: case.engine.scores(case.params, examples, 0, np.zeros((100, 3))))
+    assert re.fullmatch(SENTENCE, message)
+    rows = np.arange(100)
+    message = refused(ValueError, lambda: case.engine.steps(case.params, [], examples, t, rows, 10, SGD, True, losses))
+    assert re.fullmatch(SENTENCE, message)
+
+
+@pytest.mark.parametrize("share", [0.2, 1])
+def test_a1_examples_of_another_width_are_refused(share: float) -> None:
+    case, other = Case(40, 9, 3, "relu", "float64"), Case(41, 9, 3, "relu", "float64")
+    x, t, rows = normal((8, 41), "float64"), np.zeros(8, np.int64), np.arange(8)
+    x[rng(6).random(x.shape) > share] = 0
+    examples = ready(other.engine, x)
+    message = refused(ValueError, lambda: case.engine.scores(case.params, examples, 0, np.zeros((8, 3))))
+    assert message == "the number of columns of x is 41, but the number of features is 40; they must agree"
+    message = refused(
+        ValueError, lambda: case.engine.steps(case.params, [], examples, t, rows, 2, SGD, True, np.zeros(4))
+    )
+    assert message == "the number of columns of x is 41, but the number of features is 40; they must agree"
+
+
+@pytest.mark.parametrize("share", [0.2, 1])
+def test_examples_made_for_another_dtype_are_read_as_they_are_stored(share: float) -> None:
+    single, double = Case(40, 9, 3, "relu", "float32"), Case(40, 9, 3, "relu", "float64")
+    x, out = normal((100, 40), "float64"), untouched((100, 3), "float64")
+    x[rng(6).random(x.shape) > share] = 0
+    double.engine.scores(double.params, ready(single.engine, x), 0, out)
+    np.testing.assert_allclose(out, double.scores(x), rtol=0, atol=1e-12)  # not 1e-6: sums of 40 terms of size 1
+
+
+@pytest.mark.parametrize("front", [("scale", 0, 5.0), ("tanh", 0, 0.0)])
+def test_sparse_examples_made_for_another_front_are_refused_and_nothing_written(front: tuple[str, int, float]) -> None:
+    """What was kept without its zeros is without the scale, and of no use where the first layer is no product."""
+    engine = _kernels.Engine("float64", 40, [front, ("affine", 3, 0.0)])
+    plain = _kernels.Engine("float64", 40, [("affine", 3, 0.0)])
+    params, out, losses = [np.ones((40, 3)), np.ones(3)], np.ones((100, 3)), np.ones(1)
+    examples, t, rows = ready(plain, sparse(100, 40, "float64")), np.zeros(100, np.int64), np.arange(100)
+    refused(TypeError, lambda: engine.scores(params, examples, 0, out))
+    refused(TypeError, lambda: engine.steps(params, [], examples, t, rows, 100, SGD, True, losses))
+    assert all((array == 1).all() for array in (*params, out, losses))
+
+
+@pytest.mark.parametrize("thing", [None, "x", 1.0, [[1.0]], np.ones((5, 4))])
+def test_a3_steps_over_what_are_no_examples_are_refused(thing: Any) -> None:
+    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)])
+    params, t, rows, losses = [np.ones((4, 3)), np.ones(3)], np.zeros(5, np.int64), np.arange(5), np.zeros(3)
+    refused(TypeError, lambda: engine.steps(params, [], thing, t, rows, 2, SGD, True, losses))
 
 
 def test_a13_nan_and_infinity_go_where_numpy_sends_them() -> None:
@@ -280,17 +523,20 @@ def test_d1_softmax_loss_has_the_same_bits_every_time(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_d1_steps_have_the_same_bits_in_one_call_and_in_many(dtype: str) -> None:
+@pytest.mark.parametrize("rule", [SGD, MOMENTUM])
+@pytest.mark.parametrize("share", [0.2, 1])
+def test_d1_steps_have_the_same_bits_in_one_call_and_in_many(share: float, rule: Rule, dtype: str) -> None:
     x, t, rows = normal((64, 65), dtype, 7), rng(8).integers(4, size=64), rng(9).integers(64, size=80)
+    x[rng(6).random(x.shape) > share] = 0
     results = set()
     for at_once in (10, 1, 3, 10):
         case, losses = Case(65, 9, 4, "relu", dtype), np.zeros(10)
-        done = 0
+        examples, kept, done = ready(case.engine, x), case.kept if rule is MOMENTUM else [], 0
         while done < len(losses):
             batches = rows[done * 8 : (done + at_once) * 8]
-            steps, _ = case.engine.steps(case.params, x, t, batches, 8, 0.1, True, losses[done:])
+            steps, _ = case.engine.steps(case.params, kept, examples, t, batches, 8, rule, True, losses[done:])
             done += steps
-        results.add((losses.tobytes(), *(p.tobytes() for p in case.params)))
+        results.add((losses.tobytes(), *(p.tobytes() for p in (*case.params, *case.kept))))
     assert len(results) == 1
 
 
@@ -312,22 +558,31 @@ def arguments(kernel: str, dtype: str = "float64") -> Arguments:
             "d_scores": np.full((5, 3), 7, dtype),
         },
         "scores": {"W": W, "b": b, "x": x, "out": np.full((5, 3), 7, dtype)},
-        "steps": {"W": W, "b": b, "x": x, "t": t, "rows": np.arange(5), "losses": np.full(3, 7.0)},
+        "steps": {
+            "W": W,
+            "b": b,
+            "vW": np.full((4, 3), 7, dtype),
+            "vb": np.full((3,), 7, dtype),
+            "x": x,
+            "t": t,
+            "rows": np.arange(5),
+            "losses": np.full(3, 7.0),
+        },
     }
     return made[kernel]
 
 
-def run(kernel: str, given: Arguments, batch_size: int = 2) -> Any:
-    """Call `kernel`; the two methods on an engine of one affine layer 4 → 3 in float64."""
+def run(kernel: str, given: Arguments, batch_size: int = 2, width: int | None = None) -> Any:
+    """Call `kernel`; the two methods on an engine of one affine layer, 4 → 3, or `width` → `width`, in float64."""
     if kernel not in ("scores", "steps"):
         return getattr(_kernels, kernel)(*given.values())
-    W, b, *rest = given.values()
-    engine = _kernels.Engine("float64", 4, [("affine", 3)])
+    features, outputs = (4, 3) if width is None else (width, width)
+    engine = _kernels.Engine("float64", features, [("affine", outputs, 0.0)])
     if kernel == "scores":
-        x, out = rest
+        W, b, x, out = given.values()
         return engine.scores([W, b], x, 0, out)
-    x, t, rows, losses = rest
-    return engine.steps([W, b], x, t, rows, batch_size, 0.1, True, losses)
+    W, b, vW, vb, x, t, rows, losses = given.values()
+    return engine.steps([W, b], [vW, vb], ready(engine, x), t, rows, batch_size, MOMENTUM, True, losses)
 
 
 OUTPUTS = {
@@ -336,7 +591,7 @@ OUTPUTS = {
     "matmul_a_bt": ["out"],
     "softmax_loss": ["probs", "d_scores"],
     "scores": ["out"],
-    "steps": ["W", "b", "losses"],
+    "steps": ["W", "b", "vW", "vb", "losses"],
 }
 EVERY = [(kernel, name) for kernel in OUTPUTS for name in arguments(kernel)]
 MATRICES = [(kernel, name) for kernel, name in EVERY if arguments(kernel)[name].ndim == 2]
@@ -449,7 +704,8 @@ def test_a10_read_only_inputs_are_accepted() -> None:
 
 # Everything 4 × 4, so that shapes never refuse what aliasing should.
 def square(kernel: str) -> Arguments:
-    sizes = {"b": (4,), "rows": (4,), "losses": (4,)} if kernel in ("affine", "scores", "steps") else {}
+    vectors = ("b", "vb", "rows", "losses") if kernel in ("affine", "scores", "steps") else ()
+    sizes = dict.fromkeys(vectors, (4,))
     made = {name: np.full(sizes.get(name, (4, 4)), 0.25) for name in arguments(kernel)}
     return made | ({"rows": np.arange(4)} if kernel == "steps" else {})
 
@@ -463,25 +719,20 @@ ALIASES = [
 ]
 
 
-@pytest.mark.parametrize(("kernel", "output", "other"), ALIASES)
+@pytest.mark.parametrize(
+    ("kernel", "output", "other", "share"),
+    [(*case, 1) for case in ALIASES] + [(*case, 0.25) for case in ALIASES if case[0] == "steps" and case[2] == "x"],
+)
 def test_a15_an_output_that_shares_memory_with_another_argument_is_refused(
-    kernel: str, output: str, other: str
+    kernel: str, output: str, other: str, share: float
 ) -> None:
     given = square(kernel)
     larger, smaller = (output, other) if given[output].ndim == 2 else (other, output)
     view = given[larger] if given[smaller].ndim == given[larger].ndim else given[larger][1]
     given[smaller] = view
-    engine = _kernels.Engine("float64", 4, [("affine", 4)])
-
-    def call() -> object:
-        if kernel == "scores":
-            return engine.scores([given["W"], given["b"]], given["x"], 0, given["out"])
-        if kernel == "steps":
-            rest = (given["x"], given["t"], given["rows"], 2, 0.1, True, given["losses"])
-            return engine.steps([given["W"], given["b"]], *rest)
-        return run(kernel, given)
-
-    refused(TypeError, call)
+    if share < 1:  # data that is kept without its zeros is still refused as the array it came from
+        given["x"][:, 1:] = 0
+    refused(TypeError, lambda: run(kernel, given, width=4))
 
 
 def through_a_memoryview(a: NDArray[Any]) -> NDArray[Any]:
@@ -541,6 +792,11 @@ def test_a1_transposed_weights_are_refused_and_nothing_written(kernel: str) -> N
     refused_and_unwritten(ValueError, kernel, given | {"W": np.ones((3, 4))})
 
 
+def test_a1_transposed_arrays_kept_are_refused_and_nothing_written() -> None:
+    given = arguments("steps")
+    refused_and_unwritten(ValueError, "steps", given | {"vW": np.ones((3, 4))})
+
+
 @pytest.mark.parametrize("label", [3, -1, 2**63 - 1, -(2**63)])
 @pytest.mark.parametrize("kernel", ["softmax_loss", "steps"])
 def test_l1_a_label_out_of_range_is_refused_and_nothing_written(kernel: str, label: int) -> None:
@@ -570,8 +826,69 @@ def test_s2_a_batch_size_beyond_memory_is_a_memory_error() -> None:
     refused_and_unwritten(MemoryError, "steps", arguments("steps"), batch_size=2**62)
 
 
+KEPT = {"sgd": 0, "momentum": 1, "nesterov": 1, "adagrad": 1, "rmsprop": 1, "adam": 2}
+
+
+@pytest.mark.parametrize("rule", KEPT)
+@pytest.mark.parametrize("arrays", range(6))
+def test_a_wrong_number_of_arrays_kept_is_refused_and_nothing_written(rule: str, arrays: int) -> None:
+    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)])
+    params, losses = [np.ones((4, 3)), np.ones(3)], np.full(3, 7.0)
+    shapes = [p.shape for p in params for _ in range(KEPT[rule])] + [(3,)] * 6
+    kept = [np.full(shape, 7.0) for shape in shapes[:arrays]]
+    examples, t, rows = ready(engine, normal((5, 4), "float64")), np.zeros(5, np.int64), np.arange(5)
+
+    def call() -> object:
+        return engine.steps(params, kept, examples, t, rows, 2, (rule, 0.1, 0.0, 0.5, 0.5, 0), True, losses)
+
+    wanted = 2 * KEPT[rule]
+    if arrays == wanted:
+        assert call() == (3, False)
+        return
+    message = refused(ValueError, call)
+    what = "the number of arrays kept is {}, but what the optimizer keeps is {}; they must agree"
+    assert message == what.format(arrays, wanted)
+    assert all((p == 1).all() for p in params)
+    assert all((a == 7).all() for a in (*kept, losses))
+
+
+@pytest.mark.parametrize("kept", ["W", "b", "both"])
+def test_arrays_kept_that_are_one_array_are_refused(kept: str) -> None:
+    engine = _kernels.Engine("float64", 3, [("affine", 3, 0.0)])
+    params, t, rows = [np.ones((3, 3)), np.ones(3)], np.zeros(5, np.int64), np.arange(5)
+    m, v, m_b, v_b = np.zeros((3, 3)), np.zeros((3, 3)), np.zeros(3), np.zeros(3)
+    arrays = {"W": [m, m, m_b, v_b], "b": [m, v, m_b, m_b], "both": [m, v, m[0], v_b]}[kept]
+    examples, rule = ready(engine, normal((5, 3), "float64")), ("adam", 0.1, 0.0, 0.9, 0.9, 0)
+    refused(TypeError, lambda: engine.steps(params, arrays, examples, t, rows, 2, rule, True, np.zeros(3)))
+
+
+def test_an_unknown_optimizer_is_refused() -> None:
+    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)])
+    params, examples = [np.ones((4, 3)), np.ones(3)], ready(engine, np.ones((5, 4)))
+    rest = (np.zeros(5, np.int64), np.arange(5), 2, ("lbfgs", 0.1, 0.0, 0.0, 0.0, 0), True, np.zeros(3))
+    assert refused(ValueError, lambda: engine.steps(params, [], examples, *rest)) == 'no optimizer is called "lbfgs"'
+
+
+@pytest.mark.parametrize("steps", [-1, 2**64])
+def test_s3_a_number_of_steps_that_is_no_machine_word_is_refused(steps: int) -> None:
+    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)])
+    params, examples = [np.ones((4, 3)), np.ones(3)], ready(engine, np.ones((5, 4)))
+    rest = (np.zeros(5, np.int64), np.arange(5), 2, ("sgd", 0.1, 0.0, 0.0, 0.0, steps), True, np.zeros(3))
+    refused(OverflowError, lambda: engine.steps(params, [], examples, *rest))
+
+
+@pytest.mark.parametrize("share", [0.2, 1])
+@pytest.mark.parametrize("row", [5, -1, 2**63 - 1, -(2**63)])
+def test_a_row_number_out_of_range_of_examples_is_refused(row: int, share: float) -> None:
+    case, x = Case(40, 9, 3, "relu", "float64"), normal((5, 40), "float64")
+    x[rng(6).random(x.shape) > share] = 0
+    examples, rest = ready(case.engine, x), (np.zeros(5, np.int64), np.array([0, row]), 2, SGD, True, np.zeros(1))
+    message = refused(ValueError, lambda: case.engine.steps(case.params, [], examples, *rest))
+    assert message == f"row {row} was asked for, but the data has 5 rows"
+
+
 def test_an_unknown_kind_of_layer_is_refused() -> None:
-    message = refused(ValueError, lambda: _kernels.Engine("float64", 4, [("conv", 3)]))
+    message = refused(ValueError, lambda: _kernels.Engine("float64", 4, [("conv", 3, 0.0)]))
     assert message == 'no layer is called "conv"'
 
 
@@ -583,7 +900,7 @@ def test_an_unknown_dtype_is_refused(dtype: str) -> None:
 
 @pytest.mark.parametrize("params", [0, 1, 3])
 def test_a_wrong_number_of_parameters_is_refused(params: int) -> None:
-    engine = _kernels.Engine("float64", 4, [("affine", 3)])
+    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)])
     arrays = [np.ones((4, 3)), np.ones(3), np.ones(3)][:params]
     message = refused(ValueError, lambda: engine.scores(arrays, np.ones((5, 4)), 0, np.ones((5, 3))))
     assert (
@@ -594,17 +911,20 @@ def test_a_wrong_number_of_parameters_is_refused(params: int) -> None:
 @pytest.mark.parametrize("width", [-1, 2**64])
 def test_s1_a_width_that_is_no_machine_word_is_refused(width: int) -> None:
     refused(OverflowError, lambda: _kernels.Engine("float64", width, []))
-    refused(OverflowError, lambda: _kernels.Engine("float64", 4, [("affine", width)]))
+    refused(OverflowError, lambda: _kernels.Engine("float64", 4, [("affine", width, 0.0)]))
 
 
 @pytest.mark.parametrize("width", [2**32, 2**61, 2**64 - 1])
 def test_s1_layers_whose_size_overflows_are_refused(width: int) -> None:
-    engine = _kernels.Engine("float64", width, [("affine", width), ("relu", 0), ("affine", 3)])
+    engine = _kernels.Engine("float64", width, [("affine", width, 0.0), ("relu", 0, 0.0), ("affine", 3, 0.0)])
     params = [np.ones((4, 3)), np.ones(3), np.ones((3, 3)), np.ones(3)]
-    x, out, rows = np.ones((5, 4)), np.ones((5, 3)), np.arange(5)
+    x, t, out, rows, losses = np.ones((5, 4)), np.zeros(5, np.int64), np.ones((5, 3)), np.arange(5), np.zeros(3)
+    examples = ready(engine, x)
     refused(ValueError, lambda: engine.scores(params, x, 0, out))
+    refused(ValueError, lambda: engine.scores(params, examples, 0, out))
     # The parameters do not fit: this is known before any memory is asked for.
-    refused(ValueError, lambda: engine.steps(params, x, np.zeros(5, np.int64), rows, 2, 0.1, True, np.zeros(3)))
+    refused(ValueError, lambda: engine.steps(params, [], examples, t, rows, 2, SGD, True, losses))
+    refused(ValueError, lambda: ready(engine, np.zeros((5, 4))))  # all zeros: to be gone through
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits memory with POSIX's setrlimit")
@@ -617,13 +937,15 @@ from chainrule import _kernels
 
 resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
 x, t, rows, losses = np.zeros((1, 1)), np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1)
-engine = _kernels.Engine("float64", 1, [("affine", 2**20), ("affine", 2)])
+engine = _kernels.Engine("float64", 1, [("affine", 2**20, 0.0), ("affine", 2, 0.0)])
+examples, rule = engine.examples(x), ("sgd", 0.1, 0.0, 0.0, 0.0, 0)
+assert examples.prepare()
 params = [np.zeros((1, 2**20)), np.zeros(2**20), np.zeros((2**20, 2)), np.zeros(2)]
 try:
-    engine.steps(params, x, t, rows, 2**20, 0.1, True, losses)
+    engine.steps(params, [], examples, t, rows, 2**20, rule, True, losses)
 except MemoryError as error:
     print(error)
-print(engine.steps(params, x, t, rows, 1, 0.1, True, losses))
+print(engine.steps(params, [], examples, t, rows, 1, rule, True, losses))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
@@ -633,9 +955,11 @@ print(engine.steps(params, x, t, rows, 1, 0.1, True, losses))
 # --- threads ---
 
 
-def test_t1_many_threads_take_scores_from_one_engine() -> None:
+@pytest.mark.parametrize("share", [0.2, 1])
+def test_t1_many_threads_take_scores_from_one_engine(share: float) -> None:
     case = Case(64, 65, 9, "relu", "float64")
     x, expected = normal((256, 64), "float64"), untouched((256, 9), "float64")
+    x[rng(6).random(x.shape) > share] = 0
     case.engine.scores(case.params, x, 0, expected)
 
     def scores(_: int) -> bytes:
@@ -653,26 +977,22 @@ def long_product() -> None:
 
 
 def long_steps() -> None:
-    engine = _kernels.Engine("float64", 64, [("affine", 64)])
-    rows = np.zeros(100_000, np.int64)
-    engine.steps(
-        [np.zeros((64, 64)), np.zeros(64)],
-        np.ones((1, 64)),
-        np.zeros(1, np.int64),
-        rows,
-        10,
-        0.1,
-        True,
-        np.zeros(10_000),
-    )
+    engine = _kernels.Engine("float64", 64, [("affine", 64, 0.0)])
+    params, t, rows = [np.zeros((64, 64)), np.zeros(64)], np.zeros(1, np.int64), np.zeros(100_000, np.int64)
+    engine.steps(params, [], ready(engine, np.ones((1, 64))), t, rows, 10, SGD, True, np.zeros(10_000))
 
 
 def long_scores() -> None:
-    engine = _kernels.Engine("float64", 64, [("affine", 64)])
+    engine = _kernels.Engine("float64", 64, [("affine", 64, 0.0)])
     engine.scores([np.zeros((64, 64)), np.zeros(64)], np.ones((20_000, 64)), 0, np.empty((20_000, 64)))
 
 
-@pytest.mark.parametrize("call", [long_product, long_steps, long_scores])
+def long_reading() -> None:
+    engine = _kernels.Engine("float64", 64, [("affine", 64, 0.0)])
+    engine.examples(np.zeros((200_000, 64), np.uint8)).prepare()
+
+
+@pytest.mark.parametrize("call", [long_product, long_steps, long_scores, long_reading])
 def test_the_interpreter_lock_is_released(call: Callable[[], None]) -> None:
     """With a switch interval of minutes another thread runs only when this one gives the lock away: in `call`."""
     ticks, stop, interval = [0], threading.Event(), sys.getswitchinterval()

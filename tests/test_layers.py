@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 import seed_reference as seed
 from chainrule.functions import softmax
 from chainrule.gradients import numerical_gradient
-from chainrule.layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
+from chainrule.layers import Affine, LeakyRelu, Relu, Rescaling, Sigmoid, SoftmaxWithLoss, Tanh
 
 # Row D3 of the fault list: float64 within 1e-12 relative of NumPy; the absolute part is for sums that cancel.
 F64: dict[str, Any] = {"rtol": 1e-12, "atol": 1e-13}
@@ -43,8 +43,18 @@ def affine(D: int, M: int = 3, dtype: Any = np.float64) -> Affine:
     return Affine(normal(D, M, number=1, dtype=dtype), normal(M, number=2, dtype=dtype))
 
 
+ELEMENTWISE: dict[str, Any] = {
+    "Relu": Relu,
+    "LeakyRelu": LeakyRelu,
+    "Sigmoid": Sigmoid,
+    "Tanh": Tanh,
+    "Rescaling": Rescaling,
+}
+KINDS = [*ELEMENTWISE, "Affine"]
+
+
 def known_layer(kind: str, D: int) -> Any:
-    return affine(D) if kind == "Affine" else {"Relu": Relu, "Sigmoid": Sigmoid}[kind]()
+    return affine(D) if kind == "Affine" else ELEMENTWISE[kind]()
 
 
 def project(layer: Any, x: Any, dout: Any) -> float:
@@ -52,10 +62,10 @@ def project(layer: Any, x: Any, dout: Any) -> float:
     return float(np.sum(dout * layer.forward(x)))
 
 
-# --- all three, by differences ---
+# --- all of them, by differences ---
 
 
-@pytest.mark.parametrize("kind", ["Relu", "Sigmoid", "Affine"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_dx_is_the_numeric_gradient(kind: str, shape: tuple[int, ...]) -> None:
     x = normal(*shape)
@@ -65,13 +75,13 @@ def test_dx_is_the_numeric_gradient(kind: str, shape: tuple[int, ...]) -> None:
     np.testing.assert_allclose(dx, numerical_gradient(lambda v: project(layer, v, dout), x), **NUMERIC)
 
 
-@pytest.mark.parametrize("kind", ["Relu", "Sigmoid", "Affine"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_backward_before_forward_says_so(kind: str) -> None:
     with pytest.raises(RuntimeError, match=rf"{kind}\.backward was called before {kind}\.forward"):
         known_layer(kind, 5).backward(normal(4, 5))
 
 
-@pytest.mark.parametrize("kind", ["Relu", "Sigmoid", "Affine"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", [(4, 2), (3, 5), (5,), (), (1, 4, 5)])
 def test_dout_of_another_shape_is_refused_with_both_shapes(kind: str, shape: tuple[int, ...]) -> None:
     layer = known_layer(kind, 5)
@@ -82,7 +92,7 @@ def test_dout_of_another_shape_is_refused_with_both_shapes(kind: str, shape: tup
     assert str(shape) in str(error.value)
 
 
-@pytest.mark.parametrize("kind", ["Relu", "Sigmoid", "Affine"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a11_an_empty_batch_goes_forward_and_back(kind: str) -> None:
     layer = known_layer(kind, 5)
     out = layer.forward(np.zeros((0, 5)))
@@ -90,7 +100,7 @@ def test_a11_an_empty_batch_goes_forward_and_back(kind: str) -> None:
     assert layer.backward(out).shape == (0, 5)
 
 
-@pytest.mark.parametrize("kind", ["Relu", "Sigmoid", "Affine"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a15_arguments_are_not_written(kind: str, shape: tuple[int, ...]) -> None:
     x = normal(*shape)
@@ -101,7 +111,7 @@ def test_a15_arguments_are_not_written(kind: str, shape: tuple[int, ...]) -> Non
     assert x.tobytes() + dout.tobytes() == before
 
 
-@pytest.mark.parametrize("kind", ["Relu", "Sigmoid", "Affine"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a15_one_array_as_x_and_dout_is_as_if_copied(kind: str) -> None:
     x = normal(3, 3)
     layer, twin = known_layer(kind, 3), known_layer(kind, 3)
@@ -110,7 +120,7 @@ def test_a15_one_array_as_x_and_dout_is_as_if_copied(kind: str) -> None:
     np.testing.assert_array_equal(layer.backward(x), twin.backward(x.copy()))
 
 
-@pytest.mark.parametrize("kind", ["Relu", "Sigmoid"])
+@pytest.mark.parametrize("kind", ELEMENTWISE)
 def test_a15_the_output_as_dout_is_as_if_copied(kind: str) -> None:
     layer = known_layer(kind, 3)
     out = layer.forward(normal(4, 3))
@@ -120,7 +130,7 @@ def test_a15_the_output_as_dout_is_as_if_copied(kind: str) -> None:
     np.testing.assert_array_equal(out, kept)
 
 
-@pytest.mark.parametrize("kind", ["Relu", "Sigmoid", "Affine"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a16_outputs_share_no_memory_with_arguments_or_each_other(kind: str) -> None:
     layer, x = known_layer(kind, 3), np.abs(normal(4, 3))  # all positive: where a Relu could hand x on
     dout = normal(4, 3)
@@ -129,7 +139,7 @@ def test_a16_outputs_share_no_memory_with_arguments_or_each_other(kind: str) -> 
         assert not any(np.shares_memory(array, other) for other in [x, dout, *made[:i]])
 
 
-@pytest.mark.parametrize("kind", ["Relu", "Sigmoid", "Affine"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a16_editing_an_output_does_not_change_a_later_backward(kind: str) -> None:
     layer, dout = known_layer(kind, 3), normal(4, 3, number=9)
     out = layer.forward(normal(4, 3))
@@ -139,26 +149,88 @@ def test_a16_editing_an_output_does_not_change_a_later_backward(kind: str) -> No
     np.testing.assert_array_equal(layer.backward(dout), kept)
 
 
-@pytest.mark.parametrize("kind", ["Relu", "Sigmoid", "Affine"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a10_a_read_only_input_is_accepted(kind: str) -> None:
     x = np.frombuffer(normal(4, 3).tobytes()).reshape(4, 3)
     layer = known_layer(kind, 3)
     np.testing.assert_array_equal(layer.backward(layer.forward(x)).shape, (4, 3))
 
 
-@pytest.mark.parametrize("kind", ["Relu", "Sigmoid", "Affine"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("x", [None, "abc", {}, [[1.0], [1.0, 2.0]], np.ones((2, 3)) * 1j])
 def test_a3_a7_what_is_no_array_of_numbers_is_a_type_error(kind: str, x: Any) -> None:
     with pytest.raises(TypeError, match=r"^x "):
         known_layer(kind, 3).forward(x)
 
 
-@pytest.mark.parametrize("kind", ["Relu", "Sigmoid", "Affine"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a14_a_masked_dout_is_a_type_error(kind: str) -> None:
     layer = known_layer(kind, 3)
     out = layer.forward(normal(4, 3))
     with pytest.raises(TypeError, match="dout is a masked array"):
         layer.backward(np.ma.masked_array(out))
+
+
+@pytest.mark.parametrize("kind", ELEMENTWISE)
+@pytest.mark.parametrize("shape", [(), (1,), (0,), (2, 3, 4)])
+def test_a12_an_elementwise_layer_takes_and_gives_any_shape(kind: str, shape: tuple[int, ...]) -> None:
+    layer = known_layer(kind, 1)
+    out = layer.forward(normal(*shape))
+    assert type(out) is np.ndarray
+    assert out.shape == shape
+    dx = layer.backward(normal(*shape, number=9))
+    assert type(dx) is np.ndarray
+    assert dx.shape == shape
+
+
+@pytest.mark.parametrize("kind", ELEMENTWISE)
+@pytest.mark.parametrize(
+    ("given", "computed"),
+    [
+        (np.float64, np.float64),
+        (np.float32, np.float32),
+        (np.float16, np.float32),
+        (ml_dtypes.bfloat16, np.float32),
+        (">f4", np.float32),
+        (">f8", np.float64),
+        (np.uint8, np.float64),
+        (np.int64, np.float64),
+        (np.bool_, np.float64),
+    ],
+)
+def test_a4_a5_a8_an_elementwise_layer_computes_in_the_dtype_of_its_input(kind: str, given: Any, computed: Any) -> None:
+    layer, twin, x = known_layer(kind, 5), known_layer(kind, 5), (normal(4, 5) > 0).astype(given)
+    out = layer.forward(x)
+    np.testing.assert_array_equal(out, twin.forward(x.astype(computed)), strict=True)
+    assert out.dtype == computed
+    assert layer.backward(np.ones((4, 5), given)).dtype == computed
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a9_a_layer_takes_layouts_as_it_takes_a_copy(kind: str) -> None:
+    x, dout = normal(6, 10)[::-2, ::2], np.asfortranarray(normal(3, 3 if kind == "Affine" else 5, number=9))
+    layer, twin = known_layer(kind, 5), known_layer(kind, 5)
+    np.testing.assert_array_equal(layer.forward(x), twin.forward(x.copy()), strict=True)
+    np.testing.assert_array_equal(layer.backward(dout), twin.backward(dout.copy(order="C")), strict=True)
+
+
+@pytest.mark.parametrize("kind", ELEMENTWISE)
+def test_backward_of_an_elementwise_layer_is_of_the_last_forward(kind: str) -> None:
+    layer, twin, dout = known_layer(kind, 5), known_layer(kind, 5), normal(4, 5, number=9)
+    layer.forward(normal(7, 5, number=3))
+    layer.forward(normal(4, 5))
+    twin.forward(normal(4, 5))
+    np.testing.assert_array_equal(layer.backward(dout), twin.backward(dout))
+
+
+@pytest.mark.parametrize("kind", ELEMENTWISE)
+def test_a_refused_x_leaves_the_last_forward_of_an_elementwise_layer(kind: str) -> None:
+    layer, dout = known_layer(kind, 5), normal(4, 5, number=9)
+    layer.forward(normal(4, 5))
+    dx = layer.backward(dout)
+    with pytest.raises(TypeError):
+        layer.forward("x")
+    np.testing.assert_array_equal(layer.backward(dout), dx)
 
 
 # --- Relu ---
@@ -224,6 +296,129 @@ def test_sigmoid_at_the_ends_is_quiet_and_flat() -> None:
     layer = Sigmoid()
     assert layer.forward([-np.inf, -1000.0, 1000.0, np.inf]).tolist() == [0, 0, 1, 1]
     assert layer.backward([1.0, 2.0, 3.0, 4.0]).tolist() == [0, 0, 0, 0]
+
+
+# --- Tanh ---
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_tanh_is_numpys_and_its_slope_that_of_cosh(shape: tuple[int, ...], dtype: Any) -> None:
+    x, dout, layer = normal(*shape, dtype=dtype), normal(*shape, number=9, dtype=dtype), Tanh()
+    close = F64 if dtype is np.float64 else F32
+    np.testing.assert_array_equal(layer.forward(x), np.tanh(x), strict=True)
+    np.testing.assert_allclose(layer.backward(dout), dout / np.cosh(x) ** 2, strict=True, **close)
+
+
+def test_tanh_out_is_the_last_output() -> None:
+    layer = Tanh()
+    assert layer.out is None
+    out = layer.forward([0.0, 1.0])
+    np.testing.assert_array_equal(layer.out, out)
+
+
+def test_tanh_at_the_ends_is_quiet_and_flat() -> None:
+    layer = Tanh()
+    assert layer.forward([-np.inf, -1000.0, 0.0, 1000.0, np.inf]).tolist() == [-1, -1, 0, 1, 1]
+    assert layer.backward([1.0, 2.0, 3.0, 4.0, 5.0]).tolist() == [0, 0, 3, 0, 0]
+
+
+def test_a13_tanh_of_nan_is_nan_and_keeps_subnormals() -> None:
+    np.testing.assert_array_equal(Tanh().forward([np.nan, 5e-324, -5e-324]), [np.nan, 5e-324, -5e-324])
+
+
+# --- LeakyRelu ---
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("slope", [0.01, 0.25, 1, 3.0])
+def test_leaky_relu_is_x_above_0_and_a_share_of_it_below(slope: float, shape: tuple[int, ...], dtype: Any) -> None:
+    x, dout, layer = normal(*shape, dtype=dtype), normal(*shape, number=9, dtype=dtype), LeakyRelu(slope)
+    slopes = np.where(x > 0, dtype(1), dtype(slope))
+    np.testing.assert_array_equal(layer.forward(x), slopes * x, strict=True)
+    np.testing.assert_array_equal(layer.backward(dout), slopes * dout, strict=True)
+
+
+def test_leaky_relu_gives_literally() -> None:
+    layer = LeakyRelu(0.5)
+    assert layer.mask is None
+    assert layer.forward([-2.0, 0.0, -0.0, 4.0]).tolist() == [-1, 0, 0, 4]
+    np.testing.assert_array_equal(layer.mask, np.array([True, True, True, False]), strict=True)
+    assert layer.backward([2.0, 4.0, 6.0, 8.0]).tolist() == [1, 2, 3, 8]
+
+
+def test_leaky_relu_leaks_a_hundredth_unless_told() -> None:
+    assert LeakyRelu().slope == 0.01
+    assert LeakyRelu().forward([-1.0]).tolist() == [-0.01]
+
+
+def test_a13_leaky_relu_of_nan_is_nan_and_of_the_infinities_they_themselves() -> None:
+    layer = LeakyRelu(0.5)
+    np.testing.assert_array_equal(layer.forward([np.nan, np.inf, -np.inf]), [np.nan, np.inf, -np.inf])
+    np.testing.assert_array_equal(layer.backward([2.0, np.nan, np.nan]), [2, np.nan, np.nan])
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        (0, ValueError),
+        (-0.1, ValueError),
+        (np.nan, ValueError),
+        (np.inf, ValueError),
+        (True, TypeError),
+        ("0.1", TypeError),
+        (None, TypeError),
+        (0.1j, TypeError),
+    ],
+)
+def test_s3_the_slope_must_be_a_finite_number_above_0(bad: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^slope must be "):
+        LeakyRelu(bad)
+
+
+# --- Rescaling ---
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("scale", [1 / 255, 2.0, -3, 0])
+def test_rescaling_multiplies(scale: float, shape: tuple[int, ...], dtype: Any) -> None:
+    x, dout, layer = normal(*shape, dtype=dtype), normal(*shape, number=9, dtype=dtype), Rescaling(scale)
+    np.testing.assert_array_equal(layer.forward(x), dtype(scale) * x, strict=True)
+    np.testing.assert_array_equal(layer.backward(dout), dtype(scale) * dout, strict=True)
+
+
+def test_rescaling_makes_shares_of_bytes_unless_told() -> None:
+    layer = Rescaling()
+    assert layer.scale == 1 / 255
+    bytes_ = np.arange(256, dtype=np.uint8)
+    # A product with 1/255, itself rounded, where NumPy divides: two roundings of numbers up to 1.
+    np.testing.assert_allclose(layer.forward(bytes_), bytes_ / 255, rtol=4e-16, strict=True)
+    assert layer.forward(bytes_)[[0, 255]].tolist() == [0, 1]
+
+
+def test_a13_rescaling_of_nan_and_the_infinities() -> None:
+    np.testing.assert_array_equal(Rescaling(-2).forward([np.nan, np.inf, -np.inf]), [np.nan, -np.inf, np.inf])
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [
+        (np.nan, ValueError),
+        (np.inf, ValueError),
+        (-np.inf, ValueError),
+        (10**400, ValueError),
+        (True, TypeError),
+        ("2", TypeError),
+        (None, TypeError),
+        (1j, TypeError),
+        ([1.0, 2.0], TypeError),
+    ],
+)
+def test_s3_the_scale_must_be_a_finite_number(bad: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"^scale must be "):
+        Rescaling(bad)
 
 
 # --- Affine ---

@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import seed_reference as seed
+from chainrule import _engine
 from chainrule.functions import relu, sigmoid, softmax
-from chainrule.layers import Affine, Relu, Sigmoid, SoftmaxWithLoss
+from chainrule.layers import Affine, LeakyRelu, Relu, Rescaling, Sigmoid, SoftmaxWithLoss, Tanh
 from chainrule.network import Network, Parameters, TwoLayerNet
 from chainrule.training import fit
 
-# Row D3 of the fault list, and what the brief of the gradients asks: 1e-12 relative; absolute where sums cancel.
+# Row D3 of the fault list: 1e-12 relative for one operation; absolute where sums cancel.
 F64: dict[str, Any] = {"rtol": 1e-12, "atol": 1e-14}
 # Central differences with h = 1e-4 of losses near 1: h²/6·f''' is about 1e-9, the rounding ε·f/h about 1e-11.
 NUMERIC: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-8}
@@ -961,3 +962,118 @@ def test_predict_gives_the_same_scores_whatever_the_batch() -> None:
     net, x = TwoLayerNet(100, 50, 10, 1.0, seed=0), rng(1).normal(size=(3000, 100))
     # Blocks of another height may be summed in another order: k ε for 100 terms near 1, then 50 near 10.
     np.testing.assert_allclose(net.predict(x)[1234], net.predict(x[1234]), rtol=1e-11, atol=1e-11)
+
+
+# --- bytes as they are ---
+
+
+class OwnRelu(Relu):
+    """Our Relu under another name: a network with it is not run by Rust."""
+
+
+def images(N: int, share: float = 0.2) -> tuple[Any, Any]:
+    """Give N images of 6 x 5 bytes, of which a `share` is not zero, and their classes."""
+    x = rng(1).integers(1, 256, (N, 1, 6, 5)).astype(np.uint8)
+    x[rng(2).random(x.shape) > share] = 0
+    return x, rng(3).integers(0, 4, N)
+
+
+def of_pixels(*front: Any, relu: Any = Relu, dtype: Any = np.float64) -> Network:
+    """Make a network 30-9-4 behind the layers in `front`."""
+    r = rng(4)
+    W1, W2 = r.normal(size=(30, 9)).astype(dtype), r.normal(size=(9, 4)).astype(dtype)
+    layers = {f"Front{i}": layer for i, layer in enumerate(front)}
+    stack = {"Affine1": Affine(W1, np.ones(9, dtype)), "Relu1": relu(), "Affine2": Affine(W2, np.ones(4, dtype))}
+    return Network({**layers, **stack})
+
+
+def pixel_tolerance(dtype: Any) -> float:
+    """Give what sums of 30 and 9 terms of size 1-10 may be off by: k · ε, with 1/255 rounded too."""
+    return 10 * 40 * float(np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("relu", [Relu, OwnRelu])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("share", [0.2, 1])
+@pytest.mark.parametrize("N", [1, 10, 300])
+def test_rescaling_in_front_of_bytes_is_as_scaling_them_beforehand(N: int, share: float, dtype: Any, relu: Any) -> None:
+    x, t = images(N, share)
+    net, twin = of_pixels(Rescaling(), relu=relu, dtype=dtype), of_pixels(relu=relu, dtype=dtype)
+    scaled = x / 255
+    close: dict[str, Any] = {"rtol": 0, "atol": pixel_tolerance(dtype)}
+    assert (_engine.plan(net.layers) is None) == (relu is OwnRelu)
+    scores = net.predict(x)
+    assert scores.dtype == dtype
+    np.testing.assert_allclose(scores, twin.predict(scaled), **close)
+    np.testing.assert_allclose(net.loss(x, t), twin.loss(scaled, t), **close)
+    assert net.accuracy(x, t) == twin.accuracy(scaled, t)
+    assert_same(net.gradient(x, t), twin.gradient(scaled, t), **close)
+
+
+@pytest.mark.parametrize("given", [np.uint8, np.int64, np.float32, np.float64, ">f4"])
+def test_a4_rescaling_takes_pixels_of_any_dtype(given: Any) -> None:
+    net, (x, _) = of_pixels(Rescaling()), images(100)
+    close: dict[str, Any] = {"rtol": 0, "atol": pixel_tolerance(np.float64)}
+    # A float32 pixel is scaled in float32 by the layer and in float64 by Rust: its rounding, of numbers up to 1.
+    if given in (np.float32, ">f4"):
+        close["atol"] = pixel_tolerance(np.float32)
+    np.testing.assert_allclose(net.predict(x.astype(given)), net.predict(x), **close)
+
+
+def test_the_gradient_behind_rescaling_is_the_numeric_one() -> None:
+    net, (x, t) = of_pixels(Rescaling(1 / 64)), images(6)
+    assert_same(net.gradient(x, t), net.numerical_gradient(x, t), **NUMERIC)
+
+
+def test_a1_behind_rescaling_a_wrong_feature_count_names_W1() -> None:
+    with pytest.raises(ValueError) as error:
+        of_pixels(Rescaling()).predict(np.zeros((3, 31), np.uint8))
+    assert str(error.value) == "x has 31 features, W1 expects 30 (x.shape=(3, 31), W1.shape=(30, 9))"
+
+
+@pytest.mark.parametrize("x", [None, "x", {}, np.zeros((3, 30), complex), np.ma.zeros((3, 30))])
+@pytest.mark.parametrize("method", ["predict", "_forward"])
+def test_a3_a7_a14_behind_rescaling_what_is_no_array_is_a_type_error(method: str, x: Any) -> None:
+    with pytest.raises(TypeError, match=r"^x "):
+        getattr(of_pixels(Rescaling()), method)(x)
+
+
+def test_a12_one_image_behind_rescaling_gives_what_a_batch_of_one_gives() -> None:
+    net, (x, _) = of_pixels(Rescaling()), images(1)
+    np.testing.assert_array_equal(net.predict(x.reshape(30)), net.predict(x)[0], strict=True)
+
+
+@pytest.mark.parametrize("front", [(Rescaling(0.5), Rescaling(2 / 255)), (Tanh(),), (LeakyRelu(), Rescaling(1 / 255))])
+@pytest.mark.parametrize("share", [0.2, 1])
+def test_rust_gives_the_scores_of_the_layers_whatever_stands_in_front(front: Any, share: float) -> None:
+    net, (x, _) = of_pixels(*front), images(300, share)
+    assert _engine.plan(net.layers) is not None
+    np.testing.assert_allclose(net.predict(x), net._forward(x), rtol=0, atol=pixel_tolerance(np.float64))
+
+
+@pytest.mark.parametrize("kind", [Tanh, LeakyRelu, lambda: LeakyRelu(0.3), lambda: Rescaling(-0.7)])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_the_elementwise_layers_run_in_rust_as_in_python(kind: Any, dtype: Any) -> None:
+    net, x = of_pixels(relu=kind, dtype=dtype), 0.3 * rng(5).normal(size=(300, 30))
+    assert _engine.plan(net.layers) is not None
+    np.testing.assert_allclose(net.predict(x), net._forward(x), rtol=0, atol=pixel_tolerance(dtype))
+    t = rng(3).integers(0, 4, 300)
+    if dtype is np.float64:
+        assert_same(net.gradient(x[:9], t[:9]), net.numerical_gradient(x[:9], t[:9]), **NUMERIC)
+
+
+@pytest.mark.parametrize(("kind", "name"), [(LeakyRelu, "slope"), (Rescaling, "scale")])
+def test_a_number_of_a_layer_that_is_changed_is_seen_by_rust(kind: Any, name: str) -> None:
+    net, x = of_pixels(kind(0.5)), rng(5).normal(size=(100, 30))
+    first = net.predict(x)
+    setattr(net.layers["Front0"], name, 0.125)
+    assert not np.array_equal(net.predict(x), first)
+    np.testing.assert_allclose(net.predict(x), net._forward(x), rtol=0, atol=pixel_tolerance(np.float64))
+
+
+@pytest.mark.parametrize("kind", [Tanh, LeakyRelu, Rescaling])
+def test_a_new_layer_broken_on_the_class_is_honoured(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    net, original = of_pixels(relu=kind), kind.forward
+    monkeypatch.setattr(kind, "forward", lambda self, x: 0 * original(self, x))
+    assert _engine.plan(net.layers) is None
+    np.testing.assert_array_equal(net.predict(np.ones((2, 30))), np.ones((2, 4)))

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import seed_reference as seed
+from chainrule import _engine
 from chainrule.functions import softmax
-from chainrule.layers import Affine, Relu, Sigmoid
+from chainrule.layers import Affine, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
 from chainrule.mnist import load_mnist
 from chainrule.network import Network, TwoLayerNet
 from chainrule.training import History, fit
@@ -186,6 +187,89 @@ def test_both_ways_agree_for_a_deeper_stack_that_begins_with_an_activation() -> 
     losses = fit(net, *data(), batch_size=7, epochs=3, seed=0).losses
     np.testing.assert_allclose(losses, fit(twin, *data(), batch_size=7, epochs=3, seed=0).losses, rtol=1e-12)
     assert_close(net, twin, rtol=1e-11, atol=1e-13)
+
+
+def pixels(share: float, N: int = 50) -> tuple[Any, Any]:
+    """Give N images of 5 x 5 bytes, of which a `share` is not zero, and classes that a network can learn."""
+    x = rng(1).integers(1, 256, (N, 1, 5, 5)).astype(np.uint8)
+    x[rng(2).random(x.shape) > share] = 0
+    return x, np.argmax(x.reshape(N, 25) @ rng(3).normal(size=(25, 4)), axis=1)
+
+
+def pixel_net(*front: Any, middle: Any, dtype: Any = np.float64) -> Network:
+    """Make a network 25-17-4 behind the layers in `front`, with `middle` between its products."""
+    r = rng(4)
+    W1, W2 = (0.3 * r.normal(size=shape) for shape in ((25, 17), (17, 4)))
+    first, second = Affine(W1.astype(dtype), np.zeros(17)), Affine(W2.astype(dtype), np.zeros(4))
+    return Network({**{f"Front{i}": layer for i, layer in enumerate(front)}, "A": first, "M": middle, "B": second})
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("share", [0.2, 1])
+@pytest.mark.parametrize("relu", [Relu, OwnRelu])
+def test_rescaling_in_front_of_bytes_trains_as_scaling_them_beforehand(relu: Any, share: float, dtype: Any) -> None:
+    x, t = pixels(share)
+    net, twin = pixel_net(Rescaling(), middle=relu(), dtype=dtype), pixel_net(middle=relu(), dtype=dtype)
+    options: Any = {"batch_size": 7, "epochs": 3, "seed": 3}
+    assert (_engine.plan(net.layers) is None) == (relu is OwnRelu)
+    history = fit(net, x, t, test=(x, t), **options)
+    twins = fit(twin, x / 255, t, test=(x / 255, t), **options)
+    # ε a step, 24 steps, of gradients with sums of 25 + 17 terms of size 1, of which a step takes a tenth.
+    atol = 24 * 42 / 10 * np.finfo(dtype).eps
+    np.testing.assert_allclose(history.losses, twins.losses, rtol=0, atol=atol)
+    assert_close(net, twin, rtol=0, atol=atol)
+    assert history.train_accuracy == twins.train_accuracy == history.test_accuracy
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("share", [0.2, 1])
+@pytest.mark.parametrize("middle", [Relu, Tanh, LeakyRelu, Sigmoid, lambda: LeakyRelu(0.3), lambda: Rescaling(-0.7)])
+@pytest.mark.parametrize("front", [(), (Rescaling,), (Rescaling, Tanh), (Rescaling, Rescaling)])
+def test_both_ways_agree_for_every_layer(front: Any, middle: Any, share: float, dtype: Any) -> None:
+    class Own(type(middle())):  # type: ignore[misc]
+        """The same layer under another name."""
+
+    x, t = pixels(share)
+    x = x if front else x / 255
+    other = middle()
+    other.__class__ = Own
+    net, twin = (pixel_net(*(f() for f in front), middle=m, dtype=dtype) for m in (middle(), other))
+    assert _engine.plan(net.layers) is not None
+    assert _engine.plan(twin.layers) is None
+    losses = fit(net, x, t, batch_size=7, epochs=3, seed=3).losses
+    twins = fit(twin, x, t, batch_size=7, epochs=3, seed=3).losses
+    atol = 24 * 42 / 10 * np.finfo(dtype).eps  # as above
+    np.testing.assert_allclose(losses, twins, rtol=0, atol=atol)
+    assert_close(net, twin, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("share", [0.2, 1])
+@pytest.mark.parametrize("relu", [Relu, OwnRelu])
+def test_a_layer_put_in_front_by_the_callback_reads_the_data_anew(relu: Any, share: float) -> None:
+    """The data is gone through once, for one scale: another one is another reading."""
+    x, t = pixels(share)
+    nets = [pixel_net(Rescaling(1 / 255), middle=relu()) for _ in range(2)]
+
+    def double(net: Any, history: History) -> None:
+        net.layers["Front0"].scale = 2 / 255
+
+    losses = fit(nets[0], x, t, batch_size=50, epochs=2, seed=0, callback=double).losses
+    fit(nets[1], x, t, batch_size=50, epochs=1, seed=0)
+    nets[1].layers["Front0"].scale = 2 / 255
+    # All examples in another order: their sum is rounded otherwise.
+    np.testing.assert_allclose(losses[1], nets[1].loss(x, t), rtol=1e-13)
+
+
+def test_examples_changed_by_the_callback_do_not_end_in_a_crash() -> None:
+    """Which of the two readings is trained on is not promised."""
+    x, t = pixels(0.2)
+    net = pixel_net(Rescaling(), middle=Relu())
+
+    def clear(net: Any, history: History) -> None:
+        x[...] = 0
+
+    history = fit(net, x, t, batch_size=7, epochs=3, seed=0, callback=clear)
+    assert np.isfinite(history.losses).all()
 
 
 def test_a_step_is_the_gradient_times_the_learning_rate() -> None:

@@ -30,6 +30,7 @@ _DESCRIPTIONS: dict[Any, Callable[[Any], tuple[str, int, float]]] = {
 }
 # What the methods were when this module was read: a layer that has others is somebody's own, or deliberately broken.
 _METHODS = {kind: (kind.forward, kind.backward) for kind in (*_DESCRIPTIONS, SoftmaxWithLoss)}
+_RULES: dict[Any, Any] = {kind: (kind.step, kind.update) for kind in (SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam)}
 
 
 def knows(layer: Any) -> bool:
@@ -47,7 +48,10 @@ def knows_loss(layer: Any) -> bool:
 
 def knows_rule(optimizer: Optimizer) -> bool:
     """Tell whether `optimizer` is exactly one of ours."""
-    return type(optimizer) in (SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam)
+    methods = _RULES.get(type(optimizer))
+    return methods is not None and methods == tuple(
+        getattr(method, "__func__", None) for method in (optimizer.step, optimizer.update)
+    )
 
 
 def plan(layers: Mapping[str, Any]) -> Plan | None:

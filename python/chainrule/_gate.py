@@ -42,7 +42,8 @@ def floats(a: Any, name: str, dtype: Any = None) -> FloatArray:
     if right_dtype and a.flags.c_contiguous and a.flags.aligned:
         return np.asarray(a)
     array = numbers(a, name)
-    return np.require(array, dtype or compute_dtype(array.dtype), ["C", "A"])
+    with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, as it does in arithmetic
+        return np.require(array, dtype or compute_dtype(array.dtype), ["C", "A"])
 
 
 def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -67,14 +68,17 @@ def fill(held: FloatArray, value: Any, name: str) -> None:
     ValueError
         If its shape is not that of `held`, or `held` is read-only.
     """
-    if value is held:  # what ``net.params["W1"] -= …`` ends with
-        return
-    array = floats(value, name)
+    if value is not held:  # what ``net.params["W1"] -= …`` ends with
+        np.copyto(held, fitting(held, value, name))
+
+
+def fitting(held: FloatArray, value: Any, name: str) -> FloatArray:
+    """Give `value` as an array of the dtype of `held` that can be copied into it; raise as `fill` does if it cannot."""
+    array = floats(value, name, held.dtype)
     if array.shape != held.shape:
         raise ValueError(f"{name} has shape {held.shape}, got a value of shape {array.shape}")
     writeable(held, name)
-    with np.errstate(over="ignore"):  # a float64 too large for float32 becomes infinite, as it does in arithmetic
-        np.copyto(held, array, casting="same_kind")
+    return array
 
 
 def writeable(array: FloatArray, name: str) -> None:
@@ -209,6 +213,21 @@ def real(value: Any, name: str) -> float:
     if not math.isfinite(number):
         raise ValueError(f"{name} must be finite, got {value!r}")
     return number
+
+
+def generator(seed: Any, name: str = "seed") -> np.random.Generator:
+    """Give the generator that `seed` is or starts; by name if it is neither."""
+    try:
+        return np.random.default_rng(seed)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} must be a whole number >= 0 or a numpy.random.Generator, got {seed!r}") from None
+
+
+def flag(value: Any, name: str) -> bool:
+    """Give `value` if it is True or False."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
 
 
 def shape(name: str, *sizes: int, dtype: np.dtype[Any]) -> tuple[int, ...]:

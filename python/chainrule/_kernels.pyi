@@ -1,10 +1,25 @@
-"""The Rust extension: see `rust/bindings`. Arrays are C-contiguous, float32 or float64, all of one dtype."""
+"""The Rust extension: see `rust/bindings`.
+
+Arrays are C-contiguous. The parameters, scores and gradients of one call are all float32 or all float64; class ids and
+row numbers are int64, losses float64, examples uint8, float32 or float64 with one row each.
+"""
 
 from typing import Any, final
 
 from numpy.typing import NDArray
 
 __version__: str
+__all__ = [
+    "Engine",
+    "Examples",
+    "__version__",
+    "affine",
+    "instruction_set",
+    "matmul_a_bt",
+    "matmul_at_b",
+    "softmax_loss",
+    "threads",
+]
 
 def affine(x: NDArray[Any], W: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None: ...
 def instruction_set() -> str: ...

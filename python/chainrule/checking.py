@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from chainrule._gate import FloatArray
+from chainrule._gate import FloatArray, writeable
 from chainrule.gradients import numerical_gradient
 from chainrule.layers import Affine
 
@@ -141,6 +141,10 @@ def check_gradients(net: Any, x: Any, t: Any) -> GradientReport:
     >>> check_gradients(net, [[0.1, 0.9, -0.3, 0.2]], [1]).ok
     True
     """
+    if not hasattr(net, "params") or not hasattr(net, "gradient"):
+        raise TypeError(f"net must be a Network or have its methods, got {type(net).__name__}")
+    for name, array in net.params.items():
+        writeable(array, f"params[{name!r}]")
     backprop = {name: np.array(grad, np.float64) for name, grad in net.gradient(x, t).items()}
     single = any(p.dtype == np.float32 for p in net.params.values())
     evaluated = _in_float64(net) if single else net
@@ -205,13 +209,17 @@ def _nearest(backprop: float, candidates: list[float]) -> float:
 
 
 def _compare(name: str, backprop: FloatArray, numeric: FloatArray, absolute: float, relative: float) -> ParameterCheck:
+    if backprop.size == 0:
+        return ParameterCheck(name, backprop.shape, 0.0, 0.0, 0.0, (), 0.0, 0.0, True)
     with np.errstate(invalid="ignore"):
         difference = np.abs(backprop - numeric)
     larger = np.maximum(np.abs(backprop), np.abs(numeric))
     # Of entries next to 0 the ratio says nothing, unless they differ by more than the noise.
     counts = (larger > 1e-3 * larger.max(initial=0)) | (difference > absolute)
     with np.errstate(invalid="ignore"):
-        ratios = np.divide(difference, larger, out=np.zeros_like(difference), where=counts & (larger > 0))
+        ratios = np.divide(
+            difference, larger, out=np.zeros_like(difference), where=(counts & (larger > 0)) | np.isnan(difference)
+        )
     excess = _excess(backprop, numeric, absolute, relative)
     where = tuple(int(i) for i in np.unravel_index(int(np.argmax(excess)), excess.shape))
     return ParameterCheck(

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from chainrule import __version__, _kernels
+from chainrule._errors import DataError
 from chainrule._gate import count, positive
 from chainrule.checking import check_gradients
 from chainrule.layers import Rescaling
@@ -61,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, `head` perhaps, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, OSError, MemoryError, FloatingPointError) as error:
+    except (ValueError, TypeError, OSError, MemoryError, FloatingPointError, RuntimeError) as error:
         print(f"chainrule: error: {error or type(error).__name__}", file=sys.stderr)
         return 2
 
@@ -121,6 +122,8 @@ def _train(options: argparse.Namespace) -> int:
     dtype = np.dtype(options.dtype)
     # Bytes, and a first layer that says what they mean: a quarter of the memory, and nothing to convert.
     (x_train, t_train), test = load_mnist(normalize=False, data_dir=options.data_dir)
+    if 0 < len(x_train) < options.batch_size:
+        raise ValueError(f"--batch-size {options.batch_size} is more than the {len(x_train)} training images")
     rng = np.random.default_rng(options.seed)
     layers = TwoLayerNet(x_train.shape[1], options.hidden, _CLASSES, dtype=dtype, seed=rng).layers
     net = Network({"Rescaling1": Rescaling(), **layers})
@@ -149,7 +152,7 @@ def _train(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
         seed=rng,
-        progress=sys.stderr.isatty(),
+        progress=_on_terminal(),
         callback=row,
     )
     show(
@@ -160,6 +163,11 @@ def _train(options: argparse.Namespace) -> int:
         test_accuracy=history.test_accuracy[-1],
     )
     return 0
+
+
+def _on_terminal() -> bool:
+    """Tell whether somebody watches stderr; it may also be closed."""
+    return sys.stderr is not None and sys.stderr.isatty()
 
 
 def _jsonl(event: str, **values: Any) -> None:
@@ -173,7 +181,7 @@ def _text(event: str, **values: Any) -> None:
     else:
         print(f"{values['steps']} steps in {values['seconds']:.1f} s, loading and evaluating included")
     # Above the progress bar, if there is one.
-    if sys.stderr.isatty():
+    if _on_terminal():
         from tqdm import tqdm
 
         tqdm.write(accuracies, file=sys.stdout)
@@ -192,7 +200,11 @@ def _check(options: argparse.Namespace) -> int:
 
 def _info(options: argparse.Namespace) -> int:
     """Say which versions are at work, on what machine, and whether the packaged MNIST is whole."""
-    init_mnist()
+    try:
+        init_mnist()
+        data = "whole"
+    except DataError as error:
+        data = str(error)
     facts: dict[str, Any] = {
         "chainrule": __version__,
         "python": platform.python_version(),
@@ -201,26 +213,33 @@ def _info(options: argparse.Namespace) -> int:
         "instruction_set": _kernels.instruction_set(),
         "threads": _kernels.threads(),
         "data": str(Path(__file__).parent / "data" / "mnist"),
-        "data_verified": True,
+        "data_state": data,
     }
     if options.json:
         print(json.dumps(facts))
     else:
         for name, value in facts.items():
             print(f"{name.replace('_', ' '):<16} {value}")
-    return 0
+    return 0 if data == "whole" else 2
 
 
 def _whole(text: str) -> int:
-    return int(_checked(lambda: count(int(text), "the value")))
+    return int(_checked(lambda: count(_number(text, int), "the value")))
 
 
 def _seed(text: str) -> int:
-    return int(_checked(lambda: count(int(text), "the seed", least=0)))
+    return int(_checked(lambda: count(_number(text, int), "the seed", least=0)))
 
 
 def _above_zero(text: str) -> float:
-    return float(_checked(lambda: positive(float(text), "the value")))
+    return float(_checked(lambda: positive(_number(text, float), "the value")))
+
+
+def _number(text: str, kind: type) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"must be a {'whole ' if kind is int else ''}number, got {text!r}") from None
 
 
 def _checked(number: Callable[[], float]) -> float:

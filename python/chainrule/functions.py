@@ -505,7 +505,7 @@ def softmax_loss(X: ArrayLike, t: ArrayLike) -> float:
 
 def _rows(x: FloatArray, name: str) -> FloatArray:
     """Give a batch as it is and one example as a batch of one; refuse what has no mean loss."""
-    if x.ndim not in (1, 2):
+    if x.ndim not in (1, 2) or x.shape[-1] == 0:
         raise ValueError(f"{name} must have shape (N, C), or (C,) for one example, got {name}.shape={x.shape}")
     if x.ndim == 2 and len(x) == 0:
         raise ValueError(f"an empty batch has no mean loss: {name}.shape={x.shape}; pass at least one row")

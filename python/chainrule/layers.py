@@ -79,6 +79,8 @@ class Relu:
         ------
         RuntimeError
             Before any ``forward``.
+        TypeError
+            If `dout` does not hold real numbers.
         ValueError
             If `dout` does not have the shape of the last output.
         """
@@ -119,7 +121,7 @@ class Sigmoid:
         TypeError
             If `x` does not hold real numbers.
         """
-        out = np.asarray(sigmoid(floats(x, "x")))
+        out: FloatArray = np.asarray(sigmoid(floats(x, "x")))
         self.out = out
         return out.copy()  # the caller may change what it got; backward needs what it was
 
@@ -130,11 +132,13 @@ class Sigmoid:
         ------
         RuntimeError
             Before any ``forward``.
+        TypeError
+            If `dout` does not hold real numbers.
         ValueError
             If `dout` does not have the shape of the last output.
         """
         out = _remembered(self.out, self)
-        return np.asarray(_incoming(dout, out.shape) * (1 - out) * out)
+        return _times(_incoming(dout, out.shape), (1 - out) * out)
 
 
 class Tanh:
@@ -171,7 +175,7 @@ class Tanh:
         TypeError
             If `x` does not hold real numbers.
         """
-        out = np.asarray(np.tanh(floats(x, "x")))
+        out: FloatArray = np.asarray(np.tanh(floats(x, "x")))
         self.out = out
         return out.copy()
 
@@ -182,11 +186,13 @@ class Tanh:
         ------
         RuntimeError
             Before any ``forward``.
+        TypeError
+            If `dout` does not hold real numbers.
         ValueError
             If `dout` does not have the shape of the last output.
         """
         out = _remembered(self.out, self)
-        return np.asarray(_incoming(dout, out.shape) * (1 - out * out))
+        return _times(_incoming(dout, out.shape), 1 - out * out)
 
 
 class LeakyRelu:
@@ -210,6 +216,7 @@ class LeakyRelu:
     Notes
     -----
     dL/dx = dout where x > 0, else slope · dout.
+    Source: Maas, Hannun, Ng, "Rectifier nonlinearities improve neural network acoustic models", 2013.
 
     Examples
     --------
@@ -231,7 +238,8 @@ class LeakyRelu:
         """
         x = floats(x, "x")
         self.mask = x <= 0
-        return np.where(self.mask, x * x.dtype.type(self.slope), x)
+        out: FloatArray = np.where(self.mask, x * x.dtype.type(self.slope), x)
+        return out
 
     def backward(self, dout: Any) -> FloatArray:
         """Give dL/dx from `dout` = dL/dout, both of the shape of `x`.
@@ -240,12 +248,14 @@ class LeakyRelu:
         ------
         RuntimeError
             Before any ``forward``.
+        TypeError
+            If `dout` does not hold real numbers.
         ValueError
             If `dout` does not have the shape of the last output.
         """
         mask = _remembered(self.mask, self)
         dout = _incoming(dout, mask.shape)
-        return np.where(mask, dout * dout.dtype.type(self.slope), dout)
+        return _times(dout, np.where(mask, dout.dtype.type(self.slope), dout.dtype.type(1)))
 
 
 class Rescaling:
@@ -297,11 +307,13 @@ class Rescaling:
         ------
         RuntimeError
             Before any ``forward``.
+        TypeError
+            If `dout` does not hold real numbers.
         ValueError
             If `dout` does not have the shape of the last output.
         """
         dout = _incoming(dout, _remembered(self._shape, self))
-        return np.asarray(dout * dout.dtype.type(self.scale))
+        return _times(dout, dout.dtype.type(self.scale))
 
 
 class Affine:
@@ -435,6 +447,8 @@ class Affine:
         ------
         RuntimeError
             Before any ``forward``.
+        TypeError
+            If `dout` does not hold real numbers.
         ValueError
             If `dout` does not have the shape of the last output.
         """
@@ -455,6 +469,8 @@ class Affine:
         ------
         RuntimeError
             Before any ``forward``.
+        TypeError
+            If `dout` does not hold real numbers.
         ValueError
             If `dout` does not have the shape of the last output.
         """
@@ -464,7 +480,8 @@ class Affine:
         rows = _incoming(dout, shape, self._W.dtype).reshape(len(x), outputs)
         dW = np.empty(self._W.shape, self._W.dtype)
         _kernels.matmul_at_b(x, rows, dW)
-        self.dW, self.db = dW, rows.sum(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):  # inf - inf is nan, as in the kernels
+            self.dW, self.db = dW, rows.sum(axis=0)
         return rows
 
 
@@ -543,7 +560,8 @@ class SoftmaxWithLoss:
             If `dout` is not one finite number.
         """
         dx = _remembered(self._dx, self)
-        return np.asarray(dx * dx.dtype.type(real(dout, "dout")))
+        with np.errstate(over="ignore"):
+            return _times(dx, dx.dtype.type(real(dout, "dout")))
 
 
 def parameters(layer: Any) -> dict[str, FloatArray]:
@@ -569,6 +587,13 @@ def _remembered(value: Any, layer: Any) -> Any:
         name = type(layer).__name__
         raise RuntimeError(f"{name}.backward was called before {name}.forward; there is nothing to go back through")
     return value
+
+
+def _times(dout: FloatArray, slope: Any) -> FloatArray:
+    """Give ``dout * slope``, 0 where the slope is 0 whatever `dout` is: nothing passes there, not even a nan."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        dx: FloatArray = np.where(slope == 0, dout.dtype.type(0), dout * slope)
+    return dx
 
 
 def _incoming(dout: Any, shape: tuple[int, ...], dtype: Any = None) -> FloatArray:

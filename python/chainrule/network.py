@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from chainrule import _engine
-from chainrule._gate import FloatArray, count, fill, floats, real, shape, targets
+from chainrule._gate import FloatArray, count, fill, fitting, floats, generator, real, shape, targets, writeable
 from chainrule.gradients import numerical_gradient
 from chainrule.layers import Affine, Layer, Relu, Rescaling, SoftmaxWithLoss, gradients, parameters
 
@@ -56,8 +56,15 @@ class Parameters(dict[str, Any]):
         TypeError, ValueError
             As ``params[name] = value``.
         """
-        for name, value in dict(*others, **values).items():
-            self[name] = value
+        new = dict(*others, **values)
+        # All are looked at before the first is changed.
+        ready = {
+            name: fitting(self[name], value, f"params[{name!r}]") if name in self else value
+            for name, value in new.items()
+        }
+        for name, value in ready.items():
+            if new[name] is not self.get(name):
+                self[name] = value
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]  # any mapping, as in update
         self.update(other)
@@ -99,7 +106,10 @@ class Network:
     The parameters of the i-th layer that has any are called ``W1 b1``, ``W2 b2``, …; see `params`.
 
     ``loss`` and ``gradient`` leave in the layers what the layers remember, so one thread at a time may call them;
-    ``predict`` and ``accuracy`` of known layers keep nothing and may run in many.
+    ``predict`` and ``accuracy`` of known layers keep nothing and may run in many at once, but not while `fit` trains
+    the same network: that is refused with a TypeError.
+
+    A product with data that is mostly zeros skips them: in `fit`, an infinite weight is not seen through a zero pixel.
 
     Networks and layers can be pickled and deep-copied. Unpickle only what you trust: pickle runs code.
 
@@ -113,6 +123,8 @@ class Network:
     """
 
     def __init__(self, layers: Mapping[str, Layer], last_layer: Any = None) -> None:
+        if not isinstance(layers, Mapping):
+            raise TypeError(f"layers must be a mapping of names to layers, got {type(layers).__name__}")
         self.layers: OrderedDict[str, Any] = OrderedDict(layers)
         self.lastLayer = SoftmaxWithLoss() if last_layer is None else last_layer
         self.params = {}
@@ -284,6 +296,8 @@ class Network:
         def loss_of_parameter(_: FloatArray) -> float:
             return self.loss(x, t)  # the array was changed in place, in the layer
 
+        for name, array in self.params.items():
+            writeable(array, f"params[{name!r}]")
         return {name: numerical_gradient(loss_of_parameter, array) for name, array in self.params.items()}
 
     def _forward(self, x: Any) -> FloatArray:
@@ -307,7 +321,20 @@ class Network:
 
 
 def accuracy_of(scores: FloatArray, t: Any) -> float:
-    """Give the share, 0.0-1.0, of rows of `scores` whose largest entry is that of the right class."""
+    """Give the share, 0.0-1.0, of rows whose largest score is that of the right class.
+
+    Parameters
+    ----------
+    scores : ndarray, shape (N, C) or (C,)
+        As `Network.predict` gives them.
+    t : array_like, shape (N,), (N, 1) or (N, C)
+        Class ids or distributions.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit, there are no examples, or a label is out of range.
+    """
     t, ids = targets(t, scores.shape, scores.dtype)
     if scores.size == 0:
         raise ValueError("the accuracy of an empty batch is not defined")
@@ -370,15 +397,15 @@ class TwoLayerNet(Network):
         dtype: Any = np.float64,
         seed: int | np.random.Generator | None = None,
     ) -> None:
-        kind = np.dtype(dtype)
+        kind = np.dtype(np.void if dtype is None else dtype)
         if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
             raise TypeError(f"dtype must be float32 or float64, got {kind}")
         W1_shape = shape("W1", count(input_size, "input_size"), count(hidden_size, "hidden_size"), dtype=kind)
         W2_shape = shape("W2", hidden_size, count(output_size, "output_size"), dtype=kind)
         std = real(weight_init_std, "weight_init_std")
         # The legacy generator and the new one agree on this much: standard_normal(size).
-        rng: Any = np.random if seed is None else np.random.default_rng(seed)
+        rng: Any = np.random if seed is None else generator(seed)
 
-        W1, b1 = (std * rng.standard_normal(W1_shape)).astype(kind), np.zeros(hidden_size, kind)
-        W2, b2 = (std * rng.standard_normal(W2_shape)).astype(kind), np.zeros(output_size, kind)
+        W1, b1 = floats(std * rng.standard_normal(W1_shape), "W1", kind), np.zeros(hidden_size, kind)
+        W2, b2 = floats(std * rng.standard_normal(W2_shape), "W2", kind), np.zeros(output_size, kind)
         super().__init__({"Affine1": Affine(W1, b1), "Relu1": Relu(), "Affine2": Affine(W2, b2)})

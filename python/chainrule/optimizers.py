@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from chainrule._gate import FloatArray, positive, real
+from chainrule._gate import FloatArray, floats, positive, real, writeable
 
 #: Keeps a quotient finite where a gradient has always been 0.
 _EPSILON = 1e-7
@@ -67,11 +67,13 @@ class Optimizer:
         ValueError
             If a gradient does not have the shape of its parameter.
         """
+        grads = {name: floats(grad, f"the gradient of {name}") for name, grad in grads.items()}
         for name, grad in grads.items():
-            if np.shape(grad) != np.shape(params[name]):
-                raise ValueError(
-                    f"the gradient of {name} must have its shape {np.shape(params[name])}, got {np.shape(grad)}"
-                )
+            p = params[name]
+            if grad.shape != np.shape(p):
+                raise ValueError(f"the gradient of {name} must have its shape {np.shape(p)}, got {grad.shape}")
+            if isinstance(p, np.ndarray):
+                writeable(p, f"params[{name!r}]")
         self.prepare({name: params[name] for name in grads})
         self.iter += 1
         for name, grad in grads.items():
@@ -97,14 +99,18 @@ class Optimizer:
         ValueError
             If what is kept for a name has another shape: the optimizer belongs to another network.
         """
+        made = {}
         for name, p in params.items():
-            array = np.asarray(p, None if isinstance(p, np.ndarray) else np.float64)
-            kept = self.kept.setdefault(name, tuple(np.zeros_like(array) for _ in range(self.arrays)))
-            if any(other.shape != array.shape for other in kept):
+            dtype = p.dtype if isinstance(p, np.ndarray) else np.dtype(np.float64)
+            kept = self.kept.get(name)
+            if kept is None:
+                made[name] = tuple(np.zeros(np.shape(p), dtype) for _ in range(self.arrays))
+            elif any((other.shape, other.dtype) != (np.shape(p), dtype) for other in kept):
                 raise ValueError(
                     f"this optimizer has kept arrays of shape {kept[0].shape} for {name}, which has shape"
-                    f" {array.shape}; make a new one for another network"
+                    f" {np.shape(p)} ({kept[0].dtype}, {dtype}); make a new one for another network"
                 )
+        self.kept.update(made)
 
     def factors(self) -> tuple[float, float]:
         """Give the rule's own numbers, for Rust."""

@@ -17,9 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import _engine, _kernels
-from chainrule._gate import FloatArray, count, numbers, positive, targets, writeable
+from chainrule._gate import FloatArray, count, flag, generator, numbers, positive, targets, writeable
 from chainrule.network import Network, accuracy_of
 from chainrule.optimizers import SGD, Optimizer
+
+#: The default learning rate: the very object, so that a rate given beside an optimizer is noticed, whatever it is.
+_TUTORIALS_RATE = float("0.1")
 
 
 @dataclass
@@ -51,7 +54,7 @@ def fit(
     epochs: int | None = None,
     iterations: int | None = None,
     batch_size: int = 100,
-    learning_rate: float = 0.1,
+    learning_rate: float = _TUTORIALS_RATE,
     optimizer: Optimizer | None = None,
     replace: bool = False,
     seed: int | np.random.Generator | None = None,
@@ -66,8 +69,8 @@ def fit(
     net : Network
         Or any object with ``params``, ``loss(x, t)``, ``gradient(x, t)`` and ``accuracy(x, t)``.
     x : array_like, shape (N, ...)
-        The examples. uint8, float32 and float64 arrays are read where they are; each batch is converted to the
-        network's dtype when it is gathered, so pixels given as bytes count 0-255.
+        The examples; must not change during the call. uint8, float32 and float64 arrays are read where they are, or, if
+        most of their numbers are zero, gone through once; bytes count 0-255 unless a Rescaling layer says otherwise.
     t : array_like, shape (N,), (N, 1) or (N, C)
         Class ids or distributions.
     test : (x, t), optional
@@ -129,15 +132,24 @@ def fit(
         optimizer = SGD(positive(learning_rate, "learning_rate"))
     elif not isinstance(optimizer, Optimizer):
         raise TypeError(f"optimizer must be an Optimizer such as Adam(), got {optimizer!r}")
-    elif learning_rate != 0.1:
+    elif learning_rate is not _TUTORIALS_RATE:
         raise ValueError("give the learning rate to the optimizer: fit(…, optimizer=Adam(lr=…))")
     if on_nonfinite not in ("raise", "warn", "ignore"):
         raise ValueError(f"on_nonfinite must be 'raise', 'warn' or 'ignore', got {on_nonfinite!r}")
     for name, function in {"progress": progress, "callback": callback}.items():
         if not (function is None or isinstance(function, bool) or callable(function)):
             raise TypeError(f"{name} must be a function, got {function!r}")
+    if not hasattr(net, "params") or not hasattr(net, "gradient"):
+        raise TypeError(f"net must be a Network or have its methods, got {type(net).__name__}")
+    replace, rng = flag(replace, "replace"), generator(seed)
     x, t = _pairs(net, x, t)
-    test = None if test is None else _pairs(net, *test)
+    if test is not None:
+        if not (isinstance(test, tuple | list) and len(test) == 2):
+            raise TypeError(f"test must be a pair (x, t), got {type(test).__name__}")
+        try:
+            test = _pairs(net, *test)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"test set: {error}") from None
     n = len(x)
     if batch_size > n and not replace:
         raise ValueError(
@@ -148,7 +160,6 @@ def fit(
     for name, array in net.params.items():
         writeable(array, f"params[{name!r}]")
 
-    rng = np.random.default_rng(seed)
     run = _Run(net, x, t, test, optimizer, batch_size, stop=on_nonfinite == "raise")
     losses = run.history.losses
     undo = _undo(net, optimizer)

@@ -1,17 +1,14 @@
-//! NumPy arrays as the kernels read them, and the way a kernel is called.
+//! NumPy arrays as the kernels read them.
 
-use chainrule_kernels::level::{detect, Level};
 use chainrule_kernels::softmax_loss::Targets;
-use chainrule_kernels::KernelError;
 use ndarray::{ArrayView2, ArrayViewMut2, Dimension};
 use numpy::{
     Element, PyArray, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2, PyUntypedArray,
 };
 use numpy::{PyArrayDescrMethods, PyUntypedArrayMethods};
-use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use std::ops::Range;
-use std::panic::{catch_unwind, AssertUnwindSafe};
 
 /// The teaching signal, as `_gate.py` puts it in order.
 pub(crate) enum Teaching<'py, T: Element> {
@@ -102,31 +99,5 @@ fn c_shape<T: Element>(array: &Bound<'_, PyArray2<T>>) -> PyResult<(usize, usize
         Ok((array.shape()[0], array.shape()[1]))
     } else {
         Err(PyTypeError::new_err("expected a C-contiguous array"))
-    }
-}
-
-/// Run a kernel without the interpreter lock. Its error becomes Python's; a panic, which would be a bug of ours, becomes a
-/// `RuntimeError` where PyO3 would raise a `BaseException`.
-pub(crate) fn call<R: Send>(py: Python<'_>, kernel: impl FnOnce() -> Result<R, KernelError> + Send) -> PyResult<R> {
-    match py.detach(|| catch_unwind(AssertUnwindSafe(kernel))) {
-        Ok(result) => result.map_err(to_python),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().map(String::as_str);
-            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
-            Err(PyRuntimeError::new_err(format!("internal error, please report: {text}")))
-        }
-    }
-}
-
-/// The instruction set to use; a `RuntimeError` if `CHAINRULE_SIMD` asks for one that is not to be had.
-pub(crate) fn level() -> PyResult<Level> {
-    detect().map_err(to_python)
-}
-
-pub(crate) fn to_python(error: KernelError) -> PyErr {
-    match error {
-        KernelError::Level { .. } => PyRuntimeError::new_err(error.to_string()),
-        KernelError::Memory { .. } => PyMemoryError::new_err(error.to_string()),
-        _ => PyValueError::new_err(error.to_string()),
     }
 }

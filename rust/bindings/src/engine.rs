@@ -3,7 +3,8 @@
 //! Every call returns after about [`SLICE`], with how far it came: the caller's Python loop goes on from there, and in between the
 //! interpreter looks for Ctrl-C. The arrays of parameters are borrowed for the call only.
 
-use crate::arrays::{call, level, memory, separate, to_python, view, view_mut, Teaching};
+use crate::arrays::{memory, separate, view, view_mut, Teaching};
+use crate::call::{call, level, to_python};
 use chainrule_kernels::activation::Activation;
 use chainrule_kernels::level::Level;
 use chainrule_kernels::nonzeros::Nonzeros;
@@ -24,14 +25,25 @@ use std::time::{Duration, Instant};
 const SLICE: Duration = Duration::from_millis(20);
 
 /// The numbers of the examples, in whichever type they are stored.
-#[derive(FromPyObject)]
 enum Stored<'py> {
     Bytes(PyReadonlyArray2<'py, u8>),
     Single(PyReadonlyArray2<'py, f32>),
     Double(PyReadonlyArray2<'py, f64>),
 }
 
-impl Stored<'_> {
+impl<'py> Stored<'py> {
+    fn new(x: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if let Ok(x) = x.extract() {
+            Ok(Self::Bytes(x))
+        } else if let Ok(x) = x.extract() {
+            Ok(Self::Single(x))
+        } else if let Ok(x) = x.extract() {
+            Ok(Self::Double(x))
+        } else {
+            Err(PyTypeError::new_err("examples must be an array of uint8, float32 or float64 with two axes"))
+        }
+    }
+
     fn memory(&self) -> Range<usize> {
         match self {
             Self::Bytes(x) => memory(x),
@@ -103,12 +115,24 @@ pub(crate) struct Examples {
 impl Examples {
     /// Go through some more of the data, if zeros are to be left out: whether all is ready.
     fn prepare(&mut self, py: Python<'_>) -> PyResult<bool> {
-        let stored: Stored<'_> = self.x.bind(py).extract()?;
+        let stored = Stored::new(self.x.bind(py))?;
         let (level, x, scale) = (level()?, stored.rows()?, self.scale);
         match &mut self.kept {
             None => Ok(true),
             Some(Kept::Single(kept)) => call(py, || prepare(level, kept, x, scale)),
             Some(Kept::Double(kept)) => call(py, || prepare(level, kept, x, scale)),
+        }
+    }
+}
+
+impl Examples {
+    /// `Ok` if they were made ready for networks that scale their data as `stack` does.
+    fn expect_stack(&self, stack: &Stack) -> PyResult<()> {
+        let same = self.scale == stack.scale().unwrap_or(1.0) && stack.first_product().is_some();
+        if self.kept.is_none() || same {
+            Ok(())
+        } else {
+            Err(PyTypeError::new_err("the examples were made ready for another network"))
         }
     }
 }
@@ -151,7 +175,7 @@ impl Engine {
 
     /// A data set to train on; call its `prepare` until it says True.
     fn examples(&self, x: &Bound<'_, PyAny>) -> PyResult<Examples> {
-        let stored: Stored<'_> = x.extract()?;
+        let stored = Stored::new(x)?;
         let kept = self.stack.skips_zeros(stored.rows()?).then(|| match &self.trainer {
             AnyTrainer::Single(_) => Kept::Single(Nonzeros::new(self.stack.features())),
             AnyTrainer::Double(_) => Kept::Double(Nonzeros::new(self.stack.features())),
@@ -176,8 +200,14 @@ impl Engine {
         mut losses: PyReadwriteArray1<'_, f64>,
     ) -> PyResult<(usize, bool)> {
         expect_shapes(&self.stack, &params)?;
+        x.expect_stack(&self.stack)?;
+        let optimizer = rule(optimizer)?;
+        for i in 0..optimizer.rule.kept() {
+            let ith: Vec<_> = kept.iter().skip(i).step_by(optimizer.rule.kept()).cloned().collect();
+            expect_shapes(&self.stack, &ith)?;
+        }
         let (rows, losses) = (rows.as_slice()?, losses.as_slice_mut()?);
-        let plan = Steps { x, rows, batch_size, optimizer: rule(optimizer)?, stop_if_diverged, losses };
+        let plan = Steps { x, rows, batch_size, optimizer, stop_if_diverged, losses };
         let done = match &self.trainer {
             AnyTrainer::Single(_) => plan.run::<f32>(py, self, &params, &kept, t),
             AnyTrainer::Double(_) => plan.run::<f64>(py, self, &params, &kept, t),
@@ -214,9 +244,12 @@ impl Engine {
         let params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadonlyArrayDyn<T>>>>()?;
         let mut out: PyReadwriteArray2<T> = out.extract()?;
         let examples = x.extract::<PyRef<'_, Examples>>().ok();
-        let stored: Stored<'_> = examples.as_ref().map_or(x, |examples| examples.x.bind(py)).extract()?;
+        let stored = Stored::new(examples.as_ref().map_or(x, |examples| examples.x.bind(py)))?;
         let inputs: Vec<_> = params.iter().map(|p| memory(p)).chain([stored.memory()]).collect();
         separate(&[memory(&out)], &inputs)?;
+        if let Some(examples) = &examples {
+            examples.expect_stack(&self.stack)?;
+        }
         let kept = examples.as_ref().and_then(|examples| T::nonzeros(examples.kept.as_ref()?));
         let x = match kept {
             Some(nonzeros) => Data::Nonzeros(nonzeros),
@@ -298,7 +331,7 @@ impl Steps<'_> {
         t: &Bound<'_, PyAny>,
     ) -> PyResult<Progress> {
         let t = Teaching::<T>::new(t)?;
-        let stored: Stored<'_> = self.x.x.bind(py).extract()?;
+        let stored = Stored::new(self.x.x.bind(py))?;
         let mut params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
         let mut kept = kept.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
         let written: Vec<_> = params.iter().chain(&kept).map(|p| memory(p)).collect();

@@ -8,9 +8,11 @@
 //! Every kernel runs under [`call`]: interpreter lock released, panics caught.
 
 mod arrays;
+mod call;
 mod engine;
 
-use arrays::{by_dtype, call, level, memory, separate, view, view_mut, Teaching};
+use arrays::{by_dtype, memory, separate, view, view_mut, Teaching};
+use call::{call, level};
 use chainrule_kernels::matmul;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2};
 use pyo3::prelude::*;

@@ -13,7 +13,7 @@
 //! | [`level`], [`threads`] | which instruction set this process uses, and how many threads |
 //!
 //! Every function is generic over [`Float`] (`f32`, `f64`), checks the shapes it is given and answers a mismatch with a
-//! [`KernelError`]; none panics on any input. Nothing
+//! [`KernelError`]. (The parts of `sparse` and `padded` are for `training` and `stack`, which check for them.) Nothing
 //! here prints; what outlives a call is the pool of threads and the choice of instruction set.
 
 pub mod activation;

@@ -153,7 +153,7 @@ impl Stack {
     }
 
     /// The affine layer that reads the data itself, scaled or not, if there is one: the number of the layer, and its outputs.
-    pub(crate) fn first_product(&self) -> Option<(usize, usize)> {
+    pub fn first_product(&self) -> Option<(usize, usize)> {
         let first = usize::from(self.scale().is_some());
         match self.layers.get(first) {
             Some(Layer::Affine(outputs)) => Some((first, *outputs)),
@@ -189,7 +189,12 @@ impl Stack {
         let first = first.min(n);
         let skip = match x {
             Data::Nonzeros(_) => true,
-            Data::Rows(x) => n >= WORTH_SKIPPING && self.skips_zeros(x),
+            // 0 · ∞ is nan and has to be seen.
+            Data::Rows(x) => {
+                n >= WORTH_SKIPPING
+                    && self.skips_zeros(x)
+                    && params.first().is_some_and(|w| w.iter().all(|w| w.is_finite()))
+            }
         };
         let ready = if skip { Some(self.padded(params)?) } else { None };
         // So many blocks at a time that the clock is looked at, and all threads have something to do.
@@ -303,7 +308,10 @@ impl<T: Float> Data<'_, T> {
             Self::Rows(x) => x.dim().1,
             Self::Nonzeros(x) => x.features(),
         };
-        agree("the number of columns of x", features, "the number of features", stack.features)
+        agree("the number of columns of x", features, "the number of features", stack.features)?;
+        let needed = usize::from(matches!(self, Self::Nonzeros(_)));
+        let there = usize::from(stack.first_product().is_some());
+        agree("the products that read the data", there.min(needed), "what data without its zeros needs", needed)
     }
 }
 

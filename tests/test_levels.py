@@ -1,0 +1,243 @@
+"""The same numbers at every instruction set, the same bits with any number of threads, and life after a fork.
+
+What is chosen once for a process is asked of processes of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import seed_reference as seed
+
+LEVELS = ["portable", "avx2", "avx512", "neon"]
+DTYPES = ["float64", "float32"]
+KINDS = ["dense", "sparse"]
+
+
+def rng(number: int = 0) -> np.random.Generator:
+    return np.random.default_rng(number)
+
+
+def python(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run `code` in a process with nothing of ours in its environment but `environment`."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("CHAINRULE_")}
+    command = [sys.executable, "-W", "error", "-c", code, *arguments]
+    return subprocess.run(command, env=env | environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def printed(code: str, *arguments: str, **environment: str) -> list[str]:
+    """Give the lines that `code` prints; it must end well and without a word on stderr."""
+    done = python(code, *arguments, **environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def levels() -> list[str]:
+    """Give the instruction sets of this CPU, the lowest first."""
+    (highest,) = printed("from chainrule import _kernels; print(_kernels.instruction_set())")
+    return ["portable", "neon"] if highest == "neon" else LEVELS[: LEVELS.index(highest) + 1]
+
+
+# --- levels ---
+
+TRAIN = """
+import sys
+import numpy as np
+from chainrule import TwoLayerNet, _kernels, fit
+
+data, made = np.load(sys.argv[1]), {}
+for dtype in ("float64", "float32"):
+    for kind in ("dense", "sparse"):
+        x, t, test = data[kind], data["t"], data[kind + "_test"]
+        net = TwoLayerNet(40, 50, 5, dtype=dtype, seed=0)
+        for name, array in net.params.items():
+            net.params[name] = data[name]
+        made[f"{dtype} {kind} losses"] = fit(net, x, t, batch_size=30, epochs=2, seed=3).losses
+        made[f"{dtype} {kind} scores"] = net.predict(test)
+        for name, array in net.params.items():
+            made[f"{dtype} {kind} {name}"] = array
+np.savez(sys.argv[2], **made)
+print(_kernels.instruction_set())
+"""
+
+
+def level_data() -> dict[str, Any]:
+    """Give 100 examples to train on, 300 to score, in both kinds, and parameters to begin with."""
+    made: dict[str, Any] = {"t": rng(1).integers(5, size=100)}
+    for name, n in (("", 100), ("_test", 300)):
+        x = rng(2).normal(size=(n, 40))
+        made["dense" + name], made["sparse" + name] = x, np.where(rng(3).random(x.shape) < 0.2, x, 0)
+    shapes = {"W1": (40, 50), "b1": (50,), "W2": (50, 5), "b2": (5,)}
+    return made | {name: 0.3 * rng(i).normal(size=shape) for i, (name, shape) in enumerate(shapes.items())}
+
+
+def by_the_oracle(data: dict[str, Any], kind: str) -> dict[str, Any]:
+    """Do what TRAIN does with the tutorial's network: batches of 30 of 100, drawn as ``fit`` draws them."""
+    net = seed.exact_two_layer_net(40, 50, 5)
+    for name, array in net.params.items():
+        array[...] = data[name]
+    losses, generator = [], rng(3)
+    for _ in range(2):
+        for batch in np.split(generator.permutation(100), [30, 60, 90]):
+            grads = net.gradient(data[kind][batch], data["t"][batch])
+            losses.append(net.lastLayer.loss)
+            for name in grads:
+                net.params[name] -= 0.1 * grads[name]
+    return {"losses": losses, "scores": net.predict(data[kind + "_test"]), **net.params}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_d2_d3_c1_every_level_trains_as_the_oracle(level: str, levels: list[str], tmp_path: Path) -> None:
+    if level not in levels:
+        pytest.skip(f"this CPU has no {level}")
+    data, given, made = level_data(), tmp_path / "given.npz", tmp_path / "made.npz"
+    np.savez(given, **data)
+    assert printed(TRAIN, str(given), str(made), CHAINRULE_SIMD=level) == [level]
+    got = np.load(made)
+    for kind in KINDS:
+        expected = by_the_oracle(data, kind)
+        for dtype in DTYPES:
+            # 8 steps, each with sums of up to 50 + 40 terms, whose |terms| sum to less than 30 in a score and, with a
+            # learning rate of 0.1, to less in a step: 30 · 90 · ε, 6e-13 in float64.
+            atol = 30 * 90 * float(np.finfo(dtype).eps)
+            for name, want in expected.items():
+                key = f"{dtype} {kind} {name}"
+                np.testing.assert_allclose(got[key], want, rtol=0, atol=atol, err_msg=key)
+
+
+USE = """
+import numpy as np
+from chainrule import Affine, TwoLayerNet, _kernels, fit
+
+net, x, t = TwoLayerNet(4, 3, 2, seed=0), np.ones((80, 4)), np.zeros(80, int)
+uses = {
+    "instruction_set": _kernels.instruction_set,
+    "forward": lambda: Affine(np.ones((4, 3)), np.zeros(3)).forward(x),
+    "gradient": lambda: net.gradient(x, t),
+    "predict": lambda: net.predict(x),
+    "fit": lambda: fit(net, x, t, batch_size=8),
+}
+before = [p.tobytes() for p in net.params.values()]
+for name, use in uses.items():
+    try:
+        use()
+        print(name, "did not raise")
+    except RuntimeError as error:
+        print(error)
+print(before == [p.tobytes() for p in net.params.values()])
+"""
+
+
+def test_c2_a_level_the_cpu_lacks_is_a_runtime_error_at_first_use(levels: list[str]) -> None:
+    """Importing works: there is somebody to tell."""
+    message = f"CHAINRULE_SIMD asks for avx1024, which this CPU does not have; the highest is {levels[-1]}"
+    assert printed(USE, CHAINRULE_SIMD="avx1024") == [message] * 5 + ["True"]
+
+
+# --- threads ---
+
+DIGESTS = """
+import hashlib
+import numpy as np
+from chainrule import Affine, Network, Relu, TwoLayerNet, _kernels, fit
+
+def show(what, *arrays):
+    print(what, hashlib.sha256(b"".join(a.tobytes() for a in arrays)).hexdigest())
+
+def layer(inputs, outputs, dtype):
+    return Affine((0.05 * r.normal(size=(inputs, outputs))).astype(dtype), np.zeros(outputs, dtype))
+
+print(_kernels.threads())
+for dtype in ("float32", "float64"):
+    r = np.random.default_rng(0)
+    x, t = r.normal(size=(4000, 784)).astype(dtype), r.integers(10, size=4000)
+    sparse = np.where(r.random(x.shape) < 0.2, x, 0).astype(dtype)
+    for kind, data in (("dense", x), ("sparse", sparse)):
+        net = TwoLayerNet(784, 50, 10, 0.1, dtype=dtype, seed=0)
+        show(f"{dtype} {kind} scores", net.predict(data))
+        stack = [layer(784, 512, dtype), Relu(), layer(512, 512, dtype), Relu(), layer(512, 10, dtype)]
+        wide = Network(dict(zip("abcde", stack)))
+        losses = fit(wide, data, t, iterations=4, batch_size=256, seed=0).losses
+        show(f"{dtype} {kind} training", np.array(losses), *wide.params.values())
+    # Sides of 64 k + 1: divided among 4 or 7, with whole vectors for each, the last one would be left a single row.
+    shapes = [(256, 784, 1024), (200, 520, 769), (90, 512, 1153)]
+    for m, k, n in shapes + [shape[::-1] for shape in shapes]:
+        a, b, c = r.normal(size=(m, k)).astype(dtype), r.normal(size=(k, n)).astype(dtype), np.empty((m, n), dtype)
+        _kernels.affine(a, b, np.ones(n, dtype), c)
+        show(f"{dtype} affine {m} {k} {n}", c)
+        _kernels.matmul_at_b(a.T.copy(), b, c)
+        show(f"{dtype} matmul_at_b {m} {k} {n}", c)
+        _kernels.matmul_a_bt(a, b.T.copy(), c)
+        show(f"{dtype} matmul_a_bt {m} {k} {n}", c)
+"""
+
+
+@pytest.fixture(scope="module")
+def digests_of_one_thread() -> list[str]:
+    return printed(DIGESTS, CHAINRULE_NUM_THREADS="1")
+
+
+@pytest.mark.parametrize("threads", ["2", "4", "7"])
+def test_d1_any_number_of_threads_gives_the_same_bits(threads: str, digests_of_one_thread: list[str]) -> None:
+    (one, *expected), (many, *got) = digests_of_one_thread, printed(DIGESTS, CHAINRULE_NUM_THREADS=threads)
+    assert (one, many) == ("1", threads)
+    assert len(got) == 2 * (4 + 18)
+    differing = [line.rsplit(maxsplit=1)[0] for line, other in zip(got, expected, strict=True) if line != other]
+    assert differing == []
+
+
+COUNT = "from chainrule import _kernels; print(_kernels.threads())"
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="asks Linux how many CPUs there are")
+def test_t5_a_thread_count_that_is_none_is_that_of_the_cpus() -> None:
+    """The CPUs this process may use, of which a quota may take some."""
+    (default,) = printed(COUNT)
+    assert 1 <= int(default) <= len(os.sched_getaffinity(0))
+    assert printed(COUNT, CHAINRULE_NUM_THREADS="0") == [default]
+
+
+FORK = """
+import os
+import signal
+import warnings
+import numpy as np
+from chainrule import TwoLayerNet, _kernels, fit
+
+warnings.simplefilter("ignore", DeprecationWarning)  # Python's word about fork in a process with threads: our point
+r = np.random.default_rng(0)
+x, t = r.normal(size=(4000, 784)), r.integers(10, size=4000)
+
+def use():
+    net = TwoLayerNet(784, 512, 10, 0.1, seed=0)
+    scores = net.predict(x)
+    fit(net, x[:512], t[:512], batch_size=256, seed=0)
+    return scores.tobytes() + net.params["W1"].tobytes()
+
+before = use()
+child = os.fork()
+if child == 0:
+    signal.alarm(5)
+    same = use() == before
+    grandchild = os.fork()
+    if grandchild == 0:
+        signal.alarm(5)
+        os._exit(0 if use() == before else 1)
+    _, status = os.waitpid(grandchild, 0)
+    os._exit(0 if same and status == 0 else 1)
+_, status = os.waitpid(child, 0)
+print(_kernels.threads(), status, use() == before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_t4_a_forked_child_computes_with_threads_of_its_own() -> None:
+    assert printed(FORK, CHAINRULE_NUM_THREADS="4") == ["4 0 True"]
