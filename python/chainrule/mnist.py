@@ -203,7 +203,10 @@ def _find(folder: Path, name: str) -> Path:
     for path in (folder / name, folder / raw):
         if path.exists():
             return path
-    text = f"neither {name} nor {raw} is in this folder; load_mnist reads four files named as in key_file"
+    if not folder.is_dir():
+        text = f"no such folder; it should hold {', '.join(key_file.values())}, gzipped or not"
+    else:
+        text = f"neither {name} nor {raw} is in this folder, which should hold {', '.join(key_file.values())}"
     raise FileNotFoundError(errno.ENOENT, text, str(folder))
 
 
