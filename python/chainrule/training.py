@@ -190,8 +190,8 @@ class _Run:
     batch_size: int
     stop: bool
     history: History = field(default_factory=History)
-    # The data as Rust reads it, and for which kind of plan that is.
-    prepared: tuple[Any, _kernels.Examples] | None = None
+    # Each data set as Rust reads it, and for which kind of plan that is.
+    prepared: dict[int, tuple[Any, _kernels.Examples]] = field(default_factory=dict)
 
     def epoch(self, rows: NDArray[np.int64]) -> Iterator[None]:
         """Do the steps of an epoch, and take the accuracies after them."""
@@ -203,26 +203,29 @@ class _Run:
         for name, array in self.net.params.items():  # a last step that overflowed: no loss comes after it to show it
             self.expect_finite(f"params[{name!r}] is not finite", array)
         self.history.steps.append(len(self.history.losses))
-        self.history.train_accuracy.append(self.train_accuracy(plan))
+        self.history.train_accuracy.append(self.accuracy(plan, self.x, self.t))
         if self.test is not None:
-            self.history.test_accuracy.append(self.net.accuracy(*self.test))
+            self.history.test_accuracy.append(self.accuracy(plan, *self.test))
 
     def plan(self) -> _engine.Plan | None:
         """Choose who does the steps: Rust, or the network's own methods."""
         plan = _engine.plan(self.net.layers) if _unchanged(self.net) and _engine.knows_rule(self.optimizer) else None
         return plan if plan is not None and plan.separate else None
 
-    def examples(self, plan: _engine.Plan) -> _kernels.Examples:
-        if self.prepared is None or self.prepared[0] != plan.reading:
-            self.prepared = plan.reading, plan.examples(self.x)
-        return self.prepared[1]
+    def examples(self, plan: _engine.Plan, x: FloatArray) -> _kernels.Examples:
+        """Give `x`, the training or the test images, made ready; made once, unless a layer was replaced since."""
+        reading, ready = self.prepared.get(id(x), (None, None))
+        if ready is None or reading != plan.reading:
+            ready = plan.examples(x)
+            self.prepared[id(x)] = plan.reading, ready
+        return ready
 
     def engine_steps(self, plan: _engine.Plan, rows: NDArray[np.int64]) -> Iterator[list[float]]:
         """Let Rust take the steps. A loss that is not finite comes last, and its step was not taken."""
         params = self.net.params
         self.optimizer.prepare(params)
         names = [next(name for name, p in params.items() if p is array) for array in plan.arrays]
-        x = self.examples(plan)
+        x = self.examples(plan, self.x)
         losses = np.empty(-(-len(rows) // self.batch_size))
         done, diverged = 0, False
         while done < len(losses) and not diverged:
@@ -247,11 +250,12 @@ class _Run:
                     self.optimizer.update(net.params, grads)
             yield [loss]
 
-    def train_accuracy(self, plan: _engine.Plan | None) -> float:
+    def accuracy(self, plan: _engine.Plan | None, x: FloatArray, t: NDArray[Any]) -> float:
+        """Give the network's accuracy; from data made ready, if accuracy is ours."""
         ours = getattr(getattr(self.net, "accuracy", None), "__func__", None) is Network.accuracy
         if plan is None or not ours:
-            return float(self.net.accuracy(self.x, self.t))
-        return accuracy_of(plan.scores(self.x, self.examples(plan)), self.t)
+            return float(self.net.accuracy(x, t))
+        return accuracy_of(plan.scores(x, self.examples(plan, x)), t)
 
     def expect_finite(self, what: str, values: Any) -> None:
         """Stop, if asked to, because `values` are not finite."""

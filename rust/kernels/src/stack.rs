@@ -197,8 +197,7 @@ impl Stack {
             }
         };
         let ready = if skip { Some(self.padded(params)?) } else { None };
-        // So many blocks at a time that the clock is looked at, and all threads have something to do.
-        let round = BLOCK * 2 * threads::count();
+        let round = BLOCK * threads::count() * self.blocks_a_thread();
         let mut done = first;
         while done < n {
             let end = n.min(done + round);
@@ -220,6 +219,14 @@ impl Stack {
             }
         }
         Ok(done)
+    }
+
+    /// How many blocks a thread is given before the clock is looked at: enough that waking the threads costs little, few enough that
+    /// the largest network is looked at every few milliseconds.
+    fn blocks_a_thread(&self) -> usize {
+        const MULTIPLICATIONS: usize = 1 << 27;
+        let weights: usize = self.affine_shapes().map(|(inputs, outputs)| inputs.saturating_mul(outputs)).sum();
+        (MULTIPLICATIONS / weights.saturating_mul(BLOCK).max(1)).clamp(1, 16)
     }
 
     /// The parameters of the product that skips zeros: `W`, and `b` as one row.
