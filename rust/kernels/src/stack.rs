@@ -404,7 +404,7 @@ mod tests {
     #[test]
     fn a_deadline_stops_between_blocks_and_the_rest_gives_the_same_scores() {
         let (stack, params) = xor();
-        let n = 10 * threads::count() * BLOCK + 7;
+        let n = 5 * 16 * threads::count() * BLOCK + 7; // five rounds and a little
         let x = Array2::from_shape_fn((n, 2), |(i, j)| (i * 2 + j) as f64);
         let (mut at_once, mut in_parts) = (Array2::zeros((n, 1)), Array2::zeros((n, 1)));
         let late = Instant::now() + Duration::from_secs(60);
