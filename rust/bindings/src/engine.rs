@@ -116,11 +116,11 @@ impl Examples {
     /// Go through some more of the data, if zeros are to be left out: whether all is ready.
     fn prepare(&mut self, py: Python<'_>) -> PyResult<bool> {
         let stored = Stored::new(self.x.bind(py))?;
-        let (level, x, scale) = (level()?, stored.rows()?, self.scale);
+        let (level, x) = (level()?, stored.rows()?);
         match &mut self.kept {
             None => Ok(true),
-            Some(Kept::Single(kept)) => call(py, || prepare(level, kept, x, scale)),
-            Some(Kept::Double(kept)) => call(py, || prepare(level, kept, x, scale)),
+            Some(Kept::Single(kept)) => call(py, || prepare(level, kept, x)),
+            Some(Kept::Double(kept)) => call(py, || prepare(level, kept, x)),
         }
     }
 }
@@ -141,12 +141,11 @@ fn prepare<T: Float>(
     level: Level,
     kept: &mut Nonzeros<T>,
     x: Rows<'_>,
-    scale: f64,
 ) -> Result<bool, chainrule_kernels::KernelError> {
     let (deadline, n) = (Instant::now() + SLICE, x.dim().0);
     while kept.rows() < n && Instant::now() < deadline {
         let done = kept.rows();
-        kept.extend(level, x, done..n.min(done + BLOCK), scale)?;
+        kept.extend(level, x, done..n.min(done + BLOCK))?;
     }
     Ok(kept.rows() == n)
 }
@@ -175,12 +174,13 @@ impl Engine {
 
     /// A data set to train on; call its `prepare` until it says True.
     fn examples(&self, x: &Bound<'_, PyAny>) -> PyResult<Examples> {
-        let stored = Stored::new(x)?;
-        let kept = self.stack.skips_zeros(stored.rows()?).then(|| match &self.trainer {
-            AnyTrainer::Single(_) => Kept::Single(Nonzeros::new(self.stack.features())),
-            AnyTrainer::Double(_) => Kept::Double(Nonzeros::new(self.stack.features())),
+        let (array, stored) = (x, Stored::new(x)?);
+        let (x, scale) = (stored.rows()?, self.stack.scale().unwrap_or(1.0));
+        let kept = self.stack.skips_zeros(x).then(|| match &self.trainer {
+            AnyTrainer::Single(_) => Kept::Single(Nonzeros::new(x, scale)),
+            AnyTrainer::Double(_) => Kept::Double(Nonzeros::new(x, scale)),
         });
-        Ok(Examples { x: x.clone().unbind(), kept, scale: self.stack.scale().unwrap_or(1.0) })
+        Ok(Examples { x: array.clone().unbind(), kept, scale })
     }
 
     /// Steps through the batches in `rows`, updating `params` and `kept` in place: (steps done, whether the next one diverged).

@@ -30,6 +30,8 @@ pub enum KernelError {
         /// How many rows there are.
         rows: usize,
     },
+    /// Bytes where there were floats before, or the other way round.
+    Kind,
     /// `CHAINRULE_SIMD` names an instruction set that is not to be had.
     Level {
         /// The name.
@@ -59,6 +61,7 @@ impl fmt::Display for KernelError {
             Self::Level { asked, highest } => {
                 write!(f, "CHAINRULE_SIMD asks for {asked}, which this CPU does not have; the highest is {highest}")
             }
+            Self::Kind => write!(f, "x holds bytes where the rows before held floats, or the other way round"),
             Self::Empty => write!(f, "the mean loss of an empty batch is not defined"),
             Self::Memory { numbers } => write!(f, "no memory for {numbers} numbers of scratch space"),
         }

@@ -21,7 +21,7 @@
 
 use crate::error::reserve;
 use crate::level::{prefetch, Kernel, MulAdd};
-use crate::nonzeros::Nonzeros;
+use crate::nonzeros::{Nonzeros, Numbers};
 use crate::padded::{Lane, Padded, LANES};
 use crate::{Float, KernelError};
 
@@ -89,24 +89,38 @@ impl<T: Float, R: Iterator<Item = usize> + Clone> Kernel for Forward<'_, T, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run(mut self, arithmetic: impl MulAdd) {
-        let width = self.w.width();
-        // Four lanes of f32, two of f64: 256 bytes of a row, four AVX-512 registers or eight of AVX2.
-        let most = 256 / (LANES * size_of::<T>());
-        for first in (0..width).step_by(most) {
-            match most.min(width - first) {
-                1 => self.lanes::<1>(first, arithmetic),
-                2 => self.lanes::<2>(first, arithmetic),
-                3 => self.lanes::<3>(first, arithmetic),
-                _ => self.lanes::<4>(first, arithmetic),
-            }
+    fn run(self, arithmetic: impl MulAdd) {
+        match self.x.numbers() {
+            Numbers::Bytes(bytes, table) => self.all(bytes, |byte| table[usize::from(byte)], arithmetic),
+            Numbers::Floats(floats) => self.all(floats, |float| float, arithmetic),
         }
     }
 }
 
 impl<T: Float, R: Iterator<Item = usize> + Clone> Forward<'_, T, R> {
     #[inline(always)]
-    fn lanes<const N: usize>(&mut self, first: usize, arithmetic: impl MulAdd) {
+    fn all<V: Copy>(mut self, numbers: &[V], value: impl Fn(V) -> T + Copy, arithmetic: impl MulAdd) {
+        let width = self.w.width();
+        // Four lanes of f32, two of f64: 256 bytes of a row, four AVX-512 registers or eight of AVX2.
+        let most = 256 / (LANES * size_of::<T>());
+        for first in (0..width).step_by(most) {
+            match most.min(width - first) {
+                1 => self.lanes::<1, V>(first, numbers, value, arithmetic),
+                2 => self.lanes::<2, V>(first, numbers, value, arithmetic),
+                3 => self.lanes::<3, V>(first, numbers, value, arithmetic),
+                _ => self.lanes::<4, V>(first, numbers, value, arithmetic),
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn lanes<const N: usize, V: Copy>(
+        &mut self,
+        first: usize,
+        numbers: &[V],
+        value: impl Fn(V) -> T,
+        arithmetic: impl MulAdd,
+    ) {
         let width = self.w.width();
         let w = self.w.lanes();
         // The lists are the same for every group of lanes: made with the first.
@@ -117,14 +131,14 @@ impl<T: Float, R: Iterator<Item = usize> + Clone> Forward<'_, T, R> {
         let mut ahead = self.rows.clone().skip(AHEAD);
         for (i, row) in self.rows.clone().enumerate() {
             if let Some(soon) = ahead.next() {
-                let (numbers, values) = self.x.row(soon);
-                prefetch(numbers);
-                prefetch(values);
+                let (columns, at) = self.x.row(soon);
+                prefetch(columns);
+                prefetch(&numbers[at]);
             }
             let mut sum: [Lane<T>; N] = std::array::from_fn(|lane| self.b.lanes()[first + lane]);
-            let (numbers, values) = self.x.row(row);
-            for (&p, &x) in numbers.iter().zip(values) {
-                let p = usize::from(p);
+            let (row, at) = self.x.row(row);
+            for (&p, &number) in row.iter().zip(&numbers[at]) {
+                let (p, x) = (usize::from(p), value(number));
                 if let Some(columns) = &mut columns {
                     columns.note(p, i, x);
                 }
