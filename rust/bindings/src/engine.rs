@@ -177,8 +177,8 @@ impl Engine {
         let (array, stored) = (x, Stored::new(x)?);
         let (x, scale) = (stored.rows()?, self.stack.scale().unwrap_or(1.0));
         let kept = self.stack.skips_zeros(x).then(|| match &self.trainer {
-            AnyTrainer::Single(_) => Kept::Single(Nonzeros::new(x, scale)),
-            AnyTrainer::Double(_) => Kept::Double(Nonzeros::new(x, scale)),
+            AnyTrainer::Single(_) => Kept::Single(Nonzeros::new(self.stack.features(), x, scale)),
+            AnyTrainer::Double(_) => Kept::Double(Nonzeros::new(self.stack.features(), x, scale)),
         });
         Ok(Examples { x: array.clone().unbind(), kept, scale })
     }

@@ -46,8 +46,8 @@ pub(crate) enum Numbers<T> {
 }
 
 impl<T: Float> Nonzeros<T> {
-    /// No rows yet, of data like `x`, whose numbers are multiplied by `scale`.
-    pub fn new(x: Rows<'_>, scale: f64) -> Self {
+    /// No rows yet, of `features` numbers stored as those of `x` are, and multiplied by `scale`.
+    pub fn new(features: usize, x: Rows<'_>, scale: f64) -> Self {
         let numbers = match x {
             Rows::Bytes(_) => {
                 let table = std::array::from_fn(|byte| T::of(byte as f64 * scale));
@@ -55,7 +55,7 @@ impl<T: Float> Nonzeros<T> {
             }
             Rows::Single(_) | Rows::Double(_) => Numbers::Floats(Vec::new()),
         };
-        Self { features: x.dim().1, scale, starts: vec![0], columns: Vec::new(), numbers }
+        Self { features, scale, starts: vec![0], columns: Vec::new(), numbers }
     }
 
     /// How many rows there are.
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn rows_of_another_kind_or_length_are_refused() {
         let (bytes, floats, short) = (array![[1u8, 2]], array![[1.0f32, 2.0]], array![[1u8]]);
-        let mut sparse = Nonzeros::<f64>::new(Rows::Bytes(bytes.view()), 1.0);
+        let mut sparse = Nonzeros::<f64>::new(2, Rows::Bytes(bytes.view()), 1.0);
         assert!(sparse.extend(level(), Rows::Single(floats.view()), 0..1).is_err());
         assert!(sparse.extend(level(), Rows::Bytes(short.view()), 0..1).is_err());
         assert_eq!(sparse.rows(), 0);
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn zeros_are_left_out_and_numbers_scaled() {
         let x = array![[0u8, 2, 0, 0, 255], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0]];
-        let mut sparse = Nonzeros::<f32>::new(Rows::Bytes(x.view()), 1.0 / 255.0);
+        let mut sparse = Nonzeros::<f32>::new(5, Rows::Bytes(x.view()), 1.0 / 255.0);
         sparse.extend(level(), Rows::Bytes(x.view()), 0..3).unwrap();
         assert_eq!(sparse.rows(), 3);
         assert_eq!(row(&sparse, 0), (vec![1, 4], vec![2.0 / 255.0, 1.0]));
@@ -225,7 +225,7 @@ mod tests {
         let x = Array2::from_shape_fn((4, 37), |(i, j)| if (i * j) % 5 == 1 { (i + j) as u8 } else { 0 });
         let (single, double) = (x.mapv(f32::from), x.mapv(f64::from));
         for rows in [Rows::Bytes(x.view()), Rows::Single(single.view()), Rows::Double(double.view())] {
-            let mut sparse = Nonzeros::<f64>::new(rows, 1.0);
+            let mut sparse = Nonzeros::<f64>::new(37, rows, 1.0);
             sparse.extend(level(), rows, 1..3).unwrap();
             sparse.extend(level(), rows, 3..4).unwrap();
             for (i, original) in (1..4).enumerate() {
@@ -240,7 +240,7 @@ mod tests {
     #[test]
     fn nan_is_kept_and_negative_zero_left_out() {
         let x = array![[f64::NAN, -0.0]];
-        let mut sparse = Nonzeros::<f64>::new(Rows::Double(x.view()), 1.0);
+        let mut sparse = Nonzeros::<f64>::new(2, Rows::Double(x.view()), 1.0);
         sparse.extend(level(), Rows::Double(x.view()), 0..1).unwrap();
         let (columns, values) = row(&sparse, 0);
         assert_eq!(columns, [0]);

@@ -258,7 +258,7 @@ impl Stack {
         let sparse = match (x, ready) {
             (Data::Nonzeros(x), Some(ready)) => Some((x, rows.clone(), ready)),
             (Data::Rows(x), Some(ready)) => {
-                block = Nonzeros::new(x, self.scale().unwrap_or(1.0));
+                block = Nonzeros::new(self.features, x, self.scale().unwrap_or(1.0));
                 block.extend(level, x, rows.clone())?;
                 Some((&block, 0..n, ready))
             }
@@ -428,7 +428,7 @@ mod tests {
         let fill = |n: usize| (0..n).map(|i| (i as f64 * 0.7).sin()).collect::<Vec<_>>();
         let params: Vec<_> = stack.affine_shapes().flat_map(|(i, o)| [i * o, o]).map(fill).collect();
         assert!(stack.skips_zeros(Rows::Bytes(x.view())));
-        let mut sparse = Nonzeros::new(Rows::Bytes(x.view()), 0.5);
+        let mut sparse = Nonzeros::new(20, Rows::Bytes(x.view()), 0.5);
         sparse.extend(detect().unwrap(), Rows::Bytes(x.view()), 0..300).unwrap();
         for &level in available() {
             let (mut dense, mut skipped) = (Array2::zeros((300, 3)), Array2::zeros((300, 3)));

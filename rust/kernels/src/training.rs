@@ -530,7 +530,7 @@ mod tests {
     #[test]
     fn skipping_zeros_gives_the_dense_steps_for_every_rule_at_every_level() {
         let (stack, params, x, t) = mostly_zeros();
-        let mut sparse = Nonzeros::new(Rows::Bytes(x.view()), stack.scale().unwrap());
+        let mut sparse = Nonzeros::new(30, Rows::Bytes(x.view()), stack.scale().unwrap());
         sparse.extend(detect().unwrap(), Rows::Bytes(x.view()), 0..40).unwrap();
         let rows: Vec<i64> = (0..100).map(|i| (i * 11) % 40).collect();
         let rules = [
