@@ -1,12 +1,11 @@
 //! Threads, for work that is large enough: a pool of our own, made when it is first needed.
 //!
 //! The pool belongs to the process that made it. A forked child has the parent's memory but not its threads, so a pool found with another
-//! process's id is left alone (never joined, never freed) and a new one made; a library-wide pool would hang there.
+//! process's id is left alone (never joined, never freed) and the next place taken; a library-wide pool would hang there.
 //!
 //! What is divided is always the *output*: no sum is split, so the number of threads changes no bit of any result.
 
 use rayon::prelude::*;
-use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::OnceLock;
 
 struct Pool {
@@ -15,7 +14,8 @@ struct Pool {
     threads: Option<rayon::ThreadPool>,
 }
 
-static POOL: AtomicPtr<Pool> = AtomicPtr::new(std::ptr::null_mut());
+/// One place a generation of forks: children of children of children that all compute are rare, and beyond these places run serially.
+static POOLS: [OnceLock<Pool>; 8] = [const { OnceLock::new() }; 8];
 
 /// How many threads large work is divided among: `CHAINRULE_NUM_THREADS`, or the CPUs this process may use.
 pub fn count() -> usize {
@@ -41,20 +41,15 @@ fn pool() -> Option<&'static rayon::ThreadPool> {
         return None;
     }
     let process = std::process::id();
-    let found = POOL.load(Ordering::Acquire);
-    // SAFETY: a pointer in POOL comes from `Box::into_raw` below and is never freed.
-    let pool = match unsafe { found.as_ref() } {
-        Some(pool) if pool.process == process => pool,
-        _ => {
-            let threads = rayon::ThreadPoolBuilder::new().num_threads(count()).build().ok();
-            let made: &'static Pool = Box::leak(Box::new(Pool { process, threads }));
-            // If another thread was quicker, its pool stands and this one idles; both are right.
-            let pointer = std::ptr::from_ref(made).cast_mut();
-            let _ = POOL.compare_exchange(found, pointer, Ordering::AcqRel, Ordering::Relaxed);
-            made
-        }
-    };
-    pool.threads.as_ref()
+    let mine = |place: &'static OnceLock<Pool>| place.get().filter(|pool| pool.process == process);
+    let made = POOLS.iter().find_map(mine).or_else(|| {
+        let free = POOLS.iter().find(|place| place.get().is_none())?;
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(count()).build().ok();
+        // If another thread was quicker, its pool stands, and this one ends.
+        let _ = free.set(Pool { process, threads });
+        mine(free)
+    });
+    made?.threads.as_ref()
 }
 
 #[cfg(test)]
