@@ -416,7 +416,7 @@ def data(kind: str = "dense", N: int = 80) -> tuple[Any, Any]:
 def test_these_networks_run_in_rust_and_by_their_own_methods() -> None:
     assert _engine.plan(network().layers) is not None
     assert _engine.plan(network(OwnRelu).layers) is None
-    assert all(_engine.knows_rule(make(rule)) for rule in RULES)
+    assert all(_engine.knows(make(rule)) for rule in RULES)
 
 
 @pytest.mark.parametrize("kind", ["dense", "sparse"])

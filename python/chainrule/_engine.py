@@ -28,30 +28,27 @@ _DESCRIPTIONS: dict[Any, Callable[[Any], tuple[str, int, float]]] = {
     Tanh: lambda layer: ("tanh", 0, 0.0),
     Rescaling: lambda layer: ("scale", 0, layer.scale),
 }
-# What the methods were when this module was read: a layer that has others is somebody's own, or deliberately broken.
-_METHODS = {kind: (kind.forward, kind.backward) for kind in (*_DESCRIPTIONS, SoftmaxWithLoss)}
-_RULES: dict[Any, Any] = {kind: (kind.step, kind.update) for kind in (SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam)}
+# What the methods were when this module was read: what has others is somebody's own, or deliberately broken.
+_METHODS: dict[Any, dict[str, Any]] = {
+    **{kind: {"forward": kind.forward, "backward": kind.backward} for kind in (*_DESCRIPTIONS, SoftmaxWithLoss)},
+    **{kind: {"step": kind.step, "update": kind.update} for kind in (SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam)},
+}
 
 
-def knows(layer: Any) -> bool:
-    """Tell whether `layer` is exactly one of ours, with its own methods, so that Rust computes the same."""
-    methods = _METHODS.get(type(layer))
-    return methods is not None and methods == tuple(
-        getattr(method, "__func__", None) for method in (layer.forward, layer.backward)
-    )
+def unchanged(thing: Any, methods: Mapping[str, Any]) -> bool:
+    """Tell whether the methods of `thing` are those functions: replaced in no subclass and on no instance."""
+    return all(getattr(getattr(thing, name, None), "__func__", None) is method for name, method in methods.items())
+
+
+def knows(thing: Any) -> bool:
+    """Tell whether `thing` is exactly a layer or an optimizer of ours, with its own methods: Rust computes the same."""
+    methods = _METHODS.get(type(thing))
+    return methods is not None and unchanged(thing, methods)
 
 
 def knows_loss(layer: Any) -> bool:
     """Tell whether `layer` is our softmax with cross entropy, unchanged."""
     return type(layer) is SoftmaxWithLoss and knows(layer)
-
-
-def knows_rule(optimizer: Optimizer) -> bool:
-    """Tell whether `optimizer` is exactly one of ours."""
-    methods = _RULES.get(type(optimizer))
-    return methods is not None and methods == tuple(
-        getattr(method, "__func__", None) for method in (optimizer.step, optimizer.update)
-    )
 
 
 def plan(layers: Mapping[str, Any]) -> Plan | None:
@@ -63,7 +60,7 @@ def plan(layers: Mapping[str, Any]) -> Plan | None:
     arrays = [array for layer in affine for array in (layer.W, layer.b)]
     in_order = all(a.flags.c_contiguous and a.flags.aligned and a.dtype == arrays[0].dtype for a in arrays)
     fits = all(first.W.shape[1] == then.W.shape[0] for first, then in pairwise(affine))
-    return Plan(stack, affine) if in_order and fits else None
+    return Plan(stack, affine, arrays) if in_order and fits else None
 
 
 def examples(x: Any, dtype: np.dtype[Any]) -> FloatArray:
@@ -76,9 +73,9 @@ def examples(x: Any, dtype: np.dtype[Any]) -> FloatArray:
 class Plan:
     """A stack of known layers and the arrays they hold."""
 
-    def __init__(self, stack: Iterable[Any], affine: Sequence[Affine]) -> None:
+    def __init__(self, stack: Iterable[Any], affine: Sequence[Affine], arrays: list[FloatArray]) -> None:
         layers = [_DESCRIPTIONS[type(layer)](layer) for layer in stack]
-        self.arrays = [array for layer in affine for array in (layer.W, layer.b)]
+        self.arrays = arrays
         self.dtype = affine[0].W.dtype
         self.classes = affine[-1].W.shape[1]
         self.rows = affine[0].rows

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -85,6 +86,18 @@ def writeable(array: FloatArray, name: str) -> None:
     """Raise ValueError if `array` is read-only."""
     if not array.flags.writeable:
         raise ValueError(f"{name} is read-only; give the network a copy of its own, e.g. array.copy()")
+
+
+def all_writeable(params: Mapping[str, FloatArray]) -> None:
+    """Raise ValueError naming the first of `params` that is read-only."""
+    for name, array in params.items():
+        writeable(array, f"params[{name!r}]")
+
+
+def expect_network(net: Any) -> None:
+    """Raise TypeError if `net` has neither parameters nor gradients."""
+    if not hasattr(net, "params") or not hasattr(net, "gradient"):
+        raise TypeError(f"net must be a Network or have its methods, got {type(net).__name__}")
 
 
 def numbers(a: Any, name: str) -> NDArray[Any]:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from chainrule._gate import FloatArray, writeable
+from chainrule._gate import FloatArray, all_writeable, expect_network
 from chainrule.gradients import numerical_gradient
 from chainrule.layers import Affine
 
@@ -141,10 +141,8 @@ def check_gradients(net: Any, x: Any, t: Any) -> GradientReport:
     >>> check_gradients(net, [[0.1, 0.9, -0.3, 0.2]], [1]).ok
     True
     """
-    if not hasattr(net, "params") or not hasattr(net, "gradient"):
-        raise TypeError(f"net must be a Network or have its methods, got {type(net).__name__}")
-    for name, array in net.params.items():
-        writeable(array, f"params[{name!r}]")
+    expect_network(net)
+    all_writeable(net.params)
     backprop = {name: np.array(grad, np.float64) for name, grad in net.gradient(x, t).items()}
     single = any(p.dtype == np.float32 for p in net.params.values())
     evaluated = _in_float64(net) if single else net

@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from chainrule import _engine
-from chainrule._gate import FloatArray, count, fill, fitting, floats, generator, real, shape, targets, writeable
+from chainrule._gate import FloatArray, all_writeable, count, fill, fitting, floats, generator, real, shape, targets
 from chainrule.gradients import numerical_gradient
 from chainrule.layers import Affine, Layer, Relu, Rescaling, SoftmaxWithLoss, gradients, parameters
 
@@ -56,15 +56,16 @@ class Parameters(dict[str, Any]):
         TypeError, ValueError
             As ``params[name] = value``.
         """
-        new = dict(*others, **values)
         # All are looked at before the first is changed.
         ready = {
             name: fitting(self[name], value, f"params[{name!r}]") if name in self else value
-            for name, value in new.items()
+            for name, value in dict(*others, **values).items()
         }
         for name, value in ready.items():
-            if new[name] is not self.get(name):
-                self[name] = value
+            if name in self:
+                np.copyto(self[name], value)
+            else:
+                self.hold(name, value)
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]  # any mapping, as in update
         self.update(other)
@@ -209,7 +210,7 @@ class Network:
         """
         # A subclass that changed predict means its loss to follow. Ours keeps nothing, and backward needs what the
         # layers keep.
-        ours = getattr(self.predict, "__func__", None) is Network.predict
+        ours = _engine.unchanged(self, {"predict": Network.predict})
         scores = self._forward(x) if ours else self.predict(x)
         loss: float = self.last_layer.forward(scores, t)
         return loss
@@ -296,8 +297,7 @@ class Network:
         def loss_of_parameter(_: FloatArray) -> float:
             return self.loss(x, t)  # the array was changed in place, in the layer
 
-        for name, array in self.params.items():
-            writeable(array, f"params[{name!r}]")
+        all_writeable(self.params)
         return {name: numerical_gradient(loss_of_parameter, array) for name, array in self.params.items()}
 
     def _forward(self, x: Any) -> FloatArray:

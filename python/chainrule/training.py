@@ -17,7 +17,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import _engine, _kernels
-from chainrule._gate import FloatArray, count, flag, generator, numbers, positive, targets, writeable
+from chainrule._gate import (
+    FloatArray,
+    all_writeable,
+    count,
+    expect_network,
+    flag,
+    generator,
+    numbers,
+    positive,
+    targets,
+)
 from chainrule.network import Network, accuracy_of
 from chainrule.optimizers import SGD, Optimizer
 
@@ -139,8 +149,7 @@ def fit(
     for name, function in {"progress": progress, "callback": callback}.items():
         if not (function is None or isinstance(function, bool) or callable(function)):
             raise TypeError(f"{name} must be a function, got {function!r}")
-    if not hasattr(net, "params") or not hasattr(net, "gradient"):
-        raise TypeError(f"net must be a Network or have its methods, got {type(net).__name__}")
+    expect_network(net)
     replace, rng = flag(replace, "replace"), generator(seed)
     x, t = _pairs(net, x, t)
     if test is not None:
@@ -157,8 +166,7 @@ def fit(
         )
     per_epoch = -(-n // batch_size)
     total = _total_steps(epochs, iterations, per_epoch)
-    for name, array in net.params.items():
-        writeable(array, f"params[{name!r}]")
+    all_writeable(net.params)
 
     run = _Run(net, x, t, test, optimizer, batch_size, stop=on_nonfinite == "raise")
     losses = run.history.losses
@@ -209,7 +217,7 @@ class _Run:
 
     def plan(self) -> _engine.Plan | None:
         """Choose who does the steps: Rust, or the network's own methods."""
-        plan = _engine.plan(self.net.layers) if _unchanged(self.net) and _engine.knows_rule(self.optimizer) else None
+        plan = _engine.plan(self.net.layers) if _unchanged(self.net) and _engine.knows(self.optimizer) else None
         return plan if plan is not None and plan.separate else None
 
     def examples(self, plan: _engine.Plan, x: FloatArray) -> _kernels.Examples:
@@ -252,8 +260,7 @@ class _Run:
 
     def accuracy(self, plan: _engine.Plan | None, x: FloatArray, t: NDArray[Any]) -> float:
         """Give the network's accuracy; from data made ready, if accuracy is ours."""
-        ours = getattr(getattr(self.net, "accuracy", None), "__func__", None) is Network.accuracy
-        if plan is None or not ours:
+        if plan is None or not _engine.unchanged(self.net, {"accuracy": Network.accuracy}):
             return float(self.net.accuracy(x, t))
         return accuracy_of(plan.scores(x, self.examples(plan, x)), t)
 
@@ -320,12 +327,8 @@ def _total_steps(epochs: int | None, iterations: int | None, per_epoch: int) -> 
 
 def _unchanged(net: Any) -> bool:
     """Tell whether `net` is a Network with our own ``predict``, ``loss``, ``gradient`` and loss layer."""
-    ours = [getattr(Network, name) for name in ("predict", "loss", "gradient")]
-    return (
-        isinstance(net, Network)
-        and _engine.knows_loss(net.last_layer)
-        and [getattr(method, "__func__", None) for method in (net.predict, net.loss, net.gradient)] == ours
-    )
+    ours = {"predict": Network.predict, "loss": Network.loss, "gradient": Network.gradient}
+    return isinstance(net, Network) and _engine.knows_loss(net.last_layer) and _engine.unchanged(net, ours)
 
 
 @contextmanager
