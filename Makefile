@@ -46,8 +46,8 @@ stubs: .venv/dev ## hold the stub of the extension against the extension
 	cd python && ../$(BIN)/python -m mypy.stubtest chainrule._kernels
 
 .PHONY: bench
-bench: .venv/dev ## the tutorial's job, chainrule beside NumPy
-	$(BIN)/python benchmarks/tutorial.py $(ARGS)
+bench: .venv/bench ## chainrule beside NumPy, JAX, scikit-learn (and PyTorch, if it is in .venv); takes 15 minutes
+	$(BIN)/python benchmarks/run.py $(ARGS)
 
 .PHONY: wheel
 wheel: .venv/dev ## build the wheel and the sdist into dist/
@@ -77,3 +77,7 @@ tools:
 .venv/dev: $(SOURCES) | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@rm -f .venv/user && touch $@
+
+.venv/bench: .venv/dev
+	$(BIN)/python -m pip install --quiet --editable '.[dev,bench]'
+	@touch $@

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import itertools
+import pickle
 from typing import Any
 
 import ml_dtypes
@@ -14,7 +17,7 @@ from hypothesis.extra.numpy import arrays
 import seed_reference as seed
 from chainrule.functions import softmax
 from chainrule.gradients import numerical_gradient
-from chainrule.layers import Affine, LeakyRelu, Relu, Rescaling, Sigmoid, SoftmaxWithLoss, Tanh
+from chainrule.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, SoftmaxWithLoss, Tanh
 
 # Row D3 of the fault list: float64 within 1e-12 relative of NumPy; the absolute part is for sums that cancel.
 F64: dict[str, Any] = {"rtol": 1e-12, "atol": 1e-13}
@@ -49,6 +52,7 @@ ELEMENTWISE: dict[str, Any] = {
     "Sigmoid": Sigmoid,
     "Tanh": Tanh,
     "Rescaling": Rescaling,
+    "Identity": Identity,
 }
 KINDS = [*ELEMENTWISE, "Affine"]
 
@@ -147,6 +151,17 @@ def test_a16_editing_an_output_does_not_change_a_later_backward(kind: str) -> No
     kept = first.copy()
     out[...] = first[...] = 77
     np.testing.assert_array_equal(layer.backward(dout), kept)
+
+
+@pytest.mark.parametrize("how", ["pickle", "deepcopy"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_t11_a_layer_copied_between_forward_and_backward_goes_on_alike(kind: str, how: str) -> None:
+    layer, x, dout = known_layer(kind, 3), normal(4, 3), normal(4, 3, number=9)
+    layer.backward(layer.forward(x))  # so that there is something of every kind to copy
+    out = layer.forward(x)
+    twin = copy.deepcopy(layer) if how == "deepcopy" else pickle.loads(pickle.dumps(layer))
+    np.testing.assert_array_equal(twin.backward(dout), layer.backward(dout))
+    np.testing.assert_array_equal(twin.forward(x), out)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -375,6 +390,23 @@ def test_a13_leaky_relu_of_nan_is_nan_and_of_the_infinities_they_themselves() ->
 def test_s3_the_slope_must_be_a_finite_number_above_0(bad: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match=r"^slope must be "):
         LeakyRelu(bad)
+
+
+# --- Identity ---
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_identity_is_the_tutorials_forward_and_back(shape: tuple[int, ...], dtype: Any) -> None:
+    x, dout, layer = normal(*shape, dtype=dtype), normal(*shape, number=9, dtype=dtype), Identity()
+    np.testing.assert_array_equal(layer.forward(x), seed.identity_function(x), strict=True)
+    np.testing.assert_array_equal(layer.backward(dout), dout, strict=True)
+
+
+def test_a13_identity_keeps_every_bit() -> None:
+    x, layer = np.array([np.nan, np.inf, -np.inf, -0.0, 5e-324]), Identity()
+    assert layer.forward(x).tobytes() == x.tobytes()
+    assert layer.backward(x).tobytes() == x.tobytes()
 
 
 # --- Rescaling ---
@@ -640,6 +672,92 @@ def test_backward_parameters_leaves_the_gradients_of_backward() -> None:
 def test_a13_an_infinite_weight_gives_numpys_nan_for_0_times_inf() -> None:
     layer = Affine(np.array([[np.inf], [1.0]]), np.zeros(1))
     np.testing.assert_array_equal(layer.forward([[1.0, 1.0], [np.nan, 1.0]]), [[np.inf], [np.nan]])
+
+
+STORED = [np.uint8, np.float32, np.float64]
+
+
+def pixels(N: int, D: int, kind: str, stored: Any) -> Any:
+    """Give numbers of 0-255; "sparse": zeros but for a tenth of them and the last column of every fifth row."""
+    x = rng(5).uniform(1, 255, (N, D))
+    if kind == "sparse":
+        x[rng(6).random(x.shape) > 0.1] = 0
+        x[::5, -1] = 3
+    return x.astype(stored)
+
+
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+@pytest.mark.parametrize("stored", STORED)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("N", "D", "M"), [(4, 5, 3), (100, 784, 50), (99, 393, 65), (300, 197, 50)])
+def test_a4_affine_reads_x_as_it_is_stored_and_gives_numpys_numbers(
+    N: int, D: int, M: int, dtype: Any, stored: Any, kind: str
+) -> None:
+    """Sizes from which zeros are skipped, and one below; all of it in the dtype of the parameters."""
+    x, layer, dout = pixels(N, D, kind, stored), affine(D, M, dtype), normal(N, M, number=9, dtype=dtype)
+    W, b, wide_dout, wide_x = (a.astype(np.float64) for a in (layer.W, layer.b, dout, x.astype(dtype)))
+    out, dx = layer.forward(x), layer.backward(dout)
+    assert np.shares_memory(layer.x, x)
+    assert layer.x.dtype == stored
+    assert {a.dtype for a in (out, dx, layer.dW, layer.db)} == {np.dtype(dtype)}
+    eps = float(np.finfo(dtype).eps)
+    for got, left, right, more in [
+        (out, wide_x, W, b),
+        (dx, wide_dout, W.T, 0),
+        (layer.dW, wide_x.T, wide_dout, 0),
+        (layer.db[None], np.ones((1, N)), wide_dout, 0),
+    ]:
+        # A sum of k terms is off by at most k ε / 2 times the sum of their sizes; both sides round.
+        bound = (left.shape[1] + 1) * eps * (np.abs(left) @ np.abs(right) + np.abs(more))
+        assert (np.abs(got - (left @ right + more)) <= bound).all()
+
+
+@pytest.mark.parametrize("stored", STORED)
+def test_a12_images_and_one_example_are_flattened_however_they_are_stored(stored: Any) -> None:
+    x, layer = pixels(6, 12, "dense", stored).reshape(2, 3, 2, 6), affine(36)
+    assert layer.forward(x).shape == (2, 3)
+    assert np.shares_memory(layer.x, x)
+    dx = layer.backward(normal(2, 3, number=9))
+    assert dx.shape == (2, 3, 2, 6)
+    assert dx.dtype == np.float64
+    np.testing.assert_allclose(layer.dW, x.reshape(2, 36).astype(float).T @ normal(2, 3, number=9), rtol=1e-12)
+    assert layer.forward(x[0].ravel()).shape == (3,)
+    assert layer.backward(normal(3, number=9)).shape == (36,)
+    np.testing.assert_allclose(layer.dW, np.outer(x[0].ravel(), normal(3, number=9)), rtol=1e-12)
+
+
+def test_a15_backward_reads_the_callers_bytes_as_documented() -> None:
+    """`x` is held, not copied, if it is stored as Rust reads it: who changes it in between changes dW."""
+    x, layer, dout = pixels(4, 5, "dense", np.uint8), affine(5), normal(4, 3, number=9)
+    layer.forward(x)
+    x[:] = 7
+    layer.backward(dout)
+    np.testing.assert_allclose(layer.dW, x.astype(float).T @ dout, **F64)
+
+
+@pytest.mark.parametrize("how", ["pickle", "deepcopy"])
+def test_t11_a_layer_that_has_skipped_zeros_can_be_copied(how: str) -> None:
+    layer, x, dout = affine(784, 50), pixels(100, 784, "sparse", np.uint8), normal(100, 50, number=9)
+    layer.backward(layer.forward(x))
+    twin = copy.deepcopy(layer) if how == "deepcopy" else pickle.loads(pickle.dumps(layer))
+    for _ in range(2):
+        np.testing.assert_array_equal(twin.forward(x), layer.forward(x))
+        np.testing.assert_array_equal(twin.backward(dout), layer.backward(dout))
+        np.testing.assert_array_equal(twin.dW, layer.dW)
+    twin.W[...] = 0
+    assert layer.W.all()
+
+
+def test_one_layer_takes_batches_of_every_kind_in_any_order() -> None:
+    """What it keeps to work in has no meaning: the same bits as from a new layer."""
+    layer = affine(197, 50)
+    kinds = list(itertools.product((1, 100, 300), ("dense", "sparse"), STORED))
+    for i in rng(8).permutation(3 * len(kinds)):
+        N, kind, stored = kinds[i % len(kinds)]
+        x, dout, fresh = pixels(N, 197, kind, stored), normal(N, 50, number=int(i)), affine(197, 50)
+        np.testing.assert_array_equal(layer.forward(x), fresh.forward(x))
+        np.testing.assert_array_equal(layer.backward(dout), fresh.backward(dout))
+        np.testing.assert_array_equal(layer.dW, fresh.dW)
 
 
 @given(st.integers(0, 20), st.integers(1, 70), st.integers(1, 20), st.integers(0, 2**32 - 1))

@@ -5,6 +5,7 @@ What is chosen once for a process is asked of processes of their own.
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ import seed_reference as seed
 LEVELS = ["portable", "avx2", "avx512", "neon"]
 DTYPES = ["float64", "float32"]
 KINDS = ["dense", "sparse"]
+STORED = ["uint8", "float32", "float64"]
 
 
 def rng(number: int = 0) -> np.random.Generator:
@@ -113,6 +115,61 @@ def test_d2_d3_c1_every_level_trains_as_the_oracle(level: str, levels: list[str]
                 np.testing.assert_allclose(got[key], want, rtol=0, atol=atol, err_msg=key)
 
 
+KERNELS = """
+import sys
+import numpy as np
+from chainrule import _kernels
+
+data, made, scratch = np.load(sys.argv[1]), {}, _kernels.Scratch()
+for dtype in ("float64", "float32"):
+    W, b, dout, scores = (data[name].astype(dtype) for name in ("W", "b", "dout", "scores"))
+    for kind in ("dense", "sparse"):
+        for stored in ("uint8", "float32", "float64"):
+            x, out, dW = data[kind].astype(stored), np.empty(dout.shape, dtype), np.empty(W.shape, dtype)
+            for n in (100, 300):
+                _kernels.affine(x[:n], W, b, out[:n], scratch)
+                _kernels.weight_gradient(x[:n], dout[:n], dW, scratch)
+                made[f"{dtype} {kind} {stored} {n} out"] = out[:n].copy()
+                made[f"{dtype} {kind} {stored} {n} dW"] = dW.copy()
+    probs, d_scores = np.empty_like(scores), np.empty_like(scores)
+    made[dtype + " loss"] = _kernels.softmax_loss(scores, data["t"], probs, d_scores)
+    made[dtype + " probs"], made[dtype + " d_scores"] = probs, d_scores
+np.savez(sys.argv[2], **made)
+print(_kernels.instruction_set())
+"""
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_d3_c1_every_level_computes_each_product_and_the_loss_as_numpy(
+    level: str, levels: list[str], tmp_path: Path
+) -> None:
+    """Of whole numbers whose sums are below 2**24 the products are exact in both dtypes."""
+    if level not in levels:
+        pytest.skip(f"this CPU has no {level}")
+    dense = rng(1).integers(1, 256, (300, 393)).astype(np.float64)
+    data: dict[str, Any] = {"dense": dense, "sparse": np.where(rng(2).random(dense.shape) < 0.1, dense, 0)}
+    for i, (name, shape) in enumerate({"W": (393, 50), "b": (50,), "dout": (300, 50)}.items()):
+        data[name] = rng(3 + i).integers(-8, 9, shape).astype(np.float64)
+    data |= {"scores": 5 * rng(6).normal(size=(300, 10)), "t": rng(7).integers(10, size=300)}
+    given, made = tmp_path / "given.npz", tmp_path / "made.npz"
+    np.savez(given, **data)
+    assert printed(KERNELS, str(given), str(made), CHAINRULE_SIMD=level) == [level]
+    got = np.load(made)
+    for kind, n in itertools.product(KINDS, (100, 300)):
+        x, dout = data[kind][:n], data["dout"][:n]
+        expected = {"out": x @ data["W"] + data["b"], "dW": x.T @ dout}
+        for dtype, stored, name in itertools.product(DTYPES, STORED, expected):
+            key = f"{dtype} {kind} {stored} {n} {name}"
+            np.testing.assert_array_equal(got[key], expected[name], err_msg=key)
+    for dtype in DTYPES:
+        scores, layer = data["scores"].astype(dtype).astype(np.float64), seed.ExactSoftmaxWithLoss()
+        # A few roundings of numbers up to 40, which are the arguments of the exponentials; d_scores are of size 1/300.
+        rtol = 50 * float(np.finfo(dtype).eps)
+        np.testing.assert_allclose(got[dtype + " loss"], layer.forward(scores, data["t"]), rtol=rtol)
+        np.testing.assert_allclose(got[dtype + " probs"], layer.y, rtol=rtol)
+        np.testing.assert_allclose(got[dtype + " d_scores"], layer.backward(), rtol=rtol, atol=rtol / 300)
+
+
 USE = """
 import numpy as np
 from chainrule import Affine, TwoLayerNet, _kernels, fit
@@ -156,6 +213,7 @@ def layer(inputs, outputs, dtype):
     return Affine((0.05 * r.normal(size=(inputs, outputs))).astype(dtype), np.zeros(outputs, dtype))
 
 print(_kernels.threads())
+scratch = _kernels.Scratch()
 for dtype in ("float32", "float64"):
     r = np.random.default_rng(0)
     x, t = r.normal(size=(4000, 784)).astype(dtype), r.integers(10, size=4000)
@@ -171,12 +229,20 @@ for dtype in ("float32", "float64"):
     shapes = [(256, 784, 1024), (200, 520, 769), (90, 512, 1153)]
     for m, k, n in shapes + [shape[::-1] for shape in shapes]:
         a, b, c = r.normal(size=(m, k)).astype(dtype), r.normal(size=(k, n)).astype(dtype), np.empty((m, n), dtype)
-        _kernels.affine(a, b, np.ones(n, dtype), c)
+        _kernels.affine(a, b, np.ones(n, dtype), c, scratch)
         show(f"{dtype} affine {m} {k} {n}", c)
-        _kernels.matmul_at_b(a.T.copy(), b, c)
-        show(f"{dtype} matmul_at_b {m} {k} {n}", c)
+        _kernels.weight_gradient(a.T.copy(), b, c, scratch)
+        show(f"{dtype} weight_gradient {m} {k} {n}", c)
         _kernels.matmul_a_bt(a, b.T.copy(), c)
         show(f"{dtype} matmul_a_bt {m} {k} {n}", c)
+    # As they are stored, in more than one block of rows.
+    W, dout, out = (r.normal(size=shape).astype(dtype) for shape in [(784, 200), (900, 200), (900, 200)])
+    for kind, data in (("dense", x), ("sparse", sparse)):
+        for stored in ("uint8", "float32", "float64"):
+            pixels, dW = np.abs(50 * data[:900]).astype(stored), np.empty_like(W)
+            _kernels.affine(pixels, W, np.ones(200, dtype), out, scratch)
+            _kernels.weight_gradient(pixels, dout, dW, scratch)
+            show(f"{dtype} products of {kind} {stored}", out, dW)
 """
 
 
@@ -189,7 +255,7 @@ def digests_of_one_thread() -> list[str]:
 def test_d1_any_number_of_threads_gives_the_same_bits(threads: str, digests_of_one_thread: list[str]) -> None:
     (one, *expected), (many, *got) = digests_of_one_thread, printed(DIGESTS, CHAINRULE_NUM_THREADS=threads)
     assert (one, many) == ("1", threads)
-    assert len(got) == 2 * (4 + 18)
+    assert len(got) == 2 * (4 + 18 + 6)
     differing = [line.rsplit(maxsplit=1)[0] for line, other in zip(got, expected, strict=True) if line != other]
     assert differing == []
 

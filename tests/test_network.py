@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import seed_reference as seed
 from chainrule import _engine
 from chainrule.functions import relu, sigmoid, softmax
-from chainrule.layers import Affine, LeakyRelu, Relu, Rescaling, Sigmoid, SoftmaxWithLoss, Tanh
+from chainrule.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, SoftmaxWithLoss, Tanh
 from chainrule.network import Network, Parameters, TwoLayerNet
 from chainrule.training import fit
 
@@ -964,6 +964,41 @@ def test_predict_gives_the_same_scores_whatever_the_batch() -> None:
     np.testing.assert_allclose(net.predict(x)[1234], net.predict(x[1234]), rtol=1e-11, atol=1e-11)
 
 
+# --- examples as they are stored ---
+
+
+@pytest.mark.parametrize("share", [0.1, 1])
+@pytest.mark.parametrize("stored", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("N", [100, 300])
+def test_a4_a6_the_gradient_of_examples_as_they_are_stored_is_the_oracles(N: int, stored: Any, share: float) -> None:
+    """Batches from which zeros are skipped; NumPy's own promotion is to float64 too."""
+    x = rng(1).uniform(1, 255, (N, 784))
+    x[rng(2).random(x.shape) > share] = 0
+    x, ids, kept = x.astype(stored), rng(3).integers(0, 10, N), x.astype(stored)
+    net, theirs = TwoLayerNet(784, 50, 10, 1e-3, seed=0), seed.exact_two_layer_net(784, 50, 10)
+    for name, p in theirs.params.items():
+        p[...] = net.params[name]
+    for t in (ids, np.eye(10)[ids]):
+        # Sums of 784 terms: 1e-12 relative, as row D3 wants it, of numbers up to 255.
+        assert_same(net.gradient(x, t), theirs.gradient(x.astype(np.float64), t), rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(net.loss(x, t), theirs.loss(x.astype(np.float64), t), **F64)
+    np.testing.assert_allclose(net.predict(x), theirs.predict(x.astype(np.float64)), rtol=1e-11, atol=1e-12)
+    np.testing.assert_array_equal(x, kept, strict=True)
+
+
+@pytest.mark.parametrize("how", ["pickle", "deepcopy"])
+def test_t11_a_network_copied_after_skipping_zeros_goes_on_alike(how: str) -> None:
+    x, t = np.where(rng(2).random((100, 784)) < 0.1, 200, 0).astype(np.uint8), rng(3).integers(0, 10, 100)
+    net = TwoLayerNet(784, 50, 10, 1e-3, seed=0)
+    net.gradient(x, t)
+    twin = copy.deepcopy(net) if how == "deepcopy" else pickle.loads(pickle.dumps(net))
+    assert_holds(twin)
+    assert_same(twin.gradient(x, t), net.gradient(x, t), rtol=0)
+    fit(net, x, t, batch_size=50, seed=0)
+    fit(twin, x, t, batch_size=50, seed=0)
+    assert_same(twin.params, net.params, rtol=0)
+
+
 # --- bytes as they are ---
 
 
@@ -1025,25 +1060,41 @@ def test_the_gradient_behind_rescaling_is_the_numeric_one() -> None:
     assert_same(net.gradient(x, t), net.numerical_gradient(x, t), **NUMERIC)
 
 
-def test_a1_behind_rescaling_a_wrong_feature_count_names_W1() -> None:
+@pytest.mark.parametrize("method", ["predict", "loss", "gradient", "accuracy"])
+@pytest.mark.parametrize(
+    "front", [(), (Rescaling(),), (Identity(),), (Rescaling(), Identity()), (Identity(), Rescaling())]
+)
+def test_a1_behind_rescaling_and_identity_a_wrong_feature_count_names_W1(front: Any, method: str) -> None:
+    labels = () if method == "predict" else ([0, 1, 2],)
     with pytest.raises(ValueError) as error:
-        of_pixels(Rescaling()).predict(np.zeros((3, 31), np.uint8))
+        getattr(of_pixels(*front), method)(np.zeros((3, 31), np.uint8), *labels)
     assert str(error.value) == "x has 31 features, W1 expects 30 (x.shape=(3, 31), W1.shape=(30, 9))"
 
 
 @pytest.mark.parametrize("x", [None, "x", {}, np.zeros((3, 30), complex), np.ma.zeros((3, 30))])
 @pytest.mark.parametrize("method", ["predict", "_forward"])
-def test_a3_a7_a14_behind_rescaling_what_is_no_array_is_a_type_error(method: str, x: Any) -> None:
+@pytest.mark.parametrize("front", [Rescaling, Identity])
+def test_a3_a7_a14_behind_rescaling_what_is_no_array_is_a_type_error(front: Any, method: str, x: Any) -> None:
     with pytest.raises(TypeError, match=r"^x "):
-        getattr(of_pixels(Rescaling()), method)(x)
+        getattr(of_pixels(front()), method)(x)
 
 
-def test_a12_one_image_behind_rescaling_gives_what_a_batch_of_one_gives() -> None:
-    net, (x, _) = of_pixels(Rescaling()), images(1)
+@pytest.mark.parametrize("front", [(Rescaling(),), (Identity(),), (Rescaling(), Identity())])
+def test_a12_one_image_behind_rescaling_gives_what_a_batch_of_one_gives(front: Any) -> None:
+    net, (x, _) = of_pixels(*front), images(1)
     np.testing.assert_array_equal(net.predict(x.reshape(30)), net.predict(x)[0], strict=True)
 
 
-@pytest.mark.parametrize("front", [(Rescaling(0.5), Rescaling(2 / 255)), (Tanh(),), (LeakyRelu(), Rescaling(1 / 255))])
+FRONTS = [
+    (Rescaling(0.5), Rescaling(2 / 255)),
+    (Tanh(),),
+    (LeakyRelu(), Rescaling(1 / 255)),
+    (Identity(), Rescaling(1 / 255)),
+    (Rescaling(1 / 255), Identity()),
+]
+
+
+@pytest.mark.parametrize("front", FRONTS)
 @pytest.mark.parametrize("share", [0.2, 1])
 def test_rust_gives_the_scores_of_the_layers_whatever_stands_in_front(front: Any, share: float) -> None:
     net, (x, _) = of_pixels(*front), images(300, share)
@@ -1051,7 +1102,7 @@ def test_rust_gives_the_scores_of_the_layers_whatever_stands_in_front(front: Any
     np.testing.assert_allclose(net.predict(x), net._forward(x), rtol=0, atol=pixel_tolerance(np.float64))
 
 
-@pytest.mark.parametrize("kind", [Tanh, LeakyRelu, lambda: LeakyRelu(0.3), lambda: Rescaling(-0.7)])
+@pytest.mark.parametrize("kind", [Tanh, LeakyRelu, Identity, lambda: LeakyRelu(0.3), lambda: Rescaling(-0.7)])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_the_elementwise_layers_run_in_rust_as_in_python(kind: Any, dtype: Any) -> None:
     net, x = of_pixels(relu=kind, dtype=dtype), 0.3 * rng(5).normal(size=(300, 30))
@@ -1071,7 +1122,7 @@ def test_a_number_of_a_layer_that_is_changed_is_seen_by_rust(kind: Any, name: st
     np.testing.assert_allclose(net.predict(x), net._forward(x), rtol=0, atol=pixel_tolerance(np.float64))
 
 
-@pytest.mark.parametrize("kind", [Tanh, LeakyRelu, Rescaling])
+@pytest.mark.parametrize("kind", [Tanh, LeakyRelu, Identity, Rescaling])
 def test_a_new_layer_broken_on_the_class_is_honoured(kind: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     net, original = of_pixels(relu=kind), kind.forward
     monkeypatch.setattr(kind, "forward", lambda self, x: 0 * original(self, x))

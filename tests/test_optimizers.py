@@ -7,13 +7,16 @@ import math
 import pickle
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 
+import seed_reference as seed
 from chainrule import _engine
 from chainrule.layers import Affine, Relu
+from chainrule.mnist import load_mnist
 from chainrule.network import Network, TwoLayerNet
 from chainrule.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
 from chainrule.training import History, fit
@@ -443,6 +446,47 @@ def test_rust_and_the_networks_own_methods_give_the_same_numbers(
             assert array.dtype == dtype
             np.testing.assert_allclose(array, twins_array, rtol=0, atol=atol, err_msg=name)
     assert optimizer.iter == twins_optimizer.iter == 36
+
+
+@cache
+def mnist(kind: str) -> tuple[Any, Any]:
+    """Give 10,000 images as load_mnist gives them, or, "dense", with 0.5 added to each pixel; labels one-hot."""
+    (x, t), _ = load_mnist(one_hot_label=True)
+    return x[:10_000] if kind == "sparse" else (x[:10_000] + 0.5).astype(np.float32), t[:10_000]
+
+
+@cache
+def tutorials_network_by_the_book(rule: str, lr: float, kind: str) -> tuple[Any, list[float]]:
+    """Train the tutorial's network for 100 steps of 100 examples, drawn as ``fit`` draws them: (network, losses)."""
+    x, t = mnist(kind)
+    np.random.seed(0)
+    net, losses = seed.exact_two_layer_net(784, 50, 10), []
+    steps = {name: books(rule, lr, {}) for name in net.params}
+    for batch in rng(3).permutation(len(x)).reshape(100, 100):
+        grads = net.gradient(x[batch], t[batch])
+        losses.append(net.lastLayer.loss)
+        for name, p in net.params.items():
+            p[...] = steps[name](p, grads[name])
+    return net, losses
+
+
+@pytest.mark.parametrize("relu", [Relu, OwnRelu])
+@pytest.mark.parametrize("kind", ["dense", "sparse"])
+@pytest.mark.parametrize(("rule", "lr"), [("sgd", 0.1), ("momentum", 0.05), ("adam", 0.001)])
+def test_d3_each_way_is_the_tutorials_network_by_the_book_for_100_steps_of_mnist(
+    rule: str, lr: float, kind: str, relu: Any
+) -> None:
+    """float32 images, read as they are, in float64: in Rust and by the network's own methods."""
+    (x, t), (theirs, losses) = mnist(kind), tutorials_network_by_the_book(rule, lr, kind)
+    np.random.seed(0)
+    net = TwoLayerNet(784, 50, 10)
+    net.layers["Relu1"] = relu()
+    history = fit(net, x, t, iterations=100, batch_size=100, optimizer=make(rule, lr=lr), seed=3)
+    assert losses[-1] < losses[0] - 0.1
+    np.testing.assert_allclose(history.losses, losses, rtol=1e-10)
+    for name, p in net.params.items():
+        # Absolute for those of the 40,000 weights that happen to be within 1e-5 of 0: a rounding of the steps there.
+        np.testing.assert_allclose(p, theirs.params[name], rtol=1e-10, atol=1e-15, err_msg=name)
 
 
 @pytest.mark.parametrize("relu", [Relu, OwnRelu])

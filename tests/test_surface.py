@@ -149,7 +149,7 @@ def sections(thing: Any) -> list[str]:
     return re.findall(r"^(\w[\w ]*)\n-{3,}$", inspect.getdoc(thing) or "", re.MULTILINE)
 
 
-TAKES_NO_ARGUMENTS = {"MulLayer", "AddLayer", "Relu", "Sigmoid", "Tanh", "SoftmaxWithLoss", "init_mnist"}
+TAKES_NO_ARGUMENTS = {"MulLayer", "AddLayer", "Relu", "Sigmoid", "Tanh", "Identity", "SoftmaxWithLoss", "init_mnist"}
 # Not made by users: what comes back from a call, a protocol, exceptions, a dict.
 NOT_CALLED = {"GradientReport", "ParameterCheck", "History", "Layer", "DataError", "DownloadError", "Parameters"}
 

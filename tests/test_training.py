@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import seed_reference as seed
 from chainrule import _engine
 from chainrule.functions import softmax
-from chainrule.layers import Affine, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
+from chainrule.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
 from chainrule.mnist import load_mnist
 from chainrule.network import Network, TwoLayerNet
 from chainrule.training import History, fit
@@ -104,6 +104,20 @@ def test_the_tutorials_loop_gives_the_tutorials_numbers(one_hot: bool) -> None:
     # Rounding of 1e-16 a step, which training may magnify; 300 steps.
     np.testing.assert_allclose(losses, tutorial_loop(theirs, x, t, 300, 10, 0.1), rtol=1e-10)
     assert_close(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+def test_d3_the_tutorials_script_on_float32_images_gives_the_tutorials_numbers(mnist: Any) -> None:
+    """100 steps over MNIST as load_mnist gives it, float32 and one-hot, in float64."""
+    (x, t), _ = mnist
+    assert x.dtype == np.float32
+    np.random.seed(0)
+    ours = TwoLayerNet(784, 50, 10)
+    losses = tutorial_loop(ours, x, t, 100, 100, 0.1)
+    np.random.seed(0)
+    theirs = seed.exact_two_layer_net(784, 50, 10)
+    np.testing.assert_allclose(losses, tutorial_loop(theirs, x, t, 100, 100, 0.1), rtol=1e-10)
+    assert_close(ours, theirs, rtol=1e-10)
+    assert losses[-1] < losses[0] - 0.1
 
 
 @pytest.mark.slow
@@ -223,14 +237,27 @@ def test_rescaling_in_front_of_bytes_trains_as_scaling_them_beforehand(relu: Any
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("share", [0.2, 1])
-@pytest.mark.parametrize("middle", [Relu, Tanh, LeakyRelu, Sigmoid, lambda: LeakyRelu(0.3), lambda: Rescaling(-0.7)])
-@pytest.mark.parametrize("front", [(), (Rescaling,), (Rescaling, Tanh), (Rescaling, Rescaling)])
+@pytest.mark.parametrize(
+    "middle", [Relu, Tanh, LeakyRelu, Sigmoid, Identity, lambda: LeakyRelu(0.3), lambda: Rescaling(-0.7)]
+)
+@pytest.mark.parametrize(
+    "front",
+    [
+        (),
+        (Identity,),
+        (Rescaling,),
+        (Rescaling, Tanh),
+        (Rescaling, Rescaling),
+        (Rescaling, Identity),
+        (Identity, Rescaling),
+    ],
+)
 def test_both_ways_agree_for_every_layer(front: Any, middle: Any, share: float, dtype: Any) -> None:
     class Own(type(middle())):  # type: ignore[misc]
         """The same layer under another name."""
 
     x, t = pixels(share)
-    x = x if front else x / 255
+    x = x if Rescaling in front else x / 255
     other = middle()
     other.__class__ = Own
     net, twin = (pixel_net(*(f() for f in front), middle=m, dtype=dtype) for m in (middle(), other))
@@ -241,6 +268,30 @@ def test_both_ways_agree_for_every_layer(front: Any, middle: Any, share: float, 
     atol = 24 * 42 / 10 * np.finfo(dtype).eps  # as above
     np.testing.assert_allclose(losses, twins, rtol=0, atol=atol)
     assert_close(net, twin, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("stored", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("share", [0.2, 1])
+@pytest.mark.parametrize("relu", [Relu, OwnRelu])
+def test_an_identity_anywhere_changes_nothing(relu: Any, share: float, stored: Any) -> None:
+    """In front, behind Rescaling, in the middle and as the output layer: in Rust and by the network's own methods."""
+    x, t = pixels(share)
+    x = x.astype(stored)
+    options: Any = {"batch_size": 7, "epochs": 3, "seed": 3, "test": (x, t)}
+    plain = pixel_net(Rescaling(), middle=relu())
+    expected = fit(plain, x, t, **options)
+    for place in range(5):
+        twin = pixel_net(Rescaling(), middle=relu())
+        layers = list(twin.layers.items())
+        net = Network(dict([*layers[:place], ("Identity", Identity()), *layers[place:]]))
+        assert (_engine.plan(net.layers) is None) == (relu is OwnRelu)
+        history = fit(net, x, t, **options)
+        # Zeros may be skipped in one and not in the other: ε a step, 24 steps, as above.
+        atol = 24 * 42 / 10 * np.finfo(np.float64).eps
+        np.testing.assert_allclose(history.losses, expected.losses, rtol=0, atol=atol)
+        assert_close(net, plain, rtol=0, atol=atol)
+        assert history.test_accuracy == expected.test_accuracy
+        np.testing.assert_allclose(net.predict(x), plain.predict(x), rtol=0, atol=100 * atol)
 
 
 @pytest.mark.parametrize("share", [0.2, 1])

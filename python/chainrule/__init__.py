@@ -33,6 +33,7 @@ from chainrule.gradients import numerical_gradient_2d as numerical_gradient_2d
 from chainrule.graph import AddLayer as AddLayer
 from chainrule.graph import MulLayer as MulLayer
 from chainrule.layers import Affine as Affine
+from chainrule.layers import Identity as Identity
 from chainrule.layers import Layer as Layer
 from chainrule.layers import LeakyRelu as LeakyRelu
 from chainrule.layers import Relu as Relu

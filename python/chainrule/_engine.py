@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import _kernels
-from chainrule._gate import FloatArray, floats
-from chainrule.layers import Affine, LeakyRelu, Relu, Rescaling, Sigmoid, SoftmaxWithLoss, Tanh
+from chainrule._gate import FloatArray
+from chainrule.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, SoftmaxWithLoss, Tanh
 from chainrule.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
 
 #: How each layer is described: a name, an affine layer's outputs, and a number that goes with any other.
@@ -27,6 +27,7 @@ _DESCRIPTIONS: dict[Any, Callable[[Any], tuple[str, int, float]]] = {
     Sigmoid: lambda layer: ("sigmoid", 0, 0.0),
     Tanh: lambda layer: ("tanh", 0, 0.0),
     Rescaling: lambda layer: ("scale", 0, layer.scale),
+    Identity: lambda layer: ("scale", 0, 1.0),
 }
 # What the methods were when this module was read: what has others is somebody's own, or deliberately broken.
 _METHODS: dict[Any, dict[str, Any]] = {
@@ -61,13 +62,6 @@ def plan(layers: Mapping[str, Any]) -> Plan | None:
     in_order = all(a.flags.c_contiguous and a.flags.aligned and a.dtype == arrays[0].dtype for a in arrays)
     fits = all(first.W.shape[1] == then.W.shape[0] for first, then in pairwise(affine))
     return Plan(stack, affine, arrays) if in_order and fits else None
-
-
-def examples(x: Any, dtype: np.dtype[Any]) -> FloatArray:
-    """Give `x` as Rust reads examples: uint8, float32 and float64 as they are, in rows; anything else in `dtype`."""
-    if type(x) is np.ndarray and x.dtype in (np.uint8, np.float32, np.float64) and x.dtype.isnative:
-        return np.require(x, None, ["C", "A"])
-    return floats(x, "x", dtype)
 
 
 class Plan:

@@ -47,6 +47,13 @@ def floats(a: Any, name: str, dtype: Any = None) -> FloatArray:
         return np.require(array, dtype or compute_dtype(array.dtype), ["C", "A"])
 
 
+def examples(x: Any, dtype: np.dtype[Any]) -> FloatArray:
+    """Give `x` as Rust reads examples: uint8, float32 and float64 as they are, in C order; the rest in `dtype`."""
+    if type(x) is np.ndarray and x.dtype in (np.uint8, np.float32, np.float64) and x.dtype.isnative:
+        return np.require(x, None, ["C", "A"])
+    return floats(x, "x", dtype)
+
+
 def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Give the dtype, float32 or float64, in which numbers of `dtype` are computed with."""
     return np.dtype(np.float64) if dtype.kind in "biu" or dtype.itemsize == 8 else np.dtype(np.float32)

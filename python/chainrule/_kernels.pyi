@@ -12,21 +12,26 @@ __version__: str
 __all__ = [
     "Engine",
     "Examples",
+    "Scratch",
     "__version__",
     "affine",
     "instruction_set",
     "matmul_a_bt",
-    "matmul_at_b",
     "softmax_loss",
     "threads",
+    "weight_gradient",
 ]
 
-def affine(x: NDArray[Any], W: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None: ...
+def affine(x: NDArray[Any], W: NDArray[Any], b: NDArray[Any], out: NDArray[Any], scratch: Scratch) -> None: ...
 def instruction_set() -> str: ...
 def matmul_a_bt(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None: ...
-def matmul_at_b(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None: ...
 def threads() -> int: ...
 def softmax_loss(scores: NDArray[Any], t: NDArray[Any], probs: NDArray[Any], d_scores: NDArray[Any]) -> float: ...
+def weight_gradient(x: NDArray[Any], dout: NDArray[Any], out: NDArray[Any], scratch: Scratch) -> None: ...
+
+@final
+class Scratch:
+    def __new__(cls) -> Scratch: ...
 
 @final
 class Examples:

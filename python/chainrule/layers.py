@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from chainrule import _kernels
-from chainrule._gate import FloatArray, fill, floats, parameter, positive, real, targets
+from chainrule._gate import FloatArray, examples, fill, floats, parameter, positive, real, targets
 from chainrule.functions import sigmoid
 
 
@@ -258,6 +258,51 @@ class LeakyRelu:
         return _times(dout, np.where(mask, dout.dtype.type(self.slope), dout.dtype.type(1)))
 
 
+class Identity:
+    """``out = x``: a place in a network where there is nothing to do, such as an output layer for regression.
+
+    Notes
+    -----
+    dL/dx = dout.
+    Source: the book's "恒等函数" (identity function).
+
+    Examples
+    --------
+    >>> Identity().forward([1.0, -2.0])
+    array([ 1., -2.])
+    """
+
+    def __init__(self) -> None:
+        self._shape: tuple[int, ...] | None = None
+
+    def forward(self, x: Any) -> FloatArray:
+        """Give the numbers of `x`, in a new array of its shape.
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers.
+        """
+        out: FloatArray = floats(x, "x").copy()
+        self._shape = out.shape
+        return out
+
+    def backward(self, dout: Any) -> FloatArray:
+        """Give dL/dx = `dout` = dL/dout, in a new array.
+
+        Raises
+        ------
+        RuntimeError
+            Before any ``forward``.
+        TypeError
+            If `dout` does not hold real numbers.
+        ValueError
+            If `dout` does not have the shape of the last output.
+        """
+        dx: FloatArray = _incoming(dout, _remembered(self._shape, self)).copy()
+        return dx
+
+
 class Rescaling:
     """``out = scale * x``: says what a stored number means, such as the byte of a pixel.
 
@@ -330,7 +375,7 @@ class Affine:
     Attributes
     ----------
     x : ndarray, shape (N, D)
-        The last input, flattened; the caller's own array where nothing had to be converted.
+        The last input, flattened: the caller's own array if that holds uint8, float32 or float64 in rows.
     original_x_shape : tuple of int
         The shape it came in.
     dW, db : ndarray
@@ -372,6 +417,7 @@ class Affine:
         self.original_x_shape: Any = None
         self.dW: Any = None
         self.db: Any = None
+        self._scratch = _kernels.Scratch()
 
     @property
     def W(self) -> FloatArray:
@@ -410,10 +456,10 @@ class Affine:
         ValueError
             If it is 0-d or an example does not have D numbers.
         """
-        x = floats(x, "x", self._W.dtype)
+        x = examples(x, self._W.dtype)
         rows = self.rows(x)
         out = np.empty((len(rows), self._W.shape[1]), self._W.dtype)
-        _kernels.affine(rows, floats(self._W, "W"), floats(self._b, "b"), out)
+        _kernels.affine(rows, floats(self._W, "W"), floats(self._b, "b"), out, self._scratch)
         self.x, self.original_x_shape = rows, x.shape
         return out.reshape(out.shape[1:]) if x.ndim == 1 else out
 
@@ -453,7 +499,7 @@ class Affine:
             If `dout` does not have the shape of the last output.
         """
         dout = self.backward_parameters(dout)
-        dx: FloatArray = np.empty_like(self.x)
+        dx: FloatArray = np.empty(self.x.shape, self._W.dtype)
         _kernels.matmul_a_bt(dout, floats(self._W, "W"), dx)
         return dx.reshape(self.original_x_shape)
 
@@ -479,7 +525,7 @@ class Affine:
         shape = (outputs,) if len(self.original_x_shape) == 1 else (len(x), outputs)
         rows = _incoming(dout, shape, self._W.dtype).reshape(len(x), outputs)
         dW = np.empty(self._W.shape, self._W.dtype)
-        _kernels.matmul_at_b(x, rows, dW)
+        _kernels.weight_gradient(x, rows, dW, self._scratch)
         with np.errstate(over="ignore", invalid="ignore"):  # inf - inf is nan, as in the kernels
             self.dW, self.db = dW, rows.sum(axis=0)
         return rows

@@ -13,9 +13,21 @@ from typing import Any, Self
 import numpy as np
 
 from chainrule import _engine
-from chainrule._gate import FloatArray, all_writeable, count, fill, fitting, floats, generator, real, shape, targets
+from chainrule._gate import (
+    FloatArray,
+    all_writeable,
+    count,
+    examples,
+    fill,
+    fitting,
+    floats,
+    generator,
+    real,
+    shape,
+    targets,
+)
 from chainrule.gradients import numerical_gradient
-from chainrule.layers import Affine, Layer, Relu, Rescaling, SoftmaxWithLoss, gradients, parameters
+from chainrule.layers import Affine, Identity, Layer, Relu, Rescaling, SoftmaxWithLoss, gradients, parameters
 
 
 class Parameters(dict[str, Any]):
@@ -110,7 +122,8 @@ class Network:
     ``predict`` and ``accuracy`` of known layers keep nothing and may run in many at once, but not while `fit` trains
     the same network: that is refused with a TypeError.
 
-    A product with data that is mostly zeros skips them: in `fit`, an infinite weight is not seen through a zero pixel.
+    A product with data that is mostly zeros skips them: in `fit`, an infinite weight is not seen through a zero pixel,
+    unless the pixel beside it is not zero.
 
     Networks and layers can be pickled and deep-copied. Unpickle only what you trust: pickle runs code.
 
@@ -147,9 +160,11 @@ class Network:
         ``net.params = {…}`` assigns each. An empty dict, as in the tutorial's ``__init__``, starts anew.
         """
         held: Parameters = self._params
+        known = set(map(id, held.values()))
         for name, array in self._named_arrays():
-            if not any(array is known for known in held.values()):
+            if id(array) not in known:
                 held.hold(name, array)  # the network is new, or a layer was replaced
+                known.add(id(array))
         return held
 
     @params.setter
@@ -196,7 +211,7 @@ class Network:
         plan = _engine.plan(self.layers)
         if plan is None:
             return self._forward(x)
-        return plan.scores(_engine.examples(self._input(x, keep_dtype=True), plan.dtype))
+        return plan.scores(examples(self._input(x), plan.dtype))
 
     def loss(self, x: Any, t: Any) -> float:
         """Give the mean loss of the examples `x`, shape (N, ...), for the teaching signal `t`, (N,) ids or (N, C).
@@ -307,16 +322,16 @@ class Network:
             out = layer.forward(out)
         return out
 
-    def _input(self, x: Any, *, keep_dtype: bool = False) -> Any:
+    def _input(self, x: Any) -> Any:
         """Check `x` against the first weights, where they can be named; any other layer checks for itself."""
-        first = next((layer for layer in self.layers.values() if type(layer) is not Rescaling), None)
+        first = next((layer for layer in self.layers.values() if type(layer) not in (Rescaling, Identity)), None)
         if type(first) is not Affine:
             return x
-        if keep_dtype or type(next(iter(self.layers.values()))) is Rescaling:
-            x = _engine.examples(x, first.W.dtype)
-        else:
-            x = floats(x, "x", first.W.dtype)
-        first.rows(x, next(name for name, array in self.params.items() if array is first.W))
+        x = examples(x, first.W.dtype)
+        try:
+            first.rows(x)
+        except ValueError:  # the same again, with the name the weights have in this network
+            first.rows(x, next(name for name, array in self.params.items() if array is first.W))
         return x
 
 

@@ -21,6 +21,7 @@ from chainrule._gate import (
     FloatArray,
     all_writeable,
     count,
+    examples,
     expect_network,
     flag,
     generator,
@@ -299,7 +300,7 @@ def _undo(net: Any, optimizer: Optimizer) -> Callable[[], None]:
 def _pairs(net: Any, x: Any, t: Any) -> tuple[FloatArray, NDArray[Any]]:
     """Give examples, and the teaching signal in order if it is a loss of ours that will read it."""
     first = next(iter(net.params.values()), None)
-    x = _engine.examples(x, np.dtype(np.float64) if first is None else first.dtype)
+    x = examples(x, np.dtype(np.float64) if first is None else first.dtype)
     t = numbers(t, "t")
     if x.ndim < 2 or t.ndim < 1 or len(x) != len(t):
         raise ValueError(f"x and t must have one row per example, got x.shape={x.shape}, t.shape={t.shape}")
@@ -308,7 +309,7 @@ def _pairs(net: Any, x: Any, t: Any) -> tuple[FloatArray, NDArray[Any]]:
     if any(np.may_share_memory(x, array) for array in net.params.values()):
         x = x.copy()  # trained on as it was at the start, whatever becomes of the parameter
     if isinstance(net, Network):
-        x = net._input(x, keep_dtype=True)  # a wrong number of features is named here
+        x = net._input(x)  # a wrong number of features is named here
     if not _unchanged(net):
         return x, t
     scores = net.predict(x[:1])  # how many classes there are

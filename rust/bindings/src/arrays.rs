@@ -1,5 +1,6 @@
 //! NumPy arrays as the kernels read them.
 
+use chainrule_kernels::rows::Rows;
 use chainrule_kernels::softmax_loss::Targets;
 use ndarray::{ArrayView2, ArrayViewMut2, Dimension};
 use numpy::{
@@ -9,6 +10,43 @@ use numpy::{PyArrayDescrMethods, PyUntypedArrayMethods};
 use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
 use std::ops::Range;
+
+/// The numbers of the examples, in whichever type they are stored.
+pub(crate) enum Stored<'py> {
+    Bytes(PyReadonlyArray2<'py, u8>),
+    Single(PyReadonlyArray2<'py, f32>),
+    Double(PyReadonlyArray2<'py, f64>),
+}
+
+impl<'py> Stored<'py> {
+    pub(crate) fn new(x: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if let Ok(x) = x.extract() {
+            Ok(Self::Bytes(x))
+        } else if let Ok(x) = x.extract() {
+            Ok(Self::Single(x))
+        } else if let Ok(x) = x.extract() {
+            Ok(Self::Double(x))
+        } else {
+            Err(PyTypeError::new_err("examples must be an array of uint8, float32 or float64 with two axes"))
+        }
+    }
+
+    pub(crate) fn memory(&self) -> Range<usize> {
+        match self {
+            Self::Bytes(x) => memory(x),
+            Self::Single(x) => memory(x),
+            Self::Double(x) => memory(x),
+        }
+    }
+
+    pub(crate) fn rows(&self) -> PyResult<Rows<'_>> {
+        Ok(match self {
+            Self::Bytes(x) => Rows::Bytes(view(x)?),
+            Self::Single(x) => Rows::Single(view(x)?),
+            Self::Double(x) => Rows::Double(view(x)?),
+        })
+    }
+}
 
 /// The teaching signal, as `_gate.py` puts it in order.
 pub(crate) enum Teaching<'py, T: Element> {

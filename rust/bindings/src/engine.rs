@@ -3,63 +3,26 @@
 //! Every call returns after about [`SLICE`], with how far it came: the caller's Python loop goes on from there, and in between the
 //! interpreter looks for Ctrl-C. The arrays of parameters are borrowed for the call only.
 
-use crate::arrays::{memory, separate, view, view_mut, Teaching};
+use crate::arrays::{memory, separate, view_mut, Stored, Teaching};
 use crate::call::{call, level, to_python};
 use chainrule_kernels::activation::Activation;
 use chainrule_kernels::level::Level;
 use chainrule_kernels::nonzeros::Nonzeros;
 use chainrule_kernels::optimize::{Optimizer, Rule};
-use chainrule_kernels::stack::{Data, Layer, Rows, Stack, BLOCK};
+use chainrule_kernels::rows::Rows;
+use chainrule_kernels::stack::{Data, Layer, Stack, BLOCK};
 use chainrule_kernels::training::{Batches, Parameters, Progress, Trainer};
 use chainrule_kernels::Float;
 use numpy::{
-    Element, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArray2,
-    PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
+    Element, PyReadonlyArray1, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArray2, PyReadwriteArrayDyn,
+    PyUntypedArray, PyUntypedArrayMethods,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// Ctrl-C is to be seen within 50 ms.
 const SLICE: Duration = Duration::from_millis(20);
-
-/// The numbers of the examples, in whichever type they are stored.
-enum Stored<'py> {
-    Bytes(PyReadonlyArray2<'py, u8>),
-    Single(PyReadonlyArray2<'py, f32>),
-    Double(PyReadonlyArray2<'py, f64>),
-}
-
-impl<'py> Stored<'py> {
-    fn new(x: &Bound<'py, PyAny>) -> PyResult<Self> {
-        if let Ok(x) = x.extract() {
-            Ok(Self::Bytes(x))
-        } else if let Ok(x) = x.extract() {
-            Ok(Self::Single(x))
-        } else if let Ok(x) = x.extract() {
-            Ok(Self::Double(x))
-        } else {
-            Err(PyTypeError::new_err("examples must be an array of uint8, float32 or float64 with two axes"))
-        }
-    }
-
-    fn memory(&self) -> Range<usize> {
-        match self {
-            Self::Bytes(x) => memory(x),
-            Self::Single(x) => memory(x),
-            Self::Double(x) => memory(x),
-        }
-    }
-
-    fn rows(&self) -> PyResult<Rows<'_>> {
-        Ok(match self {
-            Self::Bytes(x) => Rows::Bytes(view(x)?),
-            Self::Single(x) => Rows::Single(view(x)?),
-            Self::Double(x) => Rows::Double(view(x)?),
-        })
-    }
-}
 
 /// A type computed in, with what the engine keeps in it.
 trait Kind: Float + Element {
@@ -176,7 +139,7 @@ impl Engine {
     fn examples(&self, x: &Bound<'_, PyAny>) -> PyResult<Examples> {
         let (array, stored) = (x, Stored::new(x)?);
         let (x, scale) = (stored.rows()?, self.stack.scale().unwrap_or(1.0));
-        let kept = self.stack.skips_zeros(x).then(|| match &self.trainer {
+        let kept = self.stack.skips_zeros(level()?, x).then(|| match &self.trainer {
             AnyTrainer::Single(_) => Kept::Single(Nonzeros::new(self.stack.features(), x, scale)),
             AnyTrainer::Double(_) => Kept::Double(Nonzeros::new(self.stack.features(), x, scale)),
         });

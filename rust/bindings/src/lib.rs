@@ -10,10 +10,12 @@
 mod arrays;
 mod call;
 mod engine;
+mod scratch;
 
-use arrays::{by_dtype, memory, separate, view, view_mut, Teaching};
+use crate::scratch::Scratch;
+use arrays::{by_dtype, memory, separate, view, view_mut, Stored, Teaching};
 use call::{call, level};
-use chainrule_kernels::matmul;
+use chainrule_kernels::{matmul, rows};
 use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2};
 use pyo3::prelude::*;
 
@@ -21,10 +23,13 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _kernels {
     #[pymodule_export]
-    use super::{affine, instruction_set, matmul_a_bt, matmul_at_b, softmax_loss, threads};
+    use super::{affine, instruction_set, matmul_a_bt, softmax_loss, threads, weight_gradient};
 
     #[pymodule_export]
     use super::engine::{Engine, Examples};
+
+    #[pymodule_export]
+    use super::scratch::Scratch;
 
     /// The version of the package, which is the workspace's.
     #[pymodule_export]
@@ -34,7 +39,7 @@ mod _kernels {
 
 /// out ← x·W + b
 #[pyfunction]
-#[pyo3(signature = (x, W, b, out))]
+#[pyo3(signature = (x, W, b, out, scratch))]
 #[allow(non_snake_case)] // Python's name
 fn affine(
     py: Python<'_>,
@@ -42,29 +47,37 @@ fn affine(
     W: &Bound<'_, PyAny>,
     b: &Bound<'_, PyAny>,
     out: &Bound<'_, PyAny>,
+    scratch: &Scratch,
 ) -> PyResult<()> {
-    by_dtype!(x, T => {
-        let x: PyReadonlyArray2<T> = x.extract()?;
+    let x = Stored::new(x)?;
+    by_dtype!(W, T => {
         let w: PyReadonlyArray2<T> = W.extract()?;
         let b: PyReadonlyArray1<T> = b.extract()?;
         let mut out: PyReadwriteArray2<T> = out.extract()?;
-        separate(&[memory(&out)], &[memory(&x), memory(&w), memory(&b)])?;
-        let (x, w, b, out) = (view(&x)?, view(&w)?, b.as_slice()?, view_mut(&mut out)?);
+        separate(&[memory(&out)], &[x.memory(), memory(&w), memory(&b)])?;
+        let (x, w, b, out) = (x.rows()?, view(&w)?, b.as_slice()?, view_mut(&mut out)?);
         let level = level()?;
-        call(py, || matmul::affine(level, x, w, b, out))
+        call(py, || scratch.with(|scratch| rows::affine(level, x, w, b, out, scratch)))
     })
 }
 
-/// out ← aᵀ·b
+/// out ← xᵀ·dout
 #[pyfunction]
-fn matmul_at_b(py: Python<'_>, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>, out: &Bound<'_, PyAny>) -> PyResult<()> {
-    by_dtype!(a, T => {
-        let (a, b): (PyReadonlyArray2<T>, PyReadonlyArray2<T>) = (a.extract()?, b.extract()?);
+fn weight_gradient(
+    py: Python<'_>,
+    x: &Bound<'_, PyAny>,
+    dout: &Bound<'_, PyAny>,
+    out: &Bound<'_, PyAny>,
+    scratch: &Scratch,
+) -> PyResult<()> {
+    let x = Stored::new(x)?;
+    by_dtype!(dout, T => {
+        let d: PyReadonlyArray2<T> = dout.extract()?;
         let mut out: PyReadwriteArray2<T> = out.extract()?;
-        separate(&[memory(&out)], &[memory(&a), memory(&b)])?;
-        let (a, b, out) = (view(&a)?, view(&b)?, view_mut(&mut out)?);
+        separate(&[memory(&out)], &[x.memory(), memory(&d)])?;
+        let (x, d, out) = (x.rows()?, view(&d)?, view_mut(&mut out)?);
         let level = level()?;
-        call(py, || matmul::matmul_at_b(level, a, b, out))
+        call(py, || scratch.with(|scratch| rows::weight_gradient(level, x, d, out, scratch)))
     })
 }
 
@@ -97,8 +110,8 @@ fn softmax_loss(
         let t = Teaching::<T>::new(t)?;
         separate(&[memory(&probs), memory(&d_scores)], &[memory(&scores), t.memory()])?;
         let (scores, probs, d_scores) = (view(&scores)?, view_mut(&mut probs)?, view_mut(&mut d_scores)?);
-        let t = t.targets()?;
-        call(py, || chainrule_kernels::softmax_loss::softmax_loss(scores, t, probs, d_scores))
+        let (t, level) = (t.targets()?, level()?);
+        call(py, || chainrule_kernels::softmax_loss::softmax_loss(level, scores, t, probs, d_scores))
     })
 }
 

@@ -84,10 +84,16 @@ pub(crate) fn reserve<T>(scratch: &mut Vec<T>, numbers: usize) -> Result<(), Ker
     scratch.try_reserve(numbers).map_err(|_| KernelError::Memory { numbers })
 }
 
+/// Make the vector as long as told, with `blank` in what is new.
+pub(crate) fn resize<T: Clone>(scratch: &mut Vec<T>, numbers: usize, blank: T) -> Result<(), KernelError> {
+    reserve(scratch, numbers.saturating_sub(scratch.len()))?;
+    scratch.resize(numbers, blank);
+    Ok(())
+}
+
 /// A vector of zeros.
 pub(crate) fn zeros<T: crate::Float>(numbers: usize) -> Result<Vec<T>, KernelError> {
     let mut scratch = Vec::new();
-    reserve(&mut scratch, numbers)?;
-    scratch.resize(numbers, T::zero());
+    resize(&mut scratch, numbers, T::zero())?;
     Ok(scratch)
 }

@@ -1,8 +1,9 @@
-use crate::stack::Rows;
+use crate::exp::Exp;
+use crate::rows::Rows;
 use ndarray::ArrayView2;
 
 /// The two number types the kernels compute in.
-pub trait Float: ndarray::NdFloat {
+pub trait Float: ndarray::NdFloat + Default + Exp {
     /// The nearest value of this type.
     fn of(value: f64) -> Self;
     /// The nearest value of this type.

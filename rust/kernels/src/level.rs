@@ -28,19 +28,23 @@ enum Set {
 
 /// How `a * b + c` is computed: a parameter, because on a CPU without the instruction `mul_add` is a library call.
 pub trait MulAdd: Copy {
+    /// How many bytes of running sums a kernel may keep at once: half of the registers, so that the rest hold what is added.
+    const SUMS: usize;
     /// `a * b + c`.
     fn mul_add<T: Float>(self, a: T, b: T, c: T) -> T;
 }
 
-/// One rounding: the CPU's instruction.
+/// One rounding: the CPU's instruction. With so many bytes of sums.
 #[derive(Clone, Copy)]
-struct Fused;
+struct Fused<const SUMS: usize>;
 
 /// Two roundings.
 #[derive(Clone, Copy)]
 struct Separate;
 
-impl MulAdd for Fused {
+impl<const SUMS: usize> MulAdd for Fused<SUMS> {
+    const SUMS: usize = SUMS;
+
     #[inline(always)]
     fn mul_add<T: Float>(self, a: T, b: T, c: T) -> T {
         a.mul_add(b, c)
@@ -48,6 +52,8 @@ impl MulAdd for Fused {
 }
 
 impl MulAdd for Separate {
+    const SUMS: usize = 128; // of SSE's 16 registers of 16 bytes
+
     #[inline(always)]
     fn mul_add<T: Float>(self, a: T, b: T, c: T) -> T {
         a * b + c
@@ -76,7 +82,7 @@ impl Level {
             Set::Avx512 => unsafe { avx512(kernel) },
             // Part of every aarch64 CPU: the ordinary compilation has it.
             #[cfg(target_arch = "aarch64")]
-            Set::Neon => kernel.run(Fused),
+            Set::Neon => kernel.run(Fused::<256>), // of 32 registers of 16 bytes
         }
     }
 
@@ -97,23 +103,27 @@ impl Level {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
 fn avx2<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Fused)
+    kernel.run(Fused::<256>) // of 16 registers of 32 bytes
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
 fn avx512<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Fused)
+    kernel.run(Fused::<1024>) // of 32 registers of 64 bytes
 }
 
-/// Ask for `numbers` to be brought into the cache: rows chosen at random are found by no hardware.
+/// Ask for the first and the last of `numbers` to be brought into the cache: rows chosen at random are found by no hardware.
 #[inline(always)]
 pub(crate) fn prefetch<T>(numbers: &[T]) {
     #[cfg(target_arch = "x86_64")]
-    for line in numbers.chunks(64 / size_of::<T>().clamp(1, 64)) {
+    if let (Some(first), Some(last)) = (numbers.first(), numbers.last()) {
         use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
+        use std::ptr::from_ref;
         // SAFETY: SSE is part of every x86-64 CPU, and a prefetch reads nothing.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast()) };
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(from_ref(first).cast());
+            _mm_prefetch::<_MM_HINT_T0>(from_ref(last).cast());
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = numbers;

@@ -22,6 +22,7 @@ pub mod matmul;
 pub mod nonzeros;
 pub mod optimize;
 pub mod padded;
+pub mod rows;
 pub mod softmax_loss;
 pub mod sparse;
 pub mod stack;
@@ -29,6 +30,7 @@ pub mod threads;
 pub mod training;
 
 mod error;
+mod exp;
 mod float;
 
 pub use error::KernelError;

@@ -1,4 +1,4 @@
-//! Dense matrix products: `C ← A·B` and `C ← C + A·B`, each operand in any layout.
+//! Dense matrix products: `C ← A·B` and `C ← C + f·A·B`, each operand in any layout.
 //!
 //! Aᵀ·B and A·Bᵀ are the same function on transposed *views* (`a.t()`, `b.t()`): strides say where the next row and the
 //! next column are, and nothing is copied.
@@ -25,15 +25,15 @@ const DEPTH: usize = 512;
 const WORTH_THREADS: usize = 1 << 25;
 
 /// What to do with what `C` holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Onto {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Onto<T> {
     /// `C ← A·B`; `C` is not read.
     Nothing,
-    /// `C ← C + A·B`.
-    Itself,
+    /// `C ← C + f·A·B`.
+    Itself(T),
 }
 
-/// `C ← A·B`, or `C ← C + A·B`, for `a` of shape (m, k), `b` of (k, n) and `c` of (m, n).
+/// `C ← A·B`, or `C ← C + f·A·B`, for `a` of shape (m, k), `b` of (k, n) and `c` of (m, n).
 ///
 /// ```
 /// use chainrule_kernels::level::detect;
@@ -54,7 +54,7 @@ pub fn matmul<T: Float>(
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
     mut c: ArrayViewMut2<'_, T>,
-    onto: Onto,
+    onto: Onto<T>,
 ) -> Result<(), KernelError> {
     let ((m, k), n) = (a.dim(), b.ncols());
     check(a.dim(), b.dim(), c.dim())?;
@@ -70,7 +70,9 @@ pub fn matmul<T: Float>(
         let a = a.slice(ndarray::s![.., terms.clone()]);
         let b = b.slice(ndarray::s![terms, ..]);
         block(level, a, b, c.view_mut(), onto)?;
-        onto = Onto::Itself;
+        if onto == Onto::Nothing {
+            onto = Onto::Itself(T::one());
+        }
     }
     Ok(())
 }
@@ -81,7 +83,7 @@ fn block<T: Float>(
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
     mut c: ArrayViewMut2<'_, T>,
-    onto: Onto,
+    onto: Onto<T>,
 ) -> Result<(), KernelError> {
     if !is_highest(level) {
         return plain(level, a, b, c, onto);
@@ -112,8 +114,12 @@ fn is_highest(level: Level) -> bool {
 }
 
 /// The product by the `gemm` crate. The sizes have been checked to agree and none is zero.
-fn gemm<T: Float>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, mut c: ArrayViewMut2<'_, T>, onto: Onto) {
+fn gemm<T: Float>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, mut c: ArrayViewMut2<'_, T>, onto: Onto<T>) {
     let ((m, k), n) = (a.dim(), b.ncols());
+    let (keep, factor) = match onto {
+        Onto::Nothing => (false, T::one()),
+        Onto::Itself(factor) => (true, factor),
+    };
     let (a_strides, b_strides, c_strides) = (a.strides(), b.strides(), c.strides().to_owned());
     // SAFETY: the three views are live, the sizes were checked to agree, the strides (in elements, as gemm counts them)
     // are the views' own, so every element touched is one of theirs; `c` is borrowed mutably, so it overlaps neither operand.
@@ -125,7 +131,7 @@ fn gemm<T: Float>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, mut c: ArrayViewMu
             c.as_mut_ptr(),
             c_strides[1],
             c_strides[0],
-            onto == Onto::Itself,
+            keep,
             a.as_ptr(),
             a_strides[1],
             a_strides[0],
@@ -133,7 +139,7 @@ fn gemm<T: Float>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, mut c: ArrayViewMu
             b_strides[1],
             b_strides[0],
             T::one(),
-            T::one(),
+            factor,
             false,
             false,
             false,
@@ -148,26 +154,29 @@ fn plain<T: Float>(
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
     mut c: ArrayViewMut2<'_, T>,
-    onto: Onto,
+    onto: Onto<T>,
 ) -> Result<(), KernelError> {
     let mut rows = Padded::zeros(b.nrows(), b.ncols())?;
     rows.load(b.as_standard_layout().as_slice().unwrap_or(&[]));
     let mut out = Padded::zeros(c.nrows(), c.ncols())?;
-    if onto == Onto::Itself {
+    let mut factor = T::one();
+    if let Onto::Itself(given) = onto {
+        factor = given;
         out.load(c.as_standard_layout().as_slice().unwrap_or(&[]));
     }
-    level.run(Plain { a, b: &rows, c: &mut out });
+    level.run(Plain { a, b: &rows, c: &mut out, factor });
     for (i, mut row) in c.rows_mut().into_iter().enumerate() {
         row.iter_mut().zip(out.row(i).iter().flat_map(|lane| lane.0)).for_each(|(c, sum)| *c = sum);
     }
     Ok(())
 }
 
-/// `C ← C + A·B`.
+/// `C ← C + f·A·B`.
 struct Plain<'a, T> {
     a: ArrayView2<'a, T>,
     b: &'a Padded<T>,
     c: &'a mut Padded<T>,
+    factor: T,
 }
 
 impl<T: Float> Kernel for Plain<'_, T> {
@@ -193,7 +202,7 @@ impl<T: Float> Plain<'_, T> {
             let c = &mut self.c.lanes_mut()[i * width + first..][..N];
             let mut sum: [Lane<T>; N] = std::array::from_fn(|lane| c[lane]);
             for (p, &x) in row.iter().enumerate() {
-                add_scaled(&mut sum, x, &b[p * width + first..][..N], arithmetic);
+                add_scaled(&mut sum, self.factor * x, &b[p * width + first..][..N], arithmetic);
             }
             c.copy_from_slice(&sum);
         }
@@ -252,7 +261,7 @@ pub fn affine<T: Float>(
     for mut row in out.rows_mut() {
         row.iter_mut().zip(b).for_each(|(out, &b)| *out = b);
     }
-    matmul(level, x, w, out, Onto::Itself)
+    matmul(level, x, w, out, Onto::Itself(T::one()))
 }
 
 /// Column sums of `d_out`: a layer's `db`.
@@ -270,7 +279,7 @@ pub fn column_sums<T: Float>(d_out: ArrayView2<'_, T>, d_b: &mut [T]) -> Result<
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use ndarray::{Array1, Array2, ShapeBuilder};
     use proptest::prelude::*;
@@ -282,11 +291,11 @@ mod tests {
         })
     }
 
-    fn numbers<T: Float>(shape: (usize, usize), seed: u64) -> Array2<T> {
+    pub(crate) fn numbers<T: Float>(shape: (usize, usize), seed: u64) -> Array2<T> {
         let mut state = seed.wrapping_mul(2).wrapping_add(1);
         Array2::from_shape_simple_fn(shape, || {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
-            T::of((state >> 40) as f64 / f64::from(1 << 23) - 1.0)
+            T::of((state >> 11) as f64 / (1u64 << 52) as f64 - 1.0)
         })
     }
 
@@ -312,8 +321,10 @@ mod tests {
                         let mut c = Array2::from_elem((m, n), T::nan());
                         matmul(level, a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap();
                         assert_close(&c, &want, k);
-                        matmul(level, a.view(), b.view(), c.view_mut(), Onto::Itself).unwrap();
+                        matmul(level, a.view(), b.view(), c.view_mut(), Onto::Itself(T::one())).unwrap();
                         assert_close(&c, &(&want * 2.0), k);
+                        matmul(level, a.view(), b.view(), c.view_mut(), Onto::Itself(T::of(-0.75))).unwrap();
+                        assert_close(&c, &(&want * 1.25), k);
                         let at = a.t().as_standard_layout().into_owned();
                         matmul_at_b(level, at.view(), b.view(), c.view_mut()).unwrap();
                         assert_close(&c, &want, k);
@@ -330,6 +341,44 @@ mod tests {
         available()[available().len() - 1]
     }
 
+    /// The kernel of our own, which [`matmul`] does not take at the highest level.
+    fn plain_agrees_with_three_loops<T: Float>() {
+        let turned = |x: &Array2<T>| x.t().as_standard_layout().into_owned().reversed_axes();
+        for &level in available() {
+            for m in [1, 2, 9] {
+                for n in [1, 15, 16, 17, 31, 32, 33, 50, 64, 65, 100] {
+                    for k in [1, 2, 7, 8, 64, 65] {
+                        let (a, b) = (numbers::<T>((m, k), 1), numbers::<T>((k, n), 2));
+                        let want = naive(a.view(), b.view());
+                        let mut c = Array2::from_elem((m, n), T::nan());
+                        plain(level, a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap();
+                        assert_close(&c, &want, k);
+                        plain(level, a.view(), b.view(), c.view_mut(), Onto::Itself(T::one())).unwrap();
+                        assert_close(&c, &(&want * 2.0), k);
+                        // Every operand turned, and a frame around C.
+                        let mut frame = Array2::from_elem((m + 2, 2 * n + 1), T::one());
+                        let mut c = frame.slice_mut(ndarray::s![1..=m, 1..;2]);
+                        let onto = Onto::Itself(T::of(-0.75));
+                        plain(level, turned(&a).view(), turned(&b).view(), c.view_mut(), onto).unwrap();
+                        assert_close(&c.to_owned(), &(want * -0.75 + 1.0), k);
+                        c.fill(T::one());
+                        assert!(frame.iter().all(|&x| x == T::one()));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn plain_products_in_f32() {
+        plain_agrees_with_three_loops::<f32>();
+    }
+
+    #[test]
+    fn plain_products_in_f64() {
+        plain_agrees_with_three_loops::<f64>();
+    }
+
     #[test]
     fn products_in_f32() {
         every_product_agrees_with_three_loops::<f32>();
@@ -342,28 +391,53 @@ mod tests {
 
     #[test]
     fn a_large_product() {
+        // More terms than are taken at a time, and more than a lane or two of columns.
         let (a, b) = (numbers::<f32>((100, 784), 1), numbers::<f32>((784, 50), 2));
-        let mut c = Array2::zeros((100, 50));
-        matmul(highest(), a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap();
-        assert_close(&c, &naive(a.view(), b.view()), 784);
+        let want = naive(a.view(), b.view());
+        for &level in available() {
+            let mut c = Array2::from_elem((100, 50), f32::NAN);
+            matmul(level, a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap();
+            assert_close(&c, &want, 784);
+            matmul(level, a.view(), b.view(), c.view_mut(), Onto::Itself(-0.75)).unwrap();
+            assert_close(&c, &(&want * 0.25), 784);
+        }
+    }
+
+    /// Divided among threads as a whole, and here into parts too small for that.
+    fn a_product_divided_along_either_side_has_the_bits_of_the_whole<T: Float>() {
+        for (m, n) in [(400, 200), (200, 400)] {
+            assert!(m * n * DEPTH >= WORTH_THREADS && 64 * 400 * DEPTH < WORTH_THREADS);
+            let (a, b) = (numbers::<T>((m, 700), 1), numbers::<T>((700, n), 2));
+            for onto in [Onto::Nothing, Onto::Itself(T::of(-0.75))] {
+                let before = numbers::<T>((m, n), 3);
+                let mut whole = before.clone();
+                matmul(highest(), a.view(), b.view(), whole.view_mut(), onto).unwrap();
+                for side in [64, 128, 192] {
+                    let (mut rows, mut columns) = (before.clone(), before.clone());
+                    for (a, c) in a.axis_chunks_iter(Axis(0), side).zip(rows.axis_chunks_iter_mut(Axis(0), side)) {
+                        matmul(highest(), a, b.view(), c, onto).unwrap();
+                    }
+                    for (b, c) in b.axis_chunks_iter(Axis(1), side).zip(columns.axis_chunks_iter_mut(Axis(1), side)) {
+                        matmul(highest(), a.view(), b, c, onto).unwrap();
+                    }
+                    assert_eq!(rows, whole);
+                    assert_eq!(columns, whole);
+                }
+                if onto == Onto::Nothing {
+                    assert_close(&whole, &naive(a.view(), b.view()), 700);
+                }
+            }
+        }
     }
 
     #[test]
-    fn a_product_divided_along_either_side_has_the_bits_of_the_whole() {
-        let (a, b) = (numbers::<f32>((300, 700), 1), numbers::<f32>((700, 200), 2));
-        let mut whole = Array2::zeros((300, 200));
-        matmul(highest(), a.view(), b.view(), whole.view_mut(), Onto::Nothing).unwrap();
-        for side in [64, 128, 192] {
-            let (mut rows, mut columns) = (whole.clone() + 1.0, whole.clone() + 1.0);
-            for (a, c) in a.axis_chunks_iter(Axis(0), side).zip(rows.axis_chunks_iter_mut(Axis(0), side)) {
-                matmul(highest(), a, b.view(), c, Onto::Nothing).unwrap();
-            }
-            for (b, c) in b.axis_chunks_iter(Axis(1), side).zip(columns.axis_chunks_iter_mut(Axis(1), side)) {
-                matmul(highest(), a.view(), b, c, Onto::Nothing).unwrap();
-            }
-            assert_eq!(rows, whole);
-            assert_eq!(columns, whole);
-        }
+    fn a_product_divided_along_either_side_has_the_bits_of_the_whole_in_f32() {
+        a_product_divided_along_either_side_has_the_bits_of_the_whole::<f32>();
+    }
+
+    #[test]
+    fn a_product_divided_along_either_side_has_the_bits_of_the_whole_in_f64() {
+        a_product_divided_along_either_side_has_the_bits_of_the_whole::<f64>();
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A row of 50 floats is kept as 64: four [`Lane`]s of 16, the rest zero. A kernel then holds a row in registers with no remainder to
 //! treat, and no load crosses a cache line: with rows at odd addresses the products of `sparse` took 46 and 38 µs, so they take 33 and 24.
 
-use crate::error::reserve;
+use crate::error::resize;
 use crate::{Float, KernelError};
 
 /// How many numbers a lane holds.
@@ -15,12 +15,18 @@ pub const LANES: usize = 16;
 pub struct Lane<T>(pub [T; LANES]);
 
 /// The matrix.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Padded<T> {
     lanes: Vec<Lane<T>>,
     columns: usize,
     /// Lanes a row.
     width: usize,
+}
+
+impl<T> Default for Padded<T> {
+    fn default() -> Self {
+        Self { lanes: Vec::new(), columns: 0, width: 0 }
+    }
 }
 
 impl<T: Float> Padded<T> {
@@ -30,11 +36,26 @@ impl<T: Float> Padded<T> {
     ///
     /// [`KernelError::Memory`].
     pub fn zeros(rows: usize, columns: usize) -> Result<Self, KernelError> {
+        let mut zeros = Self::default();
+        zeros.reshape(rows, columns)?;
+        Ok(zeros)
+    }
+
+    /// Make room for so many rows and columns, in the memory there is if it is enough. What the numbers are is not said, but that
+    /// those behind the last column are zero.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Memory`].
+    pub(crate) fn reshape(&mut self, rows: usize, columns: usize) -> Result<(), KernelError> {
         let width = columns.div_ceil(LANES);
-        let mut lanes = Vec::new();
-        reserve(&mut lanes, rows.saturating_mul(width))?;
-        lanes.resize(rows * width, Lane([T::zero(); LANES]));
-        Ok(Self { lanes, columns, width })
+        let wanted = rows.saturating_mul(width);
+        if columns != self.columns {
+            self.lanes.clear();
+        }
+        resize(&mut self.lanes, wanted, Lane([T::zero(); LANES]))?;
+        (self.columns, self.width) = (columns, width);
+        Ok(())
     }
 
     /// Lanes a row.
@@ -101,6 +122,22 @@ mod tests {
             let mut back = vec![0.0; numbers.len()];
             padded.store(&mut back);
             assert_eq!(back, numbers);
+        }
+    }
+
+    #[test]
+    fn reshaped_it_has_room_and_zeros_behind_the_last_column() {
+        let mut padded = Padded::<f32>::default();
+        for (rows, columns) in [(3, 50), (3, 17), (9, 17), (2, 17), (3, 33), (3, 32), (1, 64), (0, 5), (4, 5), (4, 0)] {
+            padded.reshape(rows, columns).unwrap();
+            assert_eq!((padded.columns(), padded.width()), (columns, columns.div_ceil(LANES)));
+            assert_eq!(padded.lanes().len(), rows * padded.width());
+            padded.load(&vec![1.0; rows * columns]);
+            for row in 0..rows {
+                let numbers: Vec<f32> = padded.row(row).iter().flat_map(|lane| lane.0).collect();
+                assert!(numbers[..columns].iter().all(|&x| x == 1.0));
+                assert!(numbers[columns..].iter().all(|&x| x == 0.0), "{rows} rows of {columns}");
+            }
         }
     }
 

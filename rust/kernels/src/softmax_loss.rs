@@ -5,19 +5,21 @@
 //! ```text
 //! lse  = ln Σₖ exp(sₖ - m)                     (log-sum-exp; m cancels, and keeps exp from overflowing)
 //! yₖ   = exp(sₖ - m - lse)                     softmax
-//! loss = Σₖ tₖ (lse - (sₖ - m))                for a class id t: lse - (sₜ - m)
+//! loss = lse Σₖ tₖ + Σₖ tₖ (m - sₖ)            for a class id t: lse + (m - sₜ)
 //! ∂loss/∂sₖ = yₖ Σⱼ tⱼ - tₖ                    divided by N for the mean over N rows
 //! ```
 //!
 //! Why so: the logarithm is never taken of a probability, so there is nothing to add inside it and no loss is capped. `y` is
-//! computed as `exp(sₖ - m) / Σ`, one `exp` a score. Distributions need not sum to 1 exactly: `Σ t` stands in the gradient, so that
+//! computed as `exp(sₖ - m) / Σ`, one `exp` a score, all of a batch in one go (see `exp`). Nothing in the sums of the loss is below 0,
+//! so nothing cancels. Distributions need not sum to 1 exactly: `Σ t` stands in the gradient, so that
 //! it is the derivative of the loss that is returned. Losses are added up in f64, row after row.
 //!
 //! A nan anywhere in a row makes that row nan; so does +∞, or -∞ in every place, as it does in NumPy.
 
 use crate::error::agree;
+use crate::level::{Kernel, Level, MulAdd};
 use crate::{Float, KernelError};
-use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
 
 /// What the rows should have been.
 #[derive(Clone, Copy, Debug)]
@@ -65,15 +67,26 @@ pub(crate) enum Target<'a, T> {
     Distribution(ArrayView1<'a, T>),
 }
 
+impl<T: Float> Target<'_, T> {
+    /// Σ t
+    fn total(&self) -> T {
+        match self {
+            Self::Id(_) => T::one(),
+            Self::Distribution(t) => t.sum(),
+        }
+    }
+}
+
 /// The mean loss; `probs ← softmax(scores)`; `d_scores ←` the gradient of the mean loss. All of shape (N, C).
 ///
 /// ```
+/// use chainrule_kernels::level::detect;
 /// use chainrule_kernels::softmax_loss::{softmax_loss, Targets};
 /// use ndarray::{array, Array2};
 ///
 /// let (mut probs, mut d_scores) = (Array2::zeros((1, 2)), Array2::zeros((1, 2)));
 /// let scores = array![[0.0f64, 0.0]];
-/// let loss = softmax_loss(scores.view(), Targets::Ids(&[1]), probs.view_mut(), d_scores.view_mut()).unwrap();
+/// let loss = softmax_loss(detect().unwrap(), scores.view(), Targets::Ids(&[1]), probs.view_mut(), d_scores.view_mut()).unwrap();
 /// assert_eq!(loss, 2f64.ln());
 /// assert_eq!(d_scores, array![[0.5, -0.5]]);
 /// ```
@@ -83,6 +96,7 @@ pub(crate) enum Target<'a, T> {
 /// [`KernelError::Sizes`] if the shapes differ, [`KernelError::Label`] for a class id outside `0..C`,
 /// [`KernelError::Empty`] for N = 0. Nothing is written then.
 pub fn softmax_loss<T: Float>(
+    level: Level,
     scores: ArrayView2<'_, T>,
     targets: Targets<'_, T>,
     mut probs: ArrayViewMut2<'_, T>,
@@ -98,63 +112,107 @@ pub fn softmax_loss<T: Float>(
     if n == 0 {
         return Err(KernelError::Empty);
     }
-    let scale = T::one() / T::of(n as f64);
-    let mut sum = 0.0;
-    for row in 0..n {
-        let (mut y, mut d) = (probs.row_mut(row), d_scores.row_mut(row));
-        sum += row_loss(scores.row(row), targets.row(row), &mut y).wide();
-        d.assign(&y);
-        row_gradient(targets.row(row), scale, &mut d);
+    if !(probs.is_standard_layout() && d_scores.is_standard_layout()) {
+        let (mut y, mut d) = (Array2::zeros((n, classes)), Array2::zeros((n, classes)));
+        let loss = softmax_loss(level, scores, targets, y.view_mut(), d.view_mut())?;
+        probs.assign(&y);
+        d_scores.assign(&d);
+        return Ok(loss);
     }
-    Ok(sum / n as f64)
+    let (scores, rows) = (scores.as_standard_layout(), 0..n);
+    if let (Some(scores), Some(y), Some(d)) = (scores.as_slice(), probs.as_slice_mut(), d_scores.as_slice_mut()) {
+        let loss = level.run(Losses { scores, targets, rows: rows.clone(), y });
+        d.copy_from_slice(y);
+        level.run(Gradients { targets, rows, d });
+        return Ok(loss);
+    }
+    Ok(f64::NAN) // not reached: all three are in standard layout
 }
 
-/// The loss of one row of scores; `y ←` its softmax.
-pub(crate) fn row_loss<T: Float>(scores: ArrayView1<'_, T>, target: Target<'_, T>, y: &mut ArrayViewMut1<'_, T>) -> T {
-    // Once the largest is nan no comparison changes it: a nan is seen, as by NumPy's max.
-    let larger = |m: T, s: &T| if *s > m || s.is_nan() { *s } else { m };
-    let largest = scores.iter().fold(T::neg_infinity(), larger);
-    let mut sum = T::zero();
-    for (y, &score) in y.iter_mut().zip(scores) {
-        *y = (score - largest).exp();
-        sum += *y;
-    }
-    y.mapv_inplace(|y| y / sum);
-    let lse = sum.ln();
-    match target {
-        Target::Id(t) => lse - (scores[t] - largest),
-        Target::Distribution(t) => {
-            // A class of probability 0 costs nothing, whatever its score: 0 · ∞ is not asked for.
-            let terms = t.iter().zip(scores).filter(|(t, _)| **t != T::zero());
-            terms.fold(T::zero(), |loss, (&t, &score)| loss + t * (lse - (score - largest)))
+/// The mean loss of `scores`, row after row; `y ←` their softmax.
+pub(crate) struct Losses<'a, 't, T, R> {
+    pub scores: &'a [T],
+    pub targets: Targets<'t, T>,
+    /// The target of each row.
+    pub rows: R,
+    pub y: &'a mut [T],
+}
+
+impl<T: Float, R: ExactSizeIterator<Item = usize> + Clone> Kernel for Losses<'_, '_, T, R> {
+    type Output = f64;
+
+    #[inline(always)]
+    fn run(self, arithmetic: impl MulAdd) -> f64 {
+        let Self { scores, targets, rows, y } = self;
+        let n = rows.len();
+        let classes = (scores.len() / n.max(1)).max(1);
+        let mut loss = 0.0;
+        for ((y, scores), row) in y.chunks_exact_mut(classes).zip(scores.chunks_exact(classes)).zip(rows.clone()) {
+            // A nan is not seen here, but in the sum.
+            let largest = scores.iter().fold(T::neg_infinity(), |m, &s| if s > m { s } else { m });
+            y.iter_mut().zip(scores).for_each(|(y, &s)| *y = s - largest);
+            match targets.row(row) {
+                Target::Id(t) => loss -= y[t].wide(),
+                // A class of probability 0 costs nothing, whatever its score: 0 · ∞ is not asked for.
+                Target::Distribution(t) => {
+                    let terms = t.iter().zip(y).filter(|(t, _)| **t != T::zero());
+                    loss -= terms.map(|(&t, &mut below)| (t * below).wide()).sum::<f64>();
+                }
+            }
         }
+        y.iter_mut().for_each(|y| *y = y.exp_of_negative(arithmetic));
+        for (y, row) in y.chunks_exact_mut(classes).zip(rows) {
+            let sum = y.iter().fold(T::zero(), |sum, &y| sum + y);
+            y.iter_mut().for_each(|y| *y /= sum);
+            loss += (sum.ln() * targets.row(row).total()).wide();
+        }
+        loss / n as f64
     }
 }
 
-/// `d`: softmax in, `scale` times the gradient of the row's loss out.
-pub(crate) fn row_gradient<T: Float>(target: Target<'_, T>, scale: T, d: &mut ArrayViewMut1<'_, T>) {
-    match target {
-        Target::Id(t) => {
-            d[t] -= T::one();
-            d.mapv_inplace(|d| d * scale);
+/// `d`: softmax in, the gradient of the mean loss out.
+pub(crate) struct Gradients<'a, 't, T, R> {
+    pub targets: Targets<'t, T>,
+    /// The target of each row.
+    pub rows: R,
+    pub d: &'a mut [T],
+}
+
+impl<T: Float, R: ExactSizeIterator<Item = usize>> Kernel for Gradients<'_, '_, T, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, _: impl MulAdd) {
+        let Self { targets, rows, d } = self;
+        let n = rows.len();
+        let classes = (d.len() / n.max(1)).max(1);
+        let scale = T::one() / T::of(n as f64);
+        for (d, row) in d.chunks_exact_mut(classes).zip(rows) {
+            match targets.row(row) {
+                Target::Id(t) => d[t] -= T::one(),
+                Target::Distribution(t) => {
+                    let total = t.sum();
+                    d.iter_mut().zip(t).for_each(|(d, &t)| *d = *d * total - t);
+                }
+            }
         }
-        Target::Distribution(t) => {
-            let total = t.sum();
-            d.zip_mut_with(&t, |d, &t| *d = (*d * total - t) * scale);
-        }
+        d.iter_mut().for_each(|d| *d *= scale);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::{array, Array2, Axis};
+    use crate::level::{available, detect};
+    use crate::matmul::tests::numbers;
+    use ndarray::{array, s, Array2, Axis, ShapeBuilder};
     use proptest::prelude::*;
 
     fn run<T: Float>(scores: &Array2<T>, targets: Targets<'_, T>) -> (f64, Array2<T>, Array2<T>) {
         let mut probs = Array2::from_elem(scores.dim(), T::nan());
         let mut d_scores = probs.clone();
-        let loss = softmax_loss(scores.view(), targets, probs.view_mut(), d_scores.view_mut()).unwrap();
+        let loss =
+            softmax_loss(detect().unwrap(), scores.view(), targets, probs.view_mut(), d_scores.view_mut()).unwrap();
         (loss, probs, d_scores)
     }
 
@@ -202,16 +260,150 @@ mod tests {
     fn bad_targets_are_refused() {
         let scores = Array2::<f64>::zeros((2, 3));
         let (mut y, mut d) = (scores.clone(), scores.clone());
-        let mut refuse =
-            |targets| softmax_loss(scores.view(), targets, y.view_mut(), d.view_mut()).unwrap_err().to_string();
+        let mut refuse = |targets| {
+            softmax_loss(detect().unwrap(), scores.view(), targets, y.view_mut(), d.view_mut()).unwrap_err().to_string()
+        };
         assert_eq!(refuse(Targets::Ids(&[0, 3])), "labels must lie in 0..2; got 3 at row 1");
         assert_eq!(refuse(Targets::Ids(&[-1, 0])), "labels must lie in 0..2; got -1 at row 0");
         assert!(refuse(Targets::Ids(&[0])).contains("rows of t is 1"));
         assert!(refuse(Targets::Distributions(Array2::zeros((2, 2)).view())).contains("columns of t is 2"));
         let mut none = Array2::<f64>::zeros((0, 3));
-        let empty =
-            softmax_loss(none.clone().view(), Targets::Ids(&[]), none.view_mut(), d.slice_mut(ndarray::s![..0, ..]));
+        let empty = softmax_loss(
+            detect().unwrap(),
+            none.clone().view(),
+            Targets::Ids(&[]),
+            none.view_mut(),
+            d.slice_mut(ndarray::s![..0, ..]),
+        );
         assert_eq!(empty, Err(KernelError::Empty));
+    }
+
+    /// The bits of a result, so that nan is itself.
+    fn bits<T: Float>(loss: f64, probs: ArrayView2<'_, T>, d_scores: ArrayView2<'_, T>) -> Vec<u64> {
+        let both = probs.into_iter().chain(d_scores).map(|x| x.wide().to_bits());
+        both.chain([loss.to_bits()]).collect()
+    }
+
+    fn every_layout_gives_the_same<T: Float>() {
+        let (n, classes) = (7, 5);
+        let scores = numbers::<T>((n, classes), 1).mapv(|x| x * T::of(9.0));
+        let t = numbers::<T>((n, classes), 2).mapv(|x| x.abs());
+        let ids: Vec<i64> = (0..7).map(|i| i * 3 % 5).collect();
+        // The same numbers in other places: column after column, every second column and row, last row or column first.
+        type Place<T> = fn(&mut Array2<T>) -> ArrayViewMut2<'_, T>;
+        let room = |(n, m): (usize, usize)| Array2::from_elem((2 * n, 2 * m), T::of(7.0));
+        let places: [Place<T>; 6] = [
+            |x| x.slice_mut(s![..7, ..5]),
+            |x| x.slice_mut(s![..;2, ..;2]),
+            |x| x.slice_mut(s![7.., 3..8]),
+            |x| x.slice_mut(s![..7;-1, ..5]),
+            |x| x.slice_mut(s![..7, ..5;-1]),
+            |x| x.slice_mut(s![..5, ..7]).reversed_axes(),
+        ];
+        for &level in available() {
+            for targets in [Targets::Ids(&ids[..]), Targets::Distributions(t.view())] {
+                let (mut y, mut d) = (Array2::zeros((n, classes)), Array2::zeros((n, classes)));
+                let loss = softmax_loss(level, scores.view(), targets, y.view_mut(), d.view_mut()).unwrap();
+                let want = bits(loss, y.view(), d.view());
+                for (i, from) in places.into_iter().enumerate() {
+                    let mut copy = room((n, classes));
+                    from(&mut copy).assign(&scores);
+                    let scores = from(&mut copy);
+                    for (j, k) in [(i, 0), (0, i), (i, (i + 1) % places.len())] {
+                        let (mut y, mut d) = (room((n, classes)), room((n, classes)));
+                        let loss = softmax_loss(level, scores.view(), targets, places[j](&mut y), places[k](&mut d));
+                        assert_eq!(bits(loss.unwrap(), places[j](&mut y).view(), places[k](&mut d).view()), want);
+                        // Around them nothing is written.
+                        places[j](&mut y).fill(T::of(7.0));
+                        places[k](&mut d).fill(T::of(7.0));
+                        assert!(y.iter().chain(&d).all(|&x| x == T::of(7.0)));
+                    }
+                }
+                // Arrays that are column after column as a whole.
+                let (mut y, mut d) = (Array2::zeros((n, classes).f()), Array2::zeros((n, classes).f()));
+                let loss = softmax_loss(level, scores.view(), targets, y.view_mut(), d.view_mut()).unwrap();
+                assert_eq!(bits(loss, y.view(), d.view()), want);
+            }
+        }
+        // Of the targets the numbers are the same too, but the sum of a row may be added up in another order.
+        let (loss, y, d) = run(&scores, Targets::Distributions(t.view()));
+        for from in places {
+            let mut copy = room((n, classes));
+            from(&mut copy).assign(&t);
+            let (other, other_y, other_d) = run(&scores, Targets::Distributions(from(&mut copy).view()));
+            assert!((loss - other).abs() <= 8.0 * T::epsilon().wide() * loss);
+            assert_eq!(other_y, y);
+            assert!((&other_d - &d).iter().all(|off| off.abs() <= T::of(8.0) * T::epsilon()));
+        }
+    }
+
+    #[test]
+    fn every_layout_gives_the_same_in_f32() {
+        every_layout_gives_the_same::<f32>();
+    }
+
+    #[test]
+    fn every_layout_gives_the_same_in_f64() {
+        every_layout_gives_the_same::<f64>();
+    }
+
+    #[test]
+    fn the_kernels_take_the_targets_of_the_rows_they_are_told() {
+        let scores = numbers::<f64>((3, 5), 1);
+        let (ids, t) = ([4, 0, 2, 1, 3i64], numbers::<f64>((5, 5), 2).mapv(f64::abs));
+        let rows = [3usize, 1, 3];
+        let (chosen_ids, chosen_t) = (rows.map(|row| ids[row]), t.select(Axis(0), &rows));
+        for (all, chosen) in [
+            (Targets::Ids(&ids), Targets::Ids(&chosen_ids)),
+            (Targets::Distributions(t.view()), Targets::Distributions(chosen_t.view())),
+        ] {
+            let (loss, y, d) = run(&scores, chosen);
+            for &level in available() {
+                let (mut of_all, rows) = (Array2::zeros((3, 5)), rows.into_iter());
+                let numbers = of_all.as_slice_mut().unwrap();
+                let kernel =
+                    Losses { scores: scores.as_slice().unwrap(), targets: all, rows: rows.clone(), y: numbers };
+                // exp is off by two units, sums of five by a few more.
+                assert!((level.run(kernel) - loss).abs() < 1e-14);
+                assert!((&of_all - &y).iter().all(|off| off.abs() < 1e-15));
+                level.run(Gradients { targets: all, rows, d: of_all.as_slice_mut().unwrap() });
+                assert!((&of_all - &d).iter().all(|off| off.abs() < 1e-15));
+            }
+        }
+    }
+
+    #[test]
+    fn one_class_is_certain() {
+        for n in [1, 2, 15, 16, 17, 100] {
+            let scores = numbers::<f32>((n, 1), 1).mapv(|x| x * 1e4);
+            for t in [Targets::Ids(&vec![0; n]), Targets::Distributions(Array2::from_elem((n, 1), 0.3).view())] {
+                let (loss, probs, d) = run(&scores, t);
+                assert_eq!(loss, 0.0);
+                assert!(probs.iter().all(|&y| y == 1.0) && d.iter().all(|&d| d == 0.0));
+            }
+            assert!(run(&(scores * f32::NAN), Targets::Ids(&vec![0; n])).0.is_nan());
+        }
+    }
+
+    #[test]
+    fn the_definition_at_every_level() {
+        let (scores, t) = (numbers::<f64>((37, 10), 1).mapv(|x| 3.0 * x), numbers::<f64>((37, 10), 2).mapv(f64::abs));
+        let (single, single_t) = (scores.mapv(|x| x as f32), t.mapv(|x| x as f32));
+        let want = naive(&scores, &t);
+        for &level in available() {
+            let (mut y, mut d) = (Array2::zeros((37, 10)), Array2::zeros((37, 10)));
+            let t = Targets::Distributions(t.view());
+            let loss = softmax_loss(level, scores.view(), t, y.view_mut(), d.view_mut()).unwrap();
+            assert!((loss - want).abs() < 1e-13);
+            let (mut single_y, mut single_d) = (Array2::zeros((37, 10)), Array2::zeros((37, 10)));
+            let t = Targets::Distributions(single_t.view());
+            let loss = softmax_loss(level, single.view(), t, single_y.view_mut(), single_d.view_mut()).unwrap();
+            // A loss of about 13, each row's rounded some twenty times in f32; probabilities and gradients below 1 likewise.
+            assert!((loss - want).abs() < 20.0 * f64::from(f32::EPSILON) * want);
+            let close =
+                |a: &Array2<f32>, b: &Array2<f64>| a.iter().zip(b).all(|(&a, b)| (f64::from(a) - b).abs() < 3e-6);
+            assert!(close(&single_y, &y) && close(&single_d, &d));
+        }
     }
 
     proptest! {

@@ -12,10 +12,11 @@
 //! threads there are, and however the work is divided into calls.
 
 use crate::activation::Activation;
-use crate::error::{agree, zeros};
+use crate::error::{agree, resize};
 use crate::level::Level;
 use crate::nonzeros::{self, Nonzeros};
 use crate::padded::Padded;
+use crate::rows::{self, Rows};
 use crate::sparse::Forward;
 use crate::{matmul, threads, Float, KernelError};
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
@@ -26,9 +27,6 @@ use std::time::Instant;
 /// Rows evaluated at a time: 256 rows of 784 floats are 800 kB in f32, an L2 cache.
 pub const BLOCK: usize = 256;
 
-/// Rows from which it pays to lay the first weights out for the product that skips zeros.
-const WORTH_SKIPPING: usize = 64;
-
 /// One layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Layer {
@@ -36,51 +34,6 @@ pub enum Layer {
     Affine(usize),
     /// An elementwise function.
     Activation(Activation),
-}
-
-/// The examples, one a row, as the caller stores them: read in place, turned into floats when they are gathered.
-#[derive(Clone, Copy, Debug)]
-pub enum Rows<'a> {
-    /// Bytes, such as pixels; the float of the same value.
-    Bytes(ArrayView2<'a, u8>),
-    /// Single precision.
-    Single(ArrayView2<'a, f32>),
-    /// Double precision.
-    Double(ArrayView2<'a, f64>),
-}
-
-impl Rows<'_> {
-    /// (how many rows, how many features).
-    pub fn dim(&self) -> (usize, usize) {
-        match self {
-            Self::Bytes(x) => x.dim(),
-            Self::Single(x) => x.dim(),
-            Self::Double(x) => x.dim(),
-        }
-    }
-
-    /// How many numbers of a row are not zero.
-    pub(crate) fn nonzeros_in(&self, row: usize) -> usize {
-        match self {
-            Self::Bytes(x) => x.row(row).iter().filter(|&&x| x != 0).count(),
-            Self::Single(x) => x.row(row).iter().filter(|&&x| x != 0.0).count(),
-            Self::Double(x) => x.row(row).iter().filter(|&&x| x != 0.0).count(),
-        }
-    }
-
-    /// The chosen rows, one after the other, into `out`. The caller has checked that they exist.
-    pub(crate) fn gather<T: Float>(&self, rows: impl Iterator<Item = usize>, out: &mut [T]) {
-        fn copy<S: Copy, T>(x: &ArrayView2<S>, rows: impl Iterator<Item = usize>, out: &mut [T], f: fn(S) -> T) {
-            for (row, out) in rows.zip(out.chunks_exact_mut(x.ncols().max(1))) {
-                out.iter_mut().zip(x.row(row)).for_each(|(out, &x)| *out = f(x));
-            }
-        }
-        match self {
-            Self::Bytes(x) => copy(x, rows, out, T::of_byte),
-            Self::Single(x) => copy(x, rows, out, T::of_single),
-            Self::Double(x) => copy(x, rows, out, T::of),
-        }
-    }
 }
 
 /// The layers of a network and how wide what flows between them is.
@@ -162,8 +115,8 @@ impl Stack {
     }
 
     /// Whether zeros of `x` can be skipped, and are enough for that to pay.
-    pub fn skips_zeros(&self, x: Rows<'_>) -> bool {
-        self.first_product().is_some() && nonzeros::pays(x)
+    pub fn skips_zeros(&self, level: Level, x: Rows<'_>) -> bool {
+        self.first_product().is_some() && nonzeros::pays(level, x)
     }
 
     /// The scores of the rows from `first` on, until all are done or `deadline` has passed; at least one round of blocks is.
@@ -179,6 +132,26 @@ impl Stack {
         x: Data<'_, T>,
         first: usize,
         deadline: Instant,
+        scores: ArrayViewMut2<'_, T>,
+    ) -> Result<usize, KernelError> {
+        let skip = match (x, self.first_product(), params.first()) {
+            (Data::Nonzeros(_), ..) => true,
+            (Data::Rows(x), Some((_, outputs)), Some(w)) => rows::skips(level, x, outputs, w),
+            _ => false,
+        };
+        self.scores_skipping(skip, level, params, x, first, deadline, scores)
+    }
+
+    /// The same, skipping the zeros of the data or not as told.
+    #[allow(clippy::too_many_arguments)] // those of `scores`
+    pub(crate) fn scores_skipping<T: Float, P: Deref<Target = [T]> + Sync>(
+        &self,
+        skip: bool,
+        level: Level,
+        params: &[P],
+        x: Data<'_, T>,
+        first: usize,
+        deadline: Instant,
         mut scores: ArrayViewMut2<'_, T>,
     ) -> Result<usize, KernelError> {
         let n = x.rows();
@@ -187,15 +160,6 @@ impl Stack {
         agree("the number of rows of scores", scores.nrows(), "the number of rows of x", n)?;
         agree("the number of columns of scores", scores.ncols(), "the number of classes", self.classes())?;
         let first = first.min(n);
-        let skip = match x {
-            Data::Nonzeros(_) => true,
-            // 0 · ∞ is nan and has to be seen.
-            Data::Rows(x) => {
-                n >= WORTH_SKIPPING
-                    && self.skips_zeros(x)
-                    && params.first().is_some_and(|w| w.iter().all(|w| w.is_finite()))
-            }
-        };
         let ready = if skip { Some(self.padded(params)?) } else { None };
         let round = BLOCK * threads::count() * self.blocks_a_thread();
         let mut done = first;
@@ -204,9 +168,9 @@ impl Stack {
             let mut todo = scores.slice_mut(ndarray::s![done..end, ..]);
             let blocks: Vec<_> = (done..end).step_by(BLOCK).zip(todo.axis_chunks_iter_mut(Axis(0), BLOCK)).collect();
             let failed = Mutex::new(None);
-            threads::each(blocks, |(start, out)| {
+            threads::each_with(blocks, Room::default, |room, (start, out)| {
                 let rows = start..start + out.nrows();
-                if let Err(error) = self.scores_of_block(level, params, ready.as_ref(), x, rows, out) {
+                if let Err(error) = self.scores_of_block(level, params, ready.as_ref(), x, rows, room, out) {
                     *failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(error);
                 }
             });
@@ -232,7 +196,7 @@ impl Stack {
     /// The parameters of the product that skips zeros: `W`, and `b` as one row.
     fn padded<T: Float, P: Deref<Target = [T]>>(&self, params: &[P]) -> Result<(Padded<T>, Padded<T>), KernelError> {
         let outputs = self.first_product().map_or(0, |(_, outputs)| outputs);
-        let (mut w, mut b) = (Padded::zeros(self.features, outputs)?, Padded::zeros(1, outputs)?);
+        let (mut w, mut b) = (Padded::zeros(self.features.next_multiple_of(2), outputs)?, Padded::zeros(1, outputs)?);
         if let [first_w, first_b, ..] = params {
             w.load(first_w);
             b.load(first_b);
@@ -240,6 +204,7 @@ impl Stack {
         Ok((w, b))
     }
 
+    #[allow(clippy::too_many_arguments)] // what there is, which part of it, where to, and room to work in
     fn scores_of_block<T: Float, P: Deref<Target = [T]>>(
         &self,
         level: Level,
@@ -247,49 +212,65 @@ impl Stack {
         ready: Option<&(Padded<T>, Padded<T>)>,
         x: Data<'_, T>,
         rows: Range<usize>,
+        room: &mut Room<T>,
         mut scores: ArrayViewMut2<'_, T>,
     ) -> Result<(), KernelError> {
         let n = rows.len();
+        let Room { nonzeros, product, x: x_block, out: out_block } = room;
         let mut affine = params.chunks_exact(2);
         let mut from = 0;
-        let (mut x_block, mut out_block) = (Vec::new(), Vec::new());
         let mut stored = None; // rows that need no conversion are read where they are
-        let mut block;
         let sparse = match (x, ready) {
             (Data::Nonzeros(x), Some(ready)) => Some((x, rows.clone(), ready)),
             (Data::Rows(x), Some(ready)) => {
-                block = Nonzeros::new(self.features, x, self.scale().unwrap_or(1.0));
+                let block =
+                    nonzeros.get_or_insert_with(|| Nonzeros::new(self.features, x, self.scale().unwrap_or(1.0)));
+                block.clear();
                 block.extend(level, x, rows.clone())?;
-                Some((&block, 0..n, ready))
+                Some((&*block, 0..n, ready))
             }
             (_, None) => None,
         };
         if let Some((x, rows, (w, b))) = sparse {
             let (layer, outputs) = self.first_product().unwrap_or((0, 0));
-            let mut out = Padded::zeros(n, outputs)?;
-            level.run(Forward { x, rows, w, b, out: &mut out, columns: None });
-            x_block = zeros(n * outputs)?;
-            out.store(&mut x_block);
+            let out = match product {
+                Some(out) => out,
+                none => none.insert(Padded::zeros(BLOCK, outputs)?),
+            };
+            level.run(Forward { x, next: rows.end..rows.end, rows, w, b, out, columns: None });
+            resize(x_block, n * outputs, T::zero())?;
+            out.store(x_block);
             affine.next();
             from = layer + 1;
         } else if let Data::Rows(x) = x {
             stored = T::stored(&x).and_then(|x| x.slice_move(ndarray::s![rows.clone(), ..]).to_slice());
             if stored.is_none() {
-                x_block = zeros(n * self.features)?;
-                x.gather(rows, &mut x_block);
+                resize(x_block, n * self.features, T::zero())?;
+                x.gather(rows, x_block);
             }
         }
         for (i, layer) in self.layers.iter().enumerate().skip(from) {
             let (inputs, outputs) = (self.width_after(i), self.width_after(i + 1));
-            out_block.clear();
-            out_block.resize(n * outputs, T::zero());
-            let x = stored.take().unwrap_or(&x_block);
-            layer.forward(level, &mut affine, (n, inputs, outputs), x, &mut out_block)?;
-            std::mem::swap(&mut x_block, &mut out_block);
+            resize(out_block, n * outputs, T::zero())?;
+            let x = stored.take().unwrap_or(x_block);
+            layer.forward(level, &mut affine, (n, inputs, outputs), x, out_block)?;
+            std::mem::swap(x_block, out_block);
         }
-        scores.iter_mut().zip(&x_block).for_each(|(scores, &x)| *scores = x);
+        for (mut scores, x) in scores.rows_mut().into_iter().zip(x_block.chunks_exact(self.classes().max(1))) {
+            scores.iter_mut().zip(x).for_each(|(score, &x)| *score = x);
+        }
         Ok(())
     }
+}
+
+/// Room to work in for one block after the other.
+#[derive(Debug, Default)]
+struct Room<T> {
+    nonzeros: Option<Nonzeros<T>>,
+    product: Option<Padded<T>>,
+    /// What flows into a layer, and out of it.
+    x: Vec<T>,
+    out: Vec<T>,
 }
 
 /// The data as it is stored, or with its zeros left out.
@@ -372,6 +353,9 @@ fn wrong_size(got: usize, wanted: usize) -> KernelError {
 mod tests {
     use super::*;
     use crate::level::{available, detect};
+    use crate::matmul::tests::numbers;
+    use crate::nonzeros::TILE;
+    use crate::sparse::tests::{bound, mostly_zeros, three_loops, Kinds};
     use ndarray::{array, Array2};
     use std::time::Duration;
 
@@ -420,28 +404,91 @@ mod tests {
         assert_eq!(at_once, in_parts);
     }
 
-    #[test]
-    fn skipping_the_zeros_changes_no_score_beyond_rounding_at_any_level() {
+    /// More than a block.
+    const ROWS: usize = BLOCK + 44;
+
+    fn two_products() -> Stack {
         let layers = vec![Layer::Activation(Activation::Scale(0.5)), Layer::Affine(37), Layer::Affine(3)];
-        let stack = Stack::new(20, layers);
-        let x = Array2::from_shape_fn((300, 20), |(i, j)| if (i + j) % 4 == 0 { (i + 3 * j) as u8 } else { 0 });
-        let fill = |n: usize| (0..n).map(|i| (i as f64 * 0.7).sin()).collect::<Vec<_>>();
-        let params: Vec<_> = stack.affine_shapes().flat_map(|(i, o)| [i * o, o]).map(fill).collect();
-        assert!(stack.skips_zeros(Rows::Bytes(x.view())));
-        let mut sparse = Nonzeros::new(20, Rows::Bytes(x.view()), 0.5);
-        sparse.extend(detect().unwrap(), Rows::Bytes(x.view()), 0..300).unwrap();
-        for &level in available() {
-            let (mut dense, mut skipped) = (Array2::zeros((300, 3)), Array2::zeros((300, 3)));
-            for (data, out) in
-                [(Data::Rows(Rows::Bytes(x.view())), &mut dense), (Data::Nonzeros(&sparse), &mut skipped)]
-            {
-                stack
-                    .scores(level, &slices(&params), data, 0, Instant::now() + Duration::from_secs(60), out.view_mut())
-                    .unwrap();
+        Stack::new(TILE + 1, layers)
+    }
+
+    fn params<T: Float>(stack: &Stack) -> Vec<Vec<T>> {
+        let fill = |n: usize| numbers::<T>((1, n), n as u64).into_iter().collect();
+        stack.affine_shapes().flat_map(|(i, o)| [i * o, o]).map(fill).collect()
+    }
+
+    fn skipping_the_zeros_changes_no_score_beyond_rounding<T: Float>() {
+        let stack = two_products();
+        let features = stack.features();
+        let params = params::<T>(&stack);
+        let params: Vec<&[T]> = params.iter().map(Vec::as_slice).collect();
+        let matrix = |numbers: &[T], rows| {
+            Array2::from_shape_fn((rows, numbers.len() / rows), |(i, j)| numbers[i * (numbers.len() / rows) + j].wide())
+        };
+        for x in Kinds::of(&mostly_zeros(ROWS, features, 1)).each() {
+            assert!(stack.skips_zeros(level(), x));
+            let mut sparse = Nonzeros::<T>::new(features, x, 0.5);
+            sparse.extend(level(), x, 0..ROWS).unwrap();
+            // The sums of the terms of a score without their signs.
+            let mut sizes = Kinds::wide(x).mapv(|x| T::of(x / 2.0).wide().abs());
+            for (pair, inputs) in params.chunks(2).zip([features, 37]) {
+                let [w, b] = [matrix(pair[0], inputs), matrix(pair[1], 1)].map(|x| x.mapv(f64::abs));
+                sizes = three_loops(sizes.view(), w.view()).0 + b;
             }
-            // Scores are some hundreds, sums of 37 terms of 20: a few hundred ε of them.
-            assert!(dense.iter().zip(&skipped).all(|(a, b)| (a - b).abs() < 1e-10), "{}", level.name());
+            for &level in available() {
+                let run = |skip, data: Data<'_, T>| {
+                    let (mut out, late) = (Array2::zeros((ROWS, 3)), Instant::now() + Duration::from_secs(60));
+                    let done = stack.scores_skipping(skip, level, &params, data, 0, late, out.view_mut());
+                    assert_eq!(done, Ok(ROWS));
+                    out
+                };
+                let dense = run(false, Data::Rows(x));
+                let skipped = run(true, Data::Nonzeros(&sparse));
+                // A term is rounded as a product of three, in the sum of the features and that of the 37, with the biases, at the end
+                // of each of two tiles; and so it is on the other side.
+                let roundings = 2 * (2 + features + 37 + 2 + 2);
+                for ((a, b), &size) in dense.iter().zip(&skipped).zip(&sizes) {
+                    let off = (a.wide() - b.wide()).abs();
+                    assert!(off <= bound::<T>(roundings, size), "{off} at {}", level.name());
+                }
+                // Looked through block by block, the data gives the bits of the list that is made once.
+                assert_eq!(run(true, Data::Rows(x)), skipped);
+            }
         }
+    }
+
+    #[test]
+    fn skipping_the_zeros_changes_no_score_beyond_rounding_at_any_level_in_f32() {
+        skipping_the_zeros_changes_no_score_beyond_rounding::<f32>();
+    }
+
+    #[test]
+    fn skipping_the_zeros_changes_no_score_beyond_rounding_at_any_level_in_f64() {
+        skipping_the_zeros_changes_no_score_beyond_rounding::<f64>();
+    }
+
+    #[test]
+    fn zeros_are_skipped_unless_a_weight_is_infinite() {
+        let stack = two_products();
+        let mut params = params::<f64>(&stack);
+        let x = mostly_zeros(ROWS, stack.features(), 1);
+        let x = Data::Rows(Rows::Bytes(x.view()));
+        let run = |skip: Option<bool>, params: &[Vec<f64>]| {
+            let (params, late) = (slices(params), Instant::now() + Duration::from_secs(60));
+            let mut out = Array2::zeros((ROWS, 3));
+            match skip {
+                None => stack.scores(level(), &params, x, 0, late, out.view_mut()),
+                Some(skip) => stack.scores_skipping(skip, level(), &params, x, 0, late, out.view_mut()),
+            }
+            .unwrap();
+            out.mapv(f64::to_bits)
+        };
+        assert_ne!(run(Some(true), &params), run(Some(false), &params), "the order of the sums cannot be seen");
+        assert_eq!(run(None, &params), run(Some(true), &params));
+        params[0][40] = f64::INFINITY;
+        assert_eq!(run(None, &params), run(Some(false), &params));
+        // Row 3 is empty: its 0 · ∞ are not passed over.
+        assert!(run(None, &params).row(3).iter().all(|&score| f64::from_bits(score).is_nan()));
     }
 
     #[test]

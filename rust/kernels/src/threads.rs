@@ -5,8 +5,7 @@
 //!
 //! What is divided is always the *output*: no sum is split, so the number of threads changes no bit of any result.
 
-use rayon::prelude::*;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 struct Pool {
     process: u32,
@@ -29,9 +28,27 @@ pub fn count() -> usize {
 
 /// `work` on each item, on up to [`count`] threads; on the caller's alone if there is one item or one thread.
 pub fn each<I: Send>(items: Vec<I>, work: impl Fn(I) + Sync + Send) {
-    match pool().filter(|_| items.len() > 1) {
-        Some(pool) => pool.install(|| items.into_par_iter().with_max_len(1).for_each(work)),
-        None => items.into_iter().for_each(work),
+    each_with(items, || (), |(), item| work(item));
+}
+
+/// The same, with room to work in that is made by `room`, once a thread, and handed from item to item.
+pub fn each_with<I: Send, R>(
+    items: Vec<I>,
+    room: impl Fn() -> R + Sync + Send,
+    work: impl Fn(&mut R, I) + Sync + Send,
+) {
+    let threads = count().min(items.len());
+    let items = Mutex::new(items.into_iter());
+    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let until_none_is_left = || {
+        if let Some(first) = next() {
+            let mut room = room();
+            std::iter::once(first).chain(std::iter::from_fn(next)).for_each(|item| work(&mut room, item));
+        }
+    };
+    match pool().filter(|_| threads > 1) {
+        Some(pool) => pool.scope(|scope| (0..threads).for_each(|_| scope.spawn(|_| until_none_is_left()))),
+        None => until_none_is_left(),
     }
 }
 
@@ -55,12 +72,54 @@ fn pool() -> Option<&'static rayon::ThreadPool> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
     #[test]
     fn every_item_is_worked_on_once() {
         let mut squares = vec![0usize; 1000];
         each(squares.iter_mut().enumerate().collect(), |(i, square)| *square += i * i);
         assert!(squares.iter().enumerate().all(|(i, &square)| square == i * i));
+    }
+
+    /// How many rooms were made for so many items; each item was worked on once, in one of them.
+    fn rooms(items: usize) -> usize {
+        /// Says at its end how many items it has seen.
+        struct Room<'a>(usize, &'a AtomicUsize);
+
+        impl Drop for Room<'_> {
+            fn drop(&mut self) {
+                self.1.fetch_add(self.0, Relaxed);
+            }
+        }
+
+        let (made, seen) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let times: Vec<_> = (0..items).map(|_| AtomicUsize::new(0)).collect();
+        let room = || {
+            made.fetch_add(1, Relaxed);
+            Room(0, &seen)
+        };
+        each_with((0..items).collect(), room, |room, item| {
+            room.0 += 1;
+            times[item].fetch_add(1, Relaxed);
+        });
+        assert!(times.iter().all(|times| times.load(Relaxed) == 1));
+        assert_eq!(seen.load(Relaxed), items);
+        made.load(Relaxed)
+    }
+
+    #[test]
+    fn every_item_is_worked_on_once_in_some_room() {
+        assert!(rooms(0) <= 1);
+        assert_eq!(rooms(1), 1);
+        for items in [2, 3, 10, 1000] {
+            assert!((1..=items).contains(&rooms(items)));
+        }
+    }
+
+    #[test]
+    fn room_is_handed_from_item_to_item() {
+        // A few a thread at most, when one takes work over from another.
+        assert!(rooms(1000) <= 500, "{} rooms for 1000 items", rooms(1000));
     }
 
     #[test]

@@ -9,7 +9,8 @@
 //! update     W, b by the optimizer's rule
 //! ```
 //!
-//! Each affine layer is updated as soon as its own `d·Wᵀ` is taken, while its gradient is still in the cache. The first
+//! Each affine layer is updated as soon as its own `d·Wᵀ` is taken, while its gradient is still in the cache; under plain gradient
+//! descent `W ← W - η xᵀ·d` is one product, and the gradient is never stored. The first
 //! affine layer's `d·Wᵀ`, which nobody would read, is not computed. Every buffer belongs to the [`Trainer`] and is reused:
 //! after the first step nothing is allocated here (the `gemm` crate packs large products into a buffer of its own).
 //!
@@ -19,11 +20,11 @@
 
 use crate::error::{agree, zeros};
 use crate::level::{Level, MulAdd};
-use crate::matmul::{column_sums, matmul_a_bt, matmul_at_b};
+use crate::matmul::{column_sums, matmul, matmul_a_bt, matmul_at_b, Onto};
 use crate::optimize::Optimizer;
 use crate::padded::{Lane, Padded, LANES};
-use crate::softmax_loss::{row_gradient, row_loss, Targets};
-use crate::sparse::{Backward, Columns, EachRow, Forward};
+use crate::softmax_loss::{Gradients, Losses, Targets};
+use crate::sparse::{AddTo, Backward, Columns, EachRow, Forward};
 use crate::stack::{matrix, matrix_mut, Data, Layer, Stack};
 use crate::{Float, KernelError};
 use std::time::Instant;
@@ -143,8 +144,9 @@ impl<T: Float> Trainer<T> {
             skipping.w.load(values[0]);
         }
         let mut progress = Progress { steps: 0, diverged: false };
-        for (rows, loss) in batches.rows.chunks(batches.size).zip(losses) {
-            *loss = self.forward(values, &batches, rows)?;
+        let next = batches.rows.chunks(batches.size).skip(1).chain([&[][..]]);
+        for ((rows, next), loss) in batches.rows.chunks(batches.size).zip(next).zip(losses) {
+            *loss = self.forward(values, &batches, rows, next)?;
             if stop_if_diverged && !loss.is_finite() {
                 progress.diverged = true;
                 break;
@@ -192,9 +194,16 @@ impl<T: Float> Trainer<T> {
     }
 
     /// The mean loss of the batch; `self.d ←` the gradient of its scores.
-    fn forward(&mut self, params: &[&mut [T]], batches: &Batches<'_, T>, rows: &[i64]) -> Result<f64, KernelError> {
+    fn forward(
+        &mut self,
+        params: &[&mut [T]],
+        batches: &Batches<'_, T>,
+        rows: &[i64],
+        next: &[i64],
+    ) -> Result<f64, KernelError> {
         let n = rows.len();
-        let numbers = rows.iter().map(|&row| row as usize);
+        let numbers = rows.iter().map(index);
+        let next = next.iter().map(index);
         let mut affine = params.chunks_exact(2);
         let mut from = 0;
         match (batches.x, self.stack.first_product(), &mut self.skipping) {
@@ -203,6 +212,7 @@ impl<T: Float> Trainer<T> {
                 self.level.run(Forward {
                     x,
                     rows: numbers.clone(),
+                    next: next.clone(),
                     w: &skipping.w,
                     b: &skipping.b,
                     out: &mut skipping.out,
@@ -222,15 +232,11 @@ impl<T: Float> Trainer<T> {
             layer.forward(self.level, &mut affine, (n, inputs, outputs), x, out)?;
         }
         let classes = self.stack.classes();
-        let scores = matrix(&self.inputs[self.stack.layers.len()][..n * classes], n, classes)?;
-        let mut d = matrix_mut(&mut self.d[..n * classes], n, classes)?;
-        let scale = T::one() / T::of(n as f64);
-        let mut sum = 0.0;
-        for ((scores, mut d), row) in scores.rows().into_iter().zip(d.rows_mut()).zip(numbers) {
-            sum += row_loss(scores, batches.t.row(row), &mut d).wide();
-            row_gradient(batches.t.row(row), scale, &mut d);
-        }
-        Ok(sum / n as f64)
+        let scores = &self.inputs[self.stack.layers.len()][..n * classes];
+        let (targets, d) = (batches.t, &mut self.d[..n * classes]);
+        let loss = self.level.run(Losses { scores, targets, rows: numbers.clone(), y: d });
+        self.level.run(Gradients { targets, rows: numbers, d });
+        Ok(loss)
     }
 
     /// From `self.d` back through the layers, updating each affine layer's parameters.
@@ -264,12 +270,17 @@ impl<T: Float> Trainer<T> {
                 }
                 _ => {
                     let x = matrix(&self.inputs[i][..n * inputs], n, inputs)?;
-                    matmul_at_b(level, x, d, matrix_mut(d_w, inputs, outputs)?)?;
                     if affine > 0 {
                         let d_x = matrix_mut(&mut self.d_next[..n * inputs], n, inputs)?;
                         matmul_a_bt(level, d, matrix(w, inputs, outputs)?, d_x)?;
                     }
-                    optimizer.update(level, w, d_w, kept_w, true);
+                    if optimizer.rests_on_zero() {
+                        let onto = Onto::Itself(T::of(-optimizer.learning_rate));
+                        matmul(level, x.reversed_axes(), d, matrix_mut(w, inputs, outputs)?, onto)?;
+                    } else {
+                        matmul_at_b(level, x, d, matrix_mut(d_w, inputs, outputs)?)?;
+                        optimizer.update(level, w, d_w, kept_w, true);
+                    }
                 }
             }
             optimizer.update(level, b, d_b, kept_b, false);
@@ -285,7 +296,7 @@ impl<T: Float> Trainer<T> {
 impl<T: Float> Skipping<T> {
     fn new(features: usize, outputs: usize, batch: usize) -> Result<Self, KernelError> {
         Ok(Self {
-            w: Padded::zeros(features, outputs)?,
+            w: Padded::zeros(features.next_multiple_of(2), outputs)?,
             b: Padded::zeros(1, outputs)?,
             out: Padded::zeros(batch, outputs)?,
             d: Padded::zeros(batch, outputs)?,
@@ -303,7 +314,7 @@ impl<T: Float> Skipping<T> {
         } else {
             let outputs = d.columns();
             d_w.fill(T::zero());
-            level.run(Backward { columns, d, each: Keep { d_w, outputs } });
+            level.run(Backward { columns, d, each: AddTo { d_w, outputs } });
             optimizer.update(level, w, d_w, kept, true);
             padded.load(w);
         }
@@ -329,20 +340,9 @@ impl<T: Float> EachRow<T> for Descend<'_, T> {
     }
 }
 
-/// dW, without the padding.
-struct Keep<'a, T> {
-    d_w: &'a mut [T],
-    outputs: usize,
-}
-
-impl<T: Float> EachRow<T> for Keep<'_, T> {
-    #[inline(always)]
-    fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], _: impl MulAdd) {
-        let row = &mut self.d_w[p * self.outputs..(p + 1) * self.outputs];
-        for (numbers, gradient) in row[first * LANES..].chunks_mut(LANES).zip(&lanes) {
-            numbers.copy_from_slice(&gradient.0[..numbers.len()]);
-        }
-    }
+/// A row number, which [`Trainer::check`] has found to be one.
+fn index(row: &i64) -> usize {
+    *row as usize
 }
 
 #[cfg(test)]
@@ -350,9 +350,12 @@ mod tests {
     use super::*;
     use crate::activation::Activation::{LeakyRelu, Relu, Scale, Sigmoid, Tanh};
     use crate::level::{available, detect};
-    use crate::nonzeros::Nonzeros;
+    use crate::matmul::tests::numbers;
+    use crate::nonzeros::{Nonzeros, TILE};
     use crate::optimize::Rule;
-    use crate::stack::Rows;
+    use crate::rows::Rows;
+    use crate::sparse::tests as sparse_tests;
+    use crate::sparse::tests::{bound, rows_of_columns, three_loops, wide, Kinds, FEATURES, OUTPUTS};
     use ndarray::{array, Array2};
     use std::time::Duration;
 
@@ -383,7 +386,7 @@ mod tests {
         (stack, params)
     }
 
-    fn borrow(params: &mut [Vec<f64>]) -> Vec<&mut [f64]> {
+    fn borrow<T>(params: &mut [Vec<T>]) -> Vec<&mut [T]> {
         params.iter_mut().map(Vec::as_mut_slice).collect()
     }
 
@@ -564,6 +567,126 @@ mod tests {
                 assert!(dense_losses.iter().zip(&losses).all(|(a, b)| close(a, b)), "{rule:?}");
             }
         }
+    }
+
+    /// W - η (xᵀ·d + λ W): the first step of plain gradient descent, and with momentum too.
+    fn update_w_is_three_loops<T: Float>() {
+        const BATCH: usize = 9;
+        const ROOM: usize = 12;
+        let learning_rate = 0.1;
+        let rate = T::of(learning_rate).wide();
+        for (features, kind) in FEATURES.into_iter().zip((0..3).cycle()) {
+            let kinds = Kinds::of(&sparse_tests::mostly_zeros(BATCH, features, 7));
+            let x = kinds.each()[kind];
+            let mut sparse = Nonzeros::<T>::new(features, x, 1.0);
+            sparse.extend(detect().unwrap(), x, 0..BATCH).unwrap();
+            let x = Kinds::wide(x).mapv(|x| T::of(x).wide());
+            let lists = rows_of_columns(x.view());
+            for outputs in OUTPUTS {
+                let (before, d) = (numbers::<T>((features, outputs), 1), numbers::<T>((BATCH, outputs), 3));
+                let (gradient, sizes) = three_loops(x.t(), wide(&d).view());
+                for (&level, (rule, weight_decay)) in available().iter().flat_map(|level| {
+                    [(Rule::Sgd, 0.0), (Rule::Sgd, 0.25), (Rule::Momentum(0.9), 0.0)].map(|rule| (level, rule))
+                }) {
+                    let optimizer = Optimizer { rule, learning_rate, weight_decay, steps: 1 };
+                    let mut skipping = Skipping::<T>::new(features, outputs, ROOM).unwrap();
+                    skipping.w.load(before.as_slice().unwrap());
+                    // Behind the batch, and in the gradient of another step, is what would be seen.
+                    skipping.d.load(&vec![T::nan(); ROOM * outputs]);
+                    skipping.d.load(d.as_slice().unwrap());
+                    let Skipping { w, b, out, columns, .. } = &mut skipping;
+                    level.run(Forward { x: &sparse, rows: 0..BATCH, next: 0..0, w, b, out, columns: Some(columns) });
+                    let mut w = before.clone();
+                    let mut d_w = vec![T::nan(); w.len()];
+                    let mut kept = vec![vec![T::zero(); w.len()]; rule.kept()];
+                    skipping.update_w(level, w.as_slice_mut().unwrap(), &mut d_w, &mut borrow(&mut kept), &optimizer);
+                    let mut after = before.clone();
+                    skipping.w.store(after.as_slice_mut().unwrap());
+                    for ((p, j), after) in after.indexed_iter() {
+                        let w = before[[p, j]].wide();
+                        let want = w - rate * (gradient[[p, j]] + weight_decay * w);
+                        let size = w.abs() + rate * (sizes[[p, j]] + weight_decay * w.abs());
+                        // The products and the sum of the gradient, two with λ, two with η; in f64 again.
+                        let off = (after.wide() - want).abs();
+                        assert!(
+                            off <= bound::<T>(2 * (1 + lists[p] + 1 + 2 + 2), size),
+                            "{rule:?} {weight_decay} {p} {j}"
+                        );
+                        assert!(lists[p] > 0 || weight_decay > 0.0 || after == &before[[p, j]]);
+                    }
+                    // The caller's W is either left until the end of the call or as new as the copy.
+                    assert_eq!(w, if optimizer.rests_on_zero() { before.clone() } else { after });
+                    let behind = skipping.w.lanes().chunks(skipping.w.width()).enumerate();
+                    for (p, row) in behind {
+                        let from = if p < features { outputs } else { 0 };
+                        assert!(row.iter().flat_map(|lane| lane.0).skip(from).all(|x| x == T::zero()));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn update_w_is_three_loops_in_f32() {
+        update_w_is_three_loops::<f32>();
+    }
+
+    #[test]
+    fn update_w_is_three_loops_in_f64() {
+        update_w_is_three_loops::<f64>();
+    }
+
+    fn skipping_zeros_gives_the_dense_steps<T: Float>() {
+        let features = TILE + 1;
+        let layers =
+            vec![Layer::Activation(Scale(1.0 / 255.0)), Layer::Affine(65), Layer::Activation(Tanh), Layer::Affine(4)];
+        let stack = Stack::new(features, layers);
+        let fill = |n: usize| numbers::<T>((1, n), n as u64).into_iter().map(|x| x * T::of(0.2)).collect();
+        let before: Vec<Vec<T>> = stack.affine_shapes().flat_map(|(i, o)| [i * o, o]).map(fill).collect();
+        let x = sparse_tests::mostly_zeros(40, features, 1);
+        let mut sparse = Nonzeros::new(features, Rows::Bytes(x.view()), stack.scale().unwrap());
+        sparse.extend(detect().unwrap(), Rows::Bytes(x.view()), 0..40).unwrap();
+        let t: Vec<i64> = (0..40).map(|i| i * i % 4).collect();
+        // The last batch is short, and the first of the next call follows it.
+        let rows: Vec<i64> = (0..34).map(|i| (i * 11) % 40).collect();
+        for &level in available() {
+            for rule in [Rule::Sgd, Rule::Momentum(0.5)] {
+                let train = |skip: bool| {
+                    let data = if skip { Data::Nonzeros(&sparse) } else { Data::Rows(Rows::Bytes(x.view())) };
+                    let (mut values, mut losses) = (before.clone(), [[0.0; 4]; 2]);
+                    let mut kept: Vec<_> =
+                        before.iter().flat_map(|p| vec![vec![T::zero(); p.len()]; rule.kept()]).collect();
+                    let mut optimizer = Optimizer { rule, learning_rate: 0.2, weight_decay: 0.0, steps: 0 };
+                    let mut trainer = Trainer::new(stack.clone(), level, 10).unwrap();
+                    for losses in &mut losses {
+                        let batches = Batches { x: data, t: Targets::Ids(&t), rows: &rows, size: 10 };
+                        let params = Parameters { values: &mut borrow(&mut values), kept: &mut borrow(&mut kept) };
+                        let done = trainer.run(params, batches, &mut optimizer, true, late(), losses);
+                        assert_eq!(done, Ok(Progress { steps: 4, diverged: false }));
+                    }
+                    (values.concat(), losses.concat())
+                };
+                let (dense, dense_losses) = train(false);
+                let (skipped, losses) = train(true);
+                // Eight steps, each a fifth of sums of some 70 terms, the largest about 1, in the forward pass and as many back.
+                let tolerance = 200.0 * T::epsilon().wide();
+                assert!(dense.iter().zip(&skipped).all(|(a, b)| (a.wide() - b.wide()).abs() < tolerance), "{rule:?}");
+                assert!(dense_losses.iter().zip(&losses).all(|(a, b)| (a - b).abs() < tolerance), "{rule:?}");
+                let moved =
+                    before.concat().iter().zip(&skipped).map(|(a, b)| (a.wide() - b.wide()).abs()).fold(0.0, f64::max);
+                assert!(moved > 0.01, "{rule:?}: {moved}");
+            }
+        }
+    }
+
+    #[test]
+    fn skipping_zeros_gives_the_dense_steps_in_f32() {
+        skipping_zeros_gives_the_dense_steps::<f32>();
+    }
+
+    #[test]
+    fn skipping_zeros_gives_the_dense_steps_in_f64() {
+        skipping_zeros_gives_the_dense_steps::<f64>();
     }
 
     #[test]

@@ -1,0 +1,505 @@
+//! The examples as the caller stores them, and the two products of a layer that reads them.
+//!
+//! ```text
+//! out = x·W + b          dW = xᵀ·d
+//! ```
+//!
+//! Bytes, f32 and f64 are read in place, whatever the type computed in. Data that is mostly zeros is gone through first, block by block,
+//! and its zeros are skipped. Unlike in training, where the list is made once, each call looks anew.
+//!
+//! A zero times an infinity is nan, and that is not skipped over: if `W` (or `d`) holds one, the dense product is taken.
+
+use crate::error::{agree, zeros};
+use crate::level::{Kernel, Level, MulAdd};
+use crate::matmul::{self, Onto};
+use crate::nonzeros::{self, Nonzeros};
+use crate::padded::Padded;
+use crate::sparse::{AddTo, Backward, Columns, Forward};
+use crate::stack::{matrix, Data, Layer, Stack, BLOCK};
+use crate::{Float, KernelError};
+use ndarray::{s, ArrayView2, ArrayViewMut2};
+use std::time::{Duration, Instant};
+
+/// Multiplications from which it pays to look for zeros: 27 rows of 784 numbers and 50 outputs.
+const WORTH_LOOKING: usize = 1 << 20;
+
+/// The examples, one a row, as the caller stores them: read in place, turned into floats when they are gathered.
+#[derive(Clone, Copy, Debug)]
+pub enum Rows<'a> {
+    /// Bytes, such as pixels; the float of the same value.
+    Bytes(ArrayView2<'a, u8>),
+    /// Single precision.
+    Single(ArrayView2<'a, f32>),
+    /// Double precision.
+    Double(ArrayView2<'a, f64>),
+}
+
+impl Rows<'_> {
+    /// (how many rows, how many features).
+    pub fn dim(&self) -> (usize, usize) {
+        match self {
+            Self::Bytes(x) => x.dim(),
+            Self::Single(x) => x.dim(),
+            Self::Double(x) => x.dim(),
+        }
+    }
+
+    /// The chosen rows, one after the other, into `out`. The caller has checked that they exist.
+    pub(crate) fn gather<T: Float>(&self, rows: impl Iterator<Item = usize>, out: &mut [T]) {
+        fn copy<S: Copy, T>(x: &ArrayView2<S>, rows: impl Iterator<Item = usize>, out: &mut [T], f: fn(S) -> T) {
+            for (row, out) in rows.zip(out.chunks_exact_mut(x.ncols().max(1))) {
+                out.iter_mut().zip(x.row(row)).for_each(|(out, &x)| *out = f(x));
+            }
+        }
+        match self {
+            Self::Bytes(x) => copy(x, rows, out, T::of_byte),
+            Self::Single(x) => copy(x, rows, out, T::of_single),
+            Self::Double(x) => copy(x, rows, out, T::of),
+        }
+    }
+}
+
+/// Room to work in, kept by the caller from call to call: fresh memory of half a megabyte costs as much as the product itself.
+#[derive(Debug)]
+pub struct Scratch<T> {
+    w: Padded<T>,
+    b: Padded<T>,
+    /// `out` on the way in, `d` on the way back.
+    rows: Padded<T>,
+    nonzeros: Option<Nonzeros<T>>,
+    columns: Columns<T>,
+}
+
+impl<T: Float> Default for Scratch<T> {
+    fn default() -> Self {
+        let (none, columns) = (Padded::default, Columns::default());
+        Self { w: none(), b: none(), rows: none(), nonzeros: None, columns }
+    }
+}
+
+/// Whether zeros of `x` are worth skipping in a product with `outputs` columns of `others`, which must be finite.
+pub(crate) fn skips<T: Float>(level: Level, x: Rows<'_>, outputs: usize, others: &[T]) -> bool {
+    let (n, features) = x.dim();
+    n.saturating_mul(features).saturating_mul(outputs) >= WORTH_LOOKING
+        && nonzeros::pays(level, x)
+        && level.run(AllFinite(others))
+}
+
+/// Whether none of the numbers is nan or infinite.
+struct AllFinite<'a, T>(&'a [T]);
+
+impl<T: Float> Kernel for AllFinite<'_, T> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self, _: impl MulAdd) -> bool {
+        // Through each chunk to its end: a loop that may stop anywhere is not turned into vectors.
+        self.0.chunks(256).all(|chunk| chunk.iter().fold(true, |finite, number| finite & number.is_finite()))
+    }
+}
+
+/// `out ← x·W + b`, one row an example.
+///
+/// # Errors
+///
+/// [`KernelError::Sizes`] if the shapes do not fit together, [`KernelError::Memory`].
+pub fn affine<T: Float>(
+    level: Level,
+    x: Rows<'_>,
+    w: ArrayView2<'_, T>,
+    b: &[T],
+    mut out: ArrayViewMut2<'_, T>,
+    scratch: &mut Scratch<T>,
+) -> Result<(), KernelError> {
+    let ((n, features), outputs) = (x.dim(), w.ncols());
+    agree("the number of columns of x", features, "the number of rows of W", w.nrows())?;
+    agree("the length of b", b.len(), "the number of columns of W", outputs)?;
+    agree("the number of rows of the output", out.nrows(), "the number of rows of x", n)?;
+    agree("the number of columns of the output", out.ncols(), "the number of columns of W", outputs)?;
+    let w_as_slice = w.as_standard_layout();
+    let w_as_slice = w_as_slice.as_slice().unwrap_or(&[]);
+    let skip = skips(level, x, outputs, w_as_slice);
+    if let (Some(x), false) = (T::stored(&x), skip) {
+        return matmul::affine(level, x, w, b, out);
+    }
+    if let (true, true, Some(out)) = (skip, n <= BLOCK, out.as_slice_mut()) {
+        scratch.w.reshape(features.next_multiple_of(2), outputs)?;
+        scratch.w.load(w_as_slice);
+        scratch.b.reshape(1, outputs)?;
+        scratch.b.load(b);
+        scratch.rows.reshape(n, outputs)?;
+        let x = Nonzeros::refill(&mut scratch.nonzeros, level, x, 0..n)?;
+        let (w, b, product) = (&scratch.w, &scratch.b, &mut scratch.rows);
+        level.run(Forward { x, rows: 0..n, next: 0..0, w, b, out: product, columns: None });
+        product.store(out);
+        return Ok(());
+    }
+    // A network of this one layer.
+    let stack = Stack::new(features, vec![Layer::Affine(outputs)]);
+    let all_of_it = Instant::now() + Duration::from_secs(1 << 30);
+    stack.scores_skipping(skip, level, &[w_as_slice, b], Data::Rows(x), 0, all_of_it, out).map(|_| ())
+}
+
+/// `dW ← xᵀ·d`.
+///
+/// # Errors
+///
+/// [`KernelError::Sizes`] if the shapes do not fit together, [`KernelError::Memory`].
+pub fn weight_gradient<T: Float>(
+    level: Level,
+    x: Rows<'_>,
+    d: ArrayView2<'_, T>,
+    mut d_w: ArrayViewMut2<'_, T>,
+    scratch: &mut Scratch<T>,
+) -> Result<(), KernelError> {
+    let ((n, features), outputs) = (x.dim(), d.ncols());
+    agree("the number of rows of dout", d.nrows(), "the number of rows of x", n)?;
+    agree("the number of rows of dW", d_w.nrows(), "the number of columns of x", features)?;
+    agree("the number of columns of dW", d_w.ncols(), "the number of columns of dout", outputs)?;
+    let d_as_slice = d.as_standard_layout();
+    let d_as_slice = d_as_slice.as_slice().unwrap_or(&[]);
+    let skip = skips(level, x, outputs, d_as_slice);
+    if let (Some(x), false) = (T::stored(&x), skip) {
+        return matmul::matmul_at_b(level, x, d, d_w);
+    }
+    d_w.fill(T::zero());
+    let blocks = (0..n).step_by(BLOCK).map(|start| start..n.min(start + BLOCK));
+    if let (true, Some(d_w)) = (skip, d_w.as_slice_mut()) {
+        for rows in blocks {
+            let d_block = &mut scratch.rows;
+            d_block.reshape(rows.len(), outputs)?;
+            d_block.load(&d_as_slice[rows.start * outputs..rows.end * outputs]);
+            scratch.columns.refill(Nonzeros::refill(&mut scratch.nonzeros, level, x, rows)?)?;
+            level.run(Backward { columns: &scratch.columns, d: d_block, each: AddTo { d_w, outputs } });
+        }
+        return Ok(());
+    }
+    let mut block = zeros(n.min(BLOCK).saturating_mul(features))?;
+    for rows in blocks {
+        let block = &mut block[..rows.len() * features];
+        x.gather(rows.clone(), block);
+        let x = matrix(block, rows.len(), features)?;
+        matmul::matmul(level, x.reversed_axes(), d.slice(s![rows, ..]), d_w.view_mut(), Onto::Itself(T::one()))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::level::{available, detect};
+    use crate::matmul::tests::numbers;
+    use crate::nonzeros::TILE;
+    use crate::sparse::tests::{bound, mostly_zeros, three_loops, wide, Kinds};
+    use ndarray::{Array2, ShapeBuilder};
+
+    /// Enough for zeros to be looked for from 255 rows on; two tiles, three lanes, the last of each with one number.
+    const FEATURES: usize = TILE + 1;
+    const OUTPUTS: usize = 33;
+    const ROWS: [usize; 4] = [BLOCK - 1, BLOCK, BLOCK + 1, 600];
+
+    fn level() -> Level {
+        detect().unwrap()
+    }
+
+    /// A few zeros in every row and column.
+    fn full(n: usize, features: usize) -> Array2<u8> {
+        Array2::from_shape_fn((n, features), |(i, j)| if (i + j) % 37 == 0 { 0 } else { (i * 7 + j * 13) as u8 | 1 })
+    }
+
+    /// What the rows are in the type computed in.
+    fn values<T: Float>(x: Rows<'_>) -> Array2<f64> {
+        Kinds::wide(x).mapv(|x| T::of(x).wide())
+    }
+
+    /// `W` with an infinity where some examples have a zero, or without.
+    fn weights<T: Float>(shape: (usize, usize), infinity: bool) -> Array2<T> {
+        let mut w = numbers(shape, 1);
+        if infinity {
+            w[[shape.0 / 2, 7]] = T::infinity();
+        }
+        w
+    }
+
+    /// Each number is as near to the oracle's as `roundings` allow; and infinite or nan where that is.
+    fn assert_near<T: Float>(got: ArrayView2<'_, T>, (want, sizes): &(Array2<f64>, Array2<f64>), roundings: usize) {
+        assert_eq!(got.dim(), want.dim());
+        for ((at, got), (want, &size)) in got.indexed_iter().zip(want.iter().zip(sizes)) {
+            let got = got.wide();
+            let fits = match want.is_finite() {
+                true => (got - want).abs() <= bound::<T>(roundings, size),
+                false => got == *want || (got.is_nan() && want.is_nan()),
+            };
+            assert!(fits, "{got} for {want} at {at:?}");
+        }
+    }
+
+    /// x·W + b and what its terms add up to, by three loops.
+    fn affine_by_loops<T: Float>(x: &Array2<f64>, w: &Array2<T>, b: &[T]) -> (Array2<f64>, Array2<f64>) {
+        let (mut sums, mut sizes) = three_loops(x.view(), wide(w).view());
+        sums.rows_mut().into_iter().for_each(|mut row| row.iter_mut().zip(b).for_each(|(x, b)| *x += b.wide()));
+        sizes.rows_mut().into_iter().for_each(|mut row| row.iter_mut().zip(b).for_each(|(x, b)| *x += b.wide().abs()));
+        (sums, sizes)
+    }
+
+    /// A term is rounded as a product, in as many sums as there are terms and the bias, at the end of each tile, and all of that in
+    /// f64 again.
+    const AFFINE_ROUNDINGS: usize = 2 * (1 + FEATURES + 1 + 2);
+
+    /// A term is rounded as a product, in as many sums as there are rows, at the end of each block, and all of that in f64 again.
+    const fn gradient_roundings(n: usize) -> usize {
+        2 * (1 + n + n.div_ceil(BLOCK))
+    }
+
+    /// Each kind of rows, `(x, whether zeros are skipped, W and d have an infinity)`.
+    fn each_case(mut see: impl FnMut(Rows<'_>, bool, bool)) {
+        for n in ROWS {
+            for (x, sparse) in [(mostly_zeros(n, FEATURES, 3), true), (full(n, FEATURES), false)] {
+                for x in Kinds::of(&x).each() {
+                    see(x, sparse, false);
+                    see(x, false, true);
+                }
+            }
+        }
+    }
+
+    fn affine_is_three_loops<T: Float>() {
+        let mut scratch = Scratch::default();
+        each_case(|x, skipping, infinity| {
+            let n = x.dim().0;
+            let (w, b) =
+                (weights((FEATURES, OUTPUTS), infinity), numbers::<T>((1, OUTPUTS), 2).into_raw_vec_and_offset().0);
+            let want = affine_by_loops(&values::<T>(x), &w, &b);
+            assert_eq!(infinity, want.0.iter().any(|x| x.is_nan()));
+            for &level in available() {
+                assert_eq!(skips(level, x, OUTPUTS, w.as_slice().unwrap()), skipping);
+                // Nothing of the output is read.
+                let mut out = Array2::from_elem((n, OUTPUTS), T::nan());
+                scratch.nonzeros = None;
+                affine(level, x, w.view(), &b, out.view_mut(), &mut scratch).unwrap();
+                assert_near(out.view(), &want, AFFINE_ROUNDINGS);
+                assert_eq!(scratch.nonzeros.is_some(), skipping && n <= BLOCK);
+            }
+        });
+    }
+
+    #[test]
+    fn affine_is_three_loops_in_f32() {
+        affine_is_three_loops::<f32>();
+    }
+
+    #[test]
+    fn affine_is_three_loops_in_f64() {
+        affine_is_three_loops::<f64>();
+    }
+
+    fn weight_gradient_is_three_loops<T: Float>() {
+        let mut scratch = Scratch::default();
+        each_case(|x, skipping, infinity| {
+            let n = x.dim().0;
+            let d = weights((n, OUTPUTS), infinity);
+            let want = three_loops(values::<T>(x).t(), wide(&d).view());
+            assert_eq!(infinity, want.0.iter().any(|x| x.is_nan()));
+            for &level in available() {
+                assert_eq!(skips(level, x, OUTPUTS, d.as_slice().unwrap()), skipping);
+                let mut d_w = Array2::from_elem((FEATURES, OUTPUTS), T::nan());
+                scratch.nonzeros = None;
+                weight_gradient(level, x, d.view(), d_w.view_mut(), &mut scratch).unwrap();
+                assert_near(d_w.view(), &want, gradient_roundings(n));
+                assert_eq!(scratch.nonzeros.is_some(), skipping);
+            }
+        });
+    }
+
+    #[test]
+    fn weight_gradient_is_three_loops_in_f32() {
+        weight_gradient_is_three_loops::<f32>();
+    }
+
+    #[test]
+    fn weight_gradient_is_three_loops_in_f64() {
+        weight_gradient_is_three_loops::<f64>();
+    }
+
+    #[test]
+    fn any_layout_of_what_is_computed_in_and_of_the_results() {
+        let mut scratch = Scratch::default();
+        for n in [BLOCK - 1, BLOCK + 1] {
+            for x in [mostly_zeros(n, FEATURES, 3), full(n, FEATURES)] {
+                for x in Kinds::of(&x).each() {
+                    let (w, d) = (numbers::<f64>((FEATURES, OUTPUTS), 1), numbers::<f64>((n, OUTPUTS), 3));
+                    let b = [0.5; OUTPUTS];
+                    let want = affine_by_loops(&values::<f64>(x), &w, &b);
+                    let want_d_w = three_loops(values::<f64>(x).t(), d.view());
+                    let turned = |x: &Array2<f64>| x.t().as_standard_layout().into_owned().reversed_axes();
+                    let (w, d) = (turned(&w), turned(&d));
+                    // One after the other in memory are columns; rows with a gap behind each.
+                    let shapes = [(n, OUTPUTS), (FEATURES, OUTPUTS)];
+                    let [mut out, mut d_w] = shapes.map(|shape| Array2::from_elem(shape.f(), f64::NAN));
+                    let [mut wide_out, mut wide_d_w] = shapes.map(|(n, m)| Array2::from_elem((n, m + 2), 7.0));
+                    for (mut out, mut d_w) in [
+                        (out.view_mut(), d_w.view_mut()),
+                        (wide_out.slice_mut(s![.., 1..=OUTPUTS]), wide_d_w.slice_mut(s![.., 1..=OUTPUTS])),
+                    ] {
+                        affine(level(), x, w.view(), &b, out.view_mut(), &mut scratch).unwrap();
+                        assert_near(out.view(), &want, AFFINE_ROUNDINGS);
+                        weight_gradient(level(), x, d.view(), d_w.view_mut(), &mut scratch).unwrap();
+                        assert_near(d_w.view(), &want_d_w, gradient_roundings(n));
+                    }
+                    for wide in [wide_out, wide_d_w] {
+                        assert!(wide.column(0).iter().chain(wide.column(OUTPUTS + 1)).all(|&x| x == 7.0));
+                    }
+                }
+            }
+        }
+    }
+
+    fn one_scratch_for_many_shapes<T: Float>() {
+        let mut used = Scratch::default();
+        // Fewer rows, features and outputs than before, and more; an odd number of features where there was one more; too few
+        // multiplications to look for zeros; more than one block.
+        let shapes = [
+            (256, 130, 33),
+            (255, 129, 33),
+            (200, 393, 50),
+            (3, 393, 50),
+            (20, 3000, 40),
+            (600, 131, 40),
+            (256, 64, 65),
+            (60, 196, 130),
+            (256, 63, 66),
+            (256, 130, 33),
+        ];
+        for (n, features, outputs) in shapes {
+            let mut x = Kinds::of(&mostly_zeros(n, features, 9));
+            // What is infinite reaches the lanes behind the last column, and stays there.
+            x.make_infinite((n - 1, 0));
+            for x in x.each() {
+                let (w, d) = (numbers::<T>((features, outputs), 1), numbers::<T>((n, outputs), 3));
+                let b = numbers::<T>((1, outputs), 2);
+                let both = |scratch: &mut Scratch<T>| {
+                    let (mut out, mut d_w) = (Array2::zeros((n, outputs)), Array2::zeros((features, outputs)));
+                    affine(level(), x, w.view(), b.as_slice().unwrap(), out.view_mut(), scratch).unwrap();
+                    weight_gradient(level(), x, d.view(), d_w.view_mut(), scratch).unwrap();
+                    out.iter().chain(&d_w).map(|x| x.wide().to_bits()).collect::<Vec<_>>()
+                };
+                assert!(both(&mut used) == both(&mut Scratch::default()), "{n} {features} {outputs}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_scratch_for_many_shapes_in_f32() {
+        one_scratch_for_many_shapes::<f32>();
+    }
+
+    #[test]
+    fn one_scratch_for_many_shapes_in_f64() {
+        one_scratch_for_many_shapes::<f64>();
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_refused_and_nothing_written() {
+        let mut scratch = Scratch::default();
+        // Zeros looked for, and not.
+        for n in [300, 4] {
+            for x in Kinds::of(&mostly_zeros(n, FEATURES, 3)).each() {
+                let matrix = |rows, columns| Array2::<f32>::ones((rows, columns));
+                let right = ((FEATURES, OUTPUTS), OUTPUTS, (n, OUTPUTS));
+                let mut try_affine = |(w, b, out): ((usize, usize), usize, (usize, usize))| {
+                    let mut out = matrix(out.0, out.1) * 7.0;
+                    let done = affine(level(), x, matrix(w.0, w.1).view(), &vec![1.0; b], out.view_mut(), &mut scratch);
+                    (done, out.iter().all(|&x| x == 7.0))
+                };
+                assert_eq!(try_affine(right), (Ok(()), false));
+                for wrong in [
+                    ((FEATURES - 1, OUTPUTS), right.1, right.2),
+                    ((FEATURES + 1, OUTPUTS), right.1, right.2),
+                    ((FEATURES, OUTPUTS - 1), right.1, right.2),
+                    ((FEATURES, OUTPUTS + 1), right.1, right.2),
+                    ((OUTPUTS, FEATURES), right.1, right.2),
+                    (right.0, OUTPUTS - 1, right.2),
+                    (right.0, OUTPUTS + 1, right.2),
+                    (right.0, right.1, (n - 1, OUTPUTS)),
+                    (right.0, right.1, (n + 1, OUTPUTS)),
+                    (right.0, right.1, (n, OUTPUTS - 1)),
+                    (right.0, right.1, (n, OUTPUTS + 1)),
+                ] {
+                    let (done, untouched) = try_affine(wrong);
+                    assert!(matches!(done, Err(KernelError::Sizes { .. })) && untouched, "{wrong:?}");
+                }
+                let right = ((n, OUTPUTS), (FEATURES, OUTPUTS));
+                let mut try_gradient = |(d, d_w): ((usize, usize), (usize, usize))| {
+                    let mut d_w = matrix(d_w.0, d_w.1) * 7.0;
+                    let done = weight_gradient(level(), x, matrix(d.0, d.1).view(), d_w.view_mut(), &mut scratch);
+                    (done, d_w.iter().all(|&x| x == 7.0))
+                };
+                assert_eq!(try_gradient(right), (Ok(()), false));
+                for wrong in [
+                    ((n - 1, OUTPUTS), right.1),
+                    ((n + 1, OUTPUTS), right.1),
+                    ((n, OUTPUTS - 1), right.1),
+                    ((n, OUTPUTS + 1), right.1),
+                    (right.0, (FEATURES - 1, OUTPUTS)),
+                    (right.0, (FEATURES + 1, OUTPUTS)),
+                    (right.0, (FEATURES, OUTPUTS - 1)),
+                    (right.0, (FEATURES, OUTPUTS + 1)),
+                ] {
+                    let (done, untouched) = try_gradient(wrong);
+                    assert!(matches!(done, Err(KernelError::Sizes { .. })) && untouched, "{wrong:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_rows_no_features_and_no_outputs() {
+        let mut scratch = Scratch::default();
+        for (n, features, outputs) in [(0, 3, 2), (4, 0, 2), (4, 3, 0), (0, 0, 0)] {
+            for x in Kinds::of(&Array2::ones((n, features))).each() {
+                let (w, b) = (Array2::<f32>::ones((features, outputs)), vec![0.5; outputs]);
+                let (mut out, mut d_w) = (Array2::zeros((n, outputs)), Array2::from_elem(w.dim(), f32::NAN));
+                affine(level(), x, w.view(), &b, out.view_mut(), &mut scratch).unwrap();
+                assert!(out.iter().all(|&x| x == 0.5));
+                weight_gradient(level(), x, Array2::ones((n, outputs)).view(), d_w.view_mut(), &mut scratch).unwrap();
+                assert!(d_w.iter().all(|&x| x == 0.0));
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_are_skipped_where_that_pays_and_nothing_is_infinite() {
+        let x = mostly_zeros(64, 128, 3);
+        let full = full(64, 128);
+        let w = vec![1.0f32; 128 * 128];
+        for &level in available() {
+            let skips = |x: &Array2<u8>, outputs, w: &[f32]| skips(level, Rows::Bytes(x.view()), outputs, w);
+            assert!(skips(&x, 128, &w)); // 2²⁰ multiplications
+            assert!(!skips(&x, 127, &w));
+            assert!(!skips(&full, 128, &w));
+            for (bad, at) in [(f32::NAN, 0), (f32::INFINITY, 255), (f32::NEG_INFINITY, 256), (f32::NAN, w.len() - 1)] {
+                let mut w = w.clone();
+                w[at] = bad;
+                assert!(!skips(&x, 128, &w));
+            }
+            assert!(skips(&x, 128, &[f32::MAX, f32::MIN, -0.0]));
+        }
+    }
+
+    #[test]
+    fn rows_gathered_in_any_order_from_any_layout() {
+        let x = full(9, 14);
+        for x in Kinds::of(&x).each() {
+            let every_second = match x {
+                Rows::Bytes(x) => Rows::Bytes(x.slice_move(s![.., ..;2])),
+                Rows::Single(x) => Rows::Single(x.slice_move(s![.., ..;2])),
+                Rows::Double(x) => Rows::Double(x.slice_move(s![.., ..;2])),
+            };
+            let mut out = vec![0.0f64; 4 * 7];
+            every_second.gather([8, 0, 0, 3].into_iter(), &mut out);
+            let wide = Kinds::wide(every_second);
+            let wanted = [8, 0, 0, 3].into_iter().flat_map(|row| wide.row(row).to_vec());
+            assert!(wanted.eq(out));
+        }
+    }
+}
