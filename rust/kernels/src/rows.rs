@@ -370,13 +370,13 @@ mod tests {
             (256, 63, 66),
             (256, 130, 33),
         ];
-        for (n, features, outputs) in shapes {
-            let mut x = Kinds::of(&mostly_zeros(n, features, 9));
+        for ((n, features, outputs), seed) in shapes.into_iter().zip(100..) {
+            let mut x = Kinds::of(&mostly_zeros(n, features, seed));
             // What is infinite reaches the lanes behind the last column, and stays there.
             x.make_infinite((n - 1, 0));
             for x in x.each() {
-                let (w, d) = (numbers::<T>((features, outputs), 1), numbers::<T>((n, outputs), 3));
-                let b = numbers::<T>((1, outputs), 2);
+                let (w, d) = (numbers::<T>((features, outputs), seed), numbers::<T>((n, outputs), seed + 1));
+                let b = numbers::<T>((1, outputs), seed + 2);
                 let both = |scratch: &mut Scratch<T>| {
                     let (mut out, mut d_w) = (Array2::zeros((n, outputs)), Array2::zeros((features, outputs)));
                     affine(level(), x, w.view(), b.as_slice().unwrap(), out.view_mut(), scratch).unwrap();
@@ -401,8 +401,8 @@ mod tests {
     #[test]
     fn shapes_that_do_not_fit_are_refused_and_nothing_written() {
         let mut scratch = Scratch::default();
-        // Zeros looked for, and not.
-        for n in [300, 4] {
+        // Zeros looked for in several blocks and in one, and not.
+        for n in [300, 200, 4] {
             for x in Kinds::of(&mostly_zeros(n, FEATURES, 3)).each() {
                 let matrix = |rows, columns| Array2::<f32>::ones((rows, columns));
                 let right = ((FEATURES, OUTPUTS), OUTPUTS, (n, OUTPUTS));

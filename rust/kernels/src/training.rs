@@ -690,6 +690,27 @@ mod tests {
     }
 
     #[test]
+    fn a_layer_without_outputs_leaves_the_biases_behind_it() {
+        let x = sparse_tests::mostly_zeros(10, 20, 3);
+        let x = Rows::Bytes(x.view());
+        let mut sparse = Nonzeros::new(20, x, 1.0);
+        sparse.extend(detect().unwrap(), x, 0..10).unwrap();
+        let rows: Vec<i64> = (0..10).collect();
+        let mut after = [Data::Rows(x), Data::Nonzeros(&sparse)].map(|x| {
+            let mut params = [vec![], vec![], vec![], vec![0.5, -0.5]];
+            let stack = Stack::new(20, vec![Layer::Affine(0), Layer::Affine(2)]);
+            let mut trainer = Trainer::new(stack, detect().unwrap(), 10).unwrap();
+            let batches = Batches { x, t: Targets::Ids(&[1; 10]), rows: &rows, size: 10 };
+            let done = trainer.run(plain(&mut borrow(&mut params)), batches, &mut sgd(0.1), true, late(), &mut [0.0]);
+            assert_eq!(done, Ok(Progress { steps: 1, diverged: false }));
+            params
+        });
+        let [dense, skipped] = &mut after;
+        assert_eq!(dense, skipped);
+        assert!(dense[3][1] > -0.5);
+    }
+
+    #[test]
     fn arrays_kept_that_do_not_fit_are_refused() {
         let (stack, params, x, t) = mostly_zeros();
         let batches = Batches { x: Data::Rows(Rows::Bytes(x.view())), t: Targets::Ids(&t), rows: &[0], size: 1 };
