@@ -10,6 +10,7 @@
 //!
 //! nan stays nan. A slope of 0 gives a gradient of 0, also from a nan above it.
 
+use crate::level::{Kernel, Level, MulAdd};
 use crate::Float;
 
 /// One elementwise layer.
@@ -29,40 +30,74 @@ pub enum Activation {
 
 impl Activation {
     /// `out ← f(x)`.
-    pub fn forward<T: Float>(self, x: &[T], out: &mut [T]) {
-        let (zero, one) = (T::zero(), T::one());
-        // Which function it is is asked once, not for every number: each loop is then one the compiler can turn into vectors.
-        match self {
-            Self::Relu => each(x, out, |x| if x <= zero { zero } else { x }),
-            Self::LeakyRelu(below) => each(x, out, |x| if x <= zero { T::of(below) * x } else { x }),
-            Self::Sigmoid => each(x, out, |x| {
-                // The exponent is never above 0, so nothing overflows.
-                let z = (-x.abs()).exp();
-                (if x >= zero { one } else { z }) / (one + z)
-            }),
-            Self::Tanh => each(x, out, T::tanh),
-            Self::Scale(factor) => each(x, out, |x| x * T::of(factor)),
-        }
+    pub fn forward<T: Float>(self, level: Level, x: &[T], out: &mut [T]) {
+        level.run(Forward { f: self, x, out });
     }
 
     /// `d`: the gradient of the output in, of the input out.
-    pub fn backward<T: Float>(self, out: &[T], d: &mut [T]) {
+    pub fn backward<T: Float>(self, level: Level, out: &[T], d: &mut [T]) {
+        level.run(Backward { f: self, out, d });
+    }
+}
+
+struct Forward<'a, T> {
+    f: Activation,
+    x: &'a [T],
+    out: &'a mut [T],
+}
+
+impl<T: Float> Kernel for Forward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, arithmetic: impl MulAdd) {
+        let Self { f, x, out } = self;
         let (zero, one) = (T::zero(), T::one());
-        let product = |d: T, slope: T| if slope == zero { zero } else { d * slope };
-        match self {
-            Self::Relu => along(out, d, |out, d| if out <= zero { zero } else { d }),
-            Self::LeakyRelu(below) => along(out, d, |out, d| if out <= zero { d * T::of(below) } else { d }),
-            Self::Sigmoid => along(out, d, |out, d| product(d, out * (one - out))),
-            Self::Tanh => along(out, d, |out, d| product(d, one - out * out)),
-            Self::Scale(factor) => along(out, d, |_, d| product(d, T::of(factor))),
+        // Which function it is is asked once, not for every number: each loop is then one the compiler can turn into vectors.
+        match f {
+            Activation::Relu => each(x, out, |x| if x <= zero { zero } else { x }),
+            Activation::LeakyRelu(below) => each(x, out, |x| if x <= zero { T::of(below) * x } else { x }),
+            Activation::Sigmoid => each(x, out, |x| {
+                // The exponent is never above 0, so nothing overflows.
+                let z = (-x.abs()).exp_of_negative(arithmetic);
+                (if x >= zero { one } else { z }) / (one + z)
+            }),
+            Activation::Tanh => each(x, out, T::tanh),
+            Activation::Scale(factor) => each(x, out, |x| x * T::of(factor)),
         }
     }
 }
 
+struct Backward<'a, T> {
+    f: Activation,
+    out: &'a [T],
+    d: &'a mut [T],
+}
+
+impl<T: Float> Kernel for Backward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, _: impl MulAdd) {
+        let Self { f, out, d } = self;
+        let (zero, one) = (T::zero(), T::one());
+        let product = |d: T, slope: T| if slope == zero { zero } else { d * slope };
+        match f {
+            Activation::Relu => along(out, d, |out, d| if out <= zero { zero } else { d }),
+            Activation::LeakyRelu(below) => along(out, d, |out, d| if out <= zero { d * T::of(below) } else { d }),
+            Activation::Sigmoid => along(out, d, |out, d| product(d, out * (one - out))),
+            Activation::Tanh => along(out, d, |out, d| product(d, one - out * out)),
+            Activation::Scale(factor) => along(out, d, |_, d| product(d, T::of(factor))),
+        }
+    }
+}
+
+#[inline(always)]
 fn each<T: Float>(x: &[T], out: &mut [T], f: impl Fn(T) -> T) {
     x.iter().zip(out).for_each(|(&x, out)| *out = f(x));
 }
 
+#[inline(always)]
 fn along<T: Float>(out: &[T], d: &mut [T], f: impl Fn(T, T) -> T) {
     out.iter().zip(d).for_each(|(&out, d)| *d = f(out, *d));
 }
@@ -70,6 +105,7 @@ fn along<T: Float>(out: &[T], d: &mut [T], f: impl Fn(T, T) -> T) {
 #[cfg(test)]
 mod tests {
     use super::Activation::*;
+    use crate::level::available;
 
     const INF: f64 = f64::INFINITY;
 
@@ -83,22 +119,24 @@ mod tests {
             (Tanh, [-1.0, -(1f64.tanh()), 0.0, 1.0]),
             (Scale(2.0), [-INF, -2.0, 0.0, INF]),
         ] {
-            f.forward(&[-INF, -1.0, 0.0, INF, f64::NAN], &mut out);
-            for (got, want) in out.iter().zip(want) {
-                assert!(got == &want || (got - want).abs() < 1e-15, "{f:?}: {out:?}");
+            for &level in available() {
+                f.forward(level, &[-INF, -1.0, 0.0, INF, f64::NAN], &mut out);
+                for (got, want) in out.iter().zip(want) {
+                    assert!(got == &want || (got - want).abs() < 1e-15, "{f:?}: {out:?}");
+                }
+                assert!(out[4].is_nan(), "{f:?}");
             }
-            assert!(out[4].is_nan(), "{f:?}");
         }
     }
 
     #[test]
     fn slopes_are_the_differences_of_the_values() {
         for f in [Relu, LeakyRelu(0.1), Sigmoid, Tanh, Scale(-3.0)] {
-            for x in [-2.0f64, -0.3, 0.4, 1.7] {
+            for (x, &level) in [-2.0f64, -0.3, 0.4, 1.7].iter().zip(available().iter().cycle()) {
                 let (mut out, h) = ([0.0; 3], 1e-5);
-                f.forward(&[x, x + h, x - h], &mut out);
+                f.forward(level, &[*x, x + h, x - h], &mut out);
                 let mut d = [7.0];
-                f.backward(&out[..1], &mut d);
+                f.backward(level, &out[..1], &mut d);
                 // h²/6·f''' and ε/h, each about 1e-10
                 assert!((d[0] - 7.0 * (out[1] - out[2]) / (2.0 * h)).abs() < 1e-8, "{f:?} at {x}");
             }
@@ -107,8 +145,10 @@ mod tests {
 
     #[test]
     fn a_closed_relu_stops_a_nan() {
-        let mut d = [1.0, f64::NAN, 3.0];
-        Relu.backward(&[2.0, 0.0, f64::NAN], &mut d);
-        assert_eq!(d, [1.0, 0.0, 3.0]);
+        for &level in available() {
+            let mut d = [1.0, f64::NAN, 3.0];
+            Relu.backward(level, &[2.0, 0.0, f64::NAN], &mut d);
+            assert_eq!(d, [1.0, 0.0, 3.0]);
+        }
     }
 }

@@ -264,18 +264,22 @@ pub fn affine<T: Float>(
     matmul(level, x, w, out, Onto::Itself(T::one()))
 }
 
-/// Column sums of `d_out`: a layer's `db`.
-///
-/// # Errors
-///
-/// If `d_b` is not as long as `d_out` is wide.
-pub fn column_sums<T: Float>(d_out: ArrayView2<'_, T>, d_b: &mut [T]) -> Result<(), KernelError> {
-    agree("the length of db", d_b.len(), "the number of columns of dout", d_out.ncols())?;
-    d_b.fill(T::zero());
-    for row in d_out.rows() {
-        d_b.iter_mut().zip(row).for_each(|(sum, &d)| *sum += d);
+/// `d_b ←` the column sums of `d`, whose rows are as long as `d_b`: a layer's `db`.
+pub(crate) struct ColumnSums<'a, T> {
+    pub d: &'a [T],
+    pub d_b: &'a mut [T],
+}
+
+impl<T: Float> Kernel for ColumnSums<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, _: impl MulAdd) {
+        self.d_b.fill(T::zero());
+        for row in self.d.chunks_exact(self.d_b.len().max(1)) {
+            self.d_b.iter_mut().zip(row).for_each(|(sum, &d)| *sum += d);
+        }
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -467,7 +471,7 @@ pub(crate) mod tests {
     #[test]
     fn column_sums_of_no_rows_are_zero() {
         let mut d_b = [f64::NAN; 3];
-        column_sums(Array2::zeros((0, 3)).view(), &mut d_b).unwrap();
+        highest().run(ColumnSums { d: &[], d_b: &mut d_b });
         assert_eq!(d_b, [0.0; 3]);
     }
 
@@ -483,7 +487,6 @@ pub(crate) mod tests {
         assert!(c.iter().all(|&c| c == 7.0));
         assert!(matmul(highest(), a.view(), b.t(), c.view_mut(), Onto::Nothing).is_err());
         assert!(affine(highest(), a.view(), b.view().slice_move(ndarray::s![..3, ..]), &[0.0], c.view_mut()).is_err());
-        assert!(column_sums(a.view(), &mut [0.0]).is_err());
     }
 
     proptest! {

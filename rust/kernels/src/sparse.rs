@@ -163,15 +163,16 @@ impl<T: Float, R: Iterator<Item = usize> + Clone> Forward<'_, T, R> {
         arithmetic: impl MulAdd,
     ) {
         match group::<T, _>(arithmetic).min(self.w.width() - first) {
-            1 => self.lanes::<1, V>(first, pairs, value, note, arithmetic),
-            2 => self.lanes::<2, V>(first, pairs, value, note, arithmetic),
-            3 => self.lanes::<3, V>(first, pairs, value, note, arithmetic),
-            _ => self.lanes::<4, V>(first, pairs, value, note, arithmetic),
+            1 => self.lanes::<1, false, V>(first, pairs, value, note, arithmetic),
+            2 => self.lanes::<2, false, V>(first, pairs, value, note, arithmetic),
+            3 => self.lanes::<3, false, V>(first, pairs, value, note, arithmetic),
+            _ if self.w.width() == 4 => self.lanes::<4, true, V>(first, pairs, value, note, arithmetic),
+            _ => self.lanes::<4, false, V>(first, pairs, value, note, arithmetic),
         }
     }
 
     #[inline(always)]
-    fn lanes<const N: usize, V: Copy>(
+    fn lanes<const N: usize, const WHOLE: bool, V: Copy>(
         &mut self,
         first: usize,
         pairs: &[[V; 2]],
@@ -195,9 +196,9 @@ impl<T: Float, R: Iterator<Item = usize> + Clone> Forward<'_, T, R> {
                 for (&place, &[a, b]) in places.iter().zip(&pairs[at]) {
                     let (place, a, b) = (usize::from(place), value(a), value(b));
                     note(tile * (TILE / 2) + place, i, [a, b]);
-                    let w = &w[2 * place * width..][..width + N];
-                    add_scaled(&mut even, a, &w[..N], arithmetic);
-                    add_scaled(&mut odd, b, &w[width..], arithmetic);
+                    let [first, second] = two_rows::<T, N, WHOLE>(w, place, width);
+                    add_scaled(&mut even, a, first, arithmetic);
+                    add_scaled(&mut odd, b, second, arithmetic);
                 }
                 for lane in 0..N {
                     for i in 0..LANES {
@@ -206,6 +207,18 @@ impl<T: Float, R: Iterator<Item = usize> + Clone> Forward<'_, T, R> {
                 }
             }
         }
+    }
+}
+
+/// `N` lanes of the two rows of a pair. `WHOLE` says that these are all lanes of a row, so that where they are is known beforehand.
+#[inline(always)]
+fn two_rows<T, const N: usize, const WHOLE: bool>(lanes: &[Lane<T>], pair: usize, width: usize) -> [&[Lane<T>]; 2] {
+    if WHOLE {
+        let [first, second] = &lanes.as_chunks::<N>().0.as_chunks::<2>().0[pair];
+        [first, second]
+    } else {
+        let rows = &lanes[2 * pair * width..][..width + N];
+        [&rows[..N], &rows[width..]]
     }
 }
 

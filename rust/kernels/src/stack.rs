@@ -315,7 +315,7 @@ impl Layer {
         out: &mut [T],
     ) -> Result<(), KernelError> {
         match self {
-            Self::Activation(f) => f.forward(x, out),
+            Self::Activation(f) => f.forward(level, x, out),
             Self::Affine(_) => {
                 if let Some([w, b]) = params.next() {
                     let (x, w) = (matrix(x, rows, inputs)?, matrix(w, inputs, outputs)?);

@@ -20,7 +20,7 @@
 
 use crate::error::{agree, zeros};
 use crate::level::{Level, MulAdd};
-use crate::matmul::{column_sums, matmul, matmul_a_bt, matmul_at_b, Onto};
+use crate::matmul::{matmul, matmul_a_bt, matmul_at_b, ColumnSums, Onto};
 use crate::optimize::Optimizer;
 use crate::padded::{Lane, Padded, LANES};
 use crate::softmax_loss::{Gradients, Losses, Targets};
@@ -253,7 +253,7 @@ impl<T: Float> Trainer<T> {
         for (i, layer) in self.stack.layers.iter().enumerate().rev() {
             let (inputs, outputs) = (self.stack.width_after(i), self.stack.width_after(i + 1));
             if let Layer::Activation(f) = layer {
-                f.backward(&self.inputs[i + 1][..n * outputs], &mut self.d[..n * outputs]);
+                f.backward(level, &self.inputs[i + 1][..n * outputs], &mut self.d[..n * outputs]);
                 continue;
             }
             affine -= 1;
@@ -261,7 +261,7 @@ impl<T: Float> Trainer<T> {
             let (kept_w, kept_b) = kept[2 * affine * states..][..2 * states].split_at_mut(states);
             let d = matrix(&self.d[..n * outputs], n, outputs)?;
             let d_b = &mut self.d_b[..outputs];
-            column_sums(d, d_b)?;
+            level.run(ColumnSums { d: &self.d[..n * outputs], d_b });
             let d_w = &mut self.d_w[..inputs * outputs];
             match (batches.x, &mut self.skipping) {
                 (Data::Nonzeros(_), Some(skipping)) if affine == 0 => {
