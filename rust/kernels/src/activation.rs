@@ -106,6 +106,7 @@ fn along<T: Float>(out: &[T], d: &mut [T], f: impl Fn(T, T) -> T) {
 mod tests {
     use super::Activation::*;
     use crate::level::available;
+    use crate::Float;
 
     const INF: f64 = f64::INFINITY;
 
@@ -127,6 +128,51 @@ mod tests {
                 assert!(out[4].is_nan(), "{f:?}");
             }
         }
+    }
+
+    /// Whole vectors and a remainder, of every exponent that counts.
+    fn values_and_slopes_are_the_formulas<T: Float>() {
+        let x: Vec<T> = (-40..=40).map(|i| T::of(f64::from(i).powi(3) / 1000.0 + 0.1)).collect();
+        let (mut out, gradient) = (x.clone(), T::of(0.7));
+        for f in [Relu, LeakyRelu(0.25), Sigmoid, Tanh, Scale(-3.0)] {
+            for &level in available() {
+                f.forward(level, &x, &mut out);
+                let mut d = vec![gradient; x.len()];
+                f.backward(level, &out, &mut d);
+                for ((&x, &out), &d) in x.iter().zip(&out).zip(&d) {
+                    let (x, got, epsilon) = (x.wide(), out.wide(), T::epsilon().wide());
+                    // The slope is a function of what came out.
+                    let (want, slope) = match f {
+                        Relu => (x.max(0.0), f64::from(x > 0.0)),
+                        LeakyRelu(a) if x <= 0.0 => (a * x, a),
+                        LeakyRelu(_) => (x, 1.0),
+                        Sigmoid => (1.0 / (1.0 + (-x).exp()), got * (1.0 - got)),
+                        Tanh => (x.tanh(), 1.0 - got * got),
+                        Scale(s) => (s * x, s),
+                    };
+                    // exp is off by two units, tanh likewise; a sum, a quotient and the oracle by a half each.
+                    assert!(
+                        (got - want).abs() <= 5.0 * epsilon * want.abs(),
+                        "{f:?} of {x} at {}: {got}",
+                        level.name()
+                    );
+                    assert!(
+                        (d.wide() - gradient.wide() * slope).abs() <= 2.0 * epsilon * slope.abs().max(1.0),
+                        "{f:?} of {x}: {d}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_and_slopes_are_the_formulas_in_f32() {
+        values_and_slopes_are_the_formulas::<f32>();
+    }
+
+    #[test]
+    fn values_and_slopes_are_the_formulas_in_f64() {
+        values_and_slopes_are_the_formulas::<f64>();
     }
 
     #[test]

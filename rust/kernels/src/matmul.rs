@@ -468,6 +468,29 @@ pub(crate) mod tests {
         }
     }
 
+    fn column_sums_are_loops<T: Float>() {
+        for &level in available() {
+            for (n, m) in [(1, 1), (7, 1), (1, 17), (9, 15), (100, 50), (3, 130)] {
+                let d = numbers::<T>((n, m), 1);
+                let mut d_b = vec![T::nan(); m];
+                level.run(ColumnSums { d: d.as_slice().unwrap(), d_b: &mut d_b });
+                // A sum of n terms is a product with n ones.
+                let want = naive(Array2::ones((1, n)).view(), d.view());
+                assert_close(&Array2::from_shape_vec((1, m), d_b).unwrap(), &want, n);
+            }
+        }
+    }
+
+    #[test]
+    fn column_sums_are_loops_in_f32() {
+        column_sums_are_loops::<f32>();
+    }
+
+    #[test]
+    fn column_sums_are_loops_in_f64() {
+        column_sums_are_loops::<f64>();
+    }
+
     #[test]
     fn column_sums_of_no_rows_are_zero() {
         let mut d_b = [f64::NAN; 3];
