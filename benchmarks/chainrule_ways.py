@@ -127,7 +127,6 @@ def accuracy(seed: int) -> Outcome:
 
 def importing(seed: int, pairs: int = 15) -> Outcome:
     """Time what ``import chainrule`` adds to ``import numpy``, in fresh interpreters that take turns."""
-
     # As a user has it: compiled modules are kept from one start to the next.
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 

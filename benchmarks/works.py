@@ -126,7 +126,8 @@ def _job(iterations: int, threads: list[int], levels: list[str]) -> Work:
         f"The tutorial's job: {iterations:,} steps of 784-50-10, {evaluations} evaluations of 70,000 images",
         "Importing, loading the data and warming up are outside the clock, except in the last row, a process from start"
         " to end. All draw their batches from the 60,000 images with replacement but scikit-learn, which can only"
-        " shuffle, and `chainrule train`, which does. The tutorial's loop is its script, in float64, with a second forward pass for the loss.",
+        " shuffle, and `chainrule train`, which does. The tutorial's loop is its script, in float64, with a second"
+        " forward pass for the loss.",
         "s",
         "published",
         (group,),
