@@ -319,6 +319,15 @@ mod tests {
                         assert!(y.iter().chain(&d).all(|&x| x == T::of(7.0)));
                     }
                 }
+                // One of the two in order, the other not.
+                for place in places {
+                    let (mut y, mut d) = (Array2::zeros((n, classes)), room((n, classes)));
+                    let loss = softmax_loss(level, scores.view(), targets, y.view_mut(), place(&mut d));
+                    assert_eq!(bits(loss.unwrap(), y.view(), place(&mut d).view()), want);
+                    let (mut y, mut d) = (room((n, classes)), Array2::zeros((n, classes)));
+                    let loss = softmax_loss(level, scores.view(), targets, place(&mut y), d.view_mut());
+                    assert_eq!(bits(loss.unwrap(), place(&mut y).view(), d.view()), want);
+                }
                 // Arrays that are column after column as a whole.
                 let (mut y, mut d) = (Array2::zeros((n, classes).f()), Array2::zeros((n, classes).f()));
                 let loss = softmax_loss(level, scores.view(), targets, y.view_mut(), d.view_mut()).unwrap();
