@@ -1221,6 +1221,8 @@ CASES: tuple[Case, ...] = (
         ),
         BATCH,
         "The bias before a batch normalisation has no effect: its gradient is zero up to rounding.",
+        expect="vacuous",
+        parameter="b1",
     ),
     right("layer_norm", "layer", lambda: LayerNorm(1e-5), ROWS, "Each row of the gradient sums to zero."),
     right(

@@ -1,0 +1,122 @@
+"""Why a gradient is wrong: a short list of mistakes, each tried on the numbers.
+
+A cause is named only if the wrong gradient, once that mistake is undone, equals the numeric one to within the error bar
+and the tolerance, at every entry that was compared. More than one may: with two examples, 2 and N are the same factor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule._gate import FloatArray
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known about a gradient that is wrong.
+
+    Attributes
+    ----------
+    claimed : ndarray
+        What the subject gave, in whatever shape.
+    array : ndarray
+        The parameter or input itself.
+    entries : ndarray of int64
+        Flat indices into `array` that were compared.
+    numeric, allowed : ndarray
+        The numeric side there, and by how much an entry may be off it.
+    examples, classes : int
+        N and C, as far as they are known; 0 if not.
+    """
+
+    claimed: FloatArray
+    array: FloatArray
+    entries: NDArray[np.int64]
+    numeric: FloatArray
+    allowed: FloatArray
+    examples: int = 0
+    classes: int = 0
+
+    def fits(self, gradient: FloatArray, these: NDArray[np.bool_] | None = None) -> bool:
+        """Tell whether `gradient`, in the shape of the array, is right (where told)."""
+        with np.errstate(invalid="ignore"):
+            right = np.abs(gradient.reshape(-1)[self.entries] - self.numeric) <= self.allowed
+        return bool((right if these is None else right[these]).all())
+
+
+def explain(evidence: Evidence) -> str | None:
+    """Give the causes that explain the difference, or None if none does."""
+    if not np.isfinite(evidence.claimed).all() or len(evidence.entries) == 0:
+        return None
+    if evidence.claimed.shape == evidence.array.shape and evidence.fits(evidence.claimed):
+        return None  # a difference so small that anything would explain it
+    found = list(_shapes(evidence))
+    if not found and evidence.claimed.shape == evidence.array.shape:
+        for group in (_zero, _factors, _transposed, _missing, _proportional):
+            found = list(group(evidence))
+            if found:
+                break
+    return " or ".join(found) or None
+
+
+def _shapes(e: Evidence) -> Iterator[str]:
+    """Explain a gradient of another shape than its array."""
+    if e.claimed.shape == e.array.shape:
+        return
+    if e.claimed.ndim == 2 and e.claimed.T.shape == e.array.shape and e.fits(e.claimed.T):
+        yield "transposed"
+    elif e.claimed.ndim >= e.array.ndim and e.claimed.shape[e.claimed.ndim - e.array.ndim :] == e.array.shape:
+        if e.fits(e.claimed.sum(axis=tuple(range(e.claimed.ndim - e.array.ndim)))) and e.claimed.size > e.array.size:
+            yield "no sum over the batch"
+
+
+def _zero(e: Evidence) -> Iterator[str]:
+    if not e.claimed.any():
+        yield "zero"
+
+
+def _factors(e: Evidence) -> Iterator[str]:
+    named = {"2": 2.0, "1/2": 0.5, "-1": -1.0, "-2": -2.0, "-1/2": -0.5}
+    for letter, number in (("N", e.examples), ("C", e.classes)):
+        if number > 1:
+            named |= {letter: float(number), f"1/{letter}": 1 / number}
+    for name, factor in named.items():
+        if e.fits(e.claimed / factor):
+            meaning = {"N": ", a sum for a mean", "1/N": ", a mean for a sum"}.get(name, "")
+            number = {"N": e.examples, "C": e.classes}.get(name.removeprefix("1/"))
+            yield f"factor {name}" + (f" ({name.removeprefix('1/')} = {number}{meaning})" if number else "")
+
+
+def _transposed(e: Evidence) -> Iterator[str]:
+    if e.array.ndim == 2 and e.array.shape[0] == e.array.shape[1] > 1 and e.fits(e.claimed.T):
+        yield "transposed"
+
+
+def _missing(e: Evidence) -> Iterator[str]:
+    """Rows or columns that are zero and should not be, all others being right."""
+    if e.array.ndim < 2:
+        return
+    places = np.unravel_index(e.entries, e.array.shape)
+    for name, axis in (("zero rows", 0), ("zero columns", e.array.ndim - 1)):
+        others = tuple(i for i in range(e.array.ndim) if i != axis)
+        empty = ~np.any(e.claimed != 0, axis=others)
+        if empty.any() and not empty.all() and e.fits(e.claimed, ~empty[places[axis]]):
+            yield name
+
+
+def _proportional(e: Evidence) -> Iterator[str]:
+    """A multiple of the parameter on one side: weight decay, most often."""
+    parameter = e.array.astype(np.float64).reshape(-1)[e.entries]
+    difference = e.claimed.reshape(-1)[e.entries] - e.numeric
+    if len(parameter) < 2 or not np.ptp(parameter):
+        return
+    factor = float(parameter @ difference / (parameter @ parameter))
+    if factor and e.fits(e.claimed - factor * e.array.astype(np.float64)):
+        yield f"proportional to the parameter (off by {factor:.4g} times it: decay on one side only?)"
+
+
+Explanation = Callable[[Evidence], Iterator[str]]

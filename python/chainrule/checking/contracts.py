@@ -1,0 +1,253 @@
+"""Contracts: what holds for every right forward and backward, and needs no differences to be seen.
+
+backward is linear in what it is given, and gives zero for zero; it writes into nothing, keeps nothing from one call to
+the next, and its results are the caller's. Each contract that is broken names the mistake.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from chainrule._gate import FloatArray
+from chainrule.checking.report import Contract
+from chainrule.checking.state import Randomness, same_bits
+from chainrule.checking.subjects import Answer, Subject
+
+#: How far linearity may be off, relative to the largest entry: rounding, with room for code that sums in another order.
+_LINEAR = {np.dtype(np.float64): 1e-6, np.dtype(np.float32): 1e-3}
+
+
+@dataclass
+class Trial:
+    """The subject at work: every call is watched, and what it wrote where it should not is put back.
+
+    Attributes
+    ----------
+    broken : dict of str to Contract
+        By name; a contract that is broken stays broken.
+    """
+
+    subject: Subject
+    randomness: Randomness
+    broken: dict[str, Contract] = field(default_factory=dict)
+    tried: dict[str, None] = field(default_factory=dict)
+    skipped: dict[str, Contract] = field(default_factory=dict)
+
+    def outputs(self) -> list[FloatArray]:
+        """Give copies of the outputs of a forward pass from the same noise as every other."""
+        return self._watched(self._outputs, [])
+
+    def _outputs(self) -> list[FloatArray]:
+        self.randomness.rewind()
+        out = self.subject.outputs()
+        forward = f"what {self.subject.forward_name} gives is not an argument or a parameter itself"
+        self._apart(forward, {"its output": a for a in out}, self._owned())
+        return [a.copy() for a in out]
+
+    def gradients(self, douts: Iterable[Any], *, fresh: bool = True) -> Answer:
+        """Give the subject's gradients; what was returned is not copied, the gradients are."""
+        douts = [np.array(dout)[()] if np.ndim(dout) == 0 else np.array(dout, order="K") for dout in douts]
+        return self._watched(lambda: self._gradients(douts, fresh), douts)
+
+    def _gradients(self, douts: list[Any], fresh: bool) -> Answer:
+        if fresh or self.subject.kind != "layer":  # those make a forward pass of their own
+            self.randomness.rewind()
+        answer = self.subject.gradients(douts, fresh=fresh)
+        owned = self._owned() | {("dout", str(i)): d for i, d in enumerate(douts)}
+        given = {name: np.asarray(a) for name, a in answer.returned.items() if isinstance(a, np.ndarray)}
+        self._apart(f"what {self.subject.backward_name} gives is nobody else's memory", given, owned)
+        answer.gradients = {name: None if a is None else np.array(a) for name, a in answer.gradients.items()}
+        return answer
+
+    def _owned(self) -> dict[tuple[str, str], FloatArray]:
+        found = {("a parameter", name): a for name, a in self.subject.parameters.items()}
+        inputs = {("its input", n): a for n, a in self.subject.inputs.items() if isinstance(a, np.ndarray)}
+        return found | inputs
+
+    def _watched(self, call: Callable[[], Any], douts: list[Any]) -> Any:
+        """Call, then see what was written into, and put it back."""
+        owned = self._owned() | {("dout", str(i)): d for i, d in enumerate(douts) if isinstance(d, np.ndarray)}
+        before = {key: a.copy() for key, a in owned.items()}
+        try:
+            return call()
+        finally:
+            for (kind, name), array in owned.items():
+                what = {"dout": "dout", "its input": "inputs", "a parameter": "parameters"}[kind]
+                self.tried.setdefault(f"{what} unchanged")
+                if not same_bits(array, before[kind, name]):
+                    self.breaks(f"{what} unchanged", f"{kind} {name if kind != 'dout' else ''} is written into".replace(
+                        "  ", " "), f"writes into {kind}")
+                    np.copyto(array, before[kind, name])
+            self._rebound()
+
+    def _rebound(self) -> None:
+        """Put back a parameter that the subject has replaced by another array: moving the old one would show nothing."""
+        for name, array in self.subject.parameters.items():
+            held = getattr(self.subject.thing, name, array)
+            if held is not array and isinstance(held, np.ndarray) and self.subject.kind == "layer":
+                self.breaks("parameters unchanged", f"parameter {name} is replaced", "writes into a parameter")
+                setattr(self.subject.thing, name, array)
+
+    def _apart(
+        self, contract: str, results: Mapping[str, FloatArray], owned: Mapping[tuple[str, str], FloatArray]
+    ) -> None:
+        self.tried.setdefault(contract)
+        for name, result in results.items():
+            for (kind, whose), array in owned.items():
+                if isinstance(array, np.ndarray) and array.size and np.may_share_memory(result, array):
+                    text = f"{name} shares memory with {kind}{'' if kind == 'dout' else ' ' + whose}"
+                    self.breaks(contract, text, f"aliases {kind}")
+
+    def breaks(self, name: str, detail: str, cause: str | None) -> None:
+        """Note that a contract is broken; the first detail stays."""
+        self.tried.setdefault(name)
+        self.broken.setdefault(name, Contract(name, False, detail, cause))
+
+    def skips(self, name: str, why: str) -> None:
+        """Note that a contract could not be tried."""
+        self.skipped[name] = Contract(name, None, why)
+
+    def results(self) -> tuple[Contract, ...]:
+        """Give all contracts, in the order they were first tried; those that could not be at the end."""
+        tried = [self.broken.get(name, Contract(name, True)) for name in self.tried if name not in self.skipped]
+        return (*tried, *self.skipped.values())
+
+
+def keep_contracts(trial: Trial, douts: list[Any], rng: np.random.Generator) -> tuple[Answer | None, bool]:
+    """Try all contracts but that of the second batch.
+
+    Returns
+    -------
+    answer : Answer or None
+        The first gradients.
+    repeatable : bool
+        Whether the same arrays gave the same outputs; if not, differences say nothing.
+    """
+    first, again = trial.outputs(), trial.outputs()
+    trial.randomness.notice()
+    repeatable = len(first) == len(again) and all(map(same_bits, first, again))
+    trial.tried.setdefault("the same again from the same arrays")
+    if not repeatable:
+        trial.breaks(
+            "the same again from the same arrays",
+            f"{trial.subject.forward_name} gives another result for the same arrays, with all generators set back",
+            "not deterministic",
+        )
+    answer = trial.gradients(douts)
+    trial.randomness.notice()
+    trial.randomness.forget_unused()
+    _second(trial, answer, douts)
+    if trial.subject.kind == "layer":
+        _linear(trial, answer, douts, first, rng)
+        results_are_kept(trial, answer)
+    return answer, repeatable
+
+
+def results_are_kept(trial: Trial, answer: Answer) -> None:
+    """What an earlier call gave is the caller's, and has not changed with those since.
+
+    A layer's ``dW`` is the layer's own, which it may fill anew.
+    """
+    name = "results are the caller's to keep"
+    trial.tried.setdefault(name)
+    for what, given in answer.returned.items():
+        before = answer.gradients.get(what)
+        own = trial.subject.kind == "layer" and what in trial.subject.parameters
+        if not own and isinstance(given, np.ndarray) and before is not None and not _same(before, given):
+            trial.breaks(name, f"{what} changes with the next call", "overwrites its last result")
+
+
+def _second(trial: Trial, first: Answer, douts: list[Any]) -> None:
+    """A second backward gives the same."""
+    name = f"a second {trial.subject.backward_name} gives the same"
+    trial.tried.setdefault(name)
+    second = trial.gradients(douts, fresh=False)
+    changed = [n for n, a in first.gradients.items() if a is not None and not _same(a, second.gradients[n])]
+    if not changed:
+        return
+    third = trial.gradients(douts, fresh=False)
+    accumulates = all(_grows(*(answer.gradients[n] for answer in (first, second, third))) for n in changed)
+    of_inputs = trial.subject.kind == "layer" and any(n not in trial.subject.parameters for n in changed)
+    cause = "accumulates" if accumulates and not of_inputs else "second backward differs"
+    if trial.subject.kind != "layer" and all(_same(second.gradients[n], third.gradients[n]) for n in changed):
+        cause = "stale batch"  # the first call gave what was left of an earlier one
+    trial.breaks(name, f"that of {', '.join(changed)} is another", cause)
+
+
+def _grows(first: FloatArray, second: Any, third: Any) -> bool:
+    """Tell whether each call adds the same again, or a share of it: something of the earlier call was kept."""
+    if any(a is None or np.shape(a) != first.shape or not np.isfinite(a).all() for a in (first, second, third)):
+        return False
+    once, again = second - first, third - second
+    share = float(np.sum(once * again)) / float(np.sum(once * once))
+    return 0 < share <= 1 + 1e-6 and bool(np.allclose(again, share * once, rtol=1e-4, atol=1e-6 * np.abs(once).max()))
+
+
+def _linear(
+    trial: Trial, first: Answer, douts: list[Any], outputs: list[FloatArray], rng: np.random.Generator
+) -> None:
+    """Backward of 2 d - 3 e is twice that of d less three times that of e; of 0 it is 0."""
+    through = sum(float(np.abs(d * out).sum()) for d, out in zip(douts, outputs, strict=True))
+    linear, zero = "backward is linear in dout", "backward of 0 is 0"
+    others = [_like(dout, rng) for dout in douts]
+    second = trial.gradients(others)
+    mixed = trial.gradients([_typed(2 * d - 3 * e, d) for d, e in zip(douts, others, strict=True)])
+    nothing = trial.gradients([_typed(0 * np.asarray(d), d) for d in douts])
+    trial.tried.setdefault(linear)
+    trial.tried.setdefault(zero)
+    for name, d in first.gradients.items():
+        e, f, z = second.gradients.get(name), mixed.gradients.get(name), nothing.gradients.get(name)
+        if any(a is None or a.shape != d.shape for a in (e, f, z)) or not d.size:
+            continue
+        with np.errstate(invalid="ignore"):
+            size = float(np.abs(d).max() + np.abs(e).max() + np.abs(f).max())
+            off = float(np.abs(2 * d - 3 * e - f).max())
+        # What cancels on the way back, as in a softmax that is certain, leaves rounding of what went in.
+        cancelled = 64 * float(np.finfo(d.dtype).eps) * through / max(_largest(trial.subject.arrays[name]), 1e-300)
+        ignored = _same(d, e) and d.any()
+        # Rounding to fewer digits is not linear either, but no mistake in the formula: no cause for that.
+        cause = "dout ignored" if ignored else "not linear in dout" if not off <= size / 100 else None
+        if not off <= _LINEAR.get(d.dtype, 1e-3) * size + cancelled:
+            what = "does not depend on dout" if ignored else f"is off by {off / size:.1e} of the largest"
+            trial.breaks(linear, f"that of {name} {what}", cause)
+        if z.any():
+            trial.breaks(zero, f"that of {name} is not", cause or "not linear in dout")
+
+
+def _largest(array: FloatArray) -> float:
+    return float(np.abs(array).max(initial=0))
+
+
+def _like(dout: Any, rng: np.random.Generator) -> Any:
+    sizes = rng.uniform(0.5, 1.5, np.shape(dout)) * rng.choice([-1.0, 1.0], np.shape(dout))
+    return _typed(sizes, dout)
+
+
+def _typed(values: Any, like: Any) -> Any:
+    """Give `values` in the dtype of `like`; a number stays a number."""
+    return np.asarray(like).dtype.type(values) if np.ndim(values) == 0 else np.asarray(values, np.asarray(like).dtype)
+
+
+def _same(a: FloatArray, b: Any) -> bool:
+    """Tell whether two gradients are equal; nan equals nan."""
+    return b is not None and a.shape == np.shape(b) and bool(np.array_equal(a, b, equal_nan=True))
+
+
+def another_batch(inputs: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
+    """Give arguments of the same shapes and about the same range: rows moved on by one, floats up to a tenth off."""
+    other: dict[str, Any] = {}
+    for name, value in inputs.items():
+        if not isinstance(value, np.ndarray):
+            other[name] = value
+            continue
+        axis = next((i for i, n in enumerate(value.shape) if n > 1), None)
+        moved = value.copy() if axis is None else np.roll(value, 1, axis=axis)
+        distributions = moved.ndim == 2 and moved.dtype.kind == "f" and bool(np.all(np.abs(moved.sum(axis=1) - 1) < 1e-3))
+        if moved.dtype.kind == "f" and not distributions:  # labels stay what they mean
+            moved = (moved * rng.uniform(0.9, 1.1, moved.shape)).astype(moved.dtype)
+        other[name] = moved
+    return other

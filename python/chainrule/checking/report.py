@@ -1,0 +1,370 @@
+"""What a check found: an array at a time, a contract at a time, and what they add up to."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from chainrule._gate import FloatArray
+
+Verdict = Literal["right", "wrong", "unproven"]
+
+
+@dataclass(frozen=True)
+class ArrayCheck:
+    """The comparison for one parameter or input.
+
+    Attributes
+    ----------
+    name : str
+        Of the parameter, or of the argument.
+    shape : tuple of int
+    mode : "full" or "directions"
+        Whether single entries were compared, or the slope along random directions.
+    checked : int
+        How many entries or directions were compared; those at kinks are not among them.
+    verdict : "right", "wrong", "kink", "vacuous", "unresolved"
+        "kink": right but for entries that have no derivative. "vacuous": both sides are 0 within the error bar
+        throughout, so nothing was proved. "unresolved": the numeric side could not tell.
+    mean_difference, max_difference : float
+        Of abs(analytic - numeric); the mean is the tutorial's figure.
+    max_relative : float
+        The largest of abs(analytic - numeric) / max(abs(analytic), abs(numeric)) over entries that are at least a
+        thousandth of the largest, or differ by more than they may.
+    error_bar : float
+        The largest error bar of the numeric side.
+    kinks : int
+        How many entries were left out because the function has a corner there.
+    where : tuple of int
+        The index of the worst entry; empty for a number, and in mode "directions" unless it was found.
+    analytic, numeric, bar : float
+        Both sides and the error bar there.
+    cause : str or None
+        What explains the difference.
+    note : str
+        What else there is to say.
+    relative : ndarray or None
+        The relative differences in the shape of the array, nan where not compared; for the picture. Not in `to_dict`.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    mode: Literal["full", "directions"]
+    checked: int
+    verdict: Literal["right", "wrong", "kink", "vacuous", "unresolved"]
+    mean_difference: float = 0.0
+    max_difference: float = 0.0
+    max_relative: float = 0.0
+    error_bar: float = 0.0
+    kinks: int = 0
+    where: tuple[int, ...] = ()
+    analytic: float = 0.0
+    numeric: float = 0.0
+    bar: float = 0.0
+    cause: str | None = None
+    note: str = ""
+    relative: FloatArray | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the gradient of this array was found right, all of it."""
+        return self.verdict == "right"
+
+    @property
+    def place(self) -> str:
+        """The worst entry, such as ``W[3, 17]``."""
+        return f"{self.name}{list(self.where)}" if self.where else self.name
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A property of a right backward that needs no differences.
+
+    Attributes
+    ----------
+    name : str
+        Such as "dout unchanged".
+    held : bool or None
+        None if it could not be tried.
+    detail : str
+        What was seen, if it was broken; why it could not be tried, if it could not.
+    cause : str or None
+        The short name of the mistake.
+    """
+
+    name: str
+    held: bool | None
+    detail: str = ""
+    cause: str | None = None
+
+
+@dataclass(frozen=True)
+class GradientReport:
+    """What `check_gradients` found.
+
+    Attributes
+    ----------
+    subject : str
+        What was checked.
+    kind : "layer", "network" or "pair"
+    arrays : tuple of ArrayCheck
+        Parameters, then inputs.
+    contracts : tuple of Contract
+    layer : str or None
+        For a network that is wrong: the name of the first faulty layer on the way back, ``last_layer`` for the loss.
+    cause : str or None
+        The first cause that explains what was found.
+    notes : tuple of str
+        What was left out, and why.
+    settings : dict
+        Mode, seed, tolerance and dtype.
+    """
+
+    subject: str
+    kind: str
+    arrays: tuple[ArrayCheck, ...]
+    contracts: tuple[Contract, ...]
+    layer: str | None = None
+    cause: str | None = None
+    notes: tuple[str, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> Verdict:
+        """ "wrong" if anything differs or a contract is broken; "unproven" if part of it could not be compared."""
+        if any(a.verdict == "wrong" for a in self.arrays) or any(c.held is False for c in self.contracts):
+            return "wrong"
+        return "right" if all(a.ok for a in self.arrays) else "unproven"
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything was compared and found right."""
+        return self.verdict == "right"
+
+    @property
+    def kinks(self) -> int:
+        """How many entries were left out because the function has a corner there."""
+        return sum(a.kinks for a in self.arrays)
+
+    @property
+    def vacuous(self) -> tuple[str, ...]:
+        """The names of arrays where both sides are 0, so that nothing was proved."""
+        return tuple(a.name for a in self.arrays if a.verdict == "vacuous")
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+    def raise_if_failed(self, *, allow_unproven: bool = False) -> None:
+        """Raise unless everything is right.
+
+        Parameters
+        ----------
+        allow_unproven : bool, default False
+            Let kinks, arrays whose gradient is 0 throughout, and what the numeric side cannot tell pass.
+
+        Raises
+        ------
+        AssertionError
+            With the whole report as its message.
+        """
+        if self.verdict == "wrong" or (self.verdict == "unproven" and not allow_unproven):
+            raise AssertionError(f"\n{self}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give the report as plain numbers, strings, lists and dicts, ready for ``json.dumps``.
+
+        Returns
+        -------
+        dict
+            Numbers that are not finite are strings, "nan" or "inf", as JSON has none.
+        """
+        arrays = []
+        for array in self.arrays:
+            values = {name: value for name, value in asdict(array).items() if name != "relative"}
+            arrays.append({**values, "shape": list(array.shape), "where": list(array.where)})
+        plain: dict[str, Any] = _plain(
+            {
+                "subject": self.subject,
+                "kind": self.kind,
+                "verdict": self.verdict,
+                "layer": self.layer,
+                "cause": self.cause,
+                "arrays": arrays,
+                "contracts": [asdict(contract) for contract in self.contracts],
+                "notes": list(self.notes),
+                "settings": self.settings,
+            }
+        )
+        return plain
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
+
+    def _lines(self) -> Iterator[str]:
+        yield self._title()
+        yield f"{'array':<12} {'shape':<10} {'compared':>14} {'mean |diff|':>12} {'max relative':>13} {'error bar':>10}  verdict"
+        for a in self.arrays:
+            what = f"{a.checked} of {_size(a.shape)}" if a.mode == "full" else f"{a.checked} directions"
+            yield (
+                f"{_cut(a.name, 12):<12} {_cut(_times(a.shape), 10):<10} {what:>14} {a.mean_difference:>12.1e}"
+                f" {a.max_relative:>13.1e} {a.error_bar:>10.1e}  {_verdict(a)}"
+            )
+        for text in self._findings():
+            yield from _wrapped(text)
+        yield self.headline
+
+    def _title(self) -> str:
+        shapes = self.settings.get("inputs", "")
+        return _cut(f"{self.kind} {self.subject}({shapes}), {self.settings.get('dtype', '')}", 100)
+
+    def _findings(self) -> Iterator[str]:
+        for a in self.arrays:
+            if a.verdict == "wrong":
+                yield f"{a.place}: analytic {a.analytic:.6e}, numeric {a.numeric:.6e} ± {a.bar:.1e}"
+                if a.cause:
+                    yield f"  {a.name}: {a.cause}"
+            if a.note:
+                yield f"{a.name}: {a.note}"
+        for c in self.contracts:
+            if c.held is not True:
+                yield f"{'BROKEN' if c.held is False else 'not tried'}: {c.name}: {c.detail}"
+        held = sum(c.held is True for c in self.contracts)
+        if held:
+            yield f"{held} of {len(self.contracts)} contracts hold: " + ", ".join(c.name for c in self.contracts if c.held)
+        if self.layer:
+            yield f"first faulty layer on the way back: {self.layer}"
+        if self.cause:
+            yield f"cause: {self.cause}"
+        yield from self.notes
+
+    @property
+    def headline(self) -> str:
+        """One line: the verdict, and what it rests on."""
+        if self.verdict == "right":
+            return "gradients agree"
+        if self.verdict == "wrong":
+            return "GRADIENTS DIFFER" if any(a.verdict == "wrong" for a in self.arrays) else "A CONTRACT IS BROKEN"
+        parts = [f"{self.kinks} at a kink"] if self.kinks else []
+        parts += [f"{name} is 0 on both sides" for name in self.vacuous]
+        parts += [f"{a.name} unresolved" for a in self.arrays if a.verdict == "unresolved"]
+        return _cut("nothing wrong found, but not all proved: " + ", ".join(parts), 100)
+
+    def _repr_html_(self) -> str:
+        """Give the report as a table for a notebook."""
+        colours = {"right": "#2a7d2a", "wrong": "#c02020"}
+        rows = []
+        for a in self.arrays:
+            colour = colours.get(a.verdict, "#b07000")
+            cells = (
+                html.escape(a.name), _times(a.shape), str(a.checked), f"{a.mean_difference:.1e}",
+                f"{a.max_relative:.1e}", f"{a.error_bar:.1e}", html.escape(_verdict(a)),
+            )  # fmt: skip
+            tds = "".join(f"<td style='text-align:left'>{cell}</td>" for cell in cells[:-1])
+            rows.append(f"<tr>{tds}<td style='text-align:left;color:{colour}'><b>{cells[-1]}</b></td></tr>")
+        heads = ("array", "shape", "compared", "mean |diff|", "max relative", "error bar", "verdict")
+        head = "".join(f"<th style='text-align:left'>{h}</th>" for h in heads)
+        found = "".join(f"<li>{html.escape(text.strip())}</li>" for text in self._findings())
+        return (
+            f"<div><p><b>{html.escape(self._title())}</b></p><table><thead><tr>{head}</tr></thead>"
+            f"<tbody>{''.join(rows)}</tbody></table><ul>{found}</ul>"
+            f"<p><b>{html.escape(self.headline)}</b></p></div>"
+        )
+
+    def plot(self) -> Any:
+        """Draw a heat map of the relative difference for each array that was compared entry by entry.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Green below 1e-7, red from 1e-2 on; grey where nothing was compared.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed: it comes with the extra ``plot``.
+        ValueError
+            If no array was compared entry by entry.
+        """
+        try:
+            from matplotlib.colors import LogNorm
+            from matplotlib.figure import Figure
+        except ImportError:
+            raise ImportError("plot() needs matplotlib: pip install 'chainrule[plot]'") from None
+        shown = [(a, a.relative) for a in self.arrays if a.relative is not None and a.relative.size]
+        if not shown:
+            raise ValueError("no array was compared entry by entry; check with mode='full'")
+        figure = Figure(figsize=(10, 1.2 + 1.8 * len(shown)), layout="constrained")
+        axes = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
+        for ax, (a, relative) in zip(axes, shown, strict=True):
+            image = relative.reshape(-1, relative.shape[-1] if relative.ndim else 1)
+            tall = image.shape[0] > image.shape[1]
+            image = np.maximum(image.T if tall else image, 1e-12)
+            colours = _palette()
+            drawn = ax.imshow(image, norm=LogNorm(1e-10, 1e0), cmap=colours, aspect="auto", interpolation="nearest")
+            ax.set_title(f"{a.name}  {_times(a.shape)}  {_verdict(a)}", loc="left", fontsize=10)
+            ax.set_xlabel("row" if tall else "column", fontsize=8)
+            ax.set_ylabel("column" if tall else "row", fontsize=8)
+            ax.tick_params(labelsize=8)
+            if a.verdict == "wrong" and a.where:
+                row, column = (a.where if len(a.where) == 2 else (0, a.where[-1]))[:2]
+                x, y = (row, column) if tall else (column, row)
+                ax.plot([x], [y], "o", mfc="none", mec="black", ms=12)
+        figure.colorbar(drawn, ax=list(axes), label="|analytic - numeric| / larger", shrink=0.8)
+        figure.suptitle(f"{self.subject}: {self.headline}")
+        return figure
+
+
+def _palette() -> Any:
+    from matplotlib.colors import LinearSegmentedColormap
+
+    stops = [(0.0, "#1a9850"), (0.3, "#91cf60"), (0.6, "#fee08b"), (0.8, "#fc8d59"), (1.0, "#d73027")]
+    palette = LinearSegmentedColormap.from_list("difference", stops)
+    palette.set_bad("#d0d0d0")
+    return palette
+
+
+def _verdict(a: ArrayCheck) -> str:
+    texts = {
+        "right": "ok",
+        "wrong": "DIFFERS",
+        "kink": f"{a.kinks} at a kink",
+        "vacuous": "VACUOUS",
+        "unresolved": "unresolved",
+    }
+    return texts[a.verdict] + (f", {a.kinks} at a kink" if a.kinks and a.verdict in ("right", "wrong") else "")
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape)) or "number"
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    return math.prod(shape)
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _wrapped(text: str, width: int = 100) -> Iterator[str]:
+    """Give the text in lines of at most `width`, those after the first indented."""
+    import textwrap
+
+    indent = " " * (len(text) - len(text.lstrip()))
+    yield from textwrap.wrap(text, width, initial_indent="", subsequent_indent=indent + "  ") or [""]
+
+
+def _plain(value: Any) -> Any:
+    """Give a value as JSON knows it."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
