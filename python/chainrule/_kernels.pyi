@@ -54,3 +54,14 @@ class Engine:
         losses: NDArray[Any],
     ) -> tuple[int, bool]: ...
     def scores(self, params: list[NDArray[Any]], x: NDArray[Any] | Examples, first: int, out: NDArray[Any]) -> int: ...
+    def losses(
+        self,
+        params: list[NDArray[Any]],
+        x: NDArray[Any],
+        t: NDArray[Any],
+        index: int,
+        entries: NDArray[Any],
+        offsets: NDArray[Any],
+        out: NDArray[Any],
+        first: int,
+    ) -> int: ...

@@ -3,19 +3,20 @@
 //! Every call returns after about [`SLICE`], with how far it came: the caller's Python loop goes on from there, and in between the
 //! interpreter looks for Ctrl-C. The arrays of parameters are borrowed for the call only.
 
-use crate::arrays::{memory, separate, view_mut, Stored, Teaching};
+use crate::arrays::{memory, separate, view, view_mut, Stored, Teaching};
 use crate::call::{call, level, to_python};
 use chainrule_kernels::activation::Activation;
 use chainrule_kernels::level::Level;
 use chainrule_kernels::nonzeros::Nonzeros;
+use chainrule_kernels::numeric::{self, Moves};
 use chainrule_kernels::optimize::{Optimizer, Rule};
 use chainrule_kernels::rows::Rows;
 use chainrule_kernels::stack::{Data, Layer, Stack, BLOCK};
 use chainrule_kernels::training::{Batches, Parameters, Progress, Trainer};
-use chainrule_kernels::Float;
+use chainrule_kernels::{Float, KernelError};
 use numpy::{
-    Element, PyReadonlyArray1, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArray2, PyReadwriteArrayDyn,
-    PyUntypedArray, PyUntypedArrayMethods,
+    Element, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArray2,
+    PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -100,11 +101,7 @@ impl Examples {
     }
 }
 
-fn prepare<T: Float>(
-    level: Level,
-    kept: &mut Nonzeros<T>,
-    x: Rows<'_>,
-) -> Result<bool, chainrule_kernels::KernelError> {
+fn prepare<T: Float>(level: Level, kept: &mut Nonzeros<T>, x: Rows<'_>) -> Result<bool, KernelError> {
     let (deadline, n) = (Instant::now() + SLICE, x.dim().0);
     while kept.rows() < n && Instant::now() < deadline {
         let done = kept.rows();
@@ -193,6 +190,59 @@ impl Engine {
             AnyTrainer::Double(_) => self.scores_as::<f64>(py, &params, x, first, out),
         }
     }
+
+    /// The mean losses with single numbers moved: `out[e, k]` is the loss with `entries[e]` of `params[index]` (of `x`, if `index` is
+    /// -1) replaced by itself plus `offsets[e, k]`. All in float64, whatever the engine computes in. From entry `first` on: how many
+    /// entries are done now.
+    #[allow(clippy::too_many_arguments)] // a network, its data, what to move, and how far to go
+    fn losses(
+        &self,
+        py: Python<'_>,
+        params: Vec<Bound<'_, PyAny>>,
+        x: PyReadonlyArray2<'_, f64>,
+        t: &Bound<'_, PyAny>,
+        index: i64,
+        entries: PyReadonlyArray1<'_, i64>,
+        offsets: PyReadonlyArray2<'_, f64>,
+        mut out: PyReadwriteArray2<'_, f64>,
+        first: usize,
+    ) -> PyResult<usize> {
+        expect_shapes(&self.stack, &params)?;
+        let params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadonlyArrayDyn<f64>>>>()?;
+        let t = Teaching::<f64>::new(t)?;
+        let inputs = params.iter().map(|p| memory(p));
+        let inputs: Vec<_> = inputs.chain([memory(&x), t.memory(), memory(&entries), memory(&offsets)]).collect();
+        separate(&[memory(&out)], &inputs)?;
+        let params = params.iter().map(|p| Ok(p.as_slice()?)).collect::<PyResult<Vec<&[f64]>>>()?;
+        let (x, t, entries, level) = (view(&x)?, t.targets()?, entries.as_slice()?, level()?);
+        let (offsets, mut out) = (view(&offsets)?, view_mut(&mut out)?);
+        expect_size("rows of the offsets", offsets.nrows(), "entries", entries.len())?;
+        expect_size("rows of the output", out.nrows(), "entries", entries.len())?;
+        expect_size("columns of the output", out.ncols(), "columns of the offsets", offsets.ncols())?;
+        let parameter = match index {
+            -1 => None,
+            // One that is too small is as much not there as one that is too large.
+            _ => Some(usize::try_from(index).map_err(|_| no_parameter(index, params.len()))?),
+        };
+        let (Some(all), Some(out)) = (offsets.as_slice(), out.as_slice_mut()) else {
+            return Err(PyTypeError::new_err("expected C-contiguous offsets and output"));
+        };
+        let moves = Moves { parameter, entries, each: offsets.ncols(), offsets: all };
+        let (stack, deadline) = (&self.stack, Instant::now() + SLICE);
+        call(py, || numeric::losses(level, stack, &params, x, t, moves, first, deadline, out))
+    }
+}
+
+fn expect_size(what: &str, got: usize, with: &str, wanted: usize) -> PyResult<()> {
+    if got == wanted {
+        Ok(())
+    } else {
+        Err(PyValueError::new_err(format!("there are {got} {what}, but {wanted} {with}; they must agree")))
+    }
+}
+
+fn no_parameter(index: i64, there: usize) -> PyErr {
+    to_python(KernelError::Number { what: "parameter", got: index, there })
 }
 
 impl Engine {

@@ -40,10 +40,11 @@ impl Activation {
     }
 }
 
-struct Forward<'a, T> {
-    f: Activation,
-    x: &'a [T],
-    out: &'a mut [T],
+/// `out ← f(x)`, for a kernel that has numbers to put through it on its way.
+pub(crate) struct Forward<'a, T> {
+    pub f: Activation,
+    pub x: &'a [T],
+    pub out: &'a mut [T],
 }
 
 impl<T: Float> Kernel for Forward<'_, T> {

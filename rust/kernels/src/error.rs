@@ -30,6 +30,15 @@ pub enum KernelError {
         /// How many rows there are.
         rows: usize,
     },
+    /// The number of something that is not there.
+    Number {
+        /// What it is a number of.
+        what: &'static str,
+        /// The number asked for.
+        got: i64,
+        /// How many there are.
+        there: usize,
+    },
     /// Bytes where there were floats before, or the other way round.
     Kind,
     /// `CHAINRULE_SIMD` names an instruction set that is not to be had.
@@ -58,6 +67,9 @@ impl fmt::Display for KernelError {
                 write!(f, "labels must lie in 0..{}; got {got} at row {row}", classes.saturating_sub(1))
             }
             Self::Row { got, rows } => write!(f, "row {got} was asked for, but the data has {rows} rows"),
+            Self::Number { what, got, there } => {
+                write!(f, "{what} {got} was asked for, but there are {there}, counted from 0")
+            }
             Self::Level { asked, highest } => {
                 write!(f, "CHAINRULE_SIMD asks for {asked}, which this CPU does not have; the highest is {highest}")
             }

@@ -9,6 +9,7 @@
 //! | [`activation`] | the elementwise layers |
 //! | [`stack`] | what a network is made of, and its forward pass over many rows |
 //! | [`optimize`] | what a gradient does to a parameter |
+//! | [`numeric`] | losses after single numbers of a network were moved, the numeric side of a gradient check |
 //! | [`training`] | many steps of gradient descent without leaving Rust |
 //! | [`level`], [`threads`] | which instruction set this process uses, and how many threads |
 //!
@@ -20,6 +21,7 @@ pub mod activation;
 pub mod level;
 pub mod matmul;
 pub mod nonzeros;
+pub mod numeric;
 pub mod optimize;
 pub mod padded;
 pub mod rows;

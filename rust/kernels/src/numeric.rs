@@ -1,0 +1,1264 @@
+//! The losses of a network after single numbers of it were moved: the numeric side of a gradient check.
+//!
+//! ```text
+//! out[e, k] = the mean loss, with parameter[entries[e]] (or x[entries[e]]) replaced by itself + offsets[e, k]
+//! ```
+//!
+//! Forward and loss only. Nothing here knows a derivative: each moved number goes through the network's own arithmetic, and what comes
+//! after it is evaluated anew. In particular a column `x·w` is never `z + δ·x`, which would presume what is to be checked. What is saved
+//! is what the move does not touch:
+//!
+//! ```text
+//! W[i, j]   column j = (the terms of all other blocks of features, kept) + the block of feature i, summed anew
+//!           then, row by row where the column has other bits than before:
+//!               the activations up to the next affine layer; rows whose number comes out as before (a dead ReLU) are done
+//!               next affine layer = (b and its other inputs, kept for column j) + the new number · W[j, :]
+//!               all layers after it, softmax and loss, in full
+//! b[j]      the same: b is one more row of W, and its feature is 1 in every row
+//! x[n, d]   row n alone: the activations up to the first affine layer, then as above
+//! ```
+//!
+//! Why that is sound: leaving out or keeping a sum is the associativity of +, whatever the terms are. A row that is not evaluated anew has,
+//! bit for bit, the number it had, so it has the loss it had. An offset of 0 gives exactly the loss that the same sums give unmoved.
+//!
+//! Sixteen rows that changed, of whichever moves, go through the rest of the network side by side, one a lane, so there is no sum across
+//! lanes, and a row's loss does not depend on its company. Row losses are added up in the order of the rows. So the bits depend neither on
+//! the number of threads nor on how the work is divided into calls. Each call begins with one forward pass.
+//!
+//! Cost of a move: N·16 multiplications for the column, and for each row that changed those of the layers after the next affine one. For
+//! 784-50-10 with 100 digits, of which four fifths are zeros, some 10 of 100 rows reach the softmax, and no product of 784 terms is taken.
+
+use crate::activation::{Activation, Forward};
+use crate::error::{agree, reserve, resize};
+use crate::exp::Exp;
+use crate::level::{Kernel, Level, MulAdd};
+use crate::padded::{Lane, Padded, LANES};
+use crate::softmax_loss::{Target, Targets};
+use crate::sparse::add_scaled;
+use crate::stack::{Layer, Stack};
+use crate::{threads, KernelError};
+use ndarray::ArrayView2;
+use std::ops::{Deref, Range};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// Terms of a sum that are added up anew when one of them is moved.
+const FEATURES: usize = 16;
+
+/// Rows of the data worked on at a time: with [`MOVES`] it bounds the memory of a thread.
+const ROWS: usize = 128;
+
+/// Moves worked on at a time.
+const MOVES: usize = 64;
+
+/// Multiplications (and what takes as long) from which a second thread is woken: some 50 µs of work.
+const WORTH_THREADS: usize = 1 << 19;
+
+/// Multiplications a thread is given before the clock is looked at for the first time: a few milliseconds.
+const FIRST_ROUND: usize = 1 << 25;
+
+/// Moves in a round, at most: bounds the memory of a call.
+const ROUND: usize = 1 << 17;
+
+type Numbers = Lane<f64>;
+
+const ZEROS: Numbers = Lane([0.0; LANES]);
+
+/// Which numbers are moved, and by how much.
+#[derive(Clone, Copy, Debug)]
+pub struct Moves<'a> {
+    /// Which of the parameters; `None` for the data.
+    pub parameter: Option<usize>,
+    /// Which of its numbers, counted row after row.
+    pub entries: &'a [i64],
+    /// How many offsets an entry has.
+    pub each: usize,
+    /// The offsets of the first entry, then those of the second, …
+    pub offsets: &'a [f64],
+}
+
+/// The losses after each move, from entry `first` on, until all are done or `deadline` has passed; some always are. `out` is ordered as
+/// the offsets are. Answers how many entries are done now: where to go on.
+///
+/// ```
+/// use chainrule_kernels::level::detect;
+/// use chainrule_kernels::numeric::{losses, Moves};
+/// use chainrule_kernels::softmax_loss::Targets;
+/// use chainrule_kernels::stack::{Layer, Stack};
+/// use ndarray::array;
+/// use std::time::Instant;
+///
+/// let stack = Stack::new(1, vec![Layer::Affine(2)]);
+/// let params: [&[f64]; 2] = [&[0.0, 0.0], &[0.0, 0.0]];
+/// let moves = Moves { parameter: Some(1), entries: &[0], each: 2, offsets: &[0.0, 3f64.ln()] };
+/// let (x, t, mut out) = (array![[1.0]], Targets::Ids(&[0]), [0.0; 2]);
+/// let done = losses(detect().unwrap(), &stack, &params, x.view(), t, moves, 0, Instant::now(), &mut out);
+/// assert_eq!(done, Ok(1));
+/// // softmax gives the right class 1/2 before and 3/4 after
+/// assert!((out[0] - 2f64.ln()).abs() < 1e-15 && (out[1] - (4f64 / 3.0).ln()).abs() < 1e-15);
+/// ```
+///
+/// # Errors
+///
+/// [`KernelError::Sizes`] if arrays do not fit the stack or each other, [`KernelError::Label`], [`KernelError::Empty`] without rows,
+/// [`KernelError::Number`] for a parameter or an entry that is not there, [`KernelError::Memory`]. `out` is untouched then, but for
+/// the last.
+#[allow(clippy::too_many_arguments)] // a network, its data, what to move, and how far to go
+pub fn losses<P: Deref<Target = [f64]> + Sync>(
+    level: Level,
+    stack: &Stack,
+    params: &[P],
+    x: ArrayView2<'_, f64>,
+    targets: Targets<'_, f64>,
+    moves: Moves<'_>,
+    first: usize,
+    deadline: Instant,
+    out: &mut [f64],
+) -> Result<usize, KernelError> {
+    let (n, count) = (x.nrows(), moves.entries.len());
+    stack.check(params)?;
+    agree("the number of columns of x", x.ncols(), "the number of features", stack.features)?;
+    agree("the number of rows of t", targets.rows(), "the number of rows of x", n)?;
+    targets.check(stack.classes())?;
+    agree(
+        "the number of offsets",
+        moves.offsets.len(),
+        "that of the entries, times the offsets each",
+        count.saturating_mul(moves.each),
+    )?;
+    agree("the number of losses", out.len(), "the number of offsets", moves.offsets.len())?;
+    let there = match moves.parameter {
+        None => x.len(),
+        Some(parameter) => match params.get(parameter) {
+            Some(values) => values.len(),
+            None => {
+                return Err(KernelError::Number { what: "parameter", got: parameter as i64, there: params.len() });
+            }
+        },
+    };
+    if let Some(&got) = moves.entries.iter().find(|&&entry| usize::try_from(entry).map_or(true, |entry| entry >= there))
+    {
+        return Err(KernelError::Number { what: "entry", got, there });
+    }
+    if n == 0 {
+        return Err(KernelError::Empty);
+    }
+    if first >= count || moves.each == 0 {
+        return Ok(count);
+    }
+    let params: Vec<&[f64]> = params.iter().map(|p| &**p).collect();
+    let ready = Ready::new(level, stack, &params, x, targets, moves.parameter)?;
+    let cost = ready.cost_of_a_move().saturating_mul(moves.each);
+    let (mut done, mut round) = (first, (FIRST_ROUND / cost).saturating_mul(threads::count()));
+    while done < count {
+        round = round.clamp(1, (ROUND / moves.each).max(1));
+        let (entries, start) = (done..count.min(done + round), Instant::now());
+        let mut tasks = ready.tasks(&moves, entries.clone())?;
+        ready.work(&mut tasks, entries.len().saturating_mul(cost) >= WORTH_THREADS)?;
+        for task in &tasks {
+            task.moves.iter().zip(&task.losses).for_each(|(moved, loss)| out[moved.at] = loss / n as f64);
+        }
+        done = entries.end;
+        let now = Instant::now();
+        if now >= deadline {
+            break;
+        }
+        // By the time these took, as many as fill three quarters of what is left: others may take longer.
+        let fit = 0.75 * (deadline - now).as_secs_f64() / (now - start).as_secs_f64().max(1e-9);
+        round = (entries.len() as f64 * fit.min(16.0)) as usize;
+    }
+    Ok(done)
+}
+
+/// One number, moved.
+struct Move {
+    /// The feature it belongs to: i of `W[i, j]`, the last one and one for `b[j]`, d of `x[n, d]`.
+    feature: usize,
+    /// What it is now.
+    value: f64,
+    /// Where its loss goes.
+    at: usize,
+}
+
+/// Moves in one column of an affine layer's output, or in one row of the data, in the order of the features.
+struct Task {
+    group: usize,
+    moves: Vec<Move>,
+    /// The sum over the rows, for each.
+    losses: Vec<f64>,
+}
+
+/// What no move touches.
+struct Ready<'a, 't> {
+    level: Level,
+    targets: Targets<'t, f64>,
+    moved: Moved<'a>,
+    /// The activations that a moved number goes through before anything is added to it.
+    between: &'a [Layer],
+    /// What comes out of them unmoved, a row an example.
+    rows: Vec<f64>,
+    /// How long such a row is.
+    width: usize,
+    /// `W` and `b` of the affine layer that follows, if one does.
+    next: Option<(Padded<f64>, Padded<f64>)>,
+    /// How long a row is behind that one.
+    columns: usize,
+    /// All layers behind it, and their parameters.
+    rest: &'a [Layer],
+    params: &'a [&'a [f64]],
+    widest: usize,
+    classes: usize,
+}
+
+/// The array that is moved.
+enum Moved<'a> {
+    /// `W` and `b` of one layer, with the rows that flow into it.
+    Affine { w: &'a [f64], b: &'a [f64], is_b: bool, blocks: Vec<Block> },
+    /// The data, with the loss of each row.
+    Data { x: Vec<f64>, losses: Vec<Numbers> },
+}
+
+/// Some rows of an affine layer's input, feature after feature, sixteen rows a lane; behind the last feature comes the 1 of the bias.
+struct Block {
+    rows: Range<usize>,
+    /// Lanes a feature.
+    width: usize,
+    inputs: Vec<Numbers>,
+}
+
+impl Block {
+    fn new(x: &[f64], features: usize, rows: Range<usize>) -> Result<Self, KernelError> {
+        let width = rows.len().div_ceil(LANES);
+        let mut inputs = Vec::new();
+        resize(&mut inputs, (features + 1).saturating_mul(width), ZEROS)?;
+        for (i, row) in rows.clone().enumerate() {
+            let x = x[row * features..][..features].iter().chain([&1.0]);
+            x.zip(inputs.chunks_exact_mut(width)).for_each(|(&x, lanes)| lanes[i / LANES].0[i % LANES] = x);
+        }
+        Ok(Self { rows, width, inputs })
+    }
+}
+
+impl<'a, 't> Ready<'a, 't> {
+    fn new(
+        level: Level,
+        stack: &'a Stack,
+        params: &'a [&'a [f64]],
+        x: ArrayView2<'_, f64>,
+        targets: Targets<'t, f64>,
+        parameter: Option<usize>,
+    ) -> Result<Self, KernelError> {
+        let (n, layers) = (x.nrows(), &stack.layers[..]);
+        let affine = |layer: &Layer| matches!(layer, Layer::Affine(_));
+        let mut rows = Vec::new();
+        reserve(&mut rows, x.len())?;
+        rows.extend(x);
+        // The moved number comes out of the layers before `start`; the affine layers before it have `taken` parameters.
+        let (mut start, taken) = (0, parameter.map_or(0, |parameter| parameter / 2 * 2));
+        let mut forward = Chain { level, stack, n, params: params.chunks_exact(2) };
+        let moved = match parameter {
+            Some(parameter) => {
+                let at = layers.iter().enumerate().filter(|(_, layer)| affine(layer)).nth(parameter / 2);
+                let at = at.map_or(0, |(at, _)| at);
+                forward.run(&mut rows, 0..at)?;
+                start = at + 1;
+                let (features, blocks) = (stack.width_after(at), (0..n).step_by(ROWS));
+                let block = |first: usize| Block::new(&rows, features, first..n.min(first + ROWS));
+                let blocks = blocks.map(block).collect::<Result<_, _>>()?;
+                forward.run(&mut rows, at..start)?;
+                Moved::Affine { w: params[taken], b: params[taken + 1], is_b: parameter % 2 == 1, blocks }
+            }
+            None => Moved::Data { x: rows.clone(), losses: Vec::new() },
+        };
+        let end = layers[start..].iter().position(affine).map_or(layers.len(), |next| start + next);
+        forward.run(&mut rows, start..end)?;
+        let width = stack.width_after(end);
+        let used = if parameter.is_some() { taken + 2 } else { 0 };
+        let (mut next, mut columns, mut rest, mut rest_params) = (None, width, &layers[end..], &params[used..]);
+        if let [Layer::Affine(outputs), after @ ..] = rest {
+            let (mut w, mut b) = (Padded::zeros(width, *outputs)?, Padded::zeros(1, *outputs)?);
+            w.load(params[used]);
+            b.load(params[used + 1]);
+            (next, columns, rest, rest_params) = (Some((w, b)), *outputs, after, &params[used + 2..]);
+        }
+        let (widest, classes) = (stack.widest(), stack.classes());
+        let (between, params) = (&layers[start..end], rest_params);
+        let mut ready =
+            Self { level, targets, moved, between, rows, width, next, columns, rest, params, widest, classes };
+        if parameter.is_none() {
+            let mut scores = Vec::new();
+            reserve(&mut scores, ready.rows.len())?;
+            scores.extend_from_slice(&ready.rows);
+            forward.run(&mut scores, end..layers.len())?;
+            let of_the_rows = ready.losses_of(n, &scores)?;
+            if let Moved::Data { losses, .. } = &mut ready.moved {
+                *losses = of_the_rows;
+            }
+        }
+        Ok(ready)
+    }
+
+    /// The loss of each of the `n` rows of scores, sixteen a lane.
+    fn losses_of(&self, n: usize, scores: &[f64]) -> Result<Vec<Numbers>, KernelError> {
+        let (mut lanes, mut losses) = (Vec::new(), Vec::new());
+        resize(&mut lanes, self.classes, ZEROS)?;
+        resize(&mut losses, n.div_ceil(LANES), ZEROS)?;
+        for (group, losses) in losses.iter_mut().enumerate() {
+            // Behind the last row stands the last row again, whose loss is then taken back.
+            let rows = std::array::from_fn(|i| (group * LANES + i).min(n - 1));
+            for (i, &row) in rows.iter().enumerate() {
+                let scores = &scores[row * self.classes..][..self.classes];
+                lanes.iter_mut().zip(scores).for_each(|(lane, &score)| lane.0[i] = score);
+            }
+            *losses = self.level.run(RowLosses { targets: self.targets, rows, scores: &mut lanes });
+            losses.0.iter_mut().skip(n - group * LANES).for_each(|loss| *loss = 0.0);
+        }
+        Ok(losses)
+    }
+
+    /// Multiplications, if every row changes; an `exp` counts as 24.
+    fn cost_of_a_move(&self) -> usize {
+        let mut inputs = self.columns;
+        let mut products = FEATURES.saturating_add(self.columns);
+        for layer in self.rest {
+            if let Layer::Affine(outputs) = layer {
+                products = products.saturating_add(inputs.saturating_mul(*outputs));
+                inputs = *outputs;
+            }
+        }
+        let a_row = products.saturating_add(self.classes.saturating_mul(24));
+        match &self.moved {
+            Moved::Affine { .. } => a_row.saturating_mul(self.targets.rows()),
+            Moved::Data { .. } => a_row.saturating_add(self.columns.saturating_mul(FEATURES)),
+        }
+        .max(1)
+    }
+
+    /// The moves of some entries, those of one column (of one row of the data) together.
+    fn tasks(&self, moves: &Moves<'_>, entries: Range<usize>) -> Result<Vec<Task>, KernelError> {
+        let (values, width): (&[f64], usize) = match &self.moved {
+            Moved::Affine { w, b, is_b, .. } => (if *is_b { b } else { w }, b.len()),
+            Moved::Data { x, .. } => (x, self.width),
+        };
+        let each = moves.each;
+        let mut order = Vec::new();
+        reserve(&mut order, entries.len())?;
+        order.extend(entries.clone().map(|e| {
+            let (first, second) = (moves.entries[e] as usize / width, moves.entries[e] as usize % width);
+            match &self.moved {
+                Moved::Affine { is_b: true, w, .. } => (second, w.len() / width, e),
+                Moved::Affine { .. } => (second, first, e),
+                Moved::Data { .. } => (first, second, e),
+            }
+        }));
+        order.sort_unstable();
+        // Short enough that the threads finish together.
+        let longest = entries.len().div_ceil(4 * threads::count()).max(MOVES / each);
+        let mut tasks = Vec::new();
+        for group in order.chunk_by(|a, b| a.0 == b.0).flat_map(|group| group.chunks(longest)) {
+            let mut task = Task { group: group[0].0, moves: Vec::new(), losses: Vec::new() };
+            reserve(&mut task.moves, group.len() * each)?;
+            resize(&mut task.losses, group.len() * each, 0.0)?;
+            for &(_, feature, e) in group {
+                let old = values[moves.entries[e] as usize];
+                let moved = |at: usize| Move { feature, value: old + moves.offsets[at], at };
+                task.moves.extend((e * each..(e + 1) * each).map(moved));
+            }
+            tasks.push(task);
+        }
+        Ok(tasks)
+    }
+
+    /// Find the losses of each task.
+    fn work(&self, tasks: &mut [Task], divided: bool) -> Result<(), KernelError> {
+        let failed = Mutex::new(None);
+        let work = |room: &mut Room, task: &mut Task| match room.fit(self) {
+            Ok(()) => self.level.run(Moving { ready: self, task, room }),
+            Err(error) => *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
+        };
+        if divided {
+            threads::each_with(tasks.iter_mut().collect(), Room::default, work);
+        } else {
+            let mut room = Room::default();
+            tasks.iter_mut().for_each(|task| work(&mut room, task));
+        }
+        failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+}
+
+/// The forward pass over all rows, layer by layer.
+struct Chain<'a> {
+    level: Level,
+    stack: &'a Stack,
+    n: usize,
+    params: std::slice::ChunksExact<'a, &'a [f64]>,
+}
+
+impl Chain<'_> {
+    fn run(&mut self, rows: &mut Vec<f64>, layers: Range<usize>) -> Result<(), KernelError> {
+        for i in layers {
+            let (inputs, outputs) = (self.stack.width_after(i), self.stack.width_after(i + 1));
+            let mut out = Vec::new();
+            resize(&mut out, self.n.saturating_mul(outputs), 0.0)?;
+            self.stack.layers[i].forward(self.level, &mut self.params, (self.n, inputs, outputs), rows, &mut out)?;
+            *rows = out;
+        }
+        Ok(())
+    }
+}
+
+/// Room to work in for one task after the other.
+#[derive(Default)]
+struct Room {
+    /// The column of `W` with its bias.
+    column: Vec<f64>,
+    /// For each block of features its terms, and the sum of all others'.
+    terms: Vec<Numbers>,
+    others: Vec<Numbers>,
+    /// A row an example: the next affine layer without the column that is moved. If there is none, the scores.
+    table: Vec<Numbers>,
+    /// A column unmoved and moved, before the activations; unmoved after them.
+    before: Vec<Numbers>,
+    moved: Vec<Numbers>,
+    after: Vec<f64>,
+    /// The loss of each row, unmoved, and after each move.
+    old: Vec<Numbers>,
+    losses: Vec<Numbers>,
+    changed: Changed,
+    /// What flows into a layer, and out of it.
+    x: Vec<Numbers>,
+    out: Vec<Numbers>,
+}
+
+/// A list of rows that changed.
+#[derive(Default)]
+struct Changed {
+    count: usize,
+    /// Which row, counted from the first of its block.
+    rows: Vec<u32>,
+    /// Which of the moves did it.
+    moves: Vec<u32>,
+    /// Its number in the column.
+    values: Vec<f64>,
+}
+
+impl Changed {
+    #[inline(always)]
+    fn push(&mut self, row: usize, moved: usize, value: f64, wanted: bool) {
+        let at = self.count;
+        (self.rows[at], self.moves[at], self.values[at]) = (row as u32, moved as u32, value);
+        self.count += usize::from(wanted);
+    }
+
+    /// Whole lanes: the last one again in what is left of its lane.
+    #[inline(always)]
+    fn fill(&mut self) {
+        while self.count % LANES != 0 {
+            let last = self.count - 1;
+            self.push(self.rows[last] as usize, self.moves[last] as usize, self.values[last], true);
+        }
+    }
+
+    /// The activations of `between`.
+    #[inline(always)]
+    fn activate(&mut self, between: &[Layer], arithmetic: impl MulAdd) {
+        self.fill();
+        activate(between, &mut self.values[..self.count], arithmetic);
+    }
+
+    /// Only those whose number is another than `old` has in that row.
+    #[inline(always)]
+    fn keep_unlike(&mut self, old: &[f64]) {
+        let count = std::mem::take(&mut self.count);
+        for i in 0..count {
+            let (row, value) = (self.rows[i] as usize, self.values[i]);
+            self.push(row, self.moves[i] as usize, value, differ(value, old[row]));
+        }
+    }
+}
+
+#[inline(always)]
+fn differ(a: f64, b: f64) -> bool {
+    a.to_bits() != b.to_bits()
+}
+
+/// `numbers`, whole lanes, through activations.
+#[inline(always)]
+fn activate(layers: &[Layer], numbers: &mut [f64], arithmetic: impl MulAdd) {
+    for layer in layers {
+        if let Layer::Activation(f) = *layer {
+            // A loop: a closure that is not inlined would be compiled without the level's instructions.
+            for lane in numbers.as_chunks_mut().0 {
+                activate_lane(f, lane, arithmetic);
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn activate_lane(f: Activation, lane: &mut [f64; LANES], arithmetic: impl MulAdd) {
+    let x = *lane;
+    Forward { f, x: &x, out: lane }.run(arithmetic);
+}
+
+impl Room {
+    fn fit(&mut self, ready: &Ready<'_, '_>) -> Result<(), KernelError> {
+        let lanes = ready.columns.div_ceil(LANES);
+        let (rows, features, wide) = match &ready.moved {
+            Moved::Affine { w, b, .. } => {
+                let rows = ready.targets.rows().min(ROWS);
+                (rows, w.len() / b.len().max(1) + 1, rows.div_ceil(LANES))
+            }
+            Moved::Data { .. } => (1, ready.width, lanes),
+        };
+        let height = rows.div_ceil(LANES);
+        let sums = features.div_ceil(FEATURES).saturating_mul(wide);
+        resize(&mut self.column, features, 0.0)?;
+        resize(&mut self.terms, sums, ZEROS)?;
+        resize(&mut self.others, sums, ZEROS)?;
+        resize(&mut self.table, rows.saturating_mul(lanes), ZEROS)?;
+        resize(&mut self.before, height, ZEROS)?;
+        resize(&mut self.moved, height, ZEROS)?;
+        resize(&mut self.after, height * LANES, 0.0)?;
+        resize(&mut self.old, height, ZEROS)?;
+        resize(&mut self.losses, MOVES * height, ZEROS)?;
+        let most = MOVES * rows + LANES;
+        resize(&mut self.changed.rows, most, 0)?;
+        resize(&mut self.changed.moves, most, 0)?;
+        resize(&mut self.changed.values, most, 0.0)?;
+        resize(&mut self.x, ready.widest, ZEROS)?;
+        resize(&mut self.out, ready.widest, ZEROS)
+    }
+
+    /// Find the loss of each row that changed, through all that follows column `j`, and put it in its place in `losses`, which has
+    /// `width` lanes a move. The rows' targets start at `first`.
+    #[inline(always)]
+    fn finish(&mut self, ready: &Ready<'_, '_>, j: usize, first: usize, width: usize, arithmetic: impl MulAdd) {
+        self.changed.fill();
+        let lanes = ready.columns.div_ceil(LANES);
+        for start in (0..self.changed.count).step_by(LANES) {
+            let rows: &[u32; LANES] = &self.changed.rows[start..].as_chunks().0[0];
+            let values: &[f64; LANES] = &self.changed.values[start..].as_chunks().0[0];
+            for (lane, (&row, &value)) in rows.iter().zip(values).enumerate() {
+                let others = &self.table[row as usize * lanes..][..lanes];
+                let out = self.x[..ready.columns].chunks_mut(LANES);
+                match &ready.next {
+                    Some((w, _)) => {
+                        for ((others, w), out) in others.iter().zip(w.row(j)).zip(out) {
+                            let mut sum = [*others];
+                            add_scaled(&mut sum, value, std::slice::from_ref(w), arithmetic);
+                            out.iter_mut().zip(sum[0].0).for_each(|(out, sum)| out.0[lane] = sum);
+                        }
+                    }
+                    None => {
+                        for (scores, out) in others.iter().zip(out) {
+                            out.iter_mut().zip(scores.0).for_each(|(out, score)| out.0[lane] = score);
+                        }
+                        self.x[j].0[lane] = value;
+                    }
+                }
+            }
+            let rows = rows.map(|row| row as usize);
+            let (mut inputs, mut params) = (ready.columns, ready.params.chunks_exact(2));
+            for layer in ready.rest {
+                match *layer {
+                    Layer::Activation(f) => {
+                        for lane in &mut self.x[..inputs] {
+                            activate_lane(f, &mut lane.0, arithmetic);
+                        }
+                    }
+                    Layer::Affine(outputs) => {
+                        if let Some([w, b]) = params.next() {
+                            affine(&self.x[..inputs], w, b, &mut self.out[..outputs], arithmetic);
+                        }
+                        std::mem::swap(&mut self.x, &mut self.out);
+                        inputs = outputs;
+                    }
+                }
+            }
+            let (targets, scores) = (ready.targets, &mut self.x[..ready.classes]);
+            let losses = RowLosses { targets, rows: rows.map(|row| first + row), scores }.run(arithmetic);
+            let moves = &self.changed.moves[start..][..LANES];
+            for ((&row, &moved), loss) in rows.iter().zip(moves).zip(losses.0) {
+                self.losses[moved as usize * width + row / LANES].0[row % LANES] = loss;
+            }
+        }
+        self.changed.count = 0;
+    }
+}
+
+/// `out ← x·W + b`, sixteen rows side by side.
+#[inline(always)]
+fn affine<A: MulAdd>(x: &[Numbers], w: &[f64], b: &[f64], out: &mut [Numbers], arithmetic: A) {
+    let mut done = 0;
+    while A::SUMS >= 8 * size_of::<Numbers>() && done + 8 <= b.len() {
+        some_outputs::<8>(x, w, b, done, out, arithmetic);
+        done += 8;
+    }
+    while A::SUMS >= 2 * size_of::<Numbers>() && done + 2 <= b.len() {
+        some_outputs::<2>(x, w, b, done, out, arithmetic);
+        done += 2;
+    }
+    for first in done..b.len() {
+        some_outputs::<1>(x, w, b, first, out, arithmetic);
+    }
+}
+
+/// `N` outputs at once, in registers. Each is added up in the same order whatever `N` is.
+#[inline(always)]
+fn some_outputs<const N: usize>(
+    x: &[Numbers],
+    w: &[f64],
+    b: &[f64],
+    first: usize,
+    out: &mut [Numbers],
+    arithmetic: impl MulAdd,
+) {
+    let mut sums: [Numbers; N] = std::array::from_fn(|output| Lane([b[first + output]; LANES]));
+    for (x, w) in x.iter().zip(w.chunks_exact(b.len())) {
+        let w = &w[first..][..N];
+        for output in 0..N {
+            for i in 0..LANES {
+                sums[output].0[i] = arithmetic.mul_add(x.0[i], w[output], sums[output].0[i]);
+            }
+        }
+    }
+    out[first..][..N].copy_from_slice(&sums);
+}
+
+/// `sum ← sum + Σ coefficients[i] · vectors[i]` over some i, for one of the `width` lanes of the vectors.
+#[inline(always)]
+fn add_terms(
+    sum: &mut Numbers,
+    coefficients: &[f64],
+    vectors: &[Numbers],
+    (lane, width): (usize, usize),
+    range: Range<usize>,
+    arithmetic: impl MulAdd,
+) {
+    let mut sums = [*sum];
+    let vectors = vectors[range.start * width..range.end * width].chunks_exact(width.max(1));
+    for (&x, vector) in coefficients[range].iter().zip(vectors) {
+        add_scaled(&mut sums, x, &vector[lane..][..1], arithmetic);
+    }
+    *sum = sums[0];
+}
+
+/// A column of an affine layer's output, of which only the terms of one block of features are added up anew.
+struct Sums<'a> {
+    inputs: &'a [Numbers],
+    terms: Range<usize>,
+}
+
+impl Sums<'_> {
+    /// `out ← others + Σ column[i] · inputs[i]` over the block's features.
+    #[inline(always)]
+    fn anew(&self, column: &[f64], others: &[Numbers], out: &mut [Numbers], arithmetic: impl MulAdd) {
+        let width = out.len();
+        for (lane, (out, others)) in out.iter_mut().zip(others).enumerate() {
+            let mut sum = *others;
+            add_terms(&mut sum, column, self.inputs, (lane, width), self.terms.clone(), arithmetic);
+            *out = sum;
+        }
+    }
+}
+
+/// For each block of features: the sum of `coefficients[i] · vectors[i]` over all i that are not in it. No sum is taken back from
+/// another: those before the block are added up from the front, those behind it from the end.
+#[inline(always)]
+fn sums_without(
+    coefficients: &[f64],
+    vectors: &[Numbers],
+    width: usize,
+    terms: &mut [Numbers],
+    others: &mut [Numbers],
+    arithmetic: impl MulAdd,
+) {
+    let blocks = coefficients.len().div_ceil(FEATURES);
+    for lane in 0..width {
+        let mut sum = ZEROS;
+        for block in 0..blocks {
+            let mut term = ZEROS;
+            add_terms(&mut term, coefficients, vectors, (lane, width), features(block, coefficients), arithmetic);
+            others[block * width + lane] = sum;
+            add(&mut sum, &term);
+            terms[block * width + lane] = term;
+        }
+        let mut sum = ZEROS;
+        for block in (0..blocks).rev() {
+            add(&mut others[block * width + lane], &sum);
+            add(&mut sum, &terms[block * width + lane]);
+        }
+    }
+}
+
+/// Those of a block of features.
+#[inline(always)]
+fn features(block: usize, coefficients: &[f64]) -> Range<usize> {
+    block * FEATURES..coefficients.len().min((block + 1) * FEATURES)
+}
+
+#[inline(always)]
+fn add(sum: &mut Numbers, x: &Numbers) {
+    sum.0.iter_mut().zip(x.0).for_each(|(sum, x)| *sum += x);
+}
+
+/// The losses of rows, sixteen a lane, added up in one order.
+#[inline(always)]
+fn total(losses: &[Numbers]) -> f64 {
+    let mut sum = ZEROS;
+    losses.iter().for_each(|losses| add(&mut sum, losses));
+    sum.0.iter().sum()
+}
+
+/// One task: the losses after its moves.
+struct Moving<'a, 't> {
+    ready: &'a Ready<'a, 't>,
+    task: &'a mut Task,
+    room: &'a mut Room,
+}
+
+impl Kernel for Moving<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, arithmetic: impl MulAdd) {
+        let Self { ready, task, room } = self;
+        match &ready.moved {
+            Moved::Affine { w, b, blocks, .. } => {
+                room.column.clear();
+                let weights = w.chunks_exact(b.len()).map(|row| row[task.group]);
+                room.column.extend(weights.chain([b[task.group]]));
+                for block in blocks {
+                    room.move_in_column(ready, block, task, arithmetic);
+                }
+            }
+            Moved::Data { losses, .. } => room.move_in_row(ready, losses, task, arithmetic),
+        }
+    }
+}
+
+impl Room {
+    /// Moves in a column of an affine layer's output: what the rows of one block add to the losses.
+    #[inline(always)]
+    fn move_in_column(&mut self, ready: &Ready<'_, '_>, block: &Block, task: &mut Task, arithmetic: impl MulAdd) {
+        let (width, first, j) = (block.width, block.rows.start, task.group);
+        self.tabulate(ready, block.rows.clone(), j, arithmetic);
+        sums_without(&self.column, &block.inputs, width, &mut self.terms, &mut self.others, arithmetic);
+        let mut losses = &mut task.losses[..];
+        for moves in task.moves.chunk_by(|a, b| a.feature / FEATURES == b.feature / FEATURES) {
+            let at = moves[0].feature / FEATURES;
+            let (others, terms) = (at * width..(at + 1) * width, features(at, &self.column));
+            let sums = Sums { inputs: &block.inputs, terms };
+            sums.anew(&self.column, &self.others[others.clone()], &mut self.before[..width], arithmetic);
+            let numbers = self.before[..width].iter().flat_map(|lane| lane.0);
+            self.after.iter_mut().zip(numbers).for_each(|(after, before)| *after = before);
+            activate(ready.between, &mut self.after[..width * LANES], arithmetic);
+            self.losses[..width].fill(ZEROS);
+            for row in 0..block.rows.len() {
+                self.changed.push(row, 0, self.after[row], true);
+            }
+            self.finish(ready, j, first, width, arithmetic);
+            self.old[..width].copy_from_slice(&self.losses[..width]);
+            for moves in moves.chunks(MOVES) {
+                for (i, moved) in moves.iter().enumerate() {
+                    self.losses[i * width..][..width].copy_from_slice(&self.old[..width]);
+                    let old = std::mem::replace(&mut self.column[moved.feature], moved.value);
+                    sums.anew(&self.column, &self.others[others.clone()], &mut self.moved[..width], arithmetic);
+                    self.column[moved.feature] = old;
+                    let rows =
+                        self.moved.iter().flat_map(|lane| lane.0).zip(self.before.iter().flat_map(|lane| lane.0));
+                    for (row, (moved, before)) in rows.take(block.rows.len()).enumerate() {
+                        self.changed.push(row, i, moved, differ(moved, before));
+                    }
+                }
+                self.changed.activate(ready.between, arithmetic);
+                self.changed.keep_unlike(&self.after);
+                self.finish(ready, j, first, width, arithmetic);
+                let (these, later) = losses.split_at_mut(moves.len());
+                let sums = self.losses.chunks_exact(width).map(total);
+                these.iter_mut().zip(sums).for_each(|(loss, sum)| *loss += sum);
+                losses = later;
+            }
+        }
+    }
+
+    /// Moves in one row of the data.
+    #[inline(always)]
+    fn move_in_row(&mut self, ready: &Ready<'_, '_>, all: &[Numbers], task: &mut Task, arithmetic: impl MulAdd) {
+        let (row, width) = (task.group, ready.columns.div_ceil(LANES));
+        let unmoved = &ready.rows[row * ready.width..][..ready.width];
+        if let Some((w, _)) = &ready.next {
+            sums_without(unmoved, w.lanes(), width, &mut self.terms, &mut self.others, arithmetic);
+        }
+        let mut losses = &mut task.losses[..];
+        for moves in task.moves.chunk_by(|a, b| a.feature == b.feature) {
+            let j = moves[0].feature;
+            match &ready.next {
+                Some((w, b)) => {
+                    let block = j / FEATURES;
+                    let terms = features(block, unmoved);
+                    for lane in 0..width {
+                        let mut sum = self.others[block * width + lane];
+                        add(&mut sum, &b.lanes()[lane]);
+                        for terms in [terms.start..j, j + 1..terms.end] {
+                            add_terms(&mut sum, unmoved, w.lanes(), (lane, width), terms, arithmetic);
+                        }
+                        self.table[lane] = sum;
+                    }
+                }
+                None => self.tabulate(ready, row..row + 1, j, arithmetic),
+            }
+            self.changed.push(0, 0, unmoved[j], true);
+            self.finish(ready, j, row, 1, arithmetic);
+            let old = self.losses[0].0[0];
+            for moves in moves.chunks(MOVES) {
+                for (i, moved) in moves.iter().enumerate() {
+                    self.losses[i].0[0] = old;
+                    self.changed.push(0, i, moved.value, true);
+                }
+                self.changed.activate(ready.between, arithmetic);
+                self.changed.keep_unlike(&unmoved[j..]);
+                self.finish(ready, j, row, 1, arithmetic);
+                let (these, later) = losses.split_at_mut(moves.len());
+                for (loss, moved) in these.iter_mut().zip(&self.losses) {
+                    // The others' losses as they are, this row's in its place.
+                    let (lane, mut sum) = (row / LANES, 0.0);
+                    for (first, part) in (0..).step_by(ROWS / LANES).zip(all.chunks(ROWS / LANES)) {
+                        let with_it = (first..first + part.len()).contains(&lane);
+                        sum +=
+                            if with_it { total_with(part, lane - first, row % LANES, moved.0[0]) } else { total(part) };
+                    }
+                    *loss = sum;
+                }
+                losses = later;
+            }
+        }
+    }
+
+    /// For some rows: b and the terms of the next affine layer but that of column j; without such a layer, the scores.
+    #[inline(always)]
+    fn tabulate(&mut self, ready: &Ready<'_, '_>, rows: Range<usize>, j: usize, arithmetic: impl MulAdd) {
+        let width = ready.columns.div_ceil(LANES);
+        for (out, row) in self.table.chunks_exact_mut(width.max(1)).zip(rows) {
+            let x = &ready.rows[row * ready.width..][..ready.width];
+            match &ready.next {
+                Some((w, b)) => {
+                    for (lane, out) in out.iter_mut().enumerate() {
+                        let mut sum = b.lanes()[lane];
+                        for terms in [0..j, j + 1..x.len()] {
+                            add_terms(&mut sum, x, w.lanes(), (lane, width), terms, arithmetic);
+                        }
+                        *out = sum;
+                    }
+                }
+                None => out.iter_mut().zip(x.chunks(LANES)).for_each(|(out, x)| out.0[..x.len()].copy_from_slice(x)),
+            }
+        }
+    }
+}
+
+/// The same with one of them replaced.
+#[inline(always)]
+fn total_with(losses: &[Numbers], lane: usize, i: usize, loss: f64) -> f64 {
+    let mut sum = ZEROS;
+    for (at, losses) in losses.iter().enumerate() {
+        let mut losses = *losses;
+        if at == lane {
+            losses.0[i] = loss;
+        }
+        add(&mut sum, &losses);
+    }
+    sum.0.iter().sum()
+}
+
+/// The losses of sixteen rows of scores side by side, as `softmax_loss` defines them; the scores are overwritten.
+struct RowLosses<'a, 't> {
+    targets: Targets<'t, f64>,
+    /// The target of each.
+    rows: [usize; LANES],
+    scores: &'a mut [Numbers],
+}
+
+impl Kernel for RowLosses<'_, '_> {
+    type Output = Numbers;
+
+    #[inline(always)]
+    fn run(self, arithmetic: impl MulAdd) -> Numbers {
+        let Self { targets, rows, scores } = self;
+        let mut losses = ZEROS;
+        if scores.is_empty() {
+            return losses;
+        }
+        let mut largest = Lane([f64::NEG_INFINITY; LANES]);
+        for scores in &*scores {
+            largest.0.iter_mut().zip(scores.0).for_each(|(m, s)| *m = if s > *m { s } else { *m });
+        }
+        for scores in &mut *scores {
+            scores.0.iter_mut().zip(largest.0).for_each(|(s, m)| *s -= m);
+        }
+        let mut totals = [1.0; LANES];
+        for i in 0..LANES {
+            match targets.row(rows[i]) {
+                Target::Id(t) => losses.0[i] -= scores[t].0[i],
+                Target::Distribution(t) => {
+                    // A class of probability 0 costs nothing, whatever its score: 0 · ∞ is not asked for.
+                    let terms = t.iter().zip(&*scores).filter(|(t, _)| **t != 0.0);
+                    losses.0[i] -= terms.map(|(&t, below)| t * below.0[i]).sum::<f64>();
+                    totals[i] = t.sum();
+                }
+            }
+        }
+        let mut sums = ZEROS;
+        for scores in &mut *scores {
+            for s in &mut scores.0 {
+                *s = s.exp_of_negative(arithmetic);
+            }
+            add(&mut sums, scores);
+        }
+        for i in 0..LANES {
+            losses.0[i] += sums.0[i].ln() * totals[i];
+        }
+        losses
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::level::{available, detect};
+    use crate::matmul::tests::numbers;
+    use ndarray::{array, Array2};
+    use std::time::Duration;
+    use Activation::{LeakyRelu, Relu, Scale, Sigmoid, Tanh};
+
+    /// The oracle: the mean loss by its definition, three loops a product, every row and every layer.
+    fn naive(stack: &Stack, params: &[Vec<f64>], x: &Array2<f64>, t: &Array2<f64>) -> f64 {
+        let mut loss = 0.0;
+        for (x, t) in x.rows().into_iter().zip(t.rows()) {
+            let (mut row, mut params) = (x.to_vec(), params.chunks_exact(2));
+            for layer in &stack.layers {
+                row = match *layer {
+                    Layer::Affine(outputs) => {
+                        let [w, b] = params.next().unwrap() else { unreachable!() };
+                        let term = |j: usize| row.iter().enumerate().map(move |(i, x)| x * w[i * outputs + j]);
+                        (0..outputs).map(|j| b[j] + term(j).sum::<f64>()).collect()
+                    }
+                    Layer::Activation(f) => row
+                        .iter()
+                        .map(|&x| match f {
+                            Relu => {
+                                if x > 0.0 || x.is_nan() {
+                                    x
+                                } else {
+                                    0.0
+                                }
+                            }
+                            LeakyRelu(a) => {
+                                if x > 0.0 {
+                                    x
+                                } else {
+                                    a * x
+                                }
+                            }
+                            Sigmoid => 1.0 / (1.0 + (-x).exp()),
+                            Tanh => x.tanh(),
+                            Scale(s) => s * x,
+                        })
+                        .collect(),
+                };
+            }
+            let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+            let log_sum = row.iter().map(|s| (s - largest).exp()).sum::<f64>().ln();
+            let terms = row.iter().zip(t).filter(|(_, t)| **t != 0.0);
+            loss += terms.map(|(s, t)| t * (log_sum + largest - s)).sum::<f64>();
+        }
+        loss / x.nrows() as f64
+    }
+
+    fn affine(outputs: usize) -> Layer {
+        Layer::Affine(outputs)
+    }
+
+    fn f(f: Activation) -> Layer {
+        Layer::Activation(f)
+    }
+
+    /// Stacks of every build: an activation first or last, none, one, two or three products, widths on both sides of a lane and of a
+    /// block of features, widths of 0 and 1.
+    fn stacks() -> Vec<Stack> {
+        let build = |features: usize, layers: Vec<Layer>| Stack::new(features, layers);
+        vec![
+            build(37, vec![affine(5), f(Relu), affine(3)]),
+            build(16, vec![f(Scale(0.5)), affine(17), f(Sigmoid), affine(16), f(Tanh), affine(4)]),
+            build(3, vec![affine(2), affine(33), f(LeakyRelu(0.1)), affine(1)]),
+            build(15, vec![f(LeakyRelu(0.3)), f(Tanh), affine(10), f(Relu), f(Scale(2.0))]),
+            build(4, vec![affine(7)]),
+            build(5, vec![f(Tanh), f(Scale(3.0))]),
+            build(2, vec![affine(0), affine(3)]),
+            build(0, vec![affine(4), f(Relu), affine(2)]),
+            build(2, vec![affine(3), f(Relu), affine(0), f(Relu), affine(20), f(Sigmoid), affine(2)]),
+        ]
+    }
+
+    struct Case {
+        stack: Stack,
+        params: Vec<Vec<f64>>,
+        x: Array2<f64>,
+        ids: Vec<i64>,
+        soft: Array2<f64>,
+    }
+
+    impl Case {
+        fn new(stack: Stack, n: usize) -> Self {
+            let fill = |n: usize| numbers::<f64>((1, n), n as u64).into_iter().collect();
+            let params = stack.affine_shapes().flat_map(|(i, o)| [i * o, o]).map(fill).collect();
+            // Every third number of the data is 0, as of pixels.
+            let mut x = numbers::<f64>((n, stack.features()), 5);
+            x.iter_mut().step_by(3).for_each(|x| *x = 0.0);
+            let classes = stack.classes();
+            let ids = (0..n).map(|i| (i * i % classes) as i64).collect();
+            // Rows that do not sum to 1 exactly, and hold zeros.
+            let mut soft = numbers::<f64>((n, classes), 7).mapv(f64::abs);
+            soft.iter_mut().step_by(4).for_each(|t| *t = 0.0);
+            Self { stack, params, x, ids, soft }
+        }
+
+        fn all() -> impl Iterator<Item = Self> {
+            stacks().into_iter().flat_map(|stack| [1, 3, 16, 17].map(|n| Self::new(stack.clone(), n)))
+        }
+
+        fn targets(&self, soft: bool) -> Targets<'_, f64> {
+            if soft {
+                Targets::Distributions(self.soft.view())
+            } else {
+                Targets::Ids(&self.ids)
+            }
+        }
+
+        fn size(&self, parameter: Option<usize>) -> usize {
+            parameter.map_or(self.x.len(), |parameter| self.params[parameter].len())
+        }
+
+        fn parameters(&self) -> impl Iterator<Item = Option<usize>> {
+            std::iter::once(None).chain((0..self.params.len()).map(Some))
+        }
+
+        /// The oracle with one number moved.
+        fn moved(&self, soft: bool, parameter: Option<usize>, entry: usize, offset: f64) -> f64 {
+            let (mut params, mut x) = (self.params.clone(), self.x.clone());
+            match parameter {
+                None => x.as_slice_mut().unwrap()[entry] += offset,
+                Some(parameter) => params[parameter][entry] += offset,
+            }
+            let mut one_hot = Array2::zeros(self.soft.dim());
+            self.ids.iter().enumerate().for_each(|(i, &id)| one_hot[[i, id as usize]] = 1.0);
+            naive(&self.stack, &params, &x, if soft { &self.soft } else { &one_hot })
+        }
+
+        fn try_losses(&self, level: Level, soft: bool, moves: Moves<'_>) -> Result<Vec<f64>, KernelError> {
+            let (mut out, late) = (vec![f64::NAN; moves.offsets.len()], Instant::now() + Duration::from_secs(60));
+            let (x, t) = (self.x.view(), self.targets(soft));
+            losses(level, &self.stack, &self.params, x, t, moves, 0, late, &mut out).map(|_| out)
+        }
+
+        fn losses(
+            &self,
+            level: Level,
+            soft: bool,
+            parameter: Option<usize>,
+            entries: &[i64],
+            offsets: &[f64],
+        ) -> Vec<f64> {
+            let offsets: Vec<f64> = entries.iter().flat_map(|_| offsets).copied().collect();
+            let each = if entries.is_empty() { 1 } else { offsets.len() / entries.len() };
+            self.try_losses(level, soft, Moves { parameter, entries, each, offsets: &offsets }).unwrap()
+        }
+    }
+
+    /// Sums of at most 40 terms, four layers, 1,000 rows: the losses, of 1 to 10, are off by some hundred units of 2e-16.
+    fn assert_close(got: f64, want: f64) {
+        assert!((got - want).abs() <= 1e-13 * (1.0 + want.abs()), "{got:?} against {want:?}");
+    }
+
+    /// From a step of a gradient check to one that switches ReLUs and changes which class is the largest.
+    const OFFSETS: [f64; 5] = [0.0, 1e-6, -1e-3, 1.0, -20.0];
+
+    #[test]
+    fn every_number_moved_gives_the_loss_of_a_fresh_forward_pass() {
+        for case in Case::all() {
+            for (&level, soft) in available().iter().zip([false, true].into_iter().cycle()) {
+                for parameter in case.parameters() {
+                    let entries: Vec<i64> = (0..case.size(parameter) as i64).collect();
+                    let got = case.losses(level, soft, parameter, &entries, &OFFSETS);
+                    for (e, got) in got.chunks_exact(OFFSETS.len()).enumerate() {
+                        for (&got, offset) in got.iter().zip(OFFSETS) {
+                            assert_close(got, case.moved(soft, parameter, e, offset));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn both_kinds_of_targets_at_every_level() {
+        let case = Case::new(stacks().swap_remove(1), 5);
+        for (&level, soft) in available().iter().flat_map(|level| [(level, false), (level, true)]) {
+            for parameter in case.parameters() {
+                let got = case.losses(level, soft, parameter, &[1, 3], &OFFSETS);
+                let wanted =
+                    [1, 3].into_iter().flat_map(|e| OFFSETS.map(|offset| case.moved(soft, parameter, e, offset)));
+                got.into_iter().zip(wanted).for_each(|(got, wanted)| assert_close(got, wanted));
+            }
+        }
+    }
+
+    #[test]
+    fn more_rows_than_are_worked_on_at_a_time() {
+        for n in [ROWS, ROWS + 1, 2 * ROWS + 20] {
+            let case = Case::new(stacks().swap_remove(0), n);
+            for parameter in case.parameters() {
+                let last = case.size(parameter) as i64 - 1;
+                let got = case.losses(detect().unwrap(), false, parameter, &[last, 0], &OFFSETS);
+                let entries = [last as usize, 0];
+                let wanted =
+                    entries.into_iter().flat_map(|e| OFFSETS.map(|offset| case.moved(false, parameter, e, offset)));
+                got.into_iter().zip(wanted).for_each(|(got, wanted)| assert_close(got, wanted));
+            }
+        }
+    }
+
+    #[test]
+    fn the_losses_are_no_straight_line() {
+        // What a derivative would predict for a move of 20 is far from what happens.
+        let case = Case::new(stacks().swap_remove(1), 3);
+        for parameter in case.parameters() {
+            let size = case.size(parameter) as i64;
+            let got = case.losses(detect().unwrap(), false, parameter, &[size / 2], &[0.0, 1e-4, -20.0]);
+            let straight = got[0] + (got[1] - got[0]) / 1e-4 * -20.0;
+            let wanted = case.moved(false, parameter, size as usize / 2, -20.0);
+            assert_close(got[2], wanted);
+            assert!((wanted - straight).abs() > 1e-3, "{parameter:?}: {wanted} is {straight}");
+        }
+    }
+
+    #[test]
+    fn an_offset_of_zero_changes_nothing_and_neither_does_one_that_is_rounded_away() {
+        for case in Case::all() {
+            for parameter in case.parameters() {
+                let entries: Vec<i64> = (0..case.size(parameter) as i64).collect();
+                let values = parameter.map_or(case.x.as_slice().unwrap(), |parameter| &case.params[parameter]);
+                let got = case.losses(detect().unwrap(), false, parameter, &entries, &[0.0, 0.5, -0.0, 1e-30]);
+                for (got, value) in got.chunks_exact(4).zip(values) {
+                    assert_eq!(got[0].to_bits(), got[2].to_bits());
+                    assert!(*value == 0.0 || got[0].to_bits() == got[3].to_bits());
+                }
+            }
+        }
+    }
+
+    fn bits(losses: &[f64]) -> Vec<u64> {
+        losses.iter().map(|loss| loss.to_bits()).collect()
+    }
+
+    #[test]
+    fn the_bits_do_not_depend_on_which_moves_are_asked_for_together() {
+        for case in Case::all() {
+            for parameter in case.parameters() {
+                let size = case.size(parameter) as i64;
+                let entries: Vec<i64> = (0..size).collect();
+                let want = case.losses(detect().unwrap(), true, parameter, &entries, &OFFSETS);
+                // Backwards, each twice; and one by one.
+                let twice: Vec<i64> = entries.iter().rev().flat_map(|&e| [e, e]).collect();
+                let got = case.losses(detect().unwrap(), true, parameter, &twice, &OFFSETS);
+                let rows: Vec<&[f64]> = want.chunks_exact(OFFSETS.len()).collect();
+                let wanted: Vec<f64> = twice.iter().flat_map(|&e| rows[e as usize]).copied().collect();
+                assert_eq!(bits(&got), bits(&wanted));
+                for e in (0..size).step_by(7) {
+                    let got = case.losses(detect().unwrap(), true, parameter, &[e], &OFFSETS);
+                    assert_eq!(bits(&got), bits(rows[e as usize]));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_deadline_stops_between_rounds_and_the_rest_gives_the_same_bits() {
+        let case = Case::new(stacks().swap_remove(0), 1);
+        for parameter in [None, Some(0), Some(3)] {
+            let size = case.size(parameter) as i64;
+            let entries: Vec<i64> = (0..size).cycle().take(ROUND + 10).collect();
+            let offsets: Vec<f64> = entries.iter().flat_map(|_| [0.5, -1.0]).collect();
+            let moves = Moves { parameter, entries: &entries, each: 2, offsets: &offsets };
+            let want = case.try_losses(detect().unwrap(), false, moves).unwrap();
+            let (mut out, mut done, mut calls) = (vec![f64::NAN; offsets.len()], 0, 0);
+            while done < entries.len() {
+                let (x, t, now) = (case.x.view(), case.targets(false), Instant::now());
+                let before = done;
+                done = losses(detect().unwrap(), &case.stack, &case.params, x, t, moves, done, now, &mut out).unwrap();
+                assert!(done > before && out[2 * done..].iter().all(|loss| loss.is_nan()));
+                calls += 1;
+            }
+            assert!(calls > 2);
+            assert_eq!(bits(&out), bits(&want));
+        }
+    }
+
+    #[test]
+    fn infinities_and_nan_go_where_the_forward_pass_takes_them() {
+        let (inf, nan) = (f64::INFINITY, f64::NAN);
+        for (case, level) in Case::all().filter(|case| case.x.nrows() == 3).zip(available().iter().cycle()) {
+            for parameter in case.parameters() {
+                let entries: Vec<i64> = (0..case.size(parameter) as i64).collect();
+                let got = case.losses(*level, false, parameter, &entries, &[inf, -inf, nan, 0.0]);
+                for (e, got) in got.chunks_exact(4).enumerate() {
+                    for (&got, offset) in got.iter().zip([inf, -inf, nan, 0.0]) {
+                        let want = case.moved(false, parameter, e, offset);
+                        assert!(
+                            (got.is_nan() && want.is_nan()) || got == want || (got - want).abs() < 1e-13 * want.abs(),
+                            "{:?} {parameter:?}[{e}] + {offset}: {got} against {want}",
+                            case.stack
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let case = Case::new(stacks().swap_remove(0), 3);
+        let good = Moves { parameter: Some(1), entries: &[0, 4], each: 1, offsets: &[1.0, 2.0] };
+        let refuse = |moves: Moves<'_>| case.try_losses(detect().unwrap(), false, moves).unwrap_err().to_string();
+        let wrong = refuse(Moves { entries: &[0, 5], ..good });
+        assert_eq!(wrong, "entry 5 was asked for, but there are 5, counted from 0");
+        assert!(refuse(Moves { entries: &[-1, 0], ..good }).contains("entry -1"));
+        assert!(refuse(Moves { parameter: None, entries: &[0, 3 * 37], ..good }).contains("entry 111"));
+        let wrong = refuse(Moves { parameter: Some(4), ..good });
+        assert_eq!(wrong, "parameter 4 was asked for, but there are 4, counted from 0");
+        assert!(refuse(Moves { each: 2, ..good }).contains("the number of offsets is 2"));
+        assert!(refuse(Moves { each: usize::MAX, ..good }).contains("the number of offsets is 2"));
+        let call = |params: &[Vec<f64>], x: &Array2<f64>, ids: &[i64], out: &mut [f64]| {
+            let level = detect().unwrap();
+            losses(level, &case.stack, params, x.view(), Targets::Ids(ids), good, 0, Instant::now(), out)
+        };
+        let mut out = [7.0; 2];
+        let ids = &case.ids[..];
+        assert!(call(&case.params[1..], &case.x, ids, &mut out).is_err());
+        assert!(call(&case.params, &array![[1.0]], &ids[..1], &mut out).is_err());
+        assert!(call(&case.params, &case.x, &ids[1..], &mut out).is_err());
+        assert!(call(&case.params, &case.x, ids, &mut [0.0; 3]).is_err());
+        assert_eq!(
+            call(&case.params, &case.x, &[0, 3, 0], &mut out),
+            Err(KernelError::Label { got: 3, row: 1, classes: 3 })
+        );
+        assert_eq!(call(&case.params, &Array2::zeros((0, 37)), &[], &mut out), Err(KernelError::Empty));
+        assert_eq!(out, [7.0; 2]);
+        // Nothing to do, and past the end.
+        assert_eq!(case.losses(detect().unwrap(), false, None, &[], &[]), []);
+        let (x, t) = (case.x.view(), case.targets(false));
+        let done = losses(detect().unwrap(), &case.stack, &case.params, x, t, good, 9, Instant::now(), &mut out);
+        assert_eq!((done, out), (Ok(2), [7.0; 2]));
+    }
+}
