@@ -98,6 +98,21 @@ class Plan:
             done = self._engine.scores(self.arrays, prepared or rows, done, out)
         return out.reshape(out.shape[1:]) if x.ndim == 1 else out
 
+    def losses(
+        self,
+        x: FloatArray,
+        t: NDArray[Any],
+        index: int,
+        entries: NDArray[np.int64],
+        offsets: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Give the loss with entry ``entries[e]`` of parameter `index` moved by ``offsets[e, k]``, shape (E, K)."""
+        out = np.empty(offsets.shape)
+        done = 0
+        while done < len(entries):  # Ctrl-C is seen between calls
+            done = self._engine.losses(self.arrays, x, t, index, entries, offsets, out, done)
+        return out
+
     def steps(
         self,
         optimizer: Optimizer,

@@ -31,7 +31,7 @@ def check_gradients(
     subject: Any,
     *args: Any,
     mode: Literal["auto", "full", "directions"] = "auto",
-    directions: int = 4,
+    directions: int = 3,
     seed: int = 0,
     tolerance: float = 1e-7,
 ) -> GradientReport:
@@ -52,7 +52,7 @@ def check_gradients(
         "full" compares every entry; "directions" the slope along random directions through each array, at a cost that
         does not depend on its size; "auto" is full up to 2,000 entries an array, or 4,000,000 if Rust can evaluate the
         network.
-    directions : int, default 4
+    directions : int, default 3
         How many, for each array.
     seed : int, default 0
         For the cotangent (the gradient of the outputs that is sent back) and the directions.

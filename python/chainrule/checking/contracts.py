@@ -37,6 +37,11 @@ class Trial:
     tried: dict[str, None] = field(default_factory=dict)
     skipped: dict[str, Contract] = field(default_factory=dict)
 
+    @property
+    def second_differs(self) -> bool:
+        """Whether a second call gave other gradients than the first."""
+        return f"a second {self.subject.backward_name} gives the same" in self.broken
+
     def outputs(self) -> list[FloatArray]:
         """Give copies of the outputs of a forward pass from the same noise as every other."""
         return self._watched(self._outputs, [])

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +87,14 @@ class Found:
     steps: Floats
 
 
+#: Value, truncation, jump and rounding of one slope.
+Parts: TypeAlias = tuple[float, float, float, float]
+
+
+def _stacked(found: Sequence[Parts]) -> Slopes:
+    return Slopes(*np.array(found, np.float64).reshape(-1, 4).T)
+
+
 class Mover(Protocol):
     """Something that can difference f along entries of one array."""
 
@@ -117,34 +125,51 @@ def quotients(values: Sequence[Any], points: Sequence[Any], noise: Any) -> tuple
         return narrow + (narrow - wide) / 3, truncation, jump, rounding
 
 
+def noise_of(values: Floats, measured: Any, size: Any, reached: Any) -> Floats:
+    """Give η for each number, given its five values: more than was measured if it hardly changes, or not at all.
+
+    A number that could change and does not may have been rounded to what it was, and not only at the end: also where the
+    entry, of this `size`, was added to something like itself. So may one that changes by less than that rounds to: its
+    smallest change is a quantum, as far as one can tell. One that is not `reached` by the entry has no noise from it.
+    """
+    epsilon = np.finfo(np.float64).eps
+    gaps = np.diff(np.sort(values, axis=0), axis=0)
+    least = np.where(gaps > 0, gaps, np.inf).min(axis=0)
+    unmoved = np.where(reached, np.maximum(measured, epsilon * size), 0)
+    quanta = np.where(least <= 64 * epsilon * size, least, 0)
+    return np.where(np.isfinite(least), np.maximum(measured, quanta), unmoved)
+
+
 class PythonMover:
-    """Differences of a subject's outputs, evaluated in Python with one entry moved in place.
+    """Differences of a subject's outputs, evaluated in Python with arrays moved in place.
 
     Parameters
     ----------
     evaluate : callable
         Gives all outputs, as one vector, for the arrays as they are.
-    array : ndarray
-        The array to move; put back whatever happens.
+    here : ndarray
+        What it gives now.
+    arrays : list of ndarray
+        The arrays to move; put back whatever happens. Entries are those of the first.
     weights : ndarray
         The cotangent, one number for each number of the outputs.
     noise : ndarray
         η for each of them.
     """
 
-    def __init__(self, evaluate: Callable[[], Floats], array: FloatArray, weights: Floats, noise: Floats) -> None:
-        self._evaluate, self._array, self._weights, self._noise = evaluate, array, weights, noise
-        self._here = evaluate()
-        self._scales = scales_of(array)
+    def __init__(
+        self, evaluate: Callable[[], Floats], here: Floats, arrays: list[FloatArray], weights: Floats, noise: Floats
+    ) -> None:
+        self._evaluate, self._here, self._arrays = evaluate, here, arrays
+        self._weights, self._sizes, self._noise = weights, np.abs(weights), noise
         self._reached: dict[int, NDArray[np.bool_]] = {}
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
-        """Give the slopes for flat indices of the array."""
-        found = [self._entry(int(i), h) for i, h in zip(entries, steps, strict=True)]
-        return Slopes(*np.array(found, np.float64).reshape(-1, 4).T)
+        """Give the slopes for flat indices of the first array."""
+        return _stacked([self._entry(int(i), h) for i, h in zip(entries, steps, strict=True)])
 
-    def _entry(self, i: int, h: float) -> tuple[float, float, float, float]:
-        flat = self._array.flat
+    def _entry(self, i: int, h: float) -> Parts:
+        flat = self._arrays[0].flat
         before = flat[i]
         x = float(before)
         values, points = [], []
@@ -160,103 +185,126 @@ class PythonMover:
     def _reach(self, i: int, x: float) -> NDArray[np.bool_]:
         """Tell which numbers of the outputs change when entry `i` is moved far: the others have no noise from it."""
         if i not in self._reached:
-            flat = self._array.flat
+            flat = self._arrays[0].flat
             before = flat[i]
             try:
-                flat[i] = x + max(self._scales.flat[i], 1.0) / 4
+                flat[i] = x + max(abs(x), 1.0) / 4
                 self._reached[i] = self._evaluate() != self._here
             finally:
                 flat[i] = before
         return self._reached[i]
 
-    def resolution(self, scales: Floats) -> float:
-        """Give the slope that noise may feign when an entry is moved by its own size, or by 1 if that is more."""
-        typical = float(np.exp(np.log(scales).mean())) if scales.size else 1.0
-        noise = self._noise + np.finfo(np.float64).eps * typical
-        return float(4 * np.abs(self._weights) @ noise / max(1.0, typical))
-
-    def along(self, v: Floats, steps: Floats) -> Slopes:
-        """Give the slope along the direction `v`, in the shape of the array, for each of the steps."""
-        before = self._array.copy()
-        largest = float(np.abs(before).max(initial=0))
-        found = []
+    def along(self, directions: list[Floats], h: float) -> Parts:
+        """Give the slope along a direction: a step for each of the arrays, in their shapes."""
+        before = [a.copy() for a in self._arrays]
+        values = []
         try:
-            for h in steps:
-                values = []
-                for offset in (-h, -h / 2, 0.0, h / 2, h):
-                    if offset:
-                        np.copyto(self._array, before + offset * v, casting="same_kind")
-                    values.append(self._evaluate() if offset else self._here)
-                found.append(self._weighted(values, [-h, -h / 2, 0.0, h / 2, h], largest, True))
+            for offset in (-h, -h / 2, 0.0, h / 2, h):
+                if offset:
+                    for array, start, v in zip(self._arrays, before, directions, strict=True):
+                        np.add(start, offset * v, out=array, casting="same_kind")
+                values.append(self._evaluate() if offset else self._here)
         finally:
-            np.copyto(self._array, before)
-        return Slopes(*np.array(found, np.float64).reshape(-1, 4).T)
+            for array, start in zip(self._arrays, before, strict=True):
+                np.copyto(array, start)
+        largest = max(float(np.abs(a).max(initial=0)) for a in before)
+        return self._weighted(values, [-h, -h / 2, 0.0, h / 2, h], largest, np.True_)
 
-    def _weighted(
-        self, values: list[Floats], points: list[float], size: float, reached: Any
-    ) -> tuple[float, float, float, float]:
+    def _weighted(self, values: list[Floats], points: list[float], size: float, reached: Any) -> Parts:
         if points[0] == points[1] or points[3] == points[4] or points[1] == points[2]:  # the step was rounded away
             return np.nan, np.inf, np.inf, np.inf
-        d, truncation, jump, rounding = quotients(values, points, self._noise_of(np.array(values), size, reached))
-        sizes = np.abs(self._weights)
+        d, *parts = quotients(values, points, noise_of(np.array(values), self._noise, size, reached))
         with np.errstate(all="ignore"):
-            return (
-                float(self._weights @ d), float(sizes @ truncation), float(sizes @ jump), float(sizes @ rounding)
-            )  # fmt: skip
+            truncation, jump, rounding = (float(self._sizes @ part) for part in parts)
+            return float(self._weights @ d), truncation, jump, rounding
 
-    def _noise_of(self, values: Floats, size: float, reached: Any) -> Floats:
-        """Give η for each output, given its five values: more than was measured if it hardly changes, or not at all.
 
-        A number that could change and does not may have been rounded to what it was, and not only at the end: also
-        where the entry was added to something of its own size. So may one that changes by less than that rounds to: its
-        smallest change is a quantum, as far as one can tell.
-        """
-        epsilon = np.finfo(np.float64).eps
-        gaps = np.diff(np.sort(values, axis=0), axis=0)
-        least = np.where(gaps > 0, gaps, np.inf).min(axis=0)
-        unmoved = np.where(reached, np.maximum(self._noise, epsilon * size), 0)
-        quanta = np.where(least <= 64 * epsilon * size, least, 0)
-        return np.where(np.isfinite(least), np.maximum(self._noise, quanta), unmoved)
+class EngineMover:
+    """Differences of the loss of a network that Rust evaluates: forward and loss only, many entries at a time.
+
+    Parameters
+    ----------
+    losses : callable
+        Given flat indices, shape (E,), and offsets, (E, K), gives the losses, (E, K), with that entry moved by each.
+    array : ndarray
+        The array whose entries are moved.
+    claimed : ndarray
+        What the other side says: where that is 0 too, a loss that does not change need not be looked into.
+    noise : float
+        η of the loss.
+    """
+
+    def __init__(
+        self, losses: Callable[[NDArray[np.int64], Floats], Floats], array: FloatArray, claimed: Floats, noise: float
+    ) -> None:
+        self._losses, self._claimed, self._noise = losses, claimed, noise
+        self._flat = array.reshape(-1)
+        self._here = losses(np.zeros(1, np.int64), np.zeros((1, 1)))[0, 0]
+
+    def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
+        """Give the slopes for flat indices of the array."""
+        x = self._flat[entries]
+        offsets = np.array([[-1.0, -0.5, 0.0, 0.5, 1.0]]).T * steps
+        values, points = np.empty(offsets.shape), x + offsets
+        values[[0, 1, 3, 4]] = self._losses(entries, np.ascontiguousarray(offsets[[0, 1, 3, 4]].T)).T
+        values[2] = self._here
+        still = (values == self._here).all(axis=0)
+        reached = ~still
+        doubtful = np.flatnonzero(still & (self._claimed[entries] != 0))
+        if len(doubtful):
+            far = np.maximum(np.abs(x[doubtful]), 1)[:, None] / 4
+            reached[doubtful] = self._losses(entries[doubtful], far)[:, 0] != self._here
+        lost = (points[0] == points[1]) | (points[1] == points[2]) | (points[3] == points[4])
+        found = quotients(values, points, noise_of(values, self._noise, np.abs(x), reached))
+        return Slopes(*(np.where(lost, bad, part) for part, bad in zip(found, (np.nan, *3 * [np.inf]), strict=True)))
 
 
 class DirectionMover:
     """Directions instead of entries: the i-th entry is the i-th direction."""
 
-    def __init__(self, mover: PythonMover, directions: Sequence[Floats]) -> None:
+    def __init__(self, mover: PythonMover, directions: Sequence[list[Floats]]) -> None:
         self._mover, self._directions = mover, directions
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes along the directions of these numbers."""
-        each = [self._mover.along(self._directions[i], steps[k : k + 1]) for k, i in enumerate(entries)]
-        columns = [(s.value[0], s.truncation[0], s.jump[0], s.rounding[0]) for s in each]
-        return Slopes(*np.array(columns, np.float64).reshape(-1, 4).T)
+        return _stacked([self._mover.along(self._directions[i], h) for i, h in zip(entries, steps, strict=True)])
+
+
+def resolution(weights: Floats, noise: Floats, scales: Floats) -> float:
+    """Give the slope that noise may feign when an entry is moved by its own size, or by 1 if that is more."""
+    typical = float(np.exp(np.log(scales).mean())) if scales.size else 1.0
+    return float(4 * np.abs(weights) @ (noise + np.finfo(np.float64).eps * typical) / max(1.0, typical))
 
 
 def measured_noise(
-    evaluate: Callable[[], Floats], array: FloatArray, scales: Floats, signs: Floats, least: Floats
+    evaluate: Callable[[], Floats], arrays: Sequence[FloatArray], steps: Sequence[Floats], least: Floats
 ) -> Floats:
     """Give η for each number of the outputs: by how much rounding makes f jump about near where it is.
 
-    Third differences of seven values along small steps; `least`, the rounding of the value itself, at least.
+    Third differences of seven values along small multiples of `steps`, one for each array; `least`, the rounding of the
+    value itself, at least.
     """
-    before = array.copy()
+    before = [array.copy() for array in arrays]
 
-    def third_differences(step: float) -> Floats:
+    def third_differences(multiple: float) -> Floats:
         values = []
         for k in range(7):
-            np.copyto(array, before + k * step * scales * signs, casting="same_kind")
+            for array, start, step in zip(arrays, before, steps, strict=True):
+                np.add(start, (k * multiple) * step, out=array, casting="same_kind")
             values.append(evaluate())
         with np.errstate(all="ignore"):
             return np.asarray(np.abs(np.diff(np.array(values), n=3, axis=0)).max(axis=0))
 
-    tiny, small = (2.0**-40, 2.0**-20) if array.dtype == np.float64 else (2.0**-18, 2.0**-14)
+    double = all(array.dtype == np.float64 for array in arrays)
+    tiny, small = (2.0**-40, 2.0**-20) if double else (2.0**-18, 2.0**-14)
     try:
         noise = third_differences(tiny)
         if not noise.all():  # all rounded away: larger steps, where a corner near by disturbs but one of the two sides
             larger = np.minimum(third_differences(small), third_differences(-small))
             noise = np.where(noise == 0, larger, noise)
     finally:
-        np.copyto(array, before)
+        for array, start in zip(arrays, before, strict=True):
+            np.copyto(array, start)
     return np.maximum(np.where(np.isfinite(noise), noise, 0), least)
 
 
@@ -301,12 +349,13 @@ def differentiate(
     todo = np.flatnonzero(~_settled(best, claimed, tolerances))
     # Which way: up if noise is the larger part of the bar (it disturbs the others too) and less is left one step up.
     # Otherwise down: steps longer than the function's own features lie, and a corner comes out of the step at last.
-    up, down = (mover.slopes(entries[todo], steps[todo] * ratio) for ratio in (_RATIO, 1 / _RATIO))
+    here = best.at(todo)
+    upwards = 8 * here.rounding > here.truncation + here.jump
+    last = here.where(upwards, mover.slopes(entries[todo][upwards], steps[todo][upwards] * _RATIO))
     with np.errstate(invalid="ignore"):
-        here = best.at(todo)
-        upwards = (up.bar < down.bar) & (up.bar < here.bar / 2) & (8 * here.rounding > here.truncation + here.jump)
+        upwards &= last.bar < here.bar / 2
+    last = last.where(~upwards, mover.slopes(entries[todo][~upwards], steps[todo][~upwards] / _RATIO))
     heading = np.where(upwards, _RATIO, 1 / _RATIO)
-    last = down.where(upwards, up.at(upwards))
     moved = np.zeros(len(entries), np.int64)
     for move in range(1, _MOST_MOVES + 1):
         if len(todo) == 0:

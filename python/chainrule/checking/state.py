@@ -96,10 +96,14 @@ class Randomness:
         self._used = list(range(len(self._sources)))
         self._drawn_from: set[int] = set()
 
-    def rewind(self) -> None:
-        """Set every generator that is drawn from back to where it was when the check began."""
+    def rewind(self, states: list[Any] | None = None) -> None:
+        """Set every generator that is drawn from back to where it was when the check began, or to those states."""
         for i in self._used:
-            self._sources[i][1](self._states[i])
+            self._sources[i][1]((states or self._states)[i])
+
+    def now(self) -> list[Any]:
+        """Give the states as they are, for `rewind`."""
+        return [get() for get, _ in self._sources]
 
     def notice(self) -> None:
         """Note which generators have been drawn from since the last `rewind`."""

@@ -1,0 +1,45 @@
+"""Networks whose loss Rust can evaluate, many times over, with one number moved: the numeric side of the fast check."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule import _engine
+from chainrule._gate import FloatArray, targets
+from chainrule.checking.subjects import NetworkSubject, Subject
+from chainrule.network import Network
+
+
+class KnownNetwork:
+    """A network of this package's layers in float64, with its batch made ready."""
+
+    def __init__(self, plan: _engine.Plan, x: FloatArray, t: FloatArray) -> None:
+        self._plan, self._x, self._t = plan, x, t
+
+    def losses_of(self, array: FloatArray) -> Callable[[NDArray[np.int64], NDArray[np.float64]], NDArray[np.float64]]:
+        """Give the function that moves entries of `array`, one of the parameters."""
+        index = next(i for i, held in enumerate(self._plan.arrays) if held is array)
+        return lambda entries, offsets: self._plan.losses(self._x, self._t, index, entries, offsets)
+
+
+def known_network(subject: Subject) -> KnownNetwork | None:
+    """Give the network, if its layers, its loss and the way through them are ours, and no two share a parameter.
+
+    Only the forward side is asked for: ``gradient`` may be anybody's, it is what is checked.
+    """
+    net = subject.thing
+    ours = {"predict": Network.predict, "loss": Network.loss}
+    if not isinstance(subject, NetworkSubject) or not isinstance(net, Network) or not _engine.unchanged(net, ours):
+        return None
+    plan = _engine.plan(net.layers) if _engine.knows_loss(net.last_layer) else None
+    if plan is None or not plan.separate or plan.dtype != np.float64 or len(subject.inputs) != 2:
+        return None
+    held = set(map(id, plan.arrays))
+    if not all(id(array) in held for array in subject.parameters.values()):
+        return None
+    x, t = (np.asarray(a) for a in subject.inputs.values())
+    ordered, _ = targets(t, (plan.classes,) if x.ndim == 1 else (len(x), plan.classes), plan.dtype)
+    return KnownNetwork(plan, np.ascontiguousarray(plan.rows(x), np.float64), ordered)

@@ -1,0 +1,151 @@
+"""Whether two sides differ: by more than the error bar and the tolerance together, and in more than one estimate."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule._gate import FloatArray
+from chainrule.checking import numeric
+from chainrule.checking.numeric import Floats, Found
+from chainrule.checking.report import ArrayCheck
+from chainrule.checking.side import Ground
+
+#: Ulps that float32 code may be off from float64: some hundred operations one after the other, each rounding.
+ULPS = 1024
+
+
+class Tolerance:
+    """By how much the two sides may differ beside the error bar.
+
+    float64: `relative` of the entry, and a thousandth of that of the largest. float32: 1024 ulps of the entry and 64 of
+    the largest. To that comes `resolution`, a slope that is not told from 0.
+
+    Parameters
+    ----------
+    claimed : ndarray
+        The analytic side.
+    relative : float
+    single : bool
+        Whether the analytic side was computed in float32.
+    largest : float
+        The size of the largest entry.
+    resolution : float
+    """
+
+    def __init__(self, claimed: Floats, relative: float, single: bool, largest: float, resolution: float) -> None:
+        ulps = ULPS * float(np.finfo(np.float32).eps)
+        self.claimed, self.resolution = claimed, resolution
+        self._sizes = np.nan_to_num(np.abs(claimed), nan=0.0, posinf=0.0)
+        self._relative = max(relative, ulps) if single else relative
+        self._floor = largest * (ulps / 16 if single else relative / 1000) + resolution
+
+    def __call__(self, values: Floats) -> Floats:
+        with np.errstate(invalid="ignore"):
+            return np.asarray(self._relative * np.fmax(self._sizes, np.abs(values)) + self._floor)
+
+    def at(self, these: Any) -> Tolerance:
+        """Give the rule for some of the entries."""
+        part = Tolerance(self.claimed[these], 0, False, 0, self.resolution)
+        part._relative, part._floor = self._relative, self._floor
+        return part
+
+    def is_nothing(self, bars: Floats) -> bool:
+        """Tell whether bars are so small that a slope within them is as good as 0: a millionth of f, for a step of 1."""
+        return bool(np.all(bars <= 1e9 * self.resolution))
+
+
+def bars_of(found: Found) -> Floats:
+    """Give the error bars; at a kink every slope between those of both sides is as right as any other."""
+    slopes = found.slopes
+    return np.where(found.kinks, slopes.truncation + 0.55 * slopes.jump + slopes.rounding, slopes.bar)
+
+
+def excess(found: Found, rule: Tolerance) -> Floats:
+    """Give by how much each entry differs beyond bar and tolerance; one that is not finite, infinitely much."""
+    with np.errstate(invalid="ignore"):
+        beyond = np.abs(rule.claimed - found.slopes.value) - bars_of(found) - rule(found.slopes.value)
+    unknown = ~np.isfinite(found.slopes.bar)
+    return np.where(~np.isfinite(rule.claimed), np.inf, np.where(unknown, 0, beyond))
+
+
+def compare(ground: Ground, rule: Tolerance) -> tuple[Found, NDArray[np.bool_]]:
+    """Differentiate, and tell which entries or directions differ."""
+    found = numeric.differentiate(ground.mover, ground.numbers, ground.scales, rule.claimed, rule)
+    return differing(ground, found, rule)
+
+
+def differing(ground: Ground, found: Found, rule: Tolerance) -> tuple[Found, NDArray[np.bool_]]:
+    """Tell which differ after a second look at the most flagrant; give also what that look found."""
+    beyond = excess(found, rule)
+    suspects = np.flatnonzero(beyond > 0)
+    if len(suspects) == 0:
+        return found, np.zeros(len(ground.numbers), bool)
+    suspects = np.sort(suspects[np.argsort(-beyond[suspects], kind="stable")[:64]])
+    part = Found(found.slopes.at(suspects), found.kinks[suspects], found.steps[suspects])
+    again = numeric.confirmed(ground.mover, ground.numbers[suspects], part, rule.claimed[suspects], rule.at(suspects))
+    chosen = np.zeros(len(ground.numbers), bool)
+    chosen[suspects] = True
+    found = replace(found, slopes=found.slopes.where(chosen, again.slopes))
+    return found, np.asarray(excess(found, rule) > 0)
+
+
+def worst_of(found: Found, rule: Tolerance) -> int:
+    """Give the entry that differs most beyond what it may, in terms of its own size."""
+    beyond = excess(found, rule)
+    with np.errstate(all="ignore"):
+        share = beyond / np.fmax(np.abs(rule.claimed), np.abs(found.slopes.value))
+    # Among entries within what they may, the one nearest to it.
+    return int(np.argmax(np.where(np.isinf(beyond), np.inf, np.where(beyond > 0, np.nan_to_num(share), beyond - 1e300))))
+
+
+def largest(values: FloatArray) -> float:
+    """Give the size of the largest finite number."""
+    return float(np.abs(values[np.isfinite(values)]).max(initial=0))
+
+
+def summary(
+    name: str, shape: tuple[int, ...], full: bool, found: Found, wrong: NDArray[np.bool_], rule: Tolerance
+) -> ArrayCheck:
+    """Give the figures and the verdict for one array, compared entry by entry or along directions."""
+    claimed, values, bars = rule.claimed, found.slopes.value, bars_of(found)
+    compared = ~found.kinks | wrong
+    with np.errstate(all="ignore"):
+        difference = np.abs(claimed - values)
+        larger = np.fmax(np.abs(claimed), np.abs(values))
+        relative = np.where(larger > 0, difference / larger, 0)
+        counts = compared & ((larger > 1e-3 * largest(larger[compared])) | wrong)
+        # An entry that matters, and whose bar is too wide to tell half of it from the whole.
+        unresolved = bool(np.any(counts & ~(bars <= larger / 4)))
+    verdict: Any = "right"
+    if wrong.any():
+        verdict = "wrong"
+    elif not compared.any():
+        verdict = "kink"
+    elif np.all((larger <= bars + rule.resolution)[compared]) and rule.is_nothing(bars[compared]):
+        verdict = "kink" if found.kinks.any() else "vacuous"
+    elif unresolved:
+        verdict = "unresolved"
+    elif found.kinks.any():
+        verdict = "kink"
+    worst = worst_of(found, rule)
+    return ArrayCheck(
+        name=name,
+        shape=shape,
+        mode="full" if full else "directions",
+        checked=int(compared.sum()),
+        verdict=verdict,
+        mean_difference=float(difference[compared].mean()) if compared.any() else 0.0,
+        max_difference=float(difference[compared].max(initial=0)),
+        max_relative=float(relative[counts].max(initial=0)),
+        error_bar=float(bars[compared].max(initial=0)),
+        kinks=int((found.kinks & ~wrong).sum()),
+        where=tuple(int(i) for i in np.unravel_index(worst, shape)) if full else (),
+        analytic=float(claimed[worst]),
+        numeric=float(values[worst]),
+        bar=float(bars[worst]),
+        relative=np.where(compared, relative, np.nan).reshape(shape) if full else None,
+    )

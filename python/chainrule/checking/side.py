@@ -1,0 +1,158 @@
+"""One subject's numeric side: its forward passes, weighted with one cotangent, and what moves its arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule._gate import FloatArray
+from chainrule.checking import numeric
+from chainrule.checking.engine import known_network
+from chainrule.checking.numeric import DirectionMover, EngineMover, Floats, Mover, PythonMover
+from chainrule.checking.state import Randomness
+from chainrule.checking.subjects import Subject
+
+
+class NumericSide:
+    """What a check asks of the numeric side.
+
+    Parameters
+    ----------
+    subject : Subject
+        In float64, if it could be had so.
+    randomness : Randomness
+        Set back before every forward pass.
+    douts : sequence
+        The cotangent, for each output.
+    careful : bool
+        Put back the arrays after every forward pass, for a subject that writes into them.
+    noise : ndarray, optional
+        η for each number of the outputs, if it was measured before, on another batch.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        randomness: Randomness,
+        douts: Sequence[Any],
+        *,
+        careful: bool = False,
+        noise: Floats | None = None,
+    ) -> None:
+        self.subject, self._randomness, self._careful = subject, randomness, careful
+        self._weights = np.concatenate([np.asarray(d, np.float64).reshape(-1) for d in douts])
+        self.scales = {name: numeric.scales_of(array) for name, array in subject.arrays.items()}
+        self.engine = known_network(subject)
+        self._epsilon: Any = None  # of each output, from the first evaluation on
+        self._here = self.evaluate()
+        signs = {n: np.where(np.arange(s.size).reshape(s.shape) % 3 == 1, -s, s) for n, s in self.scales.items()}
+        if noise is None:
+            least = 2 * self._epsilon * np.abs(self._here)
+            noise = numeric.measured_noise(self.evaluate, list(subject.arrays.values()), list(signs.values()), least)
+        self.noise = noise
+
+    def evaluate(self) -> Floats:
+        """Give all outputs as one vector."""
+        self._randomness.rewind()
+        if self._careful:  # what one evaluation wrote is not for the next
+            before = [(array, array.copy()) for array in self.subject.arrays.values()]
+        outputs = self.subject.outputs()
+        vector = np.concatenate([np.array(out, np.float64).reshape(-1) for out in outputs])
+        if self._epsilon is None:
+            self._epsilon = np.concatenate([np.full(out.size, np.finfo(out.dtype).eps) for out in outputs])
+        if self._careful:
+            for array, values in before:
+                np.copyto(array, values)
+        return vector
+
+    def mover(self, *names: str) -> PythonMover:
+        """Give what moves these arrays by Python."""
+        arrays = [self.subject.arrays[name] for name in names]
+        return PythonMover(self.evaluate, self._here, arrays, self._weights, self.noise)
+
+    def entries(self, name: str, claimed: FloatArray, some: NDArray[np.int64] | None = None) -> Entries:
+        """Give all entries of an array, or some, to be compared one by one by the quickest way there is."""
+        array = self.subject.arrays[name]
+        mover: Mover = self.mover(name)
+        if self.engine is not None:
+            flat = claimed.astype(np.float64).reshape(-1)
+            mover = EngineMover(self.engine.losses_of(array), array, flat, float(self.noise[0]))
+        entries = np.arange(array.size) if some is None else some
+        return Entries(mover, entries, self.scales[name].reshape(-1)[entries], self.resolution(name), name)
+
+    def resolution(self, *names: str) -> float:
+        """Give the slope of an entry that is not told from 0."""
+        return numeric.resolution(self._weights, self.noise, np.concatenate([self.scales[n].reshape(-1) for n in names]))
+
+
+class Ground(Protocol):
+    """What two sides can be compared on: entries of an array, or directions through one or several."""
+
+    mover: Mover
+    numbers: NDArray[np.int64]
+    scales: Floats
+    resolution: float
+
+    def read(self, gradients: Mapping[str, FloatArray]) -> Floats:
+        """Give what these gradients say."""
+
+    def size(self, gradients: Mapping[str, FloatArray]) -> float:
+        """Give the size that their rounding goes by."""
+
+
+@dataclass
+class Entries:
+    """Single entries of one array, by their flat indices."""
+
+    mover: Mover
+    numbers: NDArray[np.int64]
+    scales: Floats
+    resolution: float
+    name: str
+
+    def read(self, gradients: Mapping[str, FloatArray]) -> Floats:
+        """Give these entries."""
+        return np.asarray(gradients[self.name].astype(np.float64).reshape(-1)[self.numbers])
+
+    def size(self, gradients: Mapping[str, FloatArray]) -> float:
+        """Give the size of the largest entry, of all."""
+        array = gradients[self.name]
+        return float(np.abs(array[np.isfinite(array)]).max(initial=0))
+
+
+class Directions:
+    """Random directions through one array or several: a sign for every entry, times its size.
+
+    Parameters
+    ----------
+    side : NumericSide
+    names : sequence of str
+        The arrays that move together.
+    count : int
+        How many.
+    rng : numpy.random.Generator
+    """
+
+    def __init__(self, side: NumericSide, names: Sequence[str], count: int, rng: np.random.Generator) -> None:
+        self._names = list(names)
+        self._steps = [
+            [side.scales[n] * (2.0 * rng.integers(0, 2, side.scales[n].shape) - 1) for n in names] for _ in range(count)
+        ]
+        self.mover: Mover = DirectionMover(side.mover(*names), self._steps)
+        self.numbers = np.arange(count)
+        self.scales = np.ones(count)
+        self.resolution = side.resolution(*names)
+
+    def read(self, gradients: Mapping[str, FloatArray]) -> Floats:
+        """Give the slopes along the directions."""
+        wide = [gradients[name].astype(np.float64) for name in self._names]
+        return np.array([sum(float(np.sum(g * v)) for g, v in zip(wide, vs, strict=True)) for vs in self._steps])
+
+    def size(self, gradients: Mapping[str, FloatArray]) -> float:
+        """Give the sum of the sizes of what is added up in such a slope."""
+        vs = zip(self._names, self._steps[0], strict=True)
+        return sum(float(np.abs(gradients[name].astype(np.float64) * v).sum()) for name, v in vs)
