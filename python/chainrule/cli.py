@@ -96,8 +96,12 @@ def _parser() -> argparse.ArgumentParser:
     train.set_defaults(run=_train)
 
     check = commands.add_parser(
-        "check", help="check backpropagation against numeric gradients", description=_check.__doc__
+        "check",
+        help="check gradients: the tutorial's network's, or those of the layers and functions in a file",
+        description=_check.__doc__,
     )
+    check.add_argument("file", nargs="?", metavar="FILE.py[:NAME]", help="check this file, which is run, instead")
+    check.add_argument("--verbose", action="store_true", help="with a file: the whole report of each")
     check.set_defaults(run=_check)
     for command in (train, check):
         command.add_argument(
@@ -190,12 +194,34 @@ def _text(event: str, **values: Any) -> None:
 
 
 def _check(options: argparse.Namespace) -> int:
-    """Compare the tutorial's network's gradients with numeric ones, on the first 3 images; exit 1 if they differ."""
+    """Compare gradients with numeric ones: the tutorial's network's on its 3 images, or those of FILE.py, a line each.
+
+    Exit 0 if all are right, 1 if any is not, 2 if something could not be checked.
+    """
+    if options.file is not None:
+        return _check_file(options)
+    if options.verbose:
+        raise ValueError("--verbose goes with a file; without one the whole report is printed")
     (x_train, t_train), _ = load_mnist(one_hot_label=True, data_dir=options.data_dir)
     net = TwoLayerNet(x_train.shape[1], 50, _CLASSES, seed=options.seed)
     report = check_gradients(net, x_train[:_SAMPLES], t_train[:_SAMPLES])
     print(report)
     return 0 if report.ok else 1
+
+
+def _check_file(options: argparse.Namespace) -> int:
+    """Print a line for each layer, network and pair of a file."""
+    from chainrule.checking.files import check_file
+
+    path, _, name = options.file.partition(".py:")
+    checks = check_file(f"{path}.py" if name else options.file, name or None, options.seed)
+    for check in checks:
+        print(check.line)
+        if options.verbose and check.report is not None:
+            print(check.report, end="\n\n")
+    if any(check.report is not None and not check.report.ok for check in checks):
+        return 1
+    return 2 if any(check.report is None for check in checks) else 0
 
 
 def _info(options: argparse.Namespace) -> int:

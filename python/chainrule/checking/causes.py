@@ -6,7 +6,7 @@ and the tolerance, at every entry that was compared. More than one may: with two
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,8 +115,6 @@ def _proportional(e: Evidence) -> Iterator[str]:
     if len(parameter) < 2 or not np.ptp(parameter):
         return
     factor = float(parameter @ difference / (parameter @ parameter))
-    if factor and e.fits(e.claimed - factor * e.array.astype(np.float64)):
+    if abs(factor) > 1e-6 and e.fits(e.claimed - factor * e.array.astype(np.float64)):
         yield f"proportional to the parameter (off by {factor:.4g} times it: decay on one side only?)"
 
-
-Explanation = Callable[[Evidence], Iterator[str]]

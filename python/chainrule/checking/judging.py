@@ -74,7 +74,7 @@ def excess(found: Found, rule: Tolerance) -> Floats:
 
 def compare(ground: Ground, rule: Tolerance) -> tuple[Found, NDArray[np.bool_]]:
     """Differentiate, and tell which entries or directions differ."""
-    found = numeric.differentiate(ground.mover, ground.numbers, ground.scales, rule.claimed, rule)
+    found = numeric.differentiate(ground.mover, ground.numbers, ground.scales, rule.claimed, rule, ground.caps)
     return differing(ground, found, rule)
 
 

@@ -190,6 +190,8 @@ class PythonMover:
             try:
                 flat[i] = x + max(abs(x), 1.0) / 4
                 self._reached[i] = self._evaluate() != self._here
+            except Exception:  # moved so far that the subject refuses it
+                self._reached[i] = np.ones(len(self._here), bool)
             finally:
                 flat[i] = before
         return self._reached[i]
@@ -322,7 +324,7 @@ def differentiate(
     scales: Floats,
     claimed: Floats,
     tolerances: Callable[[Floats], Floats],
-    first: float | None = None,
+    caps: Floats,
 ) -> Found:
     """Give the slope of each entry, with steps chosen until its bar decides, or does not get smaller.
 
@@ -338,20 +340,20 @@ def differentiate(
         The analytic side: entries it agrees with to within the tolerance need no finer step.
     tolerances : callable
         Given D, gives what each entry may differ by.
-    first : float, optional
-        The first step, in multiples of `scales`.
+    caps : ndarray, shape (E,)
+        The longest step for each: beyond it f may mean nothing.
     """
     if len(entries) == 0:
         nothing = np.zeros(0)
         return Found(Slopes(nothing, nothing, nothing, nothing), np.zeros(0, bool), nothing)
-    steps = scales * (_first_step(mover, entries, scales, claimed, tolerances) if first is None else first)
+    steps = _first_steps(mover, entries, scales, claimed, caps)
     best, good_steps = mover.slopes(entries, steps), steps.copy()
     todo = np.flatnonzero(~_settled(best, claimed, tolerances))
     # Which way: up if noise is the larger part of the bar (it disturbs the others too) and less is left one step up.
     # Otherwise down: steps longer than the function's own features lie, and a corner comes out of the step at last.
     here = best.at(todo)
     upwards = 8 * here.rounding > here.truncation + here.jump
-    last = here.where(upwards, mover.slopes(entries[todo][upwards], steps[todo][upwards] * _RATIO))
+    last = here.where(upwards, mover.slopes(entries[todo][upwards], np.minimum(steps[todo] * _RATIO, caps[todo])[upwards]))
     with np.errstate(invalid="ignore"):
         upwards &= last.bar < here.bar / 2
     last = last.where(~upwards, mover.slopes(entries[todo][~upwards], steps[todo][~upwards] / _RATIO))
@@ -360,7 +362,7 @@ def differentiate(
     for move in range(1, _MOST_MOVES + 1):
         if len(todo) == 0:
             break
-        steps[todo] *= heading
+        steps[todo] = np.minimum(steps[todo] * heading, caps[todo])
         moved[todo] = np.where(upwards, 0, move)
         with np.errstate(invalid="ignore"):
             better = (last.bar < best.bar[todo]) | ~np.isfinite(best.bar[todo])
@@ -371,7 +373,7 @@ def differentiate(
         # Upwards, no better is the end; downwards, noise is: a corner may still come out of the step.
         stays = ~_settled(best, claimed, tolerances)[todo] & np.where(upwards, better, ~noisy)
         todo, heading, upwards = todo[stays], heading[stays], upwards[stays]
-        last = mover.slopes(entries[todo], steps[todo] * heading)
+        last = mover.slopes(entries[todo], np.minimum(steps[todo] * heading, caps[todo]))
     with np.errstate(invalid="ignore"):
         kinks = (
             (moved >= _MOVES_TO_A_KINK) & (best.jump > best.bar / 2) & (best.jump > tolerances(best.value))
@@ -394,20 +396,16 @@ def _settled(slopes: Slopes, claimed: Floats, tolerances: Callable[[Floats], Flo
         return np.asarray((slopes.bar <= allowed) | agree)
 
 
-def _first_step(
-    mover: Mover, entries: NDArray[np.int64], scales: Floats, claimed: Floats, tolerances: Callable[[Floats], Floats]
-) -> float:
-    """Give the step that did best for a few entries, so that the others can begin with it."""
+def _first_steps(mover: Mover, entries: NDArray[np.int64], scales: Floats, claimed: Floats, caps: Floats) -> Floats:
+    """Give the steps to begin with: of many entries, the multiple of their scale that did best for a few."""
     if len(entries) < 16:
-        return _FIRST
-    with np.errstate(invalid="ignore"):
-        order = np.argsort(-np.abs(np.nan_to_num(claimed)), kind="stable")
+        return np.minimum(scales * _FIRST, caps)
+    order = np.argsort(-np.abs(np.nan_to_num(claimed)), kind="stable")
     few = order[[0, len(order) // 64, len(order) // 8]]
-    tried = [_FIRST * _RATIO**k for k in range(-1, 6)]
-    bars = [mover.slopes(entries[few], scales[few] * step).bar for step in tried]
-    with np.errstate(all="ignore"):
-        typical = np.nanmedian(np.where(np.isfinite(bars), bars, np.inf), axis=1)
-    return tried[int(np.argmin(typical))]
+    multiples = [_FIRST * _RATIO**k for k in range(-1, 6)]
+    bars = [mover.slopes(entries[few], np.minimum(scales[few] * multiple, caps[few])).bar for multiple in multiples]
+    typical = np.median(np.where(np.isfinite(bars), bars, np.inf), axis=1)
+    return np.minimum(scales * multiples[int(np.argmin(typical))], caps)
 
 
 def confirmed(
@@ -420,7 +418,7 @@ def confirmed(
     """
     slopes = found.slopes
     distance = np.abs(claimed - slopes.value)
-    for ratio in (3.0, 2.0**-2, 2.0**-6, 2.0**-10):
+    for ratio in (64.0, 3.0, 2.0**-2, 2.0**-6, 2.0**-10):
         tried = mover.slopes(entries, found.steps * ratio)
         with np.errstate(invalid="ignore"):
             agrees = np.abs(claimed - tried.value) <= tried.bar + tolerances(tried.value)

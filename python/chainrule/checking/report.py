@@ -233,9 +233,8 @@ class GradientReport:
         for c in self.contracts:
             if c.held is not True:
                 yield f"{'BROKEN' if c.held is False else 'not tried'}: {c.name}: {c.detail}"
-        held = sum(c.held is True for c in self.contracts)
-        if held:
-            yield f"{held} of {len(self.contracts)} contracts hold: " + ", ".join(c.name for c in self.contracts if c.held)
+        if self.contracts:
+            yield f"{sum(c.held is True for c in self.contracts)} of {len(self.contracts)} contracts hold"
         if self.layer:
             yield f"first faulty layer on the way back: {self.layer}"
         if self.cause:

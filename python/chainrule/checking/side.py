@@ -82,7 +82,8 @@ class NumericSide:
             flat = claimed.astype(np.float64).reshape(-1)
             mover = EngineMover(self.engine.losses_of(array), array, flat, float(self.noise[0]))
         entries = np.arange(array.size) if some is None else some
-        return Entries(mover, entries, self.scales[name].reshape(-1)[entries], self.resolution(name), name)
+        scales = self.scales[name].reshape(-1)[entries]
+        return Entries(mover, entries, scales, np.maximum(scales, 1) / 4, self.resolution(name), name)
 
     def resolution(self, *names: str) -> float:
         """Give the slope of an entry that is not told from 0."""
@@ -95,6 +96,7 @@ class Ground(Protocol):
     mover: Mover
     numbers: NDArray[np.int64]
     scales: Floats
+    caps: Floats
     resolution: float
 
     def read(self, gradients: Mapping[str, FloatArray]) -> Floats:
@@ -111,6 +113,7 @@ class Entries:
     mover: Mover
     numbers: NDArray[np.int64]
     scales: Floats
+    caps: Floats
     resolution: float
     name: str
 
@@ -145,6 +148,8 @@ class Directions:
         self.mover: Mover = DirectionMover(side.mover(*names), self._steps)
         self.numbers = np.arange(count)
         self.scales = np.ones(count)
+        longest = max(float(side.scales[name].max(initial=0)) for name in names)
+        self.caps = np.full(count, max(1.0, 1 / longest) / 4)
         self.resolution = side.resolution(*names)
 
     def read(self, gradients: Mapping[str, FloatArray]) -> Floats:

@@ -181,6 +181,8 @@ def adapt(thing: Any, arguments: Sequence[Any]) -> Subject:
     ValueError
         If a parameter is read-only, or an array is not finite.
     """
+    if isinstance(thing, type):
+        raise TypeError(f"{thing.__name__} is a class, not an object: call it first")
     if isinstance(thing, tuple | list) and len(thing) == 2 and all(map(callable, thing)):
         name = getattr(thing[0], "__name__", "f")
         subject: Subject = PairSubject(tuple(thing), name, _inputs(thing[0], arguments))
@@ -213,8 +215,6 @@ def _missing(thing: Any) -> str:
             return f"{name} has {has} but no {lacks}"
     if hasattr(thing, "loss") and hasattr(thing, "gradient"):
         return f"{name} has loss and gradient but no params"
-    if isinstance(thing, type):
-        return f"{thing.__name__} is a class, not an object: call it first"
     if callable(thing):
         return f"{getattr(thing, '__name__', name)} is one function, without its gradient"
     return f"{name} cannot be checked"
@@ -222,7 +222,8 @@ def _missing(thing: Any) -> str:
 
 def _inputs(function: Any, arguments: Sequence[Any]) -> dict[str, Any]:
     """Give private copies of the arguments, by the names that `function` has for them."""
-    return dict(zip(_names(function, len(arguments)), map(_own, arguments), strict=True))
+    names = _names(function, len(arguments))
+    return {name: _own(argument, name) for name, argument in zip(names, arguments, strict=True)}
 
 
 def _names(function: Any, count: int) -> list[str]:
@@ -238,13 +239,13 @@ def _unique(name: str, taken: Mapping[str, Any]) -> str:
     return f"input {name}" if name in taken else name
 
 
-def _own(argument: Any) -> Any:
+def _own(argument: Any, name: str) -> Any:
     """Give a copy the subject may have; what holds no numbers is passed on as it is."""
     if argument is None or isinstance(argument, str | bytes | dict | set) or callable(argument):
         return argument
-    array = numbers(argument, "an argument")
-    if array.dtype.kind == "f" or array.dtype.name == "bfloat16":
-        refuse_half(array, "an argument")
+    array = numbers(argument, name)
+    if array.dtype.kind not in "biu":
+        _refuse_half(array, name)
     return np.array(array, order="K")
 
 
@@ -255,13 +256,13 @@ def _parameter(array: Any, name: str) -> FloatArray:
     if array.dtype.kind in "biu":
         raise TypeError(f"{name} is {array.dtype}, which cannot be moved by a small step; make it float64")
     numbers(array, name)
-    refuse_half(array, name)
+    _refuse_half(array, name)
     if not array.flags.writeable:
         raise ValueError(f"{name} is read-only, and a check moves it in place; give it a copy, e.g. array.copy()")
     return array
 
 
-def refuse_half(array: FloatArray, name: str) -> None:
+def _refuse_half(array: FloatArray, name: str) -> None:
     """Raise TypeError for a dtype with too few digits for a difference."""
     if array.dtype.itemsize < 4:
         raise TypeError(

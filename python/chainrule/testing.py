@@ -1,0 +1,50 @@
+"""For tests: a gradient that is wrong fails the test, with the whole report as the message.
+
+Works in pytest, in unittest and anywhere else an AssertionError means failure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chainrule.checking import GradientReport, check_gradients
+
+
+def assert_gradients(subject: Any, *args: Any, allow_unproven: bool = False, **options: Any) -> GradientReport:
+    """Check gradients and raise unless all of them are right.
+
+    Parameters
+    ----------
+    subject : object or tuple of two functions
+        A layer, a network or a pair; see `chainrule.check_gradients`.
+    *args : array_like
+        What ``forward``, ``loss`` or ``f`` is called with.
+    allow_unproven : bool, default False
+        Let pass what could not be compared: entries at a kink, gradients that are 0 throughout.
+    **options
+        ``mode``, ``directions``, ``seed`` and ``tolerance`` of `check_gradients`.
+
+    Returns
+    -------
+    GradientReport
+
+    Raises
+    ------
+    AssertionError
+        If anything differs or a contract is broken; with `allow_unproven` False also if not all could be compared. The
+        message is the report.
+    TypeError, ValueError
+        As `check_gradients`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule import Tanh
+    >>> report = assert_gradients(Tanh(), np.array([[0.3, -1.2], [0.7, 2.0]]))
+    >>> report.ok
+    True
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test, not this one
+    report = check_gradients(subject, *args, **options)
+    report.raise_if_failed(allow_unproven=allow_unproven)
+    return report
