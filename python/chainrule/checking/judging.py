@@ -21,7 +21,7 @@ ULPS = 1024
 class Tolerance:
     """By how much the two sides may differ beside the error bar.
 
-    float64: `relative` of the entry, and a thousandth of that of the largest. float32: 1024 ulps of the entry and 64 of
+    float64: `relative` of the entry, and a millionth of that of the largest. float32: 1024 ulps of the entry and 64 of
     the largest. To that comes `resolution`, a slope that is not told from 0.
 
     Parameters
@@ -41,7 +41,7 @@ class Tolerance:
         self.claimed, self.resolution = claimed, resolution
         self._sizes = np.nan_to_num(np.abs(claimed), nan=0.0, posinf=0.0)
         self._relative = max(relative, ulps) if single else relative
-        self._floor = largest * (ulps / 16 if single else relative / 1000) + resolution
+        self._floor = largest * (ulps / 16 if single else relative / 1e6) + resolution
 
     def __call__(self, values: Floats) -> Floats:
         with np.errstate(invalid="ignore"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -14,7 +14,7 @@ from chainrule._gate import FloatArray
 from chainrule.checking import numeric
 from chainrule.checking.causes import Evidence, explain
 from chainrule.checking.contracts import Trial, another_batch, keep_contracts, results_are_kept
-from chainrule.checking.judging import Tolerance, bars_of, compare, differing, largest, summary, worst_of
+from chainrule.checking.judging import Tolerance, bars_of, compare, excess, largest, summary, worst_of
 from chainrule.checking.numeric import Floats, Found, PythonMover
 from chainrule.checking.report import ArrayCheck, GradientReport
 from chainrule.checking.side import Directions, Ground, NumericSide
@@ -50,13 +50,13 @@ def check(thing: Any, arguments: Sequence[Any], settings: Settings) -> GradientR
     subject, randomness = adapt(thing, arguments), Randomness(thing)
     rng = np.random.default_rng([settings.seed, _SEED])
 
-    def alone(name: str, layer: Any, inputs: tuple[Any, ...]) -> GradientReport | None:
+    def alone(name: str, layer: Any, inputs: tuple[Any, ...], dout: float | None) -> GradientReport | None:
         try:
             part = adapt(layer, inputs)
         except (TypeError, ValueError):  # nothing to differentiate by
             return None
         part.name = name
-        return _Check(part, settings, Randomness(layer), rng).report()
+        return _Check(part, settings, Randomness(layer), rng, dout=dout).report()
 
     with _left_as_found(thing, subject, randomness), np.errstate(all="ignore"):
         report = _Check(subject, settings, randomness, rng).report()
@@ -89,24 +89,26 @@ class _Check:
     rng: np.random.Generator
     notes: list[str] = field(default_factory=list)
     noise: Floats | None = None
+    dout: float | None = None
 
     def report(self) -> GradientReport:
         """Do it all, but for finding the layer of a network."""
         trial = Trial(self.subject, self.randomness)
         outputs = trial.outputs()
         self._expect_finite(outputs)
+        self.randomness.look(self.subject.thing)
         douts = self.subject.cotangents(outputs, self.rng)
+        if self.dout is not None:
+            douts = [np.full_like(dout, self.dout)[()] for dout in douts]
         answer, repeatable = keep_contracts(trial, douts, self.rng)
         arrays: tuple[ArrayCheck, ...] = ()
         if repeatable:
             careful = not trial.broken.keys().isdisjoint(("inputs unchanged", "parameters unchanged"))
             arrays = self._compare_all(answer, douts, careful)
-            self._second_batch(trial, arrays, answer, douts)
+            arrays = self._other_batches(trial, arrays, answer, douts)
         else:
             self.notes.append("nothing was compared: differences of a function that changes by itself say nothing")
             trial.skips(_SECOND_BATCH, "the outputs change by themselves")
-        for name in answer.unasked:
-            self.notes.append(f"{name}: {self.subject.backward_name} gives no gradient for it, so none was compared")
         contracts = trial.results()
         causes = [c.cause for c in contracts if c.cause] + [a.cause for a in arrays if a.cause]
         causes.sort(key=lambda cause: cause.startswith(_CONSEQUENCES))
@@ -144,8 +146,20 @@ class _Check:
         wide, second_opinion = self._in_float64(douts)
         side = NumericSide(wide, self.randomness, douts, careful=careful)
         self.noise = side.noise
-        names = [name for name in self.subject.arrays if name not in answer.unasked]
-        return tuple(self._compare(side, n, answer.gradients.get(n), second_opinion.get(n)) for n in names)
+        checks = []
+        for name in self.subject.arrays:
+            if name not in answer.unasked:
+                checks.append(self._compare(side, name, answer.gradients.get(name), second_opinion.get(name)))
+            elif not self._is_target(name) and self._moves(self.subject, name):
+                note = f"{self.subject.backward_name} gives no gradient for it, though the output depends on it"
+                checks.append(ArrayCheck(name, self.subject.arrays[name].shape, "full", 0, "unresolved", note=note))
+            else:
+                self.notes.append(f"{name}: {self.subject.backward_name} gives no gradient for it, so none was compared")
+        return tuple(checks)
+
+    def _is_target(self, name: str) -> bool:
+        """Tell whether an input is what a loss is measured against: an input of a loss, but not its first."""
+        return self.noise is not None and self.noise.size == 1 and name != next(iter(self.subject.inputs))
 
     def _in_float64(self, douts: list[Any]) -> tuple[Subject, dict[str, FloatArray]]:
         """Give the subject that the numeric side moves, and what that one's own backward gives, if it is a copy."""
@@ -167,21 +181,21 @@ class _Check:
 
     def _moves_alike(self, wide: Subject) -> bool:
         """Tell whether the copy's outputs follow its arrays as the original's do: not if a function kept hold of those."""
-        changes = []
-        for subject in (self.subject, wide):
-            self.randomness.rewind()
-            before = [out.copy() for out in subject.outputs()]
-            kept = [(a, a.copy()) for a in subject.arrays.values()]
-            try:
-                for array, values in kept:
-                    np.copyto(array, values + 0.01 * numeric.scales_of(values), casting="same_kind")
-                self.randomness.rewind()
-                after = subject.outputs()
-                changes.append(any(not np.array_equal(x, y) for x, y in zip(before, after, strict=True)))
-            finally:
-                for array, values in kept:
-                    np.copyto(array, values)
-        return changes[1] or not changes[0]
+        return all(self._moves(wide, name) or not self._moves(self.subject, name) for name in self.subject.arrays)
+
+    def _moves(self, subject: Subject, name: str) -> bool:
+        """Tell whether the outputs change when an array does."""
+        array, outputs = subject.arrays[name], self._outputs(subject)
+        before = array.copy()
+        try:
+            np.copyto(array, before + 0.01 * numeric.scales_of(before), casting="same_kind")
+            return any(not np.array_equal(x, y) for x, y in zip(outputs, self._outputs(subject), strict=True))
+        finally:
+            np.copyto(array, before)
+
+    def _outputs(self, subject: Subject) -> list[FloatArray]:
+        self.randomness.rewind()
+        return [out.copy() for out in subject.outputs()]
 
     def _compare(self, side: NumericSide, name: str, claimed: Any, second_opinion: FloatArray | None) -> ArrayCheck:
         array = self.subject.arrays[name]
@@ -193,22 +207,32 @@ class _Check:
             return ArrayCheck(name, array.shape, "full", 0, "right", note="empty: there is nothing to compare")
         full = self._in_full(side, array.size)
         ground = side.entries(name, claimed) if full else Directions(side, [name], self.settings.directions, self.rng)
-        gradients, single = {name: claimed}, array.dtype == np.float32
-        rule = self._rule(ground, gradients, single)
+        # float32 code is judged by what it gives in float64, if it could be had: there its formula shows.
+        judged = claimed if second_opinion is None else second_opinion
+        rule = self._rule(ground, {name: judged}, second_opinion is None and array.dtype == np.float32)
         found, wrong = compare(ground, rule)
         check = summary(name, array.shape, full, found, wrong, rule)
-        if check.verdict == "wrong" and second_opinion is not None:
-            # The same code in float64: if that is right, float32 has lost digits and made no mistake.
-            if not differing(ground, found, self._rule(ground, {name: second_opinion}, False))[1].any():
-                kept = float(np.abs(claimed - second_opinion).max()) <= largest(second_opinion) / 8
-                note = f"the same code is right in float64; float32 has lost {'digits' if kept else 'all digits'} here"
-                return replace(check, verdict="right" if kept else "unresolved", note=note)
+        if second_opinion is not None and check.verdict != "wrong":
+            check = self._in_ulps(ground, check, claimed, second_opinion, found)
         if claimed.dtype != array.dtype:
             note = f"its gradient is {claimed.dtype}, and it is {array.dtype}"
             return replace(check, verdict="wrong", note=note, cause="wrong dtype")
         if check.verdict != "wrong":
             return check
-        return self._why(side, check, claimed, found, rule) if full else self._where_and_why(side, check, claimed)
+        if check.numeric == 0 == check.bar and not self._moves(side.subject, name):
+            check = replace(check, note="moving it changes nothing that comes out: is another array used?")
+        return self._why(side, check, judged, found, rule) if full else self._where_and_why(side, check, judged)
+
+    def _in_ulps(
+        self, ground: Ground, check: ArrayCheck, claimed: FloatArray, second_opinion: FloatArray, found: Found
+    ) -> ArrayCheck:
+        """Judge float32's own gradient, where the same code in float64 is right: how many digits are left?"""
+        wrong = excess(found, self._rule(ground, {check.name: claimed}, True)) > 0
+        if not wrong.any():
+            return check
+        kept = float(np.abs(claimed - second_opinion).max()) <= largest(second_opinion) / 8
+        note = f"the same code is right in float64; float32 has lost {'digits' if kept else 'all digits'} here"
+        return replace(check, verdict=check.verdict if kept else "unresolved", note=note)
 
     def _in_full(self, side: NumericSide, size: int) -> bool:
         most = _FULL_IN_PYTHON if side.engine is None else _FULL_IN_RUST
@@ -226,7 +250,7 @@ class _Check:
         place = bisect(side.mover(check.name), claimed, side.scales[check.name])
         sample = np.unique(np.append(self.rng.choice(array.size, min(array.size, _SAMPLE), replace=False), place))
         ground = side.entries(check.name, claimed, sample)
-        rule = self._rule(ground, {check.name: claimed}, array.dtype == np.float32)
+        rule = self._rule(ground, {check.name: claimed}, claimed.dtype == np.float32)
         found, _ = compare(ground, rule)
         worst = worst_of(found, rule)
         check = replace(
@@ -281,51 +305,88 @@ class _Check:
         rule = Tolerance(unknown.reshape(-1)[sample], self.settings.tolerance, False, largest(claimed), ground.resolution)
         return self._why(side, check, claimed, compare(ground, rule)[0], rule, sample)
 
-    # --- a second batch ---
+    # --- other batches ---
 
-    def _second_batch(
+    def _other_batches(
         self, trial: Trial, arrays: tuple[ArrayCheck, ...], answer: Answer, douts: list[Any]
-    ) -> None:
-        """After the first batch come another one and the first again: nothing of one is left for the other."""
+    ) -> tuple[ArrayCheck, ...]:
+        """After the first batch come others, with other parameters, and the first again: nothing is left of any.
+
+        Gives the arrays, with another verdict if it turns out here that the first batch's gradients are wrong too.
+        """
         if any(a.verdict == "wrong" for a in arrays) or trial.second_differs:
             trial.skips(_SECOND_BATCH, "the first batch is wrong already")
-            return
-        other = self.subject.with_inputs(another_batch(self.subject.inputs, self.rng))
-        second = Trial(other, self.randomness)
-        try:
-            if not all(np.isfinite(out).all() for out in second.outputs()):
-                raise ValueError("its outputs are not finite")
-            theirs = second.gradients(douts)
-        except Exception as error:  # the batch is of our making, and need not be one the subject can take
-            trial.skips(_SECOND_BATCH, f"the subject refuses a batch with other numbers: {type(error).__name__}: {error}")
-            return
+            return arrays
+        wrong: list[str] = []
+        for shorter in (False, True):
+            inputs = another_batch(self.subject.inputs, self.rng, shorter=shorter)
+            if inputs is None:
+                continue
+            other = self.subject.with_inputs(inputs)
+            with _moved(self.subject.parameters, self.rng):
+                second = Trial(other, self.randomness)
+                try:
+                    outputs = second.outputs()
+                    if not all(np.isfinite(out).all() for out in outputs):
+                        raise ValueError("its outputs are not finite")
+                    theirs_douts = other.cotangents(outputs, self.rng) if shorter else douts
+                    theirs = second.gradients(theirs_douts)
+                except Exception as error:  # the batch is of our making, and need not be one the subject can take
+                    why = f"the subject refuses a batch with other numbers: {type(error).__name__}: {error}"
+                    if not shorter:
+                        trial.skips(_SECOND_BATCH, why)
+                    continue
+                wrong = wrong or self._differs_along(other, theirs, theirs_douts)
+        if _SECOND_BATCH in trial.skipped:
+            return arrays
         results_are_kept(trial, answer)
         trial.tried.setdefault(_SECOND_BATCH)
-        wrong = self._differs_along(other, theirs, douts)
         again = trial.gradients(douts)
         changed = [n for n, a in answer.gradients.items() if a is not None and not np.array_equal(a, again.gradients[n])]
         if wrong:
+            missed = self._differs_along(self.subject, answer, douts)
+            if missed:
+                note = "found along other directions only: a small part of the whole is wrong"
+                return tuple(replace(a, verdict="wrong", note=note) if a.name in missed else a for a in arrays)
             trial.breaks(_SECOND_BATCH, f"the second batch's gradient of {', '.join(wrong)} is wrong", "stale batch")
         elif changed:
             trial.breaks(_SECOND_BATCH, f"the first batch's gradient of {', '.join(changed)} is another then", "stale batch")
+        return arrays
 
     def _differs_along(self, other: Subject, theirs: Answer, douts: list[Any]) -> list[str]:
         """Give the names of arrays whose gradients differ along a random direction, beyond doubt."""
         check = replace(self, subject=other, notes=[])
         wide, second_opinion = check._in_float64(douts)
-        side = NumericSide(wide, self.randomness, douts, noise=self.noise)
+        noise = self.noise if other.inputs.keys() == self.subject.inputs.keys() and _same_shapes(other, self.subject) else None
+        side = NumericSide(wide, self.randomness, douts, noise=noise)
         given = {n: a for n, a in theirs.gradients.items() if a is not None and a.shape == other.arrays[n].shape}
         judged = {name: second_opinion.get(name, a) for name, a in given.items() if a.size}
-        together = list(judged)
-        if not together or not self._doubtless(side, together, judged):
+        if not judged or not self._doubtless(side, list(judged), judged):
             return []
-        return [name for name in together if self._doubtless(side, [name], judged)] or together
+        return [name for name in judged if self._doubtless(side, [name], judged)]
 
     def _doubtless(self, side: NumericSide, names: list[str], gradients: dict[str, FloatArray]) -> bool:
         ground = Directions(side, names, 2, self.rng)
         single = any(gradients[name].dtype == np.float32 for name in names)
         found, wrong = compare(ground, self._rule(ground, gradients, single))
         return bool((wrong & ~found.kinks).any())
+
+
+def _same_shapes(a: Subject, b: Subject) -> bool:
+    return all(np.shape(x) == np.shape(y) for x, y in zip(a.inputs.values(), b.inputs.values(), strict=True))
+
+
+@contextmanager
+def _moved(parameters: Mapping[str, FloatArray], rng: np.random.Generator) -> Iterator[None]:
+    """Change parameters by a few per cent, as a step of training does, and put them back."""
+    before = {name: array.copy() for name, array in parameters.items()}
+    try:
+        for array in parameters.values():
+            np.multiply(array, rng.uniform(0.95, 1.05, array.shape), out=array, casting="same_kind")
+        yield
+    finally:
+        for name, array in parameters.items():
+            np.copyto(array, before[name])
 
 
 def bisect(mover: PythonMover, claimed: FloatArray, scales: Floats) -> int:

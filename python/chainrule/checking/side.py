@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -52,7 +52,10 @@ class NumericSide:
         signs = {n: np.where(np.arange(s.size).reshape(s.shape) % 3 == 1, -s, s) for n, s in self.scales.items()}
         if noise is None:
             least = 2 * self._epsilon * np.abs(self._here)
-            noise = numeric.measured_noise(self.evaluate, list(subject.arrays.values()), list(signs.values()), least)
+            names = apart(subject.arrays, subject.arrays)
+            arrays, steps = [subject.arrays[n] for n in names], [signs[n] for n in names]
+            noise = numeric.measured_noise(self.evaluate, arrays, steps, least)
+        self._least = 2 * self._epsilon * np.abs(self._here)
         self.noise = noise
 
     def evaluate(self) -> Floats:
@@ -87,7 +90,7 @@ class NumericSide:
 
     def resolution(self, *names: str) -> float:
         """Give the slope of an entry that is not told from 0."""
-        return numeric.resolution(self._weights, self.noise, np.concatenate([self.scales[n].reshape(-1) for n in names]))
+        return numeric.resolution(self._weights, self._least, np.concatenate([self.scales[n].reshape(-1) for n in names]))
 
 
 class Ground(Protocol):
@@ -128,7 +131,9 @@ class Entries:
 
 
 class Directions:
-    """Random directions through one array or several: a sign for every entry, times its size.
+    """Random directions through one array or several: for every entry a step of either sign, of about its size.
+
+    Not of just its size: two mistakes of equal size would cancel in every second direction.
 
     Parameters
     ----------
@@ -141,11 +146,11 @@ class Directions:
     """
 
     def __init__(self, side: NumericSide, names: Sequence[str], count: int, rng: np.random.Generator) -> None:
-        self._names = list(names)
+        self._names = apart(names, side.subject.arrays)
         self._steps = [
-            [side.scales[n] * (2.0 * rng.integers(0, 2, side.scales[n].shape) - 1) for n in names] for _ in range(count)
+            [side.scales[n] * _random_signs(side.scales[n].shape, rng) for n in self._names] for _ in range(count)
         ]
-        self.mover: Mover = DirectionMover(side.mover(*names), self._steps)
+        self.mover: Mover = DirectionMover(side.mover(*self._names), self._steps)
         self.numbers = np.arange(count)
         self.scales = np.ones(count)
         longest = max(float(side.scales[name].max(initial=0)) for name in names)
@@ -161,3 +166,18 @@ class Directions:
         """Give the sum of the sizes of what is added up in such a slope."""
         vs = zip(self._names, self._steps[0], strict=True)
         return sum(float(np.abs(gradients[name].astype(np.float64) * v).sum()) for name, v in vs)
+
+
+def apart(names: Iterable[str], arrays: Mapping[str, FloatArray]) -> list[str]:
+    """Give those names whose arrays do not share memory with an earlier one: moved together, it would move twice."""
+    found: list[str] = []
+    for name in names:
+        if not any(np.may_share_memory(arrays[name], arrays[other]) for other in found):
+            found.append(name)
+    return found
+
+
+def _random_signs(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
+    """Give numbers between 0.5 and 1.5 of either sign."""
+    u = 2 * rng.random(shape) - 1
+    return np.copysign(0.5, u) + u

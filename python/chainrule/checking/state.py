@@ -8,6 +8,7 @@ that all evaluations see the same noise, and at the end.
 from __future__ import annotations
 
 import random
+import sys
 import types
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,29 +23,58 @@ _LARGEST_BYSTANDER = 1 << 26
 
 
 def reachable(*roots: Any) -> Iterator[Any]:
-    """Give the arrays and generators found in attributes, containers and closures, from `roots` on; each once."""
+    """Give the arrays, generators and namespaces found from `roots` on, each once.
+
+    Looked through are attributes (of the object, its class and its slots), containers, and what functions and methods
+    enclose or name: a generator in a notebook stands beside the class, not in it. A namespace is a dict: of attributes,
+    or of parameters.
+    """
     seen: dict[int, Any] = {}  # the things too, so that no address is used twice
     todo = deque(roots)
     while todo:
         thing = todo.popleft()
-        if id(thing) in seen or isinstance(thing, type | types.ModuleType | str | bytes | int | float | None):
+        if id(thing) in seen or isinstance(thing, types.ModuleType | str | bytes | int | float | None):
             continue
         seen[id(thing)] = thing
         if isinstance(thing, np.ndarray | np.random.Generator | np.random.RandomState):
             yield thing
         elif isinstance(thing, dict):
+            yield thing
             todo.extend(dict.values(thing))
         elif isinstance(thing, list | tuple | set | frozenset | deque):
             todo.extend(thing)
         elif isinstance(thing, types.MethodType):
             todo.extend((thing.__self__, thing.__func__))
         elif isinstance(thing, types.FunctionType):
-            todo.extend(_enclosed(thing))
-        elif hasattr(thing, "__dict__"):
-            todo.append(vars(thing))
+            todo.extend(_named_in(thing))
+        elif isinstance(thing, type):
+            todo.extend(_of_class(thing))
+        elif hasattr(type(thing), "__mro__") and type(thing).__module__ not in sys.stdlib_module_names | {"builtins"}:
+            todo.append(type(thing))
+            todo.extend(getattr(thing, name) for name in _slots(type(thing)) if hasattr(thing, name))
+            if hasattr(thing, "__dict__"):
+                todo.append(vars(thing))
 
 
-def _enclosed(function: types.FunctionType) -> Iterator[Any]:
+def _of_class(kind: type) -> Iterator[Any]:
+    """Give what a class, and those it is derived from, hold: methods, and arrays and generators all objects share."""
+    for base in kind.__mro__:
+        if base.__module__.partition(".")[0] not in _NOT_LOOKED_INTO:
+            yield from vars(base).values()
+
+
+#: Classes that keep no array and no generator of anybody's: looking through them would take long.
+_NOT_LOOKED_INTO = sys.stdlib_module_names | {"builtins", "numpy", "chainrule"}
+
+
+def _slots(kind: type) -> Iterator[str]:
+    for base in kind.__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        yield from (slots,) if isinstance(slots, str) else slots
+
+
+def _named_in(function: types.FunctionType) -> Iterator[Any]:
+    """Give what a function encloses, has as defaults, and those arrays and generators of its module that it names."""
     yield from function.__defaults__ or ()
     yield from (function.__kwdefaults__ or {}).values()
     for cell in function.__closure__ or ():
@@ -52,26 +82,34 @@ def _enclosed(function: types.FunctionType) -> Iterator[Any]:
             yield cell.cell_contents
         except ValueError:  # named, but not bound yet
             pass
+    for name in function.__code__.co_names:
+        thing = function.__globals__.get(name)
+        if isinstance(thing, np.ndarray | np.random.Generator | np.random.RandomState):
+            yield thing
 
 
 class Arrays:
-    """Copies of arrays, to compare with and to go back to."""
+    """Copies of arrays, to go back to: their numbers, and which array stood under which name."""
 
     def __init__(self, own: list[FloatArray], *roots: Any) -> None:
-        others = (a for a in reachable(*roots) if isinstance(a, np.ndarray))
-        kept = {id(a): a for a in (*own, *others) if _restorable(a, a.nbytes <= _LARGEST_BYSTANDER)}
-        kept.update({id(a): a for a in own})
-        self._kept = [(array, array.copy()) for array in kept.values()]
+        found = list(reachable(*roots))
+        others = [a for a in found if isinstance(a, np.ndarray) and _restorable(a)]
+        self._kept = [(array, array.copy()) for array in {id(a): a for a in (*own, *others)}.values()]
+        namespaces = [d for d in found if isinstance(d, dict)]
+        self._names = [(d, k, a) for d in namespaces for k, a in dict.items(d) if isinstance(a, np.ndarray)]
 
     def restore(self) -> None:
         """Put back what has changed."""
+        for namespace, name, array in self._names:
+            if dict.get(namespace, name) is not array:
+                dict.__setitem__(namespace, name, array)
         for array, before in self._kept:
             if not same_bits(array, before):
                 np.copyto(array, before)
 
 
-def _restorable(array: FloatArray, small: bool) -> bool:
-    return small and array.flags.writeable and not array.dtype.hasobject
+def _restorable(array: FloatArray) -> bool:
+    return array.nbytes <= _LARGEST_BYSTANDER and array.flags.writeable and not array.dtype.hasobject
 
 
 def same_bits(a: FloatArray, b: FloatArray) -> bool:
@@ -87,14 +125,19 @@ class Randomness:
             (random.getstate, random.setstate),
             (lambda: np.random.get_state(legacy=False), np.random.set_state),
         ]
-        for thing in reachable(*roots):
-            if isinstance(thing, np.random.Generator):
-                self._sources.append(_attribute(thing.bit_generator))
-            elif isinstance(thing, np.random.RandomState) and thing is not np.random.mtrand._rand:
-                self._sources.append((lambda g=thing: g.get_state(legacy=False), thing.set_state))
-        self._states = [get() for get, _ in self._sources]
-        self._used = list(range(len(self._sources)))
+        self._states: list[Any] = []
+        self._known = {id(np.random.mtrand._rand)}
         self._drawn_from: set[int] = set()
+        self.look(*roots)
+
+    def look(self, *roots: Any) -> None:
+        """Look for generators that are not known yet: some are made in the first forward pass."""
+        for thing in reachable(*roots):
+            if isinstance(thing, np.random.Generator | np.random.RandomState) and id(thing) not in self._known:
+                self._known.add(id(thing))
+                self._sources.append(_state_of(thing))
+        self._states += [get() for get, _ in self._sources[len(self._states) :]]
+        self._used = list(range(len(self._sources)))
 
     def rewind(self, states: list[Any] | None = None) -> None:
         """Set every generator that is drawn from back to where it was when the check began, or to those states."""
@@ -119,7 +162,10 @@ class Randomness:
         self.rewind()
 
 
-def _attribute(bits: np.random.BitGenerator) -> tuple[Callable[[], Any], Callable[[Any], object]]:
+def _state_of(generator: np.random.Generator | np.random.RandomState) -> tuple[Callable[[], Any], Callable[[Any], object]]:
+    if isinstance(generator, np.random.RandomState):
+        return (lambda: generator.get_state(legacy=False)), generator.set_state
+    bits = generator.bit_generator
     return (lambda: bits.state), (lambda state: setattr(bits, "state", state))
 
 

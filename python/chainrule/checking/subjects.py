@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray, numbers
+from chainrule.checking.state import reachable
 from chainrule.layers import gradients as layer_gradients
 from chainrule.layers import parameters as layer_parameters
 
@@ -94,7 +95,8 @@ class Subject:
     def widened(self) -> Subject | None:
         """Give a copy that computes in float64, sharing nothing; None if it cannot be copied."""
         wide = {id(a): a.astype(np.float64) for a in self.arrays.values()}
-        memo: dict[int, Any] = dict(wide)
+        shared = (np.random.Generator, np.random.RandomState)  # set back for both, so both see the same noise
+        memo: dict[int, Any] = {id(g): g for g in reachable(self.thing) if isinstance(g, shared)} | wide
         try:
             thing = copy.deepcopy(self.thing, memo)
         except Exception:  # whatever somebody's object raises when copied: then it is not copied
@@ -111,10 +113,16 @@ def _cotangent(out: FloatArray, rng: np.random.Generator) -> Any:
     return out.dtype.type(sizes) if out.ndim == 0 else sizes.astype(out.dtype)
 
 
+@dataclass
 class LayerSubject(Subject):
-    """Any object with ``forward(*inputs)`` and ``backward(dout)``."""
+    """Any object with ``forward(*inputs)`` and ``backward(dout)``.
+
+    Its parameters are ``W`` and ``b``, or those in ``params``; and any other array among its attributes, such as
+    ``gamma``, that ``forward`` leaves in its place and that has a gradient under the same name with a d before it.
+    """
 
     kind = "layer"
+    candidates: dict[str, FloatArray] = field(default_factory=dict)
 
     def outputs(self) -> list[FloatArray]:
         return _arrays_of(self.thing.forward(*self.inputs.values()), f"{self.name}.forward")
@@ -124,8 +132,11 @@ class LayerSubject(Subject):
             self.thing.forward(*self.inputs.values())
         dout = douts[0] if len(douts) == 1 else tuple(douts)
         dx = self.thing.backward(dout)
+        for name, array in self.candidates.items():
+            if getattr(self.thing, name, None) is array and isinstance(getattr(self.thing, f"d{name}", None), np.ndarray):
+                self.parameters.setdefault(name, array)
         own = layer_gradients(self.thing)
-        found = {name: own.get(name) for name in self.parameters}
+        found = {name: own.get(name, getattr(self.thing, f"d{name}", None)) for name in self.parameters}
         return _answer(found, dx, self)
 
 
@@ -190,9 +201,14 @@ def adapt(thing: Any, arguments: Sequence[Any]) -> Subject:
         subject = NetworkSubject(thing, type(thing).__name__, _inputs(thing.loss, arguments))
         subject.parameters = {name: _parameter(a, f"params[{name!r}]") for name, a in thing.params.items()}
     elif hasattr(thing, "forward") and hasattr(thing, "backward"):
-        subject = LayerSubject(thing, type(thing).__name__, _inputs(thing.forward, arguments))
+        subject = layer = LayerSubject(thing, type(thing).__name__, _inputs(thing.forward, arguments))
         own = {name: a for name, a in layer_parameters(thing).items() if a is not None}
         subject.parameters = {name: _parameter(a, name) for name, a in own.items()}
+        layer.candidates = {
+            name: a
+            for name, a in getattr(thing, "__dict__", {}).items()
+            if isinstance(a, np.ndarray) and a.dtype in (np.float32, np.float64) and a.flags.writeable
+        }
         subject.inputs = {_unique(name, own): value for name, value in subject.inputs.items()}
     else:
         raise TypeError(f"{_missing(thing)}; a layer has forward and backward, a network loss, gradient and params, a"
@@ -294,7 +310,7 @@ def _answer(found: dict[str, Any], returned: Any, subject: Subject) -> Answer:
     """Add to the gradients of parameters what came back for the inputs, in their order."""
     names = list(subject.inputs)
     several = isinstance(returned, tuple) or (isinstance(returned, list) and len(names) > 1)
-    given = list(returned) if several else [returned]
+    given = [np.float64(g) if isinstance(g, int | float) else g for g in (returned if several else [returned])]
     if len(given) > len(names):
         what = f"{subject.name}.{subject.backward_name}" if subject.kind == "layer" else subject.backward_name
         raise ValueError(f"{what} gives {len(given)} gradients for {len(names)} inputs ({', '.join(names)})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -12,8 +12,11 @@ from chainrule.checking.state import Randomness
 from chainrule.checking.subjects import NetworkSubject
 
 
+Alone: TypeAlias = Callable[[str, Any, tuple[Any, ...], float | None], GradientReport | None]
+
+
 def first_faulty_layer(
-    subject: NetworkSubject, alone: Callable[[str, Any, tuple[Any, ...]], GradientReport | None], randomness: Randomness
+    subject: NetworkSubject, alone: Alone, randomness: Randomness
 ) -> tuple[str | None, GradientReport | None, str]:
     """Walk back through the layers and name the first that is wrong.
 
@@ -26,8 +29,8 @@ def first_faulty_layer(
     subject : NetworkSubject
         Anything with ``layers``, a mapping, and ``last_layer`` can be walked through.
     alone : callable
-        Given a name, a layer and its inputs, gives the report of the layer by itself, or None if there is nothing to
-        check.
+        Given a name, a layer, its inputs and a number for dout (None: random), gives the report of the layer by itself,
+        or None if there is nothing to check.
     randomness : Randomness
         Set back before every forward pass.
 
@@ -41,7 +44,8 @@ def first_faulty_layer(
         What else there is to say.
     """
     net = subject.thing
-    layers, last = getattr(net, "layers", None), getattr(net, "last_layer", None)
+    layers = getattr(net, "layers", None)
+    last = getattr(net, "last_layer", getattr(net, "lastLayer", None))
     if not isinstance(layers, Mapping) or not hasattr(last, "backward") or len(subject.inputs) != 2:
         return None, None, "it has no layers and last_layer that could be walked through"
     try:
@@ -51,7 +55,7 @@ def first_faulty_layer(
 
 
 def _walk(
-    layers: Mapping[str, Any], last: Any, x: Any, t: Any, alone: Callable[..., GradientReport | None],
+    layers: Mapping[str, Any], last: Any, x: Any, t: Any, alone: Alone,
     randomness: Randomness,
 ) -> tuple[str | None, GradientReport | None, str]:  # fmt: skip
     def forward() -> tuple[dict[str, Any], Any]:
@@ -65,18 +69,23 @@ def _walk(
         last.forward(value, t)
         return flowing, scores
 
+    suspect: tuple[str, GradientReport] | None = None
     flowing, scores = forward()
-    report = alone("last_layer", last, (scores, t))
-    if report is not None and report.verdict == "wrong":
+    report = alone("last_layer", last, (scores, t), 1.0)  # the network gives it no other dout
+    if _gives_wrong_gradients(report):
         return "last_layer", report, ""
+    if report is not None and report.verdict == "wrong":
+        suspect = "last_layer", report
     forward()
     dout = last.backward(1)
     for name, layer in reversed(layers.items()):
         in_place = np.array(layer.backward(np.array(dout)))
         arrived, noise = flowing[name]
-        report = alone(name, layer, (arrived,))
-        if report is not None and report.verdict == "wrong":
+        report = alone(name, layer, (arrived,), None)
+        if _gives_wrong_gradients(report):
             return name, report, ""
+        if report is not None and report.verdict == "wrong":
+            suspect = suspect if suspect is not None and suspect[0] != "last_layer" else (name, report)
         randomness.rewind(noise)
         layer.forward(np.array(arrived))
         by_itself = np.array(layer.backward(np.array(dout)))
@@ -84,7 +93,14 @@ def _walk(
             return name, None, f"{name} is right by itself, but loses what it remembers to another layer of this network"
         forward()  # the others remember what they did before
         dout = by_itself
+    if suspect is not None:
+        return *suspect, f"each layer's gradients are right by themselves, but {suspect[0]} breaks a contract"
     return None, None, "each layer by itself is right: the fault is in what the network does beside calling them"
+
+
+def _gives_wrong_gradients(report: GradientReport | None) -> bool:
+    """Tell whether it is more than a contract that a layer breaks, which the network may never notice."""
+    return report is not None and any(array.verdict == "wrong" for array in report.arrays)
 
 
 def _differ(a: Any, b: Any) -> bool:
