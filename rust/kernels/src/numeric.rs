@@ -453,7 +453,7 @@ impl Changed {
     /// Whole lanes: the last one again in what is left of its lane.
     #[inline(always)]
     fn fill(&mut self) {
-        while self.count % LANES != 0 {
+        while !self.count.is_multiple_of(LANES) {
             let last = self.count - 1;
             self.push(self.rows[last] as usize, self.moves[last] as usize, self.values[last], true);
         }
@@ -898,14 +898,14 @@ impl Kernel for RowLosses<'_, '_> {
             scores.0.iter_mut().zip(largest.0).for_each(|(s, m)| *s -= m);
         }
         let mut totals = [1.0; LANES];
-        for i in 0..LANES {
-            match targets.row(rows[i]) {
+        for (i, (&row, total)) in rows.iter().zip(&mut totals).enumerate() {
+            match targets.row(row) {
                 Target::Id(t) => losses.0[i] -= scores[t].0[i],
                 Target::Distribution(t) => {
                     // A class of probability 0 costs nothing, whatever its score: 0 · ∞ is not asked for.
                     let terms = t.iter().zip(&*scores).filter(|(t, _)| **t != 0.0);
                     losses.0[i] -= terms.map(|(&t, below)| t * below.0[i]).sum::<f64>();
-                    totals[i] = t.sum();
+                    *total = t.sum();
                 }
             }
         }
@@ -916,8 +916,8 @@ impl Kernel for RowLosses<'_, '_> {
             }
             add(&mut sums, scores);
         }
-        for i in 0..LANES {
-            losses.0[i] += sums.0[i].ln() * totals[i];
+        for (loss, (sum, total)) in losses.0.iter_mut().zip(sums.0.iter().zip(totals)) {
+            *loss += sum.ln() * total;
         }
         losses
     }
