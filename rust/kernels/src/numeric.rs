@@ -450,6 +450,27 @@ impl Changed {
         self.count += usize::from(wanted);
     }
 
+    /// The first `rows` numbers of a column that a move has changed.
+    #[inline(always)]
+    fn push_unlike(&mut self, moved: usize, column: &[Numbers], before: &[Numbers], rows: usize) {
+        for (lane, (column, before)) in column.iter().zip(before).enumerate() {
+            // Most have not changed: a bit each, found without a branch, and then only those that are set.
+            let mut unlike = 0u32;
+            for i in 0..LANES {
+                unlike |= u32::from(differ(column.0[i], before.0[i])) << i;
+            }
+            let first = lane * LANES;
+            if rows - first < LANES {
+                unlike &= (1 << (rows - first)) - 1;
+            }
+            while unlike != 0 {
+                let i = unlike.trailing_zeros() as usize;
+                self.push(first + i, moved, column.0[i], true);
+                unlike &= unlike - 1;
+            }
+        }
+    }
+
     /// Whole lanes: the last one again in what is left of its lane.
     #[inline(always)]
     fn fill(&mut self) {
@@ -766,11 +787,7 @@ impl Room {
                     let old = std::mem::replace(&mut self.column[moved.feature], moved.value);
                     sums.anew(&self.column, &self.others[others.clone()], &mut self.moved[..width], arithmetic);
                     self.column[moved.feature] = old;
-                    let rows =
-                        self.moved.iter().flat_map(|lane| lane.0).zip(self.before.iter().flat_map(|lane| lane.0));
-                    for (row, (moved, before)) in rows.take(block.rows.len()).enumerate() {
-                        self.changed.push(row, i, moved, differ(moved, before));
-                    }
+                    self.changed.push_unlike(i, &self.moved[..width], &self.before[..width], block.rows.len());
                 }
                 self.changed.activate(ready.between, arithmetic);
                 self.changed.keep_unlike(&self.after);
