@@ -10,14 +10,16 @@
 //! | [`stack`] | what a network is made of, and its forward pass over many rows |
 //! | [`optimize`] | what a gradient does to a parameter |
 //! | [`numeric`] | losses after single numbers of a network were moved, the numeric side of a gradient check |
+//! | [`gradcheck`] | whether a gradient belongs to its function, for tests of your own |
 //! | [`training`] | many steps of gradient descent without leaving Rust |
 //! | [`level`], [`threads`] | which instruction set this process uses, and how many threads |
 //!
-//! Every function is generic over [`Float`] (`f32`, `f64`), checks the shapes it is given and answers a mismatch with a
+//! Every kernel is generic over [`Float`] (`f32`, `f64`), checks the shapes it is given and answers a mismatch with a
 //! [`KernelError`]. (The parts of `sparse` and `padded` are for `training` and `stack`, which check for them.) Nothing
 //! here prints; what outlives a call is the pool of threads and the choice of instruction set.
 
 pub mod activation;
+pub mod gradcheck;
 pub mod level;
 pub mod matmul;
 pub mod nonzeros;

@@ -450,10 +450,31 @@ impl Changed {
         self.count += usize::from(wanted);
     }
 
+    /// The first `rows` numbers of a column that a move has changed.
+    #[inline(always)]
+    fn push_unlike(&mut self, moved: usize, column: &[Numbers], before: &[Numbers], rows: usize) {
+        for (lane, (column, before)) in column.iter().zip(before).enumerate() {
+            // Most have not changed: a bit each, found without a branch, and then only those that are set.
+            let mut unlike = 0u32;
+            for i in 0..LANES {
+                unlike |= u32::from(differ(column.0[i], before.0[i])) << i;
+            }
+            let first = lane * LANES;
+            if rows - first < LANES {
+                unlike &= (1 << (rows - first)) - 1;
+            }
+            while unlike != 0 {
+                let i = unlike.trailing_zeros() as usize;
+                self.push(first + i, moved, column.0[i], true);
+                unlike &= unlike - 1;
+            }
+        }
+    }
+
     /// Whole lanes: the last one again in what is left of its lane.
     #[inline(always)]
     fn fill(&mut self) {
-        while self.count % LANES != 0 {
+        while !self.count.is_multiple_of(LANES) {
             let last = self.count - 1;
             self.push(self.rows[last] as usize, self.moves[last] as usize, self.values[last], true);
         }
@@ -766,11 +787,7 @@ impl Room {
                     let old = std::mem::replace(&mut self.column[moved.feature], moved.value);
                     sums.anew(&self.column, &self.others[others.clone()], &mut self.moved[..width], arithmetic);
                     self.column[moved.feature] = old;
-                    let rows =
-                        self.moved.iter().flat_map(|lane| lane.0).zip(self.before.iter().flat_map(|lane| lane.0));
-                    for (row, (moved, before)) in rows.take(block.rows.len()).enumerate() {
-                        self.changed.push(row, i, moved, differ(moved, before));
-                    }
+                    self.changed.push_unlike(i, &self.moved[..width], &self.before[..width], block.rows.len());
                 }
                 self.changed.activate(ready.between, arithmetic);
                 self.changed.keep_unlike(&self.after);
@@ -898,14 +915,14 @@ impl Kernel for RowLosses<'_, '_> {
             scores.0.iter_mut().zip(largest.0).for_each(|(s, m)| *s -= m);
         }
         let mut totals = [1.0; LANES];
-        for i in 0..LANES {
-            match targets.row(rows[i]) {
+        for (i, (&row, total)) in rows.iter().zip(&mut totals).enumerate() {
+            match targets.row(row) {
                 Target::Id(t) => losses.0[i] -= scores[t].0[i],
                 Target::Distribution(t) => {
                     // A class of probability 0 costs nothing, whatever its score: 0 · ∞ is not asked for.
                     let terms = t.iter().zip(&*scores).filter(|(t, _)| **t != 0.0);
                     losses.0[i] -= terms.map(|(&t, below)| t * below.0[i]).sum::<f64>();
-                    totals[i] = t.sum();
+                    *total = t.sum();
                 }
             }
         }
@@ -916,8 +933,8 @@ impl Kernel for RowLosses<'_, '_> {
             }
             add(&mut sums, scores);
         }
-        for i in 0..LANES {
-            losses.0[i] += sums.0[i].ln() * totals[i];
+        for (loss, (sum, total)) in losses.0.iter_mut().zip(sums.0.iter().zip(totals)) {
+            *loss += sum.ln() * total;
         }
         losses
     }
