@@ -104,7 +104,7 @@ class Trial:
         for name, result in results.items():
             for (kind, whose), array in owned.items():
                 if isinstance(array, np.ndarray) and array.size and np.may_share_memory(result, array):
-                    text = f"{name} shares memory with {kind}{'' if kind == 'dout' else ' ' + whose}"
+                    text = f"{name} shares memory with {kind}{'' if kind == 'dout' else ' ' + whose}; return a copy"
                     self.breaks(contract, text, f"aliases {kind}")
 
     def breaks(self, name: str, detail: str, cause: str | None) -> None:

@@ -59,9 +59,8 @@ class Tolerance:
 
 
 def bars_of(found: Found) -> Floats:
-    """Give the error bars; at a kink every slope between those of both sides is as right as any other."""
-    slopes = found.slopes
-    return np.where(found.kinks, slopes.truncation + 0.55 * slopes.jump + slopes.rounding, slopes.bar)
+    """Give the error bars; at a kink there is no derivative to be off from."""
+    return np.where(found.kinks, np.inf, found.slopes.bar)
 
 
 def excess(found: Found, rule: Tolerance) -> Floats:
@@ -69,7 +68,7 @@ def excess(found: Found, rule: Tolerance) -> Floats:
     with np.errstate(invalid="ignore"):
         beyond = np.abs(rule.claimed - found.slopes.value) - bars_of(found) - rule(found.slopes.value)
     unknown = ~np.isfinite(found.slopes.bar)
-    return np.where(~np.isfinite(rule.claimed), np.inf, np.where(unknown, 0, beyond))
+    return np.where(~np.isfinite(rule.claimed), np.inf, np.where(unknown, -np.inf, beyond))
 
 
 def compare(ground: Ground, rule: Tolerance) -> tuple[Found, NDArray[np.bool_]]:
@@ -131,7 +130,7 @@ def summary(
         verdict = "unresolved"
     elif found.kinks.any():
         verdict = "kink"
-    worst = worst_of(found, rule)
+    worst = worst_of(found, rule) if compared.any() else 0
     return ArrayCheck(
         name=name,
         shape=shape,
@@ -146,6 +145,6 @@ def summary(
         where=tuple(int(i) for i in np.unravel_index(worst, shape)) if full else (),
         analytic=float(claimed[worst]),
         numeric=float(values[worst]),
-        bar=float(bars[worst]),
+        bar=float(found.slopes.bar[worst]),
         relative=np.where(compared, relative, np.nan).reshape(shape) if full else None,
     )

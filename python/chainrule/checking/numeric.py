@@ -133,11 +133,14 @@ def noise_of(values: Floats, measured: Any, size: Any, reached: Any) -> Floats:
     smallest change is a quantum, as far as one can tell. One that is not `reached` by the entry has no noise from it.
     """
     epsilon = np.finfo(np.float64).eps
-    gaps = np.diff(np.sort(values, axis=0), axis=0)
-    least = np.where(gaps > 0, gaps, np.inf).min(axis=0)
+    gaps = np.abs(np.diff(values, axis=0))
+    moves = gaps > 0
+    least, most = np.where(moves, gaps, np.inf).min(axis=0), gaps.max(axis=0)
     unmoved = np.where(reached, np.maximum(measured, epsilon * size), 0)
-    quanta = np.where(least <= 64 * epsilon * size, least, 0)
-    return np.where(np.isfinite(least), np.maximum(measured, quanta), unmoved)
+    # Flat to one side only is a corner; flat here and there is a staircase.
+    staircase = moves.any(axis=0) & ~moves[1:3].all(axis=0) & (moves[0] == moves[3])
+    quanta = np.where(staircase, most, np.where(least <= 64 * epsilon * size, least, 0))
+    return np.where(moves.any(axis=0), np.maximum(measured, quanta), unmoved)
 
 
 class PythonMover:
@@ -250,12 +253,15 @@ class EngineMover:
         values, points = np.empty(offsets.shape), x + offsets
         values[[0, 1, 3, 4]] = self._losses(entries, np.ascontiguousarray(offsets[[0, 1, 3, 4]].T)).T
         values[2] = self._here
-        still = (values == self._here).all(axis=0)
+        # Rust sums the rest of the network in another order for every block of inputs, so that an entry without effect
+        # may differ from the first in the last bit: what counts is that moving it changes nothing.
+        still = (values[[1, 3, 4]] == values[0]).all(axis=0)
+        values[2, still] = values[0, still]
         reached = ~still
         doubtful = np.flatnonzero(still & (self._claimed[entries] != 0))
         if len(doubtful):
             far = np.maximum(np.abs(x[doubtful]), 1)[:, None] / 4
-            reached[doubtful] = self._losses(entries[doubtful], far)[:, 0] != self._here
+            reached[doubtful] = self._losses(entries[doubtful], far)[:, 0] != values[0, doubtful]
         lost = (points[0] == points[1]) | (points[1] == points[2]) | (points[3] == points[4])
         found = quotients(values, points, noise_of(values, self._noise, np.abs(x), reached))
         return Slopes(*(np.where(lost, bad, part) for part, bad in zip(found, (np.nan, *3 * [np.inf]), strict=True)))
@@ -298,12 +304,13 @@ def measured_noise(
             return np.asarray(np.abs(np.diff(np.array(values), n=3, axis=0)).max(axis=0))
 
     double = all(array.dtype == np.float64 for array in arrays)
-    tiny, small = (2.0**-40, 2.0**-20) if double else (2.0**-18, 2.0**-14)
+    tiny, *larger = (2.0**-40, 2.0**-20, 2.0**-14) if double else (2.0**-18, 2.0**-14)
     try:
         noise = third_differences(tiny)
-        if not noise.all():  # all rounded away: larger steps, where a corner near by disturbs but one of the two sides
-            larger = np.minimum(third_differences(small), third_differences(-small))
-            noise = np.where(noise == 0, larger, noise)
+        for step in larger:
+            if noise.all():
+                break  # else all was rounded away: larger steps, where a corner near by disturbs one of both sides only
+            noise = np.where(noise == 0, np.minimum(third_differences(step), third_differences(-step)), noise)
     finally:
         for array, start in zip(arrays, before, strict=True):
             np.copyto(array, start)
@@ -411,17 +418,20 @@ def _first_steps(mover: Mover, entries: NDArray[np.int64], scales: Floats, claim
 def confirmed(
     mover: Mover, entries: NDArray[np.int64], found: Found, claimed: Floats, tolerances: Callable[[Floats], Floats]
 ) -> Found:
-    """Try entries that seem wrong with other steps, and take the word of one that speaks for the claim.
+    """Look again at entries that seem wrong, with steps of all lengths.
 
-    A bar is an estimate, and among many thousands one may be too small by chance. Only a step that could tell the two
-    sides apart, by a bar of less than half their distance, is heard.
+    A bar is an estimate, and among many thousands one may be too small by chance; and a step that is longer than the
+    function's own features lies. So the word of a shorter step that contradicts what was found is taken, and that of any
+    step that speaks for the claim, if it could tell the two sides apart: by a bar of less than half their distance.
     """
     slopes = found.slopes
     distance = np.abs(claimed - slopes.value)
-    for ratio in (64.0, 3.0, 2.0**-2, 2.0**-6, 2.0**-10):
+    for ratio in (64.0, 3.0, *(2.0**-k for k in (2, 6, 10, 16, 22, 28))):
         tried = mover.slopes(entries, found.steps * ratio)
         with np.errstate(invalid="ignore"):
             agrees = np.abs(claimed - tried.value) <= tried.bar + tolerances(tried.value)
-            agrees &= tried.bar < distance / 2
-        slopes = slopes.where(agrees, tried.at(agrees))
+            apart = np.abs(tried.value - slopes.value)
+            contradicts = (apart > tried.bar + slopes.bar) & (ratio < 1) & (tried.bar < apart / 2)
+            heard = (agrees & (tried.bar < distance / 2)) | contradicts
+        slopes = slopes.where(heard, tried.at(heard))
     return replace(found, slopes=slopes)

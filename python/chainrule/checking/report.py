@@ -29,8 +29,8 @@ class ArrayCheck:
     checked : int
         How many entries or directions were compared; those at kinks are not among them.
     verdict : "right", "wrong", "kink", "vacuous", "unresolved"
-        "kink": right but for entries that have no derivative. "vacuous": both sides are 0 within the error bar
-        throughout, so nothing was proved. "unresolved": the numeric side could not tell.
+        "kink": right but for entries that have no derivative. "vacuous": both sides are 0 throughout, as far as can be
+        seen, so nothing was proved. "unresolved": the numeric side could not tell.
     mean_difference, max_difference : float
         Of abs(analytic - numeric); the mean is the tutorial's figure.
     max_relative : float
@@ -210,9 +210,10 @@ class GradientReport:
         yield f"{'array':<12} {'shape':<10} {'compared':>14} {'mean |diff|':>12} {'max relative':>13} {'error bar':>10}  verdict"
         for a in self.arrays:
             what = f"{a.checked} of {_size(a.shape)}" if a.mode == "full" else f"{a.checked} directions"
+            relative = "-" if a.verdict in ("vacuous", "unresolved") else f"{a.max_relative:.1e}"
             yield (
                 f"{_cut(a.name, 12):<12} {_cut(_times(a.shape), 10):<10} {what:>14} {a.mean_difference:>12.1e}"
-                f" {a.max_relative:>13.1e} {a.error_bar:>10.1e}  {_verdict(a)}"
+                f" {relative:>13} {a.error_bar:>10.1e}  {_verdict(a)}"
             )
         for text in self._findings():
             yield from _wrapped(text)
@@ -247,9 +248,12 @@ class GradientReport:
         if self.verdict == "right":
             return "gradients agree"
         if self.verdict == "wrong":
-            return "GRADIENTS DIFFER" if any(a.verdict == "wrong" for a in self.arrays) else "A CONTRACT IS BROKEN"
+            wrong = [a for a in self.arrays if a.verdict == "wrong"]
+            if wrong and all(a.cause == "wrong dtype" for a in wrong):
+                return "GRADIENTS HAVE THE WRONG DTYPE"
+            return "GRADIENTS DIFFER" if wrong else "A CONTRACT IS BROKEN"
         parts = [f"{self.kinks} at a kink"] if self.kinks else []
-        parts += [f"{name} is 0 on both sides" for name in self.vacuous]
+        parts += [f"{name} has no effect that shows" for name in self.vacuous]
         parts += [f"{a.name} unresolved" for a in self.arrays if a.verdict == "unresolved"]
         return _cut("nothing wrong found, but not all proved: " + ", ".join(parts), 100)
 

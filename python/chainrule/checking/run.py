@@ -24,8 +24,10 @@ from chainrule.checking.walk import first_faulty_layer
 
 Mode = Literal["auto", "full", "directions"]
 
-#: In mode "auto", arrays of at most so many entries are compared entry by entry: where Python evaluates, where Rust does.
-_FULL_IN_PYTHON, _FULL_IN_RUST = 2_000, 4_000_000
+#: In mode "auto" an array is compared entry by entry if it has no more entries than this, where Python evaluates …
+_MOST_ENTRIES = 2_000
+#: … and if entries times all numbers that an evaluation reads and gives, or Rust's rows, are no more than this.
+_MOST_WORK, _MOST_WORK_IN_RUST = 50_000_000, 40_000_000
 #: Entries looked at one by one to find out why an array is wrong that was compared along directions.
 _SAMPLE = 256
 #: No script draws its own data from this: a cotangent equal to the data would hide a mistake.
@@ -89,6 +91,7 @@ class _Check:
     rng: np.random.Generator
     notes: list[str] = field(default_factory=list)
     noise: Floats | None = None
+    widened: bool = False
     dout: float | None = None
 
     def report(self) -> GradientReport:
@@ -145,7 +148,7 @@ class _Check:
     def _compare_all(self, answer: Answer, douts: list[Any], careful: bool) -> tuple[ArrayCheck, ...]:
         wide, second_opinion = self._in_float64(douts)
         side = NumericSide(wide, self.randomness, douts, careful=careful)
-        self.noise = side.noise
+        self.noise, self.widened = side.noise, wide is not self.subject
         checks = []
         for name in self.subject.arrays:
             if name not in answer.unasked:
@@ -184,12 +187,13 @@ class _Check:
         return all(self._moves(wide, name) or not self._moves(self.subject, name) for name in self.subject.arrays)
 
     def _moves(self, subject: Subject, name: str) -> bool:
-        """Tell whether the outputs change when an array does."""
+        """Tell whether the outputs change when an array does, by a hundredth: by more than float32 rounds."""
         array, outputs = subject.arrays[name], self._outputs(subject)
         before = array.copy()
         try:
             np.copyto(array, before + 0.01 * numeric.scales_of(before), casting="same_kind")
-            return any(not np.array_equal(x, y) for x, y in zip(outputs, self._outputs(subject), strict=True))
+            changed = zip(outputs, self._outputs(subject), strict=True)
+            return not all(np.allclose(x, y, rtol=1e-5, atol=0) for x, y in changed)
         finally:
             np.copyto(array, before)
 
@@ -205,7 +209,7 @@ class _Check:
             return self._misshapen(side, name, claimed)
         if array.size == 0:
             return ArrayCheck(name, array.shape, "full", 0, "right", note="empty: there is nothing to compare")
-        full = self._in_full(side, array.size)
+        full = self._in_full(side, array)
         ground = side.entries(name, claimed) if full else Directions(side, [name], self.settings.directions, self.rng)
         # float32 code is judged by what it gives in float64, if it could be had: there its formula shows.
         judged = claimed if second_opinion is None else second_opinion
@@ -214,7 +218,7 @@ class _Check:
         check = summary(name, array.shape, full, found, wrong, rule)
         if second_opinion is not None and check.verdict != "wrong":
             check = self._in_ulps(ground, check, claimed, second_opinion, found)
-        if claimed.dtype != array.dtype:
+        if self._wrong_dtype(claimed, array):
             note = f"its gradient is {claimed.dtype}, and it is {array.dtype}"
             return replace(check, verdict="wrong", note=note, cause="wrong dtype")
         if check.verdict != "wrong":
@@ -222,6 +226,12 @@ class _Check:
         if check.numeric == 0 == check.bar and not self._moves(side.subject, name):
             check = replace(check, note="moving it changes nothing that comes out: is another array used?")
         return self._why(side, check, judged, found, rule) if full else self._where_and_why(side, check, judged)
+
+    def _wrong_dtype(self, claimed: FloatArray, array: FloatArray) -> bool:
+        """Tell whether a gradient has another dtype than its array; where those are mixed, one with fewer digits."""
+        given, own = claimed.dtype.newbyteorder("="), array.dtype.newbyteorder("=")
+        mixed = len({a.dtype.newbyteorder("=") for a in self.subject.arrays.values()}) > 1
+        return given != own and (not mixed or given.kind != "f" or given.itemsize < own.itemsize)
 
     def _in_ulps(
         self, ground: Ground, check: ArrayCheck, claimed: FloatArray, second_opinion: FloatArray, found: Found
@@ -234,9 +244,14 @@ class _Check:
         note = f"the same code is right in float64; float32 has lost {'digits' if kept else 'all digits'} here"
         return replace(check, verdict=check.verdict if kept else "unresolved", note=note)
 
-    def _in_full(self, side: NumericSide, size: int) -> bool:
-        most = _FULL_IN_PYTHON if side.engine is None else _FULL_IN_RUST
-        return self.settings.mode == "full" or (self.settings.mode == "auto" and size <= most)
+    def _in_full(self, side: NumericSide, array: FloatArray) -> bool:
+        if self.settings.mode != "auto":
+            return self.settings.mode == "full"
+        if side.engine is not None:
+            return array.size * self._examples() <= _MOST_WORK_IN_RUST
+        inputs = sum(a.size for a in self.subject.inputs.values() if isinstance(a, np.ndarray))
+        numbers = inputs + sum(a.size for a in self.subject.parameters.values()) + side.noise.size
+        return array.size <= _MOST_ENTRIES and array.size * numbers <= _MOST_WORK
 
     def _rule(self, ground: Ground, gradients: dict[str, FloatArray], single: bool) -> Tolerance:
         claimed, size = ground.read(gradients), ground.size(gradients)
@@ -357,7 +372,9 @@ class _Check:
         """Give the names of arrays whose gradients differ along a random direction, beyond doubt."""
         check = replace(self, subject=other, notes=[])
         wide, second_opinion = check._in_float64(douts)
-        noise = self.noise if other.inputs.keys() == self.subject.inputs.keys() and _same_shapes(other, self.subject) else None
+        if self.widened and wide is other:
+            return []  # the first batch could be looked at in float64, this one cannot
+        noise = self.noise if _same_shapes(other, self.subject) else None
         side = NumericSide(wide, self.randomness, douts, noise=noise)
         given = {n: a for n, a in theirs.gradients.items() if a is not None and a.shape == other.arrays[n].shape}
         judged = {name: second_opinion.get(name, a) for name, a in given.items() if a.size}

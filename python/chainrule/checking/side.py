@@ -47,6 +47,7 @@ class NumericSide:
         self._weights = np.concatenate([np.asarray(d, np.float64).reshape(-1) for d in douts])
         self.scales = {name: numeric.scales_of(array) for name, array in subject.arrays.items()}
         self.engine = known_network(subject)
+        self._own_noise: dict[str, Floats] = {}
         self._epsilon: Any = None  # of each output, from the first evaluation on
         self._here = self.evaluate()
         signs = {n: np.where(np.arange(s.size).reshape(s.shape) % 3 == 1, -s, s) for n, s in self.scales.items()}
@@ -55,6 +56,11 @@ class NumericSide:
             names = apart(subject.arrays, subject.arrays)
             arrays, steps = [subject.arrays[n] for n in names], [signs[n] for n in names]
             noise = numeric.measured_noise(self.evaluate, arrays, steps, least)
+            # Beside a large array the noise of a tiny one would drown: then each is measured by itself.
+            sizes = [float(np.median(self.scales[n])) for n in names if self.scales[n].size]
+            if len(sizes) > 1 and max(sizes) > 1e6 * min(sizes):
+                for name, array, step in zip(names, arrays, steps, strict=True):
+                    self._own_noise[name] = numeric.measured_noise(self.evaluate, [array], [step], least)
         self._least = 2 * self._epsilon * np.abs(self._here)
         self.noise = noise
 
@@ -75,7 +81,8 @@ class NumericSide:
     def mover(self, *names: str) -> PythonMover:
         """Give what moves these arrays by Python."""
         arrays = [self.subject.arrays[name] for name in names]
-        return PythonMover(self.evaluate, self._here, arrays, self._weights, self.noise)
+        noise = self._own_noise.get(names[0], self.noise) if len(names) == 1 else self.noise
+        return PythonMover(self.evaluate, self._here, arrays, self._weights, noise)
 
     def entries(self, name: str, claimed: FloatArray, some: NDArray[np.int64] | None = None) -> Entries:
         """Give all entries of an array, or some, to be compared one by one by the quickest way there is."""

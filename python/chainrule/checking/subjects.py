@@ -161,7 +161,7 @@ class NetworkSubject(Subject):
         grads = self.thing.gradient(*self.inputs.values())
         if not isinstance(grads, Mapping):
             raise TypeError(f"{self.name}.gradient must give a dict of names to arrays, got {type(grads).__name__}")
-        found = {name: grads.get(name) for name in self.parameters}
+        found = {name: _gradient(grads.get(name), name, self) for name in self.parameters}
         return Answer(found, dict(found))
 
 
@@ -199,6 +199,8 @@ def adapt(thing: Any, arguments: Sequence[Any]) -> Subject:
         subject: Subject = PairSubject(tuple(thing), name, _inputs(thing[0], arguments))
     elif hasattr(thing, "loss") and hasattr(thing, "gradient") and hasattr(thing, "params"):
         subject = NetworkSubject(thing, type(thing).__name__, _inputs(thing.loss, arguments))
+        if not isinstance(thing.params, Mapping) or not thing.params:
+            raise TypeError(f"{subject.name}.params must be a dict of arrays with something in it, got {thing.params!r:.60}")
         subject.parameters = {name: _parameter(a, f"params[{name!r}]") for name, a in thing.params.items()}
     elif hasattr(thing, "forward") and hasattr(thing, "backward"):
         subject = layer = LayerSubject(thing, type(thing).__name__, _inputs(thing.forward, arguments))
@@ -306,6 +308,15 @@ def _one_number(value: Any, what: str) -> FloatArray:
     return array.reshape(()) if array.dtype.kind == "f" else array.reshape(()).astype(np.float64)
 
 
+def _gradient(value: Any, name: str, subject: Subject) -> Any:
+    """Give a gradient as the array it is, or None; refuse what holds no real numbers."""
+    array = None if value is None else np.asarray(value)
+    if array is not None and array.dtype.kind not in "fbiu":
+        what = f"{subject.name}.{subject.backward_name}" if subject.kind != "pair" else subject.backward_name
+        raise TypeError(f"{what} must give real numbers for {name}, got {type(value).__name__} of {array.dtype}")
+    return array
+
+
 def _answer(found: dict[str, Any], returned: Any, subject: Subject) -> Answer:
     """Add to the gradients of parameters what came back for the inputs, in their order."""
     names = list(subject.inputs)
@@ -318,5 +329,6 @@ def _answer(found: dict[str, Any], returned: Any, subject: Subject) -> Answer:
     movable = subject.arrays
     unasked = tuple(n for n in names if n in movable and (n not in by_name or (by_name[n] is None and len(names) > 1)))
     gradients = {**found, **{n: by_name[n] for n in names if n in movable and n not in unasked}}
+    gradients = {name: _gradient(a, name, subject) for name, a in gradients.items()}
     objects = {**found, **{n: a for n, a in by_name.items() if a is not None}}
     return Answer(gradients, objects, unasked)
