@@ -53,4 +53,12 @@ class Engine:
         stop_if_diverged: bool,
         losses: NDArray[Any],
     ) -> tuple[int, bool]: ...
-    def scores(self, params: list[NDArray[Any]], x: NDArray[Any] | Examples, first: int, out: NDArray[Any]) -> int: ...
+    def leaves_threads_idle(self, x: Examples, batch_size: int) -> bool: ...
+    def scores(
+        self,
+        params: list[NDArray[Any]],
+        x: NDArray[Any] | Examples,
+        first: int,
+        out: NDArray[Any],
+        alone: bool = False,
+    ) -> int: ...

@@ -119,6 +119,16 @@ impl Stack {
         self.first_product().is_some() && nonzeros::pays(level, x)
     }
 
+    /// Whether a step with a batch of so many rows runs on one thread while there are more. `skipping` says that zeros of the data are
+    /// skipped: the first product is not divided then.
+    pub fn leaves_threads_idle(&self, batch: usize, skipping: bool) -> bool {
+        let divided = |(inputs, outputs)| {
+            let products = [(batch, inputs, outputs), (inputs, batch, outputs), (batch, outputs, inputs)];
+            products.into_iter().any(|(m, k, n)| matmul::is_divided(m, k, n))
+        };
+        threads::count() > 1 && !self.affine_shapes().skip(usize::from(skipping)).any(divided)
+    }
+
     /// The scores of the rows from `first` on, until all are done or `deadline` has passed; at least one round of blocks is.
     /// Answers how many rows have scores now: where to go on.
     ///
