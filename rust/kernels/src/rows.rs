@@ -129,9 +129,10 @@ pub fn affine<T: Float>(
         scratch.b.load(b);
         scratch.rows.reshape(n, outputs)?;
         let x = Nonzeros::refill(&mut scratch.nonzeros, level, x, 0..n)?;
-        let (w, b, product) = (&scratch.w, &scratch.b, &mut scratch.rows);
-        level.run(Forward { x, rows: 0..n, next: 0..0, w, b, out: product, columns: None });
-        product.store(out);
+        let Scratch { w, b, rows, columns, .. } = scratch;
+        columns.refill(level, x, 0..n, 0..0)?;
+        level.run(Forward { columns, w, b, out: rows });
+        rows.store(out);
         return Ok(());
     }
     // A network of this one layer.
@@ -169,8 +170,9 @@ pub fn weight_gradient<T: Float>(
             let d_block = &mut scratch.rows;
             d_block.reshape(rows.len(), outputs)?;
             d_block.load(&d_as_slice[rows.start * outputs..rows.end * outputs]);
-            scratch.columns.refill(Nonzeros::refill(&mut scratch.nonzeros, level, x, rows)?)?;
-            level.run(Backward { columns: &scratch.columns, d: d_block, each: AddTo { d_w, outputs } });
+            let x = Nonzeros::refill(&mut scratch.nonzeros, level, x, rows)?;
+            scratch.columns.refill(level, x, 0..x.rows(), 0..0)?;
+            level.run(Backward { columns: &scratch.columns, d: d_block, each: AddTo { d_w, outputs }, every: false });
         }
         return Ok(());
     }

@@ -17,7 +17,7 @@ use crate::level::Level;
 use crate::nonzeros::{self, Nonzeros};
 use crate::padded::Padded;
 use crate::rows::{self, Rows};
-use crate::sparse::Forward;
+use crate::sparse::Product;
 use crate::{matmul, threads, Float, KernelError};
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use std::ops::{Deref, Range};
@@ -247,7 +247,7 @@ impl Stack {
                 Some(out) => out,
                 none => none.insert(Padded::zeros(BLOCK, outputs)?),
             };
-            level.run(Forward { x, next: rows.end..rows.end, rows, w, b, out, columns: None });
+            level.run(Product { x, rows, w, b, out });
             resize(x_block, n * outputs, T::zero())?;
             out.store(x_block);
             affine.next();
