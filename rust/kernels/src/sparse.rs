@@ -52,6 +52,11 @@ impl<T> Default for Columns<T> {
 }
 
 impl<T: Float> Columns<T> {
+    /// How many rows and columns the lists are of.
+    pub(crate) fn dim(&self) -> (usize, usize) {
+        (self.rows, self.columns)
+    }
+
     /// Make these the lists of such rows of `x`, numbers below `x.rows()`, in the memory there is if it is enough. Those of the `next` batch are
     /// asked for meanwhile.
     ///
@@ -307,18 +312,23 @@ pub trait EachRow<T> {
     fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], arithmetic: impl MulAdd);
 }
 
-/// dW ← dW + Xᵀ·d, `dW` without padding.
-pub(crate) struct AddTo<'a, T> {
+/// dW ← Xᵀ·d, or dW ← dW + Xᵀ·d, `dW` without padding.
+pub(crate) struct Store<'a, T> {
     pub d_w: &'a mut [T],
     pub outputs: usize,
+    pub onto_itself: bool,
 }
 
-impl<T: Float> EachRow<T> for AddTo<'_, T> {
+impl<T: Float> EachRow<T> for Store<'_, T> {
     #[inline(always)]
     fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], _: impl MulAdd) {
         let row = &mut self.d_w[p * self.outputs..(p + 1) * self.outputs];
         for (numbers, gradient) in row[first * LANES..].chunks_mut(LANES).zip(&lanes) {
-            numbers.iter_mut().zip(gradient.0).for_each(|(sum, d)| *sum += d);
+            if self.onto_itself {
+                numbers.iter_mut().zip(gradient.0).for_each(|(sum, d)| *sum += d);
+            } else {
+                numbers.copy_from_slice(&gradient.0[..numbers.len()]);
+            }
         }
     }
 }
@@ -648,9 +658,15 @@ pub(crate) mod tests {
                             assert_eq!(times, usize::from(every || lists[p] > 0), "row {p} at {}", level.name());
                         }
                     }
-                    let mut got = before.clone();
-                    let each = AddTo { d_w: got.as_slice_mut().unwrap(), outputs };
-                    level.run(Backward { columns: &columns, d: &d, each, every: true });
+                    let stored = |onto_itself: bool, d_w: &Array2<T>| {
+                        let mut d_w = d_w.clone();
+                        let each = Store { d_w: d_w.as_slice_mut().unwrap(), outputs, onto_itself };
+                        level.run(Backward { columns: &columns, d: &d, each, every: !onto_itself });
+                        d_w
+                    };
+                    let nothing = stored(true, &Array2::zeros(before.dim()));
+                    assert_eq!(stored(false, &Array2::from_elem(before.dim(), T::nan())), nothing);
+                    let got = stored(true, &before);
                     for ((p, j), got) in got.indexed_iter() {
                         // Each term is rounded as a product, in the sum it is added to, with what was there, and in f64 again.
                         let roundings = 1 + lists[p] + 1 + 1 + lists[p] + 1;
