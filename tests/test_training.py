@@ -964,6 +964,26 @@ def test_t7_an_interruption_leaves_no_evaluation_under_way(
     assert "chainrule evaluation" not in {thread.name for thread in threading.enumerate()}
 
 
+def test_scores_alone_are_those_of_all_threads_and_end_when_unwanted() -> None:
+    plan = _engine.plan(engine_net().layers)
+    assert plan is not None
+    x, _ = data(3000)
+    assert plan.snapshot().scores(x, alone=True).tobytes() == plan.scores(x).tobytes()
+    with pytest.raises(InterruptedError):
+        plan.scores(x, wanted=lambda: False)
+
+
+def test_a_snapshot_is_not_trained() -> None:
+    net = engine_net()
+    plan = _engine.plan(net.layers)
+    assert plan is not None
+    snapshot, (x, t) = plan.snapshot(), data()
+    before = plan.scores(x)
+    fit(net, x, t, batch_size=10, epochs=1, seed=0)
+    assert np.array_equal(snapshot.scores(x), before)
+    assert not np.array_equal(plan.scores(x), before)
+
+
 # --- interrupted ---
 
 
