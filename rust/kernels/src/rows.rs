@@ -12,7 +12,7 @@
 use crate::error::{agree, zeros};
 use crate::level::{Kernel, Level, MulAdd};
 use crate::matmul::{self, Onto};
-use crate::nonzeros::{self, Nonzeros};
+use crate::nonzeros;
 use crate::padded::Padded;
 use crate::sparse::{Backward, Columns, Forward, Store};
 use crate::stack::{matrix, Data, Layer, Stack, BLOCK};
@@ -66,7 +66,6 @@ pub struct Scratch<T> {
     b: Padded<T>,
     /// `out` on the way in, `d` on the way back.
     rows: Padded<T>,
-    nonzeros: Option<Nonzeros<T>>,
     columns: Columns<T>,
     /// Whether `columns` are those of the last [`affine`].
     listed: bool,
@@ -75,7 +74,7 @@ pub struct Scratch<T> {
 impl<T: Float> Default for Scratch<T> {
     fn default() -> Self {
         let (none, columns) = (Padded::default, Columns::default());
-        Self { w: none(), b: none(), rows: none(), nonzeros: None, columns, listed: false }
+        Self { w: none(), b: none(), rows: none(), columns, listed: false }
     }
 }
 
@@ -131,9 +130,8 @@ pub fn affine<T: Float>(
         scratch.b.reshape(1, outputs)?;
         scratch.b.load(b);
         scratch.rows.reshape(n, outputs)?;
-        let x = Nonzeros::refill(&mut scratch.nonzeros, level, x, 0..n)?;
         let Scratch { w, b, rows, columns, listed, .. } = scratch;
-        columns.refill(level, x, 0..n, 0..0)?;
+        columns.refill_from(level, x, 0..n)?;
         *listed = true;
         level.run(Forward { columns, w, b, out: rows });
         rows.store(out);
@@ -176,8 +174,7 @@ pub fn weight_gradient<T: Float>(
             d_block.reshape(rows.len(), outputs)?;
             d_block.load(&d_as_slice[rows.start * outputs..rows.end * outputs]);
             if !listed {
-                let x = Nonzeros::refill(&mut scratch.nonzeros, level, x, rows.clone())?;
-                scratch.columns.refill(level, x, 0..x.rows(), 0..0)?;
+                scratch.columns.refill_from(level, x, rows.clone())?;
             }
             let onto_itself = rows.start > 0;
             level.run(Backward {
@@ -291,10 +288,10 @@ mod tests {
                 assert_eq!(skips(level, x, OUTPUTS, w.as_slice().unwrap()), skipping);
                 // Nothing of the output is read.
                 let mut out = Array2::from_elem((n, OUTPUTS), T::nan());
-                scratch.nonzeros = None;
+                scratch.columns = Columns::default();
                 affine(level, x, w.view(), &b, out.view_mut(), &mut scratch).unwrap();
                 assert_near(out.view(), &want, AFFINE_ROUNDINGS);
-                assert_eq!(scratch.nonzeros.is_some(), skipping && n <= BLOCK);
+                assert_eq!(scratch.columns.dim().0 > 0, skipping && n <= BLOCK);
             }
         });
     }
@@ -319,10 +316,10 @@ mod tests {
             for &level in available() {
                 assert_eq!(skips(level, x, OUTPUTS, d.as_slice().unwrap()), skipping);
                 let mut d_w = Array2::from_elem((FEATURES, OUTPUTS), T::nan());
-                scratch.nonzeros = None;
+                scratch.columns = Columns::default();
                 weight_gradient(level, x, d.view(), d_w.view_mut(), &mut scratch, false).unwrap();
                 assert_near(d_w.view(), &want, gradient_roundings(n));
-                assert_eq!(scratch.nonzeros.is_some(), skipping);
+                assert_eq!(scratch.columns.dim().0 > 0, skipping);
             }
         });
     }

@@ -23,9 +23,12 @@
 
 use crate::error::resize;
 use crate::level::{Kernel, Level, MulAdd};
-use crate::nonzeros::{Nonzeros, Numbers, TILE};
+use crate::nonzeros::{pair, Find, Nonzeros, Numbers, ROOM, TILE};
 use crate::padded::{Lane, Padded, LANES};
+use crate::rows::Rows;
 use crate::{Float, KernelError};
+use ndarray::ArrayView2;
+use std::ops::Range;
 
 /// For each pair of columns, the rows where it is not zero, and the two numbers there.
 #[derive(Debug)]
@@ -67,35 +70,79 @@ impl<T: Float> Columns<T> {
     where
         R: ExactSizeIterator<Item = usize> + Clone,
     {
-        let pairs = x.features().div_ceil(2);
-        (self.rows, self.columns) = (rows.len(), x.features());
-        resize(&mut self.ends, pairs, 0)?;
-        self.ends.iter_mut().enumerate().for_each(|(pair, end)| *end = pair * rows.len());
-        let room = pairs.saturating_mul(rows.len());
-        let ends = &mut self.ends[..];
+        let room = self.start(rows.len(), x.features())?;
         match x.numbers() {
             Numbers::Bytes(pairs, table) => {
-                if !matches!(&self.entries, Entries::Bytes(_, same) if same == table) {
-                    self.entries = Entries::Bytes(Vec::new(), table.clone());
-                }
-                if let Entries::Bytes(entries, _) = &mut self.entries {
-                    let entries = at_least(entries, room, (0, [0; 2]))?;
-                    level.run(Note { x, pairs, rows, next, entries, ends });
-                }
+                let (entries, ends) = self.bytes(table, room)?;
+                level.run(Note { x, pairs, rows, next, entries, ends });
             }
             Numbers::Floats(pairs) => {
-                if !matches!(self.entries, Entries::Floats(_)) {
-                    self.entries = Entries::Floats(Vec::new());
-                }
-                if let Entries::Floats(entries) = &mut self.entries {
-                    let entries = at_least(entries, room, (0, [T::zero(); 2]))?;
-                    level.run(Note { x, pairs, rows, next, entries, ends });
-                }
+                let (entries, ends) = self.floats(room)?;
+                level.run(Note { x, pairs, rows, next, entries, ends });
             }
         }
         Ok(())
     }
+
+    /// Make these the lists of some rows of data that is looked through now, for one use.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Memory`].
+    pub(crate) fn refill_from(&mut self, level: Level, x: Rows<'_>, rows: Range<usize>) -> Result<(), KernelError> {
+        let room = self.start(rows.len(), x.dim().1)?;
+        match x {
+            Rows::Bytes(x) => {
+                let table = std::array::from_fn(|byte| T::of(byte as f64));
+                let (entries, ends) = self.bytes(&table, room)?;
+                level.run(NoteRows { x, rows, keep: |byte: u8| byte, entries, ends });
+            }
+            Rows::Single(x) => {
+                let (entries, ends) = self.floats(room)?;
+                level.run(NoteRows { x, rows, keep: T::of_single, entries, ends });
+            }
+            Rows::Double(x) => {
+                let (entries, ends) = self.floats(room)?;
+                level.run(NoteRows { x, rows, keep: T::of, entries, ends });
+            }
+        }
+        Ok(())
+    }
+
+    /// Empty lists of so many rows and columns: how many entries there may be.
+    fn start(&mut self, rows: usize, columns: usize) -> Result<usize, KernelError> {
+        let pairs = columns.div_ceil(2);
+        (self.rows, self.columns) = (rows, columns);
+        resize(&mut self.ends, pairs, 0)?;
+        self.ends.iter_mut().enumerate().for_each(|(pair, end)| *end = pair * rows);
+        Ok(pairs.saturating_mul(rows))
+    }
+
+    /// Room for so many entries of bytes, and the ends of the lists.
+    fn bytes(&mut self, table: &[T; 256], room: usize) -> Result<Lists<'_, u8>, KernelError> {
+        if !matches!(&self.entries, Entries::Bytes(_, same) if **same == *table) {
+            self.entries = Entries::Bytes(Vec::new(), Box::new(*table));
+        }
+        match &mut self.entries {
+            Entries::Bytes(entries, _) => Ok((at_least(entries, room, (0, [0; 2]))?, &mut self.ends)),
+            Entries::Floats(_) => Err(KernelError::Kind),
+        }
+    }
+
+    /// Room for so many entries of floats, and the ends of the lists.
+    fn floats(&mut self, room: usize) -> Result<Lists<'_, T>, KernelError> {
+        if !matches!(self.entries, Entries::Floats(_)) {
+            self.entries = Entries::Floats(Vec::new());
+        }
+        match &mut self.entries {
+            Entries::Floats(entries) => Ok((at_least(entries, room, (0, [T::zero(); 2]))?, &mut self.ends)),
+            Entries::Bytes(..) => Err(KernelError::Kind),
+        }
+    }
 }
+
+/// The entries, and where each list ends.
+type Lists<'a, V> = (&'a mut [(u32, [V; 2])], &'a mut [usize]);
 
 /// The vector, longer if need be. What it holds stays: there is nothing to clear in lists that are written anew.
 fn at_least<E: Clone>(entries: &mut Vec<E>, room: usize, blank: E) -> Result<&mut [E], KernelError> {
@@ -131,6 +178,37 @@ impl<T: Float, V: Copy, R: Iterator<Item = usize> + Clone> Kernel for Note<'_, T
                 for (&place, &pair) in places.iter().zip(&pairs[at]) {
                     let end = &mut ends[usize::from(place)];
                     entries[*end] = (i as u32, pair);
+                    *end += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Look for each row's pairs, and write them into the lists.
+struct NoteRows<'a, S, V, F> {
+    x: ArrayView2<'a, S>,
+    rows: Range<usize>,
+    keep: F,
+    entries: &'a mut [(u32, [V; 2])],
+    ends: &'a mut [usize],
+}
+
+impl<S: Copy + Default + PartialEq, V: Copy, F: Fn(S) -> V> Kernel for NoteRows<'_, S, V, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, arithmetic: impl MulAdd) {
+        let Self { x, rows, keep, entries, ends } = self;
+        let mut places = [0; ROOM];
+        for (i, row) in rows.enumerate() {
+            let row = x.row(row);
+            let tiles = row.as_slice().unwrap_or(&[]).chunks(TILE);
+            for (tile, ends) in tiles.zip(ends.chunks_mut(TILE / 2)) {
+                let found = Find { tile, places: &mut places }.run(arithmetic);
+                for &place in found {
+                    let end = &mut ends[usize::from(place)];
+                    entries[*end] = (i as u32, pair(tile, place).map(&keep));
                     *end += 1;
                 }
             }
@@ -422,8 +500,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::level::{available, detect};
     use crate::matmul::tests::numbers;
-    use crate::rows::Rows;
-    use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
+    use ndarray::{Array2, ArrayView1, Axis};
 
     /// One to nine lanes: with groups of 1, 2 and 4 lanes every remainder, in the first group and in later ones.
     pub(crate) const OUTPUTS: [usize; 11] = [1, 2, 15, 16, 17, 31, 50, 64, 65, 100, 130];
@@ -699,6 +776,25 @@ pub(crate) mod tests {
                 entries[range].iter().map(|&(n, pair)| (n, pair.map(|byte| table[usize::from(byte)]))).collect()
             }
             Entries::Floats(entries) => entries[range].to_vec(),
+        }
+    }
+
+    #[test]
+    fn lists_of_rows_looked_through_are_those_of_rows_kept() {
+        let (mut columns, mut looked) = (Columns::<f64>::default(), Columns::default());
+        for features in FEATURES {
+            for x in Kinds::of(&mostly_zeros(EXAMPLES, features, 7)).each() {
+                let mut kept = Nonzeros::new(features, x, 1.0);
+                kept.extend(detect().unwrap(), x, 2..EXAMPLES).unwrap();
+                for &level in available() {
+                    columns.refill(level, &kept, 0..EXAMPLES - 2, 0..0).unwrap();
+                    looked.refill_from(level, x, 2..EXAMPLES).unwrap();
+                    assert_eq!(looked.dim(), columns.dim());
+                    for pair in 0..features.div_ceil(2) {
+                        assert_eq!(list(&looked, pair), list(&columns, pair));
+                    }
+                }
+            }
         }
     }
 
