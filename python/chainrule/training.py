@@ -124,6 +124,9 @@ def fit(
 
     Notes
     -----
+    Without a callback, the accuracies of an epoch are taken on another thread, from a copy of the parameters, beside
+    the steps of the next one, if those leave a CPU idle. The numbers are the same.
+
     After an error the parameters are as they were before the call. Ctrl-C, or an exception of `callback`, leaves the
     network as it is after a whole number of steps.
     Source: the tutorial's "训练网络".

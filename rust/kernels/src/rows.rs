@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Bytes, f32 and f64 are read in place, whatever the type computed in. Data that is mostly zeros is gone through first, block by block,
-//! and its zeros are skipped. Unlike in training, where the list is made once, each call looks anew.
+//! and its zeros are skipped. Unlike in training, where the list is made once, each call looks anew, but for a
+//! gradient that is told that `x` is still what the forward product has looked through.
 //!
 //! A zero times an infinity is nan, and that is not skipped over: if `W` (or `d`) holds one, the dense product is taken.
 
