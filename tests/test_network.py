@@ -1128,3 +1128,29 @@ def test_a_new_layer_broken_on_the_class_is_honoured(kind: Any, monkeypatch: pyt
     monkeypatch.setattr(kind, "forward", lambda self, x: 0 * original(self, x))
     assert _engine.plan(net.layers) is None
     np.testing.assert_array_equal(net.predict(np.ones((2, 30))), np.ones((2, 4)))
+
+
+def test_gradient_looks_at_x_anew_in_each_call_and_backward_at_what_x_is_then() -> None:
+    # Mostly zeros, and enough of them to be skipped: what forward finds serves backward, but in `gradient` only.
+    x = np.random.default_rng(0).random((100, 784)) * (np.arange(784) % 5 == 0)
+    t = np.arange(100) % 10
+    net = TwoLayerNet(784, 50, 10, 0.1, seed=0)
+    twin = Network({**net.layers, "Affine1": OwnAffine(net.params["W1"], net.params["b1"])})
+
+    def assert_as_the_twin() -> None:
+        ours, wanted = net.gradient(x, t), twin.gradient(x.copy(), t)
+        for name, gradient in ours.items():
+            np.testing.assert_allclose(gradient, wanted[name], rtol=0, atol=1e-15)  # sums of 100 terms below 0.01
+
+    assert_as_the_twin()
+    x[:, 1::5] = x[:, ::5][:, ::-1]  # other pixels, in the very same array
+    assert_as_the_twin()
+    affine, dout = net.layers["Affine1"], np.ones((100, 50))
+    affine.forward(x)
+    x[:, 2] = 3
+    affine.backward(dout)
+    np.testing.assert_allclose(affine.dW, x.T @ dout, rtol=1e-12)
+
+
+class OwnAffine(Affine):
+    """Our Affine under another name, whose backward is asked for all gradients."""

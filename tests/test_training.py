@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from itertools import chain
 from typing import Any
@@ -13,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import seed_reference as seed
-from chainrule import _engine
+from chainrule import _engine, _kernels
 from chainrule.functions import softmax
 from chainrule.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
 from chainrule.mnist import load_mnist
-from chainrule.network import Network, TwoLayerNet
+from chainrule.network import Network, TwoLayerNet, accuracy_of
 from chainrule.training import History, fit
 
 
@@ -868,6 +869,119 @@ def test_a17_a13_a_nan_parameter_is_reported_by_the_first_step(make: Any) -> Non
     net.params["W2"] = np.full((5, 4), np.nan)
     with pytest.raises(FloatingPointError, match=r"^loss is nan at step 1 "):
         fit(net, *data(), batch_size=5)
+
+
+# --- accuracies taken beside the next epoch's steps ---
+
+
+@pytest.fixture
+def threads_seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """On which threads the accuracies were taken."""
+    seen = []
+
+    def noting(scores: Any, t: Any) -> float:
+        seen.append(threading.current_thread().name)
+        return accuracy_of(scores, t)
+
+    monkeypatch.setattr("chainrule.training.accuracy_of", noting)
+    return seen
+
+
+beside = pytest.mark.skipif(_kernels.threads() == 1, reason="there is one thread only")
+
+
+@beside
+def test_accuracies_beside_the_next_epoch_are_those_of_their_own(threads_seen: list[str]) -> None:
+    (x, t), test = data(500), data(70)
+    history = fit(engine_net(), x, t, test=test, batch_size=10, iterations=170, seed=0)
+    # Nothing follows the last steps; what follows the third epoch, 20 steps of 10, is too little for 570 rows.
+    assert threads_seen == ["chainrule evaluation"] * 4 + ["MainThread"] * 4
+    assert history.steps == [50, 100, 150, 170]
+    for steps, train, tested in zip(history.steps, history.train_accuracy, history.test_accuracy, strict=True):
+        net = engine_net()
+        fit(net, x, t, batch_size=10, iterations=steps, seed=0)
+        assert (train, tested) == (net.accuracy(x, t), net.accuracy(*test))
+    assert len(set(history.train_accuracy)) > 1
+
+
+def test_with_a_callback_accuracies_are_not_put_off(threads_seen: list[str]) -> None:
+    x, t = data(500)
+    history = fit(engine_net(), x, t, batch_size=10, epochs=4, seed=0, callback=lambda net, history: None)
+    assert set(threads_seen) == {"MainThread"}
+    assert history == fit(engine_net(), x, t, batch_size=10, epochs=4, seed=0)
+
+
+@beside
+def test_without_a_thread_to_be_had_accuracies_are_taken_at_once(
+    threads_seen: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(self: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    x, t = data(500)
+    wanted = fit(engine_net(), x, t, batch_size=10, epochs=4, seed=0)
+    assert "chainrule evaluation" in threads_seen
+    threads_seen.clear()
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+    assert fit(engine_net(), x, t, batch_size=10, epochs=4, seed=0) == wanted
+    assert set(threads_seen) == {"MainThread"}
+
+
+@beside
+def test_an_error_beside_the_steps_is_raised_and_the_network_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(scores: Any, t: Any) -> float:
+        raise MemoryError("no room")
+
+    monkeypatch.setattr("chainrule.training.accuracy_of", fails)
+    net = engine_net()
+    before = bits(net)
+    with pytest.raises(MemoryError, match="no room"):
+        fit(net, *data(500), batch_size=10, epochs=4, seed=0)
+    assert bits(net) == before
+
+
+@beside
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_t7_an_interruption_leaves_no_evaluation_under_way(
+    error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running, gone_on = threading.Event(), threading.Event()
+
+    def waiting(scores: Any, t: Any) -> float:
+        running.set()
+        gone_on.wait(60)
+        return accuracy_of(scores, t)
+
+    def progress(steps: int, total: int) -> None:
+        if steps > 50:
+            assert running.wait(60)
+            gone_on.set()
+            raise error
+
+    monkeypatch.setattr("chainrule.training.accuracy_of", waiting)
+    with pytest.raises(error):
+        fit(engine_net(), *data(500), batch_size=10, epochs=4, seed=0, progress=progress)
+    assert "chainrule evaluation" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_scores_alone_are_those_of_all_threads_and_end_when_unwanted() -> None:
+    plan = _engine.plan(engine_net().layers)
+    assert plan is not None
+    x, _ = data(3000)
+    assert plan.snapshot().scores(x, alone=True).tobytes() == plan.scores(x).tobytes()
+    with pytest.raises(InterruptedError):
+        plan.scores(x, wanted=lambda: False)
+
+
+def test_a_snapshot_is_not_trained() -> None:
+    net = engine_net()
+    plan = _engine.plan(net.layers)
+    assert plan is not None
+    snapshot, (x, t) = plan.snapshot(), data()
+    before = plan.scores(x)
+    fit(net, x, t, batch_size=10, epochs=1, seed=0)
+    assert np.array_equal(snapshot.scores(x), before)
+    assert not np.array_equal(plan.scores(x), before)
 
 
 # --- interrupted ---

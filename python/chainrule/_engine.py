@@ -68,7 +68,8 @@ class Plan:
     """A stack of known layers and the arrays they hold."""
 
     def __init__(self, stack: Iterable[Any], affine: Sequence[Affine], arrays: list[FloatArray]) -> None:
-        layers = [_DESCRIPTIONS[type(layer)](layer) for layer in stack]
+        self._stack, self._affine = list(stack), affine
+        layers = [_DESCRIPTIONS[type(layer)](layer) for layer in self._stack]
         self.arrays = arrays
         self.dtype = affine[0].W.dtype
         self.classes = affine[-1].W.shape[1]
@@ -89,13 +90,33 @@ class Plan:
             pass  # Ctrl-C is seen between calls
         return prepared
 
-    def scores(self, x: FloatArray, prepared: _kernels.Examples | None = None) -> FloatArray:
-        """Give the scores of `x`, (N, ...) or (D,); `prepared` is the same data made ready before."""
+    def snapshot(self) -> Plan:
+        """Give a plan of the same layers with the parameters as they are now, to be used on another thread."""
+        return Plan(self._stack, self._affine, [array.copy() for array in self.arrays])
+
+    def leaves_threads_idle(self, x: _kernels.Examples, batch_size: int) -> bool:
+        """Whether steps with such batches run on one thread while there are more."""
+        return self._engine.leaves_threads_idle(x, batch_size)
+
+    def scores(
+        self,
+        x: FloatArray,
+        prepared: _kernels.Examples | None = None,
+        *,
+        alone: bool = False,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> FloatArray:
+        """Give the scores of `x`, (N, ...) or (D,); `prepared` is the same data made ready before.
+
+        `alone`: on this thread only. As soon as they are not `wanted` any more, an InterruptedError is raised.
+        """
         rows = self.rows(x)
         out = np.empty((len(rows), self.classes), self.dtype)
         done = 0
         while done < len(rows):
-            done = self._engine.scores(self.arrays, prepared or rows, done, out)
+            if not wanted():
+                raise InterruptedError("nobody wants these scores any more")
+            done = self._engine.scores(self.arrays, prepared or rows, done, out, alone)
         return out.reshape(out.shape[1:]) if x.ndim == 1 else out
 
     def losses(

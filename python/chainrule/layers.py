@@ -520,12 +520,16 @@ class Affine:
         ValueError
             If `dout` does not have the shape of the last output.
         """
+        return self._backward_parameters(dout, same_x=False)
+
+    def _backward_parameters(self, dout: Any, *, same_x: bool) -> FloatArray:
+        """Do the same; `same_x` says that nobody can have changed the numbers of `x` since ``forward`` read them."""
         x = _remembered(self.x, self)
         outputs = self._W.shape[1]
         shape = (outputs,) if len(self.original_x_shape) == 1 else (len(x), outputs)
         rows = _incoming(dout, shape, self._W.dtype).reshape(len(x), outputs)
         dW = np.empty(self._W.shape, self._W.dtype)
-        _kernels.weight_gradient(x, rows, dW, self._scratch)
+        _kernels.weight_gradient(x, rows, dW, self._scratch, same_x)
         with np.errstate(over="ignore", invalid="ignore"):  # inf - inf is nan, as in the kernels
             self.dW, self.db = dW, rows.sum(axis=0)
         return rows
@@ -622,10 +626,15 @@ def gradients(layer: Any) -> dict[str, FloatArray]:
 
 def _arrays(layer: Any, dictionary: str, attributes: Mapping[str, str]) -> dict[str, FloatArray]:
     own = getattr(layer, dictionary, None)
-    if isinstance(own, Mapping):
+    if own is not None and isinstance(own, Mapping):
         return dict(own)
-    found = {name: getattr(layer, attribute, None) for name, attribute in attributes.items()}
-    return {name: array for name, array in found.items() if array is not None}
+    # Every step of a script asks, a few times: no more is done than has to be.
+    found = {}
+    for name, attribute in attributes.items():
+        array = getattr(layer, attribute, None)
+        if array is not None:
+            found[name] = array
+    return found
 
 
 def _remembered(value: Any, layer: Any) -> Any:

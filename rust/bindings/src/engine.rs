@@ -13,7 +13,7 @@ use chainrule_kernels::optimize::{Optimizer, Rule};
 use chainrule_kernels::rows::Rows;
 use chainrule_kernels::stack::{Data, Layer, Stack, BLOCK};
 use chainrule_kernels::training::{Batches, Parameters, Progress, Trainer};
-use chainrule_kernels::{Float, KernelError};
+use chainrule_kernels::{threads, Float, KernelError};
 use numpy::{
     Element, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArray2,
     PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
@@ -175,7 +175,14 @@ impl Engine {
         Ok((done.steps, done.diverged))
     }
 
+    /// Whether steps over `x` with such batches leave threads without work, so that something else can be done beside them.
+    fn leaves_threads_idle(&self, x: &Examples, batch_size: usize) -> bool {
+        self.stack.leaves_threads_idle(batch_size, x.kept.is_some())
+    }
+
     /// The scores of the rows of `x`, an array or `Examples`, from `first` on, written into `out`: how many rows have scores now.
+    /// `alone`: on the caller's thread only.
+    #[pyo3(signature = (params, x, first, out, alone = false))]
     fn scores(
         &self,
         py: Python<'_>,
@@ -183,11 +190,12 @@ impl Engine {
         x: &Bound<'_, PyAny>,
         first: usize,
         out: &Bound<'_, PyAny>,
+        alone: bool,
     ) -> PyResult<usize> {
         expect_shapes(&self.stack, &params)?;
         match &self.trainer {
-            AnyTrainer::Single(_) => self.scores_as::<f32>(py, &params, x, first, out),
-            AnyTrainer::Double(_) => self.scores_as::<f64>(py, &params, x, first, out),
+            AnyTrainer::Single(_) => self.scores_as::<f32>(py, &params, x, first, out, alone),
+            AnyTrainer::Double(_) => self.scores_as::<f64>(py, &params, x, first, out, alone),
         }
     }
 
@@ -253,6 +261,7 @@ impl Engine {
         x: &Bound<'_, PyAny>,
         first: usize,
         out: &Bound<'_, PyAny>,
+        alone: bool,
     ) -> PyResult<usize> {
         let params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadonlyArrayDyn<T>>>>()?;
         let mut out: PyReadwriteArray2<T> = out.extract()?;
@@ -270,7 +279,8 @@ impl Engine {
         };
         let (level, out) = (level()?, view_mut(&mut out)?);
         let params = params.iter().map(|p| Ok(p.as_slice()?)).collect::<PyResult<Vec<&[T]>>>()?;
-        call(py, || self.stack.scores(level, &params, x, first, Instant::now() + SLICE, out))
+        let scores = || self.stack.scores(level, &params, x, first, Instant::now() + SLICE, out);
+        call(py, || if alone { threads::alone(scores) } else { scores() })
     }
 }
 

@@ -61,14 +61,16 @@ fn affine(
     })
 }
 
-/// out ← xᵀ·dout
+/// out ← xᵀ·dout. `same_x` says that x is what it was in the last `affine` with this scratch.
 #[pyfunction]
+#[pyo3(signature = (x, dout, out, scratch, same_x = false))]
 fn weight_gradient(
     py: Python<'_>,
     x: &Bound<'_, PyAny>,
     dout: &Bound<'_, PyAny>,
     out: &Bound<'_, PyAny>,
     scratch: &Scratch,
+    same_x: bool,
 ) -> PyResult<()> {
     let x = Stored::new(x)?;
     by_dtype!(dout, T => {
@@ -77,7 +79,7 @@ fn weight_gradient(
         separate(&[memory(&out)], &[x.memory(), memory(&d)])?;
         let (x, d, out) = (x.rows()?, view(&d)?, view_mut(&mut out)?);
         let level = level()?;
-        call(py, || scratch.with(|scratch| rows::weight_gradient(level, x, d, out, scratch)))
+        call(py, || scratch.with(|scratch| rows::weight_gradient(level, x, d, out, scratch, same_x)))
     })
 }
 

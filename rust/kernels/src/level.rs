@@ -112,17 +112,19 @@ fn avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Fused::<1024>) // of 32 registers of 64 bytes
 }
 
-/// Ask for the first and the last of `numbers` to be brought into the cache: rows chosen at random are found by no hardware.
+/// Ask for `numbers` to be brought into the cache: rows chosen at random are found by no hardware.
 #[inline(always)]
 pub(crate) fn prefetch<T>(numbers: &[T]) {
     #[cfg(target_arch = "x86_64")]
-    if let (Some(first), Some(last)) = (numbers.first(), numbers.last()) {
+    {
         use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
         use std::ptr::from_ref;
-        // SAFETY: SSE is part of every x86-64 CPU, and a prefetch reads nothing.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(from_ref(first).cast());
-            _mm_prefetch::<_MM_HINT_T0>(from_ref(last).cast());
+        const LINE: usize = 64;
+        // Every line has one of these numbers, or begins before the first or ends behind the last.
+        let in_each_line = numbers.iter().step_by((LINE / size_of::<T>().max(1)).max(1));
+        for number in in_each_line.chain(numbers.last()) {
+            // SAFETY: SSE is part of every x86-64 CPU, and a prefetch reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(from_ref(number).cast()) };
         }
     }
     #[cfg(not(target_arch = "x86_64"))]

@@ -89,13 +89,12 @@ fn block<T: Float>(
         return plain(level, a, b, c, onto);
     }
     let ((m, n), k) = (c.dim(), a.ncols());
-    let parts = if m.saturating_mul(n).saturating_mul(k) < WORTH_THREADS { 1 } else { threads::count() };
-    if parts == 1 {
+    if !is_divided(m, k, n) {
         gemm(a, b, c, onto);
         return Ok(());
     }
     // Whole vectors a part, and no last part of a single row or column: the crate adds that up in another order.
-    let mut side = m.max(n).div_ceil(parts).next_multiple_of(64);
+    let mut side = m.max(n).div_ceil(threads::count()).next_multiple_of(64);
     while m.max(n) % side == 1 {
         side += 64;
     }
@@ -107,6 +106,11 @@ fn block<T: Float>(
         threads::each(parts, |(b, c)| gemm(a, b, c, onto));
     }
     Ok(())
+}
+
+/// Whether a product of an (m, k) with a (k, n) matrix is divided among threads.
+pub(crate) fn is_divided(m: usize, k: usize, n: usize) -> bool {
+    threads::count() > 1 && m.saturating_mul(n).saturating_mul(k.min(DEPTH)) >= WORTH_THREADS
 }
 
 fn is_highest(level: Level) -> bool {

@@ -72,70 +72,94 @@ impl Optimizer {
 
     /// One step of one parameter: `self.steps` is the number of this step, `decays` whether weight decay applies to it.
     pub(crate) fn update<T: Float>(&self, level: Level, p: &mut [T], g: &[T], kept: &mut [&mut [T]], decays: bool) {
-        level.run(Update { optimizer: self, p, g, kept, decay: if decays { self.weight_decay } else { 0.0 } });
+        level.run(Update { step: self.step(decays), p, g, kept });
+    }
+
+    /// What is the same for all numbers of a parameter in step `self.steps`.
+    pub(crate) fn step<T: Float>(&self, decays: bool) -> Step<T> {
+        let mut rate = self.learning_rate;
+        if let Rule::Adam(beta1, beta2) = self.rule {
+            let t = self.steps as f64;
+            rate *= (1.0 - beta2.powf(t)).sqrt() / (1.0 - beta1.powf(t));
+        }
+        let decay = if decays { self.weight_decay } else { 0.0 };
+        let (first, second) = match self.rule {
+            Rule::Sgd | Rule::AdaGrad => (0.0, 0.0),
+            Rule::Momentum(alpha) | Rule::Nesterov(alpha) => (alpha, 0.0),
+            Rule::RmsProp(rho) => (rho, 1.0 - rho),
+            Rule::Adam(beta1, beta2) => (1.0 - beta1, 1.0 - beta2),
+        };
+        let [rate, decay, first, second] = [rate, decay, first, second].map(T::of);
+        Step { rule: self.rule, rate, decay, first, second }
+    }
+}
+
+/// One step of a rule, its numbers in the type computed in.
+#[derive(Clone, Copy)]
+pub(crate) struct Step<T> {
+    rule: Rule,
+    /// η, or Adam's ηₜ.
+    rate: T,
+    decay: T,
+    /// α, ρ or 1 - β₁.
+    first: T,
+    /// 1 - ρ or 1 - β₂.
+    second: T,
+}
+
+impl<T: Float> Step<T> {
+    /// Update some numbers; of `kept`, arrays that the rule does not have are empty.
+    // Products and sums are rounded one by one, as NumPy does, so the readable rules in Python give the same numbers.
+    #[inline(always)]
+    pub(crate) fn update(&self, p: &mut [T], g: &[T], [a, b]: [&mut [T]; 2]) {
+        let Self { rate, decay, first, second, .. } = *self;
+        let (decayed, epsilon) = (decay != T::zero(), T::of(EPSILON));
+        let gradients = p.iter_mut().zip(g).map(|(p, &g)| {
+            let g = if decayed { g + decay * *p } else { g };
+            (p, g)
+        });
+        match self.rule {
+            Rule::Sgd => gradients.for_each(|(p, g)| *p -= rate * g),
+            Rule::Momentum(_) => gradients.zip(a).for_each(|((p, g), v)| {
+                *v = first * *v - rate * g;
+                *p += *v;
+            }),
+            Rule::Nesterov(_) => gradients.zip(a).for_each(|((p, g), v)| {
+                *v = first * *v - rate * g;
+                *p += first * *v - rate * g;
+            }),
+            Rule::AdaGrad => gradients.zip(a).for_each(|((p, g), h)| {
+                *h += g * g;
+                *p -= rate * g / (h.sqrt() + epsilon);
+            }),
+            Rule::RmsProp(_) => gradients.zip(a).for_each(|((p, g), h)| {
+                *h = first * *h + second * (g * g);
+                *p -= rate * g / (h.sqrt() + epsilon);
+            }),
+            Rule::Adam(..) => gradients.zip(a).zip(b).for_each(|(((p, g), m), v)| {
+                *m += first * (g - *m);
+                *v += second * (g * g - *v);
+                *p -= rate * *m / (v.sqrt() + epsilon);
+            }),
+        }
     }
 }
 
 struct Update<'a, 'k, T> {
-    optimizer: &'a Optimizer,
+    step: Step<T>,
     p: &'a mut [T],
     g: &'a [T],
     kept: &'a mut [&'k mut [T]],
-    decay: f64,
 }
 
 impl<T: Float> Kernel for Update<'_, '_, T> {
     type Output = ();
 
-    // Products and sums are rounded one by one, as NumPy does, so the readable rules in Python give the same numbers.
     #[inline(always)]
     fn run(self, _: impl MulAdd) {
-        let (rate, decay, epsilon) = (T::of(self.optimizer.learning_rate), T::of(self.decay), T::of(EPSILON));
-        let decayed = decay != T::zero();
-        let gradients = self.p.iter_mut().zip(self.g).map(|(p, &g)| {
-            let g = if decayed { g + decay * *p } else { g };
-            (p, g)
-        });
-        match (self.optimizer.rule, self.kept) {
-            (Rule::Momentum(alpha), [v, ..]) => {
-                let alpha = T::of(alpha);
-                gradients.zip(v.iter_mut()).for_each(|((p, g), v)| {
-                    *v = alpha * *v - rate * g;
-                    *p += *v;
-                });
-            }
-            (Rule::Nesterov(alpha), [v, ..]) => {
-                let alpha = T::of(alpha);
-                gradients.zip(v.iter_mut()).for_each(|((p, g), v)| {
-                    *v = alpha * *v - rate * g;
-                    *p += alpha * *v - rate * g;
-                });
-            }
-            (Rule::AdaGrad, [h, ..]) => gradients.zip(h.iter_mut()).for_each(|((p, g), h)| {
-                *h += g * g;
-                *p -= rate * g / (h.sqrt() + epsilon);
-            }),
-            (Rule::RmsProp(rho), [h, ..]) => {
-                let (rho, rest) = (T::of(rho), T::of(1.0 - rho));
-                gradients.zip(h.iter_mut()).for_each(|((p, g), h)| {
-                    *h = rho * *h + rest * (g * g);
-                    *p -= rate * g / (h.sqrt() + epsilon);
-                });
-            }
-            (Rule::Adam(beta1, beta2), [m, v, ..]) => {
-                let t = self.optimizer.steps as f64;
-                let corrected = (1.0 - beta2.powf(t)).sqrt() / (1.0 - beta1.powf(t));
-                let rate = T::of(self.optimizer.learning_rate * corrected);
-                let (rest1, rest2) = (T::of(1.0 - beta1), T::of(1.0 - beta2));
-                gradients.zip(m.iter_mut()).zip(v.iter_mut()).for_each(|(((p, g), m), v)| {
-                    *m += rest1 * (g - *m);
-                    *v += rest2 * (g * g - *v);
-                    *p -= rate * *m / (v.sqrt() + epsilon);
-                });
-            }
-            // `Sgd`; the others' missing arrays are refused before the first step.
-            _ => gradients.for_each(|(p, g)| *p -= rate * g),
-        }
+        // How many there are was checked before the first step.
+        let mut kept = self.kept.iter_mut().map(|kept| &mut **kept);
+        self.step.update(self.p, self.g, [(); 2].map(|()| kept.next().unwrap_or_default()));
     }
 }
 

@@ -5,16 +5,17 @@
 //! ```
 //!
 //! Bytes, f32 and f64 are read in place, whatever the type computed in. Data that is mostly zeros is gone through first, block by block,
-//! and its zeros are skipped. Unlike in training, where the list is made once, each call looks anew.
+//! and its zeros are skipped. Unlike in training, where the list is made once, each call looks anew, but for a
+//! gradient that is told that `x` is still what the forward product has looked through.
 //!
 //! A zero times an infinity is nan, and that is not skipped over: if `W` (or `d`) holds one, the dense product is taken.
 
 use crate::error::{agree, zeros};
 use crate::level::{Kernel, Level, MulAdd};
 use crate::matmul::{self, Onto};
-use crate::nonzeros::{self, Nonzeros};
+use crate::nonzeros;
 use crate::padded::Padded;
-use crate::sparse::{AddTo, Backward, Columns, Forward};
+use crate::sparse::{Backward, Columns, Forward, Store};
 use crate::stack::{matrix, Data, Layer, Stack, BLOCK};
 use crate::{Float, KernelError};
 use ndarray::{s, ArrayView2, ArrayViewMut2};
@@ -66,14 +67,15 @@ pub struct Scratch<T> {
     b: Padded<T>,
     /// `out` on the way in, `d` on the way back.
     rows: Padded<T>,
-    nonzeros: Option<Nonzeros<T>>,
     columns: Columns<T>,
+    /// Whether `columns` are those of the last [`affine`].
+    listed: bool,
 }
 
 impl<T: Float> Default for Scratch<T> {
     fn default() -> Self {
         let (none, columns) = (Padded::default, Columns::default());
-        Self { w: none(), b: none(), rows: none(), nonzeros: None, columns }
+        Self { w: none(), b: none(), rows: none(), columns, listed: false }
     }
 }
 
@@ -119,6 +121,7 @@ pub fn affine<T: Float>(
     let w_as_slice = w.as_standard_layout();
     let w_as_slice = w_as_slice.as_slice().unwrap_or(&[]);
     let skip = skips(level, x, outputs, w_as_slice);
+    scratch.listed = false;
     if let (Some(x), false) = (T::stored(&x), skip) {
         return matmul::affine(level, x, w, b, out);
     }
@@ -128,10 +131,11 @@ pub fn affine<T: Float>(
         scratch.b.reshape(1, outputs)?;
         scratch.b.load(b);
         scratch.rows.reshape(n, outputs)?;
-        let x = Nonzeros::refill(&mut scratch.nonzeros, level, x, 0..n)?;
-        let (w, b, product) = (&scratch.w, &scratch.b, &mut scratch.rows);
-        level.run(Forward { x, rows: 0..n, next: 0..0, w, b, out: product, columns: None });
-        product.store(out);
+        let Scratch { w, b, rows, columns, listed, .. } = scratch;
+        columns.refill_from(level, x, 0..n)?;
+        *listed = true;
+        level.run(Forward { columns, w, b, out: rows });
+        rows.store(out);
         return Ok(());
     }
     // A network of this one layer.
@@ -140,7 +144,7 @@ pub fn affine<T: Float>(
     stack.scores_skipping(skip, level, &[w_as_slice, b], Data::Rows(x), 0, all_of_it, out).map(|_| ())
 }
 
-/// `dW ← xᵀ·d`.
+/// `dW ← xᵀ·d`. `same_x` says that x is what it was in the last [`affine`] with this scratch: then it is not looked through again.
 ///
 /// # Errors
 ///
@@ -151,6 +155,7 @@ pub fn weight_gradient<T: Float>(
     d: ArrayView2<'_, T>,
     mut d_w: ArrayViewMut2<'_, T>,
     scratch: &mut Scratch<T>,
+    same_x: bool,
 ) -> Result<(), KernelError> {
     let ((n, features), outputs) = (x.dim(), d.ncols());
     agree("the number of rows of dout", d.nrows(), "the number of rows of x", n)?;
@@ -158,22 +163,31 @@ pub fn weight_gradient<T: Float>(
     agree("the number of columns of dW", d_w.ncols(), "the number of columns of dout", outputs)?;
     let d_as_slice = d.as_standard_layout();
     let d_as_slice = d_as_slice.as_slice().unwrap_or(&[]);
-    let skip = skips(level, x, outputs, d_as_slice);
+    let listed = std::mem::take(&mut scratch.listed) && same_x && scratch.columns.dim() == x.dim();
+    let skip = if listed { level.run(AllFinite(d_as_slice)) } else { skips(level, x, outputs, d_as_slice) };
     if let (Some(x), false) = (T::stored(&x), skip) {
         return matmul::matmul_at_b(level, x, d, d_w);
     }
-    d_w.fill(T::zero());
     let blocks = (0..n).step_by(BLOCK).map(|start| start..n.min(start + BLOCK));
     if let (true, Some(d_w)) = (skip, d_w.as_slice_mut()) {
         for rows in blocks {
             let d_block = &mut scratch.rows;
             d_block.reshape(rows.len(), outputs)?;
             d_block.load(&d_as_slice[rows.start * outputs..rows.end * outputs]);
-            scratch.columns.refill(Nonzeros::refill(&mut scratch.nonzeros, level, x, rows)?)?;
-            level.run(Backward { columns: &scratch.columns, d: d_block, each: AddTo { d_w, outputs } });
+            if !listed {
+                scratch.columns.refill_from(level, x, rows.clone())?;
+            }
+            let onto_itself = rows.start > 0;
+            level.run(Backward {
+                columns: &scratch.columns,
+                d: d_block,
+                each: Store { d_w, outputs, onto_itself },
+                every: !onto_itself,
+            });
         }
         return Ok(());
     }
+    d_w.fill(T::zero());
     let mut block = zeros(n.min(BLOCK).saturating_mul(features))?;
     for rows in blocks {
         let block = &mut block[..rows.len() * features];
@@ -275,10 +289,10 @@ mod tests {
                 assert_eq!(skips(level, x, OUTPUTS, w.as_slice().unwrap()), skipping);
                 // Nothing of the output is read.
                 let mut out = Array2::from_elem((n, OUTPUTS), T::nan());
-                scratch.nonzeros = None;
+                scratch.columns = Columns::default();
                 affine(level, x, w.view(), &b, out.view_mut(), &mut scratch).unwrap();
                 assert_near(out.view(), &want, AFFINE_ROUNDINGS);
-                assert_eq!(scratch.nonzeros.is_some(), skipping && n <= BLOCK);
+                assert_eq!(scratch.columns.dim().0 > 0, skipping && n <= BLOCK);
             }
         });
     }
@@ -303,12 +317,42 @@ mod tests {
             for &level in available() {
                 assert_eq!(skips(level, x, OUTPUTS, d.as_slice().unwrap()), skipping);
                 let mut d_w = Array2::from_elem((FEATURES, OUTPUTS), T::nan());
-                scratch.nonzeros = None;
-                weight_gradient(level, x, d.view(), d_w.view_mut(), &mut scratch).unwrap();
+                scratch.columns = Columns::default();
+                weight_gradient(level, x, d.view(), d_w.view_mut(), &mut scratch, false).unwrap();
                 assert_near(d_w.view(), &want, gradient_roundings(n));
-                assert_eq!(scratch.nonzeros.is_some(), skipping);
+                assert_eq!(scratch.columns.dim().0 > 0, skipping);
             }
         });
+    }
+
+    #[test]
+    fn the_same_x_is_looked_through_once() {
+        let (mut scratch, n) = (Scratch::default(), BLOCK);
+        let (w, b, d) = (numbers::<f64>((FEATURES, OUTPUTS), 1), [0.5; OUTPUTS], numbers::<f64>((n, OUTPUTS), 3));
+        let (sparse, dense) = (mostly_zeros(n, FEATURES, 3), full(n, FEATURES));
+        let other = mostly_zeros(n, FEATURES, 4);
+        for (x, d, listed) in [
+            (&sparse, &d, true),
+            (&dense, &d, false),
+            // Zeros are not skipped beside an infinity: looked through or not.
+            (&sparse, &weights((n, OUTPUTS), true), true),
+        ] {
+            for (x, other) in Kinds::of(x).each().into_iter().zip(Kinds::of(&other).each()) {
+                let mut out = Array2::zeros((n, OUTPUTS));
+                affine(level(), x, w.view(), &b, out.view_mut(), &mut scratch).unwrap();
+                assert_eq!(scratch.listed, listed);
+                let [mut anew, mut again] = [(); 2].map(|()| Array2::from_elem((FEATURES, OUTPUTS), f64::NAN));
+                weight_gradient(level(), x, d.view(), anew.view_mut(), &mut Scratch::default(), false).unwrap();
+                weight_gradient(level(), x, d.view(), again.view_mut(), &mut scratch, true).unwrap();
+                assert_eq!(format!("{again}"), format!("{anew}"));
+                // The lists are of the last product only, whatever is said of x.
+                assert!(!scratch.listed);
+                affine(level(), x, w.view(), &b, out.view_mut(), &mut scratch).unwrap();
+                weight_gradient(level(), other, d.view(), again.view_mut(), &mut scratch, false).unwrap();
+                weight_gradient(level(), x, d.view(), again.view_mut(), &mut scratch, true).unwrap();
+                assert_eq!(format!("{again}"), format!("{anew}"));
+            }
+        }
     }
 
     #[test]
@@ -343,7 +387,7 @@ mod tests {
                     ] {
                         affine(level(), x, w.view(), &b, out.view_mut(), &mut scratch).unwrap();
                         assert_near(out.view(), &want, AFFINE_ROUNDINGS);
-                        weight_gradient(level(), x, d.view(), d_w.view_mut(), &mut scratch).unwrap();
+                        weight_gradient(level(), x, d.view(), d_w.view_mut(), &mut scratch, false).unwrap();
                         assert_near(d_w.view(), &want_d_w, gradient_roundings(n));
                     }
                     for wide in [wide_out, wide_d_w] {
@@ -380,7 +424,7 @@ mod tests {
                 let both = |scratch: &mut Scratch<T>| {
                     let (mut out, mut d_w) = (Array2::zeros((n, outputs)), Array2::zeros((features, outputs)));
                     affine(level(), x, w.view(), b.as_slice().unwrap(), out.view_mut(), scratch).unwrap();
-                    weight_gradient(level(), x, d.view(), d_w.view_mut(), scratch).unwrap();
+                    weight_gradient(level(), x, d.view(), d_w.view_mut(), scratch, false).unwrap();
                     out.iter().chain(&d_w).map(|x| x.wide().to_bits()).collect::<Vec<_>>()
                 };
                 assert!(both(&mut used) == both(&mut Scratch::default()), "{n} {features} {outputs}");
@@ -431,7 +475,8 @@ mod tests {
                 let right = ((n, OUTPUTS), (FEATURES, OUTPUTS));
                 let mut try_gradient = |(d, d_w): ((usize, usize), (usize, usize))| {
                     let mut d_w = matrix(d_w.0, d_w.1) * 7.0;
-                    let done = weight_gradient(level(), x, matrix(d.0, d.1).view(), d_w.view_mut(), &mut scratch);
+                    let done =
+                        weight_gradient(level(), x, matrix(d.0, d.1).view(), d_w.view_mut(), &mut scratch, false);
                     (done, d_w.iter().all(|&x| x == 7.0))
                 };
                 assert_eq!(try_gradient(right), (Ok(()), false));
@@ -461,7 +506,8 @@ mod tests {
                 let (mut out, mut d_w) = (Array2::zeros((n, outputs)), Array2::from_elem(w.dim(), f32::NAN));
                 affine(level(), x, w.view(), &b, out.view_mut(), &mut scratch).unwrap();
                 assert!(out.iter().all(|&x| x == 0.5));
-                weight_gradient(level(), x, Array2::ones((n, outputs)).view(), d_w.view_mut(), &mut scratch).unwrap();
+                weight_gradient(level(), x, Array2::ones((n, outputs)).view(), d_w.view_mut(), &mut scratch, false)
+                    .unwrap();
                 assert!(d_w.iter().all(|&x| x == 0.0));
             }
         }

@@ -1,129 +1,317 @@
 //! Matrix products that skip the zeros of the left operand: `X·W + b` forwards and `Xᵀ·d` back, `X` kept as [`Nonzeros`].
 //!
-//! Zeros are skipped in pairs of neighbouring columns, 2p and 2p + 1, that are both zero. Forwards, a row of the result is a sum of
-//! rows of `W`, and stands in registers, as two sums, until a tile of columns is done:
+//! Zeros are skipped in pairs of neighbouring columns, 2p and 2p + 1, that are both zero. In training, a batch is first turned into
+//! [`Columns`]: for each pair of columns the list of `(n, x, y)`, the rows n where it is not zero and the two numbers there. Both products
+//! then go through the lists, pair by pair, what belongs to the pair in registers:
 //!
 //! ```text
-//! for each tile of columns
-//!     for each row n of X                             even ← out[n] (at first b),  odd ← 0
-//!         for each pair (x, y) = X[n, 2p..] ≠ (0, 0)  even ← even + x · W[2p],  odd ← odd + y · W[2p + 1]
-//!                                                     note (n, x, y) in pair p's list
-//!         out[n] ← even + odd
+//! Forward     hold W[2p], W[2p + 1]        for each (n, x, y) of pair p     out[n] ← out[n] + x · W[2p] + y · W[2p + 1]
+//! Backward    dW[2p], dW[2p + 1] ← 0       for each (n, x, y) of pair p     dW[2p] ← dW[2p] + x · d[n],  dW[2p + 1] ← dW[2p + 1] + y · d[n]
 //! ```
 //!
-//! Backwards the same, pair by pair, over the lists that were noted: `dW[2p] ← Σ x · d[n]`, `dW[2p + 1] ← Σ y · d[n]`. Both rows are handed to
-//! the caller while they are still in registers; the update of `W` costs no second pass. A pair that is zero in the whole batch has no
-//! gradient and is skipped too.
+//! Both rows of `dW` are handed to the caller while they are still in registers; the update of `W` costs no second pass. Where no gradient is asked for, [`Product`] takes the rows of `X` as they
+//! are, a row of the result in registers, and makes no lists.
 //!
 //! Why pairs: ink has neighbours. MNIST has 150 non-zero pixels an image, but only 88 such pairs: a sixth more arithmetic, and two fifths
-//! fewer list entries, loops and ends of loops (each a branch that the CPU guesses wrong). A step of 784-50-10 with 100 images in f32 took 72 µs
-//! with single columns and takes 54 with pairs. Why tiles: the rows of `W` that a tile needs stay in the cache closest to the core. Why lists with a fixed
-//! room (the batch size) each, and not the sorted transpose: one pass instead of three. Cost for that batch: 1.8 of 7.8 MFLOP in each direction,
-//! 31 µs forwards with the lists, 11 µs back (AVX-512, two multiply-adds a cycle).
+//! fewer list entries, loops and ends of loops (each a branch that the CPU guesses wrong). Why lists with a fixed room (the batch
+//! size) each, and not the sorted transpose: one pass instead of three. Why the numbers as they are stored: an entry with two bytes is 8 bytes and
+//! crosses no cache line. Cost for 100 images, 784-50, f32: 1.8 of 7.8 MFLOP in each direction; on Zen 4 (AVX-512, one multiply-add of 64 bytes
+//! a cycle, so 19 µs at least) 15 µs for the lists, half of it waiting for images drawn at random, 26 forwards and 22 back.
 //!
 //! A zero beside a number that is not zero is multiplied like that number; elsewhere 0 · ∞ and 0 · nan are skipped with the zeros, where
 //! the dense product would give nan. The order of every sum is that of the rows and columns, whatever the level or the number of threads.
 
 use crate::error::resize;
-use crate::level::{Kernel, MulAdd};
-use crate::nonzeros::{Nonzeros, Numbers, TILE};
+use crate::level::{Kernel, Level, MulAdd};
+use crate::nonzeros::{pair, Find, Nonzeros, Numbers, ROOM, TILE};
 use crate::padded::{Lane, Padded, LANES};
+use crate::rows::Rows;
 use crate::{Float, KernelError};
+use ndarray::ArrayView2;
+use std::ops::Range;
 
 /// For each pair of columns, the rows where it is not zero, and the two numbers there.
 #[derive(Debug)]
 pub struct Columns<T> {
-    entries: Vec<(u32, [T; 2])>,
-    /// Where the list of each pair starts, and where it ends so far.
-    starts: Vec<usize>,
+    entries: Entries<T>,
+    /// Where the list of each pair ends; that of pair p starts at p times `rows`.
     ends: Vec<usize>,
+    rows: usize,
     columns: usize,
+}
+
+/// The lists, the numbers as they are stored.
+#[derive(Debug)]
+enum Entries<T> {
+    /// Bytes, and what each of the 256 stands for.
+    Bytes(Vec<(u32, [u8; 2])>, Box<[T; 256]>),
+    Floats(Vec<(u32, [T; 2])>),
 }
 
 impl<T> Default for Columns<T> {
     fn default() -> Self {
-        Self { entries: Vec::new(), starts: Vec::new(), ends: Vec::new(), columns: 0 }
+        Self { entries: Entries::Floats(Vec::new()), ends: Vec::new(), rows: 0, columns: 0 }
     }
 }
 
 impl<T: Float> Columns<T> {
-    /// Empty lists for `columns` columns of up to `rows` rows, to be filled by [`Forward`].
-    ///
-    /// # Errors
-    ///
-    /// [`KernelError::Memory`].
-    pub fn new(columns: usize, rows: usize) -> Result<Self, KernelError> {
-        let (mut entries, pairs) = (Vec::new(), columns.div_ceil(2));
-        let room = pairs.saturating_mul(rows);
-        resize(&mut entries, room, (0, [T::zero(); 2]))?;
-        let starts: Vec<_> = (0..pairs).map(|pair| pair * rows).collect();
-        Ok(Self { entries, ends: starts.clone(), starts, columns })
+    /// How many rows and columns the lists are of.
+    pub(crate) fn dim(&self) -> (usize, usize) {
+        (self.rows, self.columns)
     }
 
-    /// Make these the lists of all of `x`, in the memory there is if it is enough.
+    /// Make these the lists of such rows of `x`, numbers below `x.rows()`, in the memory there is if it is enough. Those of the `next` batch are
+    /// asked for meanwhile.
     ///
     /// # Errors
     ///
     /// [`KernelError::Memory`].
-    pub fn refill(&mut self, x: &Nonzeros<T>) -> Result<(), KernelError> {
-        self.columns = x.features();
-        let pairs = self.columns.div_ceil(2);
-        self.starts.clear();
-        resize(&mut self.starts, pairs, 0)?;
-        x.count(&mut self.starts);
-        let mut total = 0;
-        for start in &mut self.starts {
-            total += *start;
-            *start = total - *start;
+    pub fn refill<R>(&mut self, level: Level, x: &Nonzeros<T>, rows: R, next: R) -> Result<(), KernelError>
+    where
+        R: ExactSizeIterator<Item = usize> + Clone,
+    {
+        let room = self.start(rows.len(), x.features())?;
+        match x.numbers() {
+            Numbers::Bytes(pairs, table) => {
+                let (entries, ends) = self.bytes(table, room)?;
+                level.run(Note { x, pairs, rows, next, entries, ends });
+            }
+            Numbers::Floats(pairs) => {
+                let (entries, ends) = self.floats(room)?;
+                level.run(Note { x, pairs, rows, next, entries, ends });
+            }
         }
-        resize(&mut self.entries, total, (0, [T::zero(); 2]))?;
-        self.ends.clone_from(&self.starts);
-        x.each(|row, pair, numbers| self.note(pair, row, numbers));
         Ok(())
     }
 
-    fn clear(&mut self) {
-        self.ends.copy_from_slice(&self.starts);
+    /// Make these the lists of some rows of data that is looked through now, for one use.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Memory`].
+    pub(crate) fn refill_from(&mut self, level: Level, x: Rows<'_>, rows: Range<usize>) -> Result<(), KernelError> {
+        let room = self.start(rows.len(), x.dim().1)?;
+        match x {
+            Rows::Bytes(x) => {
+                let table = std::array::from_fn(|byte| T::of(byte as f64));
+                let (entries, ends) = self.bytes(&table, room)?;
+                level.run(NoteRows { x, rows, keep: |byte: u8| byte, entries, ends });
+            }
+            Rows::Single(x) => {
+                let (entries, ends) = self.floats(room)?;
+                level.run(NoteRows { x, rows, keep: T::of_single, entries, ends });
+            }
+            Rows::Double(x) => {
+                let (entries, ends) = self.floats(room)?;
+                level.run(NoteRows { x, rows, keep: T::of, entries, ends });
+            }
+        }
+        Ok(())
     }
 
-    #[inline(always)]
-    fn note(&mut self, pair: usize, row: usize, x: [T; 2]) {
-        let end = &mut self.ends[pair];
-        self.entries[*end] = (row as u32, x);
-        *end += 1;
+    /// Empty lists of so many rows and columns: how many entries there may be.
+    fn start(&mut self, rows: usize, columns: usize) -> Result<usize, KernelError> {
+        let pairs = columns.div_ceil(2);
+        (self.rows, self.columns) = (rows, columns);
+        resize(&mut self.ends, pairs, 0)?;
+        self.ends.iter_mut().enumerate().for_each(|(pair, end)| *end = pair * rows);
+        Ok(pairs.saturating_mul(rows))
     }
 
-    #[inline(always)]
-    fn pair(&self, pair: usize) -> &[(u32, [T; 2])] {
-        &self.entries[self.starts[pair]..self.ends[pair]]
+    /// Room for so many entries of bytes, and the ends of the lists.
+    fn bytes(&mut self, table: &[T; 256], room: usize) -> Result<Lists<'_, u8>, KernelError> {
+        if !matches!(&self.entries, Entries::Bytes(_, same) if **same == *table) {
+            self.entries = Entries::Bytes(Vec::new(), Box::new(*table));
+        }
+        match &mut self.entries {
+            Entries::Bytes(entries, _) => Ok((at_least(entries, room, (0, [0; 2]))?, &mut self.ends)),
+            Entries::Floats(_) => Err(KernelError::Kind),
+        }
+    }
+
+    /// Room for so many entries of floats, and the ends of the lists.
+    fn floats(&mut self, room: usize) -> Result<Lists<'_, T>, KernelError> {
+        if !matches!(self.entries, Entries::Floats(_)) {
+            self.entries = Entries::Floats(Vec::new());
+        }
+        match &mut self.entries {
+            Entries::Floats(entries) => Ok((at_least(entries, room, (0, [T::zero(); 2]))?, &mut self.ends)),
+            Entries::Bytes(..) => Err(KernelError::Kind),
+        }
     }
 }
 
-/// How many lanes of two running sums stay in the registers; no more than 4.
+/// The entries, and where each list ends.
+type Lists<'a, V> = (&'a mut [(u32, [V; 2])], &'a mut [usize]);
+
+/// The vector, longer if need be. What it holds stays: there is nothing to clear in lists that are written anew.
+fn at_least<E: Clone>(entries: &mut Vec<E>, room: usize, blank: E) -> Result<&mut [E], KernelError> {
+    let length = entries.len().max(room);
+    resize(entries, length, blank)?;
+    Ok(entries)
+}
+
+/// Write each row's pairs into the lists.
+struct Note<'a, T, V, R> {
+    x: &'a Nonzeros<T>,
+    pairs: &'a [[V; 2]],
+    rows: R,
+    next: R,
+    entries: &'a mut [(u32, [V; 2])],
+    ends: &'a mut [usize],
+}
+
+impl<T: Float, V: Copy, R: Iterator<Item = usize> + Clone> Kernel for Note<'_, T, V, R> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, _: impl MulAdd) {
+        let Self { x, pairs, rows, next, entries, ends } = self;
+        // Where a row's numbers are has to be there before they can be asked for.
+        const AHEAD: usize = 12;
+        let (mut soon, mut later) = (next.clone(), next.skip(AHEAD));
+        for (i, row) in rows.enumerate() {
+            later.next().into_iter().for_each(|row| x.ask_where(row));
+            soon.next().into_iter().for_each(|row| x.ask_for(row, pairs));
+            for (tile, ends) in ends.chunks_mut(TILE / 2).enumerate() {
+                let (places, at) = x.tile(row, tile);
+                for (&place, &pair) in places.iter().zip(&pairs[at]) {
+                    let end = &mut ends[usize::from(place)];
+                    entries[*end] = (i as u32, pair);
+                    *end += 1;
+                }
+            }
+        }
+    }
+}
+
+/// Look for each row's pairs, and write them into the lists.
+struct NoteRows<'a, S, V, F> {
+    x: ArrayView2<'a, S>,
+    rows: Range<usize>,
+    keep: F,
+    entries: &'a mut [(u32, [V; 2])],
+    ends: &'a mut [usize],
+}
+
+impl<S: Copy + Default + PartialEq, V: Copy, F: Fn(S) -> V> Kernel for NoteRows<'_, S, V, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, arithmetic: impl MulAdd) {
+        let Self { x, rows, keep, entries, ends } = self;
+        let mut places = [0; ROOM];
+        for (i, row) in rows.enumerate() {
+            let row = x.row(row);
+            let tiles = row.as_slice().unwrap_or(&[]).chunks(TILE);
+            for (tile, ends) in tiles.zip(ends.chunks_mut(TILE / 2)) {
+                let found = Find { tile, places: &mut places }.run(arithmetic);
+                for &place in found {
+                    let end = &mut ends[usize::from(place)];
+                    entries[*end] = (i as u32, pair(tile, place).map(&keep));
+                    *end += 1;
+                }
+            }
+        }
+    }
+}
+
+/// How many lanes of two rows stay in the registers; no more than 4.
 #[inline(always)]
 fn group<T, A: MulAdd>(_: A) -> usize {
     (A::SUMS / (2 * size_of::<Lane<T>>())).clamp(1, 4)
 }
 
-/// `out[i] ← X[rows[i]]·W + b`; with `columns`, its lists are made on the way.
-pub struct Forward<'a, T, R> {
-    /// The data.
-    pub x: &'a Nonzeros<T>,
-    /// Which rows of it: numbers below `x.rows()`.
-    pub rows: R,
-    /// Those of the next batch: asked for meanwhile.
-    pub next: R,
+/// `out ← X·W + b`, from the lists of `X`.
+pub struct Forward<'a, T> {
+    /// The batch.
+    pub columns: &'a Columns<T>,
     /// Weights, a row a feature; an even number of them.
     pub w: &'a Padded<T>,
     /// Biases, as one row.
     pub b: &'a Padded<T>,
     /// The result, as wide as `w`.
     pub out: &'a mut Padded<T>,
-    /// For the way back.
-    pub columns: Option<&'a mut Columns<T>>,
 }
 
-impl<T: Float, R: Iterator<Item = usize> + Clone> Kernel for Forward<'_, T, R> {
+impl<T: Float> Kernel for Forward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, arithmetic: impl MulAdd) {
+        let width = self.w.width();
+        for out in self.out.lanes_mut().chunks_exact_mut(width.max(1)).take(self.columns.rows) {
+            out.copy_from_slice(self.b.lanes());
+        }
+        match &self.columns.entries {
+            Entries::Bytes(entries, table) => self.all(entries, |byte| table[usize::from(byte)], arithmetic),
+            Entries::Floats(entries) => self.all(entries, |float| float, arithmetic),
+        }
+    }
+}
+
+impl<T: Float> Forward<'_, T> {
+    #[inline(always)]
+    fn all<V: Copy>(self, entries: &[(u32, [V; 2])], value: impl Fn(V) -> T + Copy, arithmetic: impl MulAdd) {
+        let (width, rows, group) = (self.w.width(), self.columns.rows, group::<T, _>(arithmetic));
+        let (w, out) = (self.w.lanes(), self.out.lanes_mut());
+        for (pair, &end) in self.columns.ends.iter().enumerate() {
+            let list = &entries[pair * rows..end];
+            for first in (0..width).step_by(group) {
+                let w = &w[2 * pair * width + first..];
+                match group.min(width - first) {
+                    1 => add_pair::<T, V, 1>(list, value, w, first, width, out, arithmetic),
+                    2 => add_pair::<T, V, 2>(list, value, w, first, width, out, arithmetic),
+                    3 => add_pair::<T, V, 3>(list, value, w, first, width, out, arithmetic),
+                    _ => add_pair::<T, V, 4>(list, value, w, first, width, out, arithmetic),
+                }
+            }
+        }
+    }
+}
+
+/// What a pair of columns adds to `N` lanes, from `first` on, of the rows in its list. `w` starts at those lanes of the first of its two rows.
+#[inline(always)]
+fn add_pair<T: Float, V: Copy, const N: usize>(
+    list: &[(u32, [V; 2])],
+    value: impl Fn(V) -> T,
+    w: &[Lane<T>],
+    first: usize,
+    width: usize,
+    out: &mut [Lane<T>],
+    arithmetic: impl MulAdd,
+) {
+    if list.is_empty() {
+        return;
+    }
+    let [even, odd]: [[Lane<T>; N]; 2] = std::array::from_fn(|row| std::array::from_fn(|lane| w[row * width + lane]));
+    for &(n, [a, b]) in list {
+        let (a, b) = (value(a), value(b));
+        let out = &mut out[n as usize * width + first..][..N];
+        for lane in 0..N {
+            for i in 0..LANES {
+                let sum = arithmetic.mul_add(a, even[lane].0[i], out[lane].0[i]);
+                out[lane].0[i] = arithmetic.mul_add(b, odd[lane].0[i], sum);
+            }
+        }
+    }
+}
+
+/// `out[i] ← X[rows[i]]·W + b`, row by row.
+pub struct Product<'a, T, R> {
+    /// The data.
+    pub x: &'a Nonzeros<T>,
+    /// Which rows of it: numbers below `x.rows()`.
+    pub rows: R,
+    /// Weights, a row a feature; an even number of them.
+    pub w: &'a Padded<T>,
+    /// Biases, as one row.
+    pub b: &'a Padded<T>,
+    /// The result, as wide as `w`.
+    pub out: &'a mut Padded<T>,
+}
+
+impl<T: Float, R: Iterator<Item = usize> + Clone> Kernel for Product<'_, T, R> {
     type Output = ();
 
     #[inline(always)]
@@ -135,70 +323,44 @@ impl<T: Float, R: Iterator<Item = usize> + Clone> Kernel for Forward<'_, T, R> {
     }
 }
 
-impl<T: Float, R: Iterator<Item = usize> + Clone> Forward<'_, T, R> {
+impl<T: Float, R: Iterator<Item = usize> + Clone> Product<'_, T, R> {
     #[inline(always)]
     fn all<V: Copy>(mut self, pairs: &[[V; 2]], value: impl Fn(V) -> T + Copy, arithmetic: impl MulAdd) {
         let width = self.w.width();
         let group = group::<T, _>(arithmetic);
-        let mut columns = self.columns.take();
-        if let Some(columns) = &mut columns {
-            columns.clear();
-        }
         for first in (0..width).step_by(group) {
-            // The lists are the same for every group: made with the first.
-            match columns.take() {
-                Some(columns) => self.group(first, pairs, value, |pair, row, x| columns.note(pair, row, x), arithmetic),
-                None => self.group(first, pairs, value, |_, _, _| (), arithmetic),
+            match group.min(width - first) {
+                1 => self.lanes::<1, false, V>(first, pairs, value, arithmetic),
+                2 => self.lanes::<2, false, V>(first, pairs, value, arithmetic),
+                3 => self.lanes::<3, false, V>(first, pairs, value, arithmetic),
+                _ if width == 4 => self.lanes::<4, true, V>(first, pairs, value, arithmetic),
+                _ => self.lanes::<4, false, V>(first, pairs, value, arithmetic),
             }
         }
     }
 
-    #[inline(always)]
-    fn group<V: Copy>(
-        &mut self,
-        first: usize,
-        pairs: &[[V; 2]],
-        value: impl Fn(V) -> T,
-        note: impl FnMut(usize, usize, [T; 2]),
-        arithmetic: impl MulAdd,
-    ) {
-        match group::<T, _>(arithmetic).min(self.w.width() - first) {
-            1 => self.lanes::<1, false, V>(first, pairs, value, note, arithmetic),
-            2 => self.lanes::<2, false, V>(first, pairs, value, note, arithmetic),
-            3 => self.lanes::<3, false, V>(first, pairs, value, note, arithmetic),
-            _ if self.w.width() == 4 => self.lanes::<4, true, V>(first, pairs, value, note, arithmetic),
-            _ => self.lanes::<4, false, V>(first, pairs, value, note, arithmetic),
-        }
-    }
-
+    /// The running sums stand in registers, those of even and of odd columns, until a tile of columns is done.
     #[inline(always)]
     fn lanes<const N: usize, const WHOLE: bool, V: Copy>(
         &mut self,
         first: usize,
         pairs: &[[V; 2]],
         value: impl Fn(V) -> T,
-        mut note: impl FnMut(usize, usize, [T; 2]),
         arithmetic: impl MulAdd,
     ) {
         let width = self.w.width();
         for tile in 0..self.x.tiles() {
             let w = &self.w.lanes()[tile * TILE * width + first..];
-            let mut next = self.next.clone();
             for (i, row) in self.rows.clone().enumerate() {
-                if let Some(soon) = next.next() {
-                    self.x.ask_for(soon, tile, pairs);
-                }
                 let (places, at) = self.x.tile(row, tile);
                 let out = &mut self.out.lanes_mut()[i * width + first..][..N];
                 let so_far = if tile == 0 { &self.b.lanes()[first..][..N] } else { &*out };
                 let mut even: [Lane<T>; N] = std::array::from_fn(|lane| so_far[lane]);
                 let mut odd = [Lane([T::zero(); LANES]); N];
                 for (&place, &[a, b]) in places.iter().zip(&pairs[at]) {
-                    let (place, a, b) = (usize::from(place), value(a), value(b));
-                    note(tile * (TILE / 2) + place, i, [a, b]);
-                    let [first, second] = two_rows::<T, N, WHOLE>(w, place, width);
-                    add_scaled(&mut even, a, first, arithmetic);
-                    add_scaled(&mut odd, b, second, arithmetic);
+                    let [first, second] = two_rows::<T, N, WHOLE>(w, usize::from(place), width);
+                    add_scaled(&mut even, value(a), first, arithmetic);
+                    add_scaled(&mut odd, value(b), second, arithmetic);
                 }
                 for lane in 0..N {
                     for i in 0..LANES {
@@ -228,65 +390,88 @@ pub trait EachRow<T> {
     fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], arithmetic: impl MulAdd);
 }
 
-/// dW ← dW + Xᵀ·d, `dW` without padding.
-pub(crate) struct AddTo<'a, T> {
+/// dW ← Xᵀ·d, or dW ← dW + Xᵀ·d, `dW` without padding.
+pub(crate) struct Store<'a, T> {
     pub d_w: &'a mut [T],
     pub outputs: usize,
+    pub onto_itself: bool,
 }
 
-impl<T: Float> EachRow<T> for AddTo<'_, T> {
+impl<T: Float> EachRow<T> for Store<'_, T> {
     #[inline(always)]
     fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], _: impl MulAdd) {
         let row = &mut self.d_w[p * self.outputs..(p + 1) * self.outputs];
         for (numbers, gradient) in row[first * LANES..].chunks_mut(LANES).zip(&lanes) {
-            numbers.iter_mut().zip(gradient.0).for_each(|(sum, d)| *sum += d);
+            if self.onto_itself {
+                numbers.iter_mut().zip(gradient.0).for_each(|(sum, d)| *sum += d);
+            } else {
+                numbers.copy_from_slice(&gradient.0[..numbers.len()]);
+            }
         }
     }
 }
 
-/// Each row of Xᵀ·d in turn, but for those of pairs of columns that are zero in the whole batch: their rows are zero.
+/// Each row of Xᵀ·d in turn.
 pub struct Backward<'a, T, E> {
-    /// The batch, as the forward product left it.
+    /// The batch.
     pub columns: &'a Columns<T>,
     /// The gradient of the forward product's result.
     pub d: &'a Padded<T>,
     /// What to do with a row of the gradient.
     pub each: E,
+    /// Whether to hand over rows of zeros too: those of pairs of columns that are zero in the whole batch.
+    pub every: bool,
 }
 
 impl<T: Float, E: EachRow<T>> Kernel for Backward<'_, T, E> {
     type Output = ();
 
     #[inline(always)]
-    fn run(mut self, arithmetic: impl MulAdd) {
-        let width = self.d.width();
-        let group = group::<T, _>(arithmetic);
-        for pair in 0..self.columns.starts.len() {
-            if self.columns.pair(pair).is_empty() {
-                continue;
-            }
-            for first in (0..width).step_by(group) {
-                match group.min(width - first) {
-                    1 => self.lanes::<1>(pair, first, arithmetic),
-                    2 => self.lanes::<2>(pair, first, arithmetic),
-                    3 => self.lanes::<3>(pair, first, arithmetic),
-                    _ => self.lanes::<4>(pair, first, arithmetic),
-                }
-            }
+    fn run(self, arithmetic: impl MulAdd) {
+        let columns = self.columns;
+        match &columns.entries {
+            Entries::Bytes(entries, table) => self.all(entries, |byte| table[usize::from(byte)], arithmetic),
+            Entries::Floats(entries) => self.all(entries, |float| float, arithmetic),
         }
     }
 }
 
 impl<T: Float, E: EachRow<T>> Backward<'_, T, E> {
     #[inline(always)]
-    fn lanes<const N: usize>(&mut self, pair: usize, first: usize, arithmetic: impl MulAdd) {
+    fn all<V: Copy>(mut self, entries: &[(u32, [V; 2])], value: impl Fn(V) -> T + Copy, arithmetic: impl MulAdd) {
+        let (width, rows, group) = (self.d.width(), self.columns.rows, group::<T, _>(arithmetic));
+        for (pair, &end) in self.columns.ends.iter().enumerate() {
+            let list = &entries[pair * rows..end];
+            if list.is_empty() && !self.every {
+                continue;
+            }
+            for first in (0..width).step_by(group) {
+                match group.min(width - first) {
+                    1 => self.lanes::<V, 1>(pair, list, value, first, arithmetic),
+                    2 => self.lanes::<V, 2>(pair, list, value, first, arithmetic),
+                    3 => self.lanes::<V, 3>(pair, list, value, first, arithmetic),
+                    _ => self.lanes::<V, 4>(pair, list, value, first, arithmetic),
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn lanes<V: Copy, const N: usize>(
+        &mut self,
+        pair: usize,
+        list: &[(u32, [V; 2])],
+        value: impl Fn(V) -> T,
+        first: usize,
+        arithmetic: impl MulAdd,
+    ) {
         let (width, d) = (self.d.width(), &self.d.lanes()[first..]);
         let mut even = [Lane([T::zero(); LANES]); N];
         let mut odd = even;
-        for &(n, [a, b]) in self.columns.pair(pair) {
+        for &(n, [a, b]) in list {
             let d = &d[n as usize * width..][..N];
-            add_scaled(&mut even, a, d, arithmetic);
-            add_scaled(&mut odd, b, d, arithmetic);
+            add_scaled(&mut even, value(a), d, arithmetic);
+            add_scaled(&mut odd, value(b), d, arithmetic);
         }
         self.each.row(2 * pair, first, even, arithmetic);
         if 2 * pair + 1 < self.columns.columns {
@@ -313,10 +498,9 @@ pub(crate) fn add_scaled<T: Float, const N: usize>(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::level::available;
+    use crate::level::{available, detect};
     use crate::matmul::tests::numbers;
-    use crate::rows::Rows;
-    use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
+    use ndarray::{Array2, ArrayView1, Axis};
 
     /// One to nine lanes: with groups of 1, 2 and 4 lanes every remainder, in the first group and in later ones.
     pub(crate) const OUTPUTS: [usize; 11] = [1, 2, 15, 16, 17, 31, 50, 64, 65, 100, 130];
@@ -424,10 +608,12 @@ pub(crate) mod tests {
 
     struct Data<T> {
         all: Nonzeros<T>,
-        /// The batch alone.
-        block: Nonzeros<T>,
-        /// The same as it is.
+        /// The batch as it is.
         batch: Array2<f64>,
+    }
+
+    fn refilled<T: Float>(columns: &mut Columns<T>, level: Level, x: &Nonzeros<T>, rows: &[usize], next: &[usize]) {
+        columns.refill(level, x, rows.iter().copied(), next.iter().copied()).unwrap();
     }
 
     /// Each number of features and kind of data.
@@ -442,28 +628,28 @@ pub(crate) mod tests {
                     sparse
                 };
                 let batch = Kinds::wide(rows).mapv(|x| T::of(x * scale).wide());
-                see(Data { all: without_zeros(x), block: without_zeros(rows), batch });
+                see(Data { all: without_zeros(x), batch });
             }
         }
     }
 
     fn forward_is_three_loops<T: Float>() {
-        each_data::<T>(|Data { all, batch, .. }| {
+        // Filled again and again, whatever they held.
+        let mut columns = Columns::default();
+        each_data::<T>(|Data { all, batch }| {
             let features = all.features();
             let pairs = pairs_of_rows(batch.view());
-            let mut columns = Columns::new(features, ROOM).unwrap();
             for outputs in OUTPUTS {
                 let (w, b) = (numbers::<T>((features, outputs), 1), numbers::<T>((1, outputs), 2));
                 let (sums, sizes) = three_loops(batch.view(), wide(&w).view());
                 let (want, sizes) = (sums + wide(&b), sizes + wide(&b).mapv(f64::abs));
                 let (w, b) = (even(&w), padded(&b));
-                let mut fused = None;
+                let mut fused = [None, None];
                 for &level in available() {
-                    let run = |columns: Option<&mut Columns<T>>, next: &'static [usize]| {
+                    let near = |run: &mut dyn FnMut(&mut Padded<T>)| {
                         // What was there is not read, and what is behind the batch not written.
                         let mut out = padded(&Array2::from_elem((ROOM, outputs), T::nan()));
-                        let (rows, next) = (BATCH.iter().copied(), next.iter().copied());
-                        level.run(Forward { x: &all, rows, next, w: &w, b: &b, out: &mut out, columns });
+                        run(&mut out);
                         for i in 0..ROOM {
                             let row: Vec<_> = out.row(i).iter().flat_map(|lane| lane.0).collect();
                             let (numbers, rest) = row.split_at(outputs);
@@ -472,19 +658,28 @@ pub(crate) mod tests {
                         }
                         let mut got = Array2::zeros((BATCH.len(), outputs));
                         out.store(got.as_slice_mut().unwrap());
-                        got
+                        for ((i, j), got) in got.indexed_iter() {
+                            // Each term is rounded as a product, in the sum it is added to, at the end of each tile, and in f64 again.
+                            let roundings = 1 + 2 * pairs[i] + all.tiles() + 1 + 2 * pairs[i] + 1;
+                            let (off, bound) =
+                                ((got.wide() - want[[i, j]]).abs(), bound::<T>(roundings, sizes[[i, j]]));
+                            assert!(off <= bound, "{features}×{outputs} at {}, ({i}, {j}): {off}", level.name());
+                        }
+                        bits(&got)
                     };
-                    let got = run(None, &[]);
-                    for ((i, j), got) in got.indexed_iter() {
-                        // Each term is rounded as a product, in the sum it is added to, at the end of each tile, and in f64 again.
-                        let roundings = 1 + pairs[i] + all.tiles() + 1 + 2 * pairs[i] + 1;
-                        let (off, bound) = ((got.wide() - want[[i, j]]).abs(), bound::<T>(roundings, sizes[[i, j]]));
-                        assert!(off <= bound, "{features}×{outputs} at {}, ({i}, {j}): {off}", level.name());
-                    }
-                    // Neither the lists nor what comes next changes a bit; nor does the level, where products are not rounded.
-                    assert_eq!(bits(&run(Some(&mut columns), &[0, 1, 13, 4])), bits(&got));
+                    let by_rows = near(&mut |out| {
+                        level.run(Product { x: &all, rows: BATCH.iter().copied(), w: &w, b: &b, out });
+                    });
+                    let by_columns = [&[][..], &[0, 1, 13, 4]].map(|next| {
+                        refilled(&mut columns, level, &all, &BATCH, next);
+                        near(&mut |out| level.run(Forward { columns: &columns, w: &w, b: &b, out }))
+                    });
+                    // What comes next changes no bit; nor does the level, where products are not rounded.
+                    assert_eq!(by_columns[0], by_columns[1]);
                     if level.name() != "portable" {
-                        assert_eq!(fused.get_or_insert(bits(&got)), &bits(&got), "{}", level.name());
+                        for (fused, got) in fused.iter_mut().zip([by_rows, by_columns[0].clone()]) {
+                            assert_eq!(fused.get_or_insert(got.clone()), &got, "{}", level.name());
+                        }
                     }
                 }
             }
@@ -514,12 +709,10 @@ pub(crate) mod tests {
     }
 
     fn backward_is_three_loops<T: Float>() {
-        // Filled again and again, whatever they held.
-        let mut refilled = Columns::default();
-        each_data::<T>(|Data { all, block, batch }| {
+        let mut columns = Columns::default();
+        each_data::<T>(|Data { all, batch }| {
             let features = all.features();
             let lists = rows_of_columns(batch.view());
-            let mut noted = Columns::new(features, ROOM).unwrap();
             for outputs in OUTPUTS {
                 let d = numbers::<T>((BATCH.len(), outputs), 3);
                 let before = numbers::<T>((features, outputs), 4);
@@ -529,38 +722,34 @@ pub(crate) mod tests {
                 let mut room = Array2::from_elem((ROOM, outputs), T::nan());
                 room.slice_mut(ndarray::s![..BATCH.len(), ..]).assign(&d);
                 let d = padded(&room);
-                let (w, b) =
-                    (Padded::zeros(features + features % 2, outputs).unwrap(), Padded::zeros(1, outputs).unwrap());
-                let mut out = Padded::zeros(ROOM, outputs).unwrap();
                 let mut fused = None;
                 for &level in available() {
                     // A batch that takes all of the room before this one, which does not.
                     let longer: [_; ROOM] = std::array::from_fn(|i| EXAMPLES - 1 - i);
-                    for rows in [&longer[..], &BATCH] {
-                        let (x, rows, next, columns) =
-                            (&all, rows.iter().copied(), [].iter().copied(), Some(&mut noted));
-                        level.run(Forward { x, rows, next, w: &w, b: &b, out: &mut out, columns });
-                    }
-                    refilled.refill(&block).unwrap();
-                    let run = |columns: &Columns<T>| {
+                    refilled(&mut columns, level, &all, &longer, &[]);
+                    refilled(&mut columns, level, &all, &BATCH, &[]);
+                    for every in [false, true] {
                         let mut times = Array2::zeros((features, d.width()));
-                        level.run(Backward { columns, d: &d, each: Seen { times: &mut times } });
+                        level.run(Backward { columns: &columns, d: &d, each: Seen { times: &mut times }, every });
                         for ((p, _), &times) in times.indexed_iter() {
-                            assert_eq!(times, usize::from(lists[p] > 0), "row {p} at {}", level.name());
+                            assert_eq!(times, usize::from(every || lists[p] > 0), "row {p} at {}", level.name());
                         }
-                        let mut d_w = before.clone();
-                        let each = AddTo { d_w: d_w.as_slice_mut().unwrap(), outputs };
-                        level.run(Backward { columns, d: &d, each });
+                    }
+                    let stored = |onto_itself: bool, d_w: &Array2<T>| {
+                        let mut d_w = d_w.clone();
+                        let each = Store { d_w: d_w.as_slice_mut().unwrap(), outputs, onto_itself };
+                        level.run(Backward { columns: &columns, d: &d, each, every: !onto_itself });
                         d_w
                     };
-                    let got = run(&noted);
+                    let nothing = stored(true, &Array2::zeros(before.dim()));
+                    assert_eq!(stored(false, &Array2::from_elem(before.dim(), T::nan())), nothing);
+                    let got = stored(true, &before);
                     for ((p, j), got) in got.indexed_iter() {
                         // Each term is rounded as a product, in the sum it is added to, with what was there, and in f64 again.
                         let roundings = 1 + lists[p] + 1 + 1 + lists[p] + 1;
                         let (off, bound) = ((got.wide() - want[[p, j]]).abs(), bound::<T>(roundings, sizes[[p, j]]));
                         assert!(off <= bound, "{features}×{outputs} at {}, ({p}, {j}): {off}", level.name());
                     }
-                    assert_eq!(bits(&run(&refilled)), bits(&got));
                     if level.name() != "portable" {
                         assert_eq!(fused.get_or_insert(bits(&got)), &bits(&got), "{}", level.name());
                     }
@@ -579,32 +768,50 @@ pub(crate) mod tests {
         backward_is_three_loops::<f64>();
     }
 
-    #[test]
-    fn lists_noted_and_lists_refilled_are_the_same() {
-        let mut refilled = Columns::default();
-        each_data::<f32>(|Data { block, batch, .. }| {
-            let (rows, features) = batch.dim();
-            let mut noted = Columns::new(features, rows).unwrap();
-            let (w, b) = (Padded::zeros(features + features % 2, 1).unwrap(), Padded::zeros(1, 1).unwrap());
-            let mut out = Padded::zeros(rows, 1).unwrap();
-            let columns = Some(&mut noted);
-            available()[0].run(Forward { x: &block, rows: 0..rows, next: 0..0, w: &w, b: &b, out: &mut out, columns });
-            refilled.refill(&block).unwrap();
-            for pair in 0..features.div_ceil(2) {
-                let at = |row: usize, column: usize| batch.get((row, column)).map_or(0.0, |&x| x as f32);
-                let wanted = (0..rows).map(|row| (row as u32, [at(row, 2 * pair), at(row, 2 * pair + 1)]));
-                let wanted: Vec<_> = wanted.filter(|(_, numbers)| numbers != &[0.0; 2]).collect();
-                assert_eq!(noted.pair(pair), wanted);
-                assert_eq!(refilled.pair(pair), wanted);
+    /// The list of a pair, and what its numbers stand for.
+    fn list<T: Float>(columns: &Columns<T>, pair: usize) -> Vec<(u32, [T; 2])> {
+        let range = pair * columns.rows..columns.ends[pair];
+        match &columns.entries {
+            Entries::Bytes(entries, table) => {
+                entries[range].iter().map(|&(n, pair)| (n, pair.map(|byte| table[usize::from(byte)]))).collect()
             }
-            // The full row takes all of the room there is, of every pair but those that are always zero.
-            let (again, columns) = (std::iter::repeat_n(1, rows), Some(&mut noted));
-            let next = again.clone();
-            available()[0].run(Forward { x: &block, rows: again, next, w: &w, b: &b, out: &mut out, columns });
-            for pair in 0..features.div_ceil(2) {
-                let at = |column: usize| batch.get((1, column)).map_or(0.0, |&x| x as f32);
-                let wanted: Vec<_> = (0..rows).map(|row| (row as u32, [at(2 * pair), at(2 * pair + 1)])).collect();
-                assert_eq!(noted.pair(pair), if pair % 6 == 4 { &[] } else { &wanted[..] });
+            Entries::Floats(entries) => entries[range].to_vec(),
+        }
+    }
+
+    #[test]
+    fn lists_of_rows_looked_through_are_those_of_rows_kept() {
+        let (mut columns, mut looked) = (Columns::<f64>::default(), Columns::default());
+        for features in FEATURES {
+            for x in Kinds::of(&mostly_zeros(EXAMPLES, features, 7)).each() {
+                let mut kept = Nonzeros::new(features, x, 1.0);
+                kept.extend(detect().unwrap(), x, 2..EXAMPLES).unwrap();
+                for &level in available() {
+                    columns.refill(level, &kept, 0..EXAMPLES - 2, 0..0).unwrap();
+                    looked.refill_from(level, x, 2..EXAMPLES).unwrap();
+                    assert_eq!(looked.dim(), columns.dim());
+                    for pair in 0..features.div_ceil(2) {
+                        assert_eq!(list(&looked, pair), list(&columns, pair));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_lists_are_what_is_not_zero_in_order() {
+        let mut columns = Columns::default();
+        each_data::<f32>(|Data { all, batch }| {
+            let features = all.features();
+            // Then nine times the full row, which stands second in the batch: it takes all of the room there is.
+            for (rows, places) in [(&BATCH, std::array::from_fn(|i| i)), (&[5; 9], [1; 9])] {
+                refilled(&mut columns, detect().unwrap(), &all, rows, &[3]);
+                for pair in 0..features.div_ceil(2) {
+                    let at = |row: usize, column: usize| batch.get((places[row], column)).map_or(0.0, |&x| x as f32);
+                    let wanted = (0..9).map(|row| (row as u32, [at(row, 2 * pair), at(row, 2 * pair + 1)]));
+                    let wanted: Vec<_> = wanted.filter(|(_, numbers)| numbers != &[0.0; 2]).collect();
+                    assert_eq!(list(&columns, pair), wanted);
+                }
             }
         });
     }

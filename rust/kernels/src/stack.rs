@@ -17,7 +17,7 @@ use crate::level::Level;
 use crate::nonzeros::{self, Nonzeros};
 use crate::padded::Padded;
 use crate::rows::{self, Rows};
-use crate::sparse::Forward;
+use crate::sparse::Product;
 use crate::{matmul, threads, Float, KernelError};
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use std::ops::{Deref, Range};
@@ -117,6 +117,16 @@ impl Stack {
     /// Whether zeros of `x` can be skipped, and are enough for that to pay.
     pub fn skips_zeros(&self, level: Level, x: Rows<'_>) -> bool {
         self.first_product().is_some() && nonzeros::pays(level, x)
+    }
+
+    /// Whether a step with a batch of so many rows runs on one thread while there are more. `skipping` says that zeros of the data are
+    /// skipped: the first product is not divided then.
+    pub fn leaves_threads_idle(&self, batch: usize, skipping: bool) -> bool {
+        let divided = |(inputs, outputs)| {
+            let products = [(batch, inputs, outputs), (inputs, batch, outputs), (batch, outputs, inputs)];
+            products.into_iter().any(|(m, k, n)| matmul::is_divided(m, k, n))
+        };
+        threads::count() > 1 && !self.affine_shapes().skip(usize::from(skipping)).any(divided)
     }
 
     /// The scores of the rows from `first` on, until all are done or `deadline` has passed; at least one round of blocks is.
@@ -237,7 +247,7 @@ impl Stack {
                 Some(out) => out,
                 none => none.insert(Padded::zeros(BLOCK, outputs)?),
             };
-            level.run(Forward { x, next: rows.end..rows.end, rows, w, b, out, columns: None });
+            level.run(Product { x, rows, w, b, out });
             resize(x_block, n * outputs, T::zero())?;
             out.store(x_block);
             affine.next();
@@ -371,6 +381,19 @@ mod tests {
 
     fn slices(params: &[Vec<f64>]) -> Vec<&[f64]> {
         params.iter().map(Vec::as_slice).collect()
+    }
+
+    #[test]
+    fn steps_of_small_products_leave_threads_idle() {
+        let more = threads::count() > 1;
+        let stack = Stack::new(784, vec![Layer::Affine(1024), Layer::Affine(10)]);
+        // 2^25 multiplications and more are divided, at most 512 terms of a sum at a time: 64·1024·512, 784·1024·42.
+        assert!(!stack.leaves_threads_idle(100, false));
+        assert!(!stack.leaves_threads_idle(64, false));
+        assert!(!stack.leaves_threads_idle(42, false));
+        assert_eq!(stack.leaves_threads_idle(41, false), more);
+        // The first product is not divided where zeros are skipped; the second, 1024·10, is far smaller.
+        assert_eq!(stack.leaves_threads_idle(100, true), more);
     }
 
     #[test]

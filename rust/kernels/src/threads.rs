@@ -5,6 +5,7 @@
 //!
 //! What is divided is always the *output*: no sum is split, so the number of threads changes no bit of any result.
 
+use std::cell::Cell;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 struct Pool {
@@ -24,6 +25,25 @@ pub fn count() -> usize {
         let asked = std::env::var("CHAINRULE_NUM_THREADS").ok().and_then(|text| text.trim().parse().ok());
         asked.filter(|&asked| asked > 0).unwrap_or(cpus)
     })
+}
+
+thread_local! {
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// `work`, all of it on the caller's thread: for work beside which other work is done, on another thread.
+pub fn alone<R>(work: impl FnOnce() -> R) -> R {
+    /// Puts back what was before, also if `work` panics.
+    struct Before(bool);
+
+    impl Drop for Before {
+        fn drop(&mut self) {
+            ALONE.set(self.0);
+        }
+    }
+
+    let _before = Before(ALONE.replace(true));
+    work()
 }
 
 /// `work` on each item, on up to [`count`] threads; on the caller's alone if there is one item or one thread.
@@ -46,7 +66,7 @@ pub fn each_with<I: Send, R>(
             std::iter::once(first).chain(std::iter::from_fn(next)).for_each(|item| work(&mut room, item));
         }
     };
-    match pool().filter(|_| threads > 1) {
+    match pool().filter(|_| threads > 1 && !ALONE.get()) {
         Some(pool) => pool.scope(|scope| (0..threads).for_each(|_| scope.spawn(|_| until_none_is_left()))),
         None => until_none_is_left(),
     }
@@ -113,6 +133,16 @@ mod tests {
             // A thread that finds nothing to do makes none.
             assert!((items.min(1)..=items.min(count())).contains(&rooms(items)), "{items} items");
         }
+    }
+
+    #[test]
+    fn alone_all_is_done_on_the_callers_thread() {
+        let caller = std::thread::current().id();
+        let work = |_| assert_eq!(std::thread::current().id(), caller);
+        alone(|| alone(|| each(vec![0; 100], work)));
+        alone(|| each(vec![0; 100], work));
+        assert!(std::panic::catch_unwind(|| alone(|| panic!("on purpose"))).is_err());
+        assert!(!ALONE.get());
     }
 
     #[test]

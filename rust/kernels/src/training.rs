@@ -15,16 +15,16 @@
 //! after the first step nothing is allocated here (the `gemm` crate packs large products into a buffer of its own).
 //!
 //! With data that is kept without its zeros, the first product and its gradient are those of `sparse`, over a copy of `W` with padded
-//! rows. Under plain gradient descent the copy is updated in registers as each row's gradient is ready and written back at the end of
-//! the call: a step of 784-50-10 with 100 MNIST images in f32 then reads `W` twice and writes it once, and never stores `dW`.
+//! rows. The copy, and what the optimizer keeps for it, are updated as each row's gradient is ready in registers, and written back at
+//! the end of the call: a step of 784-50-10 with 100 MNIST images in f32 then reads `W` twice and writes it once, and never stores `dW`.
 
 use crate::error::{agree, zeros};
 use crate::level::{Level, MulAdd};
 use crate::matmul::{matmul, matmul_a_bt, matmul_at_b, ColumnSums, Onto};
-use crate::optimize::Optimizer;
+use crate::optimize::{Optimizer, Step};
 use crate::padded::{Lane, Padded, LANES};
 use crate::softmax_loss::{Gradients, Losses, Targets};
-use crate::sparse::{AddTo, Backward, Columns, EachRow, Forward};
+use crate::sparse::{Backward, Columns, EachRow, Forward};
 use crate::stack::{matrix, matrix_mut, Data, Layer, Stack};
 use crate::{Float, KernelError};
 use std::time::Instant;
@@ -79,11 +79,14 @@ pub struct Trainer<T> {
 /// Room for the first product over data without its zeros.
 #[derive(Debug)]
 struct Skipping<T> {
+    features: usize,
     w: Padded<T>,
     b: Padded<T>,
     out: Padded<T>,
     d: Padded<T>,
     columns: Columns<T>,
+    /// What the optimizer keeps for `w`, with padded rows too.
+    kept: Vec<Padded<T>>,
 }
 
 impl<T: Float> Trainer<T> {
@@ -141,7 +144,7 @@ impl<T: Float> Trainer<T> {
                 Some(ready) => ready,
                 none => none.insert(Skipping::new(self.stack.features, outputs, self.batch)?),
             };
-            skipping.w.load(values[0]);
+            skipping.load(values[0], &kept[..optimizer.rule.kept()])?;
         }
         let mut progress = Progress { steps: 0, diverged: false };
         let next = batches.rows.chunks(batches.size).skip(1).chain([&[][..]]);
@@ -159,7 +162,7 @@ impl<T: Float> Trainer<T> {
             }
         }
         if let (Data::Nonzeros(_), Some(skipping)) = (batches.x, &self.skipping) {
-            skipping.w.store(values[0]);
+            skipping.store(values[0], &mut kept[..optimizer.rule.kept()]);
         }
         Ok(progress)
     }
@@ -209,15 +212,9 @@ impl<T: Float> Trainer<T> {
         match (batches.x, self.stack.first_product(), &mut self.skipping) {
             (Data::Nonzeros(x), Some((layer, outputs)), Some(skipping)) => {
                 skipping.b.load(params[1]);
-                self.level.run(Forward {
-                    x,
-                    rows: numbers.clone(),
-                    next: next.clone(),
-                    w: &skipping.w,
-                    b: &skipping.b,
-                    out: &mut skipping.out,
-                    columns: Some(&mut skipping.columns),
-                });
+                let Skipping { columns, w, b, out, .. } = skipping;
+                columns.refill(self.level, x, numbers.clone(), next)?;
+                self.level.run(Forward { columns, w, b, out });
                 skipping.out.store(&mut self.inputs[layer + 1][..n * outputs]);
                 affine.next();
                 from = layer + 1;
@@ -266,7 +263,7 @@ impl<T: Float> Trainer<T> {
             match (batches.x, &mut self.skipping) {
                 (Data::Nonzeros(_), Some(skipping)) if affine == 0 => {
                     skipping.d.load(&self.d[..n * outputs]);
-                    skipping.update_w(level, w, d_w, kept_w, optimizer);
+                    skipping.update_w(level, optimizer);
                 }
                 _ => {
                     let x = matrix(&self.inputs[i][..n * inputs], n, inputs)?;
@@ -296,27 +293,66 @@ impl<T: Float> Trainer<T> {
 impl<T: Float> Skipping<T> {
     fn new(features: usize, outputs: usize, batch: usize) -> Result<Self, KernelError> {
         Ok(Self {
+            features,
             w: Padded::zeros(features.next_multiple_of(2), outputs)?,
             b: Padded::zeros(1, outputs)?,
             out: Padded::zeros(batch, outputs)?,
             d: Padded::zeros(batch, outputs)?,
-            columns: Columns::new(features, batch)?,
+            columns: Columns::default(),
+            kept: Vec::new(),
         })
     }
 
-    /// Update `self.w`, the padded copy of `w`; `d_w` is scratch in the shape of `w`.
-    fn update_w(&mut self, level: Level, w: &mut [T], d_w: &mut [T], kept: &mut [&mut [T]], optimizer: &Optimizer) {
-        let Self { w: padded, d, columns, .. } = self;
-        let width = padded.width();
-        if optimizer.rests_on_zero() {
-            let each = Descend { w: padded.lanes_mut(), width, rate: T::of(optimizer.learning_rate) };
-            level.run(Backward { columns, d, each });
+    /// Copy `w`, and what is kept for it, to here.
+    fn load(&mut self, w: &[T], kept: &[&mut [T]]) -> Result<(), KernelError> {
+        self.w.load(w);
+        self.kept.resize_with(kept.len(), Padded::default);
+        for (padded, kept) in self.kept.iter_mut().zip(kept) {
+            padded.reshape(self.features, self.w.columns())?;
+            padded.load(kept);
+        }
+        Ok(())
+    }
+
+    /// And back.
+    fn store(&self, w: &mut [T], kept: &mut [&mut [T]]) {
+        self.w.store(w);
+        self.kept.iter().zip(kept).for_each(|(padded, kept)| padded.store(kept));
+    }
+
+    /// Update the copy of W.
+    fn update_w(&mut self, level: Level, optimizer: &Optimizer) {
+        let Self { w, d, columns, kept, .. } = self;
+        let width = w.width();
+        let (w, rests) = (w.lanes_mut(), optimizer.rests_on_zero());
+        if rests {
+            let each = Descend { w, width, rate: T::of(optimizer.learning_rate) };
+            level.run(Backward { columns, d, each, every: false });
         } else {
-            let outputs = d.columns();
-            d_w.fill(T::zero());
-            level.run(Backward { columns, d, each: AddTo { d_w, outputs } });
-            optimizer.update(level, w, d_w, kept, true);
-            padded.load(w);
+            let mut kept = kept.iter_mut().map(Padded::lanes_mut);
+            let kept = [(); 2].map(|()| kept.next().unwrap_or_default());
+            let each = Update { w, width, kept, step: optimizer.step(true) };
+            level.run(Backward { columns, d, each, every: true });
+        }
+    }
+}
+
+/// A step of a rule, row by row.
+struct Update<'a, T> {
+    w: &'a mut [Lane<T>],
+    width: usize,
+    /// As long as `w`, or empty where the rule keeps no more.
+    kept: [&'a mut [Lane<T>]; 2],
+    step: Step<T>,
+}
+
+impl<T: Float> EachRow<T> for Update<'_, T> {
+    #[inline(always)]
+    fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], _: impl MulAdd) {
+        let at = p * self.width + first;
+        for (lane, gradient) in lanes.iter().enumerate() {
+            let kept = self.kept.each_mut().map(|kept| kept.get_mut(at + lane).map_or(&mut [][..], |lane| &mut lane.0));
+            self.step.update(&mut self.w[at + lane].0, &gradient.0, kept);
         }
     }
 }
@@ -590,18 +626,22 @@ mod tests {
                 }) {
                     let optimizer = Optimizer { rule, learning_rate, weight_decay, steps: 1 };
                     let mut skipping = Skipping::<T>::new(features, outputs, ROOM).unwrap();
-                    skipping.w.load(before.as_slice().unwrap());
+                    let mut kept = vec![vec![T::zero(); before.len()]; rule.kept()];
+                    skipping.load(before.as_slice().unwrap(), &borrow(&mut kept)).unwrap();
                     // Behind the batch, and in the gradient of another step, is what would be seen.
                     skipping.d.load(&vec![T::nan(); ROOM * outputs]);
                     skipping.d.load(d.as_slice().unwrap());
                     let Skipping { w, b, out, columns, .. } = &mut skipping;
-                    level.run(Forward { x: &sparse, rows: 0..BATCH, next: 0..0, w, b, out, columns: Some(columns) });
-                    let mut w = before.clone();
-                    let mut d_w = vec![T::nan(); w.len()];
-                    let mut kept = vec![vec![T::zero(); w.len()]; rule.kept()];
-                    skipping.update_w(level, w.as_slice_mut().unwrap(), &mut d_w, &mut borrow(&mut kept), &optimizer);
-                    let mut after = before.clone();
-                    skipping.w.store(after.as_slice_mut().unwrap());
+                    columns.refill(level, &sparse, 0..BATCH, 0..0).unwrap();
+                    level.run(Forward { columns, w, b, out });
+                    skipping.update_w(level, &optimizer);
+                    let mut after = Array2::from_elem(before.dim(), T::nan());
+                    kept.iter_mut().for_each(|kept| kept.fill(T::nan()));
+                    skipping.store(after.as_slice_mut().unwrap(), &mut borrow(&mut kept));
+                    // Of momentum's first step, the velocity is the step.
+                    for ((kept, before), after) in kept.iter().flatten().zip(&before).zip(&after) {
+                        assert_eq!(*before + *kept, *after);
+                    }
                     for ((p, j), after) in after.indexed_iter() {
                         let w = before[[p, j]].wide();
                         let want = w - rate * (gradient[[p, j]] + weight_decay * w);
@@ -614,8 +654,6 @@ mod tests {
                         );
                         assert!(lists[p] > 0 || weight_decay > 0.0 || after == &before[[p, j]]);
                     }
-                    // The caller's W is either left until the end of the call or as new as the copy.
-                    assert_eq!(w, if optimizer.rests_on_zero() { before.clone() } else { after });
                     let behind = skipping.w.lanes().chunks(skipping.w.width()).enumerate();
                     for (p, row) in behind {
                         let from = if p < features { outputs } else { 0 };
