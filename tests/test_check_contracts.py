@@ -100,7 +100,7 @@ def test_parameters_are_as_before_bit_for_bit(layer: Any) -> None:
 
 
 class Interrupted(parts.Affine):
-    """Raises in the middle of an evaluation, when a parameter has been moved."""
+    """Raises from that call on: in the middle of a check, when an array has been moved."""
 
     def __init__(self, error: BaseException, calls: int) -> None:
         super().__init__(*weights(4, 3))
@@ -108,7 +108,7 @@ class Interrupted(parts.Affine):
 
     def forward(self, x: Any) -> Any:
         self.left -= 1
-        if self.left == 0:
+        if self.left <= 0:
             raise self.error
         return super().forward(x)
 

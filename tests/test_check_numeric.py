@@ -141,7 +141,7 @@ def test_the_array_is_put_back_when_the_function_raises() -> None:
 
     moving = PythonMover(evaluate, x.copy(), [x], np.ones(2), np.zeros(2))
     with pytest.raises(ArithmeticError):
-        moving.slopes(np.arange(2), np.full(2, 1e-3))
+        moving.slopes(np.arange(2), np.full(2, 1e-4))
     assert x.tolist() == [1, 2]
 
 

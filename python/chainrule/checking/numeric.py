@@ -89,6 +89,7 @@ class Found:
 
 #: Value, truncation, jump and rounding of one slope.
 Parts: TypeAlias = tuple[float, float, float, float]
+_NOTHING: Parts = (np.nan, np.inf, np.inf, np.inf)
 
 
 def _stacked(found: Sequence[Parts]) -> Slopes:
@@ -181,6 +182,10 @@ class PythonMover:
                 flat[i] = x + offset
                 points.append(float(flat[i]))
                 values.append(self._evaluate() if offset else self._here)
+        except Exception:
+            if h <= _FIRST * max(abs(x), 1):
+                raise
+            return _NOTHING  # so far from where it is, the subject may refuse to be asked
         finally:
             flat[i] = before
         return self._weighted(values, points, abs(x), self._reach(i, x))
@@ -209,6 +214,10 @@ class PythonMover:
                     for array, start, v in zip(self._arrays, before, directions, strict=True):
                         np.add(start, offset * v, out=array, casting="same_kind")
                 values.append(self._evaluate() if offset else self._here)
+        except Exception:
+            if h <= _FIRST:
+                raise
+            return _NOTHING
         finally:
             for array, start in zip(self._arrays, before, strict=True):
                 np.copyto(array, start)
@@ -217,7 +226,7 @@ class PythonMover:
 
     def _weighted(self, values: list[Floats], points: list[float], size: float, reached: Any) -> Parts:
         if points[0] == points[1] or points[3] == points[4] or points[1] == points[2]:  # the step was rounded away
-            return np.nan, np.inf, np.inf, np.inf
+            return _NOTHING
         d, *parts = quotients(values, points, noise_of(np.array(values), self._noise, size, reached))
         with np.errstate(all="ignore"):
             truncation, jump, rounding = (float(self._sizes @ part) for part in parts)
