@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -85,12 +86,14 @@ def network(rng: np.random.Generator, scale: float, dtype: np.dtype[Any]) -> Sub
     """A chainrule network of random depth, whose scores are neither all alike nor all certain."""
     sizes = [int(rng.integers(2, 8)) for _ in range(int(rng.integers(2, 5)))]
     layers: dict[str, Any] = {}
-    for i, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (inputs, outputs) in enumerate(pairwise(sizes)):
         if i:
             activations = [chainrule.Relu, chainrule.Sigmoid, chainrule.Tanh, chainrule.LeakyRelu]
             layers[f"f{i}"] = activations[int(rng.integers(4))]()
         size = 1 / np.sqrt(inputs) * (1 / scale if i == 0 else 1)
-        layers[f"Affine{i}"] = chainrule.Affine(_array(rng, (inputs, outputs), size, dtype), _array(rng, (outputs,), 0.5, dtype))
+        layers[f"Affine{i}"] = chainrule.Affine(
+            _array(rng, (inputs, outputs), size, dtype), _array(rng, (outputs,), 0.5, dtype)
+        )
     n = int(rng.integers(1, 6))
     t = rng.integers(0, sizes[-1], n)
     return chainrule.Network(layers), (_array(rng, (n, sizes[0]), scale, dtype), t)
@@ -99,7 +102,9 @@ def network(rng: np.random.Generator, scale: float, dtype: np.dtype[Any]) -> Sub
 def plain_network(rng: np.random.Generator, scale: float, dtype: np.dtype[Any]) -> Subject:
     """The same in plain NumPy, with a squared error."""
     inputs, hidden, outputs, n = (int(i) for i in rng.integers(2, 7, 4))
-    layers: Any = parts.stack(inputs, hidden, outputs, activation=[parts.Tanh, parts.Sigmoid, parts.Relu][int(rng.integers(3))])
+    layers: Any = parts.stack(
+        inputs, hidden, outputs, activation=[parts.Tanh, parts.Sigmoid, parts.Relu][int(rng.integers(3))]
+    )
     for layer in layers.values():
         if hasattr(layer, "W"):
             layer.W, layer.b = layer.W.astype(dtype), layer.b.astype(dtype)

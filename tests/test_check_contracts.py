@@ -11,8 +11,8 @@ import pytest
 from chainrule import Affine, GradientReport, Relu, Sigmoid, Tanh, TwoLayerNet, check_gradients
 from chainrule.testing import assert_gradients
 from mutants import parts
-from mutants.layers import AffineJ, AffineK, AffineL, AffineU, AffineV, Identity, ReluA, SigmoidC, SigmoidD, TanhC
 from mutants.case import weights
+from mutants.layers import AffineJ, AffineK, AffineL, AffineU, AffineV, Identity, ReluA, SigmoidC, SigmoidD, TanhC
 
 X = np.random.default_rng(0).standard_normal((5, 4))
 
@@ -115,7 +115,9 @@ class Interrupted(parts.Affine):
 
 @pytest.mark.parametrize("calls", [1, 2, 3, 5, 10, 13, 20, 50, 100])
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), ArithmeticError("midway")])
-def test_arrays_and_generators_are_as_before_after_an_exception_and_after_ctrl_c(error: BaseException, calls: int) -> None:
+def test_arrays_and_generators_are_as_before_after_an_exception_and_after_ctrl_c(
+    error: BaseException, calls: int
+) -> None:
     layer, x = Interrupted(error, calls), X.copy()
     before = layer.W.tobytes(), layer.b.tobytes()
     np.random.seed(5)
@@ -207,14 +209,14 @@ class NoBackward:
         (Relu, (X,), TypeError, r"^Relu is a class, not an object: call it first"),
         (np.sin, (X,), TypeError, r"^sin is one function, without its gradient"),
         (3, (X,), TypeError, r"^int cannot be checked"),
-        ((np.sin, np.cos), (X,), ValueError, r"^f must give one real number, got ndarray of shape \(5, 4\); sum it up, or"),
-        (Tanh(), (np.arange(4),), TypeError, r"^Tanh has nothing to differentiate by \(x is int64\); pass arrays of float64"),
-        (Tanh(), (X.astype(np.float16),), TypeError, r"^x is float16, whose three digits leave nothing of a difference"),
+        ((np.sin, np.cos), (X,), ValueError, r"^f must give one real number, got ndarray of shape \(5, 4\); sum it"),
+        (Tanh(), (np.arange(4),), TypeError, r"^Tanh has nothing to differentiate by \(x is int64\); pass arrays"),
+        (Tanh(), (X.astype(np.float16),), TypeError, r"^x is float16, whose three digits leave nothing"),
         (Tanh(), (X.astype(complex),), TypeError, r"complex128; chainrule computes in float32 or float64$"),
         (Tanh(), (np.where(X > 2, np.nan, X),), None, ""),
-        (Tanh(), (np.full((2, 2), np.nan),), ValueError, r"^x\[0, 0\] is nan; a gradient can be checked at finite numbers"),
+        (Tanh(), (np.full((2, 2), np.nan),), ValueError, r"^x\[0, 0\] is nan; a gradient can be checked"),
         (Tanh(), (np.array(np.inf),), ValueError, r"^x is inf; "),
-        (parts.Affine(np.ones((4, 3), int), np.ones(3)), (X,), TypeError, r"^W is int64, which cannot be moved by a small"),
+        (parts.Affine(np.ones((4, 3), int), np.ones(3)), (X,), TypeError, r"^W is int64, which cannot be moved"),
         (parts.Affine([[1.0]], np.ones(1)), (np.ones((2, 1)),), TypeError, r"^W is a list; make it a float array"),
     ],
 )  # fmt: skip
@@ -235,7 +237,9 @@ def test_a10_a_read_only_parameter_is_refused_by_name() -> None:
 
 def test_an_output_that_is_not_finite_is_refused_by_place() -> None:
     pair = (lambda x: np.log(x).sum(), lambda x: 1 / x)
-    with pytest.raises(ValueError, match=r"f gives -inf for these arguments; a gradient can be checked where it is finite"):
+    with pytest.raises(
+        ValueError, match=r"f gives -inf for these arguments; a gradient can be checked where it is finite"
+    ):
         check_gradients(pair, np.array([0.0, 1.0]))
 
 

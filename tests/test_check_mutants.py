@@ -65,7 +65,7 @@ def test_the_place_is_right(name: str) -> None:
 )
 def test_the_cause_is_right(name: str) -> None:
     case, report = CASES[name], report_of(CASES[name], 0)
-    cause = SAME.get(str(case.cause), case.cause)
+    cause = SAME.get(str(case.cause), str(case.cause))
     assert report.cause is not None
     assert cause in report.cause, str(report)
 

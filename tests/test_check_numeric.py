@@ -116,7 +116,7 @@ def test_the_noise_of_a_function_is_measured() -> None:
     x, rng = np.array([1.0]), np.random.default_rng(0)
 
     def noisy() -> Floats:
-        return np.sin(x) + 1e-9 * rng.standard_normal(1)
+        return np.asarray(np.sin(x) + 1e-9 * rng.standard_normal(1))
 
     noise = measured_noise(noisy, [x], [scales_of(x)], np.zeros(1))
     assert 1e-9 < noise[0] < 3e-8
@@ -163,7 +163,12 @@ def test_rust_and_python_give_the_same_slopes() -> None:
     x = np.array([0.5, 0.7, -0.2])
 
     def losses(entries: NDArray[np.int64], offsets: Floats) -> Floats:
-        return np.array([[np.sin(x).sum() - np.sin(x[e]) + np.sin(x[e] + d) for d in row] for e, row in zip(entries, offsets, strict=True)])
+        return np.array(
+            [
+                [np.sin(x).sum() - np.sin(x[e]) + np.sin(x[e] + d) for d in row]
+                for e, row in zip(entries, offsets, strict=True)
+            ]
+        )
 
     steps = np.full(3, 1e-4)
     many = EngineMover(losses, x, np.ones(3), 1e-16).slopes(np.arange(3), steps)
@@ -172,7 +177,9 @@ def test_rust_and_python_give_the_same_slopes() -> None:
 
 
 def test_scales_are_not_below_the_geometric_mean() -> None:
-    assert scales_of(np.array([0.0, 1e-4, 1e4, 0.5])).tolist() == pytest.approx([0.5 ** (1 / 3), 0.5 ** (1 / 3), 1e4, 0.5 ** (1 / 3)])
+    assert scales_of(np.array([0.0, 1e-4, 1e4, 0.5])).tolist() == pytest.approx(
+        [0.5 ** (1 / 3), 0.5 ** (1 / 3), 1e4, 0.5 ** (1 / 3)]
+    )
     assert scales_of(np.zeros(3)).tolist() == [1, 1, 1]
 
 

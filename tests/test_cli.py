@@ -332,7 +332,7 @@ def test_check_agrees_and_exits_with_0(tiny: str, capsys: Text) -> None:
     assert main(["check", "--data-dir", tiny]) == 0
     printed = capsys.readouterr()
     assert printed.out.splitlines()[-1] == "gradients agree"
-    assert [line.split()[0] for line in printed.out.splitlines()] == ["parameter", "W1", "b1", "W2", "b2", "gradients"]
+    assert [line.split()[0] for line in printed.out.splitlines()[1:6]] == ["array", "W1", "b1", "W2", "b2"]
     assert printed.err == ""
 
 
@@ -341,8 +341,10 @@ def test_check_exits_with_1_when_a_layer_is_broken(tiny: str, capsys: Text, monk
     assert main(["check", "--data-dir", tiny]) == 1
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "GRADIENTS DIFFER"
-    assert any(line.startswith("W1") and "DIFFERS at W1[" in line for line in lines)
-    assert all(line.endswith("ok") for line in lines if line.startswith(("W2", "b2")))
+    assert any(line.startswith("W1 ") and line.endswith("DIFFERS") for line in lines)
+    assert any(line.startswith("W1[") and "analytic" in line for line in lines)
+    assert "first faulty layer on the way back: Relu1" in lines
+    assert all(line.endswith("ok") for line in lines if line.startswith(("W2 ", "b2 ")))
 
 
 def test_check_is_the_tutorials_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,7 +352,7 @@ def test_check_is_the_tutorials_by_default(monkeypatch: pytest.MonkeyPatch) -> N
 
     def check_gradients(*arguments: Any) -> GradientReport:
         given.extend(arguments)
-        return GradientReport(())
+        return GradientReport("TwoLayerNet", "network", (), ())
 
     monkeypatch.setattr(cli, "check_gradients", check_gradients)
     main(["check"])

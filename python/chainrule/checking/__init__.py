@@ -1,9 +1,9 @@
 """The gradient check: is what backward says true, where is it not, and why.
 
-Two sides that share only the forward pass. The numeric side moves numbers and looks at what comes out, with an error bar
-for every derivative; the analytic side is the code under test. They differ if they are further apart than the error bar
-and the tolerance together, never because of a bare threshold. Beside that, contracts that every right backward keeps
-are tried, and for a network that is wrong its layers are walked through to name the first faulty one.
+Two sides that share only the forward pass. The numeric side moves numbers and looks at what comes out, with an error
+bar for every derivative; the analytic side is the code under test. They differ if they are further apart than the error
+bar and the tolerance together, never because of a bare threshold. Beside that, contracts that every right backward
+keeps are tried, and for a network that is wrong its layers are walked through to name the first faulty one.
 
 =================  ===========================================================
 `subjects`         a layer, a network, a pair: what can be checked
@@ -78,8 +78,8 @@ def check_gradients(
     -----
     ``D = (4 D(h/2) - D(h)) / 3`` with central differences D(h); the error bar is ``|D(h/2) - D(h)|``, plus what is left
     of the difference between the slopes to both sides, plus the measured noise of f over h. Steps are chosen for each
-    entry. An entry at a corner of f has no derivative: it is left out, and counted. An array whose gradient is 0 on both
-    sides, throughout, is called vacuous: nothing was proved. Both leave the report neither right nor wrong.
+    entry. An entry at a corner of f has no derivative: it is left out, and counted. An array whose gradient is 0 on
+    both sides, throughout, is called vacuous: nothing was proved. Both leave the report neither right nor wrong.
 
     Parameters are moved in place, so nothing else may use the subject meanwhile.
     Source: the tutorial's comparison at its end, ``gradient_check.py`` of deep-learning-from-scratch.

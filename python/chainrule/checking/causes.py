@@ -69,9 +69,11 @@ def _shapes(e: Evidence) -> Iterator[str]:
         return
     if e.claimed.ndim == 2 and e.claimed.T.shape == e.array.shape and e.fits(e.claimed.T):
         yield "transposed"
-    elif e.claimed.ndim >= e.array.ndim and e.claimed.shape[e.claimed.ndim - e.array.ndim :] == e.array.shape:
-        if e.fits(e.claimed.sum(axis=tuple(range(e.claimed.ndim - e.array.ndim)))) and e.claimed.size > e.array.size:
-            yield "no sum over the batch"
+        return
+    extra = e.claimed.ndim - e.array.ndim
+    stacked = extra > 0 and e.claimed.shape[extra:] == e.array.shape and e.claimed.size > e.array.size
+    if stacked and e.fits(e.claimed.sum(axis=tuple(range(extra)))):
+        yield "no sum over the batch"
 
 
 def _zero(e: Evidence) -> Iterator[str]:
@@ -87,8 +89,9 @@ def _factors(e: Evidence) -> Iterator[str]:
     for name, factor in named.items():
         if e.fits(e.claimed / factor):
             meaning = {"N": ", a sum for a mean", "1/N": ", a mean for a sum"}.get(name, "")
-            number = {"N": e.examples, "C": e.classes}.get(name.removeprefix("1/"))
-            yield f"factor {name}" + (f" ({name.removeprefix('1/')} = {number}{meaning})" if number else "")
+            letter = name.removeprefix("1/")
+            count = {"N": e.examples, "C": e.classes}.get(letter)
+            yield f"factor {name}" + (f" ({letter} = {count}{meaning})" if count else "")
 
 
 def _transposed(e: Evidence) -> Iterator[str]:
@@ -109,7 +112,7 @@ def _missing(e: Evidence) -> Iterator[str]:
 
 
 def _proportional(e: Evidence) -> Iterator[str]:
-    """A multiple of the parameter on one side: weight decay, most often."""
+    """Find a multiple of the parameter that is on one side only: weight decay, most often."""
     parameter = e.array.astype(np.float64).reshape(-1)[e.entries]
     difference = e.claimed.reshape(-1)[e.entries] - e.numeric
     if len(parameter) < 2 or not np.ptp(parameter):
@@ -117,4 +120,3 @@ def _proportional(e: Evidence) -> Iterator[str]:
     factor = float(parameter @ difference / (parameter @ parameter))
     if abs(factor) > 1e-6 and e.fits(e.claimed - factor * e.array.astype(np.float64)):
         yield f"proportional to the parameter (off by {factor:.4g} times it: decay on one side only?)"
-

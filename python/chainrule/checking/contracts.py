@@ -44,19 +44,23 @@ class Trial:
 
     def outputs(self) -> list[FloatArray]:
         """Give copies of the outputs of a forward pass from the same noise as every other."""
-        return self._watched(self._outputs, [])
+        outputs: list[FloatArray] = self._watched(self._outputs, [])
+        return outputs
 
     def _outputs(self) -> list[FloatArray]:
         self.randomness.rewind()
         out = self.subject.outputs()
         forward = f"what {self.subject.forward_name} gives is not an argument or a parameter itself"
-        self._apart(forward, {"its output": a for a in out}, self._owned())
+        self._apart(
+            forward, {f"output {i}" if len(out) > 1 else "its output": a for i, a in enumerate(out)}, self._owned()
+        )
         return [a.copy() for a in out]
 
     def gradients(self, douts: Iterable[Any], *, fresh: bool = True) -> Answer:
         """Give the subject's gradients; what was returned is not copied, the gradients are."""
         douts = [np.array(dout)[()] if np.ndim(dout) == 0 else np.array(dout, order="K") for dout in douts]
-        return self._watched(lambda: self._gradients(douts, fresh), douts)
+        answer: Answer = self._watched(lambda: self._gradients(douts, fresh), douts)
+        return answer
 
     def _gradients(self, douts: list[Any], fresh: bool) -> Answer:
         if fresh or self.subject.kind != "layer":  # those make a forward pass of their own
@@ -84,13 +88,16 @@ class Trial:
                 what = {"dout": "dout", "its input": "inputs", "a parameter": "parameters"}[kind]
                 self.tried.setdefault(f"{what} unchanged")
                 if not same_bits(array, before[kind, name]):
-                    self.breaks(f"{what} unchanged", f"{kind} {name if kind != 'dout' else ''} is written into".replace(
-                        "  ", " "), f"writes into {kind}")
+                    self.breaks(
+                        f"{what} unchanged",
+                        f"{kind} {name if kind != 'dout' else ''} is written into".replace("  ", " "),
+                        f"writes into {kind}",
+                    )
                     np.copyto(array, before[kind, name])
             self._rebound()
 
     def _rebound(self) -> None:
-        """Put back a parameter that the subject has replaced by another array: moving the old one would show nothing."""
+        """Put back a parameter that the subject has replaced by another array: moving the old one shows nothing."""
         for name, array in self.subject.parameters.items():
             held = getattr(self.subject.thing, name, array)
             if held is not array and isinstance(held, np.ndarray) and self.subject.kind == "layer":
@@ -122,12 +129,12 @@ class Trial:
         return (*tried, *self.skipped.values())
 
 
-def keep_contracts(trial: Trial, douts: list[Any], rng: np.random.Generator) -> tuple[Answer | None, bool]:
+def keep_contracts(trial: Trial, douts: list[Any], rng: np.random.Generator) -> tuple[Answer, bool]:
     """Try all contracts but that of the second batch.
 
     Returns
     -------
-    answer : Answer or None
+    answer : Answer
         The first gradients.
     repeatable : bool
         Whether the same arrays gave the same outputs; if not, differences say nothing.
@@ -139,7 +146,7 @@ def keep_contracts(trial: Trial, douts: list[Any], rng: np.random.Generator) -> 
     if not repeatable:
         trial.breaks(
             "the same again from the same arrays",
-            f"{trial.subject.forward_name} gives another result for the same arrays, with all generators found set back",
+            f"{trial.subject.forward_name} gives another result for the same arrays, with the generators found set back",
             "not deterministic",
         )
     answer = trial.gradients(douts)
@@ -153,7 +160,7 @@ def keep_contracts(trial: Trial, douts: list[Any], rng: np.random.Generator) -> 
 
 
 def results_are_kept(trial: Trial, answer: Answer) -> None:
-    """What an earlier call gave is the caller's, and has not changed with those since.
+    """Hold what an earlier call gave against what it was then: it is the caller's, and has not changed since.
 
     A layer's ``dW`` is the layer's own, which it may fill anew.
     """
@@ -167,7 +174,7 @@ def results_are_kept(trial: Trial, answer: Answer) -> None:
 
 
 def _second(trial: Trial, first: Answer, douts: list[Any]) -> None:
-    """A second backward gives the same."""
+    """Call backward once more: it gives the same."""
     name = f"a second {trial.subject.backward_name} gives the same"
     trial.tried.setdefault(name)
     try:
@@ -196,10 +203,8 @@ def _grows(first: FloatArray, second: Any, third: Any) -> bool:
     return 0 < share <= 1 + 1e-6 and bool(np.allclose(again, share * once, rtol=1e-4, atol=1e-6 * np.abs(once).max()))
 
 
-def _linear(
-    trial: Trial, first: Answer, douts: list[Any], outputs: list[FloatArray], rng: np.random.Generator
-) -> None:
-    """Backward of 2 d - 3 e is twice that of d less three times that of e; of 0 it is 0."""
+def _linear(trial: Trial, first: Answer, douts: list[Any], outputs: list[FloatArray], rng: np.random.Generator) -> None:
+    """Hold backward of 2 d - 3 e against twice that of d less three times that of e, and that of 0 against 0."""
     through = sum(float(np.abs(d * out).sum()) for d, out in zip(douts, outputs, strict=True))
     linear, zero = "backward is linear in dout", "backward of 0 is 0"
     others = [_like(dout, rng) for dout in douts]
@@ -209,8 +214,10 @@ def _linear(
     trial.tried.setdefault(linear)
     trial.tried.setdefault(zero)
     for name, d in first.gradients.items():
+        if d is None:
+            continue
         e, f, z = second.gradients.get(name), mixed.gradients.get(name), nothing.gradients.get(name)
-        if any(a is None or a.shape != d.shape for a in (e, f, z)) or not d.size:
+        if e is None or f is None or z is None or {e.shape, f.shape, z.shape} != {d.shape} or not d.size:
             continue
         with np.errstate(invalid="ignore"):
             size = float(np.abs(d).max() + np.abs(e).max() + np.abs(f).max())
@@ -263,7 +270,9 @@ def another_batch(
             continue
         axis = next((i for i, n in enumerate(value.shape) if n > 1), None)
         moved = value.copy() if axis is None else np.roll(value, 1, axis=axis)
-        distributions = moved.ndim == 2 and moved.dtype.kind == "f" and bool(np.all(np.abs(moved.sum(axis=1) - 1) < 1e-3))
+        distributions = (
+            moved.ndim == 2 and moved.dtype.kind == "f" and bool(np.all(np.abs(moved.sum(axis=1) - 1) < 1e-3))
+        )
         if moved.dtype.kind == "f" and not distributions:  # labels stay what they mean
             moved = (moved * rng.uniform(0.9, 1.1, moved.shape)).astype(moved.dtype)
         other[name] = moved[1:] if shorter else moved

@@ -6,8 +6,8 @@ return the subject and its arguments:
     CHECKS = {"Conv1d": lambda rng: (Conv1d(rng.standard_normal(3)), rng.standard_normal((2, 7)))}
 
 What is not named there is guessed at: a class with ``forward`` and ``backward`` is made with random ``W``, ``b``,
-``gamma``, ``beta`` and what has defaults, and handed random arrays of common shapes until one fits; a function ``f`` goes
-with ``grad_f``, ``f_grad`` or ``df``. Importing the file runs it, as ``python FILE.py`` would, but not as ``__main__``.
+``gamma``, ``beta`` and what has defaults, and handed random arrays of common shapes until one fits; a function ``f``
+goes with ``grad_f``, ``f_grad`` or ``df``. The file is run, as ``python FILE.py`` would, but not as ``__main__``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -148,24 +149,29 @@ def _run(path: Path) -> ModuleType:
 def _makers(module: ModuleType) -> Iterator[tuple[str, Maker]]:
     given = getattr(module, "CHECKS", {})
     for name, maker in given.items():
-        yield name, lambda rng, maker=maker: _split(maker(rng))
+        yield name, partial(_given, maker)
     own = {name: thing for name, thing in vars(module).items() if name not in given and not name.startswith("_")}
     for name, thing in own.items():
         here = getattr(thing, "__module__", None) == module.__name__
         if isinstance(thing, type) and here and _is_layer(thing):
-            yield name, lambda rng, thing=thing: _guess_layer(lambda: _construct(thing, rng), rng)
+            yield name, partial(_guess_layer, partial(_construct, thing))
         elif not isinstance(thing, type | ModuleType) and _is_layer(thing):
-            yield name, lambda rng, thing=thing: _guess_layer(lambda: thing, rng)
+            yield name, partial(_guess_layer, partial(_as_it_is, thing))
         elif isinstance(thing, FunctionType) and here:
             grad = next((own[n] for n in (f"grad_{name}", f"{name}_grad", f"d{name}") if n in own), None)
             if grad is not None:
-                yield name, lambda rng, pair=(thing, grad): _guess_pair(pair, rng)
+                yield name, partial(_guess_pair, (thing, grad))
 
 
-def _split(made: Any) -> Made:
+def _given(maker: Callable[[np.random.Generator], Any], rng: np.random.Generator) -> Made:
+    made = maker(rng)
     if not isinstance(made, tuple) or len(made) < 2:
         raise TypeError(f"an entry of CHECKS must return (subject, argument, …), got {type(made).__name__}")
     return made[0], made[1:]
+
+
+def _as_it_is(layer: Any, _: np.random.Generator) -> Any:
+    return layer
 
 
 def _is_layer(thing: Any) -> bool:
@@ -190,15 +196,15 @@ def _required(function: Any) -> list[str]:
     return [p.name for p in asked if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
 
 
-def _guess_layer(make: Callable[[], Any], rng: np.random.Generator) -> Made:
+def _guess_layer(make: Callable[[np.random.Generator], Any], rng: np.random.Generator) -> Made:
     """Give a layer and the first arguments that it takes and gives finite numbers for."""
-    layer = make()
+    layer = make(rng)
     names, error = _required(layer.forward), None
     for shape in ((_ROWS, _INPUTS), (_ROWS, _OUTPUTS), (_INPUTS,), (_ROWS, 2, _INPUTS)):
         for positive in (False, True):
             arguments = tuple(_argument(name, shape, positive, rng) for name in names)
             try:
-                trial = make()
+                trial = make(rng)
                 out = trial.forward(*(np.array(a) for a in arguments))
                 outs = out if isinstance(out, tuple | list) else (out,)
                 if not all(np.isfinite(np.asarray(o, np.float64)).all() for o in outs):
@@ -208,7 +214,7 @@ def _guess_layer(make: Callable[[], Any], rng: np.random.Generator) -> Made:
             except Exception as raised:
                 error = error or raised
                 continue
-            return make(), arguments
+            return make(rng), arguments
     raise ValueError(f"no arguments of common shapes fit ({type(error).__name__}: {error}); say which in CHECKS")
 
 

@@ -16,6 +16,8 @@ from chainrule.checking.side import Ground
 
 #: Ulps that float32 code may be off from float64: some hundred operations one after the other, each rounding.
 ULPS = 1024
+#: Entries that seem wrong are looked at again so many at a time.
+_LOOKED_AT = 64
 
 
 class Tolerance:
@@ -45,6 +47,7 @@ class Tolerance:
         self._floor = largest * (ulps / 16 if single else relative / 1e6) + 64 * resolution
 
     def __call__(self, values: Floats) -> Floats:
+        """Give what each entry may differ by, the numeric side being `values`."""
         with np.errstate(invalid="ignore"):
             return np.asarray(self._relative * np.fmax(self._sizes, np.abs(values)) + self._floor)
 
@@ -55,7 +58,7 @@ class Tolerance:
         return part
 
     def is_nothing(self, bars: Floats) -> bool:
-        """Tell whether bars are so small that a slope within them is as good as 0: a millionth of f, for a step of 1."""
+        """Tell whether a slope within the bars is as good as 0: a millionth of f, for a step of 1."""
         return bool(np.all(bars <= 1e9 * self.resolution))
 
 
@@ -82,14 +85,16 @@ def differing(ground: Ground, found: Found, rule: Tolerance) -> tuple[Found, NDA
     """Tell which differ after a second look at the most flagrant; give also what that look found."""
     beyond = excess(found, rule)
     suspects = np.flatnonzero(beyond > 0)
-    if len(suspects) == 0:
-        return found, np.zeros(len(ground.numbers), bool)
-    suspects = np.sort(suspects[np.argsort(-beyond[suspects], kind="stable")[:64]])
-    part = Found(found.slopes.at(suspects), found.kinks[suspects], found.steps[suspects])
-    again = numeric.confirmed(ground.mover, ground.numbers[suspects], part, rule.claimed[suspects], rule.at(suspects))
-    chosen = np.zeros(len(ground.numbers), bool)
-    chosen[suspects] = True
-    found = replace(found, slopes=found.slopes.where(chosen, again.slopes))
+    suspects = suspects[np.argsort(-beyond[suspects], kind="stable")]
+    for start in range(0, len(suspects), _LOOKED_AT):  # until some of them stay wrong
+        few = np.sort(suspects[start : start + _LOOKED_AT])
+        part = Found(found.slopes.at(few), found.kinks[few], found.steps[few])
+        again = numeric.confirmed(ground.mover, ground.numbers[few], part, rule.claimed[few], rule.at(few))
+        chosen = np.zeros(len(ground.numbers), bool)
+        chosen[few] = True
+        found = replace(found, slopes=found.slopes.where(chosen, again.slopes))
+        if (excess(found, rule)[few] > 0).any():
+            break
     return found, np.asarray(excess(found, rule) > 0)
 
 
@@ -99,7 +104,9 @@ def worst_of(found: Found, rule: Tolerance) -> int:
     with np.errstate(all="ignore"):
         share = beyond / np.fmax(np.abs(rule.claimed), np.abs(found.slopes.value))
     # Among entries within what they may, the one nearest to it.
-    return int(np.argmax(np.where(np.isinf(beyond), np.inf, np.where(beyond > 0, np.nan_to_num(share), beyond - 1e300))))
+    return int(
+        np.argmax(np.where(np.isinf(beyond), np.inf, np.where(beyond > 0, np.nan_to_num(share), beyond - 1e300)))
+    )
 
 
 def largest(values: FloatArray) -> float:

@@ -103,7 +103,7 @@ class Mover(Protocol):
         """Give the slopes for flat indices of the array, each with its own step."""
 
 
-def quotients(values: Sequence[Any], points: Sequence[Any], noise: Any) -> tuple[Any, Any, Any, Any]:
+def quotients(values: Any, points: Any, noise: Any) -> tuple[Any, Any, Any, Any]:
     """Give D, and the three parts of its bar, from f at x - h, x - h/2, x, x + h/2, x + h.
 
     Parameters
@@ -129,9 +129,9 @@ def quotients(values: Sequence[Any], points: Sequence[Any], noise: Any) -> tuple
 def noise_of(values: Floats, measured: Any, size: Any, reached: Any) -> Floats:
     """Give η for each number, given its five values: more than was measured if it hardly changes, or not at all.
 
-    A number that could change and does not may have been rounded to what it was, and not only at the end: also where the
-    entry, of this `size`, was added to something like itself. So may one that changes by less than that rounds to: its
-    smallest change is a quantum, as far as one can tell. One that is not `reached` by the entry has no noise from it.
+    A number that could change and does not may have been rounded to what it was, and not only at the end: also where
+    the entry, of this `size`, was added to something like itself. So may one that changes by less than that rounds to:
+    its smallest change is a quantum, as far as one can tell. One that the entry does not reach has no noise from it.
     """
     epsilon = np.finfo(np.float64).eps
     gaps = np.abs(np.diff(values, axis=0))
@@ -369,7 +369,9 @@ def differentiate(
     # Otherwise down: steps longer than the function's own features lie, and a corner comes out of the step at last.
     here = best.at(todo)
     upwards = 8 * here.rounding > here.truncation + here.jump
-    last = here.where(upwards, mover.slopes(entries[todo][upwards], np.minimum(steps[todo] * _RATIO, caps[todo])[upwards]))
+    last = here.where(
+        upwards, mover.slopes(entries[todo][upwards], np.minimum(steps[todo] * _RATIO, caps[todo])[upwards])
+    )
     with np.errstate(invalid="ignore"):
         upwards &= last.bar < here.bar / 2
     last = last.where(~upwards, mover.slopes(entries[todo][~upwards], steps[todo][~upwards] / _RATIO))
@@ -405,7 +407,7 @@ def _mask(chosen: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
 
 
 def _settled(slopes: Slopes, claimed: Floats, tolerances: Callable[[Floats], Floats]) -> NDArray[np.bool_]:
-    """Tell which need no other step: the bar is within the tolerance, or both sides are and the bar is not much wider."""
+    """Tell which need no other step: the bar is within the tolerance, or both sides are and the bar is not far off."""
     with np.errstate(invalid="ignore"):
         allowed = tolerances(slopes.value)
         agree = (np.abs(claimed - slopes.value) <= allowed) & (slopes.bar <= 100 * allowed)
@@ -413,15 +415,27 @@ def _settled(slopes: Slopes, claimed: Floats, tolerances: Callable[[Floats], Flo
 
 
 def _first_steps(mover: Mover, entries: NDArray[np.int64], scales: Floats, claimed: Floats, caps: Floats) -> Floats:
-    """Give the steps to begin with: of many entries, the multiple of their scale that did best for a few."""
+    """Give the steps to begin with: of many entries, the multiple of their scale that did best for a few.
+
+    But no longer than any that a shorter one contradicts: it may be longer than the function's own features, and its
+    small bar a mistake.
+    """
     if len(entries) < 16:
         return np.minimum(scales * _FIRST, caps)
     order = np.argsort(-np.abs(np.nan_to_num(claimed)), kind="stable")
     few = order[[0, len(order) // 64, len(order) // 8]]
-    multiples = [_FIRST * _RATIO**k for k in range(-1, 6)]
-    bars = [mover.slopes(entries[few], np.minimum(scales[few] * multiple, caps[few])).bar for multiple in multiples]
-    typical = np.median(np.where(np.isfinite(bars), bars, np.inf), axis=1)
-    return np.minimum(scales * multiples[int(np.argmin(typical))], caps)
+    multiples = [_FIRST * _RATIO**k for k in range(-3, 6)]
+    tried = [mover.slopes(entries[few], np.minimum(scales[few] * multiple, caps[few])) for multiple in multiples]
+    best, least = _FIRST, np.inf
+    for k, (multiple, slopes) in enumerate(zip(multiples, tried, strict=True)):
+        with np.errstate(invalid="ignore"):
+            apart = [np.abs(slopes.value - shorter.value) > slopes.bar + shorter.bar for shorter in tried[:k]]
+        if any(contradicted.any() for contradicted in apart):
+            break
+        typical = float(np.median(np.where(np.isfinite(slopes.bar), slopes.bar, np.inf)))
+        if typical < least:
+            best, least = multiple, typical
+    return np.minimum(scales * best, caps)
 
 
 def confirmed(
@@ -430,8 +444,8 @@ def confirmed(
     """Look again at entries that seem wrong, with steps of all lengths.
 
     A bar is an estimate, and among many thousands one may be too small by chance; and a step that is longer than the
-    function's own features lies. So the word of a shorter step that contradicts what was found is taken, and that of any
-    step that speaks for the claim, if it could tell the two sides apart: by a bar of less than half their distance.
+    function's own features lies. So the word of a shorter step that contradicts what was found is taken, and that of
+    any step that speaks for the claim, if it could tell the two sides apart: by a bar of less than half their distance.
     """
     slopes = found.slopes
     distance = np.abs(claimed - slopes.value)

@@ -136,7 +136,7 @@ class GradientReport:
 
     @property
     def verdict(self) -> Verdict:
-        """ "wrong" if anything differs or a contract is broken; "unproven" if part of it could not be compared."""
+        """What it comes to: wrong if anything differs or a contract is broken, unproven if part was not compared."""
         if any(a.verdict == "wrong" for a in self.arrays) or any(c.held is False for c in self.contracts):
             return "wrong"
         return "right" if all(a.ok for a in self.arrays) else "unproven"
@@ -207,7 +207,8 @@ class GradientReport:
 
     def _lines(self) -> Iterator[str]:
         yield self._title()
-        yield f"{'array':<12} {'shape':<10} {'compared':>14} {'mean |diff|':>12} {'max relative':>13} {'error bar':>10}  verdict"
+        heads = f"{'compared':>14} {'mean |diff|':>12} {'max relative':>13} {'error bar':>10}  verdict"
+        yield f"{'array':<12} {'shape':<10} {heads}"
         for a in self.arrays:
             what = f"{a.checked} of {_size(a.shape)}" if a.mode == "full" else f"{a.checked} directions"
             relative = "-" if a.verdict in ("vacuous", "unresolved") else f"{a.max_relative:.1e}"

@@ -138,9 +138,10 @@ class _Check:
         for out in outputs:
             if not np.isfinite(out).all():
                 at = [int(i) for i in np.argwhere(~np.isfinite(out))[0]]
+                given = f"{out[tuple(at)]}{f' at {at}' if at else ''}"
                 raise ValueError(
-                    f"{self.subject.name}: {self.subject.forward_name} gives {out[tuple(at)]}{f' at {at}' if at else ''}"
-                    " for these arguments; a gradient can be checked where it is finite only"
+                    f"{self.subject.name}: {self.subject.forward_name} gives {given} for these arguments; a gradient can"
+                    " be checked where it is finite only"
                 )
 
     # --- the two sides ---
@@ -157,7 +158,9 @@ class _Check:
                 note = f"{self.subject.backward_name} gives no gradient for it, though the output depends on it"
                 checks.append(ArrayCheck(name, self.subject.arrays[name].shape, "full", 0, "unresolved", note=note))
             else:
-                self.notes.append(f"{name}: {self.subject.backward_name} gives no gradient for it, so none was compared")
+                self.notes.append(
+                    f"{name}: {self.subject.backward_name} gives no gradient for it, so none was compared"
+                )
         return tuple(checks)
 
     def _is_target(self, name: str) -> bool:
@@ -171,7 +174,7 @@ class _Check:
         wide = self.subject.widened()
         if wide is None or not self._moves_alike(wide):
             self.notes.append(
-                "float32: the subject could not be copied to float64, so the differences are of float32 too, with wide bars"
+                "float32: no copy in float64 could be had, so the differences are float32's, with wide bars"
             )
             return self.subject, {}
         self.randomness.rewind()
@@ -183,17 +186,17 @@ class _Check:
         return wide, {n: a for n, a in given.items() if a.dtype == np.float64 and a.shape == wide.arrays[n].shape}
 
     def _moves_alike(self, wide: Subject) -> bool:
-        """Tell whether the copy's outputs follow its arrays as the original's do: not if a function kept hold of those."""
+        """Tell whether the copy's outputs follow its arrays as the original's do; not if a function has hold of one."""
         return all(self._moves(wide, name) or not self._moves(self.subject, name) for name in self.subject.arrays)
 
     def _moves(self, subject: Subject, name: str) -> bool:
-        """Tell whether the outputs change when an array does, by a hundredth: by more than float32 rounds."""
+        """Tell whether the outputs change when an array does by a hundredth: more than float32 rounds."""
         array, outputs = subject.arrays[name], self._outputs(subject)
         before = array.copy()
         try:
             np.copyto(array, before + 0.01 * numeric.scales_of(before), casting="same_kind")
             changed = zip(outputs, self._outputs(subject), strict=True)
-            return not all(np.allclose(x, y, rtol=1e-5, atol=0) for x, y in changed)
+            return not all(np.allclose(x, y, rtol=1e-3, atol=0) for x, y in changed)
         finally:
             np.copyto(array, before)
 
@@ -204,7 +207,9 @@ class _Check:
     def _compare(self, side: NumericSide, name: str, claimed: Any, second_opinion: FloatArray | None) -> ArrayCheck:
         array = self.subject.arrays[name]
         if claimed is None:
-            return ArrayCheck(name, array.shape, "full", 0, "wrong", note=f"{self.subject.backward_name} gives none for it")
+            return ArrayCheck(
+                name, array.shape, "full", 0, "wrong", note=f"{self.subject.backward_name} gives none for it"
+            )
         if claimed.shape != array.shape:
             return self._misshapen(side, name, claimed)
         if array.size == 0:
@@ -236,7 +241,7 @@ class _Check:
     def _in_ulps(
         self, ground: Ground, check: ArrayCheck, claimed: FloatArray, second_opinion: FloatArray, found: Found
     ) -> ArrayCheck:
-        """Judge float32's own gradient, where the same code in float64 is right: how many digits are left?"""
+        """Judge float32's own gradient, where the same code in float64 is right: by the digits that are left."""
         wrong = excess(found, self._rule(ground, {check.name: claimed}, True)) > 0
         if not wrong.any():
             return check
@@ -310,14 +315,16 @@ class _Check:
         return inputs[0].shape[1] if inputs and inputs[0].ndim > 1 else 0
 
     def _misshapen(self, side: NumericSide, name: str, claimed: FloatArray) -> ArrayCheck:
-        """Judge a gradient that has not the shape of its array: is it transposed, or not summed up?"""
+        """Judge a gradient that has not the shape of its array: it may be transposed, or not summed up."""
         array = self.subject.arrays[name]
         note = f"its gradient has shape {claimed.shape}, and it has shape {array.shape}"
         check = ArrayCheck(name, array.shape, "full", 0, "wrong", note=note, cause="wrong shape")
         sample = np.sort(self.rng.choice(array.size, min(array.size, _SAMPLE), replace=False))
         unknown = np.full(array.shape, np.nan)
         ground = side.entries(name, unknown, sample)
-        rule = Tolerance(unknown.reshape(-1)[sample], self.settings.tolerance, False, largest(claimed), ground.resolution)
+        rule = Tolerance(
+            unknown.reshape(-1)[sample], self.settings.tolerance, False, largest(claimed), ground.resolution
+        )
         return self._why(side, check, claimed, compare(ground, rule)[0], rule, sample)
 
     # --- other batches ---
@@ -357,7 +364,9 @@ class _Check:
         results_are_kept(trial, answer)
         trial.tried.setdefault(_SECOND_BATCH)
         again = trial.gradients(douts)
-        changed = [n for n, a in answer.gradients.items() if a is not None and not np.array_equal(a, again.gradients[n])]
+        changed = [
+            n for n, a in answer.gradients.items() if a is not None and not np.array_equal(a, again.gradients[n])
+        ]
         if wrong:
             missed = self._differs_along(self.subject, answer, douts)
             if missed:
@@ -365,7 +374,9 @@ class _Check:
                 return tuple(replace(a, verdict="wrong", note=note) if a.name in missed else a for a in arrays)
             trial.breaks(_SECOND_BATCH, f"the second batch's gradient of {', '.join(wrong)} is wrong", "stale batch")
         elif changed:
-            trial.breaks(_SECOND_BATCH, f"the first batch's gradient of {', '.join(changed)} is another then", "stale batch")
+            trial.breaks(
+                _SECOND_BATCH, f"the first batch's gradient of {', '.join(changed)} is another then", "stale batch"
+            )
         return arrays
 
     def _differs_along(self, other: Subject, theirs: Answer, douts: list[Any]) -> list[str]:

@@ -48,7 +48,7 @@ class NumericSide:
         self.scales = {name: numeric.scales_of(array) for name, array in subject.arrays.items()}
         self.engine = known_network(subject)
         self._own_noise: dict[str, Floats] = {}
-        self._epsilon: Any = None  # of each output, from the first evaluation on
+        self._epsilon: Floats = np.zeros(0)  # of each output, from the first evaluation on
         self._here = self.evaluate()
         signs = {n: np.where(np.arange(s.size).reshape(s.shape) % 3 == 1, -s, s) for n, s in self.scales.items()}
         if noise is None:
@@ -71,7 +71,7 @@ class NumericSide:
             before = [(array, array.copy()) for array in self.subject.arrays.values()]
         outputs = self.subject.outputs()
         vector = np.concatenate([np.array(out, np.float64).reshape(-1) for out in outputs])
-        if self._epsilon is None:
+        if self._epsilon.size != vector.size:
             self._epsilon = np.concatenate([np.full(out.size, np.finfo(out.dtype).eps) for out in outputs])
         if self._careful:
             for array, values in before:
@@ -97,7 +97,9 @@ class NumericSide:
 
     def resolution(self, *names: str) -> float:
         """Give the slope of an entry that is not told from 0."""
-        return numeric.resolution(self._weights, self._least, np.concatenate([self.scales[n].reshape(-1) for n in names]))
+        return numeric.resolution(
+            self._weights, self._least, np.concatenate([self.scales[n].reshape(-1) for n in names])
+        )
 
 
 class Ground(Protocol):

@@ -7,6 +7,7 @@ that all evaluations see the same noise, and at the end.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sys
 import types
@@ -78,10 +79,8 @@ def _named_in(function: types.FunctionType) -> Iterator[Any]:
     yield from function.__defaults__ or ()
     yield from (function.__kwdefaults__ or {}).values()
     for cell in function.__closure__ or ():
-        try:
+        with contextlib.suppress(ValueError):  # named, but not bound yet
             yield cell.cell_contents
-        except ValueError:  # named, but not bound yet
-            pass
     for name in function.__code__.co_names:
         thing = function.__globals__.get(name)
         if isinstance(thing, np.ndarray | np.random.Generator | np.random.RandomState):
@@ -162,7 +161,9 @@ class Randomness:
         self.rewind()
 
 
-def _state_of(generator: np.random.Generator | np.random.RandomState) -> tuple[Callable[[], Any], Callable[[Any], object]]:
+def _state_of(
+    generator: np.random.Generator | np.random.RandomState,
+) -> tuple[Callable[[], Any], Callable[[Any], object]]:
     if isinstance(generator, np.random.RandomState):
         return (lambda: generator.get_state(legacy=False)), generator.set_state
     bits = generator.bit_generator

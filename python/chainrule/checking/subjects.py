@@ -125,15 +125,19 @@ class LayerSubject(Subject):
     candidates: dict[str, FloatArray] = field(default_factory=dict)
 
     def outputs(self) -> list[FloatArray]:
+        """Give what comes out."""
         return _arrays_of(self.thing.forward(*self.inputs.values()), f"{self.name}.forward")
 
     def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
+        """Give what comes back."""
         if fresh:
             self.thing.forward(*self.inputs.values())
         dout = douts[0] if len(douts) == 1 else tuple(douts)
         dx = self.thing.backward(dout)
         for name, array in self.candidates.items():
-            if getattr(self.thing, name, None) is array and isinstance(getattr(self.thing, f"d{name}", None), np.ndarray):
+            if getattr(self.thing, name, None) is array and isinstance(
+                getattr(self.thing, f"d{name}", None), np.ndarray
+            ):
                 self.parameters.setdefault(name, array)
         own = layer_gradients(self.thing)
         found = {name: own.get(name, getattr(self.thing, f"d{name}", None)) for name in self.parameters}
@@ -149,15 +153,19 @@ class NetworkSubject(Subject):
 
     @property
     def arrays(self) -> dict[str, FloatArray]:
+        """Give the parameters: examples are not differentiated by."""
         return self.parameters
 
     def outputs(self) -> list[FloatArray]:
+        """Give what comes out."""
         return [_one_number(self.thing.loss(*self.inputs.values()), f"{self.name}.loss")]
 
     def cotangents(self, outputs: Sequence[FloatArray], rng: np.random.Generator) -> list[Any]:
+        """Give 1, for the one number."""
         return [np.float64(1)]  # gradient(x, t) takes none
 
     def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
+        """Give what comes back."""
         grads = self.thing.gradient(*self.inputs.values())
         if not isinstance(grads, Mapping):
             raise TypeError(f"{self.name}.gradient must give a dict of names to arrays, got {type(grads).__name__}")
@@ -173,12 +181,15 @@ class PairSubject(Subject):
     backward_name = "grad_f"
 
     def outputs(self) -> list[FloatArray]:
+        """Give what comes out."""
         return [_one_number(self.thing[0](*self.inputs.values()), "f")]
 
     def cotangents(self, outputs: Sequence[FloatArray], rng: np.random.Generator) -> list[Any]:
+        """Give 1, for the one number."""
         return [np.float64(1)]  # grad_f takes none
 
     def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
+        """Give what comes back."""
         return _answer({}, self.thing[1](*self.inputs.values()), self)
 
 
@@ -200,7 +211,9 @@ def adapt(thing: Any, arguments: Sequence[Any]) -> Subject:
     elif hasattr(thing, "loss") and hasattr(thing, "gradient") and hasattr(thing, "params"):
         subject = NetworkSubject(thing, type(thing).__name__, _inputs(thing.loss, arguments))
         if not isinstance(thing.params, Mapping) or not thing.params:
-            raise TypeError(f"{subject.name}.params must be a dict of arrays with something in it, got {thing.params!r:.60}")
+            raise TypeError(
+                f"{subject.name}.params must be a dict of arrays with something in it, got {thing.params!r:.60}"
+            )
         subject.parameters = {name: _parameter(a, f"params[{name!r}]") for name, a in thing.params.items()}
     elif hasattr(thing, "forward") and hasattr(thing, "backward"):
         subject = layer = LayerSubject(thing, type(thing).__name__, _inputs(thing.forward, arguments))
@@ -213,15 +226,19 @@ def adapt(thing: Any, arguments: Sequence[Any]) -> Subject:
         }
         subject.inputs = {_unique(name, own): value for name, value in subject.inputs.items()}
     else:
-        raise TypeError(f"{_missing(thing)}; a layer has forward and backward, a network loss, gradient and params, a"
-                        " pair of functions is (f, grad_f)")
+        raise TypeError(
+            f"{_missing(thing)}; a layer has forward and backward, a network loss, gradient and params, a"
+            " pair of functions is (f, grad_f)"
+        )
     if not subject.arrays:
         kinds = ", ".join(f"{name} is {np.asarray(a).dtype}" for name, a in subject.inputs.items()) or "no arguments"
         raise TypeError(f"{subject.name} has nothing to differentiate by ({kinds}); pass arrays of float64 or float32")
     for name, array in subject.arrays.items():
         if not np.isfinite(array).all():
             at = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
-            raise ValueError(f"{name}{at or ''} is {array[tuple(at)]}; a gradient can be checked at finite numbers only")
+            raise ValueError(
+                f"{name}{at or ''} is {array[tuple(at)]}; a gradient can be checked at finite numbers only"
+            )
     return subject
 
 
@@ -246,7 +263,7 @@ def _inputs(function: Any, arguments: Sequence[Any]) -> dict[str, Any]:
 
 def _names(function: Any, count: int) -> list[str]:
     try:
-        asked = [p for p in inspect.signature(function).parameters.values()]
+        asked = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):  # a built-in, perhaps
         asked = []
     names = [p.name for p in asked if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:count]

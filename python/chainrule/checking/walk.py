@@ -11,7 +11,6 @@ from chainrule.checking.report import GradientReport
 from chainrule.checking.state import Randomness
 from chainrule.checking.subjects import NetworkSubject
 
-
 Alone: TypeAlias = Callable[[str, Any, tuple[Any, ...], float | None], GradientReport | None]
 
 
@@ -49,7 +48,8 @@ def first_faulty_layer(
     if not isinstance(layers, Mapping) or not hasattr(last, "backward") or len(subject.inputs) != 2:
         return None, None, "it has no layers and last_layer that could be walked through"
     try:
-        return _walk(layers, last, *subject.inputs.values(), alone, randomness)
+        x, t = subject.inputs.values()
+        return _walk(layers, last, x, t, alone, randomness)
     except Exception as error:  # layers of the user's own, called by us as nobody may have called them before
         return None, None, f"its layers could not be walked through: {type(error).__name__}: {error}"
 
@@ -78,7 +78,7 @@ def _walk(
         suspect = "last_layer", report
     forward()
     dout = last.backward(1)
-    for name, layer in reversed(layers.items()):
+    for name, layer in reversed(list(layers.items())):
         in_place = np.array(layer.backward(np.array(dout)))
         arrived, noise = flowing[name]
         report = alone(name, layer, (arrived,), None)
@@ -90,7 +90,11 @@ def _walk(
         layer.forward(np.array(arrived))
         by_itself = np.array(layer.backward(np.array(dout)))
         if _differ(in_place, by_itself):
-            return name, None, f"{name} is right by itself, but loses what it remembers to another layer of this network"
+            return (
+                name,
+                None,
+                f"{name} is right by itself, but loses what it remembers to another layer of this network",
+            )
         forward()  # the others remember what they did before
         dout = by_itself
     if suspect is not None:
