@@ -1,6 +1,6 @@
 """How long a gradient check takes: of the tutorial's network, beside the tutorial's own on NumPy, and to import.
 
-Run it: ``python benchmarks/check_speed.py``. It takes three minutes, prints tables and writes target/check_speed.json.
+Run it: ``python benchmarks/check_speed.py``. It takes two minutes, prints tables and writes target/check_speed.json.
 
 The network is 784-50-10 (39,760 parameters) in float64 on the first images of MNIST. The tutorial's side is its
 `numerical_gradient` over all parameters, as published: two losses for each. Ours is the whole check: contracts, every
@@ -77,7 +77,7 @@ def check_rows(images: int, rounds: int) -> list[dict[str, Any]]:
         "check_gradients, mode directions": lambda: check_gradients(net, x, labels, mode="directions"),
     }
     first = next(iter(ways))
-    rounds = rounds if images < 20 else min(rounds, 3)  # the tutorial's takes more than half a minute there
+    rounds = rounds if images < 20 else min(rounds, 3)  # the tutorial's takes a quarter of a minute or more there
     times: dict[str, list[float]] = {name: [] for name in ways}
     for name, way in ways.items():
         if name != first:
