@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results import pipes, wrapped
+from results import pipes
 
 import chainrule
 from chainrule import check_gradients
@@ -52,8 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     checks = [row for images in options.images for row in check_rows(images, options.rounds)]
     imports = import_rows(3 * options.rounds)
     print("### A check of 784-50-10, all parameters\n")
-    print(pipes([_shown(row) for row in checks]), "\n")
-    print(wrapped("`×`: how many times faster than the tutorial's numerical_gradient, within a round, median.\n"), "\n")
+    print(pipes([_shown(row) for row in checks]))
+    print("\n`×`: how many times faster than the tutorial's numerical_gradient, within a round, median.\n")
     print("### To import\n")
     print(pipes([{"import": r["import"], "ms": f"{r['ms']:.1f}", "modules": str(len(r["modules"]))} for r in imports]))
     path = TARGET / "check_speed.json"
