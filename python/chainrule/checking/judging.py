@@ -125,8 +125,8 @@ def summary(
         larger = np.fmax(np.abs(claimed), np.abs(values))
         relative = np.where(larger > 0, difference / larger, 0)
         counts = compared & ((larger > 1e-3 * largest(larger[compared])) | wrong)
-        # An entry that matters, and whose bar is too wide to tell half of it from the whole.
-        unresolved = bool(np.any(counts & ~(bars <= larger / 4)))
+        # An entry that matters, and is known to a twentieth at best.
+        unresolved = bool(np.any(counts & ~(bars <= larger / 20)))
     verdict: Any = "right"
     if wrong.any():
         verdict = "wrong"

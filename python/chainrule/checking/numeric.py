@@ -383,7 +383,11 @@ def differentiate(
         steps[todo] = np.minimum(steps[todo] * heading, caps[todo])
         moved[todo] = np.where(upwards, 0, move)
         with np.errstate(invalid="ignore"):
-            better = (last.bar < best.bar[todo]) | ~np.isfinite(best.bar[todo])
+            # A shorter step that contradicts a longer one is right: its bar is honest where noise is the most of it.
+            here = best.at(todo)
+            contradicts = np.abs(last.value - here.value) > last.bar + here.bar
+            better = np.where(upwards, ~contradicts & (last.bar < here.bar), contradicts | (last.bar < here.bar))
+            better |= ~np.isfinite(here.bar)
             noisy = last.rounding > last.truncation + last.jump
         chosen = todo[better]
         best = best.where(_mask(chosen, len(entries)), last.at(better))

@@ -226,10 +226,10 @@ class GradientReport:
 
     def _findings(self) -> Iterator[str]:
         for a in self.arrays:
-            if a.verdict == "wrong":
+            if a.verdict == "wrong" and a.checked:
                 yield f"{a.place}: analytic {a.analytic:.6e}, numeric {a.numeric:.6e} ± {a.bar:.1e}"
-                if a.cause:
-                    yield f"  {a.name}: {a.cause}"
+            if a.verdict == "wrong" and a.cause:
+                yield f"  {a.name}: {a.cause}"
             if a.note:
                 yield f"{a.name}: {a.note}"
         for c in self.contracts:

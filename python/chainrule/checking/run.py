@@ -140,19 +140,20 @@ class _Check:
                 at = [int(i) for i in np.argwhere(~np.isfinite(out))[0]]
                 given = f"{out[tuple(at)]}{f' at {at}' if at else ''}"
                 raise ValueError(
-                    f"{self.subject.name}: {self.subject.forward_name} gives {given} for these arguments; a gradient can"
-                    " be checked where it is finite only"
+                    f"{self.subject.name}: {self.subject.forward_name} gives {given} for these arguments;"
+                    " a gradient can be checked where it is finite only"
                 )
 
     # --- the two sides ---
 
     def _compare_all(self, answer: Answer, douts: list[Any], careful: bool) -> tuple[ArrayCheck, ...]:
-        wide, second_opinion = self._in_float64(douts)
-        side = NumericSide(wide, self.randomness, douts, careful=careful)
+        names = [name for name in self.subject.arrays if name not in answer.unasked]
+        wide, second_opinion = self._in_float64(names, douts)
+        side = NumericSide(wide, names, self.randomness, douts, careful=careful)
         self.noise, self.widened = side.noise, wide is not self.subject
         checks = []
         for name in self.subject.arrays:
-            if name not in answer.unasked:
+            if name in names:
                 checks.append(self._compare(side, name, answer.gradients.get(name), second_opinion.get(name)))
             elif not self._is_target(name) and self._moves(self.subject, name):
                 note = f"{self.subject.backward_name} gives no gradient for it, though the output depends on it"
@@ -167,12 +168,12 @@ class _Check:
         """Tell whether an input is what a loss is measured against: an input of a loss, but not its first."""
         return self.noise is not None and self.noise.size == 1 and name != next(iter(self.subject.inputs))
 
-    def _in_float64(self, douts: list[Any]) -> tuple[Subject, dict[str, FloatArray]]:
+    def _in_float64(self, names: list[str], douts: list[Any]) -> tuple[Subject, dict[str, FloatArray]]:
         """Give the subject that the numeric side moves, and what that one's own backward gives, if it is a copy."""
         if not self._single():
             return self.subject, {}
         wide = self.subject.widened()
-        if wide is None or not self._moves_alike(wide):
+        if wide is None or not self._moves_alike(wide, names):
             self.notes.append(
                 "float32: no copy in float64 could be had, so the differences are float32's, with wide bars"
             )
@@ -185,9 +186,9 @@ class _Check:
         given = {name: np.asarray(a) for name, a in answer.gradients.items() if a is not None}
         return wide, {n: a for n, a in given.items() if a.dtype == np.float64 and a.shape == wide.arrays[n].shape}
 
-    def _moves_alike(self, wide: Subject) -> bool:
+    def _moves_alike(self, wide: Subject, names: list[str]) -> bool:
         """Tell whether the copy's outputs follow its arrays as the original's do; not if a function has hold of one."""
-        return all(self._moves(wide, name) or not self._moves(self.subject, name) for name in self.subject.arrays)
+        return all(self._moves(wide, name) or not self._moves(self.subject, name) for name in names)
 
     def _moves(self, subject: Subject, name: str) -> bool:
         """Tell whether the outputs change when an array does by a hundredth: more than float32 rounds."""
@@ -382,12 +383,12 @@ class _Check:
     def _differs_along(self, other: Subject, theirs: Answer, douts: list[Any]) -> list[str]:
         """Give the names of arrays whose gradients differ along a random direction, beyond doubt."""
         check = replace(self, subject=other, notes=[])
-        wide, second_opinion = check._in_float64(douts)
+        given = {n: a for n, a in theirs.gradients.items() if a is not None and a.shape == other.arrays[n].shape}
+        wide, second_opinion = check._in_float64(list(given), douts)
         if self.widened and wide is other:
             return []  # the first batch could be looked at in float64, this one cannot
         noise = self.noise if _same_shapes(other, self.subject) else None
-        side = NumericSide(wide, self.randomness, douts, noise=noise)
-        given = {n: a for n, a in theirs.gradients.items() if a is not None and a.shape == other.arrays[n].shape}
+        side = NumericSide(wide, given, self.randomness, douts, noise=noise)
         judged = {name: second_opinion.get(name, a) for name, a in given.items() if a.size}
         if not judged or not self._doubtless(side, list(judged), judged):
             return []

@@ -24,6 +24,8 @@ class NumericSide:
     ----------
     subject : Subject
         In float64, if it could be had so.
+    names : iterable of str
+        The arrays that have gradients: no other is moved.
     randomness : Randomness
         Set back before every forward pass.
     douts : sequence
@@ -37,6 +39,7 @@ class NumericSide:
     def __init__(
         self,
         subject: Subject,
+        names: Iterable[str],
         randomness: Randomness,
         douts: Sequence[Any],
         *,
@@ -45,7 +48,7 @@ class NumericSide:
     ) -> None:
         self.subject, self._randomness, self._careful = subject, randomness, careful
         self._weights = np.concatenate([np.asarray(d, np.float64).reshape(-1) for d in douts])
-        self.scales = {name: numeric.scales_of(array) for name, array in subject.arrays.items()}
+        self.scales = {name: numeric.scales_of(subject.arrays[name]) for name in names}
         self.engine = known_network(subject)
         self._own_noise: dict[str, Floats] = {}
         self._epsilon: Floats = np.zeros(0)  # of each output, from the first evaluation on
@@ -53,13 +56,13 @@ class NumericSide:
         signs = {n: np.where(np.arange(s.size).reshape(s.shape) % 3 == 1, -s, s) for n, s in self.scales.items()}
         if noise is None:
             least = 2 * self._epsilon * np.abs(self._here)
-            names = apart(subject.arrays, subject.arrays)
-            arrays, steps = [subject.arrays[n] for n in names], [signs[n] for n in names]
+            separate = apart(self.scales, subject.arrays)
+            arrays, steps = [subject.arrays[n] for n in separate], [signs[n] for n in separate]
             noise = numeric.measured_noise(self.evaluate, arrays, steps, least)
             # Beside a large array the noise of a tiny one would drown: then each is measured by itself.
-            sizes = [float(np.median(self.scales[n])) for n in names if self.scales[n].size]
+            sizes = [float(np.median(self.scales[n])) for n in separate if self.scales[n].size]
             if len(sizes) > 1 and max(sizes) > 1e6 * min(sizes):
-                for name, array, step in zip(names, arrays, steps, strict=True):
+                for name, array, step in zip(separate, arrays, steps, strict=True):
                     self._own_noise[name] = numeric.measured_noise(self.evaluate, [array], [step], least)
         self._least = 2 * self._epsilon * np.abs(self._here)
         self.noise = noise
