@@ -13,6 +13,7 @@ from chainrule._errors import DataError as DataError
 from chainrule._errors import DownloadError as DownloadError
 from chainrule._kernels import __version__ as __version__
 from chainrule.checking import ArrayCheck as ArrayCheck
+from chainrule.checking import Contract as Contract
 from chainrule.checking import GradientReport as GradientReport
 from chainrule.checking import check_gradients as check_gradients
 from chainrule.functions import cross_entropy_error as cross_entropy_error

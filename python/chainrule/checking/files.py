@@ -224,8 +224,9 @@ def _guess_pair(pair: tuple[Any, Any], rng: np.random.Generator) -> Made:
         for positive in (False, True):
             arguments = tuple(_argument(name, shape, positive, rng) for name in names)
             try:
-                if not np.isfinite(np.asarray(pair[0](*arguments), np.float64)).all():
-                    raise ValueError("f is not finite")
+                value = np.asarray(pair[0](*arguments), np.float64)
+                if value.size != 1 or not np.isfinite(value).all():
+                    raise ValueError(f"f gives {value}, and not one finite number")
                 pair[1](*arguments)
             except Exception as raised:
                 error = error or raised

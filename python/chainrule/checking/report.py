@@ -314,6 +314,9 @@ class GradientReport:
             ax.set_xlabel("row" if tall else "column", fontsize=8)
             ax.set_ylabel("column" if tall else "row", fontsize=8)
             ax.tick_params(labelsize=8)
+            if image.shape[0] == 1:
+                ax.set_yticks([])
+                ax.set_ylabel("")
             if a.verdict == "wrong" and a.where:
                 row, column = (a.where if len(a.where) == 2 else (0, a.where[-1]))[:2]
                 x, y = (row, column) if tall else (column, row)
@@ -327,9 +330,7 @@ def _palette() -> Any:
     from matplotlib.colors import LinearSegmentedColormap
 
     stops = [(0.0, "#1a9850"), (0.3, "#91cf60"), (0.6, "#fee08b"), (0.8, "#fc8d59"), (1.0, "#d73027")]
-    palette = LinearSegmentedColormap.from_list("difference", stops)
-    palette.set_bad("#d0d0d0")
-    return palette
+    return LinearSegmentedColormap.from_list("difference", stops).with_extremes(bad="#d0d0d0")
 
 
 def _verdict(a: ArrayCheck) -> str:

@@ -1,0 +1,185 @@
+"""``chainrule check FILE.py[:NAME]``: what is found in a file, a line each, and the exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from chainrule.checking.files import check_file
+from chainrule.cli import main
+
+LAYERS = """
+import numpy as np
+
+
+class Affine:
+    def __init__(self, W, b):
+        self.W, self.b = W, b
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+
+    def backward(self, dout):
+        self.dW, self.db = self.x.T @ dout, dout.{sum}(axis=0)
+        return dout @ self.W.T
+
+
+class Log:
+    def forward(self, x):
+        self.x = x
+        return np.log(x)
+
+    def backward(self, dout):
+        return dout / self.x
+
+
+class Loss:
+    def forward(self, x, t):
+        y = np.exp(x - x.max(axis=1, keepdims=True))
+        self.y, self.t = y / y.sum(axis=1, keepdims=True), t
+        return -np.log(self.y[np.arange(len(t)), t]).mean()
+
+    def backward(self, dout=1):
+        dx = self.y.copy()
+        dx[np.arange(len(self.t)), self.t] -= 1
+        return dout * dx / len(self.t)
+
+
+def f(x):
+    return (x**2).sum()
+
+
+def grad_f(x):
+    return 2 * x
+
+
+def wave(x, y):
+    return np.sin(x * y).sum()
+
+
+def wave_grad(x, y):
+    return y * np.cos(x * y), x * np.cos(x * y)
+
+
+def alone(x):
+    return x
+"""
+
+ODD = """
+class Conv:
+    def __init__(self, kernel):
+        self.kernel = kernel
+
+    def forward(self, x):
+        return sum(x[:, k : k + x.shape[1] - len(self.kernel) + 1] * w for k, w in enumerate(self.kernel))
+
+    def backward(self, dout):
+        border = len(self.kernel) - 1
+        padded = np.pad(dout, ((0, 0), (border, border)))
+        size = padded.shape[1] - border
+        return sum(padded[:, k : k + size] * w for k, w in enumerate(self.kernel[::-1]))
+"""
+CHECKS = """
+CHECKS = {"Conv": lambda rng: (Conv(rng.standard_normal(3)), rng.standard_normal((2, 7)))}
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> object:
+    def write(text: str, name: str = "mine.py") -> str:
+        (tmp_path / name).write_text(text)
+        return str(tmp_path / name)
+
+    return write
+
+
+def test_layers_and_pairs_are_found_in_their_order(write: object) -> None:
+    checks = check_file(write(LAYERS.format(sum="sum")))  # type: ignore[operator]
+    assert [(c.name, c.report and c.report.verdict) for c in checks] == [
+        (name, "right") for name in ("Affine", "Log", "Loss", "f", "wave")
+    ]
+
+
+def test_a_line_each_and_exit_0(write: object, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", write(LAYERS.format(sum="sum"))]) == 0  # type: ignore[operator]
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0].split() for line in lines] == [
+        ["right", name] for name in ("Affine", "Log", "Loss", "f", "wave")
+    ]
+    assert lines[0].startswith("right     Affine: W, b, x agree to ")
+
+
+def test_a_wrong_one_gives_its_reason_and_exit_1(write: object, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", write(LAYERS.format(sum="mean"))]) == 1  # type: ignore[operator]
+    line = capsys.readouterr().out.splitlines()[0]
+    assert line.startswith("wrong     Affine: b[")
+    assert line.endswith("cause: factor 1/N (N = 5, a mean for a sum)")
+
+
+def test_one_name_only(write: object, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", write(LAYERS.format(sum="mean")) + ":Loss"]) == 0  # type: ignore[operator]
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+def test_the_whole_report_when_asked(write: object, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["check", "--verbose", write(LAYERS.format(sum="mean")) + ":Affine"])  # type: ignore[operator]
+    assert "GRADIENTS DIFFER" in capsys.readouterr().out
+
+
+def test_what_cannot_be_made_is_skipped_with_what_to_do_and_exit_2(
+    write: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", write("import numpy as np\n" + ODD)]) == 2  # type: ignore[operator]
+    line = capsys.readouterr().out.strip()
+    assert line == (
+        "skipped   Conv: TypeError: do not know what to pass as kernel; say so in the file:"
+        " CHECKS = {'Conv': lambda rng: …}"
+    )
+
+
+def test_a_file_says_for_itself_what_to_check_with(write: object, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", write("import numpy as np\n" + ODD + CHECKS)]) == 0  # type: ignore[operator]
+    assert capsys.readouterr().out.startswith("right     Conv: x agree to ")
+
+
+def test_a_neighbour_can_be_imported(write: object) -> None:
+    write("scale = 3.0", "neighbour.py")  # type: ignore[operator]
+    path = write("import neighbour\nf = lambda x: x\ndef g(x): return neighbour.scale * x\ndef grad_g(x): return 3.0\n")  # type: ignore[operator]
+    checks = check_file(path)
+    assert [(c.name, c.report and c.report.verdict) for c in checks] == [("g", "right")]
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "message"),
+    [
+        ("x = 1\n", "", "has nothing to check: no class with forward and backward, no function f with grad_f, no CHECKS"),
+        ("1 / 0\n", "", "cannot be run: ZeroDivisionError: division by zero"),
+        ("def f(x:\n", "", "cannot be run: SyntaxError"),
+        (LAYERS.format(sum="sum"), ":Nope", "has no layer, network or pair called Nope; it has Affine, Log, Loss, f, wave"),
+    ],
+)
+def test_unusable_files_are_refused_in_one_sentence(
+    text: str, name: str, message: str, write: object, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check", write(text) + name]) == 2  # type: ignore[operator]
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message in printed.err
+    assert printed.err.startswith("chainrule: error: ")
+
+
+def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "nowhere.py"]) == 2
+    assert "there is no such file: 'nowhere.py'" in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_python(write: object, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", write("x", "mine.txt")]) == 2  # type: ignore[operator]
+    assert "is no Python file: its name must end in .py" in capsys.readouterr().err
+
+
+def test_verbose_goes_with_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--verbose"]) == 2
+    assert "--verbose goes with a file" in capsys.readouterr().err
