@@ -154,10 +154,18 @@ def test_a_neighbour_can_be_imported(write: object) -> None:
 @pytest.mark.parametrize(
     ("text", "name", "message"),
     [
-        ("x = 1\n", "", "has nothing to check: no class with forward and backward, no function f with grad_f, no CHECKS"),
+        (
+            "x = 1\n",
+            "",
+            "has nothing to check: no class with forward and backward, no function f with grad_f, no CHECKS",
+        ),
         ("1 / 0\n", "", "cannot be run: ZeroDivisionError: division by zero"),
         ("def f(x:\n", "", "cannot be run: SyntaxError"),
-        (LAYERS.format(sum="sum"), ":Nope", "has no layer, network or pair called Nope; it has Affine, Log, Loss, f, wave"),
+        (
+            LAYERS.format(sum="sum"),
+            ":Nope",
+            "has no layer, network or pair called Nope; it has Affine, Log, Loss, f, wave",
+        ),
     ],
 )
 def test_unusable_files_are_refused_in_one_sentence(

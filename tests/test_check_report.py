@@ -13,8 +13,8 @@ import pytest
 
 from chainrule import GradientReport, Relu, TwoLayerNet, check_gradients
 from mutants import parts
-from mutants.layers import AffineC, AffineG, ReluA
 from mutants.case import weights
+from mutants.layers import AffineC, AffineG, ReluA
 
 X = np.random.default_rng(0).standard_normal((5, 4))
 
@@ -85,6 +85,9 @@ def test_a_report_fits_in_100_columns(make: Any) -> None:
 
 def test_a_report_of_long_names_and_many_arrays_fits_in_100_columns() -> None:
     class Long(parts.Network):
+        long = "a_parameter_with_a_name_as_long_as_your_arm"
+        extra = np.full((12, 1000), 0.01)
+
         def loss(self, x: Any, t: Any) -> Any:
             return super().loss(x, t) + self.extra.sum()
 
@@ -92,7 +95,6 @@ def test_a_report_of_long_names_and_many_arrays_fits_in_100_columns() -> None:
             return {**super().gradient(x, t), self.long: 1e300 * np.ones((12, 1000))}
 
     net = Long(parts.stack(4, 6, 6, 6, 3), parts.SoftmaxWithLoss())
-    net.long, net.extra = "a_parameter_with_a_name_as_long_as_your_arm", np.full((12, 1000), 0.01)
     net.params[net.long] = net.extra
     report = check_gradients(net, X, np.arange(5) % 3)
     assert report.verdict == "wrong"
@@ -159,7 +161,7 @@ def test_the_picture_has_a_map_for_each_array_and_marks_the_worst_entry() -> Non
     assert [ax.get_title(loc="left").split()[0] for ax in maps] == ["W", "b", "x"]
     assert len(maps[0].lines) == 1
     worst = np.asarray(maps[0].images[0].get_array())
-    assert np.unravel_index(np.nanargmax(worst), worst.shape) == (0, 0)
+    assert int(np.nanargmax(worst)) == 0
 
 
 def test_the_picture_can_be_saved(tmp_path: Any) -> None:

@@ -151,7 +151,16 @@ def sections(thing: Any) -> list[str]:
 
 TAKES_NO_ARGUMENTS = {"MulLayer", "AddLayer", "Relu", "Sigmoid", "Tanh", "Identity", "SoftmaxWithLoss", "init_mnist"}
 # Not made by users: what comes back from a call, a protocol, exceptions, a dict.
-NOT_CALLED = {"GradientReport", "ArrayCheck", "Contract", "History", "Layer", "DataError", "DownloadError", "Parameters"}
+NOT_CALLED = {
+    "GradientReport",
+    "ArrayCheck",
+    "Contract",
+    "History",
+    "Layer",
+    "DataError",
+    "DownloadError",
+    "Parameters",
+}
 
 
 @pytest.mark.parametrize("name", [name for name, _ in [*public(), *methods()]])

@@ -42,7 +42,7 @@ def check_gradients(
     subject : object or tuple of two functions
         A **layer**: any object with ``forward(*inputs)`` and ``backward(dout)``. ``backward`` gives the gradient of the
         input, or a tuple, one for each; for several outputs it is given a tuple. Parameters are found as ``W``, ``b``
-        with ``dW``, ``db``, or in dicts ``params`` and ``grads``.
+        with ``dW``, ``db``, any other array attribute with a gradient so named, or in dicts ``params`` and ``grads``.
         A **network**: any object with ``loss(x, t)``, ``gradient(x, t)`` and ``params``.
         A **pair** ``(f, grad_f)``: ``f(*args)`` gives one number, ``grad_f(*args)`` its gradient, or a tuple.
     *args : array_like
@@ -50,15 +50,15 @@ def check_gradients(
         on and not differentiated by.
     mode : {"auto", "full", "directions"}
         "full" compares every entry; "directions" the slope along random directions through each array, at a cost that
-        does not depend on its size; "auto" is full up to 2,000 entries an array, or 4,000,000 if Rust can evaluate the
-        network.
+        does not depend on its size; "auto" is full up to 2,000 entries an array if evaluations are short, or up to
+        40 million entries times examples if Rust can evaluate the network.
     directions : int, default 3
         How many, for each array.
     seed : int, default 0
         For the cotangent (the gradient of the outputs that is sent back) and the directions.
     tolerance : float, default 1e-7
-        What the sides may differ by beside the error bar, relative to the entry; a thousandth of it for the largest
-        entry. float32 code is compared with float64 evaluation and may be 1024 ulps off.
+        What the sides may differ by beside the error bar, relative to the entry; a millionth of it relative to the
+        largest entry. float32 code is compared with float64 evaluation and may be 1024 ulps off.
 
     Returns
     -------

@@ -105,7 +105,7 @@ def worst_of(found: Found, rule: Tolerance) -> int:
         share = beyond / np.fmax(np.abs(rule.claimed), np.abs(found.slopes.value))
     # Among entries within what they may, the one nearest to it.
     return int(
-        np.argmax(np.where(np.isinf(beyond), np.inf, np.where(beyond > 0, np.nan_to_num(share), beyond - 1e300)))
+        np.argmax(np.where(np.isposinf(beyond), np.inf, np.where(beyond > 0, np.nan_to_num(share), beyond - 1e300)))
     )
 
 

@@ -65,6 +65,10 @@ class Slopes:
         """How far D may be from the derivative."""
         return self.truncation + self.jump + self.rounding
 
+    def contradicts(self, other: Slopes) -> NDArray[np.bool_]:
+        """Tell which are further apart than both bars together."""
+        return np.asarray(np.abs(self.value - other.value) > self.bar + other.bar)
+
     def where(self, these: NDArray[np.bool_], other: Slopes) -> Slopes:
         """Give `other` at `these`, in their order, and this elsewhere."""
         columns = {}
@@ -303,23 +307,32 @@ def measured_noise(
     """
     before = [array.copy() for array in arrays]
 
-    def third_differences(multiple: float) -> Floats:
+    def values_along(multiple: float) -> Floats:
         values = []
         for k in range(7):
             for array, start, step in zip(arrays, before, steps, strict=True):
                 np.add(start, (k * multiple) * step, out=array, casting="same_kind")
             values.append(evaluate())
+        return np.array(values)
+
+    def third_differences(values: Floats) -> Floats:
         with np.errstate(all="ignore"):
-            return np.asarray(np.abs(np.diff(np.array(values), n=3, axis=0)).max(axis=0))
+            return np.abs(np.diff(values, n=3, axis=0))
 
     double = all(array.dtype == np.float64 for array in arrays)
     tiny, *larger = (2.0**-40, 2.0**-20, 2.0**-14) if double else (2.0**-18, 2.0**-14)
     try:
-        noise = third_differences(tiny)
+        noise = np.asarray(third_differences(values_along(tiny)).max(axis=0))
         for step in larger:
             if noise.all():
                 break  # else all was rounded away: larger steps, where a corner near by disturbs one of both sides only
-            noise = np.where(noise == 0, np.minimum(third_differences(step), third_differences(-step)), noise)
+            above, below = values_along(step), values_along(-step)
+            both = np.minimum(third_differences(above).max(axis=0), third_differences(below).max(axis=0))
+            noise = np.where(noise == 0, both, noise)
+            # Numbers that change, but from one float32 to the next, have been through float32.
+            with np.errstate(all="ignore"):
+                single = (above == above.astype(np.float32)).all(axis=0) & (above != above[0]).any(axis=0)
+                noise = np.where(single, np.maximum(noise, 2 * np.finfo(np.float32).eps * np.abs(above[0])), noise)
     finally:
         for array, start in zip(arrays, before, strict=True):
             np.copyto(array, start)
@@ -383,9 +396,9 @@ def differentiate(
         steps[todo] = np.minimum(steps[todo] * heading, caps[todo])
         moved[todo] = np.where(upwards, 0, move)
         with np.errstate(invalid="ignore"):
-            # A shorter step that contradicts a longer one is right: its bar is honest where noise is the most of it.
+            # A shorter step that contradicts a longer one is right: that is longer than the function's own features.
             here = best.at(todo)
-            contradicts = np.abs(last.value - here.value) > last.bar + here.bar
+            contradicts = last.contradicts(here)
             better = np.where(upwards, ~contradicts & (last.bar < here.bar), contradicts | (last.bar < here.bar))
             better |= ~np.isfinite(here.bar)
             noisy = last.rounding > last.truncation + last.jump
@@ -457,8 +470,7 @@ def confirmed(
         tried = mover.slopes(entries, found.steps * ratio)
         with np.errstate(invalid="ignore"):
             agrees = np.abs(claimed - tried.value) <= tried.bar + tolerances(tried.value)
-            apart = np.abs(tried.value - slopes.value)
-            contradicts = (apart > tried.bar + slopes.bar) & (ratio < 1) & (tried.bar < apart / 2)
+            contradicts = tried.contradicts(slopes) & (ratio < 1)
             heard = (agrees & (tried.bar < distance / 2)) | contradicts
         slopes = slopes.where(heard, tried.at(heard))
     return replace(found, slopes=slopes)
