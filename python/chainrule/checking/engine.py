@@ -19,6 +19,11 @@ class KnownNetwork:
     def __init__(self, plan: _engine.Plan, x: FloatArray, t: FloatArray) -> None:
         self._plan, self._x, self._t = plan, x, t
 
+    def loss(self) -> float:
+        """Give the loss for the parameters as they are: that of moving an entry of the last one by nothing."""
+        nowhere, nothing = np.zeros(1, np.int64), np.zeros((1, 1))
+        return float(self._plan.losses(self._x, self._t, len(self._plan.arrays) - 1, nowhere, nothing)[0, 0])
+
     def losses_of(self, array: FloatArray) -> Callable[[NDArray[np.int64], NDArray[np.float64]], NDArray[np.float64]]:
         """Give the function that moves entries of `array`, one of the parameters."""
         index = next(i for i, held in enumerate(self._plan.arrays) if held is array)

@@ -170,6 +170,7 @@ class PythonMover:
     ) -> None:
         self._evaluate, self._here, self._arrays = evaluate, here, arrays
         self._weights, self._sizes, self._noise = weights, np.abs(weights), noise
+        self._largest = max(float(np.abs(a).max(initial=0)) for a in arrays)
         self._reached: dict[int, NDArray[np.bool_]] = {}
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
@@ -225,8 +226,7 @@ class PythonMover:
         finally:
             for array, start in zip(self._arrays, before, strict=True):
                 np.copyto(array, start)
-        largest = max(float(np.abs(a).max(initial=0)) for a in before)
-        return self._weighted(values, [-h, -h / 2, 0.0, h / 2, h], largest, np.True_)
+        return self._weighted(values, [-h, -h / 2, 0.0, h / 2, h], self._largest, np.True_)
 
     def _weighted(self, values: list[Floats], points: list[float], size: float, reached: Any) -> Parts:
         if points[0] == points[1] or points[3] == points[4] or points[1] == points[2]:  # the step was rounded away

@@ -387,22 +387,17 @@ class _Check:
         wide, second_opinion = check._in_float64(list(given), douts)
         if self.widened and wide is other:
             return []  # the first batch could be looked at in float64, this one cannot
-        noise = self.noise if _same_shapes(other, self.subject) else None
-        side = NumericSide(wide, given, self.randomness, douts, noise=noise)
+        side = NumericSide(wide, given, self.randomness, douts, noise=self.noise)
         judged = {name: second_opinion.get(name, a) for name, a in given.items() if a.size}
-        if not judged or not self._doubtless(side, list(judged), judged):
+        if not judged or not self._doubtless(side, list(judged), judged, 1):
             return []
-        return [name for name in judged if self._doubtless(side, [name], judged)]
+        return [name for name in judged if self._doubtless(side, [name], judged, 2)]
 
-    def _doubtless(self, side: NumericSide, names: list[str], gradients: dict[str, FloatArray]) -> bool:
-        ground = Directions(side, names, 2, self.rng)
+    def _doubtless(self, side: NumericSide, names: list[str], gradients: dict[str, FloatArray], count: int) -> bool:
+        ground = Directions(side, names, count, self.rng)
         single = any(gradients[name].dtype == np.float32 for name in names)
         found, wrong = compare(ground, self._rule(ground, gradients, single))
         return bool((wrong & ~found.kinks).any())
-
-
-def _same_shapes(a: Subject, b: Subject) -> bool:
-    return all(np.shape(x) == np.shape(y) for x, y in zip(a.inputs.values(), b.inputs.values(), strict=True))
 
 
 @contextmanager

@@ -33,7 +33,7 @@ class NumericSide:
     careful : bool
         Put back the arrays after every forward pass, for a subject that writes into them.
     noise : ndarray, optional
-        η for each number of the outputs, if it was measured before, on another batch.
+        η for each number of the outputs, if it was measured before, on another batch of as many.
     """
 
     def __init__(
@@ -51,10 +51,11 @@ class NumericSide:
         self.scales = {name: numeric.scales_of(subject.arrays[name]) for name in names}
         self.engine = known_network(subject)
         self._own_noise: dict[str, Floats] = {}
-        self._epsilon: Floats = np.zeros(0)  # of each output, from the first evaluation on
+        # Of each output; those of Python are known after the first evaluation.
+        self._epsilon: Floats = np.full(1 if self.engine is not None else 0, np.finfo(np.float64).eps)
         self._here = self.evaluate()
         signs = {n: np.where(np.arange(s.size).reshape(s.shape) % 3 == 1, -s, s) for n, s in self.scales.items()}
-        if noise is None:
+        if noise is None or noise.size != self._here.size:
             least = 2 * self._epsilon * np.abs(self._here)
             separate = apart(self.scales, subject.arrays)
             arrays, steps = [subject.arrays[n] for n in separate], [signs[n] for n in separate]
@@ -69,6 +70,8 @@ class NumericSide:
 
     def evaluate(self) -> Floats:
         """Give all outputs as one vector."""
+        if self.engine is not None:
+            return np.array([self.engine.loss()])
         self._randomness.rewind()
         if self._careful:  # what one evaluation wrote is not for the next
             before = [(array, array.copy()) for array in self.subject.arrays.values()]
