@@ -36,6 +36,7 @@ pub mod training;
 mod error;
 mod exp;
 mod float;
+mod transpose;
 
 pub use error::KernelError;
 pub use float::Float;
