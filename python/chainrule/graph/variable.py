@@ -463,15 +463,9 @@ def walk(
         What its layer hands back, one for each of `inputs`; of no meaning for constants. Empty for a variable that was
         not computed.
     """
-    gradients = {last: _seed(last, dout)}
-    met = [last]
-    for variable in met:  # which grows meanwhile
-        for given in variable.inputs:
-            if isinstance(given, Variable) and given not in gradients:
-                gradients[given] = None
-                met.append(given)
-    met.sort(key=_depth, reverse=True)  # an input is less deep than each of its users
-
+    met = ancestors(last)
+    gradients: dict[Variable, Any] = dict.fromkeys(met)
+    gradients[last] = _seed(last, dout)
     with np.errstate(all="ignore"):
         for variable in met:
             gradient, layer = gradients[variable], variable.layer
@@ -491,9 +485,21 @@ def walk(
             yield variable, gradient, shares
 
 
+def ancestors(last: Variable) -> list[Variable]:
+    """Give `last` and all it was computed from, each after all its users."""
+    met, seen = [last], {last}
+    for variable in met:  # which grows meanwhile
+        for given in variable.inputs:
+            if isinstance(given, Variable) and given not in seen:
+                seen.add(given)
+                met.append(given)
+    met.sort(key=_depth, reverse=True)  # an input is less deep than each of its users
+    return met
+
+
 def own_copy(variable: Variable) -> Any:
-    """Give a copy of the layer that made `variable`, whose ``backward`` leaves the attributes of the layer alone."""
-    return copy.copy(variable.layer)
+    """Give a layer whose ``backward`` does what that of the layer of `variable` does, but leaves its ``dW`` alone."""
+    return variable.layer if variable._own else copy.copy(variable.layer)
 
 
 def _record(layer: Any, x: Any, y: Any) -> Variable:
