@@ -8,13 +8,13 @@ several arrows, each with its share of the gradient; their sum stands at the var
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from chainrule.graph import wording
-from chainrule.graph.layout import Layout, Point, Size, arrange
+from chainrule.graph.layout import Point, Size, arrange
 from chainrule.graph.variable import Variable, ancestors, own_copy, walk
 from chainrule.layers import gradients, parameters
 
@@ -215,7 +215,7 @@ class Graph:
             [_size(node) for node in self._nodes],
             [(edge.source, edge.target) for edge in self._edges],
             [_label_size(edge, backward) for edge in self._edges],
-            {n for n, node in enumerate(self._nodes) if _is_circle(node)},
+            {n: _RADIUS for n, node in enumerate(self._nodes) if _is_circle(node)},
         )
         width, height = (length + 2 * _MARGIN for length in places.size)
         parts = [
@@ -286,7 +286,8 @@ def _is_circle(node: _Node) -> bool:
 def _size(node: _Node) -> Size:
     if _is_circle(node):
         # A line under the circle keeps its room above it too, so that the arrows meet the middle.
-        return 2 * _RADIUS, 2 * _RADIUS + 2 * _LINE * (len(node.lines) - 1)
+        width = max((_text_width(line) for line, _ in node.lines[1:]), default=0.0)
+        return max(2 * _RADIUS, width), 2 * _RADIUS + 2 * _LINE * (len(node.lines) - 1)
     width = max(_text_width(line) for line, _ in node.lines)
     padding = 10 if node.kind in ("operator", "layer") else 6
     return width + 2 * padding, len(node.lines) * _LINE + (14 if padding == 10 else 4)
@@ -316,12 +317,12 @@ def _drawn_edge(edge: _Edge, route: list[Point], middle: Point, backward: bool) 
 
 
 def _path(points: list[Point]) -> str:
-    """Give a curve, a level line, a curve, …, a curve through `points`."""
+    """Give a level line, a curve, a level line, …, a level line through `points`."""
     path = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
     for n, ((x0, y0), (x1, y1)) in enumerate(pairwise(points)):
         middle = (x0 + x1) / 2
         curve = f"C{middle:.1f} {y0:.1f} {middle:.1f} {y1:.1f} {x1:.1f} {y1:.1f}"
-        path.append(curve if n % 2 == 0 and abs(y1 - y0) > 0.05 else f"L{x1:.1f} {y1:.1f}")
+        path.append(curve if n % 2 == 1 and abs(y1 - y0) > 0.05 else f"L{x1:.1f} {y1:.1f}")
     return "".join(path)
 
 

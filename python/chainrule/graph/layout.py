@@ -14,7 +14,7 @@ Cost: about the square of the number of nodes, for the places to pass.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -38,8 +38,8 @@ class Layout:
     labels : list of (x, y)
         Centre of each edge's label.
     routes : list of lists of (x, y)
-        For each edge the points it passes: from one to the next alternately a curve, level at both ends, and a level
-        line, beginning and ending with a curve.
+        For each edge the points it passes: from one to the next alternately a level line and a curve that is level at
+        both ends, beginning and ending with a line.
     """
 
     size: Size
@@ -53,13 +53,17 @@ class _Item:
     column: int
     width: float
     height: float
+    #: Whether it is the label of an edge, or a place where one passes.
+    on_edge: bool = False
     y: float = 0.0
     #: Neighbours in the column before and after: (item, what its y and ours should differ by).
     before: list[tuple[int, float]] = field(default_factory=list)
     after: list[tuple[int, float]] = field(default_factory=list)
 
 
-def arrange(nodes: Sequence[Size], edges: Sequence[tuple[int, int]], labels: Sequence[Size], round_: set[int]) -> Layout:
+def arrange(
+    nodes: Sequence[Size], edges: Sequence[tuple[int, int]], labels: Sequence[Size], circles: Mapping[int, float]
+) -> Layout:
     """Find places for the nodes and the edges' labels.
 
     Parameters
@@ -68,8 +72,8 @@ def arrange(nodes: Sequence[Size], edges: Sequence[tuple[int, int]], labels: Seq
         Of each node, and of each edge's label.
     edges : sequence of (source, target)
         Places in `nodes`. Those into one node arrive at it from top to bottom in this order.
-    round_ : set of int
-        The nodes that are circles: edges end on the circle.
+    circles : mapping of int to float
+        The radius of the nodes that are circles, where edges begin and end on the circle.
     """
     columns = _columns(len(nodes), edges)
     items = [_Item(2 * column, *size) for column, size in zip(columns, nodes, strict=True)]
@@ -79,7 +83,8 @@ def arrange(nodes: Sequence[Size], edges: Sequence[tuple[int, int]], labels: Seq
         chain = []
         for column in range(items[source].column + 1, items[target].column):
             chain.append(len(items))
-            items.append(_Item(column, *(label if not chain[1:] else (0.0, 4.0))))
+            width, height = label if len(chain) == 1 else (0.0, 4.0)
+            items.append(_Item(column, width, height, on_edge=True))
         chains.append(chain)
         way = [source, *chain, target]
         for here, there in pairwise(way):
@@ -103,13 +108,14 @@ def arrange(nodes: Sequence[Size], edges: Sequence[tuple[int, int]], labels: Seq
     routes = []
     for (source, target), chain, port in zip(edges, chains, ports, strict=True):
         (x0, y0), (x1, y1) = places[source], places[target]
-        route = [(x0 + items[source].width / 2, y0)]
-        for i in chain:
-            half = widths[items[i].column] / 2
-            route += [(places[i][0] - half, places[i][1]), (places[i][0] + half, places[i][1])]
-        half = items[target].width / 2
-        reach = math.sqrt(half**2 - port**2) if target in round_ else half
-        routes.append([*route, (x1 - reach, y1 + port)])
+        route = [(x0 + circles.get(source, nodes[source][0] / 2), y0)]
+        for i in (source, *chain, target):
+            half, y = widths[items[i].column] / 2, places[i][1] + (port if i == target else 0.0)
+            route += [(places[i][0] - half, y), (places[i][0] + half, y)]
+        radius = circles.get(target)
+        reach = nodes[target][0] / 2 if radius is None else math.sqrt(radius**2 - port**2)
+        # Not the near side of the source's column, nor the far side of the target's.
+        routes.append([route[0], *route[2:-1], (x1 - reach, y1 + port)])
     whole = (middles[-1] + widths[-1] / 2, bottom - top)
     return Layout(whole, places[: len(nodes)], [places[chain[0]] for chain in chains], routes)
 
@@ -212,14 +218,17 @@ def _level(items: list[_Item], rows: list[list[int]]) -> None:
         _set(items, row, [0.0] * len(row))
     for sweep in range(2 * _SWEEPS):
         forwards = sweep % 2 == 0
-        last = sweep >= 2 * _SWEEPS - 2  # at the end both sides count
+        last = sweep >= _SWEEPS  # at the end both sides count
         for column in range(len(rows)) if forwards else reversed(range(len(rows))):
             wanted = []
             for i in rows[column]:
                 item = items[i]
-                near = [items[j].y - offset for j, offset in item.before] if forwards or last else []
-                near += [items[j].y + offset for j, offset in item.after] if not forwards or last else []
-                wanted.append(sum(near) / len(near) if near else item.y)
+                near = [(j, -offset) for j, offset in item.before] if forwards or last else []
+                near += item.after if not forwards or last else []
+                # An edge is to bend at its ends and not on its way.
+                weights = [8 if item.on_edge and items[j].on_edge else 1 for j, _ in near]
+                total = sum(w * (items[j].y + offset) for w, (j, offset) in zip(weights, near, strict=True))
+                wanted.append(total / sum(weights) if near else item.y)
             _set(items, rows[column], wanted)
 
 
