@@ -204,11 +204,11 @@ def _crossings(items: list[_Item], rows: list[list[int]]) -> int:
     place = {i: n for row in rows for n, i in enumerate(row)}
     count = 0
     for row in rows:
-        ends = [(place[j], offset) for i in row for j, offset in sorted(items[i].after, key=lambda a: (place[a[0]], a[1]))]
+        ends = [
+            (place[j], offset) for i in row for j, offset in sorted(items[i].after, key=lambda a: (place[a[0]], a[1]))
+        ]
         starts = [place[i] for i in row for _ in items[i].after]
-        count += sum(
-            ends[a] > ends[b] and starts[a] != starts[b] for b in range(len(ends)) for a in range(b)
-        )
+        count += sum(ends[a] > ends[b] and starts[a] != starts[b] for b in range(len(ends)) for a in range(b))
     return count
 
 

@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from chainrule._gate import compute_dtype, numbers
 
@@ -39,7 +38,7 @@ class _Node:
     shape: tuple[int, ...] = ()
     dtype: Any = None
 
-    def _arriving(self, dout: ArrayLike) -> Any:
+    def _arriving(self, dout: Any) -> Any:
         """Give `dout` in the shape of the output; a single number stands for every entry."""
         if self.x is None:
             name = type(self).__name__
@@ -68,7 +67,7 @@ class _TwoInputs(_Node):
 
     y: Any = None
 
-    def _remember(self, x: ArrayLike, y: ArrayLike) -> None:
+    def _remember(self, x: Any, y: Any) -> None:
         if type(x) is float and type(y) is float:
             self.x, self.y, self.shape = x, y, ()
             return
@@ -114,7 +113,7 @@ class MulLayer(_TwoInputs):
 
     symbol = "×"
 
-    def forward(self, x: ArrayLike, y: ArrayLike) -> Any:
+    def forward(self, x: Any, y: Any) -> Any:
         """Give ``x · y``.
 
         Parameters
@@ -142,7 +141,7 @@ class MulLayer(_TwoInputs):
         self._remember(x, y)
         return self.x * self.y
 
-    def backward(self, dout: ArrayLike) -> tuple[Any, Any]:
+    def backward(self, dout: Any) -> tuple[Any, Any]:
         """Give ``dout · y`` and ``dout · x``, each summed to the shape of its input.
 
         Parameters
@@ -200,7 +199,7 @@ class AddLayer(_TwoInputs):
 
     symbol = "+"
 
-    def forward(self, x: ArrayLike, y: ArrayLike) -> Any:
+    def forward(self, x: Any, y: Any) -> Any:
         """Give ``x + y``.
 
         Parameters
@@ -228,7 +227,7 @@ class AddLayer(_TwoInputs):
         self._remember(x, y)
         return self.x + self.y
 
-    def backward(self, dout: ArrayLike) -> tuple[Any, Any]:
+    def backward(self, dout: Any) -> tuple[Any, Any]:
         """Give `dout` twice, each summed to the shape of its input.
 
         Parameters
@@ -279,12 +278,12 @@ class SubLayer(_TwoInputs):
 
     symbol = "−"
 
-    def forward(self, x: ArrayLike, y: ArrayLike) -> Any:
+    def forward(self, x: Any, y: Any) -> Any:
         """Give ``x - y``; arguments and errors as of `AddLayer.forward`."""
         self._remember(x, y)
         return self.x - self.y
 
-    def backward(self, dout: ArrayLike) -> tuple[Any, Any]:
+    def backward(self, dout: Any) -> tuple[Any, Any]:
         """Give `dout` and ``-dout``, each summed to the shape of its input; errors as of `AddLayer.backward`."""
         dout = self._arriving(dout)
         return self._summed(dout * 1, -dout)
@@ -308,12 +307,12 @@ class DivLayer(_TwoInputs):
 
     symbol = "÷"
 
-    def forward(self, x: ArrayLike, y: ArrayLike) -> Any:
+    def forward(self, x: Any, y: Any) -> Any:
         """Give ``x / y``; arguments and errors as of `AddLayer.forward`."""
         self._remember(x, y)
         return _quotient(self.x, self.y)
 
-    def backward(self, dout: ArrayLike) -> tuple[Any, Any]:
+    def backward(self, dout: Any) -> tuple[Any, Any]:
         """Give ``dout / y`` and ``-dout · x / y²``, each summed; errors as of `AddLayer.backward`."""
         dx = _quotient(self._arriving(dout), self.y)
         return self._summed(dx, -dx * _quotient(self.x, self.y))
@@ -339,12 +338,12 @@ class PowLayer(_TwoInputs):
 
     symbol = "^"
 
-    def forward(self, x: ArrayLike, y: ArrayLike) -> Any:
+    def forward(self, x: Any, y: Any) -> Any:
         """Give ``x ** y``; arguments and errors as of `AddLayer.forward`."""
         self._remember(x, y)
         return _power(self.x, self.y)
 
-    def backward(self, dout: ArrayLike) -> tuple[Any, Any]:
+    def backward(self, dout: Any) -> tuple[Any, Any]:
         """Give ``dout · y · x^(y - 1)`` and ``dout · out · ln x``, each summed; errors as of `AddLayer.backward`."""
         dout, x, y = self._arriving(dout), self.x, self.y
         if type(x) is float and type(y) is float and x != 0:
@@ -376,14 +375,14 @@ class MaximumLayer(_TwoInputs):
 
     symbol = "max"
 
-    def forward(self, x: ArrayLike, y: ArrayLike) -> Any:
+    def forward(self, x: Any, y: Any) -> Any:
         """Give the larger; arguments and errors as of `AddLayer.forward`."""
         self._remember(x, y)
         if self.shape == () and isinstance(self.x, _NUMBER) and isinstance(self.y, _NUMBER):
             return self.x if self._larger() else self.y
         return np.maximum(self.x, self.y)
 
-    def backward(self, dout: ArrayLike) -> tuple[Any, Any]:
+    def backward(self, dout: Any) -> tuple[Any, Any]:
         """Give `dout` to the larger and 0 to the other, each summed; errors as of `AddLayer.backward`."""
         dout, larger = self._arriving(dout), self._larger()
         if isinstance(larger, bool):
@@ -418,7 +417,7 @@ class MatMulLayer(_TwoInputs):
 
     symbol = "@"
 
-    def forward(self, x: ArrayLike, y: ArrayLike) -> Any:
+    def forward(self, x: Any, y: Any) -> Any:
         """Give ``x @ y``.
 
         Parameters
@@ -438,12 +437,13 @@ class MatMulLayer(_TwoInputs):
             out = np.matmul(left, right)
         except ValueError:
             raise ValueError(
-                f"x @ y needs as many columns in x as rows in y, got x.shape={np.shape(left)}, y.shape={np.shape(right)}"
+                "x @ y needs as many columns in x as rows in y, and an axis in both, got"
+                f" x.shape={np.shape(left)}, y.shape={np.shape(right)}"
             ) from None
         self.x, self.y, self.shape, self.dtype = left, right, out.shape, out.dtype
         return out
 
-    def backward(self, dout: ArrayLike) -> tuple[Any, Any]:
+    def backward(self, dout: Any) -> tuple[Any, Any]:
         """Give ``dout yᵀ`` and ``xᵀ dout``, each in the shape of its input; errors as of `AddLayer.backward`."""
         dout = np.asarray(self._arriving(dout))
         x, y = self.x, self.y
@@ -471,12 +471,12 @@ class NegLayer(_OneInput):
 
     symbol = "−"
 
-    def forward(self, x: ArrayLike) -> Any:
+    def forward(self, x: Any) -> Any:
         """Give ``-x``; TypeError if `x` does not hold real numbers."""
         x = _operand(x, "x")
         return self._remember(x, -x)
 
-    def backward(self, dout: ArrayLike) -> Any:
+    def backward(self, dout: Any) -> Any:
         """Give ``-dout``; errors as of `AddLayer.backward`."""
         return -self._arriving(dout)
 
@@ -500,14 +500,14 @@ class ExpLayer(_OneInput):
     #: The last output.
     out: Any = None
 
-    def forward(self, x: ArrayLike) -> Any:
+    def forward(self, x: Any) -> Any:
         """Give ``e^x``; TypeError if `x` does not hold real numbers."""
         x = _operand(x, "x")
         self.out = _quietly(np.exp, x)
         # The caller may change an array it got; backward needs what it was.
         return self._remember(x, self.out if isinstance(self.out, float) else self.out.copy())
 
-    def backward(self, dout: ArrayLike) -> Any:
+    def backward(self, dout: Any) -> Any:
         """Give ``dout · out``; errors as of `AddLayer.backward`."""
         return self._arriving(dout) * self.out
 
@@ -528,12 +528,12 @@ class LogLayer(_OneInput):
 
     symbol = "log"
 
-    def forward(self, x: ArrayLike) -> Any:
+    def forward(self, x: Any) -> Any:
         """Give ``ln x``; TypeError if `x` does not hold real numbers."""
         x = _operand(x, "x")
         return self._remember(x, _quietly(np.log, x))
 
-    def backward(self, dout: ArrayLike) -> Any:
+    def backward(self, dout: Any) -> Any:
         """Give ``dout / x``; errors as of `AddLayer.backward`."""
         return _quotient(self._arriving(dout), self.x)
 
@@ -568,12 +568,12 @@ class SumLayer(_OneInput):
         self.axis = tuple(axis) if isinstance(axis, Sequence) else axis
         self.keepdims = keepdims
 
-    def forward(self, x: ArrayLike) -> Any:
+    def forward(self, x: Any) -> Any:
         """Give the sum; TypeError if `x` does not hold real numbers, ValueError if it has no such axis."""
         x = _operand(x, "x")
         return self._remember(x, _total(np.asarray(x), self.axis, self.keepdims))
 
-    def backward(self, dout: ArrayLike) -> Any:
+    def backward(self, dout: Any) -> Any:
         """Give `dout` to every entry, in the shape of `x`; errors as of `AddLayer.backward`."""
         dout = self._arriving(dout)
         if self.axis is not None and not self.keepdims:
@@ -606,7 +606,7 @@ class MeanLayer(SumLayer):
 
     symbol = "mean"
 
-    def forward(self, x: ArrayLike) -> Any:
+    def forward(self, x: Any) -> Any:
         """Give the mean; errors as of `SumLayer.forward`, and ValueError if there are no entries to take it of."""
         x = np.asarray(_operand(x, "x"))
         total = _total(x, self.axis, self.keepdims)
@@ -614,7 +614,7 @@ class MeanLayer(SumLayer):
             raise ValueError(f"the mean of no entries is not defined, got x.shape={x.shape}")
         return self._remember(x, total / total.dtype.type(x.size // total.size))
 
-    def backward(self, dout: ArrayLike) -> Any:
+    def backward(self, dout: Any) -> Any:
         """Give ``dout / n`` to every entry, in the shape of `x`; errors as of `AddLayer.backward`."""
         dx = super().backward(dout)
         return dx / dx.dtype.type(dx.size // math.prod(self.shape))
@@ -647,7 +647,7 @@ class ReshapeLayer(_OneInput):
     def __init__(self, shape: int | Sequence[int]) -> None:
         self.wanted = shape
 
-    def forward(self, x: ArrayLike) -> Any:
+    def forward(self, x: Any) -> Any:
         """Give `x` in the new shape; TypeError if it does not hold real numbers, ValueError if it does not fit."""
         x = _operand(x, "x")
         try:
@@ -656,7 +656,7 @@ class ReshapeLayer(_OneInput):
             raise ValueError(f"x does not fit in shape {self.wanted}, got x.shape={np.shape(x)}") from None
         return self._remember(x, out)
 
-    def backward(self, dout: ArrayLike) -> Any:
+    def backward(self, dout: Any) -> Any:
         """Give `dout` in the shape of `x`; errors as of `AddLayer.backward`."""
         return np.array(np.reshape(self._arriving(dout), np.shape(self.x)))
 
@@ -680,12 +680,12 @@ class TransposeLayer(_OneInput):
 
     symbol = "T"
 
-    def forward(self, x: ArrayLike) -> Any:
+    def forward(self, x: Any) -> Any:
         """Give the transpose; TypeError if `x` does not hold real numbers."""
         x = _operand(x, "x")
         return self._remember(x, np.array(np.transpose(x)))
 
-    def backward(self, dout: ArrayLike) -> Any:
+    def backward(self, dout: Any) -> Any:
         """Give the transpose of `dout`; errors as of `AddLayer.backward`."""
         return np.array(np.transpose(self._arriving(dout)))
 
@@ -762,7 +762,7 @@ def _quietly(function: Any, *arguments: Any) -> Any:
     return out if isinstance(arguments[0], np.ndarray) else float(out)
 
 
-def _operand(x: ArrayLike, name: str) -> Any:
+def _operand(x: Any, name: str) -> Any:
     """Give a Python number as it is, and all else as an array of float numbers."""
     if isinstance(x, _NUMBER):
         return x

@@ -412,9 +412,9 @@ def apply(layer: Any, *inputs: Any) -> Variable:
 
     Notes
     -----
-    The layer itself is recorded: after ``backward``, ``layer.dW`` is the gradient of ``layer.W``. It remembers only its
-    last ``forward``, so every place in a graph needs a layer of its own; ``backward`` refuses one that was applied again
-    since. (Several `Affine` may hold one array W.)
+    The layer itself is recorded: after ``backward``, ``layer.dW`` is the gradient of ``layer.W``. It remembers only
+    its last ``forward``, so every place in a graph needs a layer of its own; ``backward`` refuses one that was applied
+    again since, but cannot see a ``forward`` called without `apply`. (Several `Affine` may hold one array W.)
 
     Examples
     --------
@@ -583,17 +583,16 @@ def _shares(variable: Variable, layer: Any, gradient: Any) -> tuple[Any, ...]:
             f"this {name} was applied again since, and remembers only its last forward: give every place in a graph a"
             f" {name} of its own"
         )
-    shares = layer.backward(gradient)
-    if type(shares) is not tuple:
-        shares = (shares,)
+    given = layer.backward(gradient)
+    shares: tuple[Any, ...] = given if isinstance(given, tuple) else (given,)
     inputs = variable.inputs
     if len(shares) == len(inputs):
         return shares
     wanted = sum(isinstance(x, Variable) for x in inputs)
     if len(shares) != wanted:
         raise ValueError(
-            f"{type(layer).__name__}.backward gave {len(shares)} gradients for {wanted} variables; what has no gradient,"
-            " such as labels, is applied as an array and not as a Variable"
+            f"{type(layer).__name__}.backward gave {len(shares)} gradients for {wanted} variables; what has no"
+            " gradient, such as labels, is applied as an array and not as a Variable"
         )
     found = iter(shares)
     return tuple(next(found) if isinstance(x, Variable) else None for x in inputs)

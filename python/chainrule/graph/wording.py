@@ -86,3 +86,8 @@ def _free(candidates: Iterator[str], letter: str, taken: set[str]) -> str:
 def number_or_norm(value: Any) -> str:
     """Give a number or a short array, and of a long one the norm."""
     return f"|d| {norm(value)}" if is_long(value) else brief(value)
+
+
+def free_name(letter: str, names: dict[Variable, str]) -> str:
+    """Give `letter`, with a number behind it if one of `names` is that already."""
+    return _free(iter(letter), letter, set(names.values()))
