@@ -15,6 +15,7 @@ from typing import Any
 
 from chainrule.graph import wording
 from chainrule.graph.layout import Point, Size, arrange
+from chainrule.graph.nodes import Node
 from chainrule.graph.variable import Variable, ancestors, own_copy, walk
 from chainrule.layers import gradients, parameters
 
@@ -122,7 +123,7 @@ class Graph:
                 if isinstance(given, Variable):
                     share = handed[n] if handed else None
                     self._edges.append(_edge(place[given], place[variable], given, given.name, share))
-                elif variable._own:
+                elif isinstance(variable.layer, Node):
                     constant = wording.brief(given)
                     at = self._add(_Node("constant", ((constant, False),), f"constant {constant}"))
                     self._edges.append(_Edge(at, place[variable], "", ""))
@@ -249,7 +250,7 @@ def _node(variable: Variable, name: str, title: str | None, layer: Any, shared: 
     told = f"{name} = {wording.brief(variable.value)}"
     if layer is None:
         return _Node("variable", ((name, False), *total), told)
-    if variable._own:
+    if isinstance(layer, Node):
         return _Node("operator", ((layer.symbol, False), *total), f"{told}, by {type(layer).__name__}")
     lines = [(title or type(layer).__name__, False)]
     found = gradients(layer)
@@ -371,7 +372,7 @@ def _dot(text: str) -> str:
 
 
 def _mermaid(text: str) -> str:
-    return "".join(c if c.isalnum() or c in " .,=-+×÷−|Σ∂·" else f"#{ord(c)};" for c in _one_line(text))
+    return "".join(c if c.isalnum() or c in " .,=-+×÷−Σ∂·" else f"#{ord(c)};" for c in _one_line(text))
 
 
 def _one_line(text: str) -> str:

@@ -177,7 +177,7 @@ class _Explanation:
     def _forward(self, variable: Variable) -> str:
         """``p = x + y = 2 + 3 = 5``."""
         steps = [self._names[variable], self._formula(variable)]
-        rule = self._form.rules.get(type(variable.layer)) if variable._own else None
+        rule = self._form.rules.get(type(variable.layer))
         values = [given.value if isinstance(given, Variable) else given for given in variable.inputs]
         if rule is not None and not any(map(np.ndim, values)):
             # In the parentheses of a function a negative number needs none of its own.
@@ -195,10 +195,8 @@ class _Explanation:
         target = self._d(given) if uses == 1 else f"{form.words('a part of ')}{self._d(given)}"
         if np.ndim(variable.value) or np.ndim(given.value):
             shown = self._shown(share)
-            stretched = (
-                variable._own
-                and isinstance(variable.layer, nodes._TwoInputs)
-                and not isinstance(variable.layer, nodes.MatMulLayer)
+            stretched = isinstance(variable.layer, nodes.TwoInputs) and not isinstance(
+                variable.layer, nodes.MatMulLayer
             )
             summed = stretched and np.shape(given.value) != np.shape(variable.value)
             tail = form.words(", summed to the shape of the input") if summed else ""
@@ -207,7 +205,7 @@ class _Explanation:
         if isinstance(slope, tuple):
             variables = [k for k, other in enumerate(variable.inputs) if isinstance(other, Variable)]
             slope = slope[n] if len(slope) == len(variable.inputs) else slope[variables.index(n)]
-        rule = form.rules.get(type(variable.layer)) if variable._own else None
+        rule = form.rules.get(type(variable.layer))
         steps = [form.derivative(self._names[variable], self._names[given])]
         if rule is not None and rule.slopes[n]:
             steps.append(rule.slopes[n].format(**self._filled(variable)))
@@ -244,14 +242,14 @@ class _Explanation:
         }
 
     def _formula(self, variable: Variable) -> str:
-        rule = self._form.rules.get(type(variable.layer)) if variable._own else None
+        rule = self._form.rules.get(type(variable.layer))
         if rule is not None:
             return rule.formula.format(**self._filled(variable))
         given = [self._names[x] if isinstance(x, Variable) else "…" for x in variable.inputs]
         return f"{self._form.words(type(variable.layer).__name__)}({', '.join(given)})"
 
     def _back(self, variable: Variable, n: int) -> str:
-        rule = self._form.rules.get(type(variable.layer)) if variable._own else None
+        rule = self._form.rules.get(type(variable.layer))
         if rule is not None:
             return rule.backs[n].format(**self._filled(variable))
         return f"{self._form.words(type(variable.layer).__name__ + '.backward')}({self._d(variable)})"

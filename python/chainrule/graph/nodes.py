@@ -27,7 +27,7 @@ from chainrule._gate import compute_dtype, numbers
 _NUMBER = (int, float)
 
 
-class _Node:
+class Node:
     """What all nodes share: what they remember, and the check of what comes back."""
 
     #: How the node is drawn.
@@ -53,7 +53,7 @@ class _Node:
         raise ValueError(f"dout must have the shape of the output, {self.shape}, got dout.shape={np.shape(arriving)}")
 
 
-class _OneInput(_Node):
+class OneInput(Node):
     """A node with one input."""
 
     def _remember(self, x: Any, out: Any) -> Any:
@@ -62,7 +62,7 @@ class _OneInput(_Node):
         return out
 
 
-class _TwoInputs(_Node):
+class TwoInputs(Node):
     """A node with two inputs that broadcast: remembering them, and undoing the broadcasting."""
 
     y: Any = None
@@ -88,7 +88,7 @@ class _TwoInputs(_Node):
         return sum_to(dx, np.shape(self.x)), sum_to(dy, np.shape(self.y))
 
 
-class MulLayer(_TwoInputs):
+class MulLayer(TwoInputs):
     """``out = x · y``, entry by entry.
 
     Attributes
@@ -174,7 +174,7 @@ class MulLayer(_TwoInputs):
         return self._summed(dout * self.y, dout * self.x)
 
 
-class AddLayer(_TwoInputs):
+class AddLayer(TwoInputs):
     """``out = x + y``, entry by entry.
 
     Attributes
@@ -260,7 +260,7 @@ class AddLayer(_TwoInputs):
         return self._summed(dout * 1, dout * 1)
 
 
-class SubLayer(_TwoInputs):
+class SubLayer(TwoInputs):
     """``out = x - y``, entry by entry.
 
     Notes
@@ -289,7 +289,7 @@ class SubLayer(_TwoInputs):
         return self._summed(dout * 1, -dout)
 
 
-class DivLayer(_TwoInputs):
+class DivLayer(TwoInputs):
     """``out = x / y``, entry by entry; a division by 0 gives inf or nan, as in NumPy.
 
     Notes
@@ -318,7 +318,7 @@ class DivLayer(_TwoInputs):
         return self._summed(dx, -dx * _quotient(self.x, self.y))
 
 
-class PowLayer(_TwoInputs):
+class PowLayer(TwoInputs):
     """``out = x ** y``, entry by entry; where that is not a real number, nan, as in NumPy.
 
     Notes
@@ -356,7 +356,7 @@ class PowLayer(_TwoInputs):
             return self._summed(dout * slope_x, dout * slope_y)
 
 
-class MaximumLayer(_TwoInputs):
+class MaximumLayer(TwoInputs):
     """``out = max(x, y)``, entry by entry; nan if either is.
 
     Notes
@@ -395,7 +395,7 @@ class MaximumLayer(_TwoInputs):
         return (self.x > self.y) | (self.x != self.x)
 
 
-class MatMulLayer(_TwoInputs):
+class MatMulLayer(TwoInputs):
     """``out = x @ y``: NumPy's matrix product, also of vectors and of stacks of matrices.
 
     Notes
@@ -455,7 +455,7 @@ class MatMulLayer(_TwoInputs):
         return sum_to(dx, x.shape).reshape(self.x.shape), sum_to(dy, y.shape).reshape(self.y.shape)
 
 
-class NegLayer(_OneInput):
+class NegLayer(OneInput):
     """``out = -x``, entry by entry.
 
     Notes
@@ -481,7 +481,7 @@ class NegLayer(_OneInput):
         return -self._arriving(dout)
 
 
-class ExpLayer(_OneInput):
+class ExpLayer(OneInput):
     """``out = e^x``, entry by entry; too large a number gives inf.
 
     Notes
@@ -512,7 +512,7 @@ class ExpLayer(_OneInput):
         return self._arriving(dout) * self.out
 
 
-class LogLayer(_OneInput):
+class LogLayer(OneInput):
     """``out = ln x``, entry by entry: -inf at 0 and nan below, as in NumPy.
 
     Notes
@@ -538,7 +538,7 @@ class LogLayer(_OneInput):
         return _quotient(self._arriving(dout), self.x)
 
 
-class SumLayer(_OneInput):
+class SumLayer(OneInput):
     """``out`` = the sum of the entries of `x`, all of them or those along `axis`.
 
     Parameters
@@ -620,7 +620,7 @@ class MeanLayer(SumLayer):
         return dx / dx.dtype.type(dx.size // math.prod(self.shape))
 
 
-class ReshapeLayer(_OneInput):
+class ReshapeLayer(OneInput):
     """``out`` = the entries of `x` in another shape.
 
     Parameters
@@ -661,7 +661,7 @@ class ReshapeLayer(_OneInput):
         return np.array(np.reshape(self._arriving(dout), np.shape(self.x)))
 
 
-class TransposeLayer(_OneInput):
+class TransposeLayer(OneInput):
     """``out`` = `x` with its axes in reverse order: for a matrix, the transpose.
 
     Notes

@@ -583,7 +583,8 @@ def _shares(variable: Variable, layer: Any, gradient: Any) -> tuple[Any, ...]:
             f"this {name} was applied again since, and remembers only its last forward: give every place in a graph a"
             f" {name} of its own"
         )
-    given = layer.backward(gradient)
+    # A copy: a layer like the tutorial's Relu writes into what it is given.
+    given = layer.backward(gradient if type(gradient) is float else gradient.copy())
     shares: tuple[Any, ...] = given if isinstance(given, tuple) else (given,)
     inputs = variable.inputs
     if len(shares) == len(inputs):

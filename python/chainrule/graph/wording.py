@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -56,38 +55,43 @@ def names_of(variables: list[Variable]) -> dict[Variable, str]:
         The last first, as `ancestors` gives them.
     """
     names: dict[Variable, str] = {}
-    taken: set[str] = set()
+    free = _Free()
     forwards = variables[::-1]
     for variable in forwards:
         if variable.name is not None:
-            names[variable] = _free(iter([variable.name]), variable.name, taken)
-    between, first = iter("pqrsuvw"), iter("abcdehijk")
+            names[variable] = free.name(variable.name)
     for variable in forwards:
         if variable not in names:
-            if variable is variables[0]:
-                names[variable] = _free(iter("gfL"), "g", taken)
-            elif variable.layer is None:
-                names[variable] = _free(first, "a", taken)
-            else:
-                names[variable] = _free(between, "p", taken)
+            letters = "gfL" if variable is variables[0] else "abcdehijk" if variable.layer is None else "pqrsuvw"
+            names[variable] = free.name(*letters)
     return names
 
 
-def _free(candidates: Iterator[str], letter: str, taken: set[str]) -> str:
-    name = next((name for name in candidates if name not in taken), None)
-    count = 1
-    while name is None or name in taken:
-        count += 1
-        name = f"{letter}{count}" if f"{letter}{count}" not in taken else None
-    taken.add(name)
-    return name
+def free_name(letter: str, names: dict[Variable, str]) -> str:
+    """Give `letter`, with a number behind it if one of `names` is that already."""
+    free = _Free()
+    free.taken = set(names.values())
+    return free.name(letter)
+
+
+class _Free:
+    """The names that are taken, and the number that comes next behind each."""
+
+    def __init__(self) -> None:
+        self.taken: set[str] = set()
+        self._last: dict[str, int] = {}
+
+    def name(self, *candidates: str) -> str:
+        """Take the first of `candidates` that is free, or the first with the next number behind it."""
+        letter = candidates[0]
+        name = next((name for name in candidates if name not in self.taken), letter)
+        while name in self.taken:
+            self._last[letter] = self._last.get(letter, 1) + 1
+            name = f"{letter}{self._last[letter]}"
+        self.taken.add(name)
+        return name
 
 
 def number_or_norm(value: Any) -> str:
     """Give a number or a short array, and of a long one the norm."""
     return f"|d| {norm(value)}" if is_long(value) else brief(value)
-
-
-def free_name(letter: str, names: dict[Variable, str]) -> str:
-    """Give `letter`, with a number behind it if one of `names` is that already."""
-    return _free(iter(letter), letter, set(names.values()))
