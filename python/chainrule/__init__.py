@@ -3,6 +3,7 @@
 ========================================  ==================================================================
 functions                                 activations, losses, ``numerical_gradient``
 layers, TwoLayerNet, Network              forward and backward, as the tutorial writes them
+Variable, apply                           the graph: recorded, differentiated, drawn, explained
 fit                                       training in one call
 check_gradients                           is the gradient right?
 load_mnist                                MNIST, which is in the package
@@ -33,6 +34,8 @@ from chainrule.gradients import numerical_gradient as numerical_gradient
 from chainrule.gradients import numerical_gradient_2d as numerical_gradient_2d
 from chainrule.graph import AddLayer as AddLayer
 from chainrule.graph import MulLayer as MulLayer
+from chainrule.graph import Variable as Variable
+from chainrule.graph import apply as apply
 from chainrule.layers import Affine as Affine
 from chainrule.layers import Identity as Identity
 from chainrule.layers import Layer as Layer

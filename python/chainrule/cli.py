@@ -1,4 +1,4 @@
-"""The command line: ``chainrule train``, ``chainrule check``, ``chainrule info``.
+"""The command line: ``chainrule train``, ``chainrule check``, ``chainrule graph``, ``chainrule info``.
 
 Results go to stdout, progress and complaints to stderr. Exit codes: 0 fine, 1 the check said no, 2 usage or input,
 130 after Ctrl-C.
@@ -114,6 +114,24 @@ def _parser() -> argparse.ArgumentParser:
             help="a folder with the four IDX files (default: MNIST, in the package)",
         )
 
+    graph = commands.add_parser(
+        "graph",
+        help="an expression with its derivatives, explained or drawn",
+        description=_graph.__doc__,
+        epilog="An expression that begins with a minus goes behind all options and --.",
+    )
+    graph.add_argument("expression", help="of + - * / ** @, parentheses, exp log sum mean maximum: '(x + y) * z'")
+    graph.add_argument(
+        "values", nargs="*", metavar="NAME=VALUE", help="a number, a vector 1,2,3 or a matrix 1,2;3,4: x=2"
+    )
+    graph.add_argument(
+        "--format",
+        choices=["text", "markdown", "svg", "dot", "mermaid"],
+        help="text or markdown explain, the others draw (default: by the ending of FILE, else text)",
+    )
+    graph.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there (default: to stdout)")
+    graph.set_defaults(run=_graph)
+
     info = commands.add_parser("info", help="versions, instruction set, threads, data", description=_info.__doc__)
     info.add_argument("--json", action="store_true", help="as one JSON object")
     info.set_defaults(run=_info)
@@ -222,6 +240,40 @@ def _check_file(options: argparse.Namespace) -> int:
     if any(check.report is not None and not check.report.ok for check in checks):
         return 1
     return 2 if any(check.report is None for check in checks) else 0
+
+
+_FORMATS = {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".md": "markdown"}
+
+
+def _graph(options: argparse.Namespace) -> int:
+    """Compute an expression and all its derivatives; explain the chain rule line by line, or draw the graph."""
+    from chainrule.graph.expression import evaluate, read_value
+
+    values: dict[str, Any] = {}
+    for text in options.values:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"a value is given as NAME=VALUE, such as x=2, got {text!r}")
+        if name in values:
+            raise ValueError(f"{name} is given twice")
+        try:
+            values[name] = read_value(value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    result = evaluate(options.expression, values)
+    result.backward()
+    form = options.format or (_FORMATS.get(options.output.suffix.lower(), "text") if options.output else "text")
+    if form in ("text", "markdown"):
+        text = result.explain(form)
+    else:
+        graph = result.graph()
+        text = {"dot": graph.to_dot, "mermaid": graph.to_mermaid}.get(form, lambda: graph.to_svg(backward=True))()
+    text = text.rstrip("\n") + "\n"
+    if options.output is None:
+        print(text, end="")
+    else:
+        options.output.write_text(text, encoding="utf-8")
+    return 0
 
 
 def _info(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from chainrule._gate import (
 )
 from chainrule.gradients import numerical_gradient
 from chainrule.layers import Affine, Identity, Layer, Relu, Rescaling, SoftmaxWithLoss, gradients, parameters
+
+if TYPE_CHECKING:
+    from chainrule.graph.drawing import Graph
 
 
 class Parameters(dict[str, Any]):
@@ -310,6 +313,41 @@ class Network:
 
         all_writeable(self.params)
         return {name: numerical_gradient(loss_of_parameter, array) for name, array in self.params.items()}
+
+    def graph(self, x: Any, t: Any) -> Graph:
+        """Run forward and backward, and give the network as a graph to be drawn; a notebook shows it by itself.
+
+        Parameters
+        ----------
+        x, t : array_like
+            As for `gradient`.
+
+        Returns
+        -------
+        Graph
+            A box for each layer with shapes and the norms of its parameters and their gradients; on the arrows shape
+            and norm of what goes forward, under them the norm of the gradient that comes back.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `loss`.
+        RuntimeError
+            If one layer object stands in two places.
+
+        Notes
+        -----
+        The layers' own ``forward`` and ``backward`` are called, as by `gradient`; a subclass's ``predict`` is not.
+
+        Examples
+        --------
+        >>> net = TwoLayerNet(4, 3, 2, seed=0)
+        >>> net.graph(np.ones((5, 4)), [0, 1, 0, 1, 0])
+        Graph(6 nodes, 5 arrows)
+        """
+        from chainrule.graph.networks import graph_of
+
+        return graph_of(self, self._input(x), t)
 
     def _forward(self, x: Any) -> FloatArray:
         """Give the scores by ``forward`` of each layer in turn, which keeps what ``backward`` needs."""

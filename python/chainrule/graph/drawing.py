@@ -1,0 +1,379 @@
+"""A graph as a picture: SVG without any other program, DOT for Graphviz, Mermaid for Markdown.
+
+As in the book's figures, operators are circles and arrows lead from left to right; over an arrow stands the value that
+goes along it, under it, in a second colour, the gradient that comes back along it. A variable with several users has
+several arrows, each with its share of the gradient; their sum stands at the variable.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from chainrule.graph import wording
+from chainrule.graph.layout import Point, Size, arrange
+from chainrule.graph.nodes import Node
+from chainrule.graph.variable import Variable, ancestors, own_copy, walk
+from chainrule.layers import gradients, parameters
+
+#: Beyond this an SVG is no picture any more, and takes long.
+_MOST_NODES = 500
+
+_FONT, _LINE, _RADIUS, _MARGIN = 13, 17, 19, 16
+
+# A background of its own, because a page's may be of the other kind than the reader's system.
+_STYLE = """
+.chainrule-graph{--paper:#fff;--ink:#1f2328;--line:#6b7480;--node:#eaf2fd;--edge:#2f6db5;--grad:#b93a0a;--box:#f2f4f7}
+@media (prefers-color-scheme:dark){.chainrule-graph{--paper:#15181d;--ink:#e6e9ed;--line:#98a2ae;--node:#1c2d44;
+--edge:#7fb2f0;--grad:#ff9c66;--box:#22272f}}
+@media print{.chainrule-graph{--paper:#fff;--ink:#000;--line:#444;--node:#fff;--edge:#000;--grad:#a03000;--box:#fff}}
+.chainrule-graph text{font:13px ui-sans-serif,system-ui,"Segoe UI",Roboto,Helvetica,Arial,sans-serif;fill:var(--ink);
+text-anchor:middle}
+.chainrule-graph .paper{fill:var(--paper)}
+.chainrule-graph .node{fill:var(--node);stroke:var(--edge);stroke-width:1.5}
+.chainrule-graph .box{fill:var(--box);stroke:var(--edge);stroke-width:1.5}
+.chainrule-graph .name{font-weight:600}
+.chainrule-graph .sign{font-size:19px}
+.chainrule-graph .grad{fill:var(--grad)}
+.chainrule-graph .way{fill:none;stroke:var(--line);stroke-width:1.3}
+.chainrule-graph .tip{fill:var(--line)}
+.chainrule-graph .back{fill:none;stroke:var(--grad);stroke-width:1.3}
+.chainrule-graph .back-tip{fill:var(--grad)}
+"""
+
+
+@dataclass(frozen=True)
+class _Node:
+    #: "variable", "constant", "operator", "layer" or "result".
+    kind: str
+    #: What is written in it, each line with whether it tells a gradient.
+    lines: tuple[tuple[str, bool], ...]
+    #: What a reader hears or sees on pointing at it.
+    title: str
+
+
+@dataclass(frozen=True)
+class _Edge:
+    source: int
+    target: int
+    value: str
+    gradient: str
+
+
+class Graph:
+    """The graph that leads to a variable, as it is now; made by `Variable.graph` and `Network.graph`.
+
+    Parameters
+    ----------
+    last : Variable
+        The gradients are those of the last ``backward`` that gave it one; without one, only values are drawn.
+    titles : mapping of Variable to str, optional
+        What to write on the layers that made these, instead of their class.
+
+    Raises
+    ------
+    RuntimeError
+        If a layer has been applied again since.
+
+    Examples
+    --------
+    >>> x, y, z = Variable(2, "x"), Variable(3, "y"), Variable(4, "z")
+    >>> g = (x + y) * z
+    >>> g.backward()
+    >>> g.graph()
+    Graph(6 nodes, 5 arrows)
+    """
+
+    def __init__(self, last: Variable, titles: Mapping[Variable, str] | None = None) -> None:
+        layers: dict[Variable, Any] = {}
+
+        def layer_of(variable: Variable) -> Any:
+            layers[variable] = own_copy(variable)
+            return layers[variable]
+
+        variables = ancestors(last)
+        # Anew, because what `grad` holds may be of another graph that a variable is also part of.
+        shares: dict[Variable, tuple[Any, ...]] = {}
+        totals: dict[Variable, Any] = {}
+        if last.grad is not None:
+            for variable, total, handed in walk(last, last.grad, layer_of):
+                totals[variable], shares[variable] = total, handed
+
+        names = wording.names_of(variables)
+        uses: dict[Variable, int] = {}
+        for variable in variables:
+            for given in variable.inputs:
+                if isinstance(given, Variable):
+                    uses[given] = uses.get(given, 0) + 1
+
+        self._nodes: list[_Node] = []
+        self._edges: list[_Edge] = []
+        place: dict[Variable, int] = {}
+        for variable in reversed(variables):  # inputs first
+            title = (titles or {}).get(variable)
+            shared = wording.number_or_norm(totals[variable]) if totals and uses.get(variable, 0) > 1 else ""
+            place[variable] = self._add(
+                _node(variable, names[variable], title, layers.get(variable, variable.layer), shared)
+            )
+            handed = shares.get(variable, ())
+            for n, given in enumerate(variable.inputs):
+                if isinstance(given, Variable):
+                    share = handed[n] if handed else None
+                    self._edges.append(_edge(place[given], place[variable], given, given.name, share))
+                elif isinstance(variable.layer, Node):
+                    constant = wording.brief(given)
+                    at = self._add(_Node("constant", ((constant, False),), f"constant {constant}"))
+                    self._edges.append(_Edge(at, place[variable], "", ""))
+        end = self._add(_Node("result", ((names[last], False),), f"{names[last]} = {wording.brief(last.value)}"))
+        self._edges.append(_edge(place[last], end, last, None, last.grad))
+
+    def _add(self, node: _Node) -> int:
+        self._nodes.append(node)
+        return len(self._nodes) - 1
+
+    def __repr__(self) -> str:
+        return f"Graph({len(self._nodes)} nodes, {len(self._edges)} arrows)"
+
+    def to_dot(self) -> str:
+        """Give the graph in the language of Graphviz: ``dot -Tpdf`` draws it.
+
+        Examples
+        --------
+        >>> print((Variable(2, "x") * 3).graph().to_dot())
+        digraph {
+          rankdir=LR
+          n0 [shape=plaintext, label="x"]
+          n1 [shape=circle, label="×"]
+          n2 [shape=plaintext, label="3"]
+          n3 [shape=plaintext, label="g"]
+          n0 -> n1 [label="2"]
+          n2 -> n1
+          n1 -> n3 [label="6"]
+        }
+        """
+        shapes = {"operator": "circle", "layer": "box"}
+        lines = ["digraph {", "  rankdir=LR"]
+        for n, node in enumerate(self._nodes):
+            text = "\\n".join(_dot(line) for line, _ in node.lines)
+            lines.append(f'  n{n} [shape={shapes.get(node.kind, "plaintext")}, label="{text}"]')
+        for edge in self._edges:
+            text = "\\n".join(map(_dot, filter(None, (edge.value, edge.gradient and f"∂ {edge.gradient}"))))
+            lines.append(f"  n{edge.source} -> n{edge.target}" + (f' [label="{text}"]' if text else ""))
+        return "\n".join([*lines, "}"])
+
+    def to_mermaid(self) -> str:
+        """Give the graph as a Mermaid flowchart, which many Markdown viewers draw.
+
+        Examples
+        --------
+        >>> print((Variable(2, "x") * 3).graph().to_mermaid())
+        flowchart LR
+          n0["x"]
+          n1(("×"))
+          n2["3"]
+          n3["g"]
+          n0 -->|"2"| n1
+          n2 --> n1
+          n1 -->|"6"| n3
+        """
+        lines = ["flowchart LR"]
+        for n, node in enumerate(self._nodes):
+            text = "<br>".join(_mermaid(line) for line, _ in node.lines)
+            lines.append(f'  n{n}(("{text}"))' if node.kind == "operator" else f'  n{n}["{text}"]')
+        for edge in self._edges:
+            text = "<br>".join(map(_mermaid, filter(None, (edge.value, edge.gradient and f"∂ {edge.gradient}"))))
+            lines.append(f"  n{edge.source} -->" + (f'|"{text}"|' if text else "") + f" n{edge.target}")
+        return "\n".join(lines)
+
+    def to_svg(self, backward: bool = False) -> str:
+        """Give the graph as one SVG element: light, dark or for print, as its reader asks; no script, no links.
+
+        Parameters
+        ----------
+        backward : bool, default False
+            Whether the way back is drawn too, as arrows in the colour of the gradients.
+
+        Raises
+        ------
+        ValueError
+            If the graph has more than 500 nodes, or the way back is asked for and there are no gradients.
+
+        Examples
+        --------
+        >>> (Variable(2, "x") * 3).graph().to_svg()[:64]
+        '<svg xmlns="http://www.w3.org/2000/svg" class="chainrule-graph" '
+        """
+        if len(self._nodes) > _MOST_NODES:
+            raise ValueError(
+                f"a picture of {len(self._nodes)} nodes cannot be read, at most {_MOST_NODES} are drawn; use to_dot()"
+            )
+        if backward and not self._edges[-1].gradient:
+            raise ValueError("there is no way back to draw: call backward() on the last variable, then graph() again")
+        places = arrange(
+            [_size(node) for node in self._nodes],
+            [(edge.source, edge.target) for edge in self._edges],
+            [_label_size(edge, backward) for edge in self._edges],
+            {n: _RADIUS for n, node in enumerate(self._nodes) if _is_circle(node)},
+        )
+        width, height = (length + 2 * _MARGIN for length in places.size)
+        parts = [
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="chainrule-graph" role="img" width="{width:.0f}"'
+            f' height="{height:.0f}" viewBox="{-_MARGIN} {-_MARGIN} {width:.0f} {height:.0f}">',
+            f"<title>{_xml(self._title())}</title>",
+            f"<style>{_STYLE}</style>",
+            f'<rect class="paper" x="{-_MARGIN}" y="{-_MARGIN}" width="{width:.0f}" height="{height:.0f}" rx="6"/>',
+        ]
+        for edge, route, middle in zip(self._edges, places.routes, places.labels, strict=True):
+            parts += _drawn_edge(edge, route, middle, backward)
+        parts += [_drawn_node(node, middle) for node, middle in zip(self._nodes, places.nodes, strict=True)]
+        return "\n".join([*parts, "</svg>\n"])
+
+    def _title(self) -> str:
+        nodes = [node.title for node in self._nodes if node.kind in ("operator", "layer")]
+        return "Computational graph: " + ("; ".join(nodes) if nodes else self._nodes[-1].title)
+
+    def _repr_svg_(self) -> str:
+        """Show the graph in a notebook."""
+        return self.to_svg()
+
+    def _repr_html_(self) -> str:
+        """Show the graph in a notebook, with a scroll bar where it is wider than the page."""
+        return f'<div style="overflow-x:auto">{self.to_svg()}</div>'
+
+
+def _node(variable: Variable, name: str, title: str | None, layer: Any, shared: str) -> _Node:
+    """Give the node of what made `variable`; `shared` is the sum of several gradients, where there are several."""
+    total = ((f"Σ {shared}", True),) if shared else ()
+    told = f"{name} = {wording.brief(variable.value)}"
+    if layer is None:
+        return _Node("variable", ((name, False), *total), told)
+    if isinstance(layer, Node):
+        return _Node("operator", ((layer.symbol, False), *total), f"{told}, by {type(layer).__name__}")
+    lines = [(title or type(layer).__name__, False)]
+    found = gradients(layer)
+    for key, array in parameters(layer).items():
+        lines.append((f"{key} {wording.shape(array)}, |{key}| {wording.norm(array)}", False))
+        if shared or variable.grad is not None:
+            gradient = found.get(key)
+            lines += [] if gradient is None else [(f"|d{key}| {wording.norm(gradient)}", True)]
+    return _Node("layer", (*lines, *total), f"{told}, by {title or type(layer).__name__}")
+
+
+def _edge(source: int, target: int, variable: Variable, name: str | None, share: Any) -> _Edge:
+    """Give the arrow along which `variable` goes and `share` of its gradient comes back."""
+    value, computed = variable.value, variable.layer is not None
+    if wording.is_long(value):
+        norm = f"{wording.shape(value)}, |{name or 'x'}| {wording.norm(value)}"
+        return _Edge(source, target, norm, "" if share is None else f"|dout| {wording.norm(share)}")
+    told = f"{name} = {wording.brief(value)}" if name is not None and computed else wording.brief(value)
+    return _Edge(source, target, told, "" if share is None else wording.brief(share))
+
+
+# --- SVG: sizes and shapes ---
+
+
+def _text_width(text: str, size: float = _FONT) -> float:
+    """Give the width of `text` in the widest of the usual fonts, so that it fits in all."""
+    return sum(0.35 if c in " .,:;|!'il[]()" else 0.98 if c in "mwMW@∂" else 0.64 for c in text) * size
+
+
+def _is_circle(node: _Node) -> bool:
+    return node.kind == "operator" and len(node.lines[0][0]) == 1
+
+
+def _size(node: _Node) -> Size:
+    if _is_circle(node):
+        # A line under the circle keeps its room above it too, so that the arrows meet the middle.
+        width = max((_text_width(line) for line, _ in node.lines[1:]), default=0.0)
+        return max(2 * _RADIUS, width), 2 * _RADIUS + 2 * _LINE * (len(node.lines) - 1)
+    width = max(_text_width(line) for line, _ in node.lines)
+    padding = 10 if node.kind in ("operator", "layer") else 6
+    return width + 2 * padding, len(node.lines) * _LINE + (14 if padding == 10 else 4)
+
+
+def _label_size(edge: _Edge, backward: bool) -> Size:
+    width = max(_text_width(edge.value), _text_width(edge.gradient))
+    if width == 0:
+        return 0.0, 4.0
+    # The arrow is in the middle: as much room is kept over it as under it.
+    return width + 6, 2 * (_LINE + (8 if backward else 3)) if edge.gradient else 2 * (_LINE + 3)
+
+
+def _drawn_edge(edge: _Edge, route: list[Point], middle: Point, backward: bool) -> list[str]:
+    x, y = middle
+    x1, y1 = route[-1]
+    parts = ["<g>", f'<path class="way" d="{_path([*route[:-1], (x1 - 6, y1)])}"/>', _tip(x1, y1, -1, "tip")]
+    if edge.value:
+        parts.append(_text(x, y - 6, edge.value))
+    if edge.gradient:
+        if backward:
+            (x0, y0), down = route[0], 5
+            way = [(x1 - 1, y1 + down), *((px, py + down) for px, py in route[-2:0:-1]), (x0 + 7, y0 + down)]
+            parts += [f'<path class="back" d="{_path(way)}"/>', _tip(x0 + 1, y0 + down, 1, "back-tip")]
+        parts.append(_text(x, y + (21 if backward else 16), edge.gradient, "grad"))
+    return [*parts, "</g>"]
+
+
+def _path(points: list[Point]) -> str:
+    """Give a level line, a curve, a level line, …, a level line through `points`."""
+    path = [f"M{points[0][0]:.1f} {points[0][1]:.1f}"]
+    for n, ((x0, y0), (x1, y1)) in enumerate(pairwise(points)):
+        middle = (x0 + x1) / 2
+        curve = f"C{middle:.1f} {y0:.1f} {middle:.1f} {y1:.1f} {x1:.1f} {y1:.1f}"
+        path.append(curve if n % 2 == 1 and abs(y1 - y0) > 0.05 else f"L{x1:.1f} {y1:.1f}")
+    return "".join(path)
+
+
+def _tip(x: float, y: float, direction: int, kind: str) -> str:
+    """Give the head of an arrow that ends at (x, y); `direction` is where its back is."""
+    back = x + 8 * direction
+    return f'<path class="{kind}" d="M{x:.1f} {y:.1f}L{back:.1f} {y - 4:.1f}L{back:.1f} {y + 4:.1f}Z"/>'
+
+
+def _drawn_node(node: _Node, middle: Point) -> str:
+    x, y = middle
+    width, height = _size(node)
+    parts = [f"<g><title>{_xml(node.title)}</title>"]
+    if _is_circle(node):
+        parts.append(f'<circle class="node" cx="{x:.1f}" cy="{y:.1f}" r="{_RADIUS}"/>')
+        parts.append(_text(x, y + 6.5, node.lines[0][0], "sign"))
+        parts += [_text(x, y + _RADIUS + 15 + n * _LINE, line, "grad") for n, (line, _) in enumerate(node.lines[1:])]
+        return "".join([*parts, "</g>"])
+    if node.kind in ("operator", "layer"):
+        kind, corner = ("node", height / 2) if node.kind == "operator" else ("box", 6)
+        parts.append(
+            f'<rect class="{kind}" x="{x - width / 2:.1f}" y="{y - height / 2:.1f}" width="{width:.1f}"'
+            f' height="{height:.1f}" rx="{min(corner, 18):.1f}"/>'
+        )
+    first = y - (len(node.lines) - 1) * _LINE / 2 + 4.5
+    for n, (line, gradient) in enumerate(node.lines):
+        named = n == 0 and node.kind in ("variable", "result", "layer")
+        parts.append(_text(x, first + n * _LINE, line, "grad" if gradient else "name" if named else ""))
+    return "".join([*parts, "</g>"])
+
+
+def _text(x: float, y: float, text: str, kind: str = "") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}"' + (f' class="{kind}"' if kind else "") + f">{_xml(text)}</text>"
+
+
+# --- what each language needs escaped ---
+
+
+def _xml(text: str) -> str:
+    # Control characters have no place in XML, not even escaped.
+    return html.escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
+
+
+def _dot(text: str) -> str:
+    return _one_line(text).replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _mermaid(text: str) -> str:
+    return "".join(c if c.isalnum() or c in " .,=-+×÷−Σ∂·" else f"#{ord(c)};" for c in _one_line(text))
+
+
+def _one_line(text: str) -> str:
+    return "".join(c if c.isprintable() else " " for c in text)

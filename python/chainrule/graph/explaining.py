@@ -1,0 +1,264 @@
+r"""The chain rule line by line, with the numbers of one graph.
+
+For numbers: the slope of each node by its rule, and the product with the gradient that arrives. For arrays a slope is a
+matrix of matrices that nobody wants to read: there the rule says what is done with the gradient that arrives. Where a
+variable has several users, the sum over them is written out.
+
+Every formula is written once, in small steps that both forms know: ``a·b`` and ``a/b`` as plain text or as LaTeX.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.graph import nodes, wording
+from chainrule.graph.variable import Variable, ancestors, own_copy, walk
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """How a node is written: itself, its slopes, and what it does with an array `d` that arrives."""
+
+    formula: str
+    slopes: tuple[str, ...]
+    backs: tuple[str, ...]
+
+
+#: x and y are the inputs, o the output, d the gradient that arrives.
+_PLAIN: dict[type, _Rule] = {
+    nodes.AddLayer: _Rule("{x} + {y}", ("", ""), ("{d}", "{d}")),
+    nodes.SubLayer: _Rule("{x} - {y}", ("", ""), ("{d}", "-{d}")),
+    nodes.MulLayer: _Rule("{x} · {y}", ("{y}", "{x}"), ("{d} · {y}", "{d} · {x}")),
+    nodes.DivLayer: _Rule("{x} / {y}", ("1 / {y}", "-{x} / {y}²"), ("{d} / {y}", "-{d} · {x} / {y}²")),
+    nodes.PowLayer: _Rule(
+        "{x}^{y}", ("{y} · {x}^({y} - 1)", "{o} · ln {x}"), ("{d} · {y} · {x}^({y} - 1)", "{d} · {o} · ln {x}")
+    ),
+    nodes.MaximumLayer: _Rule(
+        "max({x}, {y})",
+        ("", ""),
+        ("{d} where {x} > {y}, else 0", "{d} where {x} ≤ {y}, else 0"),
+    ),
+    nodes.MatMulLayer: _Rule("{x} @ {y}", ("{y}", "{x}"), ("{d} @ {y}ᵀ", "{x}ᵀ @ {d}")),
+    nodes.NegLayer: _Rule("-{x}", ("",), ("-{d}",)),
+    nodes.ExpLayer: _Rule("exp({x})", ("{o}",), ("{d} · {o}",)),
+    nodes.LogLayer: _Rule("ln {x}", ("1 / {x}",), ("{d} / {x}",)),
+    nodes.SumLayer: _Rule("sum({x})", ("",), ("{d} for every entry",)),
+    nodes.MeanLayer: _Rule("mean({x})", ("",), ("{d} / n for every entry, of n",)),
+    nodes.ReshapeLayer: _Rule("reshape({x})", ("",), ("{d} in the shape of {x}",)),
+    nodes.TransposeLayer: _Rule("{x}ᵀ", ("",), ("{d}ᵀ",)),
+}
+_LATEX: dict[type, _Rule] = {
+    nodes.AddLayer: _Rule("{x} + {y}", ("", ""), ("{d}", "{d}")),
+    nodes.SubLayer: _Rule("{x} - {y}", ("", ""), ("{d}", "-{d}")),
+    nodes.MulLayer: _Rule(r"{x} \cdot {y}", ("{y}", "{x}"), (r"{d} \odot {y}", r"{d} \odot {x}")),
+    nodes.DivLayer: _Rule(
+        r"\frac{{{x}}}{{{y}}}",
+        (r"\frac{{1}}{{{y}}}", r"-\frac{{{x}}}{{{y}^2}}"),
+        (r"{d} \oslash {y}", r"-{d} \odot \frac{{{x}}}{{{y}^2}}"),
+    ),
+    nodes.PowLayer: _Rule(
+        "{{{x}}}^{{{y}}}",
+        (r"{y} \cdot {{{x}}}^{{{y} - 1}}", r"{o} \cdot \ln {x}"),
+        (r"{d} \odot {y} \odot {{{x}}}^{{{y} - 1}}", r"{d} \odot {o} \odot \ln {x}"),
+    ),
+    nodes.MaximumLayer: _Rule(
+        r"\max({x}, {y})",
+        ("", ""),
+        (r"{d} \text{{ where }} {x} > {y}\text{{, else }} 0", r"{d} \text{{ where }} {x} \le {y}\text{{, else }} 0"),
+    ),
+    nodes.MatMulLayer: _Rule("{x} {y}", ("{y}", "{x}"), (r"{d} \, {y}^\top", r"{x}^\top {d}")),
+    nodes.NegLayer: _Rule("-{x}", ("",), ("-{d}",)),
+    nodes.ExpLayer: _Rule("e^{{{x}}}", ("{o}",), (r"{d} \odot {o}",)),
+    nodes.LogLayer: _Rule(r"\ln {x}", (r"\frac{{1}}{{{x}}}",), (r"{d} \oslash {x}",)),
+    nodes.SumLayer: _Rule(r"\sum {x}", ("",), (r"{d} \text{{ for every entry}}",)),
+    nodes.MeanLayer: _Rule(
+        r"\operatorname{{mean}} {x}", ("",), (r"\tfrac{{1}}{{n}} {d} \text{{ for every entry, of }} n",)
+    ),
+    nodes.ReshapeLayer: _Rule(r"\operatorname{{reshape}} {x}", ("",), (r"{d} \text{{ in the shape of }} {x}",)),
+    nodes.TransposeLayer: _Rule(r"{x}^\top", ("",), (r"{d}^\top",)),
+}
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What plain text and Markdown differ in."""
+
+    rules: dict[type, _Rule]
+    name: Callable[[str], str]
+    #: ∂a/∂b.
+    derivative: Callable[[str, str], str]
+    times: str
+    head: Callable[[str], str]
+    #: One formula by itself, on a line of the given depth.
+    line: Callable[[int, str], str]
+    words: Callable[[str], str]
+
+
+def _text_line(depth: int, formula: str) -> str:
+    return "  " * depth + formula
+
+
+def _markdown_line(depth: int, formula: str) -> str:
+    return "  " * (depth - 1) + f"- ${formula}$"
+
+
+def _latex_name(name: str) -> str:
+    safe = "".join(f"\\{c}" if c in "_%&#${}" else r"\backslash " if c == "\\" else c for c in name)
+    return safe if len(name) == 1 else rf"\mathrm{{{safe}}}"
+
+
+_FORMS = {
+    "text": _Form(_PLAIN, str, lambda a, b: f"∂{a}/∂{b}", " · ", str, _text_line, str),
+    "markdown": _Form(
+        _LATEX,
+        _latex_name,
+        lambda a, b: rf"\frac{{\partial {a}}}{{\partial {b}}}",
+        r" \cdot ",
+        lambda word: f"\n**{word}**\n",
+        _markdown_line,
+        lambda words: rf"\text{{{words}}}",
+    ),
+}
+
+
+def explain(last: Variable, form: str = "text") -> str:
+    """Tell the chain rule from `last` to the first variables; see `Variable.explain`."""
+    if form not in _FORMS:
+        raise ValueError(f"form must be one of {', '.join(map(repr, _FORMS))}, got {form!r}")
+    if last.grad is None:
+        raise RuntimeError("there are no gradients to explain: call backward() first, then explain()")
+    return _Explanation(last, _FORMS[form]).written()
+
+
+class _Explanation:
+    """One graph in one form."""
+
+    def __init__(self, last: Variable, form: _Form) -> None:
+        self._last, self._form = last, form
+        variables = ancestors(last)
+        self._names = {v: form.name(name) for v, name in wording.names_of(variables).items()}
+        self._forwards = variables[::-1]
+        # What is differentiated: the last variable, or something beyond it if what arrived is not 1.
+        plain = np.ndim(last.grad) == 0 and float(last.grad) == 1
+        self._whole = self._names[last] if plain else form.name(wording.free_name("L", wording.names_of(variables)))
+
+    def written(self) -> str:
+        form = self._form
+        lines = [form.head("forward")]
+        lines += [self._forward(variable) for variable in self._forwards if variable.layer is not None]
+        lines += [form.head("backward")]
+        parts: dict[Variable, list[Any]] = {}
+        uses: dict[Variable, int] = {}
+        for variable in self._forwards:
+            for given in variable.inputs:
+                if isinstance(given, Variable):
+                    uses[given] = uses.get(given, 0) + 1
+        lines.append(form.line(1, f"{self._d(self._last)} = {self._shown(self._last.grad)}"))
+        for variable, gradient, shares in walk(self._last, self._last.grad, own_copy):
+            if variable.layer is None:
+                continue
+            lines.append(form.line(1, f"{form.words('through ')}{self._names[variable]} = {self._formula(variable)}"))
+            for n, (given, share) in enumerate(zip(variable.inputs, shares, strict=True)):
+                if not isinstance(given, Variable):
+                    continue
+                lines.append(form.line(2, self._share(variable, n, gradient, share, uses[given])))
+                so_far = parts.setdefault(given, [])
+                so_far.append(share)
+                if len(so_far) == uses[given] > 1:
+                    lines.append(form.line(2, self._sum(given, so_far)))
+        return "\n".join(lines).strip("\n")
+
+    # --- one line each ---
+
+    def _forward(self, variable: Variable) -> str:
+        """``p = x + y = 2 + 3 = 5``."""
+        steps = [self._names[variable], self._formula(variable)]
+        rule = self._form.rules.get(type(variable.layer))
+        values = [given.value if isinstance(given, Variable) else given for given in variable.inputs]
+        if rule is not None and not any(map(np.ndim, values)):
+            # In the parentheses of a function a negative number needs none of its own.
+            bare = isinstance(variable.layer, nodes.ExpLayer | nodes.MaximumLayer)
+            steps.append(
+                rule.formula.format(**self._filled(variable, list(map(self._shown if bare else self._factor, values))))
+            )
+        shown = self._shown(variable.value)
+        return self._form.line(1, " = ".join([*steps, *([] if steps[-1] == shown else [shown])]))
+
+    def _share(self, variable: Variable, n: int, gradient: Any, share: Any, uses: int) -> str:
+        """``∂p/∂x = 1, so ∂g/∂x = ∂g/∂p · ∂p/∂x = 4 · 1 = 4``; of a variable with several users, the part of it."""
+        form, given = self._form, variable.inputs[n]
+        so = form.words(", so " if uses == 1 else ", which gives ")
+        target = self._d(given) if uses == 1 else f"{form.words('a part of ')}{self._d(given)}"
+        if np.ndim(variable.value) or np.ndim(given.value):
+            shown = self._shown(share)
+            stretched = isinstance(variable.layer, nodes.TwoInputs) and not isinstance(
+                variable.layer, nodes.MatMulLayer
+            )
+            summed = stretched and np.shape(given.value) != np.shape(variable.value)
+            tail = form.words(", summed to the shape of the input") if summed else ""
+            return f"{target}: {self._back(variable, n)}{tail} = {shown}"
+        slope = own_copy(variable).backward(1.0)
+        if isinstance(slope, tuple):
+            variables = [k for k, other in enumerate(variable.inputs) if isinstance(other, Variable)]
+            slope = slope[n] if len(slope) == len(variable.inputs) else slope[variables.index(n)]
+        rule = form.rules.get(type(variable.layer))
+        steps = [form.derivative(self._names[variable], self._names[given])]
+        if rule is not None and rule.slopes[n]:
+            steps.append(rule.slopes[n].format(**self._filled(variable)))
+        number = wording.number(slope)
+        local = " = ".join([*steps, *([] if steps[-1] == number else [number])])
+        if variable is self._last and self._whole == self._names[variable]:
+            return local if uses == 1 else f"{local}{form.words(', a part of ')}{self._d(given)}"
+        product = f"{self._d(variable)}{form.times}{steps[0]}"
+        numbers = f"{wording.number(gradient)}{form.times}{self._factor(slope)}"
+        return f"{local}{so}{target} = {product} = {numbers} = {wording.number(share)}"
+
+    def _sum(self, variable: Variable, shares: list[Any]) -> str:
+        """``∂g/∂x = 4 + 3 = 7``: over all users."""
+        words = self._form.words(f", the sum of its {len(shares)} parts")
+        total: Any = sum(shares[1:], start=shares[0])
+        if any(map(np.ndim, shares)):
+            return f"{self._d(variable)} = {self._shown(total)}{words}"
+        parts = " + ".join([wording.number(shares[0]), *map(self._factor, shares[1:])])
+        return f"{self._d(variable)} = {parts} = {wording.number(total)}{words}"
+
+    # --- pieces ---
+
+    def _d(self, variable: Variable) -> str:
+        return self._form.derivative(self._whole, self._names[variable])
+
+    def _filled(self, variable: Variable, inputs: list[str] | None = None) -> dict[str, str]:
+        if inputs is None:
+            inputs = [self._names[x] if isinstance(x, Variable) else self._factor(x) for x in variable.inputs]
+        return {
+            "x": inputs[0],
+            "y": inputs[-1],
+            "o": self._names[variable],
+            "d": self._d(variable),
+        }
+
+    def _formula(self, variable: Variable) -> str:
+        rule = self._form.rules.get(type(variable.layer))
+        if rule is not None:
+            return rule.formula.format(**self._filled(variable))
+        given = [self._names[x] if isinstance(x, Variable) else "…" for x in variable.inputs]
+        return f"{self._form.words(type(variable.layer).__name__)}({', '.join(given)})"
+
+    def _back(self, variable: Variable, n: int) -> str:
+        rule = self._form.rules.get(type(variable.layer))
+        if rule is not None:
+            return rule.backs[n].format(**self._filled(variable))
+        return f"{self._form.words(type(variable.layer).__name__ + '.backward')}({self._d(variable)})"
+
+    def _shown(self, value: Any) -> str:
+        text = wording.brief(value)
+        return self._form.words(text) if wording.is_long(value) else text
+
+    def _factor(self, value: Any) -> str:
+        """Give a number as it stands behind a sign: a negative one in parentheses."""
+        text = self._shown(value)
+        return f"({text})" if text.startswith("-") or ("e" in text and np.ndim(value) == 0) else text

@@ -1,0 +1,97 @@
+"""Numbers, arrays and names as drawings and explanations write them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule.graph.variable import Variable
+
+#: An array of so many numbers is written out; of a longer one, shape and norm.
+_WRITTEN_OUT = 4
+
+
+def number(value: Any) -> str:
+    """Give six digits of a number."""
+    return f"{float(value):.6g}"
+
+
+def is_long(value: Any) -> bool:
+    """Tell whether `value` is an array that is not written out."""
+    return np.ndim(value) > 1 or np.size(value) > _WRITTEN_OUT
+
+
+def shape(value: Any) -> str:
+    """Give ``2×3`` for an array of that shape."""
+    sizes = "×".join(map(str, np.shape(value)))
+    return sizes or "number"
+
+
+def norm(value: Any) -> str:
+    """Give the Euclidean norm, four digits of it."""
+    with np.errstate(all="ignore"):
+        return f"{float(np.sqrt(np.sum(np.square(value, dtype=np.float64)))):.4g}"
+
+
+def brief(value: Any) -> str:
+    """Give a number, a short array, or the shape and norm of a long one."""
+    if is_long(value):
+        return f"{shape(value)}, norm {norm(value)}"
+    if np.ndim(value) == 1:
+        return f"[{', '.join(map(number, value))}]"
+    return number(value)
+
+
+def names_of(variables: list[Variable]) -> dict[Variable, str]:
+    """Give every variable a name of its own: its own name, or a free letter.
+
+    The tutorial's letters: g for the last, p, q, r, … on the way, a, b, c, … for what was not computed. Of two with the
+    same name the second gets a number.
+
+    Parameters
+    ----------
+    variables : list of Variable
+        The last first, as `ancestors` gives them.
+    """
+    names: dict[Variable, str] = {}
+    free = _Free()
+    forwards = variables[::-1]
+    for variable in forwards:
+        if variable.name is not None:
+            names[variable] = free.name(variable.name)
+    for variable in forwards:
+        if variable not in names:
+            letters = "gfL" if variable is variables[0] else "abcdehijk" if variable.layer is None else "pqrsuvw"
+            names[variable] = free.name(*letters)
+    return names
+
+
+def free_name(letter: str, names: dict[Variable, str]) -> str:
+    """Give `letter`, with a number behind it if one of `names` is that already."""
+    free = _Free()
+    free.taken = set(names.values())
+    return free.name(letter)
+
+
+class _Free:
+    """The names that are taken, and the number that comes next behind each."""
+
+    def __init__(self) -> None:
+        self.taken: set[str] = set()
+        self._last: dict[str, int] = {}
+
+    def name(self, *candidates: str) -> str:
+        """Take the first of `candidates` that is free, or the first with the next number behind it."""
+        letter = candidates[0]
+        name = next((name for name in candidates if name not in self.taken), letter)
+        while name in self.taken:
+            self._last[letter] = self._last.get(letter, 1) + 1
+            name = f"{letter}{self._last[letter]}"
+        self.taken.add(name)
+        return name
+
+
+def number_or_norm(value: Any) -> str:
+    """Give a number or a short array, and of a long one the norm."""
+    return f"|d| {norm(value)}" if is_long(value) else brief(value)
