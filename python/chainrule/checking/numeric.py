@@ -39,6 +39,8 @@ Floats = NDArray[np.float64]
 _FIRST = 2.0**-12
 _RATIO = 16.0
 _MOST_MOVES = 8
+#: Steps that measure noise are multiples of a number that no short fraction is near: round numbers hide rounding.
+_ODD = 0.8660254037844386
 #: A kink is what is left of the jump when the step has been made smaller so often.
 _MOVES_TO_A_KINK = 3
 
@@ -311,7 +313,7 @@ def measured_noise(
         values = []
         for k in range(7):
             for array, start, step in zip(arrays, before, steps, strict=True):
-                np.add(start, (k * multiple) * step, out=array, casting="same_kind")
+                np.add(start, (k * multiple * _ODD) * step, out=array, casting="same_kind")
             values.append(evaluate())
         return np.array(values)
 

@@ -19,7 +19,7 @@ from chainrule.checking.numeric import Floats, Found, PythonMover
 from chainrule.checking.report import ArrayCheck, GradientReport
 from chainrule.checking.side import Directions, Ground, NumericSide
 from chainrule.checking.state import Arrays, Randomness
-from chainrule.checking.subjects import Answer, NetworkSubject, Subject, adapt
+from chainrule.checking.subjects import Answer, NetworkSubject, Subject, adapt, is_single
 from chainrule.checking.walk import first_faulty_layer
 
 Mode = Literal["auto", "full", "directions"]
@@ -76,6 +76,9 @@ def _left_as_found(thing: Any, subject: Subject, randomness: Randomness) -> Iter
     arrays = Arrays(list(subject.parameters.values()), thing)
     try:
         yield
+    except Exception as error:
+        error.add_note(f"raised while the gradients of {subject.name} were checked; its arrays are as before the check")
+        raise
     finally:
         arrays.restore()
         randomness.restore()
@@ -132,7 +135,7 @@ class _Check:
         return {"inputs": shapes, "dtype": dtype, "mode": s.mode, "seed": s.seed, "tolerance": s.tolerance}
 
     def _single(self) -> bool:
-        return any(a.dtype == np.float32 for a in self.subject.arrays.values())
+        return any(map(is_single, self.subject.arrays.values()))
 
     def _expect_finite(self, outputs: Sequence[FloatArray]) -> None:
         for out in outputs:
@@ -191,13 +194,15 @@ class _Check:
         return all(self._moves(wide, name) or not self._moves(self.subject, name) for name in names)
 
     def _moves(self, subject: Subject, name: str) -> bool:
-        """Tell whether the outputs change when an array does by a hundredth: more than float32 rounds."""
+        """Tell whether the outputs change when an array does by a hundredth: more than float32 rounds away."""
         array, outputs = subject.arrays[name], self._outputs(subject)
         before = array.copy()
         try:
             np.copyto(array, before + 0.01 * numeric.scales_of(before), casting="same_kind")
             changed = zip(outputs, self._outputs(subject), strict=True)
             return not all(np.allclose(x, y, rtol=1e-3, atol=0) for x, y in changed)
+        except Exception:  # it does not take this number: it looks at it, then
+            return True
         finally:
             np.copyto(array, before)
 
@@ -219,7 +224,7 @@ class _Check:
         ground = side.entries(name, claimed) if full else Directions(side, [name], self.settings.directions, self.rng)
         # float32 code is judged by what it gives in float64, if it could be had: there its formula shows.
         judged = claimed if second_opinion is None else second_opinion
-        rule = self._rule(ground, {name: judged}, second_opinion is None and array.dtype == np.float32)
+        rule = self._rule(ground, {name: judged}, second_opinion is None and is_single(array))
         found, wrong = compare(ground, rule)
         check = summary(name, array.shape, full, found, wrong, rule)
         if second_opinion is not None and check.verdict not in ("wrong", "vacuous"):
@@ -271,7 +276,7 @@ class _Check:
         place = bisect(side.mover(check.name), claimed, side.scales[check.name])
         sample = np.unique(np.append(self.rng.choice(array.size, min(array.size, _SAMPLE), replace=False), place))
         ground = side.entries(check.name, claimed, sample)
-        rule = self._rule(ground, {check.name: claimed}, claimed.dtype == np.float32)
+        rule = self._rule(ground, {check.name: claimed}, is_single(claimed))
         found, _ = compare(ground, rule)
         worst = worst_of(found, rule)
         check = replace(
@@ -395,7 +400,7 @@ class _Check:
 
     def _doubtless(self, side: NumericSide, names: list[str], gradients: dict[str, FloatArray], count: int) -> bool:
         ground = Directions(side, names, count, self.rng)
-        single = any(gradients[name].dtype == np.float32 for name in names)
+        single = any(is_single(gradients[name]) for name in names)
         found, wrong = compare(ground, self._rule(ground, gradients, single))
         return bool((wrong & ~found.kinks).any())
 
@@ -415,6 +420,8 @@ def _moved(parameters: Mapping[str, FloatArray], rng: np.random.Generator) -> It
 
 def bisect(mover: PythonMover, claimed: FloatArray, scales: Floats) -> int:
     """Give the flat index of an entry that differs: halves of the array are compared until one entry is left."""
+    if not np.isfinite(claimed).all():
+        return int(np.argmin(np.isfinite(claimed)))
     flat, sizes = claimed.astype(np.float64).reshape(-1), scales.reshape(-1)
     left = np.arange(claimed.size)
     while len(left) > 1:

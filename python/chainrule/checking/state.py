@@ -8,6 +8,7 @@ that all evaluations see the same noise, and at the end.
 from __future__ import annotations
 
 import contextlib
+import functools
 import random
 import sys
 import types
@@ -26,9 +27,9 @@ _LARGEST_BYSTANDER = 1 << 26
 def reachable(*roots: Any) -> Iterator[Any]:
     """Give the arrays, generators and namespaces found from `roots` on, each once.
 
-    Looked through are attributes (of the object, its class and its slots), containers, and what functions and methods
-    enclose or name: a generator in a notebook stands beside the class, not in it. A namespace is a dict: of attributes,
-    or of parameters.
+    Looked through are attributes (of the object, its class and its slots), containers, and what functions, methods and
+    partial calls enclose or name: a generator in a notebook stands beside the class, not in it. A namespace is a dict:
+    of attributes, or of parameters.
     """
     seen: dict[int, Any] = {}  # the things too, so that no address is used twice
     todo = deque(roots)
@@ -46,6 +47,8 @@ def reachable(*roots: Any) -> Iterator[Any]:
             todo.extend(thing)
         elif isinstance(thing, types.MethodType):
             todo.extend((thing.__self__, thing.__func__))
+        elif isinstance(thing, functools.partial):
+            todo.extend((thing.func, *thing.args, *thing.keywords.values()))
         elif isinstance(thing, types.FunctionType):
             todo.extend(_named_in(thing))
         elif isinstance(thing, type):

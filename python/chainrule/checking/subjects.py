@@ -108,6 +108,11 @@ class Subject:
         return other
 
 
+def is_single(array: FloatArray) -> bool:
+    """Tell whether an array is of float32, in whichever order of bytes."""
+    return array.dtype.newbyteorder("=") == np.float32
+
+
 def _cotangent(out: FloatArray, rng: np.random.Generator) -> Any:
     sizes = rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1.0, 1.0], out.shape)
     return out.dtype.type(sizes) if out.ndim == 0 else sizes.astype(out.dtype)
@@ -169,7 +174,8 @@ class NetworkSubject(Subject):
         grads = self.thing.gradient(*self.inputs.values())
         if not isinstance(grads, Mapping):
             raise TypeError(f"{self.name}.gradient must give a dict of names to arrays, got {type(grads).__name__}")
-        found = {name: _gradient(grads.get(name), name, self) for name in self.parameters}
+        by_name = {str(key): gradient for key, gradient in grads.items()}
+        found = {name: _gradient(by_name.get(name), name, self) for name in self.parameters}
         return Answer(found, dict(found))
 
 
@@ -214,7 +220,7 @@ def adapt(thing: Any, arguments: Sequence[Any]) -> Subject:
             raise TypeError(
                 f"{subject.name}.params must be a dict of arrays with something in it, got {thing.params!r:.60}"
             )
-        subject.parameters = {name: _parameter(a, f"params[{name!r}]") for name, a in thing.params.items()}
+        subject.parameters = {str(key): _parameter(a, f"params[{key!r}]") for key, a in thing.params.items()}
     elif hasattr(thing, "forward") and hasattr(thing, "backward"):
         subject = layer = LayerSubject(thing, type(thing).__name__, _inputs(thing.forward, arguments))
         own = {name: a for name, a in layer_parameters(thing).items() if a is not None}
@@ -222,7 +228,7 @@ def adapt(thing: Any, arguments: Sequence[Any]) -> Subject:
         layer.candidates = {
             name: a
             for name, a in getattr(thing, "__dict__", {}).items()
-            if isinstance(a, np.ndarray) and a.dtype in (np.float32, np.float64) and a.flags.writeable
+            if isinstance(a, np.ndarray) and a.dtype.kind == "f" and a.itemsize >= 4 and a.flags.writeable
         }
         subject.inputs = {_unique(name, own): value for name, value in subject.inputs.items()}
     else:
@@ -339,7 +345,7 @@ def _answer(found: dict[str, Any], returned: Any, subject: Subject) -> Answer:
     names = list(subject.inputs)
     several = isinstance(returned, tuple) or (isinstance(returned, list) and len(names) > 1)
     given = [np.float64(g) if isinstance(g, int | float) else g for g in (returned if several else [returned])]
-    if len(given) > len(names):
+    if len(given) > len(names) and (names or returned is not None):
         what = f"{subject.name}.{subject.backward_name}" if subject.kind == "layer" else subject.backward_name
         raise ValueError(f"{what} gives {len(given)} gradients for {len(names)} inputs ({', '.join(names)})")
     by_name = dict(zip(names, given, strict=False))
