@@ -5,7 +5,7 @@ Two apples at 100, three oranges at 150, and a tax of 10 %. Run it: ``python exa
 
 from __future__ import annotations
 
-from chainrule import AddLayer, MulLayer
+from chainrule import AddLayer, MulLayer, Variable
 
 
 def main() -> None:
@@ -35,5 +35,21 @@ def main() -> None:
     print(f"dTax: {dtax:.6g}")
 
 
+def recorded() -> None:
+    """Print the same by variables: every operator makes its own node, and the way back is known."""
+    apple, apple_num = Variable(100, "apple"), Variable(2, "apple_num")
+    orange, orange_num = Variable(150, "orange"), Variable(3, "orange_num")
+    tax = Variable(1.1, "tax")
+
+    price = (apple * apple_num + orange * orange_num) * tax
+    price.backward()
+
+    print(f"price: {price.value:.6g}")
+    for variable in (apple, apple_num, orange, orange_num, tax):
+        print(f"d{str(variable.name).capitalize()}: {variable.grad:.6g}")
+
+
 if __name__ == "__main__":
     main()
+    print()
+    recorded()

@@ -1,15 +1,15 @@
-"""The tutorial's first graph, (x + y) · z, forward and backward.
+"""The tutorial's first graph, (x + y) · z, forward and backward: node by node, and recorded.
 
 Run it: ``python examples/graph.py``
 """
 
 from __future__ import annotations
 
-from chainrule import AddLayer, MulLayer
+from chainrule import AddLayer, MulLayer, Variable
 
 
 def main() -> None:
-    """Compute (2 + 3) · 4 and its three gradients."""
+    """Compute (2 + 3) · 4 and its gradients, by hand through the nodes."""
     x, y, z = 2, 3, 4
     add, multiply = AddLayer(), MulLayer()
 
@@ -26,5 +26,15 @@ def main() -> None:
     print(f"dg/dz = {dz}")
 
 
+def recorded() -> None:
+    """Compute the same with variables, which know the way back, and explain it."""
+    x, y, z = Variable(2, "x"), Variable(3, "y"), Variable(4, "z")
+    g = (x + y) * z
+    g.backward()
+    print(g.explain())
+
+
 if __name__ == "__main__":
     main()
+    print()
+    recorded()
