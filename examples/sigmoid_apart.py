@@ -1,6 +1,7 @@
 """A sigmoid taken apart into its nodes, and y (1 - y) found at the end of the way back.
 
-y = 1 / (1 + exp(-x)) is four nodes; the layer `Sigmoid` is all of them in one. Run it: ``python examples/sigmoid_apart.py``
+y = 1 / (1 + exp(-x)) is four nodes; the layer `Sigmoid` is all of them in one. Run it: ``python
+examples/sigmoid_apart.py``
 """
 
 from __future__ import annotations
