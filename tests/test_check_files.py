@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,8 @@ def test_a_neighbour_can_be_imported(write: object) -> None:
         ),
         ("1 / 0\n", "", "cannot be run: ZeroDivisionError: division by zero"),
         ("def f(x:\n", "", "cannot be run: SyntaxError"),
+        ("raise SystemExit(0)\n", "", "cannot be run: SystemExit: 0"),
+        ("CHECKS = [1]\n", "", "CHECKS must be a dict of names to functions, got list"),
         (
             LAYERS.format(sum="sum"),
             ":Nope",
@@ -176,6 +179,13 @@ def test_unusable_files_are_refused_in_one_sentence(
     assert printed.out == ""
     assert message in printed.err
     assert printed.err.startswith("chainrule: error: ")
+
+
+def test_the_path_is_as_before_though_the_file_changes_it(write: object) -> None:
+    before = list(sys.path)
+    check_file(write("import sys\nsys.path.insert(0, '/added')\n" + LAYERS.format(sum="sum")))  # type: ignore[operator]
+    assert sys.path == ["/added", *before]
+    sys.path.remove("/added")
 
 
 def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:

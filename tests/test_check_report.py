@@ -164,6 +164,19 @@ def test_the_picture_has_a_map_for_each_array_and_marks_the_worst_entry() -> Non
     assert int(np.nanargmax(worst)) == 0
 
 
+def test_the_worst_entry_of_three_axes_is_marked_where_it_is_drawn() -> None:
+    x = np.random.default_rng(0).standard_normal((2, 3, 4))
+
+    def gradient(x: Any) -> Any:
+        right = 2 * x
+        right[1, 2, 3] *= 3
+        return right
+
+    figure = check_gradients((lambda x: (x**2).sum(), gradient), x).plot()
+    (mark,) = figure.axes[0].lines
+    assert sorted([int(np.asarray(mark.get_xdata())[0]), int(np.asarray(mark.get_ydata())[0])]) == [3, 5]
+
+
 def test_the_picture_can_be_saved(tmp_path: Any) -> None:
     check_gradients(TwoLayerNet(6, 5, 3, seed=0), np.ones((2, 6)), [0, 1]).plot().savefig(tmp_path / "map.png")
     assert (tmp_path / "map.png").stat().st_size > 10_000

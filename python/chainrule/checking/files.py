@@ -12,6 +12,7 @@ goes with ``grad_f``, ``f_grad`` or ``df``. The file is run, as ``python FILE.py
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import sys
 from collections.abc import Callable, Iterator
@@ -136,18 +137,22 @@ def _run(path: Path) -> ModuleType:
         raise ValueError(f"{path} is no Python file: its name must end in .py")
     module = module_from_spec(spec)
     sys.modules[spec.name] = module  # a dataclass in it looks itself up
-    sys.path.insert(0, str(path.resolve().parent))
+    folder = str(path.resolve().parent)
+    sys.path.insert(0, folder)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script that ends itself has not been checked
         raise ValueError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
     finally:
-        sys.path.pop(0)
+        with contextlib.suppress(ValueError):  # the file may change the path too
+            sys.path.remove(folder)
     return module
 
 
 def _makers(module: ModuleType) -> Iterator[tuple[str, Maker]]:
     given = getattr(module, "CHECKS", {})
+    if not isinstance(given, dict):
+        raise ValueError(f"CHECKS must be a dict of names to functions, got {type(given).__name__}")
     for name, maker in given.items():
         yield name, partial(_given, maker)
     own = {name: thing for name, thing in vars(module).items() if name not in given and not name.startswith("_")}

@@ -318,7 +318,7 @@ class GradientReport:
                 ax.set_yticks([])
                 ax.set_ylabel("")
             if a.verdict == "wrong" and a.where:
-                row, column = (a.where if len(a.where) == 2 else (0, a.where[-1]))[:2]
+                row, column = divmod(int(np.ravel_multi_index(a.where, a.shape)), a.shape[-1])
                 x, y = (row, column) if tall else (column, row)
                 ax.plot([x], [y], "o", mfc="none", mec="black", ms=12)
         figure.colorbar(drawn, ax=list(axes), label="|analytic - numeric| / larger", shrink=0.8)

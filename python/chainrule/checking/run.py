@@ -80,8 +80,10 @@ def _left_as_found(thing: Any, subject: Subject, randomness: Randomness) -> Iter
         error.add_note(f"raised while the gradients of {subject.name} were checked; its arrays are as before the check")
         raise
     finally:
-        arrays.restore()
-        randomness.restore()
+        try:
+            arrays.restore()
+        finally:
+            randomness.restore()
 
 
 @dataclass
