@@ -370,6 +370,78 @@ def test_check_draws_other_weights_for_another_seed(tiny: str, capsys: Text) -> 
     assert len(outputs) == 2
 
 
+# --- graph ---
+
+EXPRESSION = ["graph", "(x + y) * z", "x=2", "y=3", "z=4"]
+
+
+def test_graph_explains_the_tutorials_example(capsys: Text) -> None:
+    assert main(EXPRESSION) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ["forward", "  p = x + y = 2 + 3 = 5", "  g = p · z = 5 · 4 = 20"]
+    assert lines[-1] == "    ∂p/∂y = 1, so ∂g/∂y = ∂g/∂p · ∂p/∂y = 4 · 1 = 4"
+
+
+@pytest.mark.parametrize(
+    ("form", "first", "ending"),
+    [
+        ("text", "forward", ".txt"),
+        ("markdown", "**forward**", ".md"),
+        ("svg", "<svg ", ".svg"),
+        ("dot", "digraph {", ".dot"),
+        ("mermaid", "flowchart LR", ".mmd"),
+    ],
+)
+def test_graph_in_every_format_to_stdout_and_by_the_ending_of_a_file(
+    form: str, first: str, ending: str, tmp_path: Path, capsys: Text
+) -> None:
+    assert main([*EXPRESSION, "--format", form]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(first)
+    assert printed.endswith("\n")
+    file = tmp_path / f"graph{ending}"
+    assert main([*EXPRESSION, "-o", str(file)]) == 0
+    assert capsys.readouterr().out == ""
+    assert file.read_text(encoding="utf-8") == printed
+
+
+def test_graph_obeys_the_format_against_the_ending(tmp_path: Path) -> None:
+    file = tmp_path / "graph.svg"
+    assert main([*EXPRESSION, "--format", "dot", "-o", str(file)]) == 0
+    assert file.read_text(encoding="utf-8").startswith("digraph {")
+
+
+def test_graph_takes_vectors_matrices_and_a_leading_minus(capsys: Text) -> None:
+    assert main(["graph", "--", "-sum(x @ y)", "x=1,2;3,4", "y=5,6"]) == 0
+    assert "= -56" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["(x + y) * w", "x=1", "y=2"], "w has no value: add w=…, at column 11\n  (x + y) * w\n            ^\n"),
+        (["x", "x"], "a value is given as NAME=VALUE, such as x=2, got 'x'"),
+        (["x", "x=1", "x=2"], "x is given twice"),
+        (["x", "x=one"], "x: a value is a number, 1,2,3 or 1,2;3,4, got 'one'"),
+        (["x", "x=1", "y=1"], "y has a value, but 'x' has no y"),
+    ],
+)
+def test_graph_names_what_it_cannot_read(arguments: list[str], message: str, capsys: Text) -> None:
+    assert main(["graph", *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("chainrule: error: ")
+    assert message in err
+
+
+def test_graph_with_an_error_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    file = tmp_path / "graph.svg"
+    file.write_text("before", encoding="utf-8")
+    assert main(["graph", "x +", "x=1", "-o", str(file)]) == 2
+    assert file.read_text(encoding="utf-8") == "before"
+    assert main(["graph", "x", "x=1", "-o", str(tmp_path / "none" / "graph.svg")]) == 2
+
+
 # --- info ---
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -24,9 +25,9 @@ def loaded(name: str, capsys: pytest.CaptureFixture[str]) -> ModuleType:
     return module
 
 
-def printed(name: str, capsys: pytest.CaptureFixture[str]) -> dict[str, float]:
-    """Run ``main()`` of one example; give the last number of each line printed, by the line's first words."""
-    loaded(name, capsys).main()
+def printed(name: str, capsys: pytest.CaptureFixture[str], function: str = "main") -> dict[str, float]:
+    """Run a function of one example; give the last number of each line printed, by the line's first words."""
+    getattr(loaded(name, capsys), function)()
     lines = capsys.readouterr().out.splitlines()
     return {line.replace(":", " =").split(" =")[0]: float(line.split()[-1]) for line in lines}
 
@@ -36,9 +37,16 @@ def test_graph(capsys: pytest.CaptureFixture[str]) -> None:
     assert printed("graph", capsys) == expected
 
 
-def test_apples_and_oranges(capsys: pytest.CaptureFixture[str]) -> None:
+def test_graph_recorded_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
+    loaded("graph", capsys).recorded()
+    lines = capsys.readouterr().out.splitlines()
+    assert "    ∂p/∂x = 1, so ∂g/∂x = ∂g/∂p · ∂p/∂x = 4 · 1 = 4" in lines
+
+
+@pytest.mark.parametrize("function", ["main", "recorded"])
+def test_apples_and_oranges(function: str, capsys: pytest.CaptureFixture[str]) -> None:
     # "Deep Learning from Scratch" §5.4.2.
-    assert printed("apples_and_oranges", capsys) == {
+    assert printed("apples_and_oranges", capsys, function) == {
         "price": 715,
         "dApple": 2.2,
         "dApple_num": 110,
@@ -46,6 +54,25 @@ def test_apples_and_oranges(capsys: pytest.CaptureFixture[str]) -> None:
         "dOrange_num": 165,
         "dTax": 650,
     }
+
+
+def test_sigmoid_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    y = 1 / (1 + math.exp(-0.5))
+    found = printed("sigmoid_apart", capsys)
+    ys, slopes = [v for k, v in found.items() if k[:2] == "y "], [v for k, v in found.items() if k[:2] == "dy"]
+    # Printed with 15 decimals.
+    assert ys == pytest.approx([y] * 2, abs=2e-15)
+    assert slopes == pytest.approx([y * (1 - y)] * 3, abs=2e-15)
+
+
+def test_network_as_graph(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    module = loaded("network_as_graph", capsys)
+    module.main([str(tmp_path / "net.svg")])
+    loss, *differences = capsys.readouterr().out.splitlines()
+    assert float(loss.split()[-1]) == pytest.approx(math.log(10), abs=0.01)  # nothing learnt yet
+    assert [line.split(":")[0] for line in differences] == ["W1", "b1", "W2", "b2"]
+    assert all(float(line.split()[-1]) <= 1e-12 for line in differences)
+    assert (tmp_path / "net.svg").read_text(encoding="utf-8").startswith("<svg ")
 
 
 #: What the report must say of each exercise of find_the_bug.py beside that it is wrong.
