@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray
+from chainrule.checking.numeric import largest
 from chainrule.checking.report import Contract
 from chainrule.checking.state import Randomness, same_bits
 from chainrule.checking.subjects import Answer, Subject
@@ -68,20 +69,21 @@ class Trial:
         if fresh or self.subject.kind != "layer":  # those make a forward pass of their own
             self.randomness.rewind()
         answer = self.subject.gradients(douts, fresh=fresh)
-        owned = self._owned() | {("dout", str(i)): d for i, d in enumerate(douts)}
+        owned = self._owned(douts)
         given = {name: np.asarray(a) for name, a in answer.returned.items() if isinstance(a, np.ndarray)}
         self._apart(f"what {self.subject.backward_name} gives is nobody else's memory", given, owned)
         answer.gradients = {name: None if a is None else np.array(a) for name, a in answer.gradients.items()}
         return answer
 
-    def _owned(self) -> dict[tuple[str, str], FloatArray]:
+    def _owned(self, douts: Iterable[Any] = ()) -> dict[tuple[str, str], FloatArray]:
+        """Give the arrays that are not the subject's to write into or to give away."""
         found = {("a parameter", name): a for name, a in self.subject.parameters.items()}
-        inputs = {("its input", n): a for n, a in self.subject.inputs.items() if isinstance(a, np.ndarray)}
-        return found | inputs
+        found |= {("its input", n): a for n, a in self.subject.inputs.items() if isinstance(a, np.ndarray)}
+        return found | {("dout", str(i)): d for i, d in enumerate(douts) if isinstance(d, np.ndarray)}
 
     def _watched(self, call: Callable[[], Any], douts: list[Any]) -> Any:
         """Call, then see what was written into, and put it back."""
-        owned = self._owned() | {("dout", str(i)): d for i, d in enumerate(douts) if isinstance(d, np.ndarray)}
+        owned = self._owned(douts)
         before = {key: a.copy() for key, a in owned.items()}
         try:
             return call()
@@ -116,7 +118,7 @@ class Trial:
         self.tried.setdefault(contract)
         for name, result in results.items():
             for (kind, whose), array in owned.items():
-                if isinstance(array, np.ndarray) and array.size and np.may_share_memory(result, array):
+                if array.size and np.may_share_memory(result, array):
                     text = f"{name} shares memory with {kind}{'' if kind == 'dout' else ' ' + whose}; return a copy"
                     self.breaks(contract, text, f"aliases {kind}")
 
@@ -237,7 +239,7 @@ def _linear(trial: Trial, first: Answer, douts: list[Any], outputs: list[FloatAr
             off = float(np.abs(2 * d - 3 * e - f).max())
         digits = np.finfo(given.dtype if given.dtype.kind == "f" else np.float64)
         # What cancels on the way back, as in a softmax that is certain, leaves rounding of what went in.
-        cancelled = 64 * float(digits.eps) * through / max(_largest(trial.subject.arrays[name]), 1e-300)
+        cancelled = 64 * float(digits.eps) * through / max(largest(trial.subject.arrays[name]), 1e-300)
         ignored = _same(d, e) and d.any()
         # Rounding to fewer digits is not linear either, but no mistake in the formula: no cause for that.
         cause = "dout ignored" if ignored else "not linear in dout" if not off <= size / 100 else None
@@ -246,10 +248,6 @@ def _linear(trial: Trial, first: Answer, douts: list[Any], outputs: list[FloatAr
             trial.breaks(linear, f"that of {name} {what}", cause)
         if z.any():
             trial.breaks(zero, f"that of {name} is not", cause or "not linear in dout")
-
-
-def _largest(array: FloatArray) -> float:
-    return float(np.abs(array).max(initial=0))
 
 
 def _typed(values: Any, like: Any) -> Any:

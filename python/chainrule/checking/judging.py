@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule._gate import FloatArray
 from chainrule.checking import numeric
-from chainrule.checking.numeric import Floats, Found
+from chainrule.checking.numeric import Floats, Found, largest
 from chainrule.checking.report import ArrayCheck
 from chainrule.checking.side import Ground
 
@@ -53,8 +53,8 @@ class Tolerance:
 
     def at(self, these: Any) -> Tolerance:
         """Give the rule for some of the entries."""
-        part = Tolerance(self.claimed[these], 0, False, 0, self.resolution)
-        part._relative, part._floor = self._relative, self._floor
+        part = copy.copy(self)
+        part.claimed, part._sizes = self.claimed[these], self._sizes[these]
         return part
 
     def is_nothing(self, bars: Floats) -> bool:
@@ -107,11 +107,6 @@ def worst_of(found: Found, rule: Tolerance) -> int:
     return int(
         np.argmax(np.where(np.isposinf(beyond), np.inf, np.where(beyond > 0, np.nan_to_num(share), beyond - 1e300)))
     )
-
-
-def largest(values: FloatArray) -> float:
-    """Give the size of the largest finite number."""
-    return float(np.abs(values[np.isfinite(values)]).max(initial=0))
 
 
 def summary(

@@ -32,6 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
+from chainrule.checking.state import put_back
 
 Floats = NDArray[np.float64]
 
@@ -172,7 +173,7 @@ class PythonMover:
     ) -> None:
         self._evaluate, self._here, self._arrays = evaluate, here, arrays
         self._weights, self._sizes, self._noise = weights, np.abs(weights), noise
-        self._largest = max(float(np.abs(a).max(initial=0)) for a in arrays)
+        self._largest = max(map(largest, arrays))
         self._reached: dict[int, NDArray[np.bool_]] = {}
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
@@ -213,21 +214,18 @@ class PythonMover:
 
     def along(self, directions: list[Floats], h: float) -> Parts:
         """Give the slope along a direction: a step for each of the arrays, in their shapes."""
-        before = [a.copy() for a in self._arrays]
         values = []
         try:
-            for offset in (-h, -h / 2, 0.0, h / 2, h):
-                if offset:
-                    for array, start, v in zip(self._arrays, before, directions, strict=True):
-                        np.add(start, offset * v, out=array, casting="same_kind")
-                values.append(self._evaluate() if offset else self._here)
+            with put_back(self._arrays) as before:
+                for offset in (-h, -h / 2, 0.0, h / 2, h):
+                    if offset:
+                        for array, start, v in zip(self._arrays, before, directions, strict=True):
+                            np.add(start, offset * v, out=array, casting="same_kind")
+                    values.append(self._evaluate() if offset else self._here)
         except Exception:
             if h <= _FIRST:
                 raise
             return _NOTHING
-        finally:
-            for array, start in zip(self._arrays, before, strict=True):
-                np.copyto(array, start)
         return self._weighted(values, [-h, -h / 2, 0.0, h / 2, h], self._largest, np.True_)
 
     def _weighted(self, values: list[Floats], points: list[float], size: float, reached: Any) -> Parts:
@@ -307,38 +305,44 @@ def measured_noise(
     Third differences of seven values along small multiples of `steps`, one for each array; `least`, the rounding of the
     value itself, at least.
     """
-    before = [array.copy() for array in arrays]
 
     def values_along(multiple: float) -> Floats:
         values = []
-        for k in range(7):
-            for array, start, step in zip(arrays, before, steps, strict=True):
-                np.add(start, (k * multiple * _ODD) * step, out=array, casting="same_kind")
-            values.append(evaluate())
+        with put_back(arrays) as before:
+            for k in range(7):
+                for array, start, step in zip(arrays, before, steps, strict=True):
+                    np.add(start, (k * multiple * _ODD) * step, out=array, casting="same_kind")
+                values.append(evaluate())
         return np.array(values)
 
     def third_differences(values: Floats) -> Floats:
         with np.errstate(all="ignore"):
-            return np.abs(np.diff(values, n=3, axis=0))
+            return np.asarray(np.abs(np.diff(values, n=3, axis=0)).max(axis=0))
 
     double = all(array.dtype == np.float64 for array in arrays)
     tiny, *larger = (2.0**-40, 2.0**-20, 2.0**-14) if double else (2.0**-18, 2.0**-14)
-    try:
-        noise = np.asarray(third_differences(values_along(tiny)).max(axis=0))
-        for step in larger:
-            if noise.all():
-                break  # else all was rounded away: larger steps, where a corner near by disturbs one of both sides only
-            above, below = values_along(step), values_along(-step)
-            both = np.minimum(third_differences(above).max(axis=0), third_differences(below).max(axis=0))
-            noise = np.where(noise == 0, both, noise)
-            # Numbers that change, but from one float32 to the next, have been through float32.
-            with np.errstate(all="ignore"):
-                single = (above == above.astype(np.float32)).all(axis=0) & (above != above[0]).any(axis=0)
-                noise = np.where(single, np.maximum(noise, 2 * np.finfo(np.float32).eps * np.abs(above[0])), noise)
-    finally:
-        for array, start in zip(arrays, before, strict=True):
-            np.copyto(array, start)
+    noise = third_differences(values_along(tiny))
+    for step in larger:
+        if noise.all():
+            break  # else all was rounded away: larger steps, where a corner near by disturbs one of both sides only
+        above, below = values_along(step), values_along(-step)
+        both = np.minimum(third_differences(above), third_differences(below))
+        noise = np.where(noise == 0, both, noise)
+        # Numbers that change, but from one float32 to the next, have been through float32.
+        with np.errstate(all="ignore"):
+            single = (above == above.astype(np.float32)).all(axis=0) & (above != above[0]).any(axis=0)
+            noise = np.where(single, np.maximum(noise, 2 * np.finfo(np.float32).eps * np.abs(above[0])), noise)
     return np.maximum(np.where(np.isfinite(noise), noise, 0), least)
+
+
+def largest(values: FloatArray) -> float:
+    """Give the size of the largest finite number."""
+    return float(np.abs(values[np.isfinite(values)]).max(initial=0))
+
+
+def both_ways(sizes: Floats) -> Floats:
+    """Give every third of the sizes, from the second on, a minus: fixed signs for steps that need no chance."""
+    return np.where(np.arange(sizes.size).reshape(sizes.shape) % 3 == 1, -sizes, sizes)
 
 
 def scales_of(array: FloatArray) -> Floats:
@@ -404,8 +408,9 @@ def differentiate(
             better = np.where(upwards, ~contradicts & (last.bar < here.bar), contradicts | (last.bar < here.bar))
             better |= ~np.isfinite(here.bar)
             noisy = last.rounding > last.truncation + last.jump
-        chosen = todo[better]
-        best = best.where(_mask(chosen, len(entries)), last.at(better))
+        chosen = np.zeros(len(entries), bool)
+        chosen[todo[better]] = True
+        best = best.where(chosen, last.at(better))
         good_steps[chosen] = steps[chosen]
         # Upwards, no better is the end; downwards, noise is: a corner may still come out of the step.
         stays = ~_settled(best, claimed, tolerances)[todo] & np.where(upwards, better, ~noisy)
@@ -416,13 +421,6 @@ def differentiate(
             (moved >= _MOVES_TO_A_KINK) & (best.jump > best.bar / 2) & (best.jump > tolerances(best.value))
         )  # fmt: skip
     return Found(best, kinks, good_steps)
-
-
-def _mask(chosen: NDArray[np.int64], size: int) -> NDArray[np.bool_]:
-    """Give flags for sorted indices."""
-    mask = np.zeros(size, bool)
-    mask[chosen] = True
-    return mask
 
 
 def _settled(slopes: Slopes, claimed: Floats, tolerances: Callable[[Floats], Floats]) -> NDArray[np.bool_]:
@@ -448,9 +446,8 @@ def _first_steps(mover: Mover, entries: NDArray[np.int64], scales: Floats, claim
     best, least = _FIRST, np.inf
     for k, (multiple, slopes) in enumerate(zip(multiples, tried, strict=True)):
         with np.errstate(invalid="ignore"):
-            apart = [np.abs(slopes.value - shorter.value) > slopes.bar + shorter.bar for shorter in tried[:k]]
-        if any(contradicted.any() for contradicted in apart):
-            break
+            if any(slopes.contradicts(shorter).any() for shorter in tried[:k]):
+                break
         typical = float(np.median(np.where(np.isfinite(slopes.bar), slopes.bar, np.inf)))
         if typical < least:
             best, least = multiple, typical

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -14,12 +14,12 @@ from chainrule._gate import FloatArray
 from chainrule.checking import numeric
 from chainrule.checking.causes import Evidence, explain
 from chainrule.checking.contracts import Trial, another_batch, keep_contracts, results_are_kept
-from chainrule.checking.judging import Tolerance, bars_of, compare, excess, largest, summary, worst_of
-from chainrule.checking.numeric import Floats, Found, PythonMover
+from chainrule.checking.judging import Tolerance, bars_of, compare, excess, summary, worst_of
+from chainrule.checking.numeric import Floats, Found, PythonMover, largest
 from chainrule.checking.report import ArrayCheck, GradientReport
 from chainrule.checking.side import Directions, Ground, NumericSide
-from chainrule.checking.state import Arrays, Randomness
-from chainrule.checking.subjects import Answer, NetworkSubject, Subject, adapt, is_single
+from chainrule.checking.state import Arrays, Randomness, put_back
+from chainrule.checking.subjects import Answer, NetworkSubject, Subject, adapt, is_single, place_not_finite
 from chainrule.checking.walk import first_faulty_layer
 
 Mode = Literal["auto", "full", "directions"]
@@ -41,10 +41,10 @@ _SECOND_BATCH = "a second batch is not mistaken for the first"
 class Settings:
     """What the caller asked for."""
 
-    mode: Mode = "auto"
-    directions: int = 3
-    seed: int = 0
-    tolerance: float = 1e-7
+    mode: Mode
+    directions: int
+    seed: int
+    tolerance: float
 
 
 def check(thing: Any, arguments: Sequence[Any], settings: Settings) -> GradientReport:
@@ -141,8 +141,8 @@ class _Check:
 
     def _expect_finite(self, outputs: Sequence[FloatArray]) -> None:
         for out in outputs:
-            if not np.isfinite(out).all():
-                at = [int(i) for i in np.argwhere(~np.isfinite(out))[0]]
+            at = place_not_finite(out)
+            if at is not None:
                 given = f"{out[tuple(at)]}{f' at {at}' if at else ''}"
                 raise ValueError(
                     f"{self.subject.name}: {self.subject.forward_name} gives {given} for these arguments;"
@@ -198,15 +198,13 @@ class _Check:
     def _moves(self, subject: Subject, name: str) -> bool:
         """Tell whether the outputs change when an array does by a hundredth: more than float32 rounds away."""
         array, outputs = subject.arrays[name], self._outputs(subject)
-        before = array.copy()
-        try:
-            np.copyto(array, before + 0.01 * numeric.scales_of(before), casting="same_kind")
-            changed = zip(outputs, self._outputs(subject), strict=True)
-            return not all(np.allclose(x, y, rtol=1e-3, atol=0) for x, y in changed)
-        except Exception:  # it does not take this number: it looks at it, then
-            return True
-        finally:
-            np.copyto(array, before)
+        with put_back([array]) as (before,):
+            try:
+                np.copyto(array, before + 0.01 * numeric.scales_of(before), casting="same_kind")
+                changed = zip(outputs, self._outputs(subject), strict=True)
+                return not all(np.allclose(x, y, rtol=1e-3, atol=0) for x, y in changed)
+            except Exception:  # it does not take this number: it looks at it, then
+                return True
 
     def _outputs(self, subject: Subject) -> list[FloatArray]:
         self.randomness.rewind()
@@ -353,7 +351,9 @@ class _Check:
             if inputs is None:
                 continue
             other = self.subject.with_inputs(inputs)
-            with _moved(self.subject.parameters, self.rng):
+            with put_back(self.subject.parameters.values()):
+                for array in self.subject.parameters.values():  # by a few per cent, as a step of training does
+                    np.multiply(array, self.rng.uniform(0.95, 1.05, array.shape), out=array, casting="same_kind")
                 second = Trial(other, self.randomness)
                 try:
                     outputs = second.outputs()
@@ -407,19 +407,6 @@ class _Check:
         return bool((wrong & ~found.kinks).any())
 
 
-@contextmanager
-def _moved(parameters: Mapping[str, FloatArray], rng: np.random.Generator) -> Iterator[None]:
-    """Change parameters by a few per cent, as a step of training does, and put them back."""
-    before = {name: array.copy() for name, array in parameters.items()}
-    try:
-        for array in parameters.values():
-            np.multiply(array, rng.uniform(0.95, 1.05, array.shape), out=array, casting="same_kind")
-        yield
-    finally:
-        for name, array in parameters.items():
-            np.copyto(array, before[name])
-
-
 def bisect(mover: PythonMover, claimed: FloatArray, scales: Floats) -> int:
     """Give the flat index of an entry that differs: halves of the array are compared until one entry is left."""
     if not np.isfinite(claimed).all():
@@ -430,7 +417,7 @@ def bisect(mover: PythonMover, claimed: FloatArray, scales: Floats) -> int:
         halves, off = (left[: len(left) // 2], left[len(left) // 2 :]), []
         for half in halves:
             v = np.zeros(claimed.size)
-            v[half] = sizes[half] * np.where(np.arange(len(half)) % 3 == 1, -1.0, 1.0)
+            v[half] = numeric.both_ways(sizes[half])
             value, *parts = mover.along([v.reshape(claimed.shape)], 2.0**-12)
             off.append(abs(float(flat @ v) - value) - sum(parts))
         left = halves[0] if not off[0] < off[1] else halves[1]

@@ -13,7 +13,7 @@ from chainrule._gate import FloatArray
 from chainrule.checking import numeric
 from chainrule.checking.engine import known_network
 from chainrule.checking.numeric import DirectionMover, EngineMover, Floats, Mover, PythonMover
-from chainrule.checking.state import Randomness
+from chainrule.checking.state import Randomness, put_back
 from chainrule.checking.subjects import Subject
 
 
@@ -54,18 +54,16 @@ class NumericSide:
         # Of each output; those of Python are known after the first evaluation.
         self._epsilon: Floats = np.full(1 if self.engine is not None else 0, np.finfo(np.float64).eps)
         self._here = self.evaluate()
-        signs = {n: np.where(np.arange(s.size).reshape(s.shape) % 3 == 1, -s, s) for n, s in self.scales.items()}
+        self._least = least = 2 * self._epsilon * np.abs(self._here)
         if noise is None or noise.size != self._here.size:
-            least = 2 * self._epsilon * np.abs(self._here)
             separate = apart(self.scales, subject.arrays)
-            arrays, steps = [subject.arrays[n] for n in separate], [signs[n] for n in separate]
+            arrays, steps = [subject.arrays[n] for n in separate], [numeric.both_ways(self.scales[n]) for n in separate]
             noise = numeric.measured_noise(self.evaluate, arrays, steps, least)
             # Beside a large array the noise of a tiny one would drown: then each is measured by itself.
             sizes = [float(np.median(self.scales[n])) for n in separate if self.scales[n].size]
             if len(sizes) > 1 and max(sizes) > 1e6 * min(sizes):
                 for name, array, step in zip(separate, arrays, steps, strict=True):
                     self._own_noise[name] = numeric.measured_noise(self.evaluate, [array], [step], least)
-        self._least = 2 * self._epsilon * np.abs(self._here)
         self.noise = noise
 
     def evaluate(self) -> Floats:
@@ -73,15 +71,11 @@ class NumericSide:
         if self.engine is not None:
             return np.array([self.engine.loss()])
         self._randomness.rewind()
-        if self._careful:  # what one evaluation wrote is not for the next
-            before = [(array, array.copy()) for array in self.subject.arrays.values()]
-        outputs = self.subject.outputs()
-        vector = np.concatenate([np.array(out, np.float64).reshape(-1) for out in outputs])
+        with put_back(self.subject.arrays.values() if self._careful else ()):  # what it writes is not for the next
+            outputs = self.subject.outputs()
+            vector = np.concatenate([np.array(out, np.float64).reshape(-1) for out in outputs])
         if self._epsilon.size != vector.size:
             self._epsilon = np.concatenate([np.full(out.size, np.finfo(out.dtype).eps) for out in outputs])
-        if self._careful:
-            for array, values in before:
-                np.copyto(array, values)
         return vector
 
     def mover(self, *names: str) -> PythonMover:
@@ -141,8 +135,7 @@ class Entries:
 
     def size(self, gradients: Mapping[str, FloatArray]) -> float:
         """Give the size of the largest entry, of all."""
-        array = gradients[self.name]
-        return float(np.abs(array[np.isfinite(array)]).max(initial=0))
+        return numeric.largest(gradients[self.name])
 
 
 class Directions:

@@ -13,7 +13,7 @@ import random
 import sys
 import types
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -53,22 +53,22 @@ def reachable(*roots: Any) -> Iterator[Any]:
             todo.extend(_named_in(thing))
         elif isinstance(thing, type):
             todo.extend(_of_class(thing))
-        elif hasattr(type(thing), "__mro__") and type(thing).__module__ not in sys.stdlib_module_names | {"builtins"}:
+        elif type(thing).__module__ not in _STANDARD:
             todo.append(type(thing))
             todo.extend(getattr(thing, name) for name in _slots(type(thing)) if hasattr(thing, name))
             if hasattr(thing, "__dict__"):
                 todo.append(vars(thing))
 
 
+#: The standard library's modules. Its objects keep no array and no generator of anybody's, and looking takes long.
+_STANDARD = sys.stdlib_module_names | {"builtins"}
+
+
 def _of_class(kind: type) -> Iterator[Any]:
     """Give what a class, and those it is derived from, hold: methods, and arrays and generators all objects share."""
     for base in kind.__mro__:
-        if base.__module__.partition(".")[0] not in _NOT_LOOKED_INTO:
+        if base.__module__.partition(".")[0] not in _STANDARD | {"numpy", "chainrule"}:
             yield from vars(base).values()
-
-
-#: Classes that keep no array and no generator of anybody's: looking through them would take long.
-_NOT_LOOKED_INTO = sys.stdlib_module_names | {"builtins", "numpy", "chainrule"}
 
 
 def _slots(kind: type) -> Iterator[str]:
@@ -112,6 +112,17 @@ class Arrays:
 
 def _restorable(array: FloatArray) -> bool:
     return array.nbytes <= _LARGEST_BYSTANDER and array.flags.writeable and not array.dtype.hasobject
+
+
+@contextlib.contextmanager
+def put_back(arrays: Iterable[FloatArray]) -> Iterator[list[FloatArray]]:
+    """Lend arrays to be written into, with a copy of each, and put them back, whatever happens."""
+    kept = [(array, array.copy()) for array in arrays]
+    try:
+        yield [before for _, before in kept]
+    finally:
+        for array, before in kept:
+            np.copyto(array, before)
 
 
 def same_bits(a: FloatArray, b: FloatArray) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,7 +45,7 @@ class Answer:
 
 
 @dataclass
-class Subject:
+class Subject(ABC):
     """The part all kinds share.
 
     Attributes
@@ -74,13 +75,13 @@ class Subject:
         movable = {name: a for name, a in self.inputs.items() if isinstance(a, np.ndarray) and a.dtype.kind == "f"}
         return {**self.parameters, **movable}
 
+    @abstractmethod
     def outputs(self) -> list[FloatArray]:
         """Give what comes out for the arrays as they are."""
-        raise NotImplementedError
 
+    @abstractmethod
     def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
         """Give the subject's own gradients for these gradients of its outputs; `fresh`: after a forward pass."""
-        raise NotImplementedError
 
     def cotangents(self, outputs: Sequence[FloatArray], rng: np.random.Generator) -> list[Any]:
         """Give one random number, away from 0, for each number that came out: in its shape and dtype."""
@@ -140,9 +141,8 @@ class LayerSubject(Subject):
         dout = douts[0] if len(douts) == 1 else tuple(douts)
         dx = self.thing.backward(dout)
         for name, array in self.candidates.items():
-            if getattr(self.thing, name, None) is array and isinstance(
-                getattr(self.thing, f"d{name}", None), np.ndarray
-            ):
+            gradient = getattr(self.thing, f"d{name}", None)
+            if getattr(self.thing, name, None) is array and isinstance(gradient, np.ndarray):
                 self.parameters.setdefault(name, array)
         own = layer_gradients(self.thing)
         found = {name: own.get(name, getattr(self.thing, f"d{name}", None)) for name in self.parameters}
@@ -240,12 +240,18 @@ def adapt(thing: Any, arguments: Sequence[Any]) -> Subject:
         kinds = ", ".join(f"{name} is {np.asarray(a).dtype}" for name, a in subject.inputs.items()) or "no arguments"
         raise TypeError(f"{subject.name} has nothing to differentiate by ({kinds}); pass arrays of float64 or float32")
     for name, array in subject.arrays.items():
-        if not np.isfinite(array).all():
-            at = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
+        at = place_not_finite(array)
+        if at is not None:
             raise ValueError(
                 f"{name}{at or ''} is {array[tuple(at)]}; a gradient can be checked at finite numbers only"
             )
     return subject
+
+
+def place_not_finite(array: FloatArray) -> list[int] | None:
+    """Give the index of the first number that is nan or infinite; None if there is none."""
+    bad = np.argwhere(~np.isfinite(array))
+    return [int(i) for i in bad[0]] if len(bad) else None
 
 
 def _missing(thing: Any) -> str:
