@@ -196,7 +196,9 @@ class PythonMover:
             return _NOTHING  # so far from where it is, the subject may refuse to be asked
         finally:
             flat[i] = before
-        return self._weighted(values, points, abs(x), self._reach(i, x))
+        # Only of a number that stays as it is need it be known whether it could have changed.
+        stays = ~(np.abs(np.diff(values, axis=0)) > 0).any(axis=0)
+        return self._weighted(values, points, abs(x), self._reach(i, x) if stays.any() else np.True_)
 
     def _reach(self, i: int, x: float) -> NDArray[np.bool_]:
         """Tell which numbers of the outputs change when entry `i` is moved far: the others have no noise from it."""
