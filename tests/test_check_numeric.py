@@ -10,15 +10,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from chainrule.checking.numeric import (
-    DirectionMover,
-    EngineMover,
-    PythonMover,
-    differentiate,
-    measured_noise,
-    quotients,
-    scales_of,
-)
+from chainrule.checking.movers import DirectionMover, EngineMover, PythonMover, measured_noise
+from chainrule.checking.numeric import differentiate, quotients, scales_of
 
 Floats = NDArray[Any]
 Function = Callable[[Floats], Any]

@@ -6,12 +6,17 @@ bar and the tolerance together, never because of a bare threshold. Beside that, 
 keeps are tried, and for a network that is wrong its layers are walked through to name the first faulty one.
 
 =================  ===========================================================
-`subjects`         a layer, a network, a pair: what can be checked
-`numeric`          derivatives by differences, each with its error bar
-`contracts`        what needs no differences: linear in dout, nothing written …
-`causes`           what explains a difference: a factor, a transpose …
 `run`              the order of it all
+`subjects`         a layer, a network, a pair: what can be checked
 `state`            what is put back, whatever happens
+`contracts`        what needs no differences: linear in dout, nothing written …
+`numeric`          derivatives by differences, each with its error bar
+`movers`           what moves an array and looks at what comes out
+`engine`           networks whose losses Rust evaluates
+`side`             one subject's numeric side: its movers, noise and directions
+`judging`          whether two sides differ
+`causes`           what explains a difference: a factor, a transpose …
+`walk`             which layer of a network is the faulty one
 `report`           what was found, as a table, dict, web page or picture
 `files`            the layers and pairs in a file, for ``chainrule check``
 =================  ===========================================================

@@ -12,9 +12,16 @@ G is the slope to the right less the slope to the left. Where f is smooth it shr
 noise of f, measured: third differences of f over steps so small that nothing else is left (Moré and Wild, "Estimating
 computational noise", 2011). The first two terms bound the error of D where f is smooth or has one corner within h.
 
-No step is good for all functions, so steps are tried by sixteenths or sixteenfolds, towards the larger part of the bar,
-until the bar is below the tolerance or grows, and the estimate with the smallest bar is kept. If the jump alone is left
-at steps that have been made much smaller, the entry lies at a corner and has no derivative.
+No step is good for all functions, so several are tried. The first is a multiple of the entry's size, of many entries
+the multiple that does best for a few of them, but none that a shorter one contradicts. From there steps go up by
+sixteenfolds while noise is most of the bar and less is left each time, no further than a quarter of the entry's size
+(or of 1); or down by sixteenths until noise is most of it. The estimate with the smallest bar is kept, unless a
+shorter step contradicts it: a step longer than the function's own features (a wave, the spread of a row) gives
+nonsense with a small bar. Where the two sides then differ, steps of all lengths are tried once more. If the jump
+alone is left at steps that have been made much smaller, the entry lies at a corner and has no derivative.
+
+Rounding can also hide: a number that a step does not change, though a longer one would, and one that moves by quanta
+(it has been through float32, say), are as noisy as they can have been rounded.
 
 Outputs that are arrays are differenced number by number and then weighted with the cotangent, so that what an entry
 does not reach cancels exactly.
@@ -24,24 +31,21 @@ Source: Press et al., "Numerical Recipes", §5.7; the tutorial's "数值微分".
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
-from chainrule.checking.state import put_back
 
 Floats = NDArray[np.float64]
 
 #: The first step, by the size of the entry; what a step is multiplied or divided by; how often.
-_FIRST = 2.0**-12
+FIRST = 2.0**-12
 _RATIO = 16.0
 _MOST_MOVES = 8
-#: Steps that measure noise are multiples of a number that no short fraction is near: round numbers hide rounding.
-_ODD = 0.8660254037844386
 #: A kink is what is left of the jump when the step has been made smaller so often.
 _MOVES_TO_A_KINK = 3
 
@@ -94,15 +98,6 @@ class Found:
     steps: Floats
 
 
-#: Value, truncation, jump and rounding of one slope.
-Parts: TypeAlias = tuple[float, float, float, float]
-_NOTHING: Parts = (np.nan, np.inf, np.inf, np.inf)
-
-
-def _stacked(found: Sequence[Parts]) -> Slopes:
-    return Slopes(*np.array(found, np.float64).reshape(-1, 4).T)
-
-
 class Mover(Protocol):
     """Something that can difference f along entries of one array."""
 
@@ -151,200 +146,9 @@ def noise_of(values: Floats, measured: Any, size: Any, reached: Any) -> Floats:
     return np.where(moves.any(axis=0), np.maximum(measured, quanta), unmoved)
 
 
-class PythonMover:
-    """Differences of a subject's outputs, evaluated in Python with arrays moved in place.
-
-    Parameters
-    ----------
-    evaluate : callable
-        Gives all outputs, as one vector, for the arrays as they are.
-    here : ndarray
-        What it gives now.
-    arrays : list of ndarray
-        The arrays to move; put back whatever happens. Entries are those of the first.
-    weights : ndarray
-        The cotangent, one number for each number of the outputs.
-    noise : ndarray
-        η for each of them.
-    """
-
-    def __init__(
-        self, evaluate: Callable[[], Floats], here: Floats, arrays: list[FloatArray], weights: Floats, noise: Floats
-    ) -> None:
-        self._evaluate, self._here, self._arrays = evaluate, here, arrays
-        self._weights, self._sizes, self._noise = weights, np.abs(weights), noise
-        self._largest = max(map(largest, arrays))
-        self._reached: dict[int, NDArray[np.bool_]] = {}
-
-    def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
-        """Give the slopes for flat indices of the first array."""
-        return _stacked([self._entry(int(i), h) for i, h in zip(entries, steps, strict=True)])
-
-    def _entry(self, i: int, h: float) -> Parts:
-        flat = self._arrays[0].flat
-        before = flat[i]
-        x = float(before)
-        values, points = [], []
-        try:
-            for offset in (-h, -h / 2, 0.0, h / 2, h):
-                flat[i] = x + offset
-                points.append(float(flat[i]))
-                values.append(self._evaluate() if offset else self._here)
-        except Exception:
-            if h <= _FIRST * max(abs(x), 1):
-                raise
-            return _NOTHING  # so far from where it is, the subject may refuse to be asked
-        finally:
-            flat[i] = before
-        # Only of a number that stays as it is need it be known whether it could have changed.
-        stays = ~(np.abs(np.diff(values, axis=0)) > 0).any(axis=0)
-        return self._weighted(values, points, abs(x), self._reach(i, x) if stays.any() else np.True_)
-
-    def _reach(self, i: int, x: float) -> NDArray[np.bool_]:
-        """Tell which numbers of the outputs change when entry `i` is moved far: the others have no noise from it."""
-        if i not in self._reached:
-            flat = self._arrays[0].flat
-            before = flat[i]
-            try:
-                flat[i] = x + max(abs(x), 1.0) / 4
-                self._reached[i] = self._evaluate() != self._here
-            except Exception:  # moved so far that the subject refuses it
-                self._reached[i] = np.ones(len(self._here), bool)
-            finally:
-                flat[i] = before
-        return self._reached[i]
-
-    def along(self, directions: list[Floats], h: float) -> Parts:
-        """Give the slope along a direction: a step for each of the arrays, in their shapes."""
-        values = []
-        try:
-            with put_back(self._arrays) as before:
-                for offset in (-h, -h / 2, 0.0, h / 2, h):
-                    if offset:
-                        for array, start, v in zip(self._arrays, before, directions, strict=True):
-                            np.add(start, offset * v, out=array, casting="same_kind")
-                    values.append(self._evaluate() if offset else self._here)
-        except Exception:
-            if h <= _FIRST:
-                raise
-            return _NOTHING
-        return self._weighted(values, [-h, -h / 2, 0.0, h / 2, h], self._largest, np.True_)
-
-    def _weighted(self, values: list[Floats], points: list[float], size: float, reached: Any) -> Parts:
-        if points[0] == points[1] or points[3] == points[4] or points[1] == points[2]:  # the step was rounded away
-            return _NOTHING
-        d, *parts = quotients(values, points, noise_of(np.array(values), self._noise, size, reached))
-        with np.errstate(all="ignore"):
-            truncation, jump, rounding = (float(self._sizes @ part) for part in parts)
-            return float(self._weights @ d), truncation, jump, rounding
-
-
-class EngineMover:
-    """Differences of the loss of a network that Rust evaluates: forward and loss only, many entries at a time.
-
-    Parameters
-    ----------
-    losses : callable
-        Given flat indices, shape (E,), and offsets, (E, K), gives the losses, (E, K), with that entry moved by each.
-    array : ndarray
-        The array whose entries are moved.
-    claimed : ndarray
-        What the other side says: where that is 0 too, a loss that does not change need not be looked into.
-    noise : float
-        η of the loss.
-    """
-
-    def __init__(
-        self, losses: Callable[[NDArray[np.int64], Floats], Floats], array: FloatArray, claimed: Floats, noise: float
-    ) -> None:
-        self._losses, self._claimed, self._noise = losses, claimed, noise
-        self._flat = array.reshape(-1)
-        self._here = losses(np.zeros(1, np.int64), np.zeros((1, 1)))[0, 0]
-
-    def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
-        """Give the slopes for flat indices of the array."""
-        x = self._flat[entries]
-        offsets = np.array([[-1.0, -0.5, 0.0, 0.5, 1.0]]).T * steps
-        values, points = np.empty(offsets.shape), x + offsets
-        values[[0, 1, 3, 4]] = self._losses(entries, np.ascontiguousarray(offsets[[0, 1, 3, 4]].T)).T
-        values[2] = self._here
-        # Rust sums the rest of the network in another order for every block of inputs, so that an entry without effect
-        # may differ from the first in the last bit: what counts is that moving it changes nothing.
-        still = (values[[1, 3, 4]] == values[0]).all(axis=0)
-        values[2, still] = values[0, still]
-        reached = ~still
-        doubtful = np.flatnonzero(still & (self._claimed[entries] != 0))
-        if len(doubtful):
-            far = np.maximum(np.abs(x[doubtful]), 1)[:, None] / 4
-            reached[doubtful] = self._losses(entries[doubtful], far)[:, 0] != values[0, doubtful]
-        lost = (points[0] == points[1]) | (points[1] == points[2]) | (points[3] == points[4])
-        found = quotients(values, points, noise_of(values, self._noise, np.abs(x), reached))
-        return Slopes(*(np.where(lost, bad, part) for part, bad in zip(found, (np.nan, *3 * [np.inf]), strict=True)))
-
-
-class DirectionMover:
-    """Directions instead of entries: the i-th entry is the i-th direction."""
-
-    def __init__(self, mover: PythonMover, directions: Sequence[list[Floats]]) -> None:
-        self._mover, self._directions = mover, directions
-
-    def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
-        """Give the slopes along the directions of these numbers."""
-        return _stacked([self._mover.along(self._directions[i], h) for i, h in zip(entries, steps, strict=True)])
-
-
-def resolution(weights: Floats, noise: Floats, scales: Floats) -> float:
-    """Give the slope that noise may feign when an entry is moved by its own size, or by 1 if that is more."""
-    typical = float(np.exp(np.log(scales).mean())) if scales.size else 1.0
-    return float(4 * np.abs(weights) @ (noise + np.finfo(np.float64).eps * typical) / max(1.0, typical))
-
-
-def measured_noise(
-    evaluate: Callable[[], Floats], arrays: Sequence[FloatArray], steps: Sequence[Floats], least: Floats
-) -> Floats:
-    """Give η for each number of the outputs: by how much rounding makes f jump about near where it is.
-
-    Third differences of seven values along small multiples of `steps`, one for each array; `least`, the rounding of the
-    value itself, at least.
-    """
-
-    def values_along(multiple: float) -> Floats:
-        values = []
-        with put_back(arrays) as before:
-            for k in range(7):
-                for array, start, step in zip(arrays, before, steps, strict=True):
-                    np.add(start, (k * multiple * _ODD) * step, out=array, casting="same_kind")
-                values.append(evaluate())
-        return np.array(values)
-
-    def third_differences(values: Floats) -> Floats:
-        with np.errstate(all="ignore"):
-            return np.asarray(np.abs(np.diff(values, n=3, axis=0)).max(axis=0))
-
-    double = all(array.dtype == np.float64 for array in arrays)
-    tiny, *larger = (2.0**-40, 2.0**-20, 2.0**-14) if double else (2.0**-18, 2.0**-14)
-    noise = third_differences(values_along(tiny))
-    for step in larger:
-        if noise.all():
-            break  # else all was rounded away: larger steps, where a corner near by disturbs one of both sides only
-        above, below = values_along(step), values_along(-step)
-        both = np.minimum(third_differences(above), third_differences(below))
-        noise = np.where(noise == 0, both, noise)
-        # Numbers that change, but from one float32 to the next, have been through float32.
-        with np.errstate(all="ignore"):
-            single = (above == above.astype(np.float32)).all(axis=0) & (above != above[0]).any(axis=0)
-            noise = np.where(single, np.maximum(noise, 2 * np.finfo(np.float32).eps * np.abs(above[0])), noise)
-    return np.maximum(np.where(np.isfinite(noise), noise, 0), least)
-
-
 def largest(values: FloatArray) -> float:
     """Give the size of the largest finite number."""
     return float(np.abs(values[np.isfinite(values)]).max(initial=0))
-
-
-def both_ways(sizes: Floats) -> Floats:
-    """Give every third of the sizes, from the second on, a minus: fixed signs for steps that need no chance."""
-    return np.where(np.arange(sizes.size).reshape(sizes.shape) % 3 == 1, -sizes, sizes)
 
 
 def scales_of(array: FloatArray) -> Floats:
@@ -440,12 +244,12 @@ def _first_steps(mover: Mover, entries: NDArray[np.int64], scales: Floats, claim
     small bar a mistake.
     """
     if len(entries) < 16:
-        return np.minimum(scales * _FIRST, caps)
+        return np.minimum(scales * FIRST, caps)
     order = np.argsort(-np.abs(np.nan_to_num(claimed)), kind="stable")
     few = order[[0, len(order) // 64, len(order) // 8]]
-    multiples = [_FIRST * _RATIO**k for k in range(-3, 6)]
+    multiples = [FIRST * _RATIO**k for k in range(-3, 6)]
     tried = [mover.slopes(entries[few], np.minimum(scales[few] * multiple, caps[few])) for multiple in multiples]
-    best, least = _FIRST, np.inf
+    best, least = FIRST, np.inf
     for k, (multiple, slopes) in enumerate(zip(multiples, tried, strict=True)):
         with np.errstate(invalid="ignore"):
             if any(slopes.contradicts(shorter).any() for shorter in tried[:k]):

@@ -15,7 +15,8 @@ from chainrule.checking import numeric
 from chainrule.checking.causes import Evidence, explain
 from chainrule.checking.contracts import Trial, another_batch, keep_contracts, results_are_kept
 from chainrule.checking.judging import Tolerance, bars_of, compare, excess, summary, worst_of
-from chainrule.checking.numeric import Floats, Found, PythonMover, largest
+from chainrule.checking.movers import PythonMover, both_ways
+from chainrule.checking.numeric import FIRST, Floats, Found, largest
 from chainrule.checking.report import ArrayCheck, GradientReport
 from chainrule.checking.side import Directions, Ground, NumericSide
 from chainrule.checking.state import Arrays, Randomness, put_back
@@ -417,8 +418,8 @@ def bisect(mover: PythonMover, claimed: FloatArray, scales: Floats) -> int:
         halves, off = (left[: len(left) // 2], left[len(left) // 2 :]), []
         for half in halves:
             v = np.zeros(claimed.size)
-            v[half] = numeric.both_ways(sizes[half])
-            value, *parts = mover.along([v.reshape(claimed.shape)], 2.0**-12)
+            v[half] = both_ways(sizes[half])
+            value, *parts = mover.along([v.reshape(claimed.shape)], FIRST)
             off.append(abs(float(flat @ v) - value) - sum(parts))
         left = halves[0] if not off[0] < off[1] else halves[1]
     return int(left[0])

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
-from chainrule.checking import numeric
+from chainrule.checking import movers, numeric
 from chainrule.checking.engine import known_network
-from chainrule.checking.numeric import DirectionMover, EngineMover, Floats, Mover, PythonMover
+from chainrule.checking.movers import DirectionMover, EngineMover, PythonMover
+from chainrule.checking.numeric import Floats, Mover
 from chainrule.checking.state import Randomness, put_back
 from chainrule.checking.subjects import Subject
 
@@ -57,13 +58,13 @@ class NumericSide:
         self._least = least = 2 * self._epsilon * np.abs(self._here)
         if noise is None or noise.size != self._here.size:
             separate = apart(self.scales, subject.arrays)
-            arrays, steps = [subject.arrays[n] for n in separate], [numeric.both_ways(self.scales[n]) for n in separate]
-            noise = numeric.measured_noise(self.evaluate, arrays, steps, least)
+            arrays, steps = [subject.arrays[n] for n in separate], [movers.both_ways(self.scales[n]) for n in separate]
+            noise = movers.measured_noise(self.evaluate, arrays, steps, least)
             # Beside a large array the noise of a tiny one would drown: then each is measured by itself.
             sizes = [float(np.median(self.scales[n])) for n in separate if self.scales[n].size]
             if len(sizes) > 1 and max(sizes) > 1e6 * min(sizes):
                 for name, array, step in zip(separate, arrays, steps, strict=True):
-                    self._own_noise[name] = numeric.measured_noise(self.evaluate, [array], [step], least)
+                    self._own_noise[name] = movers.measured_noise(self.evaluate, [array], [step], least)
         self.noise = noise
 
     def evaluate(self) -> Floats:
@@ -97,7 +98,7 @@ class NumericSide:
 
     def resolution(self, *names: str) -> float:
         """Give the slope of an entry that is not told from 0."""
-        return numeric.resolution(
+        return movers.resolution(
             self._weights, self._least, np.concatenate([self.scales[n].reshape(-1) for n in names])
         )
 

@@ -1,0 +1,218 @@
+"""What moves an array and looks at what comes out: a subject evaluated in Python, a network that Rust evaluates.
+
+A mover gives slopes for entries of one array, or along directions, with steps it is told; which steps is not its matter
+(`numeric`). Whatever happens, the array is as before when it is done. Here too is how the noise of f is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule._gate import FloatArray
+from chainrule.checking.numeric import FIRST, Floats, Slopes, largest, noise_of, quotients
+from chainrule.checking.state import put_back
+
+#: Steps that measure noise are multiples of a number that no short fraction is near: round numbers hide rounding.
+_ODD = 0.8660254037844386
+#: Value, truncation, jump and rounding of one slope.
+Parts: TypeAlias = tuple[float, float, float, float]
+_NOTHING: Parts = (np.nan, np.inf, np.inf, np.inf)
+
+
+def _stacked(found: Sequence[Parts]) -> Slopes:
+    return Slopes(*np.array(found, np.float64).reshape(-1, 4).T)
+
+
+class PythonMover:
+    """Differences of a subject's outputs, evaluated in Python with arrays moved in place.
+
+    Parameters
+    ----------
+    evaluate : callable
+        Gives all outputs, as one vector, for the arrays as they are.
+    here : ndarray
+        What it gives now.
+    arrays : list of ndarray
+        The arrays to move; put back whatever happens. Entries are those of the first.
+    weights : ndarray
+        The cotangent, one number for each number of the outputs.
+    noise : ndarray
+        η for each of them.
+    """
+
+    def __init__(
+        self, evaluate: Callable[[], Floats], here: Floats, arrays: list[FloatArray], weights: Floats, noise: Floats
+    ) -> None:
+        self._evaluate, self._here, self._arrays = evaluate, here, arrays
+        self._weights, self._sizes, self._noise = weights, np.abs(weights), noise
+        self._largest = max(map(largest, arrays))
+        self._reached: dict[int, NDArray[np.bool_]] = {}
+
+    def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
+        """Give the slopes for flat indices of the first array."""
+        return _stacked([self._entry(int(i), h) for i, h in zip(entries, steps, strict=True)])
+
+    def _entry(self, i: int, h: float) -> Parts:
+        flat = self._arrays[0].flat
+        before = flat[i]
+        x = float(before)
+        values, points = [], []
+        try:
+            for offset in (-h, -h / 2, 0.0, h / 2, h):
+                flat[i] = x + offset
+                points.append(float(flat[i]))
+                values.append(self._evaluate() if offset else self._here)
+        except Exception:
+            if h <= FIRST * max(abs(x), 1):
+                raise
+            return _NOTHING  # so far from where it is, the subject may refuse to be asked
+        finally:
+            flat[i] = before
+        # Only of a number that stays as it is need it be known whether it could have changed.
+        stays = ~(np.abs(np.diff(values, axis=0)) > 0).any(axis=0)
+        return self._weighted(values, points, abs(x), self._reach(i, x) if stays.any() else np.True_)
+
+    def _reach(self, i: int, x: float) -> NDArray[np.bool_]:
+        """Tell which numbers of the outputs change when entry `i` is moved far: the others have no noise from it."""
+        if i not in self._reached:
+            flat = self._arrays[0].flat
+            before = flat[i]
+            try:
+                flat[i] = x + max(abs(x), 1.0) / 4
+                self._reached[i] = self._evaluate() != self._here
+            except Exception:  # moved so far that the subject refuses it
+                self._reached[i] = np.ones(len(self._here), bool)
+            finally:
+                flat[i] = before
+        return self._reached[i]
+
+    def along(self, directions: list[Floats], h: float) -> Parts:
+        """Give the slope along a direction: a step for each of the arrays, in their shapes."""
+        values = []
+        try:
+            with put_back(self._arrays) as before:
+                for offset in (-h, -h / 2, 0.0, h / 2, h):
+                    if offset:
+                        for array, start, v in zip(self._arrays, before, directions, strict=True):
+                            np.add(start, offset * v, out=array, casting="same_kind")
+                    values.append(self._evaluate() if offset else self._here)
+        except Exception:
+            if h <= FIRST:
+                raise
+            return _NOTHING
+        return self._weighted(values, [-h, -h / 2, 0.0, h / 2, h], self._largest, np.True_)
+
+    def _weighted(self, values: list[Floats], points: list[float], size: float, reached: Any) -> Parts:
+        if points[0] == points[1] or points[3] == points[4] or points[1] == points[2]:  # the step was rounded away
+            return _NOTHING
+        d, *parts = quotients(values, points, noise_of(np.array(values), self._noise, size, reached))
+        with np.errstate(all="ignore"):
+            truncation, jump, rounding = (float(self._sizes @ part) for part in parts)
+            return float(self._weights @ d), truncation, jump, rounding
+
+
+class EngineMover:
+    """Differences of the loss of a network that Rust evaluates: forward and loss only, many entries at a time.
+
+    Parameters
+    ----------
+    losses : callable
+        Given flat indices, shape (E,), and offsets, (E, K), gives the losses, (E, K), with that entry moved by each.
+    array : ndarray
+        The array whose entries are moved.
+    claimed : ndarray
+        What the other side says: where that is 0 too, a loss that does not change need not be looked into.
+    noise : float
+        η of the loss.
+    """
+
+    def __init__(
+        self, losses: Callable[[NDArray[np.int64], Floats], Floats], array: FloatArray, claimed: Floats, noise: float
+    ) -> None:
+        self._losses, self._claimed, self._noise = losses, claimed, noise
+        self._flat = array.reshape(-1)
+        self._here = losses(np.zeros(1, np.int64), np.zeros((1, 1)))[0, 0]
+
+    def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
+        """Give the slopes for flat indices of the array."""
+        x = self._flat[entries]
+        offsets = np.array([[-1.0, -0.5, 0.0, 0.5, 1.0]]).T * steps
+        values, points = np.empty(offsets.shape), x + offsets
+        values[[0, 1, 3, 4]] = self._losses(entries, np.ascontiguousarray(offsets[[0, 1, 3, 4]].T)).T
+        values[2] = self._here
+        # Rust sums the rest of the network in another order for every block of inputs, so that an entry without effect
+        # may differ from the first in the last bit: what counts is that moving it changes nothing.
+        still = (values[[1, 3, 4]] == values[0]).all(axis=0)
+        values[2, still] = values[0, still]
+        reached = ~still
+        doubtful = np.flatnonzero(still & (self._claimed[entries] != 0))
+        if len(doubtful):
+            far = np.maximum(np.abs(x[doubtful]), 1)[:, None] / 4
+            reached[doubtful] = self._losses(entries[doubtful], far)[:, 0] != values[0, doubtful]
+        lost = (points[0] == points[1]) | (points[1] == points[2]) | (points[3] == points[4])
+        found = quotients(values, points, noise_of(values, self._noise, np.abs(x), reached))
+        return Slopes(*(np.where(lost, bad, part) for part, bad in zip(found, (np.nan, *3 * [np.inf]), strict=True)))
+
+
+class DirectionMover:
+    """Directions instead of entries: the i-th entry is the i-th direction."""
+
+    def __init__(self, mover: PythonMover, directions: Sequence[list[Floats]]) -> None:
+        self._mover, self._directions = mover, directions
+
+    def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
+        """Give the slopes along the directions of these numbers."""
+        return _stacked([self._mover.along(self._directions[i], h) for i, h in zip(entries, steps, strict=True)])
+
+
+def resolution(weights: Floats, noise: Floats, scales: Floats) -> float:
+    """Give the slope that noise may feign when an entry is moved by its own size, or by 1 if that is more."""
+    typical = float(np.exp(np.log(scales).mean())) if scales.size else 1.0
+    return float(4 * np.abs(weights) @ (noise + np.finfo(np.float64).eps * typical) / max(1.0, typical))
+
+
+def measured_noise(
+    evaluate: Callable[[], Floats], arrays: Sequence[FloatArray], steps: Sequence[Floats], least: Floats
+) -> Floats:
+    """Give η for each number of the outputs: by how much rounding makes f jump about near where it is.
+
+    Third differences of seven values along small multiples of `steps`, one for each array; `least`, the rounding of the
+    value itself, at least.
+    """
+
+    def values_along(multiple: float) -> Floats:
+        values = []
+        with put_back(arrays) as before:
+            for k in range(7):
+                for array, start, step in zip(arrays, before, steps, strict=True):
+                    np.add(start, (k * multiple * _ODD) * step, out=array, casting="same_kind")
+                values.append(evaluate())
+        return np.array(values)
+
+    def third_differences(values: Floats) -> Floats:
+        with np.errstate(all="ignore"):
+            return np.asarray(np.abs(np.diff(values, n=3, axis=0)).max(axis=0))
+
+    double = all(array.dtype == np.float64 for array in arrays)
+    tiny, *larger = (2.0**-40, 2.0**-20, 2.0**-14) if double else (2.0**-18, 2.0**-14)
+    noise = third_differences(values_along(tiny))
+    for step in larger:
+        if noise.all():
+            break  # else all was rounded away: larger steps, where a corner near by disturbs one of both sides only
+        above, below = values_along(step), values_along(-step)
+        both = np.minimum(third_differences(above), third_differences(below))
+        noise = np.where(noise == 0, both, noise)
+        # Numbers that change, but from one float32 to the next, have been through float32.
+        with np.errstate(all="ignore"):
+            single = (above == above.astype(np.float32)).all(axis=0) & (above != above[0]).any(axis=0)
+            noise = np.where(single, np.maximum(noise, 2 * np.finfo(np.float32).eps * np.abs(above[0])), noise)
+    return np.maximum(np.where(np.isfinite(noise), noise, 0), least)
+
+
+def both_ways(sizes: Floats) -> Floats:
+    """Give every third of the sizes, from the second on, a minus: fixed signs for steps that need no chance."""
+    return np.where(np.arange(sizes.size).reshape(sizes.shape) % 3 == 1, -sizes, sizes)
