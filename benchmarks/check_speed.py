@@ -11,26 +11,21 @@ from __future__ import annotations
 
 import argparse
 import ast
-import json
-import os
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results import pipes
+from results import ROOT, TARGET, pipes, ratio, write
 
 import chainrule
 from chainrule import check_gradients
 
-ROOT = Path(__file__).parents[1]
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 sys.path.insert(0, str(ROOT / "tests"))
-from seed_reference import exact_two_layer_net  # noqa: E402
+from seed_reference import exact_two_layer_net
 
 SIZES = (784, 50, 10)
 
@@ -56,9 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print("\n`×`: how many times faster than the tutorial's numerical_gradient, within a round, median.\n")
     print("### To import\n")
     print(pipes([{"import": r["import"], "ms": f"{r['ms']:.1f}", "modules": str(len(r["modules"]))} for r in imports]))
-    path = TARGET / "check_speed.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"checks": checks, "imports": imports}, indent=1, ensure_ascii=False) + "\n")
+    write({"checks": checks, "imports": imports}, TARGET / "check_speed.json")
 
 
 def check_rows(images: int, rounds: int) -> list[dict[str, Any]]:
@@ -97,7 +90,7 @@ def check_rows(images: int, rounds: int) -> list[dict[str, Any]]:
             "way": name,
             "rounds": rounds,
             "ms": 1e3 * statistics.median(times[name]),
-            "ratio": statistics.median(a / b for a, b in zip(times[first], times[name], strict=True)),
+            "ratio": ratio(times[first], times[name]),
             "all": times[name],
         }
         for name in ways

@@ -21,28 +21,23 @@ cannot be run.
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from results import pipes, wrapped
+from results import ROOT, TARGET, pipes, wrapped, write
 
 from chainrule import GradientReport, check_gradients
 from chainrule.checking.subjects import Subject, adapt
 
-ROOT = Path(__file__).parents[1]
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 sys.path.insert(0, str(ROOT / "tests"))
-from mutants import RIGHT, WRONG, Case  # noqa: E402
-from seed_reference import numerical_gradient  # noqa: E402
+from mutants import RIGHT, WRONG, Case
+from seed_reference import numerical_gradient
 
 #: As gradients look from outside.
 SEEN_AS = {"mean for sum": "factor 1/N", "sum for mean": "factor N"}
@@ -127,9 +122,7 @@ def main() -> None:
     for name in missing:
         print(wrapped(f"{name} is not installed and was left out."))
     cases = {c.name: {n: f if f is None or np.isfinite(f) else str(f) for n, f in c.figures.items()} for c in checkers}
-    path = TARGET / "checkers.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**found, "missing": missing, "figures": cases}, indent=1, ensure_ascii=False) + "\n")
+    write({**found, "missing": missing, "figures": cases}, TARGET / "checkers.json")
 
 
 def ours(case: Case, reports: dict[str, GradientReport]) -> float:

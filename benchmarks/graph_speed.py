@@ -15,6 +15,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from results import ratio
+
 from chainrule import Variable
 
 ROUNDS, REPEATS, LENGTH = 15, 300, 100_000
@@ -110,8 +112,8 @@ def main() -> int:
         count, median = nodes(g, inputs), statistics.median(times[name]) * 1e6
         print(f"{name:<10} {shown[0]:>9} {shown[1]:>9} {shown[2]:>9} {count:>6} {median:>7.1f} {median / count:>10.2f}")
     if "micrograd" in sides:
-        ratios = [m / c for m, c in zip(times["micrograd"], times["chainrule"], strict=True)]
-        print(f"micrograd takes {statistics.median(ratios):.2f} times as long (median of {ROUNDS} rounds)")
+        longer = ratio(times["micrograd"], times["chainrule"])
+        print(f"micrograd takes {longer:.2f} times as long (median of {ROUNDS} rounds)")
     return 0 if right else 1
 
 

@@ -1,14 +1,20 @@
-"""From times to tables: ratios within rounds, shares of the peak, and what is printed and written."""
+"""From times to tables and files: ratios within rounds, shares of the peak, what is printed and written, and where."""
 
 from __future__ import annotations
 
+import json
+import os
 import statistics
 import textwrap
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from works import Group, Way, Work
 
+ROOT = Path(__file__).parents[1]
+#: Where what was built stands, and what was measured is written.
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 WIDTH = 110
 UNITS = {"s": (1.0, 2), "ms": (1e3, 2), "µs": (1e6, 1)}
 
@@ -164,3 +170,9 @@ def _line(widths: Iterable[int], cells: Sequence[str]) -> str:
 def wrapped(text: str) -> str:
     """Break a text into lines."""
     return textwrap.fill(text, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def write(document: dict[str, Any], file: Path) -> None:
+    """Write what was found out as JSON."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n")

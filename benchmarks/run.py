@@ -19,12 +19,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from results import Results, entries, preamble, table
+from results import ROOT, TARGET, Results, entries, preamble, table, write
 from works import NAMES, PEERS, TUTORIALS_ITERATIONS, Way, Work, works
 
 HERE = Path(__file__).parent
-ROOT = HERE.parent
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 EXAMPLE = ("--release", "-p", "chainrule-kernels", "--example", "fma_peak")
 #: The job must have learnt something, or it was not the job.
 ENOUGH = 0.96
@@ -188,7 +186,7 @@ def report(results: Results, chosen: Sequence[Work], machine: dict[str, Any], fi
         "rounds": len(results.peaks),
         "results": [entry for work in chosen for entry in entries(results, work)],
     }
-    file.write_text(json.dumps(document, ensure_ascii=False, indent=1) + "\n")
+    write(document, file)
     print(f"written to {file}", file=sys.stderr)
 
 

@@ -88,8 +88,10 @@ class NumericSide:
     def entries(self, name: str, claimed: FloatArray, some: NDArray[np.int64] | None = None) -> Entries:
         """Give all entries of an array, or some, to be compared one by one by the quickest way there is."""
         array = self.subject.arrays[name]
-        mover: Mover = self.mover(name)
-        if self.engine is not None:
+        mover: Mover
+        if self.engine is None:
+            mover = self.mover(name)
+        else:
             flat = claimed.astype(np.float64).reshape(-1)
             mover = EngineMover(self.engine.losses_of(array), array, flat, float(self.noise[0]))
         entries = np.arange(array.size) if some is None else some
