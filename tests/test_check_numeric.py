@@ -10,21 +10,35 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from chainrule.checking.movers import DirectionMover, EngineMover, PythonMover, measured_noise
+from chainrule.checking.movers import (
+    DirectionMover,
+    EngineMover,
+    Outputs,
+    PythonMover,
+    measured_noise,
+    moved_in_python,
+)
 from chainrule.checking.numeric import differentiate, quotients, scales_of
 
 Floats = NDArray[Any]
 Function = Callable[[Floats], Any]
 
 
-def mover(f: Function, x: Floats, weights: Any = None) -> PythonMover:
-    def evaluate() -> Floats:
-        return np.atleast_1d(np.asarray(f(x), np.float64)).reshape(-1)
+def evaluator(f: Function, x: Floats) -> Callable[[], Floats]:
+    return lambda: np.atleast_1d(np.asarray(f(x), np.float64)).reshape(-1)
 
+
+def outputs(f: Function, x: Floats, weights: Any = None) -> Outputs:
+    evaluate = evaluator(f, x)
     here = evaluate()
     w = np.ones(here.size) if weights is None else np.asarray(weights, np.float64)
     least = 2 * np.finfo(x.dtype).eps * np.abs(here)
-    return PythonMover(evaluate, here, [x], w, measured_noise(evaluate, [x], [scales_of(x)], least))
+    double = x.dtype == np.float64
+    return Outputs(here, w, measured_noise(moved_in_python(evaluate, [x]), [scales_of(x)], least, double=double))
+
+
+def mover(f: Function, x: Floats, weights: Any = None) -> PythonMover:
+    return PythonMover(evaluator(f, x), x, outputs(f, x, weights))
 
 
 def found(f: Function, x: Floats, claimed: Any, relative: float = 1e-9) -> Any:
@@ -111,7 +125,7 @@ def test_the_noise_of_a_function_is_measured() -> None:
     def noisy() -> Floats:
         return np.asarray(np.sin(x) + 1e-9 * rng.standard_normal(1))
 
-    noise = measured_noise(noisy, [x], [scales_of(x)], np.zeros(1))
+    noise = measured_noise(moved_in_python(noisy, [x]), [scales_of(x)], np.zeros(1), double=True)
     assert 1e-9 < noise[0] < 3e-8
 
 
@@ -132,7 +146,7 @@ def test_the_array_is_put_back_when_the_function_raises() -> None:
             raise ArithmeticError
         return x.copy()
 
-    moving = PythonMover(evaluate, x.copy(), [x], np.ones(2), np.zeros(2))
+    moving = PythonMover(evaluate, x, Outputs(x.copy(), np.ones(2), np.zeros(2)))
     with pytest.raises(ArithmeticError):
         moving.slopes(np.arange(2), np.full(2, 1e-4))
     assert x.tolist() == [1, 2]
@@ -147,7 +161,8 @@ def test_weights_are_the_cotangent() -> None:
 def test_a_slope_along_a_direction_is_the_sum_of_its_entries() -> None:
     x = np.array([0.5, 0.7, -0.2])
     v = np.array([1.0, -2.0, 0.5])
-    result = DirectionMover(mover(np.sin, x), [[v]]).slopes(np.arange(1), np.array([1e-4]))
+    along = moved_in_python(evaluator(np.sin, x), [x])
+    result = DirectionMover(along, 0.7, outputs(np.sin, x), [[v]]).slopes(np.arange(1), np.array([1e-4]))
     assert result.value[0] == pytest.approx(float(np.cos(x) @ v), rel=1e-9)
     assert x.tolist() == [0.5, 0.7, -0.2]
 

@@ -134,6 +134,20 @@ class Plan:
             done = self._engine.losses(self.arrays, x, t, index, entries, offsets, out, done)
         return out
 
+    def losses_along(
+        self,
+        x: _kernels.Examples,
+        t: NDArray[Any],
+        directions: Sequence[FloatArray | None],
+        offsets: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Give the loss with all parameters moved by ``offsets[k]`` times their directions, shape (K,)."""
+        out = np.empty(offsets.shape)
+        done = 0
+        while done < len(offsets):  # Ctrl-C is seen between calls
+            done = self._engine.losses_along(self.arrays, directions, x, t, offsets, out, done)
+        return out
+
     def steps(
         self,
         optimizer: Optimizer,

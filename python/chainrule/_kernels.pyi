@@ -4,6 +4,7 @@ Arrays are C-contiguous. The parameters, scores and gradients of one call are al
 row numbers are int64, losses float64, examples uint8, float32 or float64 with one row each.
 """
 
+from collections.abc import Sequence
 from typing import Any, final
 
 from numpy.typing import NDArray
@@ -71,6 +72,16 @@ class Engine:
         t: NDArray[Any],
         index: int,
         entries: NDArray[Any],
+        offsets: NDArray[Any],
+        out: NDArray[Any],
+        first: int,
+    ) -> int: ...
+    def losses_along(
+        self,
+        params: list[NDArray[Any]],
+        directions: Sequence[NDArray[Any] | None],
+        x: NDArray[Any] | Examples,
+        t: NDArray[Any],
         offsets: NDArray[Any],
         out: NDArray[Any],
         first: int,

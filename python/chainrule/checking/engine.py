@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,15 @@ class KnownNetwork:
 
     def __init__(self, plan: _engine.Plan, x: FloatArray, t: FloatArray) -> None:
         self._plan, self._x, self._t = plan, x, t
+        self._examples = plan.examples(x)
 
-    def loss(self) -> float:
-        """Give the loss for the parameters as they are: that of moving an entry of the last one by nothing."""
-        nowhere, nothing = np.zeros(1, np.int64), np.zeros((1, 1))
-        return float(self._plan.losses(self._x, self._t, len(self._plan.arrays) - 1, nowhere, nothing)[0, 0])
+    def losses_along(
+        self, arrays: Sequence[FloatArray], directions: Sequence[NDArray[np.float64]], offsets: Sequence[float]
+    ) -> NDArray[np.float64]:
+        """Give the loss for each offset, with each of `arrays`, parameters, moved by that times its direction."""
+        along = {id(array): np.ascontiguousarray(v) for array, v in zip(arrays, directions, strict=True)}
+        ordered = [along.get(id(array)) for array in self._plan.arrays]
+        return self._plan.losses_along(self._examples, self._t, ordered, np.array(offsets, np.float64))
 
     def losses_of(self, array: FloatArray) -> Callable[[NDArray[np.int64], NDArray[np.float64]], NDArray[np.float64]]:
         """Give the function that moves entries of `array`, one of the parameters."""

@@ -7,13 +7,14 @@ A mover gives slopes for entries of one array, or along directions, with steps i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
-from chainrule.checking.numeric import FIRST, Floats, Slopes, largest, noise_of, quotients
+from chainrule.checking.numeric import FIRST, Floats, Slopes, noise_of, quotients
 from chainrule.checking.state import put_back
 
 #: Steps that measure noise are multiples of a number that no short fraction is near: round numbers hide rounding.
@@ -27,37 +28,57 @@ def _stacked(found: Sequence[Parts]) -> Slopes:
     return Slopes(*np.array(found, np.float64).reshape(-1, 4).T)
 
 
+@dataclass(frozen=True)
+class Outputs:
+    """What comes out of a subject unmoved, and how it counts.
+
+    Attributes
+    ----------
+    here : ndarray, shape (M,)
+        All outputs as one vector.
+    weights : ndarray, shape (M,)
+        The cotangent.
+    noise : ndarray, shape (M,)
+        η for each of them.
+    """
+
+    here: Floats
+    weights: Floats
+    noise: Floats
+
+    def slope(self, values: list[Floats], points: list[float], size: float, reached: Any = np.True_) -> Parts:
+        """Give the slope of the weighted sum from five vectors of outputs."""
+        if points[0] == points[1] or points[3] == points[4] or points[1] == points[2]:  # the step was rounded away
+            return _NOTHING
+        d, *parts = quotients(values, points, noise_of(np.array(values), self.noise, size, reached))
+        with np.errstate(all="ignore"):
+            truncation, jump, rounding = (float(np.abs(self.weights) @ part) for part in parts)
+            return float(self.weights @ d), truncation, jump, rounding
+
+
 class PythonMover:
-    """Differences of a subject's outputs, evaluated in Python with arrays moved in place.
+    """Differences of a subject's outputs along the entries of one array, moved in place and evaluated in Python.
 
     Parameters
     ----------
     evaluate : callable
-        Gives all outputs, as one vector, for the arrays as they are.
-    here : ndarray
-        What it gives now.
-    arrays : list of ndarray
-        The arrays to move; put back whatever happens. Entries are those of the first.
-    weights : ndarray
-        The cotangent, one number for each number of the outputs.
-    noise : ndarray
-        η for each of them.
+        Gives all outputs, as one vector, for the array as it is.
+    array : ndarray
+        The array to move; put back whatever happens.
+    outputs : Outputs
+        What comes out now.
     """
 
-    def __init__(
-        self, evaluate: Callable[[], Floats], here: Floats, arrays: list[FloatArray], weights: Floats, noise: Floats
-    ) -> None:
-        self._evaluate, self._here, self._arrays = evaluate, here, arrays
-        self._weights, self._sizes, self._noise = weights, np.abs(weights), noise
-        self._largest = max(map(largest, arrays))
+    def __init__(self, evaluate: Callable[[], Floats], array: FloatArray, outputs: Outputs) -> None:
+        self._evaluate, self._array, self._outputs = evaluate, array, outputs
         self._reached: dict[int, NDArray[np.bool_]] = {}
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
-        """Give the slopes for flat indices of the first array."""
+        """Give the slopes for flat indices of the array."""
         return _stacked([self._entry(int(i), h) for i, h in zip(entries, steps, strict=True)])
 
     def _entry(self, i: int, h: float) -> Parts:
-        flat = self._arrays[0].flat
+        flat = self._array.flat
         before = flat[i]
         x = float(before)
         values, points = [], []
@@ -65,7 +86,7 @@ class PythonMover:
             for offset in (-h, -h / 2, 0.0, h / 2, h):
                 flat[i] = x + offset
                 points.append(float(flat[i]))
-                values.append(self._evaluate() if offset else self._here)
+                values.append(self._evaluate() if offset else self._outputs.here)
         except Exception:
             if h <= FIRST * max(abs(x), 1):
                 raise
@@ -74,45 +95,21 @@ class PythonMover:
             flat[i] = before
         # Only of a number that stays as it is need it be known whether it could have changed.
         stays = ~(np.abs(np.diff(values, axis=0)) > 0).any(axis=0)
-        return self._weighted(values, points, abs(x), self._reach(i, x) if stays.any() else np.True_)
+        return self._outputs.slope(values, points, abs(x), self._reach(i, x) if stays.any() else np.True_)
 
     def _reach(self, i: int, x: float) -> NDArray[np.bool_]:
         """Tell which numbers of the outputs change when entry `i` is moved far: the others have no noise from it."""
         if i not in self._reached:
-            flat = self._arrays[0].flat
+            flat = self._array.flat
             before = flat[i]
             try:
                 flat[i] = x + max(abs(x), 1.0) / 4
-                self._reached[i] = self._evaluate() != self._here
+                self._reached[i] = self._evaluate() != self._outputs.here
             except Exception:  # moved so far that the subject refuses it
-                self._reached[i] = np.ones(len(self._here), bool)
+                self._reached[i] = np.ones(len(self._outputs.here), bool)
             finally:
                 flat[i] = before
         return self._reached[i]
-
-    def along(self, directions: list[Floats], h: float) -> Parts:
-        """Give the slope along a direction: a step for each of the arrays, in their shapes."""
-        values = []
-        try:
-            with put_back(self._arrays) as before:
-                for offset in (-h, -h / 2, 0.0, h / 2, h):
-                    if offset:
-                        for array, start, v in zip(self._arrays, before, directions, strict=True):
-                            np.add(start, offset * v, out=array, casting="same_kind")
-                    values.append(self._evaluate() if offset else self._here)
-        except Exception:
-            if h <= FIRST:
-                raise
-            return _NOTHING
-        return self._weighted(values, [-h, -h / 2, 0.0, h / 2, h], self._largest, np.True_)
-
-    def _weighted(self, values: list[Floats], points: list[float], size: float, reached: Any) -> Parts:
-        if points[0] == points[1] or points[3] == points[4] or points[1] == points[2]:  # the step was rounded away
-            return _NOTHING
-        d, *parts = quotients(values, points, noise_of(np.array(values), self._noise, size, reached))
-        with np.errstate(all="ignore"):
-            truncation, jump, rounding = (float(self._sizes @ part) for part in parts)
-            return float(self._weights @ d), truncation, jump, rounding
 
 
 class EngineMover:
@@ -139,10 +136,18 @@ class EngineMover:
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes for flat indices of the array."""
+        losses = self._losses(entries, np.outer(steps, [-1.0, -0.5, 0.5, 1.0]))
+        # So many at a time that what is computed on the way stays in the cache.
+        parts = [slice(start, start + 4096) for start in range(0, max(1, len(entries)), 4096)]
+        found = [self._slopes(entries[part], steps[part], losses[part]) for part in parts]
+        return Slopes(*np.concatenate(found, axis=1))
+
+    def _slopes(self, entries: NDArray[np.int64], steps: Floats, losses: Floats) -> Floats:
+        """Give value, truncation, jump and rounding of each, shape (4, E), from the losses at four points."""
         x = self._flat[entries]
-        offsets = np.array([[-1.0, -0.5, 0.0, 0.5, 1.0]]).T * steps
-        values, points = np.empty(offsets.shape), x + offsets
-        values[[0, 1, 3, 4]] = self._losses(entries, np.ascontiguousarray(offsets[[0, 1, 3, 4]].T)).T
+        points = x + np.outer([-1.0, -0.5, 0.0, 0.5, 1.0], steps)
+        values = np.empty(points.shape)
+        values[[0, 1, 3, 4]] = losses.T
         values[2] = self._here
         # Rust sums the rest of the network in another order for every block of inputs, so that an entry without effect
         # may differ from the first in the last bit: what counts is that moving it changes nothing.
@@ -155,18 +160,61 @@ class EngineMover:
             reached[doubtful] = self._losses(entries[doubtful], far)[:, 0] != values[0, doubtful]
         lost = (points[0] == points[1]) | (points[1] == points[2]) | (points[3] == points[4])
         found = quotients(values, points, noise_of(values, self._noise, np.abs(x), reached))
-        return Slopes(*(np.where(lost, bad, part) for part, bad in zip(found, (np.nan, *3 * [np.inf]), strict=True)))
+        return np.where(lost, np.array([_NOTHING]).T, found)
+
+
+#: Given a step for each of some arrays, in their shapes, and offsets, gives all outputs, (K, M), with every array moved
+#: by that times its step.
+Along: TypeAlias = Callable[[Sequence[Floats], Sequence[float]], Floats]
+
+
+def moved_in_python(evaluate: Callable[[], Floats], arrays: Sequence[FloatArray]) -> Along:
+    """Give what moves these arrays in place, evaluates, and puts them back."""
+
+    def along(steps: Sequence[Floats], offsets: Sequence[float]) -> Floats:
+        values = []
+        with put_back(arrays) as before:
+            for offset in offsets:
+                for array, start, v in zip(arrays, before, steps, strict=True):
+                    np.add(start, offset * v, out=array, casting="same_kind")
+                values.append(evaluate())
+        return np.array(values)
+
+    return along
 
 
 class DirectionMover:
-    """Directions instead of entries: the i-th entry is the i-th direction."""
+    """Directions instead of entries: the i-th entry is the i-th direction.
 
-    def __init__(self, mover: PythonMover, directions: Sequence[list[Floats]]) -> None:
-        self._mover, self._directions = mover, directions
+    Parameters
+    ----------
+    along : callable
+        Moves the arrays and gives the outputs.
+    size : float
+        The largest number in the arrays.
+    outputs : Outputs
+        What comes out now.
+    directions : sequence of list of ndarray
+        A step for each of the arrays, in their shapes.
+    """
+
+    def __init__(self, along: Along, size: float, outputs: Outputs, directions: Sequence[list[Floats]] = ()) -> None:
+        self._along, self._size, self._outputs, self._directions = along, size, outputs, directions
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes along the directions of these numbers."""
-        return _stacked([self._mover.along(self._directions[i], h) for i, h in zip(entries, steps, strict=True)])
+        return _stacked([self.slope(self._directions[i], float(h)) for i, h in zip(entries, steps, strict=True)])
+
+    def slope(self, direction: list[Floats], h: float) -> Parts:
+        """Give the slope along one direction."""
+        try:
+            far_down, down, up, far_up = self._along(direction, (-h, -h / 2, h / 2, h))
+        except Exception:
+            if h <= FIRST:
+                raise
+            return _NOTHING  # so far from where it is, the subject may refuse to be asked
+        values = [far_down, down, self._outputs.here, up, far_up]
+        return self._outputs.slope(values, [-h, -h / 2, 0.0, h / 2, h], self._size)
 
 
 def resolution(weights: Floats, noise: Floats, scales: Floats) -> float:
@@ -175,29 +223,20 @@ def resolution(weights: Floats, noise: Floats, scales: Floats) -> float:
     return float(4 * np.abs(weights) @ (noise + np.finfo(np.float64).eps * typical) / max(1.0, typical))
 
 
-def measured_noise(
-    evaluate: Callable[[], Floats], arrays: Sequence[FloatArray], steps: Sequence[Floats], least: Floats
-) -> Floats:
+def measured_noise(along: Along, steps: Sequence[Floats], least: Floats, *, double: bool) -> Floats:
     """Give η for each number of the outputs: by how much rounding makes f jump about near where it is.
 
     Third differences of seven values along small multiples of `steps`, one for each array; `least`, the rounding of the
-    value itself, at least.
+    value itself, at least. `double` says that the arrays are all float64.
     """
 
     def values_along(multiple: float) -> Floats:
-        values = []
-        with put_back(arrays) as before:
-            for k in range(7):
-                for array, start, step in zip(arrays, before, steps, strict=True):
-                    np.add(start, (k * multiple * _ODD) * step, out=array, casting="same_kind")
-                values.append(evaluate())
-        return np.array(values)
+        return along(steps, [k * multiple * _ODD for k in range(7)])
 
     def third_differences(values: Floats) -> Floats:
         with np.errstate(all="ignore"):
             return np.asarray(np.abs(np.diff(values, n=3, axis=0)).max(axis=0))
 
-    double = all(array.dtype == np.float64 for array in arrays)
     tiny, *larger = (2.0**-40, 2.0**-20, 2.0**-14) if double else (2.0**-18, 2.0**-14)
     noise = third_differences(values_along(tiny))
     for step in larger:

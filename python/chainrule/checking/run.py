@@ -15,7 +15,7 @@ from chainrule.checking import numeric
 from chainrule.checking.causes import Evidence, explain
 from chainrule.checking.contracts import Trial, another_batch, keep_contracts, results_are_kept
 from chainrule.checking.judging import Tolerance, bars_of, compare, excess, summary, worst_of
-from chainrule.checking.movers import PythonMover, both_ways
+from chainrule.checking.movers import DirectionMover, both_ways
 from chainrule.checking.numeric import FIRST, Floats, Found, largest
 from chainrule.checking.report import ArrayCheck, GradientReport
 from chainrule.checking.side import Directions, Ground, NumericSide
@@ -274,7 +274,7 @@ class _Check:
     def _where_and_why(self, side: NumericSide, check: ArrayCheck, claimed: FloatArray) -> ArrayCheck:
         """Find an entry that differs, where only directions were compared, and look for the cause in a sample."""
         array = self.subject.arrays[check.name]
-        place = bisect(side.mover(check.name), claimed, side.scales[check.name])
+        place = bisect(side.directions([check.name]), claimed, side.scales[check.name])
         sample = np.unique(np.append(self.rng.choice(array.size, min(array.size, _SAMPLE), replace=False), place))
         ground = side.entries(check.name, claimed, sample)
         rule = self._rule(ground, {check.name: claimed}, is_single(claimed))
@@ -354,7 +354,8 @@ class _Check:
             other = self.subject.with_inputs(inputs)
             with put_back(self.subject.parameters.values()):
                 for array in self.subject.parameters.values():  # by a few per cent, as a step of training does
-                    np.multiply(array, self.rng.uniform(0.95, 1.05, array.shape), out=array, casting="same_kind")
+                    factor = 0.95 + 0.1 * self.rng.random(array.shape, np.float32)
+                    np.multiply(array, factor, out=array, casting="same_kind")
                 second = Trial(other, self.randomness)
                 try:
                     outputs = second.outputs()
@@ -408,7 +409,7 @@ class _Check:
         return bool((wrong & ~found.kinks).any())
 
 
-def bisect(mover: PythonMover, claimed: FloatArray, scales: Floats) -> int:
+def bisect(mover: DirectionMover, claimed: FloatArray, scales: Floats) -> int:
     """Give the flat index of an entry that differs: halves of the array are compared until one entry is left."""
     if not np.isfinite(claimed).all():
         return int(np.argmin(np.isfinite(claimed)))
@@ -419,7 +420,7 @@ def bisect(mover: PythonMover, claimed: FloatArray, scales: Floats) -> int:
         for half in halves:
             v = np.zeros(claimed.size)
             v[half] = both_ways(sizes[half])
-            value, *parts = mover.along([v.reshape(claimed.shape)], FIRST)
+            value, *parts = mover.slope([v.reshape(claimed.shape)], FIRST)
             off.append(abs(float(flat @ v) - value) - sum(parts))
         left = halves[0] if not off[0] < off[1] else halves[1]
     return int(left[0])

@@ -6,6 +6,7 @@
 use crate::arrays::{memory, separate, view, view_mut, Stored, Teaching};
 use crate::call::{call, level, to_python};
 use chainrule_kernels::activation::Activation;
+use chainrule_kernels::along::losses_along;
 use chainrule_kernels::level::Level;
 use chainrule_kernels::nonzeros::Nonzeros;
 use chainrule_kernels::numeric::{self, Moves};
@@ -98,6 +99,31 @@ impl Examples {
         } else {
             Err(PyTypeError::new_err("the examples were made ready for another network"))
         }
+    }
+}
+
+/// Data to be read: an array, or `Examples` of one.
+struct Read<'py> {
+    examples: Option<PyRef<'py, Examples>>,
+    stored: Stored<'py>,
+}
+
+impl<'py> Read<'py> {
+    fn new(stack: &Stack, x: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let examples = x.extract::<PyRef<'_, Examples>>().ok();
+        if let Some(examples) = &examples {
+            examples.expect_stack(stack)?;
+        }
+        let stored = Stored::new(examples.as_ref().map_or(x, |examples| examples.x.bind(x.py())))?;
+        Ok(Self { examples, stored })
+    }
+
+    fn rows<T: Kind>(&self) -> PyResult<Data<'_, T>> {
+        let kept = self.examples.as_ref().and_then(|examples| T::nonzeros(examples.kept.as_ref()?));
+        Ok(match kept {
+            Some(nonzeros) => Data::Nonzeros(nonzeros),
+            None => Data::Rows(self.stored.rows()?),
+        })
     }
 }
 
@@ -216,7 +242,7 @@ impl Engine {
         first: usize,
     ) -> PyResult<usize> {
         expect_shapes(&self.stack, &params)?;
-        let params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadonlyArrayDyn<f64>>>>()?;
+        let params = params.iter().map(doubles).collect::<PyResult<Vec<_>>>()?;
         let t = Teaching::<f64>::new(t)?;
         let inputs = params.iter().map(|p| memory(p));
         let inputs: Vec<_> = inputs.chain([memory(&x), t.memory(), memory(&entries), memory(&offsets)]).collect();
@@ -239,6 +265,42 @@ impl Engine {
         let (stack, deadline) = (&self.stack, Instant::now() + SLICE);
         call(py, || numeric::losses(level, stack, &params, x, t, moves, first, deadline, out))
     }
+
+    /// The mean losses with `params` moved along `directions` (an array like its parameter, or None where that stays): `out[k]` is
+    /// the loss with each replaced by itself plus `offsets[k]` times its direction. In float64; `x` is an array or `Examples`. From
+    /// offset `first` on: how many are done now.
+    #[allow(clippy::too_many_arguments)] // a network, its data, which way to move it, and how far to go
+    fn losses_along(
+        &self,
+        py: Python<'_>,
+        params: Vec<Bound<'_, PyAny>>,
+        directions: Vec<Option<Bound<'_, PyAny>>>,
+        x: &Bound<'_, PyAny>,
+        t: &Bound<'_, PyAny>,
+        offsets: PyReadonlyArray1<'_, f64>,
+        mut out: PyReadwriteArray1<'_, f64>,
+        first: usize,
+    ) -> PyResult<usize> {
+        expect_shapes(&self.stack, &params)?;
+        let params = params.iter().map(doubles).collect::<PyResult<Vec<_>>>()?;
+        let directions =
+            directions.iter().map(|v| v.as_ref().map(doubles).transpose()).collect::<PyResult<Vec<_>>>()?;
+        let t = Teaching::<f64>::new(t)?;
+        let data = Read::new(&self.stack, x)?;
+        let arrays = params.iter().chain(directions.iter().flatten()).map(|array| memory(array));
+        let inputs: Vec<_> = arrays.chain([data.stored.memory(), t.memory(), memory(&offsets)]).collect();
+        separate(&[memory(&out)], &inputs)?;
+        let params = params.iter().map(|p| Ok(p.as_slice()?)).collect::<PyResult<Vec<&[f64]>>>()?;
+        let directions = directions.iter().map(|v| v.as_ref().map(|v| Ok(v.as_slice()?)).transpose());
+        let directions = directions.collect::<PyResult<Vec<Option<&[f64]>>>>()?;
+        let (x, t, level, deadline) = (data.rows::<f64>()?, t.targets()?, level()?, Instant::now() + SLICE);
+        let (offsets, out, stack) = (offsets.as_slice()?, out.as_slice_mut()?, &self.stack);
+        call(py, || losses_along(level, stack, &params, &directions, x, t, offsets, first, deadline, out))
+    }
+}
+
+fn doubles<'py>(array: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArrayDyn<'py, f64>> {
+    Ok(array.extract()?)
 }
 
 fn expect_size(what: &str, got: usize, with: &str, wanted: usize) -> PyResult<()> {
@@ -265,19 +327,10 @@ impl Engine {
     ) -> PyResult<usize> {
         let params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadonlyArrayDyn<T>>>>()?;
         let mut out: PyReadwriteArray2<T> = out.extract()?;
-        let examples = x.extract::<PyRef<'_, Examples>>().ok();
-        let stored = Stored::new(examples.as_ref().map_or(x, |examples| examples.x.bind(py)))?;
-        let inputs: Vec<_> = params.iter().map(|p| memory(p)).chain([stored.memory()]).collect();
+        let data = Read::new(&self.stack, x)?;
+        let inputs: Vec<_> = params.iter().map(|p| memory(p)).chain([data.stored.memory()]).collect();
         separate(&[memory(&out)], &inputs)?;
-        if let Some(examples) = &examples {
-            examples.expect_stack(&self.stack)?;
-        }
-        let kept = examples.as_ref().and_then(|examples| T::nonzeros(examples.kept.as_ref()?));
-        let x = match kept {
-            Some(nonzeros) => Data::Nonzeros(nonzeros),
-            None => Data::Rows(stored.rows()?),
-        };
-        let (level, out) = (level()?, view_mut(&mut out)?);
+        let (x, level, out) = (data.rows::<T>()?, level()?, view_mut(&mut out)?);
         let params = params.iter().map(|p| Ok(p.as_slice()?)).collect::<PyResult<Vec<&[T]>>>()?;
         let scores = || self.stack.scores(level, &params, x, first, Instant::now() + SLICE, out);
         call(py, || if alone { threads::alone(scores) } else { scores() })

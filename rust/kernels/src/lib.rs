@@ -10,6 +10,7 @@
 //! | [`stack`] | what a network is made of, and its forward pass over many rows |
 //! | [`optimize`] | what a gradient does to a parameter |
 //! | [`numeric`] | losses after single numbers of a network were moved, the numeric side of a gradient check |
+//! | [`along`] | losses after all of them were moved along one direction |
 //! | [`gradcheck`] | whether a gradient belongs to its function, for tests of your own |
 //! | [`training`] | many steps of gradient descent without leaving Rust |
 //! | [`level`], [`threads`] | which instruction set this process uses, and how many threads |
@@ -19,6 +20,7 @@
 //! here prints; what outlives a call is the pool of threads and the choice of instruction set.
 
 pub mod activation;
+pub mod along;
 pub mod gradcheck;
 pub mod level;
 pub mod matmul;

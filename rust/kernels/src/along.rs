@@ -1,0 +1,274 @@
+//! The losses of a network after all its parameters were moved along one direction: what the gradient check asks for beside single entries.
+//!
+//! ```text
+//! out[k] = the mean loss, with every parameter p replaced by p + offsets[k]·v
+//! ```
+//!
+//! Forward and loss only, and every product summed anew: `x·(W + a·V)` is never `x·W + a·(x·V)`, which would presume what is to be
+//! checked. Zeros of the data are left out if that pays ([`Data::Nonzeros`]): a weight under a zero pixel reaches nothing, moved or not.
+//!
+//! Cost of an offset: a forward pass, and one pass over the parameters that move.
+
+use crate::error::{agree, reserve, resize};
+use crate::level::Level;
+use crate::softmax_loss::{Losses, Targets};
+use crate::stack::{Data, Stack, BLOCK};
+use crate::{threads, KernelError};
+use ndarray::Array2;
+use std::ops::Deref;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+/// The losses for the offsets from `first` on, until all are done or `deadline` has passed; some always are. A parameter without a
+/// direction stays. Answers how many offsets are done now: where to go on.
+///
+/// ```
+/// use chainrule_kernels::along::losses_along;
+/// use chainrule_kernels::level::detect;
+/// use chainrule_kernels::rows::Rows;
+/// use chainrule_kernels::softmax_loss::Targets;
+/// use chainrule_kernels::stack::{Data, Layer, Stack};
+/// use ndarray::array;
+/// use std::time::{Duration, Instant};
+///
+/// let stack = Stack::new(1, vec![Layer::Affine(2)]);
+/// let (w, b): (&[f64], &[f64]) = (&[0.0, 0.0], &[0.0, 0.0]);
+/// let (x, mut out) = (array![[1.0]], [0.0; 2]);
+/// let (data, t) = (Data::Rows(Rows::Double(x.view())), Targets::Ids(&[0]));
+/// let directions: [Option<&[f64]>; 2] = [None, Some(&[1.0, 0.0])];
+/// let offsets = [0.0, 3f64.ln()];
+/// let later = Instant::now() + Duration::from_secs(1);
+/// losses_along(detect().unwrap(), &stack, &[w, b], &directions, data, t, &offsets, 0, later, &mut out).unwrap();
+/// // softmax gives the right class 1/2 before and 3/4 after
+/// assert!((out[0] - 2f64.ln()).abs() < 1e-15 && (out[1] - (4f64 / 3.0).ln()).abs() < 1e-15);
+/// ```
+///
+/// # Errors
+///
+/// [`KernelError::Sizes`] if arrays do not fit the stack or each other, [`KernelError::Label`], [`KernelError::Empty`] without rows,
+/// [`KernelError::Memory`]. `out` is untouched then, but for the last.
+#[allow(clippy::too_many_arguments)] // a network, its data, which way to move it, and how far to go
+pub fn losses_along<P: Deref<Target = [f64]> + Sync>(
+    level: Level,
+    stack: &Stack,
+    params: &[P],
+    directions: &[Option<&[f64]>],
+    x: Data<'_, f64>,
+    targets: Targets<'_, f64>,
+    offsets: &[f64],
+    first: usize,
+    deadline: Instant,
+    out: &mut [f64],
+) -> Result<usize, KernelError> {
+    let (n, classes) = (x.rows(), stack.classes());
+    stack.check(params)?;
+    x.check(stack)?;
+    agree("the number of rows of t", targets.rows(), "the number of rows of x", n)?;
+    targets.check(classes)?;
+    agree("the number of directions", directions.len(), "the number of parameters", params.len())?;
+    for (p, v) in params.iter().zip(directions) {
+        agree("the size of a direction", v.map_or(p.len(), <[f64]>::len), "the size of its parameter", p.len())?;
+    }
+    agree("the number of losses", out.len(), "the number of offsets", offsets.len())?;
+    if n == 0 {
+        return Err(KernelError::Empty);
+    }
+    let moving = Moving { level, stack, params, directions, x, targets };
+    // More rows than a block are divided among the threads; fewer are not, but then the offsets are.
+    let divided = n <= BLOCK && moving.cost().saturating_mul(offsets.len()) >= WORTH_THREADS;
+    let round = if divided { threads::count() } else { 1 };
+    let mut rooms = Vec::new();
+    rooms.resize_with(round, Room::default);
+    let mut done = first.min(offsets.len());
+    while done < offsets.len() {
+        let end = offsets.len().min(done + round);
+        let failed = Mutex::new(None);
+        let items = offsets[done..end].iter().zip(&mut out[done..end]).zip(&mut rooms).collect();
+        threads::each(items, |((&offset, out), room)| match moving.loss(offset, room) {
+            Ok(loss) => *out = loss,
+            Err(error) => *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
+        });
+        if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        done = end;
+        if Instant::now() >= deadline {
+            break;
+        }
+    }
+    Ok(done)
+}
+
+/// Multiplications (and numbers moved) from which a second thread is woken: some 50 µs of work.
+const WORTH_THREADS: usize = 1 << 19;
+
+struct Moving<'a, 'x, 't, P> {
+    level: Level,
+    stack: &'a Stack,
+    params: &'a [P],
+    directions: &'a [Option<&'a [f64]>],
+    x: Data<'x, f64>,
+    targets: Targets<'t, f64>,
+}
+
+/// What one offset needs.
+#[derive(Default)]
+struct Room {
+    /// The parameters that move, moved.
+    moved: Vec<Vec<f64>>,
+    scores: Array2<f64>,
+    y: Vec<f64>,
+}
+
+impl<P: Deref<Target = [f64]> + Sync> Moving<'_, '_, '_, P> {
+    fn cost(&self) -> usize {
+        let products = self.stack.affine_shapes().map(|(d, m)| d.saturating_mul(m).saturating_mul(self.x.rows()));
+        let moved = self.directions.iter().flatten().map(|v| v.len());
+        products.chain(moved).fold(0, usize::saturating_add)
+    }
+
+    fn loss(&self, offset: f64, room: &mut Room) -> Result<f64, KernelError> {
+        let (n, classes) = (self.x.rows(), self.stack.classes());
+        let Room { moved, scores, y } = room;
+        moved.resize_with(self.params.len(), Vec::new);
+        for ((moved, p), v) in moved.iter_mut().zip(self.params).zip(self.directions) {
+            moved.clear();
+            if let Some(v) = v {
+                reserve(moved, p.len())?;
+                moved.extend(p.iter().zip(*v).map(|(p, v)| p + offset * v));
+            }
+        }
+        let which = self.params.iter().zip(self.directions).zip(&*moved);
+        let params: Vec<&[f64]> = which.map(|((p, v), moved)| if v.is_some() { &moved[..] } else { p }).collect();
+        if scores.is_empty() {
+            let mut blank = Vec::new();
+            resize(&mut blank, n.saturating_mul(classes), 0.0)?;
+            resize(y, n.saturating_mul(classes), 0.0)?;
+            *scores = Array2::from_shape_vec((n, classes), blank).unwrap_or_default();
+        }
+        let (mut rows, now) = (0, Instant::now());
+        while rows < n {
+            rows = self.stack.scores(self.level, &params, self.x, rows, now, scores.view_mut())?;
+        }
+        let scores = scores.as_slice().unwrap_or_default();
+        Ok(self.level.run(Losses { scores, targets: self.targets, rows: 0..n, y }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::activation::Activation::{self, LeakyRelu, Relu, Scale, Sigmoid, Tanh};
+    use crate::level::{available, detect};
+    use crate::matmul::tests::numbers;
+    use crate::nonzeros::Nonzeros;
+    use crate::numeric::tests::naive;
+    use crate::rows::Rows;
+    use crate::stack::Layer::{self, Affine};
+    use ndarray::Array2;
+    use std::time::Duration;
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    fn vector(size: usize, seed: u64) -> Vec<f64> {
+        numbers((1, size), seed).into_iter().collect()
+    }
+
+    /// A network, its parameters, and data of which about every second number is 0.
+    fn network(features: usize, layers: Vec<Layer>, n: usize) -> (Stack, Vec<Vec<f64>>, Array2<f64>, Array2<f64>) {
+        let stack = Stack::new(features, layers);
+        let sizes = stack.affine_shapes().flat_map(|(d, m)| [d * m, m]);
+        let params = sizes.enumerate().map(|(i, size)| vector(size, i as u64 + 1));
+        let params = params.collect();
+        let x = numbers((n, features), 77).mapv(|x: f64| if x > 0.0 { x } else { 0.0 });
+        let t = numbers((n, stack.classes()), 78).mapv(|t: f64| t.abs());
+        let sums = t.sum_axis(ndarray::Axis(1)).insert_axis(ndarray::Axis(1));
+        (stack, params, x, t / sums)
+    }
+
+    #[test]
+    fn losses_are_those_of_the_definition() {
+        let f = |f: Activation| Layer::Activation(f);
+        let layers = [
+            vec![Affine(3)],
+            vec![f(Scale(0.5)), Affine(17), f(Relu), Affine(4)],
+            vec![f(Tanh), Affine(5), f(Sigmoid), Affine(2), f(LeakyRelu(0.1))],
+        ];
+        for (layers, n) in layers.into_iter().flat_map(|layers| [1, 3, 70].map(|n| (layers.clone(), n))) {
+            let (stack, params, x, t) = network(19, layers, n);
+            let directions: Vec<Vec<f64>> =
+                params.iter().enumerate().map(|(i, p)| vector(p.len(), i as u64 + 40)).collect();
+            // The last parameter stays.
+            let some: Vec<_> =
+                directions.iter().enumerate().map(|(i, v)| (i + 1 < params.len()).then_some(&v[..])).collect();
+            let offsets = [0.0, -0.25, 1e-3];
+            for &level in available() {
+                let mut nonzeros = Nonzeros::new(19, Rows::Double(x.view()), stack.scale().unwrap_or(1.0));
+                nonzeros.extend(level, Rows::Double(x.view()), 0..n).unwrap();
+                let mut data = vec![Data::Rows(Rows::Double(x.view()))];
+                if stack.first_product().is_some() {
+                    data.push(Data::Nonzeros(&nonzeros));
+                }
+                for data in data {
+                    let mut out = [0.0; 3];
+                    let targets = Targets::Distributions(t.view());
+                    let done =
+                        losses_along(level, &stack, &params, &some, data, targets, &offsets, 0, later(), &mut out);
+                    assert_eq!(done, Ok(3));
+                    for (offset, loss) in offsets.into_iter().zip(out) {
+                        let moved: Vec<Vec<f64>> = (params.iter().zip(&some))
+                            .map(|(p, v)| match v {
+                                Some(v) => p.iter().zip(*v).map(|(p, v)| p + offset * v).collect(),
+                                None => p.clone(),
+                            })
+                            .collect();
+                        let expected = naive(&stack, &moved, &x, &t);
+                        // Sums of at most 19 terms in another order.
+                        assert!((loss - expected).abs() <= 1e-13 * expected.abs().max(1.0), "{loss} {expected}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_nothing_written() {
+        let (stack, params, x, _) = network(4, vec![Affine(3)], 2);
+        let level = detect().unwrap();
+        let run = |directions: &[Option<&[f64]>], ids: &[i64], rows: usize, out: &mut [f64]| {
+            let x = x.slice(ndarray::s![..rows, ..]);
+            let (data, t) = (Data::Rows(Rows::Double(x)), Targets::Ids(ids));
+            losses_along(level, &stack, &params, directions, data, t, &[0.0], 0, later(), out).unwrap_err()
+        };
+        let mut out = [7.0];
+        assert!(matches!(run(&[None], &[0, 1], 2, &mut out), KernelError::Sizes { .. }));
+        assert!(matches!(run(&[None, Some(&[1.0])], &[0, 1], 2, &mut out), KernelError::Sizes { .. }));
+        assert!(matches!(run(&[None, None], &[0], 2, &mut out), KernelError::Sizes { .. }));
+        assert!(matches!(run(&[None, None], &[0, 3], 2, &mut out), KernelError::Label { .. }));
+        assert!(matches!(run(&[None, None], &[], 0, &mut out), KernelError::Empty));
+        assert_eq!(out, [7.0]);
+    }
+
+    #[test]
+    fn it_goes_on_where_it_stopped() {
+        let (stack, params, x, t) = network(5, vec![Affine(3)], 2);
+        let level = detect().unwrap();
+        let v = vector(15, 3);
+        let run = |first: usize, deadline: Instant, out: &mut [f64]| {
+            let (data, t) = (Data::Rows(Rows::Double(x.view())), Targets::Distributions(t.view()));
+            losses_along(level, &stack, &params, &[Some(&v[..]), None], data, t, &[0.1, 0.2, 0.3], first, deadline, out)
+        };
+        let (mut at_once, mut in_parts) = ([0.0; 3], [0.0; 3]);
+        assert_eq!(run(0, later(), &mut at_once), Ok(3));
+        let mut done = 0;
+        while done < 3 {
+            let before = done;
+            done = run(done, Instant::now(), &mut in_parts).unwrap();
+            assert!(done > before);
+        }
+        assert_eq!(run(3, later(), &mut in_parts), Ok(3));
+        assert_eq!(at_once, in_parts);
+    }
+}
