@@ -14,8 +14,11 @@ keeps are tried, and for a network that is wrong its layers are walked through t
 `movers`           what moves an array and looks at what comes out
 `engine`           networks whose losses Rust evaluates
 `side`             one subject's numeric side: its movers, noise and directions
+`comparison`       the two sides held against each other, array by array
 `judging`          whether two sides differ
+`why`              where a gradient is wrong, and what is tried as a cause
 `causes`           what explains a difference: a factor, a transpose …
+`batches`          other batches: nothing is left of an earlier one
 `walk`             which layer of a network is the faulty one
 `report`           what was found, as a table, dict, web page or picture
 `files`            the layers and pairs in a file, for ``chainrule check``
@@ -104,7 +107,8 @@ def check_gradients(
     >>> report.ok, report.cause
     (False, 'factor 1/2')
     """
-    from chainrule.checking.run import Settings, check
+    from chainrule.checking.comparison import Settings
+    from chainrule.checking.run import check
 
     if mode not in ("auto", "full", "directions"):
         raise ValueError(f"mode must be 'auto', 'full' or 'directions', got {mode!r}")

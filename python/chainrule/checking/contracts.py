@@ -258,29 +258,3 @@ def _typed(values: Any, like: Any) -> Any:
 def _same(a: FloatArray, b: Any) -> bool:
     """Tell whether two gradients are equal; nan equals nan."""
     return b is not None and a.shape == np.shape(b) and bool(np.array_equal(a, b, equal_nan=True))
-
-
-def another_batch(
-    inputs: Mapping[str, Any], rng: np.random.Generator, *, shorter: bool = False
-) -> dict[str, Any] | None:
-    """Give arguments of about the same range: rows moved on by one, floats up to a tenth off.
-
-    `shorter`: with one row fewer; None if the arguments are not rows of one number, three at least.
-    """
-    other: dict[str, Any] = {}
-    lengths = {len(value) if value.ndim else 0 for value in inputs.values() if isinstance(value, np.ndarray)}
-    if shorter and (len(lengths) != 1 or min(lengths) < 3):
-        return None
-    for name, value in inputs.items():
-        if not isinstance(value, np.ndarray):
-            other[name] = value
-            continue
-        axis = next((i for i, n in enumerate(value.shape) if n > 1), None)
-        moved = value.copy() if axis is None else np.roll(value, 1, axis=axis)
-        distributions = (
-            moved.ndim == 2 and moved.dtype.kind == "f" and bool(np.all(np.abs(moved.sum(axis=1) - 1) < 1e-3))
-        )
-        if moved.dtype.kind == "f" and not distributions:  # labels stay what they mean
-            moved = (moved * rng.uniform(0.9, 1.1, moved.shape)).astype(moved.dtype)
-        other[name] = moved[1:] if shorter else moved
-    return other

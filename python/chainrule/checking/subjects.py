@@ -75,6 +75,11 @@ class Subject(ABC):
         movable = {name: a for name, a in self.inputs.items() if isinstance(a, np.ndarray) and a.dtype.kind == "f"}
         return {**self.parameters, **movable}
 
+    @property
+    def single(self) -> bool:
+        """Whether float32 is among the arrays."""
+        return any(map(is_single, self.arrays.values()))
+
     @abstractmethod
     def outputs(self) -> list[FloatArray]:
         """Give what comes out for the arrays as they are."""

@@ -1,0 +1,197 @@
+"""The two sides held against each other: a subject's own gradients, and the numeric ones, array by array."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+
+from chainrule._gate import FloatArray
+from chainrule.checking import numeric
+from chainrule.checking.judging import Tolerance, compare, excess, summary
+from chainrule.checking.numeric import Floats, Found, largest
+from chainrule.checking.report import ArrayCheck
+from chainrule.checking.side import Directions, Ground, NumericSide
+from chainrule.checking.state import Randomness, put_back
+from chainrule.checking.subjects import Answer, Subject, is_single
+from chainrule.checking.why import examples, misshapen, where_and_why, why
+
+Mode = Literal["auto", "full", "directions"]
+
+#: In mode "auto" an array is compared entry by entry if it has no more entries than this, where Python evaluates …
+_MOST_ENTRIES = 2_000
+#: … and if entries times all numbers that an evaluation reads and gives, or Rust's rows, are no more than this.
+_MOST_WORK, _MOST_WORK_IN_RUST = 50_000_000, 40_000_000
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the caller asked for."""
+
+    mode: Mode
+    directions: int
+    seed: int
+    tolerance: float
+
+
+@dataclass
+class Comparison:
+    """One subject, its gradients compared.
+
+    Attributes
+    ----------
+    notes : list of str
+        What there is to say beside the arrays.
+    noise : ndarray or None
+        η of the outputs, measured with the first batch.
+    widened : bool
+        Whether the numeric side is a copy in float64.
+    """
+
+    subject: Subject
+    settings: Settings
+    randomness: Randomness
+    rng: np.random.Generator
+    notes: list[str] = field(default_factory=list)
+    noise: Floats | None = None
+    widened: bool = False
+
+    def all(self, answer: Answer, douts: list[Any], careful: bool) -> tuple[ArrayCheck, ...]:
+        """Compare every array that has a gradient; `careful` puts back what a forward pass writes into."""
+        names = [name for name in self.subject.arrays if name not in answer.unasked]
+        wide, second_opinion = self._in_float64(names, douts)
+        side = NumericSide(wide, names, self.randomness, douts, careful=careful)
+        self.noise, self.widened = side.noise, wide is not self.subject
+        checks = []
+        for name in self.subject.arrays:
+            if name in names:
+                checks.append(self._compare(side, name, answer.gradients.get(name), second_opinion.get(name)))
+            elif not self._is_target(name) and self._moves(self.subject, name):
+                note = f"{self.subject.backward_name} gives no gradient for it, though the output depends on it"
+                checks.append(ArrayCheck(name, self.subject.arrays[name].shape, "full", 0, "unresolved", note=note))
+            else:
+                self.notes.append(
+                    f"{name}: {self.subject.backward_name} gives no gradient for it, so none was compared"
+                )
+        return tuple(checks)
+
+    def _is_target(self, name: str) -> bool:
+        """Tell whether an input is what a loss is measured against: an input of a loss, but not its first."""
+        return self.noise is not None and self.noise.size == 1 and name != next(iter(self.subject.inputs))
+
+    def _in_float64(self, names: list[str], douts: list[Any]) -> tuple[Subject, dict[str, FloatArray]]:
+        """Give the subject that the numeric side moves, and what that one's own backward gives, if it is a copy."""
+        if not self.subject.single:
+            return self.subject, {}
+        wide = self.subject.widened()
+        if wide is None or not self._moves_alike(wide, names):
+            self.notes.append(
+                "float32: no copy in float64 could be had, so the differences are float32's, with wide bars"
+            )
+            return self.subject, {}
+        self.randomness.rewind()
+        try:
+            answer = wide.gradients([np.asarray(dout, np.float64)[()] for dout in douts])
+        except Exception:  # a layer that insists on float32 in backward: then there is no second opinion
+            return wide, {}
+        given = {name: np.asarray(a) for name, a in answer.gradients.items() if a is not None}
+        return wide, {n: a for n, a in given.items() if a.dtype == np.float64 and a.shape == wide.arrays[n].shape}
+
+    def _moves_alike(self, wide: Subject, names: list[str]) -> bool:
+        """Tell whether the copy's outputs follow its arrays as the original's do; not if a function has hold of one."""
+        return all(self._moves(wide, name) or not self._moves(self.subject, name) for name in names)
+
+    def _moves(self, subject: Subject, name: str) -> bool:
+        """Tell whether the outputs change when an array does by a hundredth: more than float32 rounds away."""
+        array, outputs = subject.arrays[name], self._outputs(subject)
+        with put_back([array]) as (before,):
+            try:
+                np.copyto(array, before + 0.01 * numeric.scales_of(before), casting="same_kind")
+                changed = zip(outputs, self._outputs(subject), strict=True)
+                return not all(np.allclose(x, y, rtol=1e-3, atol=0) for x, y in changed)
+            except Exception:  # it does not take this number: it looks at it, then
+                return True
+
+    def _outputs(self, subject: Subject) -> list[FloatArray]:
+        self.randomness.rewind()
+        return [out.copy() for out in subject.outputs()]
+
+    def _compare(self, side: NumericSide, name: str, claimed: Any, second_opinion: FloatArray | None) -> ArrayCheck:
+        array = self.subject.arrays[name]
+        if claimed is None:
+            return ArrayCheck(
+                name, array.shape, "full", 0, "wrong", note=f"{self.subject.backward_name} gives none for it"
+            )
+        if claimed.shape != array.shape:
+            return misshapen(self.subject, side, name, claimed, self.settings.tolerance, self.rng)
+        if array.size == 0:
+            return ArrayCheck(name, array.shape, "full", 0, "right", note="empty: there is nothing to compare")
+        full = self._in_full(side, array)
+        ground = side.entries(name, claimed) if full else Directions(side, [name], self.settings.directions, self.rng)
+        # float32 code is judged by what it gives in float64, if it could be had: there its formula shows.
+        judged = claimed if second_opinion is None else second_opinion
+        rule = self._rule(ground, {name: judged}, second_opinion is None and is_single(array))
+        found, wrong = compare(ground, rule)
+        check = summary(name, array.shape, full, found, wrong, rule)
+        if second_opinion is not None and check.verdict not in ("wrong", "vacuous"):
+            check = self._in_ulps(ground, check, claimed, second_opinion, found)
+        if self._wrong_dtype(claimed, array):
+            note = f"its gradient is {claimed.dtype}, and it is {array.dtype}"
+            return replace(check, verdict="wrong", note=note, cause="wrong dtype")
+        if check.verdict != "wrong":
+            return check
+        if check.numeric == 0 == check.bar and not self._moves(side.subject, name):
+            check = replace(check, note="moving it changes nothing that comes out: is another array used?")
+        if full:
+            return why(self.subject, check, judged, found, rule)
+        return where_and_why(self.subject, side, check, judged, self.settings.tolerance, self.rng)
+
+    def _wrong_dtype(self, claimed: FloatArray, array: FloatArray) -> bool:
+        """Tell whether a gradient has another dtype than its array; where those are mixed, one with fewer digits."""
+        given, own = claimed.dtype.newbyteorder("="), array.dtype.newbyteorder("=")
+        mixed = len({a.dtype.newbyteorder("=") for a in self.subject.arrays.values()}) > 1
+        return given != own and (not mixed or given.kind != "f" or given.itemsize < own.itemsize)
+
+    def _in_ulps(
+        self, ground: Ground, check: ArrayCheck, claimed: FloatArray, second_opinion: FloatArray, found: Found
+    ) -> ArrayCheck:
+        """Judge float32's own gradient, where the same code in float64 is right: by the digits that are left."""
+        wrong = excess(found, self._rule(ground, {check.name: claimed}, True)) > 0
+        if not wrong.any():
+            return check
+        kept = float(np.abs(claimed - second_opinion).max()) <= largest(second_opinion) / 8
+        note = f"the same code is right in float64; float32 has lost {'digits' if kept else 'all digits'} here"
+        return replace(check, verdict=check.verdict if kept else "unresolved", note=note)
+
+    def _in_full(self, side: NumericSide, array: FloatArray) -> bool:
+        if self.settings.mode != "auto":
+            return self.settings.mode == "full"
+        if side.engine is not None:
+            return array.size * examples(self.subject) <= _MOST_WORK_IN_RUST
+        inputs = sum(a.size for a in self.subject.inputs.values() if isinstance(a, np.ndarray))
+        numbers = inputs + sum(a.size for a in self.subject.parameters.values()) + side.noise.size
+        return array.size <= _MOST_ENTRIES and array.size * numbers <= _MOST_WORK
+
+    def _rule(self, ground: Ground, gradients: dict[str, FloatArray], single: bool) -> Tolerance:
+        claimed, size = ground.read(gradients), ground.size(gradients)
+        return Tolerance(claimed, self.settings.tolerance, single, size, ground.resolution)
+
+    def differs_along(self, other: Subject, theirs: Answer, douts: list[Any]) -> list[str]:
+        """Give the names of arrays whose gradients differ along a random direction, beyond doubt."""
+        aside = replace(self, subject=other, notes=[])
+        given = {n: a for n, a in theirs.gradients.items() if a is not None and a.shape == other.arrays[n].shape}
+        wide, second_opinion = aside._in_float64(list(given), douts)
+        if self.widened and wide is other:
+            return []  # the first batch could be looked at in float64, this one cannot
+        side = NumericSide(wide, given, self.randomness, douts, noise=self.noise)
+        judged = {name: second_opinion.get(name, a) for name, a in given.items() if a.size}
+        if not judged or not self._doubtless(side, list(judged), judged, 1):
+            return []
+        return [name for name in judged if self._doubtless(side, [name], judged, 2)]
+
+    def _doubtless(self, side: NumericSide, names: list[str], gradients: dict[str, FloatArray], count: int) -> bool:
+        ground = Directions(side, names, count, self.rng)
+        single = any(is_single(gradients[name]) for name in names)
+        found, wrong = compare(ground, self._rule(ground, gradients, single))
+        return bool((wrong & ~found.kinks).any())
