@@ -300,7 +300,7 @@ impl Engine {
 }
 
 fn doubles<'py>(array: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArrayDyn<'py, f64>> {
-    Ok(array.extract()?)
+    array.extract()
 }
 
 fn expect_size(what: &str, got: usize, with: &str, wanted: usize) -> PyResult<()> {
