@@ -13,6 +13,7 @@ load_mnist                                MNIST, which is in the package
 from chainrule._errors import DataError as DataError
 from chainrule._errors import DownloadError as DownloadError
 from chainrule._kernels import __version__ as __version__
+from chainrule.book_weights import read_book_weights as read_book_weights
 from chainrule.checking import ArrayCheck as ArrayCheck
 from chainrule.checking import Contract as Contract
 from chainrule.checking import GradientReport as GradientReport
@@ -36,6 +37,7 @@ from chainrule.graph import AddLayer as AddLayer
 from chainrule.graph import MulLayer as MulLayer
 from chainrule.graph import Variable as Variable
 from chainrule.graph import apply as apply
+from chainrule.keeping import load as load
 from chainrule.layers import Affine as Affine
 from chainrule.layers import Identity as Identity
 from chainrule.layers import Layer as Layer

@@ -103,8 +103,8 @@ def all_writeable(params: Mapping[str, FloatArray]) -> None:
 
 def expect_network(net: Any) -> None:
     """Raise TypeError if `net` has neither parameters nor gradients."""
-    if not hasattr(net, "params") or not hasattr(net, "gradient"):
-        raise TypeError(f"net must be a Network or have its methods, got {type(net).__name__}")
+    if isinstance(net, type) or not hasattr(net, "params") or not hasattr(net, "gradient"):
+        raise TypeError(f"net must be a Network or have its methods, got {net!r}")
 
 
 def numbers(a: Any, name: str) -> NDArray[Any]:

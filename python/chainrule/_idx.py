@@ -66,10 +66,15 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     ...     read_idx(path)
     array([7, 2, 1], dtype=uint8)
     """
-    if not stat.S_ISREG(os.stat(path).st_mode):  # a pipe would block for ever, a device never ends
-        raise DataError(f"{os.fspath(path)}: not a regular file")
+    expect_regular(path)
     with open(path, "rb") as file:
         return _parse(file, os.fspath(path))
+
+
+def expect_regular(path: str | os.PathLike[str]) -> None:
+    """Raise DataError if there is something else than a file: a pipe would block for ever, a device never ends."""
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise DataError(f"{os.fspath(path)}: not a regular file")
 
 
 def _parse(file: BinaryIO, name: str) -> NDArray[Any]:

@@ -6,6 +6,7 @@ reverse. `predict` and `accuracy`, which keep nothing, hand a network of known l
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
@@ -116,6 +117,8 @@ class Network:
         May be changed: a layer replaced here brings its own parameters with it.
     last_layer, lastLayer : object
         The loss. Two names, the second the tutorial's.
+    metadata : dict of str to str
+        Notes that `save` writes beside the parameters and `load` brings back; empty to begin with.
 
     Notes
     -----
@@ -144,6 +147,7 @@ class Network:
             raise TypeError(f"layers must be a mapping of names to layers, got {type(layers).__name__}")
         self.layers: OrderedDict[str, Any] = OrderedDict(layers)
         self.lastLayer = SoftmaxWithLoss() if last_layer is None else last_layer
+        self.metadata: dict[str, str] = {}
         self.params = {}
 
     @property
@@ -313,6 +317,36 @@ class Network:
 
         all_writeable(self.params)
         return {name: numerical_gradient(loss_of_parameter, array) for name, array in self.params.items()}
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the network to one safetensors file, which `load` reads.
+
+        Parameters
+        ----------
+        path : path-like
+            What is there is replaced in one act: a crash at any moment leaves the old file or the new one, whole.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; what was there is as it was.
+        ValueError, TypeError
+            If `metadata` or a name of a layer does not consist of strings, or the header would exceed 1 MiB.
+
+        Warns
+        -----
+        RuntimeWarning
+            If the file is written but the folder could not be brought to the disk.
+
+        Notes
+        -----
+        Kinds, names and numbers of the layers go into the file, and so does the class, if it is `Network` or
+        `TwoLayerNet`. Layers, a loss or a class of your own cannot be written; their parameters are, and
+        ``load(path, into=net)`` puts them into a network you have made.
+        """
+        from chainrule.keeping import save
+
+        save(self, path)
 
     def graph(self, x: Any, t: Any) -> Graph:
         """Run forward and backward, and give the network as a graph to be drawn; a notebook shows it by itself.

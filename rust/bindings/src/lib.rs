@@ -11,6 +11,7 @@ mod arrays;
 mod call;
 mod engine;
 mod scratch;
+mod tensors;
 
 use crate::scratch::Scratch;
 use arrays::{by_dtype, memory, separate, view, view_mut, Stored, Teaching};
@@ -30,6 +31,9 @@ mod _kernels {
 
     #[pymodule_export]
     use super::scratch::Scratch;
+
+    #[pymodule_export]
+    use super::tensors::{from_safetensors, to_safetensors};
 
     /// The version of the package, which is the workspace's.
     #[pymodule_export]
