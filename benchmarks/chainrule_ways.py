@@ -17,7 +17,7 @@ from jobs import Array, Outcome
 from works import BATCH, DENSE, DENSE_BATCH, DIGITS, RATE
 
 import chainrule
-from chainrule import Adam, Affine, Network, Relu, Rescaling, _kernels, fit
+from chainrule import Adam, Affine, Network, Relu, Rescaling, Run, _kernels, fit
 
 
 class Stopwatch:
@@ -35,8 +35,8 @@ class Stopwatch:
         """Note when the last steps were done: for `fit(progress=…)`."""
         self.stepped = time.perf_counter(), done
 
-    def callback(self, net: Any, history: Any) -> None:
-        """Add the epoch that has just been evaluated: for `fit(callback=…)`."""
+    def on_epoch(self, run: Run) -> None:
+        """Add the epoch that has just been evaluated: for `fit(callbacks=…)`."""
         if self.evaluated is not None:
             self.seconds += self.stepped[0] - self.evaluated[0]
             self.steps += self.stepped[1] - self.evaluated[1]
@@ -107,7 +107,7 @@ def _steps(net: Network, x: Array, t: Array, batch: int, rng: np.random.Generato
         replace=True,
         seed=rng,
         progress=watch.progress,
-        callback=watch.callback,
+        callbacks=[watch],
         **rule,
     )
     return Outcome(watch.seconds / watch.steps)

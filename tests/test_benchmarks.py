@@ -140,7 +140,7 @@ def test_stopwatch_leaves_the_first_epoch_and_the_evaluations_out() -> None:
     watch = module("chainrule_ways").Stopwatch()
     x, t = np.random.default_rng(0).random((40, 3)), np.arange(40) % 2
     net = chainrule.TwoLayerNet(3, 4, 2, seed=0)
-    chainrule.fit(net, x, t, epochs=4, batch_size=10, progress=watch.progress, callback=watch.callback)
+    chainrule.fit(net, x, t, epochs=4, batch_size=10, progress=watch.progress, callbacks=[watch])
     assert watch.steps == 3 * 4
     assert 0 < watch.seconds < 1
 

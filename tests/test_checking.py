@@ -376,7 +376,7 @@ def test_the_parameters_are_as_before_when_the_loss_raises_midway(calls: int) ->
             raise ArithmeticError("midway")
         return loss(x, t)
 
-    network.loss = failing  # type: ignore[method-assign]
+    network.loss = failing  # type: ignore[method-assign, assignment]
     with pytest.raises(ArithmeticError, match="midway"):
         check_gradients(network, X, T)
     assert bits(network) == before

@@ -8,6 +8,7 @@ import pickle
 import re
 from collections.abc import Callable
 from functools import cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,12 @@ import pytest
 
 import seed_reference as seed
 from chainrule import _engine
+from chainrule.callbacks import Run
 from chainrule.layers import Affine, Relu
 from chainrule.mnist import load_mnist
 from chainrule.network import Network, TwoLayerNet
 from chainrule.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
-from chainrule.training import History, fit
+from chainrule.training import fit
 
 DTYPES = [np.float64, np.float32]
 
@@ -548,12 +550,20 @@ def test_a13_after_divergence_the_optimizer_is_as_it_was(rule: str, relu: Any) -
 def test_t7_after_an_interruption_the_optimizer_has_the_networks_steps(relu: Any) -> None:
     net, twin, optimizer, twins = network(relu), network(relu), Adam(), Adam()
 
-    def stop(net: Any, history: History) -> None:
-        if len(history.steps) == 2:
+    def stop(run: Run) -> None:
+        if run.epoch == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        fit(net, *data(), epochs=5, batch_size=7, optimizer=optimizer, seed=3, callback=stop)
+        fit(
+            net,
+            *data(),
+            epochs=5,
+            batch_size=7,
+            optimizer=optimizer,
+            seed=3,
+            callbacks=[SimpleNamespace(on_epoch=stop)],
+        )
     fit(twin, *data(), epochs=2, batch_size=7, optimizer=twins, seed=3)
     assert optimizer.iter == twins.iter == 24
     assert bits(net.params) == bits(twin.params)

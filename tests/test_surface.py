@@ -160,6 +160,7 @@ NOT_CALLED = {
     "DataError",
     "DownloadError",
     "Parameters",
+    "Run",
 }
 
 
@@ -173,7 +174,7 @@ def test_its_docstring_tells_the_parameters(name: str) -> None:
     assert "Parameters" in sections(getattr(chainrule, name))
 
 
-@pytest.mark.parametrize("name", ["GradientReport", "ArrayCheck", "Contract", "History"])
+@pytest.mark.parametrize("name", ["GradientReport", "ArrayCheck", "Contract", "History", "Run"])
 def test_the_docstring_of_a_result_tells_every_attribute(name: str) -> None:
     kind = getattr(chainrule, name)
     assert "Attributes" in sections(kind)

@@ -14,6 +14,8 @@ from chainrule._errors import DataError as DataError
 from chainrule._errors import DownloadError as DownloadError
 from chainrule._kernels import __version__ as __version__
 from chainrule.book_weights import read_book_weights as read_book_weights
+from chainrule.callbacks import EarlyStopping as EarlyStopping
+from chainrule.callbacks import Run as Run
 from chainrule.checking import ArrayCheck as ArrayCheck
 from chainrule.checking import Contract as Contract
 from chainrule.checking import GradientReport as GradientReport
@@ -37,6 +39,7 @@ from chainrule.graph import AddLayer as AddLayer
 from chainrule.graph import MulLayer as MulLayer
 from chainrule.graph import Variable as Variable
 from chainrule.graph import apply as apply
+from chainrule.history import History as History
 from chainrule.keeping import load as load
 from chainrule.layers import Affine as Affine
 from chainrule.layers import Identity as Identity
@@ -61,5 +64,6 @@ from chainrule.optimizers import Momentum as Momentum
 from chainrule.optimizers import Nesterov as Nesterov
 from chainrule.optimizers import Optimizer as Optimizer
 from chainrule.optimizers import RMSprop as RMSprop
-from chainrule.training import History as History
+from chainrule.schedules import cosine as cosine
+from chainrule.schedules import step_decay as step_decay
 from chainrule.training import fit as fit

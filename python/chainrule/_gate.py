@@ -198,6 +198,37 @@ def _distributions(t: NDArray[Any]) -> NDArray[Any]:
     return t
 
 
+def rows_of(t: NDArray[Any], classes: int, dtype: np.dtype[Any]) -> FloatArray:
+    """Give the teaching signal that `targets` put in order with a row each: of class ids, one-hot."""
+    return t if t.ndim == 2 else np.eye(classes, dtype=dtype)[t]
+
+
+def sample_weights(value: Any, n: int) -> FloatArray:
+    """Give weights as float64, shape (`n`,), finite and >= 0.
+
+    Raises
+    ------
+    TypeError
+        If `value` does not hold real numbers.
+    ValueError
+        If it does not have that shape, or an entry is negative or not finite.
+    """
+    weights = floats(value, "sample_weight", np.dtype(np.float64))
+    if weights.shape != (n,):
+        raise ValueError(f"sample_weight must have shape {(n,)}, one weight an example, got {weights.shape}")
+    bad = ~((weights >= 0) & (weights < np.inf))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise ValueError(f"sample_weight must be finite and >= 0; got {weights[row]} at row {row}")
+    return weights
+
+
+def weighted(rows: FloatArray, weights: FloatArray) -> FloatArray:
+    """Give rows that count as often as their weight says: softmax-loss takes a row's sum for its weight."""
+    with np.errstate(over="ignore"):
+        return np.asarray(rows * weights.astype(rows.dtype)[:, None])
+
+
 def count(value: Any, name: str, *, least: int = 1) -> int:
     """Give `value` as an int of at least `least`; a bool or a fraction is a TypeError, the range a ValueError."""
     if isinstance(value, bool | np.bool_):

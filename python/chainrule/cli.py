@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,11 @@ from chainrule import __version__, _kernels
 from chainrule._errors import DataError
 from chainrule._gate import count, positive
 from chainrule.checking import check_gradients
+from chainrule.history import History
 from chainrule.layers import Rescaling
 from chainrule.mnist import init_mnist, load_mnist
 from chainrule.network import Network, TwoLayerNet
-from chainrule.training import History, fit
+from chainrule.training import fit
 
 #: The tutorial's size of network and of sample.
 _CLASSES = 10
@@ -152,7 +154,7 @@ def _train(options: argparse.Namespace) -> int:
     show = _jsonl if options.format == "jsonl" else _text
     steps_before = 0
 
-    def row(_: Any, history: History) -> None:
+    def row(history: History) -> None:
         nonlocal steps_before
         losses, steps_before = history.losses[steps_before:], history.steps[-1]
         show(
@@ -175,7 +177,7 @@ def _train(options: argparse.Namespace) -> int:
         learning_rate=options.learning_rate,
         seed=rng,
         progress=_on_terminal(),
-        callback=row,
+        callbacks=[SimpleNamespace(on_epoch=lambda run: row(run.history))],
     )
     show(
         "result",

@@ -127,8 +127,7 @@ class Kept:
 def pack(net: Any, run: Mapping[str, Any] | None = None, arrays: Mapping[str, FloatArray] | None = None) -> bytes:
     """Give the bytes of a file that holds `net`, and a run with its arrays if there is one."""
     params = _params(net)
-    description: dict[str, Any] = {"format": FORMAT, "version": _kernels.__version__, "params": list(params)}
-    description |= _describe(net, params)
+    description = {"format": FORMAT, "version": _kernels.__version__, "params": list(params), **describe(net)}
     if run is not None:
         description["run"] = run
     everything = params | {_RUN + name: array for name, array in (arrays or {}).items()}
@@ -186,11 +185,11 @@ def _params(net: Any) -> dict[str, FloatArray]:
     return {name: array for name, array in net.params.items() if id(array) in used}
 
 
-def _describe(net: Any, params: Mapping[str, FloatArray]) -> dict[str, Any]:
+def describe(net: Any) -> dict[str, Any]:
     """Say what `load` is to build; what is the user's own is named, with the word ``own``."""
     if not isinstance(net, Network):
         return {"network": _own(net), "layers": [], "loss": _own(None)}
-    names = {id(array): name for name, array in params.items()}
+    names = {id(array): name for name, array in net.params.items()}
     layers = []
     for name, layer in net.layers.items():
         if not isinstance(name, str):

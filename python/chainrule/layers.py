@@ -15,7 +15,19 @@ from typing import Any, Protocol
 import numpy as np
 
 from chainrule import _kernels
-from chainrule._gate import FloatArray, examples, fill, floats, parameter, positive, real, targets
+from chainrule._gate import (
+    FloatArray,
+    examples,
+    fill,
+    floats,
+    parameter,
+    positive,
+    real,
+    rows_of,
+    sample_weights,
+    targets,
+    weighted,
+)
 from chainrule.functions import sigmoid
 
 
@@ -545,11 +557,14 @@ class SoftmaxWithLoss:
     y : ndarray, the shape of the scores
         The softmax of the last scores.
     t : ndarray
-        The last teaching signal: class ids int64 (N,), or distributions in the dtype of the scores.
+        The last teaching signal: class ids int64 (N,), or distributions in the dtype of the scores, times the weights.
 
     Notes
     -----
     dL/dx = (y - t) / N · dout. (For a `t` whose row sums to s, within 1e-3 of 1: s·y - t, the exact derivative.)
+
+    With sample weights w: the sum of w times an example's loss, divided by N (as in Keras; not by the sum of w), and
+    dL/dx = w (y - t) / N · dout.
 
     The loss is taken from the scores by log-sum-exp, not from the probabilities: it is 0 and not below when the
     network is certain and right, and is not capped when it is certain and wrong.
@@ -570,7 +585,7 @@ class SoftmaxWithLoss:
         self.t: Any = None
         self._dx: Any = None
 
-    def forward(self, x: Any, t: Any) -> float:
+    def forward(self, x: Any, t: Any, sample_weight: Any = None) -> float:
         """Give the mean loss.
 
         Parameters
@@ -579,13 +594,16 @@ class SoftmaxWithLoss:
             Scores, before softmax.
         t : array_like, shape (N,), (N, 1) or (N, C); for one example () or (C,)
             Class ids, or one distribution per example: one-hot or soft, used as given.
+        sample_weight : array_like, shape (N,), optional
+            How often each example counts, >= 0. The mean is still taken over N.
 
         Raises
         ------
         TypeError
-            If either does not hold real numbers.
+            If any of them does not hold real numbers.
         ValueError
-            If the shapes do not fit, the batch is empty, an id is not in 0..C-1, or a row of `t` is not a distribution.
+            If the shapes do not fit, the batch is empty, an id is not in 0..C-1, a row of `t` is not a distribution, or
+            a weight is negative or not finite.
         """
         x = floats(x, "x")
         if x.ndim not in (1, 2) or x.shape[-1] == 0:
@@ -593,9 +611,12 @@ class SoftmaxWithLoss:
         t, _ = targets(t, x.shape, x.dtype)
         if x.size == 0:
             raise ValueError("the mean loss of an empty batch is not defined")
+        if sample_weight is not None:
+            rows = rows_of(t, x.shape[-1], x.dtype)
+            t = weighted(rows, sample_weights(sample_weight, len(rows)))
         y, dx = np.empty_like(x), np.empty_like(x)
-        rows = (-1, x.shape[-1])
-        loss = _kernels.softmax_loss(x.reshape(rows), t, y.reshape(rows), dx.reshape(rows))
+        shape = (-1, x.shape[-1])
+        loss = _kernels.softmax_loss(x.reshape(shape), t, y.reshape(shape), dx.reshape(shape))
         self.loss, self.y, self.t, self._dx = loss, y, t, dx
         return loss
 

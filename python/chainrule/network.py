@@ -213,21 +213,26 @@ class Network:
             return self._forward(x)
         return plan.scores(examples(self._input(x), plan.dtype))
 
-    def loss(self, x: Any, t: Any) -> float:
+    def loss(self, x: Any, t: Any, sample_weight: Any = None) -> float:
         """Give the mean loss of the examples `x`, shape (N, ...), for the teaching signal `t`, (N,) ids or (N, C).
+
+        Parameters
+        ----------
+        x, t, sample_weight : array_like
+            As for `gradient`.
 
         Raises
         ------
         TypeError
-            If either does not hold real numbers.
+            If any of them does not hold real numbers.
         ValueError
-            If a shape does not fit, the batch is empty, or a label is out of range.
+            If a shape does not fit, the batch is empty, a label is out of range, or a weight negative or not finite.
         """
         # A subclass that changed predict means its loss to follow. Ours keeps nothing, and backward needs what the
         # layers keep.
         ours = _engine.unchanged(self, {"predict": Network.predict})
         scores = self._forward(x) if ours else self.predict(x)
-        loss: float = self.last_layer.forward(scores, t)
+        loss: float = self.last_layer.forward(scores, t, *_if_given(sample_weight))
         return loss
 
     def accuracy(self, x: Any, t: Any) -> float:
@@ -247,7 +252,7 @@ class Network:
         """
         return accuracy_of(self.predict(x), t)
 
-    def gradient(self, x: Any, t: Any) -> dict[str, FloatArray]:
+    def gradient(self, x: Any, t: Any, sample_weight: Any = None) -> dict[str, FloatArray]:
         """Give the gradient of ``loss(x, t)`` with respect to each parameter, by backpropagation.
 
         Parameters
@@ -256,6 +261,9 @@ class Network:
             Examples.
         t : array_like, shape (N,), (N, 1) or (N, C)
             Class ids or distributions.
+        sample_weight : array_like, shape (N,), optional
+            How often each example counts, >= 0; the mean is still taken over N. Only for a loss layer that takes it, as
+            ours does.
 
         Returns
         -------
@@ -271,7 +279,7 @@ class Network:
         -----
         Source: the tutorial's "误差反向传播算法的实现".
         """
-        self.loss(x, t)
+        self.loss(x, t, *_if_given(sample_weight))
 
         dout = self.last_layer.backward(1)
         layers = list(self.layers.values())
@@ -401,6 +409,16 @@ class Network:
         except ValueError:  # the same again, with the name the weights have in this network
             first.rows(x, next(name for name, array in self.params.items() if array is first.W))
         return x
+
+
+def _if_given(sample_weight: Any) -> tuple[Any, ...]:
+    """Give what to pass on: nothing to a loss of the user's own, which need not know of weights, unless there are."""
+    return () if sample_weight is None else (sample_weight,)
+
+
+def loss_and_accuracy(scores: FloatArray, t: Any) -> tuple[float, float]:
+    """Give the mean cross entropy of `scores`, in nats, and their accuracy; arguments as for `accuracy_of`."""
+    return SoftmaxWithLoss().forward(scores, t), accuracy_of(scores, t)
 
 
 def accuracy_of(scores: FloatArray, t: Any) -> float:

@@ -6,17 +6,16 @@ batches from the same generator and give the same numbers to rounding.
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule import _engine, _kernels
 from chainrule._gate import (
     FloatArray,
     all_writeable,
@@ -27,33 +26,19 @@ from chainrule._gate import (
     generator,
     numbers,
     positive,
+    real,
+    rows_of,
+    sample_weights,
     targets,
 )
-from chainrule.network import Network, accuracy_of
+from chainrule._running import Training, is_ours
+from chainrule.callbacks import call, expect_callbacks
+from chainrule.history import History
+from chainrule.network import Network
 from chainrule.optimizers import SGD, Optimizer
 
 #: The default learning rate: the very object, so that a rate given beside an optimizer is noticed, whatever it is.
 _TUTORIALS_RATE = float("0.1")
-
-
-@dataclass
-class History:
-    """What a training run did.
-
-    Attributes
-    ----------
-    losses : list of float
-        The mean loss of each step's batch, in nats, before that step's update.
-    steps : list of int
-        How many steps had been done when the accuracies were taken.
-    train_accuracy, test_accuracy : list of float
-        Shares, 0.0-1.0, one for each entry of `steps`; `test_accuracy` is empty if no test set was given.
-    """
-
-    losses: list[float] = field(default_factory=list)
-    steps: list[int] = field(default_factory=list)
-    train_accuracy: list[float] = field(default_factory=list)
-    test_accuracy: list[float] = field(default_factory=list)
 
 
 def fit(
@@ -62,15 +47,22 @@ def fit(
     t: Any,
     *,
     test: tuple[Any, Any] | None = None,
+    validation: float | tuple[Any, Any] | None = None,
     epochs: int | None = None,
     iterations: int | None = None,
     batch_size: int = 100,
     learning_rate: float = _TUTORIALS_RATE,
     optimizer: Optimizer | None = None,
+    schedule: Callable[[int], float] | None = None,
+    sample_weight: Any = None,
+    label_smoothing: float = 0.0,
     replace: bool = False,
     seed: int | np.random.Generator | None = None,
+    callbacks: Sequence[Any] = (),
+    checkpoint: str | os.PathLike[str] | None = None,
+    every: int | None = None,
+    resume: str | os.PathLike[str] | None = None,
     progress: bool | Callable[[int, int], object] | None = None,
-    callback: Callable[[Any, History], object] | None = None,
     on_nonfinite: Literal["raise", "warn", "ignore"] = "raise",
 ) -> History:
     """Train `net` on mini-batches, in place: ``p -= learning_rate * dL/dp``, or as `optimizer` does.
@@ -85,7 +77,10 @@ def fit(
     t : array_like, shape (N,), (N, 1) or (N, C)
         Class ids or distributions.
     test : (x, t), optional
-        A second set whose accuracy is reported too.
+        A second set whose loss and accuracy are reported too.
+    validation : (x, t) or float, optional
+        A third set, for decisions such as that of `EarlyStopping`. A share between 0 and 1 holds so many of the
+        examples out, to the nearest whole number: drawn from the generator before anything else, whatever their class.
     epochs, iterations : int, optional
         How long: passes over the data, or steps. One of the two; one epoch if neither is given.
     batch_size : int, default 100
@@ -95,16 +90,33 @@ def fit(
     optimizer : Optimizer, optional
         Another rule, with a learning rate of its own. What it keeps between steps stays in it, so a second call with
         the same optimizer goes on where the first stopped.
+    schedule : callable, optional
+        ``schedule(epoch)`` gives the learning rate, > 0, of the epoch, counted from 0; `step_decay` and `cosine` make
+        such functions. The optimizer's own rate is overwritten, and is the last one when training has ended.
+    sample_weight : array_like, shape (N,), optional
+        How often each example counts, >= 0. The mean is taken over the examples of the batch, as Keras does, not over
+        the sum of their weights: weights of 2 throughout double the step.
+    label_smoothing : float, default 0.0
+        The share, 0 <= share < 1, of each distribution that is spread evenly over all classes.
     replace : bool, default False
         False: each epoch is a permutation, so every example is seen once. True: every batch is drawn from all examples
         with replacement, as the tutorial does; an epoch is then ceil(N / batch_size) steps.
     seed : int or numpy.random.Generator, optional
         Where the batches are drawn from; fresh entropy by default. Same seed, same dtype, same instruction set: same
         bits.
+    callbacks : list of callbacks, optional
+        What is called while training goes on, such as `EarlyStopping`: see `Run`.
+    checkpoint : path-like, optional
+        Write the run there, with all that `resume` needs, after every `every` epochs and at the end. `load` gives its
+        network.
+    every : int, default 1
+        Epochs from one checkpoint to the next.
+    resume : path-like, optional
+        Go on from that checkpoint. The other arguments, the data among them, are those of the run that was interrupted;
+        `epochs` and `iterations` count from its beginning and may be more. What `net` and `optimizer` hold is replaced,
+        and so is the state of the generator. The run ends with the bits it would have had without an interruption.
     progress : bool or callable, optional
         True shows a bar on stderr; a callable is called with (steps done, steps in all) several times a second.
-    callback : callable, optional
-        Called with (net, history) after the accuracies of each epoch, and of the last steps if they end within one.
     on_nonfinite : {"raise", "warn", "ignore"}
         What to do when a batch's loss is nan or infinite.
 
@@ -117,18 +129,31 @@ def fit(
     TypeError
         If an argument is of the wrong kind.
     ValueError
-        If a shape does not fit, a label or a number is out of range, `batch_size` exceeds N without `replace`, or a
-        parameter is read-only. Nothing has been changed then.
+        If a shape does not fit, a label or a number is out of range, `batch_size` exceeds N without `replace`, a
+        parameter is read-only, the checkpoint is of another network or of a run configured otherwise, or weights or
+        smoothing are asked for of a network with a loss of its own. Nothing has been changed then.
+    DataError
+        If `resume` is no whole checkpoint. Nothing has been changed then.
+    OSError
+        If a checkpoint cannot be read or written; the network is then as it is after a whole number of epochs.
     FloatingPointError
         If a loss, or a parameter at the end of an epoch, is not finite: says at which step.
 
+    Warns
+    -----
+    RuntimeWarning
+        If a run is resumed with another instruction set than it was begun with, or as `on_nonfinite` says.
+
     Notes
     -----
-    Without a callback, the accuracies of an epoch are taken on another thread, from a copy of the parameters, beside
-    the steps of the next one, if those leave a CPU idle. The numbers are the same.
+    Without callbacks, the losses and accuracies of an epoch are taken on another thread, from a copy of the parameters,
+    beside the steps of the next one, if those leave a CPU idle. The numbers are the same.
 
-    After an error the parameters are as they were before the call. Ctrl-C, or an exception of `callback`, leaves the
-    network as it is after a whole number of steps.
+    After an error the parameters are as they were before the call. Ctrl-C, or an exception of a callback, leaves the
+    network as it is after a whole number of steps, and the last checkpoint as it is.
+
+    A checkpoint does not hold the data, the schedule, or what callbacks of your own remember, unless they have the
+    methods ``to_keep`` and ``bring_back`` of `EarlyStopping`.
     Source: the tutorial's "训练网络".
 
     Examples
@@ -142,49 +167,99 @@ def fit(
     True
     """
     batch_size = count(batch_size, "batch_size")
-    if optimizer is None:
-        optimizer = SGD(positive(learning_rate, "learning_rate"))
-    elif not isinstance(optimizer, Optimizer):
-        raise TypeError(f"optimizer must be an Optimizer such as Adam(), got {optimizer!r}")
-    elif learning_rate is not _TUTORIALS_RATE:
-        raise ValueError("give the learning rate to the optimizer: fit(…, optimizer=Adam(lr=…))")
+    optimizer = _optimizer(optimizer, learning_rate, schedule)
+    smoothing = real(label_smoothing, "label_smoothing")
+    if not 0 <= smoothing < 1:
+        raise ValueError(f"label_smoothing must lie in 0 <= label_smoothing < 1, got {label_smoothing!r}")
     if on_nonfinite not in ("raise", "warn", "ignore"):
         raise ValueError(f"on_nonfinite must be 'raise', 'warn' or 'ignore', got {on_nonfinite!r}")
-    for name, function in {"progress": progress, "callback": callback}.items():
-        if not (function is None or isinstance(function, bool) or callable(function)):
-            raise TypeError(f"{name} must be a function, got {function!r}")
+    if not (progress is None or isinstance(progress, bool) or callable(progress)):
+        raise TypeError(f"progress must be a function, got {progress!r}")
+    callbacks = expect_callbacks(callbacks)
+    if every is not None and checkpoint is None:
+        raise ValueError(f"every={every!r} says how often to write a checkpoint; say where: checkpoint=path")
+    every = count(1 if every is None else every, "every")
     expect_network(net)
     replace, rng = flag(replace, "replace"), generator(seed)
+    all_writeable(net.params)
+
     x, t = _pairs(net, x, t)
-    if test is not None:
-        if not (isinstance(test, tuple | list) and len(test) == 2):
-            raise TypeError(f"test must be a pair (x, t), got {type(test).__name__}")
-        try:
-            test = _pairs(net, *test)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"test set: {error}") from None
-    n = len(x)
+    weights = None if sample_weight is None else sample_weights(sample_weight, len(x))
+    if weights is not None and not weights.any():
+        raise ValueError("sample_weight is 0 throughout: there is nothing to learn from")
+    if (weights is not None or smoothing) and not is_ours(net):
+        raise ValueError(
+            f"sample_weight and label_smoothing need the loss and gradient of Network, {type(net).__name__} has its own"
+        )
+    sets = {} if test is None else {"test": _second_set(net, test, "test")}
+    share = None if validation is None or isinstance(validation, tuple | list) else _share(validation, len(x))
+    if share is None and validation is not None:
+        sets["validation"] = _second_set(net, validation, "validation")
+    n = len(x) - (share or 0)
     if batch_size > n and not replace:
         raise ValueError(
             f"batch_size is {batch_size}, but there are {n} examples; replace=True would draw with replacement"
         )
     per_epoch = -(-n // batch_size)
     total = _total_steps(epochs, iterations, per_epoch)
-    all_writeable(net.params)
 
-    run = _Run(net, x, t, test, optimizer, batch_size, stop=on_nonfinite == "raise")
-    losses = run.history.losses
+    if checkpoint is not None or resume is not None:
+        from chainrule import checkpoints
+
+        configuration = checkpoints.configuration(
+            optimizer,
+            examples=list(x.shape),
+            batch_size=batch_size,
+            replace=replace,
+            test=test is not None,
+            validation=validation if share is None and validation is None else share or "a set",
+            sample_weight=weights is not None,
+            label_smoothing=smoothing,
+            schedule=schedule is not None,
+        )
+    resumed = None
+    if resume is not None:
+        resumed = checkpoints.Resumed.read(resume)
+        resumed.expect(net, configuration)
+        rng = resumed.generator(seed, rng)
+    held_out = None
+    if share is not None:
+        held_out = rng.permutation(len(x))[:share] if resumed is None else resumed.held_out(len(x), share)
+        sets["validation"] = x[held_out], t[held_out]
+        learnt = np.delete(np.arange(len(x)), held_out)
+        x, t, weights = x[learnt], t[learnt], None if weights is None else weights[learnt]
+    taught = _smoothed(net, x, t, smoothing) if smoothing else t
+
+    sets = {"train": (x, t), **sets}
+    strict, step_by_step = on_nonfinite == "raise", any(hasattr(callback, "on_step") for callback in callbacks)
+    run = Training(net, optimizer, sets, taught, weights, batch_size, strict, step_by_step)
     undo = _undo(net, optimizer)
+    call(callbacks, "on_start", run)
+    if resumed is not None:
+        with _undoing(undo):
+            resumed.restore(run, rng, callbacks)
+        run.forget_a_part_of_an_epoch(per_epoch, total)
     with _reporter(progress, total) as report, closing(run):
-        while len(losses) < total:
-            steps = min(per_epoch, total - len(losses))
+        while run.step < total and not run.stopped:
+            epoch, done = divmod(run.step, per_epoch)
+            if schedule is not None:
+                optimizer.lr = _rate(schedule, epoch)
+            state = rng.bit_generator.state if checkpoint is not None else None
+            steps = min(per_epoch, total - epoch * per_epoch)
             rows = rng.integers(n, size=steps * batch_size) if replace else rng.permutation(n)[: steps * batch_size]
-            # A callback is to see the accuracies of its epoch, and the network they are of.
-            following = 0 if callback is not None else min(per_epoch, total - len(losses) - steps)
-            for _ in _restoring(undo, run.epoch(rows, following)):
-                report(len(losses), total)
-            if callback is not None:
-                callback(net, run.history)
+            due = checkpoint is not None and (epoch + 1) % every == 0
+            # A callback, or a checkpoint, is to have the accuracies of its epoch, and the network they are of.
+            following = 0 if callbacks or due else min(per_epoch, total - epoch * per_epoch - steps)
+            for _ in _restoring(undo, run.run_epoch(rows[done * batch_size :], following)):
+                report(run.step, total)
+                call(callbacks, "on_step", run)
+            call(callbacks, "on_epoch", run)
+            if checkpoint is not None and (due or run.stopped or run.step == total):
+                whole = run.step % per_epoch == 0
+                state = rng.bit_generator.state if whole else state
+                checkpoints.save(checkpoint, run, configuration, state, held_out, callbacks)
+        call(callbacks, "on_end", run)
+    losses = run.history.losses
     if on_nonfinite == "warn" and not np.isfinite(losses).all():
         first = int(np.argmin(np.isfinite(losses)))
         text = f"loss is {losses[first]} at step {first + 1} (lr={optimizer.lr})"
@@ -192,170 +267,60 @@ def fit(
     return run.history
 
 
-@dataclass
-class _Run:
-    """One call of `fit`: what it works on, and what it has found out so far."""
-
-    net: Any
-    x: FloatArray
-    t: NDArray[Any]
-    test: tuple[Any, Any] | None
-    optimizer: Optimizer
-    batch_size: int
-    stop: bool
-    history: History = field(default_factory=History)
-    # Each data set as Rust reads it, and for which kind of plan that is.
-    prepared: dict[int, tuple[Any, _kernels.Examples]] = field(default_factory=dict)
-    # The accuracies of the last epoch, if they are being taken beside the steps of this one.
-    evaluation: _Evaluation | None = None
-
-    def close(self) -> None:
-        """Leave no thread behind, whatever has happened."""
-        if self.evaluation is not None:
-            self.evaluation.stop()
-
-    def epoch(self, rows: NDArray[np.int64], following: int) -> Iterator[None]:
-        """Do the steps of an epoch, and take the accuracies after them, or beside the `following` steps."""
-        plan = self.plan()
-        for losses in self.readable_steps(rows) if plan is None else self.engine_steps(plan, rows):
-            self.history.losses += losses
-            self.expect_finite(f"loss is {losses[-1]}", losses[-1])
-            yield
-        for name, array in self.net.params.items():  # a last step that overflowed: no loss comes after it to show it
-            self.expect_finite(f"params[{name!r}] is not finite", array)
-        if self.evaluation is not None:
-            self.note_accuracies(self.evaluation.result())
-            self.evaluation = None
-        self.history.steps.append(len(self.history.losses))
-        if plan is not None and self.is_worth_a_thread(plan, following):
-            # Data not seen before is made ready here, not there.
-            sets = [(x, self.examples(plan, x), t) for x, t in self.sets()]
-            self.evaluation = _Evaluation(plan.snapshot(), sets)
-        else:
-            self.note_accuracies([self.accuracy(plan, x, t) for x, t in self.sets()])
-
-    def sets(self) -> list[tuple[FloatArray, NDArray[Any]]]:
-        """Give what the network is evaluated on."""
-        return [(self.x, self.t)] if self.test is None else [(self.x, self.t), self.test]
-
-    def note_accuracies(self, accuracies: Sequence[float]) -> None:
-        """Write the accuracies of `sets` into the history."""
-        self.history.train_accuracy.append(accuracies[0])
-        self.history.test_accuracy += accuracies[1:]
-
-    def is_worth_a_thread(self, plan: _engine.Plan, following: int) -> bool:
-        """Tell whether to evaluate on one thread beside the steps to come, and not now on all of them.
-
-        So it is where those steps leave a thread idle and take as long: a step goes over its batch about three times.
-        """
-        evaluated, stepped = sum(len(x) for x, _ in self.sets()), following * self.batch_size
-        ours = _engine.unchanged(self.net, {"accuracy": Network.accuracy})
-        idle = plan.leaves_threads_idle(self.examples(plan, self.x), self.batch_size)
-        return ours and idle and evaluated <= 2 * stepped
-
-    def plan(self) -> _engine.Plan | None:
-        """Choose who does the steps: Rust, or the network's own methods."""
-        plan = _engine.plan(self.net.layers) if _unchanged(self.net) and _engine.knows(self.optimizer) else None
-        return plan if plan is not None and plan.separate else None
-
-    def examples(self, plan: _engine.Plan, x: FloatArray) -> _kernels.Examples:
-        """Give `x`, the training or the test images, made ready; made once, unless a layer was replaced since."""
-        reading, ready = self.prepared.get(id(x), (None, None))
-        if ready is None or reading != plan.reading:
-            ready = plan.examples(x)
-            self.prepared[id(x)] = plan.reading, ready
-        return ready
-
-    def engine_steps(self, plan: _engine.Plan, rows: NDArray[np.int64]) -> Iterator[list[float]]:
-        """Let Rust take the steps. A loss that is not finite comes last, and its step was not taken."""
-        params = self.net.params
-        self.optimizer.prepare(params)
-        names = [next(name for name, p in params.items() if p is array) for array in plan.arrays]
-        x = self.examples(plan, self.x)
-        losses = np.empty(-(-len(rows) // self.batch_size))
-        done, diverged = 0, False
-        while done < len(losses) and not diverged:
-            left = rows[done * self.batch_size :]
-            steps, diverged = plan.steps(
-                self.optimizer, names, x, self.t, left, self.batch_size, self.stop, losses[done:]
-            )
-            yield losses[done : done + steps + diverged].tolist()
-            done += steps
-
-    def readable_steps(self, rows: NDArray[np.int64]) -> Iterator[list[float]]:
-        """Take the steps as the tutorial's loop does, through the network's own methods."""
-        net = self.net
-        for start in range(0, len(rows), self.batch_size):
-            batch = rows[start : start + self.batch_size]
-            x, t = self.x[batch], self.t[batch]
-            grads = net.gradient(x, t)
-            # The loss that gradient has just computed, if that is the network's whole loss.
-            loss = float(net.last_layer.loss if _unchanged(net) else net.loss(x, t))
-            if np.isfinite(loss) or not self.stop:
-                with np.errstate(over="ignore", invalid="ignore"):  # told by the loss
-                    self.optimizer.update(net.params, grads)
-            yield [loss]
-
-    def accuracy(self, plan: _engine.Plan | None, x: FloatArray, t: NDArray[Any]) -> float:
-        """Give the network's accuracy; from data made ready, if accuracy is ours."""
-        if plan is None or not _engine.unchanged(self.net, {"accuracy": Network.accuracy}):
-            return float(self.net.accuracy(x, t))
-        return accuracy_of(plan.scores(x, self.examples(plan, x)), t)
-
-    def expect_finite(self, what: str, values: Any) -> None:
-        """Stop, if asked to, because `values` are not finite."""
-        if self.stop and not np.isfinite(values).all():
-            raise FloatingPointError(
-                f"{what} at step {len(self.history.losses)} (lr={self.optimizer.lr}); the network is as it was before"
-                " the call. Try a smaller learning rate, or on_nonfinite='ignore' to go on"
-            )
+def _optimizer(optimizer: Any, learning_rate: Any, schedule: Any) -> Optimizer:
+    """Give the optimizer of all three arguments, which must not contradict each other."""
+    if not (optimizer is None or isinstance(optimizer, Optimizer)):
+        raise TypeError(f"optimizer must be an Optimizer such as Adam(), got {optimizer!r}")
+    if not (schedule is None or callable(schedule)):
+        raise TypeError(f"schedule must be a function of the epoch such as cosine(0.1, 20), got {schedule!r}")
+    if learning_rate is not _TUTORIALS_RATE and optimizer is not None:
+        raise ValueError("give the learning rate to the optimizer: fit(…, optimizer=Adam(lr=…))")
+    if learning_rate is not _TUTORIALS_RATE and schedule is not None:
+        raise ValueError("the schedule gives the learning rate: leave out learning_rate")
+    rate = positive(learning_rate, "learning_rate") if schedule is None else _rate(schedule, 0)
+    return SGD(rate) if optimizer is None else optimizer
 
 
-class _Evaluation:
-    """The accuracies of a plan nobody changes, taken on a thread of their own."""
+def _rate(schedule: Callable[[int], float], epoch: int) -> float:
+    return positive(schedule(epoch), f"schedule({epoch})")
 
-    def __init__(self, plan: _engine.Plan, sets: Sequence[tuple[FloatArray, _kernels.Examples, NDArray[Any]]]) -> None:
-        from threading import Thread
 
-        self._plan, self._sets = plan, sets
-        self._wanted = True
-        self._accuracies: list[float] = []
-        self._error: Exception | None = None
-        self._thread = Thread(target=self._run, name="chainrule evaluation")
-        try:
-            self._thread.start()
-        except RuntimeError:  # no more threads to be had
-            self._run()
+def _share(validation: Any, n: int) -> int:
+    """Give how many of `n` examples a share is: one at least, and one at least is left."""
+    share = real(validation, "validation")
+    if not 0 < share < 1:
+        raise ValueError(f"validation must be a pair (x, t) or a share between 0 and 1, got {validation!r}")
+    if n < 2:
+        raise ValueError(f"there is {n} example: none can be held out for validation")
+    return min(max(round(share * n), 1), n - 1)
 
-    def _run(self) -> None:
-        try:
-            for x, prepared, t in self._sets:
-                scores = self._plan.scores(x, prepared, alone=True, wanted=lambda: self._wanted)
-                self._accuracies.append(accuracy_of(scores, t))
-        except Exception as error:  # raised where the accuracies are asked for
-            self._error = error
 
-    def result(self) -> list[float]:
-        """Wait for the accuracies."""
-        self._join()
-        if self._error is not None:
-            raise self._error
-        return self._accuracies
+def _second_set(net: Any, pair: Any, name: str) -> tuple[FloatArray, NDArray[Any]]:
+    if not (isinstance(pair, tuple | list) and len(pair) == 2):
+        raise TypeError(f"{name} must be a pair (x, t), got {type(pair).__name__}")
+    try:
+        return _pairs(net, *pair)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} set: {error}") from None
 
-    def stop(self) -> None:
-        """End early: the accuracies are not wanted any more."""
-        self._wanted = False
-        self._join()
 
-    def _join(self) -> None:
-        if self._thread.ident is not None:
-            self._thread.join()
+def _smoothed(net: Any, x: FloatArray, t: NDArray[Any], share: float) -> FloatArray:
+    """Spread a share of each distribution evenly over all classes."""
+    scores = net.predict(x[:1])
+    rows = rows_of(t, scores.shape[-1], scores.dtype)
+    return np.asarray(rows * scores.dtype.type(1 - share) + scores.dtype.type(share / scores.shape[-1]))
 
 
 def _restoring(undo: Callable[[], None], work: Iterator[None]) -> Iterator[None]:
     """Go through `work`, calling `undo` if it raises: not for Ctrl-C, nor for what the caller does in between."""
-    try:
+    with _undoing(undo):
         yield from work
+
+
+@contextmanager
+def _undoing(undo: Callable[[], None]) -> Iterator[None]:
+    try:
+        yield
     except Exception:
         undo()
         raise
@@ -364,13 +329,13 @@ def _restoring(undo: Callable[[], None], work: Iterator[None]) -> Iterator[None]
 def _undo(net: Any, optimizer: Optimizer) -> Callable[[], None]:
     """Give what puts the parameters, and the optimizer, back as they are now."""
     before = [(array, array.copy()) for array in net.params.values()]
-    iterations = optimizer.iter
+    rate, iterations = optimizer.lr, optimizer.iter
     kept = {name: tuple(array.copy() for array in arrays) for name, arrays in optimizer.kept.items()}
 
     def undo() -> None:
         for array, values in before:
             array[...] = values
-        optimizer.iter, optimizer.kept = iterations, kept
+        optimizer.lr, optimizer.iter, optimizer.kept = rate, iterations, kept
 
     return undo
 
@@ -388,7 +353,7 @@ def _pairs(net: Any, x: Any, t: Any) -> tuple[FloatArray, NDArray[Any]]:
         x = x.copy()  # trained on as it was at the start, whatever becomes of the parameter
     if isinstance(net, Network):
         x = net._input(x)  # a wrong number of features is named here
-    if not _unchanged(net):
+    if not is_ours(net):
         return x, t
     scores = net.predict(x[:1])  # how many classes there are
     ordered, ids = targets(t, (len(x), scores.shape[-1]), scores.dtype)
@@ -402,12 +367,6 @@ def _total_steps(epochs: int | None, iterations: int | None, per_epoch: int) -> 
     if iterations is not None:
         return count(iterations, "iterations")
     return count(1 if epochs is None else epochs, "epochs") * per_epoch
-
-
-def _unchanged(net: Any) -> bool:
-    """Tell whether `net` is a Network with our own ``predict``, ``loss``, ``gradient`` and loss layer."""
-    ours = {"predict": Network.predict, "loss": Network.loss, "gradient": Network.gradient}
-    return isinstance(net, Network) and _engine.knows_loss(net.last_layer) and _engine.unchanged(net, ours)
 
 
 @contextmanager

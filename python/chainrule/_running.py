@@ -1,0 +1,204 @@
+"""The steps of a training run, and the losses and accuracies after each epoch.
+
+A network Rust knows makes its steps there, many to a call; any other, through its own ``gradient``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule import _engine, _kernels
+from chainrule._gate import FloatArray, rows_of, weighted
+from chainrule.callbacks import Run
+from chainrule.network import Network, loss_and_accuracy
+
+
+@dataclass
+class Training(Run):
+    """A run, and what its steps are made with."""
+
+    #: What is evaluated after each epoch, by name: "train", and "test" and "validation" if there are.
+    sets: dict[str, tuple[FloatArray, NDArray[Any]]]
+    #: What is learnt: the teaching signal of the training set, smoothed if that is asked for.
+    taught: NDArray[Any]
+    weights: FloatArray | None
+    batch_size: int
+    #: Whether to stop when a loss is not finite.
+    strict: bool
+    #: Whether somebody wants to see each step.
+    step_by_step: bool
+    # The rows that Rust reads: of the signal, times the weights.
+    _weighted: NDArray[Any] | None = None
+    # Each data set as Rust reads it, and for which kind of plan that is.
+    _prepared: dict[int, tuple[Any, _kernels.Examples]] = field(default_factory=dict)
+    # The evaluation of the last epoch, if it is being made beside the steps of this one.
+    _evaluation: _Evaluation | None = None
+
+    def close(self) -> None:
+        """Leave no thread behind, whatever has happened."""
+        if self._evaluation is not None:
+            self._evaluation.stop()
+
+    def forget_a_part_of_an_epoch(self, per_epoch: int, total: int) -> None:
+        """Drop the row of an epoch that was cut short, if it is to be finished now."""
+        if self.step % per_epoch and self.step < total:
+            for name, values in vars(self.history).items():
+                if name != "losses":
+                    del values[-1:]
+
+    def run_epoch(self, rows: NDArray[np.int64], following: int) -> Iterator[None]:
+        """Do the steps of an epoch, and evaluate after them, or beside the `following` steps."""
+        plan = self._plan()
+        for losses in self._readable_steps(rows) if plan is None else self._engine_steps(plan, rows):
+            self.history.losses += losses
+            self._expect_finite(f"loss is {losses[-1]}", losses[-1])
+            yield
+            if self.stopped:
+                break
+        for name, array in self.net.params.items():  # a last step that overflowed: no loss comes after it to show it
+            self._expect_finite(f"params[{name!r}] is not finite", array)
+        if self._evaluation is not None:
+            self._note(self._evaluation.result())
+            self._evaluation = None
+        self.history.steps.append(len(self.history.losses))
+        if plan is not None and self._is_worth_a_thread(plan, following):
+            # Data not seen before is made ready here, not there.
+            sets = [(x, self._examples(plan, x), t) for x, t in self.sets.values()]
+            self._evaluation = _Evaluation(plan.snapshot(), sets)
+        else:
+            self._note([self._evaluate(plan, x, t) for x, t in self.sets.values()])
+
+    def _note(self, found: Sequence[tuple[float, float]]) -> None:
+        """Write loss and accuracy of each set into the history."""
+        for name, (loss, accuracy) in zip(self.sets, found, strict=True):
+            getattr(self.history, f"{name}_loss").append(loss)
+            getattr(self.history, f"{name}_accuracy").append(accuracy)
+
+    def _is_worth_a_thread(self, plan: _engine.Plan, following: int) -> bool:
+        """Tell whether to evaluate on one thread beside the steps to come, and not now on all of them.
+
+        So it is where those steps leave a thread idle and take as long: a step goes over its batch about three times.
+        """
+        evaluated, stepped = sum(len(x) for x, _ in self.sets.values()), following * self.batch_size
+        idle = plan.leaves_threads_idle(self._examples(plan, self.sets["train"][0]), self.batch_size)
+        return evaluates_as_ours(self.net) and idle and evaluated <= 2 * stepped
+
+    def _plan(self) -> _engine.Plan | None:
+        """Choose who does the steps: Rust, or the network's own methods."""
+        plan = _engine.plan(self.net.layers) if is_ours(self.net) and _engine.knows(self.optimizer) else None
+        return plan if plan is not None and plan.separate else None
+
+    def _examples(self, plan: _engine.Plan, x: FloatArray) -> _kernels.Examples:
+        """Give `x`, the images of one of the sets, made ready; made once, unless a layer was replaced since."""
+        reading, ready = self._prepared.get(id(x), (None, None))
+        if ready is None or reading != plan.reading:
+            ready = plan.examples(x)
+            self._prepared[id(x)] = plan.reading, ready
+        return ready
+
+    def _engine_steps(self, plan: _engine.Plan, rows: NDArray[np.int64]) -> Iterator[list[float]]:
+        """Let Rust take the steps. A loss that is not finite comes last, and its step was not taken."""
+        params = self.net.params
+        self.optimizer.prepare(params)
+        names = [next(name for name, p in params.items() if p is array) for array in plan.arrays]
+        x, t = self._examples(plan, self.sets["train"][0]), self.taught
+        if self.weights is not None:
+            if self._weighted is None:
+                self._weighted = weighted(rows_of(t, plan.classes, plan.dtype), self.weights)
+            t = self._weighted
+        losses = np.empty(-(-len(rows) // self.batch_size))
+        done, diverged = 0, False
+        while done < len(losses) and not diverged:
+            end = (done + 1) * self.batch_size if self.step_by_step else len(rows)
+            left = rows[done * self.batch_size : end]
+            steps, diverged = plan.steps(self.optimizer, names, x, t, left, self.batch_size, self.strict, losses[done:])
+            yield losses[done : done + steps + diverged].tolist()
+            done += steps
+
+    def _readable_steps(self, rows: NDArray[np.int64]) -> Iterator[list[float]]:
+        """Take the steps as the tutorial's loop does, through the network's own methods."""
+        net = self.net
+        for start in range(0, len(rows), self.batch_size):
+            batch = rows[start : start + self.batch_size]
+            x, t = self.sets["train"][0][batch], self.taught[batch]
+            weights = () if self.weights is None else (self.weights[batch],)
+            grads = net.gradient(x, t, *weights)
+            # The loss that gradient has just computed, if that is the network's whole loss.
+            loss = float(net.last_layer.loss if is_ours(net) else net.loss(x, t, *weights))
+            if np.isfinite(loss) or not self.strict:
+                with np.errstate(over="ignore", invalid="ignore"):  # told by the loss
+                    self.optimizer.update(net.params, grads)
+            yield [loss]
+
+    def _evaluate(self, plan: _engine.Plan | None, x: FloatArray, t: NDArray[Any]) -> tuple[float, float]:
+        """Give loss and accuracy of a set: of the same scores, if both are ours."""
+        net = self.net
+        if not evaluates_as_ours(net):
+            return float(net.loss(x, t)), float(net.accuracy(x, t))
+        return loss_and_accuracy(net.predict(x) if plan is None else plan.scores(x, self._examples(plan, x)), t)
+
+    def _expect_finite(self, what: str, values: Any) -> None:
+        """Stop, if asked to, because `values` are not finite."""
+        if self.strict and not np.isfinite(values).all():
+            raise FloatingPointError(
+                f"{what} at step {len(self.history.losses)} (lr={self.optimizer.lr}); the network is as it was before"
+                " the call. Try a smaller learning rate, or on_nonfinite='ignore' to go on"
+            )
+
+
+def is_ours(net: Any) -> bool:
+    """Tell whether `net` is a Network with our own ``predict``, ``loss``, ``gradient`` and loss layer."""
+    ours = {"predict": Network.predict, "loss": Network.loss, "gradient": Network.gradient}
+    return isinstance(net, Network) and _engine.knows_loss(net.last_layer) and _engine.unchanged(net, ours)
+
+
+def evaluates_as_ours(net: Any) -> bool:
+    """Tell whether loss and accuracy of `net` are those of the scores that its ``predict`` gives."""
+    ours = {"predict": Network.predict, "loss": Network.loss, "accuracy": Network.accuracy}
+    return isinstance(net, Network) and _engine.knows_loss(net.last_layer) and _engine.unchanged(net, ours)
+
+
+class _Evaluation:
+    """Losses and accuracies of a plan nobody changes, taken on a thread of their own."""
+
+    def __init__(self, plan: _engine.Plan, sets: Sequence[tuple[FloatArray, _kernels.Examples, NDArray[Any]]]) -> None:
+        from threading import Thread
+
+        self._plan, self._sets = plan, sets
+        self._wanted = True
+        self._found: list[tuple[float, float]] = []
+        self._error: Exception | None = None
+        self._thread = Thread(target=self._run, name="chainrule evaluation")
+        try:
+            self._thread.start()
+        except RuntimeError:  # no more threads to be had
+            self._run()
+
+    def _run(self) -> None:
+        try:
+            for x, prepared, t in self._sets:
+                scores = self._plan.scores(x, prepared, alone=True, wanted=lambda: self._wanted)
+                self._found.append(loss_and_accuracy(scores, t))
+        except Exception as error:  # raised where they are asked for
+            self._error = error
+
+    def result(self) -> list[tuple[float, float]]:
+        """Wait for loss and accuracy of each set."""
+        self._join()
+        if self._error is not None:
+            raise self._error
+        return self._found
+
+    def stop(self) -> None:
+        """End early: they are not wanted any more."""
+        self._wanted = False
+        self._join()
+
+    def _join(self) -> None:
+        if self._thread.ident is not None:
+            self._thread.join()

@@ -1,0 +1,183 @@
+"""A training run on disk: what it takes to go on as if it had never been interrupted.
+
+The file is the network's own (see `keeping.py`), so `load` reads it. Beside the parameters lie, as arrays, what the
+optimizer keeps, the history, the rows held out for validation, and what callbacks keep; in the metadata the state of
+the generator, how the run was configured and which instruction set computed it.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule import _kernels, keeping
+from chainrule._errors import DataError
+from chainrule._gate import FloatArray
+from chainrule._writing import write_whole
+from chainrule.callbacks import Run
+from chainrule.history import History
+from chainrule.optimizers import Optimizer
+
+_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
+#: How numbers lie in the file, by the list of the history.
+_KINDS = {"steps": np.dtype(np.int64)}
+
+
+def save(
+    path: str | os.PathLike[str],
+    run: Run,
+    configuration: dict[str, Any],
+    generator: Any,
+    held_out: NDArray[np.int64] | None,
+    callbacks: Sequence[Any],
+) -> None:
+    """Write the run as it is now; `generator` is the state from which the epoch under way, or the next, is drawn."""
+    kept = [callback.to_keep() if hasattr(callback, "to_keep") else (None, {}) for callback in callbacks]
+    arrays: dict[str, NDArray[Any]] = {
+        f"optimizer/{name}/{i}": array for name, each in run.optimizer.kept.items() for i, array in enumerate(each)
+    }
+    for name, values in run.history.to_dict().items():
+        arrays[f"history/{name}"] = np.array(values, _KINDS.get(name, np.float64))
+    if held_out is not None:
+        arrays["validation"] = held_out
+    for i, (_, params) in enumerate(kept):
+        arrays |= {f"callbacks/{i}/{name}": array for name, array in params.items()}
+    said = {
+        "configuration": configuration,
+        "instruction_set": _kernels.instruction_set(),
+        "lr": float(run.optimizer.lr),
+        "iter": run.optimizer.iter,
+        "generator": _plain(generator),
+        "callbacks": [numbers for numbers, _ in kept],
+    }
+    write_whole(path, keeping.pack(run.net, said, arrays))
+
+
+def configuration(optimizer: Optimizer, **others: Any) -> dict[str, Any]:
+    """Give what a resumed run must have in common with the one that was interrupted."""
+    numbers = {name: value for name, value in vars(optimizer).items() if isinstance(value, float)}
+    rule = ", ".join(f"{name}={value!r}" for name, value in numbers.items())
+    return {"optimizer": f"{type(optimizer).__name__}({rule})", **others}
+
+
+@dataclass
+class Resumed:
+    """A run as it was when it was written."""
+
+    kept: keeping.Kept
+    run: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Resumed:
+        """Read a checkpoint."""
+        kept = keeping.unpack(path)
+        if kept.run is None:
+            kept.refuse("it holds a network, but no training run to go on with; load(path) gives the network")
+        return cls(kept, kept.run)
+
+    def held_out(self, n: int, count: int) -> NDArray[np.int64]:
+        """Give the rows, of `n`, that were held out for validation."""
+        rows = self.kept.arrays.get("validation")
+        fits = rows is not None and rows.shape == (count,) and rows.dtype == np.int64
+        if rows is None or not fits or not ((rows >= 0) & (rows < n)).all() or len(np.unique(rows)) != count:
+            self.kept.refuse(f"it does not say which {count} of {n} examples were held out")
+        return rows
+
+    def expect(self, net: Any, wanted: dict[str, Any]) -> None:
+        """Raise ValueError if this call is not for the same network, trained in the same way."""
+        theirs = self.run.get("configuration")
+        if not isinstance(theirs, dict):
+            self.kept.refuse("its configuration is missing")
+        said = keeping.describe(net)
+        pairs = {name: (self.kept.network[name], said[name]) for name in ("network", "layers", "loss")}
+        pairs |= {name: (theirs.get(name), value) for name, value in wanted.items()}
+        held = {name: (array.dtype.name, array.shape) for name, array in self.kept.params.items()}
+        pairs["params"] = held, {name: (array.dtype.name, array.shape) for name, array in net.params.items()}
+        for name, (was, now) in pairs.items():
+            if was != now:
+                raise ValueError(
+                    f"{self.kept.path}: the run was made with {name}={was!r}, this call has {name}={now!r}"
+                )
+
+    def restore(self, run: Run, rng: np.random.Generator, callbacks: Sequence[Any]) -> None:
+        """Make everything as it was; after an error the caller undoes what has been done to `run`."""
+        try:
+            history = self._history()
+            state = self.run["generator"]
+            type(rng.bit_generator)(0).state = state  # or it raises
+            optimizer = self._optimizer_arrays(run.net)
+            numbers, iterations, rate = self.run["callbacks"], int(self.run["iter"]), float(self.run["lr"])
+            if len(numbers) != len(callbacks):
+                raise ValueError(f"{len(numbers)} callbacks were kept, but there are {len(callbacks)}")
+            for i, (callback, said) in enumerate(zip(callbacks, numbers, strict=True)):
+                if said is not None and hasattr(callback, "bring_back"):
+                    run.stopped |= callback.bring_back(said, self._like_params(f"callbacks/{i}/", run.net))
+        except DataError:
+            raise
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            self.kept.refuse(f"the run in it does not hold together: {type(error).__name__}: {error}")
+        keeping.fill_in(self.kept, run.net)
+        run.optimizer.kept, run.optimizer.iter, run.optimizer.lr = optimizer, iterations, rate
+        run.history = history
+        rng.bit_generator.state = state
+        here, there = _kernels.instruction_set(), self.run.get("instruction_set")
+        if here != there:
+            text = f"{self.kept.path}: the run was computed with {there}, here it is {here}: the last bits may differ"
+            warnings.warn(text, RuntimeWarning, stacklevel=4)
+
+    def generator(self, seed: Any, rng: np.random.Generator) -> np.random.Generator:
+        """Give the generator whose state is to be set: `rng`, or, if nobody gave one, one of the right kind."""
+        state = self.run.get("generator")
+        kind = state.get("bit_generator") if isinstance(state, dict) else None
+        if kind not in _GENERATORS:
+            self.kept.refuse(f"it does not hold the state of a generator of NumPy's, but of {kind!r}")
+        ours = type(rng.bit_generator).__name__
+        if ours == kind:
+            return rng
+        if isinstance(seed, np.random.Generator):
+            raise ValueError(f"{self.kept.path}: the run was drawn from {kind}, this call's seed is a {ours}")
+        return np.random.Generator(getattr(np.random, kind)())
+
+    def _history(self) -> History:
+        lists = {f.name: self.kept.arrays[f"history/{f.name}"] for f in fields(History)}
+        for name, array in lists.items():
+            if array.ndim != 1 or array.dtype != _KINDS.get(name, np.float64):
+                raise ValueError(f"the history's {name} are not a list of numbers")
+        losses, steps = lists.pop("losses"), lists.pop("steps")
+        if steps.size == 0 or (np.diff(steps, prepend=0) <= 0).any() or steps[-1] != len(losses):
+            raise ValueError("the history's steps do not count its losses")
+        if any(len(values) not in (0, len(steps)) for values in lists.values()):
+            raise ValueError("the history's lists differ in length")
+        return History(losses.tolist(), steps.tolist(), **{name: values.tolist() for name, values in lists.items()})
+
+    def _optimizer_arrays(self, net: Any) -> dict[str, tuple[FloatArray, ...]]:
+        kept: dict[str, tuple[FloatArray, ...]] = {}
+        for name, array in net.params.items():
+            found, i = [], 0
+            while (one := self.kept.arrays.get(f"optimizer/{name}/{i}")) is not None:
+                if (one.shape, one.dtype) != (array.shape, array.dtype):
+                    raise ValueError(f"what the optimizer keeps for {name} does not have its shape and dtype")
+                found.append(one)
+                i += 1
+            kept[name] = tuple(found)
+        return kept
+
+    def _like_params(self, prefix: str, net: Any) -> dict[str, FloatArray]:
+        """Give the arrays with that prefix, which are none or one for each parameter."""
+        found = {k.removeprefix(prefix): array for k, array in self.kept.arrays.items() if k.startswith(prefix)}
+        if found and {name: a.shape for name, a in found.items()} != {n: a.shape for n, a in net.params.items()}:
+            raise ValueError("what a callback kept does not have the shapes of the parameters")
+        return found
+
+
+def _plain(value: Any) -> Any:
+    """Give a generator's state in numbers and lists."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
