@@ -22,8 +22,6 @@ from chainrule.network import Network, loss_and_accuracy
 class Training(Run):
     """A run, and what its steps are made with."""
 
-    #: What is evaluated after each epoch, by name: "train", and "test" and "validation" if there are.
-    sets: dict[str, tuple[FloatArray, NDArray[Any]]]
     #: What is learnt: the teaching signal of the training set, smoothed if that is asked for.
     taught: NDArray[Any]
     weights: FloatArray | None

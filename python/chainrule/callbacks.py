@@ -27,6 +27,8 @@ class Run:
         Its ``lr`` may be changed.
     history : History
         What has happened so far.
+    sets : dict of str to (x, t)
+        What is evaluated after each epoch: "train", and "test" and "validation" if there are.
     step, epoch : int
         Steps and epochs done.
     stopped : bool
@@ -49,6 +51,7 @@ class Run:
 
     net: Any
     optimizer: Optimizer
+    sets: dict[str, tuple[Any, Any]]
     history: History = field(default_factory=History, kw_only=True)
     stopped: bool = field(default=False, kw_only=True)
 
@@ -128,7 +131,15 @@ class EarlyStopping:
         Parameters
         ----------
         run : Run
+
+        Raises
+        ------
+        ValueError
+            If the run has no such set to look at.
         """
+        name = self.monitor.partition("_")[0]
+        if name not in run.sets:
+            raise ValueError(f"EarlyStopping looks at {self.monitor}; give fit a {name} set")
         self._reset()
 
     def on_epoch(self, run: Run) -> bool:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from chainrule import _kernels, keeping
 from chainrule._errors import DataError
-from chainrule._gate import FloatArray
+from chainrule._gate import FloatArray, count, positive
 from chainrule._writing import write_whole
 from chainrule.callbacks import Run
 from chainrule.history import History
@@ -111,8 +111,9 @@ class Resumed:
             history = self._history()
             state = self.run["generator"]
             type(rng.bit_generator)(0).state = state  # or it raises
-            optimizer = self._optimizer_arrays(run.net)
-            numbers, iterations, rate = self.run["callbacks"], int(self.run["iter"]), float(self.run["lr"])
+            optimizer = self._optimizer_arrays(run)
+            numbers = self.run["callbacks"]
+            iterations, rate = count(self.run["iter"], "iter", least=0), positive(self.run["lr"], "lr")
             if len(numbers) != len(callbacks):
                 raise ValueError(f"{len(numbers)} callbacks were kept, but there are {len(callbacks)}")
             for i, (callback, said) in enumerate(zip(callbacks, numbers, strict=True)):
@@ -156,16 +157,16 @@ class Resumed:
             raise ValueError("the history's lists differ in length")
         return History(losses.tolist(), steps.tolist(), **{name: values.tolist() for name, values in lists.items()})
 
-    def _optimizer_arrays(self, net: Any) -> dict[str, tuple[FloatArray, ...]]:
-        kept: dict[str, tuple[FloatArray, ...]] = {}
-        for name, array in net.params.items():
-            found, i = [], 0
-            while (one := self.kept.arrays.get(f"optimizer/{name}/{i}")) is not None:
-                if (one.shape, one.dtype) != (array.shape, array.dtype):
-                    raise ValueError(f"what the optimizer keeps for {name} does not have its shape and dtype")
-                found.append(one)
-                i += 1
-            kept[name] = tuple(found)
+    def _optimizer_arrays(self, run: Run) -> dict[str, tuple[FloatArray, ...]]:
+        kept = {}
+        for name, param in run.net.params.items():
+            places = [f"optimizer/{name}/{i}" for i in range(run.optimizer.arrays)]
+            found = tuple(self.kept.arrays[place] for place in places if place in self.kept.arrays)
+            fits = all((array.shape, array.dtype) == (param.shape, param.dtype) for array in found)
+            if not fits or len(found) not in (0, len(places)):
+                raise ValueError(f"what the optimizer keeps for {name} does not have its shape and dtype")
+            if len(found) == len(places):  # or it has had no gradient yet
+                kept[name] = found
         return kept
 
     def _like_params(self, prefix: str, net: Any) -> dict[str, FloatArray]:

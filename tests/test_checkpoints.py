@@ -1,0 +1,458 @@
+"""checkpoints.py: a run that was interrupted ends, once resumed, with the bits it would have had anyway."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from chainrule import (
+    SGD,
+    AdaGrad,
+    Adam,
+    DataError,
+    EarlyStopping,
+    Momentum,
+    Nesterov,
+    Network,
+    RMSprop,
+    Run,
+    TwoLayerNet,
+    _kernels,
+    cosine,
+    fit,
+    keeping,
+    load,
+)
+from chainrule.history import History
+from chainrule.layers import Relu
+
+RULES: list[Any] = [SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam]
+N, EPOCHS = 50, 5
+
+
+class OwnRelu(Relu):
+    """Our Relu under another name, which sends ``fit`` the way of the network's own methods."""
+
+
+def data(dtype: Any = np.float64) -> tuple[Any, Any]:
+    r = np.random.default_rng(1)
+    x = r.normal(size=(N, 6)).astype(dtype)
+    return x, np.argmax(x @ r.normal(size=(6, 4)), axis=1)
+
+
+def net(dtype: Any = np.float64, *, own: bool = False, seed: int = 0) -> TwoLayerNet:
+    made = TwoLayerNet(6, 5, 4, 0.5, dtype=dtype, seed=seed)
+    if own:
+        made.layers["Relu1"] = OwnRelu()
+    return made
+
+
+def digest(network: Any) -> str:
+    return hashlib.sha256(b"".join(array.tobytes() for array in network.params.values())).hexdigest()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.safetensors"
+
+
+class StopAfter:
+    """Ends a run after so many epochs or steps, by returning True or by raising."""
+
+    def __init__(self, *, epochs: int = 10**9, steps: int = 10**9, error: type[BaseException] | None = None) -> None:
+        self.epochs, self.steps, self.error = epochs, steps, error
+
+    def stop(self, now: bool) -> bool:
+        if now and self.error is not None:
+            raise self.error
+        return now
+
+    def on_epoch(self, run: Run) -> bool:
+        return self.stop(run.epoch == self.epochs)
+
+
+class StopAfterSteps(StopAfter):
+    def on_step(self, run: Run) -> bool:
+        return self.stop(run.step == self.steps)
+
+
+# --- the same bits ---
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rule", RULES)
+def test_resumed_after_any_epoch_a_run_ends_with_the_same_bits(path: Path, rule: Any, dtype: Any, own: bool) -> None:
+    x, t = data(dtype)
+    options: dict[str, Any] = {"batch_size": 7, "seed": 3, "test": data(dtype), "validation": 0.2}
+    whole, optimizer = net(dtype, own=own), rule(lr=0.05, weight_decay=0.01)
+    history = fit(whole, x, t, epochs=EPOCHS, optimizer=optimizer, **options)
+    for done in range(1, EPOCHS + 1):
+        first = rule(lr=0.05, weight_decay=0.01)
+        fit(net(dtype, own=own), x, t, epochs=done, optimizer=first, checkpoint=path, **options)
+        # Another start and another seed: all that matters comes from the file.
+        again, then = net(dtype, own=own, seed=9), rule(lr=0.05, weight_decay=0.01)
+        options_now = options | {"seed": 77}
+        assert fit(again, x, t, epochs=EPOCHS, optimizer=then, resume=path, **options_now) == history
+        assert digest(again) == digest(whole)
+        assert then.iter == optimizer.iter
+        for name, kept in optimizer.kept.items():
+            assert [a.tobytes() for a in then.kept[name]] == [a.tobytes() for a in kept]
+
+
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("rule", [SGD, Adam])
+def test_a_run_that_ended_within_an_epoch_goes_on_within_it(path: Path, rule: Any, replace: bool) -> None:
+    x, t = data()
+    options: dict[str, Any] = {"batch_size": 7, "seed": 3, "replace": replace}
+    whole = net()
+    history = fit(whole, x, t, iterations=20, optimizer=rule(), **options)
+    for done in range(1, 20):
+        fit(net(), x, t, iterations=done, optimizer=rule(), checkpoint=path, **options)
+        again = net(seed=9)
+        assert fit(again, x, t, iterations=20, optimizer=rule(), resume=path, **options) == history
+        assert digest(again) == digest(whole)
+
+
+@pytest.mark.parametrize("interruption", ["Ctrl-C in an epoch", "Ctrl-C after one", "an error", "a stop by a callback"])
+def test_t7_after_an_interruption_the_last_checkpoint_is_gone_on_from(path: Path, interruption: str) -> None:
+    x, t = data()
+    whole = net()
+    history = fit(whole, x, t, epochs=EPOCHS, batch_size=7, seed=3, optimizer=Adam())
+    stop = {
+        "Ctrl-C in an epoch": StopAfterSteps(steps=19, error=KeyboardInterrupt),
+        "Ctrl-C after one": StopAfter(epochs=2, error=KeyboardInterrupt),
+        "an error": StopAfter(epochs=3, error=ZeroDivisionError),
+        "a stop by a callback": StopAfterSteps(steps=18),
+    }[interruption]
+    options: dict[str, Any] = {"batch_size": 7, "seed": 3, "checkpoint": path}
+    if stop.error is None:
+        fit(net(), x, t, epochs=EPOCHS, optimizer=Adam(), callbacks=[stop], **options)
+    else:
+        with pytest.raises(stop.error):
+            fit(net(), x, t, epochs=EPOCHS, optimizer=Adam(), callbacks=[stop], **options)
+    again = net()
+    went_on = StopAfter()
+    assert fit(again, x, t, epochs=EPOCHS, optimizer=Adam(), callbacks=[went_on], resume=path, **options) == history
+    assert digest(again) == digest(whole)
+
+
+KILLED = """
+import sys
+import numpy as np
+sys.path.insert(0, sys.argv[2])
+from test_checkpoints import data, digest, net
+from chainrule import Adam, fit
+
+class Slow:
+    def on_epoch(self, run):
+        print(run.epoch, flush=True)
+
+x, t = data()
+fit(net(), x, t, epochs=10**6, batch_size=7, seed=3, optimizer=Adam(), checkpoint=sys.argv[1], callbacks=[Slow()])
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_f1_killed_while_it_trains_and_writes_a_run_is_gone_on_with(path: Path) -> None:
+    command = [sys.executable, "-c", KILLED, str(path), str(Path(__file__).parent)]
+    x, t = data()
+    for wait in (0.0, 0.011, 0.023):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            while int(child.stdout.readline()) < 3:
+                pass
+            time.sleep(wait)
+            child.kill()
+        reached = len(
+            fit(
+                net(), x, t, epochs=1, batch_size=7, seed=3, optimizer=Adam(), resume=path, callbacks=[StopAfter()]
+            ).steps
+        )
+        assert reached >= 2
+        whole, again = net(), net(seed=9)
+        history = fit(whole, x, t, epochs=reached + 2, batch_size=7, seed=3, optimizer=Adam())
+        resumed = fit(
+            again, x, t, epochs=reached + 2, batch_size=7, optimizer=Adam(), resume=path, callbacks=[StopAfter()]
+        )
+        assert (resumed, digest(again)) == (history, digest(whole))
+
+
+@pytest.mark.parametrize("done", range(1, 10))
+def test_early_stopping_goes_on_as_it_would_have_and_gives_the_same_best_back(path: Path, done: int) -> None:
+    x, t = data()
+    options: dict[str, Any] = {"batch_size": 7, "seed": 3, "validation": 0.3, "learning_rate": 2.0}
+    whole, stopping = net(), EarlyStopping(patience=3)
+    history = fit(whole, x, t, epochs=30, callbacks=[stopping], **options)
+    assert 4 <= len(history.steps) < 30
+    fit(net(), x, t, epochs=done, callbacks=[EarlyStopping(patience=3)], checkpoint=path, **options)
+    again, then = net(seed=9), EarlyStopping(patience=3)
+    assert fit(again, x, t, epochs=30, callbacks=[then], resume=path, **options) == history
+    assert digest(again) == digest(whole)
+    assert (then.best, then.best_epoch, then.waited) == (stopping.best, stopping.best_epoch, stopping.waited)
+
+
+def test_a_schedule_weights_and_smoothing_go_on_too(path: Path) -> None:
+    x, t = data()
+    weights = np.random.default_rng(5).random(N)
+    options: dict[str, Any] = {
+        "batch_size": 7,
+        "seed": 3,
+        "validation": 0.2,
+        "schedule": cosine(0.5, EPOCHS),
+        "sample_weight": weights,
+        "label_smoothing": 0.1,
+    }
+    whole, again = net(), net(seed=9)
+    history = fit(whole, x, t, epochs=EPOCHS, **options)
+    fit(net(), x, t, epochs=2, checkpoint=path, **options)
+    assert fit(again, x, t, epochs=EPOCHS, resume=path, **options) == history
+    assert digest(again) == digest(whole)
+
+
+def test_a_learning_rate_that_a_callback_changed_is_gone_on_with(path: Path) -> None:
+    class Halve:
+        def on_epoch(self, run: Run) -> None:
+            run.optimizer.lr /= 2
+
+    x, t = data()
+    whole, again = net(), net()
+    fit(whole, x, t, epochs=4, batch_size=7, seed=3, callbacks=[Halve()])
+    fit(net(), x, t, epochs=2, batch_size=7, seed=3, callbacks=[Halve()], checkpoint=path)
+    fit(again, x, t, epochs=4, batch_size=7, callbacks=[Halve()], resume=path)
+    assert digest(again) == digest(whole)
+
+
+@pytest.mark.parametrize("kind", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"])
+@pytest.mark.parametrize("given", [True, False])
+def test_every_generator_of_numpys_goes_on(path: Path, kind: str, given: bool) -> None:
+    def made(seed: int) -> np.random.Generator:
+        generator = np.random.Generator(getattr(np.random, kind)(seed))
+        generator.integers(10, size=3, dtype=np.int32)  # leaves half a number over
+        return generator
+
+    x, t = data()
+    whole, again = net(), net()
+    used = made(3)
+    fit(whole, x, t, epochs=4, batch_size=7, seed=used)
+    fit(net(), x, t, epochs=2, batch_size=7, seed=made(3), checkpoint=path)
+    then = made(4) if given else None
+    fit(again, x, t, epochs=4, batch_size=7, seed=then, resume=path)
+    assert digest(again) == digest(whole)
+    assert then is None or then.integers(10**9) == used.integers(10**9)
+
+
+def test_a_network_with_layers_of_ones_own_is_resumed_into(path: Path) -> None:
+    x, t = data()
+    whole, again = net(own=True), net(own=True, seed=9)
+    fit(whole, x, t, epochs=4, batch_size=7, seed=3)
+    fit(net(own=True), x, t, epochs=2, batch_size=7, seed=3, checkpoint=path)
+    fit(again, x, t, epochs=4, batch_size=7, resume=path)
+    assert digest(again) == digest(whole)
+
+
+# --- the file ---
+
+
+def test_a_checkpoint_is_a_network_too(path: Path) -> None:
+    trained = net()
+    fit(trained, *data(), epochs=2, batch_size=7, seed=3, checkpoint=path, optimizer=Adam(), validation=0.2)
+    assert digest(load(path)) == digest(trained)
+    assert type(load(path)) is TwoLayerNet
+
+
+@pytest.mark.parametrize(
+    ("every", "written"), [(None, [1, 2, 3, 4, 5]), (1, [1, 2, 3, 4, 5]), (2, [2, 4, 5]), (9, [5])]
+)
+def test_a_checkpoint_is_written_every_so_many_epochs_and_at_the_end(
+    path: Path, every: Any, written: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chainrule import checkpoints
+
+    epochs = []
+    save = checkpoints.save
+
+    def noting(where: Any, run: Run, *others: Any) -> None:
+        epochs.append(run.epoch)
+        assert len(run.history.train_loss) == run.epoch
+        save(where, run, *others)
+
+    monkeypatch.setattr(checkpoints, "save", noting)
+    x, t = np.tile(data()[0], (10, 1)), np.tile(data()[1], 10)
+    fit(net(), x, t, epochs=EPOCHS, batch_size=10, seed=3, checkpoint=path, every=every)
+    assert epochs == written
+
+
+def test_a_long_history_does_not_make_the_header_too_long(path: Path) -> None:
+    fit(net(), *data(), iterations=40_000, batch_size=1, seed=3, checkpoint=path, every=10**6)
+    assert len(keeping.unpack(path).arrays["history/losses"]) == 40_000
+
+
+def test_a_run_that_was_at_its_end_makes_no_step(path: Path) -> None:
+    trained, again = net(), net(seed=9)
+    history = fit(trained, *data(), iterations=10, batch_size=7, seed=3, checkpoint=path)
+    assert fit(again, *data(), iterations=10, batch_size=7, resume=path) == history
+    assert digest(again) == digest(trained)
+
+
+# --- what does not fit ---
+
+
+def refused(error: type[Exception], match: str, path: Path, network: Any = None, **changes: Any) -> None:
+    """Resuming raises that error and changes nothing."""
+    network = net(seed=9) if network is None else network
+    optimizer = changes.pop("optimizer", None) or Adam()
+    x, t = changes.pop("data", None) or data()
+    before = digest(network)
+    options: dict[str, Any] = {"batch_size": 7, "seed": 3, "validation": 0.2, "epochs": 4} | changes
+    with pytest.raises(error, match=match):
+        fit(network, x, t, optimizer=optimizer, resume=path, **options)
+    assert digest(network) == before
+    assert (optimizer.iter, optimizer.kept) == (0, {})
+
+
+@pytest.fixture
+def written(path: Path) -> Path:
+    fit(net(), *data(), epochs=2, batch_size=7, seed=3, validation=0.2, optimizer=Adam(), checkpoint=path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"batch_size": 8}, "made with batch_size=7, this call has batch_size=8"),
+        ({"replace": True}, "made with replace=False, this call has replace=True"),
+        ({"optimizer": SGD()}, r"made with optimizer='Adam\(.*\)', this call has optimizer='SGD\(lr=0.01"),
+        ({"optimizer": Adam(lr=0.5)}, r"optimizer='Adam\(lr=0.001.*this call has optimizer='Adam\(lr=0.5"),
+        ({"optimizer": Adam(beta1=0.5)}, r"beta1=0.9.*beta1=0.5"),
+        ({"validation": 0.3}, "made with validation=10, this call has validation=15"),
+        ({"validation": None}, "made with validation=10, this call has validation=None"),
+        ({"validation": data()}, "made with validation=10, this call has validation='a set'"),
+        ({"test": data()}, "made with test=False, this call has test=True"),
+        ({"label_smoothing": 0.1}, "made with label_smoothing=0.0, this call has label_smoothing=0.1"),
+        ({"sample_weight": np.ones(N)}, "made with sample_weight=False, this call has sample_weight=True"),
+        ({"schedule": cosine(0.1, 3)}, "made with schedule=False, this call has schedule=True"),
+        ({"data": (data()[0][:40], data()[1][:40])}, r"made with examples=\[50, 6\], this call has examples=\[40, 6\]"),
+        ({"callbacks": [StopAfter()]}, "0 callbacks were kept, but there are 1"),
+    ],
+)
+def test_a_run_configured_otherwise_is_refused_with_both(written: Path, changes: Any, match: str) -> None:
+    refused(ValueError, match, written, **changes)
+
+
+@pytest.mark.parametrize(
+    ("other", "match"),
+    [
+        (lambda: TwoLayerNet(6, 4, 4, seed=9), "made with params="),
+        (lambda: net(np.float32, seed=9), "made with params=.*float64.*this call has params=.*float32"),
+        (lambda: Network(net(seed=9).layers), "made with network={'kind': 'TwoLayerNet'}, this call has network="),
+        (lambda: net(own=True, seed=9), "made with layers="),
+    ],
+)
+def test_another_network_is_refused_with_both(written: Path, other: Any, match: str) -> None:
+    refused(ValueError, match, written, other())
+
+
+def test_a_generator_of_another_kind_is_refused_with_both(written: Path) -> None:
+    generator = np.random.Generator(np.random.MT19937(0))
+    refused(ValueError, "drawn from PCG64, this call's seed is a MT19937", written, seed=generator)
+
+
+def test_a_saved_network_is_no_run(path: Path) -> None:
+    net().save(path)
+    refused(DataError, "holds a network, but no training run", path)
+
+
+def test_a_missing_checkpoint_is_a_missing_file(path: Path) -> None:
+    refused(FileNotFoundError, "run.safetensors", path)
+
+
+def rewritten(path: Path, run: dict[str, Any] | None = None, arrays: dict[str, Any] | None = None) -> Path:
+    """Write the checkpoint again with changes; None removes."""
+    kept = keeping.unpack(path)
+    assert kept.run is not None
+    said = {name: value for name, value in (kept.run | (run or {})).items() if value is not None}
+    numbers = {name: value for name, value in (kept.arrays | (arrays or {})).items() if value is not None}
+    path.write_bytes(keeping.pack(load(path), said, numbers))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("run", "arrays", "match"),
+    [
+        ({"configuration": None}, {}, "its configuration is missing"),
+        ({"configuration": 3}, {}, "its configuration is missing"),
+        ({"generator": None}, {}, "does not hold the state of a generator"),
+        ({"generator": {"bit_generator": "os.system"}}, {}, "but of 'os.system'"),
+        ({"generator": {"bit_generator": "PCG64"}}, {}, "the run in it does not hold together"),
+        ({"generator": {"bit_generator": "PCG64", "state": {"state": -1, "inc": "x"}}}, {}, "does not hold together"),
+        ({"iter": "many"}, {}, "does not hold together"),
+        ({"lr": None}, {}, "does not hold together"),
+        ({"lr": -1.0}, {}, "does not hold together"),
+        ({"iter": -1}, {}, "does not hold together"),
+        ({"callbacks": 3}, {}, "does not hold together"),
+        ({}, {"history/losses": None}, "does not hold together"),
+        ({}, {"history/losses": np.zeros((2, 2))}, "are not a list of numbers"),
+        ({}, {"history/steps": np.array([6.0, 12.0])}, "are not a list of numbers"),
+        ({}, {"history/steps": np.array([6, 11])}, "steps do not count its losses"),
+        ({}, {"history/steps": np.array([12, 12])}, "steps do not count its losses"),
+        ({}, {"history/steps": np.zeros(0, np.int64)}, "steps do not count its losses"),
+        ({}, {"history/train_loss": np.zeros(3)}, "lists differ in length"),
+        ({}, {"optimizer/W1/0": np.zeros(3)}, "what the optimizer keeps for W1"),
+        ({}, {"optimizer/W1/1": None}, "what the optimizer keeps"),
+        ({}, {"validation": None}, "does not say which 10 of 50"),
+        ({}, {"validation": np.zeros(10, np.int64)}, "does not say which 10 of 50"),
+        ({}, {"validation": np.arange(45, 55)}, "does not say which 10 of 50"),
+    ],
+)
+def test_f6_a_run_that_does_not_hold_together_is_refused_and_nothing_changed(
+    written: Path, run: Any, arrays: Any, match: str
+) -> None:
+    refused(DataError, match, rewritten(written, run, arrays))
+
+
+def test_d2_another_instruction_set_is_a_warning_with_both(written: Path) -> None:
+    rewritten(written, {"instruction_set": "abacus"})
+    here = _kernels.instruction_set()
+    with pytest.warns(RuntimeWarning, match=f"computed with abacus, here it is {here}"):
+        fit(net(), *data(), epochs=4, batch_size=7, validation=0.2, optimizer=Adam(), resume=written)
+
+
+def test_every_without_a_checkpoint_is_refused() -> None:
+    with pytest.raises(ValueError, match="say where: checkpoint=path"):
+        fit(net(), *data(), every=2)
+
+
+def test_f2_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = written.read_bytes()
+    trained = net()
+
+    def refuses(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuses)
+    with pytest.raises(OSError, match="No space left") as caught:
+        fit(trained, *data(), epochs=4, batch_size=7, seed=3, checkpoint=written)
+    assert caught.value.errno == 28
+    assert written.read_bytes() == before
+    twin = net()
+    fit(twin, *data(), epochs=1, batch_size=7, seed=3)
+    assert digest(trained) == digest(twin)
+
+
+def test_history_of_a_resumed_run_is_a_history_of_plain_numbers(written: Path) -> None:
+    history = fit(net(), *data(), epochs=3, batch_size=7, validation=0.2, optimizer=Adam(), resume=written)
+    assert type(history) is History
+    assert {type(loss) for loss in history.losses} == {float}
+    assert {type(step) for step in history.steps} == {int}
