@@ -23,6 +23,7 @@ from chainrule import (
     Momentum,
     Nesterov,
     Network,
+    Rescaling,
     RMSprop,
     Run,
     TwoLayerNet,
@@ -107,6 +108,80 @@ def test_resumed_after_any_epoch_a_run_ends_with_the_same_bits(path: Path, rule:
         assert then.iter == optimizer.iter
         for name, kept in optimizer.kept.items():
             assert [a.tobytes() for a in then.kept[name]] == [a.tobytes() for a in kept]
+
+
+def pixels() -> tuple[Any, Any]:
+    """Give 200 images of 28 x 28 bytes, four fifths of them zeros, which Rust trains on without the zeros."""
+    r = np.random.default_rng(4)
+    x = r.integers(1, 256, (200, 784)).astype(np.uint8)
+    x[r.random(x.shape) < 0.8] = 0
+    return x, r.integers(0, 10, 200)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("rule", RULES)
+def test_a_run_over_data_without_its_zeros_ends_with_the_same_bits(path: Path, rule: Any, dtype: Any) -> None:
+    def make(seed: int = 0) -> Network:
+        return Network({"Scale": Rescaling(), **TwoLayerNet(784, 20, 10, dtype=dtype, seed=seed).layers})
+
+    options: dict[str, Any] = {"batch_size": 30, "seed": 3, "test": pixels()}
+    whole, again = make(), make(9)
+    history = fit(whole, *pixels(), epochs=3, optimizer=rule(lr=0.01), **options)
+    stop = StopAfterSteps(steps=12, error=KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        fit(make(), *pixels(), epochs=3, optimizer=rule(lr=0.01), checkpoint=path, callbacks=[stop], **options)
+    stop.error = None
+    stop.steps = 10**9
+    assert fit(again, *pixels(), epochs=3, optimizer=rule(lr=0.01), resume=path, callbacks=[stop], **options) == history
+    assert digest(again) == digest(whole)
+
+
+class Line:
+    """A model of the user's own, with the methods fit asks for: one number."""
+
+    def __init__(self) -> None:
+        self.params = {"w": np.array([0.5]), "c": np.array(1.0)}
+
+    def loss(self, x: Any, t: Any) -> float:
+        return float(np.mean((x[:, 0] * self.params["w"] + self.params["c"] - t) ** 2))
+
+    def gradient(self, x: Any, t: Any) -> Any:
+        off = 2 * (x[:, 0] * self.params["w"] + self.params["c"] - t) / len(t)
+        return {"w": np.array([off @ x[:, 0]]), "c": off.sum()}
+
+    def accuracy(self, x: Any, t: Any) -> float:
+        return 0.0
+
+
+def test_a_model_of_the_users_own_is_resumed_into(path: Path) -> None:
+    x, t = data()
+    whole, again = Line(), Line()
+    options: dict[str, Any] = {"batch_size": 7, "seed": 3, "validation": 0.2}
+    history = fit(whole, x, t, epochs=4, optimizer=Momentum(), **options)
+    fit(Line(), x, t, epochs=2, optimizer=Momentum(), checkpoint=path, **options)
+    assert fit(again, x, t, epochs=4, optimizer=Momentum(), resume=path, **options) == history
+    assert digest(again) == digest(whole)
+    assert digest(load(path, into=Line())) != digest(whole)
+
+
+def test_an_optimizer_that_a_schedule_has_changed_may_be_given_again(path: Path) -> None:
+    x, t = data()
+    whole, again, optimizer = net(), net(), Adam(lr=5.0)
+    options: dict[str, Any] = {"batch_size": 7, "seed": 3, "schedule": cosine(0.1, 4)}
+    fit(whole, x, t, epochs=4, optimizer=Adam(lr=7.0), **options)
+    fit(net(), x, t, epochs=2, optimizer=optimizer, checkpoint=path, **options)
+    fit(again, x, t, epochs=4, optimizer=optimizer, resume=path, **options)
+    assert digest(again) == digest(whole)
+
+
+def test_a_network_that_cannot_be_described_is_refused_before_the_first_step(path: Path) -> None:
+    network = net()
+    layers: Any = {3: network.layers["Affine1"], "b": network.layers["Affine2"]}
+    before = digest(network)
+    with pytest.raises(TypeError, match="layers whose names are strings, got 3"):
+        fit(Network(layers), *data(), checkpoint=path, batch_size=7)
+    assert digest(network) == before
+    assert not path.exists()
 
 
 @pytest.mark.parametrize("replace", [False, True])

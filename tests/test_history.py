@@ -14,7 +14,7 @@ import pytest
 from chainrule.functions import softmax
 from chainrule.history import History
 from chainrule.layers import Relu
-from chainrule.network import TwoLayerNet
+from chainrule.network import TwoLayerNet, loss_and_accuracy
 from chainrule.training import fit
 
 
@@ -72,6 +72,13 @@ def test_losses_taken_beside_the_steps_are_those_of_their_epoch() -> None:
         fit(net, x, t, batch_size=10, epochs=epoch, seed=0)
         np.testing.assert_allclose(history.train_loss[epoch - 1], net.loss(x, t), rtol=1e-12)
         np.testing.assert_allclose(history.test_loss[epoch - 1], net.loss(*data(70, 2)), rtol=1e-12)
+
+
+def test_losses_and_accuracies_of_more_rows_than_are_taken_in_one_go_are_numpys() -> None:
+    scores, t = np.random.default_rng(0).normal(size=(10_000, 7)), np.arange(10_000) % 7
+    loss, accuracy = loss_and_accuracy(scores, t)
+    np.testing.assert_allclose(loss, -np.mean(np.log(softmax(scores)[np.arange(10_000), t])), rtol=1e-13)
+    assert accuracy == np.mean(np.argmax(scores, axis=1) == t)
 
 
 def test_to_dict_gives_every_list_and_they_are_the_callers_own() -> None:

@@ -10,7 +10,6 @@ Nothing here runs, or imports the network modules, before `fetch` needs them.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
 import os
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NoReturn, TypeAlias
 
 from chainrule._errors import DataError, DownloadError
+from chainrule._writing import write_whole
 
 if TYPE_CHECKING:
     from http.client import HTTPResponse
@@ -241,21 +241,11 @@ def _refuse_unless_safe(url: str) -> None:
 
 def _put(path: Path, body: bytes, set_aside: bool) -> None:
     """Write `body` to `path` whole or not at all; keep what was there as ``.bad`` when `set_aside`."""
-    import secrets
-
-    temp = path.with_name(f".chainrule-{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temp, "xb") as file:
-            file.write(body)
-            file.flush()
-            os.fsync(file.fileno())
         if set_aside:
             os.replace(path, path.with_name(path.name + ".bad"))
-        os.replace(temp, path)
+        write_whole(path, body)
     except OSError as error:
         text = f"{error.strerror}; name a folder you may write to, as dest or in CHAINRULE_DATA_DIR"
         raise OSError(error.errno, text, str(path.parent)) from error
-    finally:
-        with contextlib.suppress(OSError):  # there is none when its folder could not be made
-            temp.unlink()

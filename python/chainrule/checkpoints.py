@@ -59,11 +59,18 @@ def save(
     write_whole(path, keeping.pack(run.net, said, arrays))
 
 
-def configuration(optimizer: Optimizer, **others: Any) -> dict[str, Any]:
+def configuration(optimizer: Optimizer, schedule: Any, **others: Any) -> dict[str, Any]:
     """Give what a resumed run must have in common with the one that was interrupted."""
     numbers = {name: value for name, value in vars(optimizer).items() if isinstance(value, float)}
+    if schedule is not None:
+        del numbers["lr"]  # whatever it is: it is about to be overwritten
     rule = ", ".join(f"{name}={value!r}" for name, value in numbers.items())
-    return {"optimizer": f"{type(optimizer).__name__}({rule})", **others}
+    return {"schedule": schedule is not None, "optimizer": f"{type(optimizer).__name__}({rule})", **others}
+
+
+def expect_describable(net: Any) -> None:
+    """Raise now what would be raised at the first checkpoint: TypeError or ValueError."""
+    keeping.pack(net)
 
 
 @dataclass
@@ -130,7 +137,7 @@ class Resumed:
         here, there = _kernels.instruction_set(), self.run.get("instruction_set")
         if here != there:
             text = f"{self.kept.path}: the run was computed with {there}, here it is {here}: the last bits may differ"
-            warnings.warn(text, RuntimeWarning, stacklevel=4)
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
 
     def generator(self, seed: Any, rng: np.random.Generator) -> np.random.Generator:
         """Give the generator whose state is to be set: `rng`, or, if nobody gave one, one of the right kind."""

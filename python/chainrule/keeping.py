@@ -131,7 +131,8 @@ def pack(net: Any, run: Mapping[str, Any] | None = None, arrays: Mapping[str, Fl
     if run is not None:
         description["run"] = run
     everything = params | {_RUN + name: array for name, array in (arrays or {}).items()}
-    metadata = getattr(net, "metadata", {}) | {_KEY: json.dumps(description, ensure_ascii=False, allow_nan=False)}
+    own = getattr(net, "metadata", {}) if isinstance(net, Network) else {}
+    metadata = own | {_KEY: json.dumps(description, ensure_ascii=False, allow_nan=False)}
     return _kernels.to_safetensors([_written(name, array) for name, array in everything.items()], metadata)
 
 

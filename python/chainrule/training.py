@@ -206,8 +206,10 @@ def fit(
     if checkpoint is not None or resume is not None:
         from chainrule import checkpoints
 
+        checkpoints.expect_describable(net)
         configuration = checkpoints.configuration(
             optimizer,
+            schedule,
             examples=list(x.shape),
             batch_size=batch_size,
             replace=replace,
@@ -215,7 +217,6 @@ def fit(
             validation=validation if share is None and validation is None else share or "a set",
             sample_weight=weights is not None,
             label_smoothing=smoothing,
-            schedule=schedule is not None,
         )
     resumed = None
     if resume is not None:
