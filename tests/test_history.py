@@ -81,6 +81,24 @@ def test_losses_and_accuracies_of_more_rows_than_are_taken_in_one_go_are_numpys(
     assert accuracy == np.mean(np.argmax(scores, axis=1) == t)
 
 
+class Turned(Relu):
+    """A layer of the user's own whose output lies column after column, in half precision."""
+
+    def forward(self, x: Any) -> Any:
+        return np.asfortranarray(x, np.float16)
+
+    def backward(self, dout: Any) -> Any:
+        return dout
+
+
+def test_scores_in_any_layout_and_dtype_have_a_loss() -> None:
+    x, t = data()
+    net = TwoLayerNet(6, 5, 4, 0.5, seed=0)
+    net.layers["Turned"] = Turned()
+    history = fit(net, x, t, batch_size=7, seed=0)
+    np.testing.assert_allclose(history.train_loss[-1], net.loss(x, t), rtol=1e-6)
+
+
 def test_to_dict_gives_every_list_and_they_are_the_callers_own() -> None:
     history = small()
     found = history.to_dict()

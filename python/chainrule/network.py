@@ -422,6 +422,7 @@ def _if_given(sample_weight: Any) -> tuple[Any, ...]:
 
 def loss_and_accuracy(scores: FloatArray, t: Any) -> tuple[float, float]:
     """Give the mean cross entropy of `scores`, in nats, and their accuracy; arguments as for `accuracy_of`."""
+    scores = floats(scores, "scores")  # those of a layer of the user's own may come in any layout
     ordered, _ = targets(t, scores.shape, scores.dtype)
     loss = 0.0
     # The kernel writes the softmax and the gradient too: of a few rows at a time, they stay in the cache.

@@ -81,6 +81,7 @@ def fit(
     validation : (x, t) or float, optional
         A third set, for decisions such as that of `EarlyStopping`. A share between 0 and 1 holds so many of the
         examples out, to the nearest whole number: drawn from the generator before anything else, whatever their class.
+        The data is copied then.
     epochs, iterations : int, optional
         How long: passes over the data, or steps. One of the two; one epoch if neither is given.
     batch_size : int, default 100
@@ -192,10 +193,12 @@ def fit(
             f"sample_weight and label_smoothing need the loss and gradient of Network, {type(net).__name__} has its own"
         )
     sets = {} if test is None else {"test": _second_set(net, test, "test")}
-    share = None if validation is None or isinstance(validation, tuple | list) else _share(validation, len(x))
-    if share is None and validation is not None:
+    share = 0
+    if isinstance(validation, tuple | list):
         sets["validation"] = _second_set(net, validation, "validation")
-    n = len(x) - (share or 0)
+    elif validation is not None:
+        share = _share(validation, len(x))
+    n = len(x) - share
     if batch_size > n and not replace:
         raise ValueError(
             f"batch_size is {batch_size}, but there are {n} examples; replace=True would draw with replacement"
@@ -213,8 +216,8 @@ def fit(
             examples=list(x.shape),
             batch_size=batch_size,
             replace=replace,
-            test=test is not None,
-            validation=validation if share is None and validation is None else share or "a set",
+            held_out=share,
+            sets={name: list(examples.shape) for name, (examples, _) in sets.items()},
             sample_weight=weights is not None,
             label_smoothing=smoothing,
         )
@@ -224,7 +227,7 @@ def fit(
         resumed.expect(net, configuration)
         rng = resumed.generator(seed, rng)
     held_out = None
-    if share is not None:
+    if share:
         held_out = rng.permutation(len(x))[:share] if resumed is None else resumed.held_out(len(x), share)
         sets["validation"] = x[held_out], t[held_out]
         learnt = np.delete(np.arange(len(x)), held_out)
@@ -247,7 +250,8 @@ def fit(
                 optimizer.lr = _rate(schedule, epoch)
             state = rng.bit_generator.state if checkpoint is not None else None
             steps = min(per_epoch, total - epoch * per_epoch)
-            rows = rng.integers(n, size=steps * batch_size) if replace else rng.permutation(n)[: steps * batch_size]
+            size = steps * batch_size
+            rows = rng.integers(n, size=size) if replace else rng.permutation(n)[:size]
             due = checkpoint is not None and (epoch + 1) % every == 0
             # A callback, or a checkpoint, is to have the accuracies of its epoch, and the network they are of.
             following = 0 if callbacks or due else min(per_epoch, total - epoch * per_epoch - steps)
