@@ -33,7 +33,7 @@ from chainrule._gate import (
 )
 from chainrule._running import Training, is_ours
 from chainrule.callbacks import call, expect_callbacks
-from chainrule.history import History
+from chainrule.history import History as History
 from chainrule.network import Network
 from chainrule.optimizers import SGD, Optimizer
 
