@@ -185,14 +185,24 @@ def test_what_is_the_users_own_is_named_and_its_parameters_go_into_their_network
     assert bits(load(path, into=make(1))) == bits(net)
 
 
-def test_a_layer_whose_array_is_not_among_the_params_is_named(path: Path) -> None:
-    """As when a layer is put in front of others that have been numbered."""
+def test_a_network_with_a_layer_put_in_front_comes_back(path: Path) -> None:
     net = TwoLayerNet(6, 6, 4, seed=0)
     assert "W1" in net.params
     net.layers["Front"] = Affine(np.eye(6), np.zeros(6))
     net.layers.move_to_end("Front", last=False)
-    with pytest.raises(ValueError, match=r"W of layer 'Affine1' is not among net\.params"):
-        net.save(path)
+    net.save(path)
+    again = load(path)
+    assert list(again.params) == ["W1", "b1", "W2", "b2", "W3", "b3"]
+    assert all(np.array_equal(again.params[name], net.params[name]) for name in again.params)
+    assert np.array_equal(again.layers["Affine2"].W, net.layers["Affine2"].W)
+
+
+def test_two_parameters_of_one_name_are_refused(path: Path) -> None:
+    own = Own()
+    own.params = {"W1": np.zeros(3)}  # type: ignore[attr-defined]  # the first layer's W1 is W11, as the eleventh's W
+    layers: dict[str, Any] = {"own": own, **{f"A{i}": Affine(np.eye(2), np.zeros(2)) for i in range(10)}}
+    with pytest.raises(ValueError, match=r"W1? of layer '(own|A9)' is not among net\.params"):
+        Network(layers).save(path)
 
 
 # --- F1: killed at each system call ---

@@ -246,6 +246,18 @@ def test_assigning_to_the_layer_reaches_params() -> None:
     assert net.params["W1"].tolist() == np.ones((6, 5)).tolist()
 
 
+def test_after_a_layer_was_put_in_front_each_has_its_number_at_once() -> None:
+    net = TwoLayerNet(6, 6, 4, seed=0)
+    assert list(net.params) == ["W1", "b1", "W2", "b2"]
+    net.layers["Front"] = Affine(np.eye(6), np.zeros(6))
+    net.layers.move_to_end("Front", last=False)
+    params = net.params
+    for i, name in enumerate(("Front", "Affine1", "Affine2"), start=1):
+        assert params[f"W{i}"] is net.layers[name].W
+        assert params[f"b{i}"] is net.layers[name].b
+    assert len(params) == 6
+
+
 def test_a_replaced_layer_brings_its_parameters() -> None:
     net, (x, t) = small(), batch()
     net.layers["Affine1"] = Affine(rng(7).normal(size=(6, 5)), np.zeros(5))

@@ -195,17 +195,15 @@ def describe(net: Any) -> dict[str, Any]:
     for name, layer in net.layers.items():
         if not isinstance(name, str):
             raise TypeError(f"a network is saved with layers whose names are strings, got {name!r}")
-        if not (_engine.knows(layer) and type(layer) in _MADE_FROM):
-            layers.append({"name": name, **_own(layer)})
-            continue
-        parts = {part: getattr(layer, part) for part in _MADE_FROM[type(layer)]}
-        missing = [part for part, value in parts.items() if isinstance(value, np.ndarray) and id(value) not in names]
+        missing = [part for part, array in parameters(layer).items() if id(array) not in names]
         if missing:
-            raise ValueError(
-                f"{missing[0]} of layer {name!r} is not among net.params; make a Network of these layers anew"
-            )
-        given = {part: names[id(value)] if isinstance(value, np.ndarray) else value for part, value in parts.items()}
-        layers.append({"name": name, "kind": type(layer).__name__, **given})
+            raise ValueError(f"{missing[0]} of layer {name!r} is not among net.params: another has its name there")
+        if _engine.knows(layer) and type(layer) in _MADE_FROM:
+            parts = {part: getattr(layer, part) for part in _MADE_FROM[type(layer)]}
+            given = {part: names[id(v)] if isinstance(v, np.ndarray) else v for part, v in parts.items()}
+            layers.append({"name": name, "kind": type(layer).__name__, **given})
+        else:
+            layers.append({"name": name, **_own(layer)})
     ours = type(net) in _NETWORKS.values()
     loss = net.last_layer
     return {
