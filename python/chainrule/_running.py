@@ -6,7 +6,6 @@ A network Rust knows makes its steps there, many to a call; any other, through i
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,26 +15,49 @@ from chainrule import _engine, _kernels
 from chainrule._gate import FloatArray, rows_of, weighted
 from chainrule.callbacks import Run
 from chainrule.network import Network, loss_and_accuracy
+from chainrule.optimizers import Optimizer
 
 
-@dataclass
 class Training(Run):
-    """A run, and what its steps are made with."""
+    """A run, and what its steps are made with.
 
-    #: What is learnt: the teaching signal of the training set, smoothed if that is asked for.
-    taught: NDArray[Any]
-    weights: FloatArray | None
-    batch_size: int
-    #: Whether to stop when a loss is not finite.
-    strict: bool
-    #: Whether somebody wants to see each step.
-    step_by_step: bool
-    # The rows that Rust reads: of the signal, times the weights.
-    _weighted: NDArray[Any] | None = None
-    # Each data set as Rust reads it, and for which kind of plan that is.
-    _prepared: dict[int, tuple[Any, _kernels.Examples]] = field(default_factory=dict)
-    # The evaluation of the last epoch, if it is being made beside the steps of this one.
-    _evaluation: _Evaluation | None = None
+    Parameters
+    ----------
+    net, optimizer, sets
+        As in `Run`.
+    taught : ndarray
+        The teaching signal of the training set, smoothed if that is asked for.
+    weights : ndarray or None
+        Sample weights.
+    batch_size : int
+        Examples a step.
+    strict : bool
+        Whether to stop when a loss is not finite.
+    step_by_step : bool
+        Whether somebody wants to see each step.
+    """
+
+    def __init__(
+        self,
+        net: Any,
+        optimizer: Optimizer,
+        sets: dict[str, tuple[FloatArray, NDArray[Any]]],
+        taught: NDArray[Any],
+        weights: FloatArray | None,
+        *,
+        batch_size: int,
+        strict: bool,
+        step_by_step: bool,
+    ) -> None:
+        super().__init__(net, optimizer, sets)
+        self.taught, self.weights = taught, weights
+        self.batch_size, self.strict, self.step_by_step = batch_size, strict, step_by_step
+        # The rows that Rust reads: of the signal, times the weights.
+        self._weighted: FloatArray | None = None
+        # Each data set as Rust reads it, and for which kind of plan that is.
+        self._prepared: dict[int, tuple[Any, _kernels.Examples]] = {}
+        # The evaluation of the last epoch, if it is being made beside the steps of this one.
+        self._evaluation: _Evaluation | None = None
 
     def close(self) -> None:
         """Leave no thread behind, whatever has happened."""

@@ -15,7 +15,7 @@ from chainrule.optimizers import Optimizer
 _MOMENTS = ("on_start", "on_step", "on_epoch", "on_end")
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Run:
     """A call of `fit`, as a callback sees it.
 

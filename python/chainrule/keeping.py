@@ -13,7 +13,6 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, NoReturn
 
@@ -105,19 +104,18 @@ def save(net: Any, path: str | os.PathLike[str]) -> None:
     write_whole(path, pack(net))
 
 
-@dataclass
 class Kept:
     """What is in a file."""
 
-    path: str
-    params: dict[str, FloatArray]
-    #: The description of the network; empty if the file is not from chainrule.
-    network: dict[str, Any]
-    #: The numbers and words of a training run, and its arrays; None and empty if there was none.
-    run: dict[str, Any] | None
-    arrays: dict[str, FloatArray]
-    #: The metadata that is not chainrule's.
-    metadata: dict[str, str]
+    def __init__(self, path: str, params: dict[str, FloatArray], metadata: dict[str, str]) -> None:
+        self.path, self.params = path, params
+        #: The description of the network; empty if the file is not from chainrule.
+        self.network: dict[str, Any] = {}
+        #: The numbers and words of a training run, and its arrays; None and empty if there was none.
+        self.run: dict[str, Any] | None = None
+        self.arrays: dict[str, FloatArray] = {}
+        #: The metadata that is not chainrule's.
+        self.metadata = metadata
 
     def refuse(self, reason: str) -> NoReturn:
         """Raise a DataError."""
@@ -155,7 +153,7 @@ def unpack(path: str | os.PathLike[str]) -> Kept:
             raise DataError(f"{name}: at byte {first}: tensor {tensor!r} has a shape that no array can have: {shape}")
         numbers = np.frombuffer(content, _DTYPES[dtype], math.prod(shape), first)
         arrays[tensor] = numbers.astype(numbers.dtype.newbyteorder("=")).reshape(shape)  # aligned, and the caller's own
-    kept = Kept(name, arrays, {}, None, {}, metadata)
+    kept = Kept(name, arrays, metadata)
     text = metadata.pop(_KEY, None)
     if text is not None:
         _understand(kept, text)

@@ -235,8 +235,16 @@ def fit(
     taught = _smoothed(net, x, t, smoothing) if smoothing else t
 
     sets = {"train": (x, t), **sets}
-    strict, step_by_step = on_nonfinite == "raise", any(hasattr(callback, "on_step") for callback in callbacks)
-    run = Training(net, optimizer, sets, taught, weights, batch_size, strict, step_by_step)
+    run = Training(
+        net,
+        optimizer,
+        sets,
+        taught,
+        weights,
+        batch_size=batch_size,
+        strict=on_nonfinite == "raise",
+        step_by_step=any(hasattr(callback, "on_step") for callback in callbacks),
+    )
     undo = _undo(net, optimizer)
     call(callbacks, "on_start", run)
     if resumed is not None:
