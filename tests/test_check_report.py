@@ -177,6 +177,19 @@ def test_the_worst_entry_of_three_axes_is_marked_where_it_is_drawn() -> None:
     assert sorted([int(np.asarray(mark.get_xdata())[0]), int(np.asarray(mark.get_ydata())[0])]) == [3, 5]
 
 
+def test_the_axes_of_a_short_array_count_whole_entries() -> None:
+    (ax, _) = check_gradients((lambda x: (x**2).sum(), lambda x: 2 * x), np.array([1.0, 2.0, 3.0])).plot().axes
+    assert [tick for tick in ax.get_xticks() if -0.5 < tick < 2.5] == [0, 1, 2]
+
+
+def test_a_dollar_in_a_name_is_no_mathematics(tmp_path: Any) -> None:
+    net = parts.Network(parts.stack(4, 3), parts.SoftmaxWithLoss())
+    net.params = {"$W_{$": net.params["W1"]}
+    net.grads = lambda: {"$W_{$": net.layers["Affine1"].dW}  # type: ignore[method-assign]
+    check_gradients(net, X, np.arange(5) % 3).plot().savefig(tmp_path / "map.svg")
+    assert "$W_{$" in (tmp_path / "map.svg").read_text(encoding="utf-8")
+
+
 def test_the_picture_can_be_saved(tmp_path: Any) -> None:
     check_gradients(TwoLayerNet(6, 5, 3, seed=0), np.ones((2, 6)), [0, 1]).plot().savefig(tmp_path / "map.png")
     assert (tmp_path / "map.png").stat().st_size > 10_000
@@ -196,7 +209,7 @@ def test_without_matplotlib_the_extra_is_named() -> None:
         "except ImportError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == "plot() needs matplotlib: pip install 'chainrule[plot]'\n"
+    assert done.stdout == "pictures need matplotlib: pip install 'chainrule[plot]'\n"
 
 
 def test_the_check_is_read_only_when_it_is_asked_for() -> None:

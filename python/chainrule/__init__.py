@@ -6,6 +6,7 @@ layers, TwoLayerNet, Network              forward and backward, as the tutorial 
 Variable, apply                           the graph: recorded, differentiated, drawn, explained
 fit                                       training in one call
 check_gradients                           is the gradient right?
+plot_history, plot_confusion, …           pictures of a run and of its network (needs the extra ``plot``)
 load_mnist                                MNIST, which is in the package
 ========================================  ==================================================================
 """
@@ -64,6 +65,10 @@ from chainrule.optimizers import Momentum as Momentum
 from chainrule.optimizers import Nesterov as Nesterov
 from chainrule.optimizers import Optimizer as Optimizer
 from chainrule.optimizers import RMSprop as RMSprop
+from chainrule.plots import plot_confusion as plot_confusion
+from chainrule.plots import plot_history as plot_history
+from chainrule.plots import plot_mistakes as plot_mistakes
+from chainrule.plots import plot_weights as plot_weights
 from chainrule.schedules import cosine as cosine
 from chainrule.schedules import step_decay as step_decay
 from chainrule.training import fit as fit

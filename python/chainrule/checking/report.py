@@ -6,11 +6,14 @@ import html
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from chainrule._gate import FloatArray
+
+if TYPE_CHECKING:
+    from chainrule._figure import Figure
 
 Verdict = Literal["right", "wrong", "unproven"]
 
@@ -279,7 +282,7 @@ class GradientReport:
             f"<p><b>{html.escape(self.headline)}</b></p></div>"
         )
 
-    def plot(self) -> Any:
+    def plot(self) -> Figure:
         """Draw a heat map of the relative difference for each array that was compared entry by entry.
 
         Returns
@@ -294,14 +297,14 @@ class GradientReport:
         ValueError
             If no array was compared entry by entry.
         """
-        try:
-            from matplotlib.colors import LogNorm
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise ImportError("plot() needs matplotlib: pip install 'chainrule[plot]'") from None
+        from chainrule._figure import Figure  # or says what to install
+
         shown = [(a, a.relative) for a in self.arrays if a.relative is not None and a.relative.size]
         if not shown:
             raise ValueError("no array was compared entry by entry; check with mode='full'")
+        from matplotlib.colors import LogNorm
+        from matplotlib.ticker import MaxNLocator
+
         figure = Figure(figsize=(10, 1.2 + 1.8 * len(shown)), layout="constrained")
         axes = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
         for ax, (a, relative) in zip(axes, shown, strict=True):
@@ -310,10 +313,13 @@ class GradientReport:
             image = np.maximum(image.T if tall else image, 1e-12)
             colours = _palette()
             drawn = ax.imshow(image, norm=LogNorm(1e-10, 1e0), cmap=colours, aspect="auto", interpolation="nearest")
-            ax.set_title(f"{a.name}  {_times(a.shape)}  {_verdict(a)}", loc="left", fontsize=10)
+            title = f"{a.name}  {_times(a.shape)}  {_verdict(a)}"
+            ax.set_title(title, loc="left", fontsize=10, parse_math=False)
             ax.set_xlabel("row" if tall else "column", fontsize=8)
             ax.set_ylabel("column" if tall else "row", fontsize=8)
             ax.tick_params(labelsize=8)
+            for axis in (ax.xaxis, ax.yaxis):  # of a short array there would be ticks between the entries
+                axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             if image.shape[0] == 1:
                 ax.set_yticks([])
                 ax.set_ylabel("")
@@ -322,7 +328,7 @@ class GradientReport:
                 x, y = (row, column) if tall else (column, row)
                 ax.plot([x], [y], "o", mfc="none", mec="black", ms=12)
         figure.colorbar(drawn, ax=list(axes), label="|analytic - numeric| / larger", shrink=0.8)
-        figure.suptitle(f"{self.subject}: {self.headline}")
+        figure.suptitle(f"{self.subject}: {self.headline}", parse_math=False)
         return figure
 
 
