@@ -7,6 +7,7 @@ Variable, apply                           the graph: recorded, differentiated, d
 fit                                       training in one call
 check_gradients                           is the gradient right?
 plot_history, plot_confusion, …           pictures of a run and of its network (needs the extra ``plot``)
+training_report                           all of them, and more, as a page
 load_mnist                                MNIST, which is in the package
 ========================================  ==================================================================
 """
@@ -71,4 +72,5 @@ from chainrule.plots import plot_mistakes as plot_mistakes
 from chainrule.plots import plot_weights as plot_weights
 from chainrule.schedules import cosine as cosine
 from chainrule.schedules import step_decay as step_decay
+from chainrule.report_page import training_report as training_report
 from chainrule.training import fit as fit

@@ -6,6 +6,7 @@ import io
 
 try:
     import matplotlib.figure
+    from matplotlib import style as style
 except ImportError:
     raise ImportError("pictures need matplotlib: pip install 'chainrule[plot]'") from None
 

@@ -69,10 +69,7 @@ def plot_history(history: History) -> Figure:
     """
     from chainrule._figure import Figure
 
-    if not isinstance(history, History):
-        raise TypeError(f"history must be what fit gave, a History, got {type(history).__name__}")
-    if not history.losses:
-        raise ValueError("the history holds no step yet, so there is nothing to draw")
+    expect_steps(history)
     losses = {"train": history.train_loss, "validation": history.validation_loss, "test": history.test_loss}
     accuracies = {
         "train": history.train_accuracy, "validation": history.validation_accuracy, "test": history.test_accuracy,
@@ -130,7 +127,7 @@ def plot_weights(net: Any, *, count: int | None = None, shape: tuple[int, int] |
     count = min(M, 100 if count is None else _gate.count(count, "count"))
     rows, columns = _image_shape(D, shape, f"a column of {name}")
 
-    figure, axes = _figure_of_tiles(count, rows / columns, lines=1, head=True, bar=True)
+    figure, axes = _figure_of_tiles(count, rows / columns, lines=1, bar=True)
     images = W[:, :count].T.reshape(count, rows, columns)
     sizes = np.abs(images[np.isfinite(images)])
     # A few large weights would make all others pale. All, or nearly all, may be 0.
@@ -191,7 +188,7 @@ def plot_mistakes(net: Any, x: Any, t: Any, *, count: int = 20, shape: tuple[int
     rows, columns = _image_shape(math.prod(x.shape[1:]), shape or axes_of_image, "an example")
 
     shown = wrong[:count]
-    figure, axes = _figure_of_tiles(max(len(shown), 1), rows / columns, lines=2, head=True)
+    figure, axes = _figure_of_tiles(max(len(shown), 1), rows / columns, lines=2)
     examples = "1 example" if len(x) == 1 else f"{len(x)} examples"
     found = "no mistake" if len(wrong) == 0 else "1 mistake" if len(wrong) == 1 else f"{len(wrong)} mistakes"
     head = found if len(wrong) <= count else f"the {count} worst of {found}"
@@ -259,6 +256,14 @@ def plot_confusion(net: Any, x: Any, t: Any) -> Figure:
 
 
 # --- what is drawn ---
+
+
+def expect_steps(history: Any) -> None:
+    """Raise if `history` is no History, or holds nothing."""
+    if not isinstance(history, History):
+        raise TypeError(f"history must be what fit gave, a History, got {type(history).__name__}")
+    if not history.losses:
+        raise ValueError("the history holds no step yet, so there is nothing to draw")
 
 
 def first_matrix(net: Any) -> tuple[str, FloatArray]:
@@ -374,15 +379,16 @@ def _make_logarithmic(axes: Axes) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
-def _figure_of_tiles(count: int, aspect: float, *, lines: int, head: bool, bar: bool = False) -> tuple[Figure, Axes]:
+def _figure_of_tiles(count: int, aspect: float, *, lines: int, bar: bool = False) -> tuple[Figure, Axes]:
     """Give a figure with room for so many images, with so many lines under each."""
     from chainrule._figure import Figure
 
     across, down = min(count, _ACROSS), -(-count // _ACROSS)
-    height = down * (aspect * _INCHES + 0.16 * lines) + 0.4 * head
+    height = down * _INCHES * (aspect + 0.04 + 0.16 * lines) / 1.06 + 0.4
     figure = Figure(figsize=(max(across * _INCHES, 4.5) + 0.8 * bar, max(height, 1.4)), layout="constrained")
     axes = figure.subplots()
     axes.set_axis_off()
+    axes.set_anchor("NW")
     return figure, axes
 
 

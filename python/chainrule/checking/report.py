@@ -264,17 +264,25 @@ class GradientReport:
     def _repr_html_(self) -> str:
         """Give the report as a table for a notebook."""
         colours = {"right": "#2a7d2a", "wrong": "#c02020"}
+        left, right = "style='text-align:left'", "style='text-align:right'"
         rows = []
         for a in self.arrays:
-            colour = colours.get(a.verdict, "#b07000")
-            cells = (
-                html.escape(a.name), _times(a.shape), str(a.checked), f"{a.mean_difference:.1e}",
-                f"{a.max_relative:.1e}", f"{a.error_bar:.1e}", html.escape(_verdict(a)),
+            numbers = (
+                _times(a.shape), str(a.checked), f"{a.mean_difference:.1e}", f"{a.max_relative:.1e}",
+                f"{a.error_bar:.1e}",
             )  # fmt: skip
-            tds = "".join(f"<td style='text-align:left'>{cell}</td>" for cell in cells[:-1])
-            rows.append(f"<tr>{tds}<td style='text-align:left;color:{colour}'><b>{cells[-1]}</b></td></tr>")
-        heads = ("array", "shape", "compared", "mean |diff|", "max relative", "error bar", "verdict")
-        head = "".join(f"<th style='text-align:left'>{h}</th>" for h in heads)
+            tds = "".join(f"<td {right}>{number}</td>" for number in numbers)
+            colour = colours.get(a.verdict, "#b07000")
+            # The class is for a page with colours of its own.
+            verdict = f"<span class='{a.verdict}'>{html.escape(_verdict(a))}</span>"
+            rows.append(
+                f"<tr><th scope='row' {left}>{html.escape(a.name)}</th>{tds}"
+                f"<td style='text-align:left;color:{colour}'><b>{verdict}</b></td></tr>"
+            )
+        heads = (("array", left), *((h, right) for h in ("shape", "compared", "mean |diff|", "max relative")))
+        head = "".join(
+            f"<th scope='col' {side}>{h}</th>" for h, side in (*heads, ("error bar", right), ("verdict", left))
+        )
         found = "".join(f"<li>{html.escape(text.strip())}</li>" for text in self._findings())
         return (
             f"<div><p><b>{html.escape(self._title())}</b></p><table><thead><tr>{head}</tr></thead>"

@@ -7,7 +7,6 @@ several arrows, each with its share of the gradient; their sum stands at the var
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -222,7 +221,7 @@ class Graph:
         parts = [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="chainrule-graph" role="img" width="{width:.0f}"'
             f' height="{height:.0f}" viewBox="{-_MARGIN} {-_MARGIN} {width:.0f} {height:.0f}">',
-            f"<title>{_xml(self._title())}</title>",
+            f"<title>{wording.escaped(self._title())}</title>",
             f"<style>{_STYLE}</style>",
             f'<rect class="paper" x="{-_MARGIN}" y="{-_MARGIN}" width="{width:.0f}" height="{height:.0f}" rx="6"/>',
         ]
@@ -336,7 +335,7 @@ def _tip(x: float, y: float, direction: int, kind: str) -> str:
 def _drawn_node(node: _Node, middle: Point) -> str:
     x, y = middle
     width, height = _size(node)
-    parts = [f"<g><title>{_xml(node.title)}</title>"]
+    parts = [f"<g><title>{wording.escaped(node.title)}</title>"]
     if _is_circle(node):
         parts.append(f'<circle class="node" cx="{x:.1f}" cy="{y:.1f}" r="{_RADIUS}"/>')
         parts.append(_text(x, y + 6.5, node.lines[0][0], "sign"))
@@ -356,15 +355,10 @@ def _drawn_node(node: _Node, middle: Point) -> str:
 
 
 def _text(x: float, y: float, text: str, kind: str = "") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}"' + (f' class="{kind}"' if kind else "") + f">{_xml(text)}</text>"
+    return f'<text x="{x:.1f}" y="{y:.1f}"' + (f' class="{kind}"' if kind else "") + f">{wording.escaped(text)}</text>"
 
 
 # --- what each language needs escaped ---
-
-
-def _xml(text: str) -> str:
-    # Control characters have no place in XML, not even escaped.
-    return html.escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text))
 
 
 def _dot(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,13 @@ def brief(value: Any) -> str:
     if np.ndim(value) == 1:
         return f"[{', '.join(map(number, value))}]"
     return number(value)
+
+
+def escaped(text: str) -> str:
+    """Give `text` as it may stand in HTML or XML, between tags or in an attribute."""
+    # Control characters have no place there, not even escaped.
+    kept = (c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return html.escape("".join(kept))
 
 
 def names_of(variables: list[Variable]) -> dict[Variable, str]:
