@@ -165,6 +165,9 @@ def test_dot_of_the_tutorials_graph() -> None:
         [
             "digraph {",
             "  rankdir=LR",
+            "  ordering=in",
+            '  node [fontname="Helvetica"]',
+            '  edge [fontname="Helvetica"]',
             '  n0 [shape=plaintext, label="y"]',
             '  n1 [shape=plaintext, label="x"]',
             '  n2 [shape=plaintext, label="z"]',
@@ -185,7 +188,14 @@ def test_mermaid_of_the_tutorials_graph() -> None:
     lines = with_gradients(tutorial()).to_mermaid().splitlines()
     assert lines[0] == "flowchart LR"
     assert '  n3(("+"))' in lines
+    assert '  n0["y"]:::plain' in lines
     assert '  n3 -->|"p = 5<br>∂ 4"| n4' in lines
+
+
+def test_an_operator_with_a_name_has_a_shape_for_words() -> None:
+    graph = Variable(2, "x").exp().graph()
+    assert '  n1 [shape=box, style=rounded, label="exp"]' in graph.to_dot().splitlines()
+    assert '  n1(["exp"])' in graph.to_mermaid().splitlines()
 
 
 NASTY = ['a"b', "a\\", "<script>alert(1)</script>", "a&b", "a\nb", "a|b]", "]]>", "\x00", "é∂", "a`b", "end"]
@@ -197,11 +207,11 @@ def test_no_name_breaks_a_drawing(name: str) -> None:
     svg = graph.to_svg()
     assert len(texts(svg, "name")) == 2
     assert "<script" not in svg
-    for line in graph.to_mermaid().splitlines()[1:]:
+    for line in graph.to_mermaid().splitlines()[2:]:
         assert re.fullmatch(
-            r'  n\d+(\["[^"\[\]|<>]*"\]|\(\("[^"()]*"\)\)| --> n\d+| -->\|"[^"|]*"\| n\d+)', line.replace("<br>", "")
+            r'  n\d+(\["[^"\[\]|<>]*"\]:::plain|\(\("[^"()]*"\)\)| --> n\d+| -->\|"[^"|]*"\| n\d+)', line.replace("<br>", "")
         ), line
-    for line in graph.to_dot().splitlines()[2:-1]:
+    for line in graph.to_dot().splitlines()[5:-1]:
         assert re.fullmatch(r'  n\d+ (\[shape=\w+, label="([^"\\]|\\.)*"\]|-> n\d+( \[label="([^"\\]|\\.)*"\])?)', line)
 
 
@@ -230,6 +240,11 @@ def test_the_svg_has_colours_for_light_dark_and_print() -> None:
     # The rules of the style reach nothing else on the page.
     style = re.sub(r"@media[^{]*\{", "", svg.split("<style>")[1].split("</style>")[0])
     assert all(rule.strip("} \n").startswith(".chainrule-graph") for rule in style.split("}") if rule.strip("} \n"))
+
+
+def test_on_paper_a_wide_graph_is_as_wide_as_the_page() -> None:
+    svg = tutorial().graph().to_svg()
+    assert "max-width:100%;height:auto" in svg.split("@media print")[1].split("</style>")[0].splitlines()[1]
 
 
 def test_a_notebook_shows_the_svg() -> None:

@@ -28,7 +28,8 @@ _STYLE = """
 .chainrule-graph{--paper:#fff;--ink:#1f2328;--line:#6b7480;--node:#eaf2fd;--edge:#2f6db5;--grad:#b93a0a;--box:#f2f4f7}
 @media (prefers-color-scheme:dark){.chainrule-graph{--paper:#15181d;--ink:#e6e9ed;--line:#98a2ae;--node:#1c2d44;
 --edge:#7fb2f0;--grad:#ff9c66;--box:#22272f}}
-@media print{.chainrule-graph{--paper:#fff;--ink:#000;--line:#444;--node:#fff;--edge:#000;--grad:#a03000;--box:#fff}}
+@media print{.chainrule-graph{--paper:#fff;--ink:#000;--line:#444;--node:#fff;--edge:#000;--grad:#a03000;--box:#fff;
+max-width:100%;height:auto}}
 .chainrule-graph text{font:13px ui-sans-serif,system-ui,"Segoe UI",Roboto,Helvetica,Arial,sans-serif;fill:var(--ink);
 text-anchor:middle}
 .chainrule-graph .paper{fill:var(--paper)}
@@ -144,6 +145,9 @@ class Graph:
         >>> print((Variable(2, "x") * 3).graph().to_dot())
         digraph {
           rankdir=LR
+          ordering=in
+          node [fontname="Helvetica"]
+          edge [fontname="Helvetica"]
           n0 [shape=plaintext, label="x"]
           n1 [shape=circle, label="×"]
           n2 [shape=plaintext, label="3"]
@@ -153,11 +157,14 @@ class Graph:
           n1 -> n3 [label="6"]
         }
         """
-        shapes = {"operator": "circle", "layer": "box"}
-        lines = ["digraph {", "  rankdir=LR"]
+        shapes = {"operator": "box, style=rounded", "layer": "box"}
+        # Operands from top to bottom, in their order.
+        lines = ["digraph {", "  rankdir=LR", "  ordering=in"]
+        lines += [f'  {part} [fontname="Helvetica"]' for part in ("node", "edge")]
         for n, node in enumerate(self._nodes):
             text = "\\n".join(_dot(line) for line, _ in node.lines)
-            lines.append(f'  n{n} [shape={shapes.get(node.kind, "plaintext")}, label="{text}"]')
+            shape = "circle" if _is_circle(node) else shapes.get(node.kind, "plaintext")
+            lines.append(f'  n{n} [shape={shape}, label="{text}"]')
         for edge in self._edges:
             text = "\\n".join(map(_dot, filter(None, (edge.value, edge.gradient and f"∂ {edge.gradient}"))))
             lines.append(f"  n{edge.source} -> n{edge.target}" + (f' [label="{text}"]' if text else ""))
@@ -170,18 +177,21 @@ class Graph:
         --------
         >>> print((Variable(2, "x") * 3).graph().to_mermaid())
         flowchart LR
-          n0["x"]
+          classDef plain fill:none,stroke:none
+          n0["x"]:::plain
           n1(("×"))
-          n2["3"]
-          n3["g"]
+          n2["3"]:::plain
+          n3["g"]:::plain
           n0 -->|"2"| n1
           n2 --> n1
           n1 -->|"6"| n3
         """
-        lines = ["flowchart LR"]
+        shapes = {"operator": '(["{}"])', "layer": '["{}"]'}
+        lines = ["flowchart LR", "  classDef plain fill:none,stroke:none"]
         for n, node in enumerate(self._nodes):
             text = "<br>".join(_mermaid(line) for line, _ in node.lines)
-            lines.append(f'  n{n}(("{text}"))' if node.kind == "operator" else f'  n{n}["{text}"]')
+            shape = '(("{}"))' if _is_circle(node) else shapes.get(node.kind, '["{}"]:::plain')
+            lines.append(f"  n{n}{shape.format(text)}")
         for edge in self._edges:
             text = "<br>".join(map(_mermaid, filter(None, (edge.value, edge.gradient and f"∂ {edge.gradient}"))))
             lines.append(f"  n{edge.source} -->" + (f'|"{text}"|' if text else "") + f" n{edge.target}")
