@@ -209,7 +209,8 @@ def test_no_name_breaks_a_drawing(name: str) -> None:
     assert "<script" not in svg
     for line in graph.to_mermaid().splitlines()[2:]:
         assert re.fullmatch(
-            r'  n\d+(\["[^"\[\]|<>]*"\]:::plain|\(\("[^"()]*"\)\)| --> n\d+| -->\|"[^"|]*"\| n\d+)', line.replace("<br>", "")
+            r'  n\d+(\["[^"\[\]|<>]*"\]:::plain|\(\("[^"()]*"\)\)| --> n\d+| -->\|"[^"|]*"\| n\d+)',
+            line.replace("<br>", ""),
         ), line
     for line in graph.to_dot().splitlines()[5:-1]:
         assert re.fullmatch(r'  n\d+ (\[shape=\w+, label="([^"\\]|\\.)*"\]|-> n\d+( \[label="([^"\\]|\\.)*"\])?)', line)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import Any
 
-import matplotlib
+import matplotlib.colors
 import numpy as np
 import pytest
 
@@ -95,6 +95,11 @@ def test_the_loss_is_drawn_on_a_logarithmic_scale_if_it_fell_far_and_only_then()
     assert plot_history(history(60)).axes[0].get_yscale() == "log"
     assert plot_history(History(losses=[2.0, 1.0, 0.5])).axes[0].get_yscale() == "linear"
     assert plot_history(History(losses=[2.0, 1.0, 0.0])).axes[0].get_yscale() == "linear"
+
+
+def test_the_axis_of_few_steps_counts_whole_steps() -> None:
+    axes = plot_history(History(losses=[2.0, 1.0, 0.5, 0.25])).axes[0]
+    assert [tick for tick in axes.get_xticks() if 1 <= tick <= 4] == [1, 2, 3, 4]
 
 
 def test_a_run_without_accuracies_has_one_panel() -> None:
@@ -313,6 +318,27 @@ def test_no_array_is_written_to() -> None:
 
 def test_a_notebook_shows_a_figure_by_itself() -> None:
     assert plot_confusion(NET, SCORES, LABELS)._repr_png_()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def contrast(one: Any, other: Any) -> float:
+    """Give the contrast ratio of two colours, as the Web Content Accessibility Guidelines define it."""
+    light = []
+    for colour in (one, other):
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
+        light.append(0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2])
+    return float((max(light) + 0.05) / (min(light) + 0.05))
+
+
+@pytest.mark.parametrize(("paper", "ink"), [("#ffffff", "#1f2328"), ("#15181d", "#e6e9ed")])
+def test_curves_and_cells_can_be_seen_on_light_and_on_dark(paper: str, ink: str) -> None:
+    run = history(1000)
+    run.validation_loss = [0.5, 0.4]
+    page, text = (np.array(matplotlib.colors.to_rgb(colour)) for colour in (paper, ink))
+    for line in plot_history(run).axes[0].lines:
+        assert contrast(matplotlib.colors.to_rgb(line.get_color()), page) >= 3
+    (cells,) = plot_confusion(NET, SCORES, LABELS).axes[0].collections
+    for *colour, alpha in cells.get_facecolors():
+        assert contrast(alpha * np.array(colour) + (1 - alpha) * page, text) >= 4.5
 
 
 def test_text_and_axes_have_the_colours_of_the_readers_own_style() -> None:

@@ -134,9 +134,8 @@ def plot_weights(net: Any, *, count: int | None = None, shape: tuple[int, int] |
     end = (sizes.size and float(np.quantile(sizes, 0.995))) or float(sizes.max(initial=0)) or 1.0
     drawn = _draw_tiles(axes, images, [str(n) for n in range(count)], lines=1)
     drawn.set(cmap="RdBu_r", clim=(-end, end))
-    axes.set_title(
-        f"{name}  {D}×{M}" + ("" if count == M else f", the first {count} columns"), loc="left", parse_math=False
-    )
+    part = "" if count == M else ", the first column" if count == 1 else f", the first {count} columns"
+    axes.set_title(f"{name}  {D}×{M}{part}", loc="left", parse_math=False)
     bar = figure.colorbar(drawn, cax=axes.inset_axes((1.015, 0, 0.015, 1)), extend="both", label="weight")
     bar.outline.set_visible(False)
     return figure
@@ -363,9 +362,12 @@ def _stretches(values: Sequence[float]) -> tuple[FloatArray, FloatArray, FloatAr
 
 
 def _finish(axes: Axes, what: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
     axes.set(xlabel="step", ylabel=what)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}"))
     axes.legend(frameon=False, fontsize="small", loc="upper right" if what == "loss" else "lower right")
 
@@ -417,16 +419,18 @@ def _draw_cells(axes: Axes, counts: NDArray[Any], shares: FloatArray) -> None:
 
     right = np.eye(len(counts), dtype=bool)
     most = shares[~right].max(initial=0)
+    large = len(counts) <= _MOST_WRITTEN
+    side = 0.96 if large else 1.0  # gaps between small cells would come and go with the pixels
     squares, colours = [], []
     for (i, j), n in np.ndenumerate(counts):
         strength = shares[i, j] if i == j else shares[i, j] / most if n else 0.0
-        squares.append(Rectangle((j - 0.48, i - 0.48), 0.96, 0.96))
+        squares.append(Rectangle((j - side / 2, i - side / 2), side, side))
         # Never so strong that text in the colour of text cannot be read on it.
         colours.append(to_rgba(_GREY if n == 0 else _BLUE if i == j else _RED, 0.08 + 0.62 * float(strength)))
-    axes.add_collection(PatchCollection(squares, facecolors=colours, edgecolors="none"))
-    if len(counts) > _MOST_WRITTEN:
+    axes.add_collection(PatchCollection(squares, facecolors=colours, edgecolors="none", antialiased=large))
+    if not large:
         return
     size = min(11.0, 95 / len(counts))
     for i, j in np.argwhere(counts):
-        axes.text(j, i - 0.12, str(counts[i, j]), ha="center", va="center", fontsize=size)
-        axes.text(j, i + 0.24, f"{shares[i, j]:.1%}", ha="center", va="center", fontsize=0.68 * size)
+        axes.text(j, i + 0.04, str(counts[i, j]), ha="center", va="bottom", fontsize=size)
+        axes.text(j, i + 0.12, f"{shares[i, j]:.1%}", ha="center", va="top", fontsize=0.68 * size)
