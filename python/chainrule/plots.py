@@ -367,7 +367,7 @@ def _finish(axes: Axes, what: str) -> None:
     axes.set(xlabel="step", ylabel=what)
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
     axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}"))
     axes.legend(frameon=False, fontsize="small", loc="upper right" if what == "loss" else "lower right")
 

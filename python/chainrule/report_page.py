@@ -193,8 +193,9 @@ def _headline(
     figures = []
     if counts is not None:
         figures.append(("test accuracy", f"{np.trace(counts) / counts.sum():.4f}", ""))
+    # Of the last epoch; after early stopping the network is that of a better one.
     for name, values in {"train": history.train_accuracy, "validation": history.validation_accuracy}.items():
-        figures += [(f"{name} accuracy", f"{values[-1]:.4f}", "")] if values else []
+        figures += [(f"last {name} accuracy", f"{values[-1]:.4f}", "")] if values else []
     figures.append(("steps", _count(len(history.losses)), ""))
     if seconds is not None:
         figures.append(("time", f"{seconds:.1f} s", ""))
