@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 import sys
@@ -55,7 +56,7 @@ class Page(HTMLParser):
         return [attributes[name] for _, attributes in self.elements if name in attributes]
 
 
-def full() -> str:
+def made() -> str:
     return training_report(
         NET,
         HISTORY,
@@ -64,6 +65,9 @@ def full() -> str:
         check=check_gradients(NET, X, T),
         seconds=1.5,
     )
+
+
+full = functools.cache(made)
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +241,7 @@ def test_images_and_matrices_too_large_for_a_page_are_told() -> None:
 
 def test_the_readers_own_style_stays_and_is_not_used() -> None:
     def undated() -> str:
-        return re.sub("<time.*?</time>", "", full())
+        return re.sub("<time.*?</time>", "", made())
 
     plain = undated()
     with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "#012345", "axes.grid": True}):
