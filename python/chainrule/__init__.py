@@ -70,7 +70,7 @@ from chainrule.plots import plot_confusion as plot_confusion
 from chainrule.plots import plot_history as plot_history
 from chainrule.plots import plot_mistakes as plot_mistakes
 from chainrule.plots import plot_weights as plot_weights
+from chainrule.report_page import training_report as training_report
 from chainrule.schedules import cosine as cosine
 from chainrule.schedules import step_decay as step_decay
-from chainrule.report_page import training_report as training_report
 from chainrule.training import fit as fit

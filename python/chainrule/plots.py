@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from chainrule import _gate
 from chainrule._gate import FloatArray
 from chainrule.functions import log_softmax
-from chainrule.training import History
+from chainrule.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

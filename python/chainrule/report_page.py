@@ -20,7 +20,7 @@ from chainrule._gate import expect_network, real
 from chainrule._machine import machine
 from chainrule.checking import GradientReport
 from chainrule.graph.wording import escaped
-from chainrule.training import History
+from chainrule.history import History
 
 if TYPE_CHECKING:
     from chainrule._figure import Figure
