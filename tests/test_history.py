@@ -139,3 +139,11 @@ def test_a_notebook_shows_a_row_an_epoch() -> None:
         "<tr><td>3</td><td>5</td><td>0.1000</td><td>0.2000</td><td>1.0000</td><td>0.3333</td><td>0.5000</td></tr>"
         in text
     )
+
+
+def test_plot_is_the_figure_of_plots() -> None:
+    from matplotlib.figure import Figure
+
+    assert isinstance(small().plot(), Figure)
+    with pytest.raises(ValueError, match="no step yet"):
+        History().plot()

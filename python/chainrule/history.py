@@ -92,10 +92,12 @@ class History:
         ------
         ImportError
             If matplotlib is not installed: it comes with the extra ``plot``.
+        ValueError
+            If there was no step yet.
         """
-        from importlib import import_module
+        from chainrule.plots import plot_history
 
-        return import_module("chainrule.plots").plot_history(self)
+        return plot_history(self)
 
     def _repr_html_(self) -> str:
         """Give the table for a notebook; losses and shares with four decimals."""
