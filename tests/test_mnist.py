@@ -134,7 +134,7 @@ def test_init_mnist_finds_the_package_whole() -> None:
 def test_init_mnist_refuses_a_damaged_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
     path = tmp_path / key_file["train_img"]
     if damage != "missing":
-        content = (mnist._PACKAGED / key_file["test_img"]).read_bytes()
+        content = Path(mnist._PACKAGED, key_file["test_img"]).read_bytes()
         path.write_bytes(content if damage == "other" else content[:-9])
     monkeypatch.setattr(mnist, "_PACKAGED", tmp_path)
     with pytest.raises(DataError, match=f"^{path.name}: "):

@@ -9,7 +9,6 @@ Source: https://github.com/huggingface/safetensors, which defines the format.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Mapping
@@ -22,7 +21,6 @@ from chainrule import _engine, _kernels
 from chainrule._errors import DataError
 from chainrule._gate import FloatArray, expect_network, fitting
 from chainrule._idx import expect_regular
-from chainrule._writing import write_whole
 from chainrule.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh, parameters
 from chainrule.network import Network, TwoLayerNet
 
@@ -101,6 +99,8 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
 
 def save(net: Any, path: str | os.PathLike[str]) -> None:
     """Write `net` to `path`: see `Network.save`."""
+    from chainrule._writing import write_whole
+
     write_whole(path, pack(net))
 
 
@@ -124,6 +124,8 @@ class Kept:
 
 def pack(net: Any, run: Mapping[str, Any] | None = None, arrays: Mapping[str, FloatArray] | None = None) -> bytes:
     """Give the bytes of a file that holds `net`, and a run with its arrays if there is one."""
+    import json
+
     params = _params(net)
     description = {"format": FORMAT, "version": _kernels.__version__, "params": list(params), **describe(net)}
     if run is not None:
@@ -249,6 +251,8 @@ def _layer(part: Mapping[str, Any], params: Mapping[str, FloatArray]) -> Any:
 
 def _understand(kept: Kept, text: str) -> None:
     """Read the description, and tell the parameters from the arrays of a run."""
+    import json
+
     try:
         said = json.loads(text)
         written = said["format"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -263,6 +262,8 @@ class GradientReport:
 
     def _repr_html_(self) -> str:
         """Give the report as a table for a notebook."""
+        import html
+
         colours = {"right": "#2a7d2a", "wrong": "#c02020"}
         left, right = "style='text-align:left'", "style='text-align:right'"
         rows = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 import numpy as np
@@ -46,9 +45,11 @@ def brief(value: Any) -> str:
 
 def escaped(text: str) -> str:
     """Give `text` as it may stand in HTML or XML, between tags or in an attribute."""
+    from html import escape  # which reads in two thousand names of characters
+
     # Control characters have no place there, not even escaped.
     kept = (c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return html.escape("".join(kept))
+    return escape("".join(kept))
 
 
 def names_of(variables: list[Variable]) -> dict[Variable, str]:
