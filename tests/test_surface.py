@@ -219,10 +219,12 @@ def test_an_import_brings_in_nothing_that_only_some_calls_need(tmp_path: Path) -
     heavy = {
         "argparse",
         "chainrule.cli",
+        "chainrule.sklearn",
         "gzip",
         "http.client",
         "matplotlib",
         "platformdirs",
+        "sklearn",
         "ssl",
         "tqdm",
         "urllib.request",
