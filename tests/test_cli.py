@@ -100,7 +100,7 @@ def test_train_does_10000_steps_unless_told_otherwise(digits: str, monkeypatch: 
         given.update(options)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "fit", fit)
+    monkeypatch.setattr(cli.train, "fit", fit)
     main(["train", "--data-dir", digits])
     assert (given["iterations"], given["epochs"]) == (10_000, None)
     assert (given["batch_size"], given["learning_rate"]) == (100, 0.1)
@@ -145,7 +145,7 @@ def test_train_hands_over_the_dtype_and_the_hidden_units(digits: str, monkeypatc
         networks.append(net)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "fit", fit)
+    monkeypatch.setattr(cli.train, "fit", fit)
     main(["train", "--data-dir", digits, "--hidden", "13", "--dtype", "float64"])
     assert networks[0].params["W1"].shape == (784, 13)
     assert networks[0].params["W1"].dtype == np.float64
@@ -354,7 +354,7 @@ def test_check_is_the_tutorials_by_default(monkeypatch: pytest.MonkeyPatch) -> N
         given.extend(arguments)
         return GradientReport("TwoLayerNet", "network", (), ())
 
-    monkeypatch.setattr(cli, "check_gradients", check_gradients)
+    monkeypatch.setattr(cli.check, "check_gradients", check_gradients)
     main(["check"])
     net, x, t = given
     assert net.params["W1"].shape == (784, 50)
@@ -498,7 +498,7 @@ def test_t8_an_interrupt_while_the_data_is_read_ends_with_130(capsys: Text, monk
     def interrupted(**_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "load_mnist", interrupted)
+    monkeypatch.setattr(cli.train, "load_mnist", interrupted)
     assert main(["train"]) == 130
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "chainrule: interrupted\n")

@@ -1,0 +1,57 @@
+"""What several commands take: numbers within bounds, a seed, a folder of data."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from chainrule._gate import count, positive
+
+# What ``add_subparsers`` gives; only type checkers can read it as a generic class.
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def add_seed(command: argparse.ArgumentParser) -> None:
+    """Let `command` take ``--seed``."""
+    command.add_argument(
+        "--seed", type=seed, default=0, metavar="N", help="for weights and batches (default %(default)s)"
+    )
+
+
+def add_data_dir(command: argparse.ArgumentParser) -> None:
+    """Let `command` take ``--data-dir``."""
+    command.add_argument(
+        "--data-dir", type=Path, metavar="DIR", help="a folder with the four IDX files (default: MNIST, in the package)"
+    )
+
+
+def whole(text: str) -> int:
+    """Read a whole number of at least 1."""
+    return int(_checked(lambda: count(_number(text, int), "the value")))
+
+
+def seed(text: str) -> int:
+    """Read a whole number of at least 0."""
+    return int(_checked(lambda: count(_number(text, int), "the seed", least=0)))
+
+
+def above_zero(text: str) -> float:
+    """Read a finite number above 0."""
+    return float(_checked(lambda: positive(_number(text, float), "the value")))
+
+
+def _number(text: str, kind: type) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        raise ValueError(f"must be a {'whole ' if kind is int else ''}number, got {text!r}") from None
+
+
+def _checked(number: Callable[[], float]) -> float:
+    """Give the number; argparse turns our error into its own message and exit 2."""
+    try:
+        return number()
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -1,0 +1,70 @@
+"""``chainrule graph``: an expression with all its derivatives, explained or drawn."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from chainrule.cli.arguments import Commands
+
+_FORMATS = {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".md": "markdown"}
+
+
+def add(commands: Commands) -> None:
+    """Add the command to `commands`."""
+    graph = commands.add_parser(
+        "graph",
+        help="an expression with its derivatives, explained or drawn",
+        description=run.__doc__,
+        epilog="An expression that begins with a minus goes behind all options and --.",
+    )
+    graph.add_argument("expression", help="of + - * / ** @, parentheses, exp log sum mean maximum: '(x + y) * z'")
+    graph.add_argument(
+        "values", nargs="*", metavar="NAME=VALUE", help="a number, a vector 1,2,3 or a matrix 1,2;3,4: x=2"
+    )
+    graph.add_argument(
+        "--format",
+        choices=["text", "markdown", "svg", "dot", "mermaid"],
+        help="text or markdown explain, the others draw (default: by the ending of FILE, else text)",
+    )
+    graph.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there (default: to stdout)")
+    graph.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compute an expression and all its derivatives; explain the chain rule line by line, or draw the graph."""
+    from chainrule.graph.expression import evaluate
+
+    result = evaluate(options.expression, _values(options.values))
+    result.backward()
+    form = options.format or (_FORMATS.get(options.output.suffix.lower(), "text") if options.output else "text")
+    if form in ("text", "markdown"):
+        text = result.explain(form)
+    else:
+        graph = result.graph()
+        text = {"dot": graph.to_dot, "mermaid": graph.to_mermaid}.get(form, lambda: graph.to_svg(backward=True))()
+    text = text.rstrip("\n") + "\n"
+    if options.output is None:
+        print(text, end="")
+    else:
+        options.output.write_text(text, encoding="utf-8")
+    return 0
+
+
+def _values(texts: list[str]) -> dict[str, Any]:
+    """Read ``NAME=VALUE`` for each name."""
+    from chainrule.graph.expression import read_value
+
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"a value is given as NAME=VALUE, such as x=2, got {text!r}")
+        if name in values:
+            raise ValueError(f"{name} is given twice")
+        try:
+            values[name] = read_value(value)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from None
+    return values
