@@ -42,6 +42,7 @@ from chainrule.graph import MulLayer as MulLayer
 from chainrule.graph import Variable as Variable
 from chainrule.graph import apply as apply
 from chainrule.history import History as History
+from chainrule.images import load_image as load_image
 from chainrule.keeping import load as load
 from chainrule.layers import Affine as Affine
 from chainrule.layers import Identity as Identity
