@@ -8,7 +8,6 @@ import json
 import os
 import re
 import signal
-import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -16,32 +15,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import chainrule
 from chainrule import GradientReport, Relu, cli, load_mnist
 from chainrule.cli import main
+from idx_files import FILES, write
 
 Text = pytest.CaptureFixture[str]
 
-FILES = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
 ACCURACIES = r"train accuracy 0\.\d{4}  test accuracy 0\.\d{4}"
-
-
-def idx(array: NDArray[Any]) -> bytes:
-    """Write bytes as IDX, from the format's description."""
-    return struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
-
-
-def write(folder: Path, **parts: tuple[NDArray[Any], NDArray[Any]]) -> str:
-    for part, (images, labels) in parts.items():
-        image_name, label_name = FILES[part]
-        (folder / image_name).write_bytes(idx(images))
-        (folder / label_name).write_bytes(idx(labels))
-    return str(folder)
 
 
 @pytest.fixture(scope="session")
@@ -115,6 +97,7 @@ def test_train_prints_the_same_in_json(digits: str, capsys: Text) -> None:
     accuracies = "train accuracy {train_accuracy:.4f}  test accuracy {test_accuracy:.4f}"
     row = "epoch {epoch:>3}  step {step:>6}  loss {loss:.4f}  " + accuracies
     assert [event["event"] for event in epochs] == ["epoch", "epoch"]
+    assert {event["schema"] for event in (*epochs, result)} == {1}
     assert result["event"] == "result"
     assert result["steps"] == 4
     assert result["seconds"] > 0
@@ -461,6 +444,7 @@ def test_info_says_the_same_in_json(capsys: Text) -> None:
     text = capsys.readouterr().out
     main(["info", "--json"])
     facts = json.loads(capsys.readouterr().out)
+    assert facts.pop("schema") == 1
     assert [f"{name.replace('_', ' '):<16} {value}" for name, value in facts.items()] == text.splitlines()
     assert facts["data_state"] == "whole"
 
@@ -544,7 +528,7 @@ def test_f2_a_full_disk_behind_stdout_is_told() -> None:
         command = [sys.executable, "-m", "chainrule", "info"]
         done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert done.returncode == 2
-    assert re.fullmatch(r"chainrule: error: \[Errno 28\] .+\n", done.stderr)
+    assert re.fullmatch(r"chainrule: error: No space left on device\n", done.stderr)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="closes stdout in a POSIX shell")

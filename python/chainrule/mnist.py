@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._errors import DataError
-from chainrule._idx import Gunzip, read_idx
+from chainrule._idx import Gunzip, expect_regular, read_idx
 
 # pathlib and what downloads are imported where they are used: `import chainrule` would be a quarter slower.
 if TYPE_CHECKING:
@@ -106,11 +107,8 @@ def load_mnist(
     >>> t_train[:5].tolist()
     [5, 0, 4, 1, 9]
     """
-    from pathlib import Path
-
-    folder = Path(_PACKAGED if data_dir is None else data_dir)
-    train = _examples(folder, "train", normalize, flatten, one_hot_label)
-    test = _examples(folder, "test", normalize, flatten, one_hot_label)
+    train = load_part("train", normalize, flatten, one_hot_label, data_dir=data_dir)
+    test = load_part("test", normalize, flatten, one_hot_label, data_dir=data_dir)
     return train, test
 
 
@@ -128,12 +126,43 @@ def init_mnist() -> None:
     --------
     >>> init_mnist()
     """
+    for path, fault in faults(packaged_folder()):
+        if fault:
+            raise DataError(f"{path.name}: {fault} ({path.parent}); install chainrule again")
+
+
+def packaged_folder() -> Path:
+    """Give the folder of the package's own four files."""
+    from pathlib import Path
+
+    return Path(_PACKAGED)
+
+
+def data_folder() -> Path:
+    """Give the folder `download_mnist` fills when none is named: `CHAINRULE_DATA_DIR`, or one in the user's cache."""
+    from pathlib import Path
+
+    if chosen := os.environ.get("CHAINRULE_DATA_DIR"):
+        return Path(chosen)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("chainrule"), "mnist")
+
+
+def faults(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Give each of MNIST's four files in `folder`, gzipped or raw, and what is wrong with it: "" if nothing is."""
     for name in _CONTENT:
+        path, fault = folder / name, ""
         try:
-            with open(os.path.join(_PACKAGED, name), "rb") as file:
-                _check_content(name, file)
+            path = _find(folder, name)
+            expect_regular(path)
+            with open(path, "rb") as file:
+                _check_content(path.name, file)
         except FileNotFoundError:
-            raise DataError(f"{name}: missing from the package ({_PACKAGED}); install chainrule again") from None
+            fault = "missing"
+        except DataError as error:
+            fault = str(error).partition(": ")[2]  # behind the name
+        yield path, fault
 
 
 def download_mnist(dest: str | os.PathLike[str] | None = None) -> Path:
@@ -182,13 +211,23 @@ def download_mnist(dest: str | os.PathLike[str] | None = None) -> Path:
 
     from chainrule import _download
 
-    folder = _default_folder() if dest is None else Path(dest)
+    folder = data_folder() if dest is None else Path(dest)
     _download.fetch(folder, {name: size for name, (size, _) in _CONTENT.items()}, _check_content)
     return folder
 
 
-def _examples(folder: Path, part: str, normalize: bool, flatten: bool, one_hot_label: bool) -> Examples:
-    """Read the images and labels of `part` ("train" or "test") and give them as `load_mnist` was asked to."""
+def load_part(
+    part: str,
+    normalize: bool = True,
+    flatten: bool = True,
+    one_hot_label: bool = False,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+) -> Examples:
+    """Load the images and labels of `part`, "train" or "test", as `load_mnist` gives both."""
+    from pathlib import Path
+
+    folder = Path(_PACKAGED if data_dir is None else data_dir)
     image_path = _find(folder, key_file[f"{part}_img"])
     label_path = _find(folder, key_file[f"{part}_label"])
     images = _bytes_of_rank(image_path, 3, "images (N, rows, columns)")
@@ -240,11 +279,12 @@ def _one_hot(labels: NDArray[np.uint8], path: Path) -> NDArray[np.float64]:
 
 
 def _check_content(name: str, file: BinaryIO) -> None:
-    """Refuse `file`, the gzip file called `name`, unless what is inside is MNIST's, byte for byte."""
+    """Refuse `file`, called `name` and gzipped if that says so, unless its content is MNIST's, byte for byte."""
     import hashlib
 
-    size, sha256 = _CONTENT[name]
-    source, digest, got = Gunzip(file, name), hashlib.sha256(), 0
+    zipped = name.endswith(".gz")
+    size, sha256 = _CONTENT[name if zipped else f"{name}.gz"]
+    source, digest, got = Gunzip(file, name) if zipped else file, hashlib.sha256(), 0
     while piece := source.read(min(2**20, size + 1 - got)):
         digest.update(piece)
         got += len(piece)
@@ -252,14 +292,3 @@ def _check_content(name: str, file: BinaryIO) -> None:
             raise DataError(f"{name}: holds more than the {size} bytes it must hold")
     if digest.hexdigest() != sha256:
         raise DataError(f"{name}: not MNIST's: SHA-256 of the content is {digest.hexdigest()}, must be {sha256}")
-
-
-def _default_folder() -> Path:
-    """Give the folder downloads go to when none is named."""
-    from pathlib import Path
-
-    if chosen := os.environ.get("CHAINRULE_DATA_DIR"):
-        return Path(chosen)
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("chainrule"), "mnist")

@@ -9,10 +9,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from chainrule import __version__
-from chainrule.cli import check, graph, info, train
+from chainrule.cli import check, completion, data, evaluate, graph, info, predict, train
+from chainrule.cli.arguments import add_color
+from chainrule.cli.output import print_error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,9 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     SystemExit
         By argparse: 2 for unusable arguments, 0 after ``--help`` and ``--version``.
     """
-    options = _parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     try:
-        code: int = options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            code: int = options.run(options)
         if sys.stdout is not None:  # closed by the shell: then print() does nothing, and so do we
             sys.stdout.flush()
         return code
@@ -45,18 +51,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, `head` perhaps, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, OSError, MemoryError, FloatingPointError, RuntimeError) as error:
-        print(f"chainrule: error: {error or type(error).__name__}", file=sys.stderr)
+    except (ValueError, TypeError, OSError, MemoryError, FloatingPointError, RuntimeError, ImportError) as error:
+        print_error(error, options)
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Give the parser of the whole command line; its options have a function ``run``."""
     parser = argparse.ArgumentParser(
         prog="chainrule",
         description="Gradients to see and to trust: train the tutorial's network on MNIST, prove its gradients right.",
+        epilog="chainrule COMMAND --help tells more, with examples.",
     )
-    parser.add_argument("--version", action="version", version=f"chainrule {__version__}")
+    parser.add_argument("-V", "--version", action="version", version=f"chainrule {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (train, check, graph, info):
+    for command in (train, evaluate, predict, check, graph, data, info, completion):
         command.add(commands)
+    for added in commands.choices.values():
+        add_color(added)
     return parser
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Show a warning as a sentence, not as a place in our code."""
+    print(f"chainrule: warning: {message}", file=sys.stderr)

@@ -1,8 +1,10 @@
-"""What several commands take: numbers within bounds, a seed, a folder of data."""
+"""What several commands take, and how their help looks."""
 
 from __future__ import annotations
 
 import argparse
+import inspect
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,6 +13,44 @@ from chainrule._gate import count, positive
 
 # What ``add_subparsers`` gives; only type checkers can read it as a generic class.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Run: TypeAlias = Callable[[argparse.Namespace], int]
+
+_WIDTH = 78
+
+
+def add_command(commands: Commands, name: str, run: Run, summary: str, examples: str) -> argparse.ArgumentParser:
+    """Add a command that calls `run`; its help says what the docstring of `run` says, and ends with examples."""
+    paragraphs = (inspect.getdoc(run) or "").split("\n\n")
+    command = commands.add_parser(
+        name,
+        help=summary,
+        description="\n\n".join(textwrap.fill(text, _WIDTH) for text in paragraphs),
+        epilog="examples:\n" + textwrap.indent(textwrap.dedent(examples).strip(), "  "),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def add_color(command: argparse.ArgumentParser) -> None:
+    """Let `command` take ``--color``."""
+    command.add_argument(
+        "--color",
+        choices=["auto", "always", "never"],
+        default="auto",
+        metavar="WHEN",
+        help="always, never, or auto: on a terminal, unless NO_COLOR is set (default %(default)s)",
+    )
+
+
+def add_format(command: argparse.ArgumentParser) -> None:
+    """Let `command` take ``--format``."""
+    command.add_argument(
+        "--format",
+        choices=["text", "jsonl"],
+        default="text",
+        help="text, or one JSON object a line (default %(default)s)",
+    )
 
 
 def add_seed(command: argparse.ArgumentParser) -> None:
@@ -23,7 +63,10 @@ def add_seed(command: argparse.ArgumentParser) -> None:
 def add_data_dir(command: argparse.ArgumentParser) -> None:
     """Let `command` take ``--data-dir``."""
     command.add_argument(
-        "--data-dir", type=Path, metavar="DIR", help="a folder with the four IDX files (default: MNIST, in the package)"
+        "--data-dir",
+        type=Path,
+        metavar="DIR",
+        help="a folder with IDX files of MNIST's names, gzipped or not (default: MNIST, in the package)",
     )
 
 

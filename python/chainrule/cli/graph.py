@@ -6,19 +6,19 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from chainrule.cli.arguments import Commands
+from chainrule.cli.arguments import Commands, add_command
 
+_EXAMPLES = """
+$ chainrule graph "(x + y) * z" x=2 y=3 z=4
+$ chainrule graph "sum(maximum(x @ W, 0))" x=1,2 "W=1,-2;3,4" -o graph.svg
+$ chainrule graph -- "-x**2" x=3
+"""
 _FORMATS = {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".md": "markdown"}
 
 
 def add(commands: Commands) -> None:
     """Add the command to `commands`."""
-    graph = commands.add_parser(
-        "graph",
-        help="an expression with its derivatives, explained or drawn",
-        description=run.__doc__,
-        epilog="An expression that begins with a minus goes behind all options and --.",
-    )
+    graph = add_command(commands, "graph", run, "an expression with its derivatives, explained or drawn", _EXAMPLES)
     graph.add_argument("expression", help="of + - * / ** @, parentheses, exp log sum mean maximum: '(x + y) * z'")
     graph.add_argument(
         "values", nargs="*", metavar="NAME=VALUE", help="a number, a vector 1,2,3 or a matrix 1,2;3,4: x=2"
@@ -29,11 +29,13 @@ def add(commands: Commands) -> None:
         help="text or markdown explain, the others draw (default: by the ending of FILE, else text)",
     )
     graph.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there (default: to stdout)")
-    graph.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compute an expression and all its derivatives; explain the chain rule line by line, or draw the graph."""
+    """Compute an expression and all its derivatives; explain the chain rule line by line, or draw the graph.
+
+    An expression that begins with a minus goes behind all options and --.
+    """
     from chainrule.graph.expression import evaluate
 
     result = evaluate(options.expression, _values(options.values))

@@ -5,23 +5,26 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import chainrule
 from chainrule import __version__, _kernels
 from chainrule._errors import DataError
-from chainrule.cli.arguments import Commands
-from chainrule.mnist import init_mnist
+from chainrule.cli.arguments import Commands, add_command
+from chainrule.cli.output import SCHEMA, style_for
+from chainrule.mnist import init_mnist, packaged_folder
+
+_EXAMPLES = """
+$ chainrule info
+$ chainrule info --json
+"""
 
 
 def add(commands: Commands) -> None:
     """Add the command to `commands`."""
-    info = commands.add_parser("info", help="versions, instruction set, threads, data", description=run.__doc__)
+    info = add_command(commands, "info", run, "versions, instruction set, threads, data", _EXAMPLES)
     info.add_argument("--json", action="store_true", help="as one JSON object")
-    info.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,12 +41,14 @@ def run(options: argparse.Namespace) -> int:
         "machine": f"{platform.system()} {platform.machine()}",
         "instruction_set": _kernels.instruction_set(),
         "threads": _kernels.threads(),
-        "data": str(Path(chainrule.__file__).parent / "data" / "mnist"),
+        "data": str(packaged_folder()),
         "data_state": data,
     }
     if options.json:
-        print(json.dumps(facts))
+        print(json.dumps({"schema": SCHEMA, **facts}))
     else:
+        style = style_for(options)
         for name, value in facts.items():
-            print(f"{name.replace('_', ' '):<16} {value}")
+            paint = str if name != "data_state" else style.good if data == "whole" else style.bad
+            print(f"{name.replace('_', ' '):<16} {paint(str(value))}")
     return 0 if data == "whole" else 2

@@ -1,20 +1,26 @@
-"""How results are written: lines of text, above a progress bar if there is one, or JSON Lines."""
+"""How results are written: lines of text, in colour if somebody watches, or JSON Lines."""
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import sys
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TextIO
+
+#: Goes up when a field of a JSON object changes its meaning or disappears; new fields do not count.
+SCHEMA = 1
 
 
-def on_terminal() -> bool:
-    """Tell whether somebody watches stderr; it may also be closed."""
-    return sys.stderr is not None and sys.stderr.isatty()
+def on_terminal(stream: TextIO | None) -> bool:
+    """Tell whether somebody watches `stream`, which may also be closed."""
+    return stream is not None and stream.isatty()
 
 
 def print_line(text: str) -> None:
     """Print a line on stdout at once, above the progress bar of a terminal."""
-    if on_terminal():
+    if on_terminal(sys.stderr):
         from tqdm import tqdm
 
         tqdm.write(text, file=sys.stdout)
@@ -24,4 +30,56 @@ def print_line(text: str) -> None:
 
 def print_json(event: str, **values: Any) -> None:
     """Print one JSON object as a line."""
-    print(json.dumps({"event": event, **values}), flush=True)
+    print(json.dumps({"schema": SCHEMA, "event": event, **values}), flush=True)
+
+
+def print_error(error: BaseException, options: argparse.Namespace) -> None:
+    """Say on stderr what went wrong, in one sentence."""
+    text = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.strerror:  # without the [Errno 2] that str puts before it
+        text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    print(f"chainrule: {style_for(options, sys.stderr).bad('error')}: {text}", file=sys.stderr)
+
+
+@dataclass(frozen=True)
+class Style:
+    """Colours of the terminal's own palette, chosen by its user to be read on their ground; or none.
+
+    Yellow is left out: on light grounds it cannot be read.
+    """
+
+    on: bool
+
+    def good(self, text: str) -> str:
+        """Give `text` in green."""
+        return self._in("32", text)
+
+    def bad(self, text: str) -> str:
+        """Give `text` in red."""
+        return self._in("31", text)
+
+    def open(self, text: str) -> str:
+        """Give `text`, neither good nor bad, in magenta."""
+        return self._in("35", text)
+
+    def verdict(self, verdict: str, text: str) -> str:
+        """Give `text` as good, bad or open, for a `verdict` of the check."""
+        return {"right": self.good, "wrong": self.bad}.get(verdict, self.open)(text)
+
+    def strong(self, text: str) -> str:
+        """Give `text` bold."""
+        return self._in("1", text)
+
+    def _in(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.on else text
+
+
+def style_for(options: argparse.Namespace, stream: TextIO | None = None) -> Style:
+    """Give the style for `stream`, stdout by default: as ``--color`` says, or if it does not, as is usual."""
+    stream = sys.stdout if stream is None else stream
+    if options.color != "auto":
+        return Style(options.color == "always")
+    # https://no-color.org: any text but none at all says no. Only the newer of Windows' terminals knows colours.
+    refused = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+    able = sys.platform != "win32" or "WT_SESSION" in os.environ
+    return Style(able and not refused and on_terminal(stream))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from chainrule.cli.arguments import Commands, above_zero, add_data_dir, add_seed, whole
+from chainrule.cli.arguments import Commands, above_zero, add_command, add_data_dir, add_format, add_seed, whole
 from chainrule.cli.output import on_terminal, print_json, print_line
 from chainrule.history import History
 from chainrule.layers import Rescaling
@@ -18,11 +19,15 @@ from chainrule.network import Network, TwoLayerNet
 from chainrule.training import fit
 
 _CLASSES = 10
+_EXAMPLES = """
+$ chainrule train --epochs 5 --hidden 100
+$ chainrule train --data-dir fashion-mnist --format jsonl
+"""
 
 
 def add(commands: Commands) -> None:
     """Add the command to `commands`."""
-    train = commands.add_parser("train", help="train a two-layer network on MNIST", description=run.__doc__)
+    train = add_command(commands, "train", run, "train a two-layer network on MNIST", _EXAMPLES)
     length = train.add_mutually_exclusive_group()
     length.add_argument("--iterations", type=whole, metavar="N", help="steps of one batch each (default 10000)")
     length.add_argument("--epochs", type=whole, metavar="N", help="passes over the training images instead")
@@ -32,15 +37,10 @@ def add(commands: Commands) -> None:
         "--learning-rate", type=above_zero, default=0.1, metavar="X", help="step size (default %(default)s)"
     )
     train.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="default %(default)s")
-    train.add_argument(
-        "--format",
-        choices=["text", "jsonl"],
-        default="text",
-        help="text, or one JSON object a line (default %(default)s)",
-    )
+    train.add_argument("--quiet", action="store_true", help="only the result: no rows, no progress bar")
+    add_format(train)
     add_seed(train)
     add_data_dir(train)
-    train.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -79,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
         seed=rng,
-        progress=on_terminal(),
+        progress=on_terminal(sys.stderr),
         callbacks=[SimpleNamespace(on_epoch=lambda run: row(run.history))],
     )
     show(

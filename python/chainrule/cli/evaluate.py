@@ -1,0 +1,71 @@
+"""``chainrule eval``: how good a trained network is."""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format
+from chainrule.cli.models import Model
+from chainrule.cli.output import print_json, style_for
+from chainrule.functions import softmax_loss
+from chainrule.mnist import load_part
+from chainrule.network import accuracy_of
+
+_EXAMPLES = """
+$ chainrule eval digits.safetensors
+$ chainrule eval digits.safetensors --confusion
+$ chainrule eval clothes.safetensors --data-dir fashion-mnist --format jsonl
+"""
+
+
+def add(commands: Commands) -> None:
+    """Add the command to `commands`."""
+    command = add_command(commands, "eval", run, "accuracy and loss of a trained network on the test images", _EXAMPLES)
+    command.add_argument("model", metavar="MODEL", help="what train --save wrote, or save() of a network")
+    command.add_argument("--confusion", action="store_true", help="also what the images of each class were taken for")
+    add_data_dir(command)
+    add_format(command)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Tell the accuracy and the mean loss of a trained network on MNIST's 10,000 test images, or on those of a folder.
+
+    A network that begins with a Rescaling layer, as train makes it, is given the bytes; any other, pixels in 0-1.
+    """
+    model = Model(options.model)
+    images, t = load_part("test", normalize=False, data_dir=options.data_dir)
+    scores = model.scores(model.images(images, "test images"))
+    loss, accuracy = softmax_loss(scores, t), accuracy_of(scores, t)
+    table = _confusion(scores, t) if options.confusion else None
+    if options.format == "jsonl":
+        found = {} if table is None else {"confusion": table.tolist()}
+        print_json("evaluation", model=options.model, images=len(t), loss=loss, accuracy=accuracy, **found)
+        return 0
+    right = round(accuracy * len(t))
+    strong = style_for(options).strong
+    print(f"accuracy {strong(f'{accuracy:.4f}')}  loss {strong(f'{loss:.4f}')}  {right} of {len(t)} images right")
+    if table is not None:
+        print(f"\n{_text(table, options)}")
+    return 0
+
+
+def _confusion(scores: NDArray[np.floating], t: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Count how often images of class i (row) were taken for class j (column)."""
+    table = np.zeros((scores.shape[1],) * 2, np.int64)
+    np.add.at(table, (t, scores.argmax(axis=1)), 1)
+    return table
+
+
+def _text(table: NDArray[np.int64], options: argparse.Namespace) -> str:
+    """Lay the counts out, the right ones bold, with the share of each class that was found."""
+    strong = style_for(options).strong
+    width = len(str(table.max())) + 1
+    lines = ["class  taken for", " " * 5 + "".join(f"{j:>{width}}" for j in range(len(table))) + "   found"]
+    for i, row in enumerate(table):
+        counts = "".join(strong(f"{n:>{width}}") if i == j else f"{n or '·':>{width}}" for j, n in enumerate(row))
+        share = f"{row[i] / row.sum():8.4f}" if row.any() else f"{'-':>8}"
+        lines.append(f"{i:>5}{counts}{share}")
+    return "\n".join(lines)

@@ -1,0 +1,87 @@
+"""``chainrule predict``: what a trained network sees in images."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule._errors import DataError
+from chainrule._idx import expect_regular
+from chainrule.cli.arguments import Commands, add_command, add_format
+from chainrule.cli.models import Model
+from chainrule.cli.output import print_error, print_json, style_for
+from chainrule.functions import softmax
+from chainrule.images import load_image
+from chainrule.mnist import read_idx
+
+_EXAMPLES = """
+$ chainrule predict digits.safetensors seven.png photo.jpg
+$ chainrule predict digits.safetensors t10k-images-idx3-ubyte.gz
+$ chainrule predict digits.safetensors images.npy --format jsonl
+"""
+
+
+def add(commands: Commands) -> None:
+    """Add the command to `commands`."""
+    command = add_command(commands, "predict", run, "what a trained network sees in images", _EXAMPLES)
+    command.add_argument("model", metavar="MODEL", help="what train --save wrote, or save() of a network")
+    command.add_argument("files", nargs="+", metavar="FILE", help="IDX (gzipped or not), .npy, PNG or JPEG")
+    add_format(command)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print each image's file, its most probable class and how probable the network says that is.
+
+    A PNG or JPEG (with the extra "image") shows one digit, dark on light or light on dark: it is made grey, cut out,
+    scaled and centred as MNIST's digits are. The images in IDX and .npy files, many in one if you like, are taken as
+    they are, 0 the ground: bytes 0-255, or fractions 0-1.
+
+    A file that cannot be read is named on stderr, and the exit code is then 2; the others are told all the same.
+    """
+    model = Model(options.model)
+    width, code = max(map(len, options.files)), 0
+    for file in options.files:
+        try:
+            images, several = _read(file)
+            probabilities = softmax(model.scores(model.images(images, file)))
+        except (ValueError, TypeError, OSError) as error:
+            sys.stdout.flush()
+            print_error(error, options)
+            code = 2
+            continue
+        for index, row in enumerate(probabilities):
+            label, probability = int(row.argmax()), float(row.max())
+            if options.format == "jsonl":
+                print_json("prediction", file=file, index=index, label=label, probability=probability)
+            else:
+                name = f"{file}[{index}]" if several else file
+                print(f"{name:<{width}}  {style_for(options).strong(str(label))}  {probability:.4f}")
+    return code
+
+
+def _read(file: str) -> tuple[NDArray[Any], bool]:
+    """Give the images in `file`, whose first bytes say what it is, and whether it may hold several."""
+    expect_regular(file)
+    with open(file, "rb") as opened:
+        start = opened.read(8)
+    if start.startswith((b"\x89PNG", b"\xff\xd8\xff")):
+        return load_image(file), False
+    if start.startswith(b"\x93NUMPY"):
+        return _read_npy(file), True
+    if start.startswith((b"\x00\x00", b"\x1f\x8b")):
+        return read_idx(file), True
+    raise DataError(f"{file}: " + ("neither IDX, .npy, PNG nor JPEG" if start else "empty"))
+
+
+def _read_npy(file: str) -> NDArray[Any]:
+    try:
+        # Mapped first, so that no more is allocated than the file holds, whatever its header promises.
+        return np.array(np.load(file, mmap_mode="r", allow_pickle=False))
+    except OSError:
+        raise
+    except Exception as error:  # whatever NumPy meets in a damaged header
+        raise DataError(f"{file}: not an array that can be read: {error}") from None
