@@ -136,11 +136,12 @@ def _ink(grey: NDArray[Any]) -> NDArray[np.uint8] | None:
         above = -above
     if above.max() < _LEAST_CONTRAST:
         return None
-    levels = np.clip(above * (255 / above.max()), 0, 255).astype(np.uint8)
+    levels = np.rint(np.maximum(above, 0) * (255 / above.max())).astype(np.uint8)
     inked = levels > _otsu(levels)
     rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    return np.asarray(np.minimum(levels[box] * (255 / np.median(levels[inked])), 255).astype(np.uint8))
+    ink = np.minimum(levels[box] * (255 / np.median(levels[inked])), 255)
+    return np.asarray(np.rint(ink), np.uint8)
 
 
 def _ground(grey: NDArray[Any]) -> NDArray[Any]:

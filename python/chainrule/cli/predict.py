@@ -53,6 +53,8 @@ def run(options: argparse.Namespace) -> int:
             print_error(error, options)
             code = 2
             continue
+        if several:
+            width = max(width, len(f"{file}[{len(probabilities) - 1}]"))
         for index, row in enumerate(probabilities):
             label, probability = int(row.argmax()), float(row.max())
             if options.format == "jsonl":
