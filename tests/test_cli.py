@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 import chainrule
-from chainrule import GradientReport, Relu, cli, load_mnist
+from chainrule import SGD, GradientReport, Relu, cli, load_mnist
 from chainrule.cli import main
 from idx_files import FILES, write
 
@@ -85,7 +85,7 @@ def test_train_does_10000_steps_unless_told_otherwise(digits: str, monkeypatch: 
     monkeypatch.setattr(cli.train, "fit", fit)
     main(["train", "--data-dir", digits])
     assert (given["iterations"], given["epochs"]) == (10_000, None)
-    assert (given["batch_size"], given["learning_rate"]) == (100, 0.1)
+    assert (given["batch_size"], type(given["optimizer"]), given["optimizer"].lr) == (100, SGD, 0.1)
 
 
 def test_train_prints_the_same_in_json(digits: str, capsys: Text) -> None:

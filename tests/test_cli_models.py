@@ -219,7 +219,7 @@ def test_predict_reads_arrays_of_images_in_every_form(
         path.write_bytes(gzip.compress(content) if form == "idx.gz" else content)
     else:
         array = {
-            "npy": x,
+            "bytes.npy": x,
             "fractions.npy": x / 255,
             "int64.npy": x.astype(np.int64),
             "square.npy": x.reshape(5, 28, 28),

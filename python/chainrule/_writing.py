@@ -63,6 +63,18 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     _bring_to_disk(target.parent)
 
 
+def expect_writable(path: str | os.PathLike[str]) -> None:
+    """Raise OSError if `write_whole` could not write to `path` now; nothing is left behind."""
+    import tempfile
+
+    target, _ = _target(Path(path))
+    try:
+        with tempfile.TemporaryFile(dir=target.parent):
+            pass
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
 def _target(path: Path) -> tuple[Path, int | None]:
     """Give the file to be replaced, at the end of all links, and its mode if it is there."""
     target = Path(os.path.realpath(path))

@@ -45,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:  # closed by the shell: then print() does nothing, and so do we
             sys.stdout.flush()
         return code
-    except KeyboardInterrupt:
-        print("chainrule: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print("chainrule: interrupted" + (f"; {interrupt}" if interrupt.args else ""), file=sys.stderr)
         return 130
     except BrokenPipeError:  # the reader of our output, `head` perhaps, has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

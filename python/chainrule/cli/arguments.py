@@ -53,11 +53,9 @@ def add_format(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_seed(command: argparse.ArgumentParser) -> None:
-    """Let `command` take ``--seed``."""
-    command.add_argument(
-        "--seed", type=seed, default=0, metavar="N", help="for weights and batches (default %(default)s)"
-    )
+def add_seed(command: argparse.ArgumentParser, default: int | None = 0) -> None:
+    """Let `command` take ``--seed``; a `default` of None tells 0 from nothing."""
+    command.add_argument("--seed", type=seed, default=default, metavar="N", help="for what is drawn (default 0)")
 
 
 def add_data_dir(command: argparse.ArgumentParser) -> None:
@@ -83,6 +81,14 @@ def seed(text: str) -> int:
 def above_zero(text: str) -> float:
     """Read a finite number above 0."""
     return float(_checked(lambda: positive(_number(text, float), "the value")))
+
+
+def share(text: str) -> float:
+    """Read a number between 0 and 1."""
+    number = above_zero(text)
+    if number >= 1:
+        raise argparse.ArgumentTypeError(f"the value must be < 1, got {text!r}")
+    return number
 
 
 def _number(text: str, kind: type) -> Any:

@@ -5,13 +5,25 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from types import SimpleNamespace
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 
-from chainrule.cli.arguments import Commands, above_zero, add_command, add_data_dir, add_format, add_seed, whole
-from chainrule.cli.output import on_terminal, print_json, print_line
+from chainrule._writing import expect_writable
+from chainrule.callbacks import EarlyStopping, Run
+from chainrule.cli import settings
+from chainrule.cli.arguments import (
+    Commands,
+    above_zero,
+    add_command,
+    add_data_dir,
+    add_format,
+    add_seed,
+    share,
+    whole,
+)
+from chainrule.cli.output import on_terminal, print_json, print_line, style_for
+from chainrule.cli.settings import DEFAULTS, OPTIMIZERS
 from chainrule.history import History
 from chainrule.layers import Rescaling
 from chainrule.mnist import load_mnist
@@ -21,6 +33,9 @@ from chainrule.training import fit
 _CLASSES = 10
 _EXAMPLES = """
 $ chainrule train --epochs 5 --hidden 100
+$ chainrule train --save digits.safetensors
+$ chainrule train --resume digits.safetensors --epochs 40
+$ chainrule train --optimizer adam --validation 0.1 --patience 3 --epochs 100
 $ chainrule train --data-dir fashion-mnist --format jsonl
 """
 
@@ -28,74 +43,166 @@ $ chainrule train --data-dir fashion-mnist --format jsonl
 def add(commands: Commands) -> None:
     """Add the command to `commands`."""
     train = add_command(commands, "train", run, "train a two-layer network on MNIST", _EXAMPLES)
-    length = train.add_mutually_exclusive_group()
+    network = train.add_argument_group("the run, of which --resume knows what is not given")
+    length = network.add_mutually_exclusive_group()
     length.add_argument("--iterations", type=whole, metavar="N", help="steps of one batch each (default 10000)")
     length.add_argument("--epochs", type=whole, metavar="N", help="passes over the training images instead")
-    train.add_argument("--hidden", type=whole, default=50, metavar="N", help="hidden units (default %(default)s)")
-    train.add_argument("--batch-size", type=whole, default=100, metavar="N", help="images a step (default %(default)s)")
-    train.add_argument(
-        "--learning-rate", type=above_zero, default=0.1, metavar="X", help="step size (default %(default)s)"
+    network.add_argument("--hidden", type=whole, metavar="N", help=f"hidden units (default {DEFAULTS['hidden']})")
+    network.add_argument(
+        "--batch-size", type=whole, metavar="N", help=f"images a step (default {DEFAULTS['batch_size']})"
     )
-    train.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="default %(default)s")
-    train.add_argument("--quiet", action="store_true", help="only the result: no rows, no progress bar")
-    add_format(train)
-    add_seed(train)
+    network.add_argument(
+        "--optimizer",
+        choices=OPTIMIZERS,
+        metavar="NAME",
+        help=f"{', '.join(OPTIMIZERS)} (default {DEFAULTS['optimizer']})",
+    )
+    network.add_argument(
+        "--learning-rate", type=above_zero, metavar="X", help="step size (default 0.1 for sgd, else the optimizer's)"
+    )
+    network.add_argument("--dtype", choices=["float32", "float64"], help=f"to compute in (default {DEFAULTS['dtype']})")
+    network.add_argument(
+        "--validation", type=share, metavar="X", help="hold this share of the training images out, such as 0.1"
+    )
+    network.add_argument(
+        "--patience",
+        type=whole,
+        metavar="N",
+        help="stop after N epochs without a smaller validation loss, with the best network",
+    )
+    files = train.add_argument_group("files")
+    files.add_argument("--save", type=Path, metavar="FILE", help="write network and run there, as safetensors")
+    files.add_argument(
+        "--checkpoint-every", type=whole, metavar="N", help="epochs from one writing to the next (default 1)"
+    )
+    files.add_argument(
+        "--resume",
+        type=Path,
+        metavar="FILE",
+        help="go on from what --save wrote, to the same bits as without a break; --epochs and --iterations count from"
+        " the beginning; written on to FILE, or to that of --save",
+    )
+    add_seed(train, default=None)
     add_data_dir(train)
+    add_format(train)
+    train.add_argument("--quiet", action="store_true", help="only the result: no rows, no progress bar")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train Affine-Relu-Affine-softmax on the 60,000 training images; one row an epoch, accuracies at the end."""
+    """Train Affine-Relu-Affine-softmax on the 60,000 training images; one row an epoch, accuracies at the end.
+
+    After Ctrl-C, or worse, go on with --resume from what --save has written. With --patience, what is in the file at
+    the end is the network of the best epoch, and no run to go on with.
+    """
     started = time.perf_counter()
-    dtype = np.dtype(options.dtype)
+    save = options.save or options.resume
+    _expect_sense(options, save)
+    if save is not None:
+        expect_writable(save)
+    wanted = settings.chosen(options)
     # Bytes, and a first layer that says what they mean: a quarter of the memory, and nothing to convert.
     (x_train, t_train), test = load_mnist(normalize=False, data_dir=options.data_dir)
-    if 0 < len(x_train) < options.batch_size:
-        raise ValueError(f"--batch-size {options.batch_size} is more than the {len(x_train)} training images")
-    rng = np.random.default_rng(options.seed)
-    layers = TwoLayerNet(x_train.shape[1], options.hidden, _CLASSES, dtype=dtype, seed=rng).layers
+    if 0 < len(x_train) < wanted["batch_size"]:
+        raise ValueError(f"--batch-size {wanted['batch_size']} is more than the {len(x_train)} training images")
+    rng = np.random.default_rng(options.seed or 0)
+    layers = TwoLayerNet(x_train.shape[1], wanted["hidden"], _CLASSES, dtype=np.dtype(wanted["dtype"]), seed=rng).layers
     net = Network({"Rescaling1": Rescaling(), **layers})
-    show = print_json if options.format == "jsonl" else _print_text
-    steps_before = 0
+    if save is not None:
+        settings.keep(net, wanted, x_train, t_train, options.resume)
 
-    def row(history: History) -> None:
-        nonlocal steps_before
-        losses, steps_before = history.losses[steps_before:], history.steps[-1]
-        show(
-            "epoch",
-            epoch=len(history.steps),
-            step=history.steps[-1],
-            loss=float(np.mean(losses)),
-            train_accuracy=history.train_accuracy[-1],
-            test_accuracy=history.test_accuracy[-1],
+    rows = _Rows(options)
+    stopping = None if wanted["patience"] is None else EarlyStopping(wanted["patience"])
+    before = _stamp(save)
+    try:
+        history = fit(
+            net,
+            x_train,
+            t_train,
+            test=test,
+            validation=wanted["validation"],
+            epochs=wanted["epochs"],
+            iterations=wanted["iterations"],
+            batch_size=wanted["batch_size"],
+            optimizer=OPTIMIZERS[wanted["optimizer"]](wanted["learning_rate"]),
+            seed=rng,
+            callbacks=[rows] if stopping is None else [rows, stopping],
+            checkpoint=save,
+            every=None if save is None else options.checkpoint_every,
+            resume=options.resume,
+            progress=on_terminal(sys.stderr) and not options.quiet,
         )
-
-    history = fit(
-        net,
-        x_train,
-        t_train,
-        test=test,
-        epochs=options.epochs,
-        iterations=10_000 if options.epochs is None and options.iterations is None else options.iterations,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        seed=rng,
-        progress=on_terminal(sys.stderr),
-        callbacks=[SimpleNamespace(on_epoch=lambda run: row(run.history))],
-    )
-    show(
-        "result",
-        steps=history.steps[-1],
-        seconds=time.perf_counter() - started,
-        train_accuracy=history.train_accuracy[-1],
-        test_accuracy=history.test_accuracy[-1],
-    )
+    except KeyboardInterrupt:
+        if save is not None and _stamp(save) != before:
+            raise KeyboardInterrupt(f"go on with: chainrule train --resume {save}") from None
+        raise
+    if stopping is not None and save is not None:
+        net.save(save)
+    seconds = time.perf_counter() - started
+    rows.result(history, seconds, stopping)
     return 0
 
 
-def _print_text(event: str, **values: Any) -> None:
-    accuracies = f"train accuracy {values['train_accuracy']:.4f}  test accuracy {values['test_accuracy']:.4f}"
-    if event == "epoch":
-        accuracies = f"epoch {values['epoch']:>3}  step {values['step']:>6}  loss {values['loss']:.4f}  {accuracies}"
-    else:
-        print(f"{values['steps']} steps in {values['seconds']:.1f} s, loading and evaluating included")
-    print_line(accuracies)
+def _expect_sense(options: argparse.Namespace, save: Path | None) -> None:
+    """Refuse options that say nothing without another."""
+    if options.resume is not None and options.seed is not None:
+        raise ValueError("--seed does not go with --resume: the file knows what is to be drawn next")
+    if options.checkpoint_every is not None and save is None:
+        raise ValueError("--checkpoint-every goes with --save or --resume, which say where")
+
+
+def _stamp(path: Path | None) -> tuple[int, int] | None:
+    """Give what changes whenever `path` is written whole; None if it is not there."""
+    try:
+        found = None if path is None else path.stat()
+    except OSError:
+        return None
+    return None if found is None else (found.st_ino, found.st_mtime_ns)
+
+
+class _Rows:
+    """Prints a row an epoch and the result, as text or as JSON Lines."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._quiet, self._json = options.quiet, options.format == "jsonl"
+        self._strong = style_for(options).strong
+
+    def on_epoch(self, run: Run) -> None:
+        """Print the row of the epoch that has ended."""
+        if self._quiet:
+            return
+        history = run.history
+        losses = history.losses[history.steps[-2] if len(history.steps) > 1 else 0 :]
+        row = {"epoch": run.epoch, "step": run.step, "loss": float(np.mean(losses)), **_measures(history, -1)}
+        if self._json:
+            print_json("epoch", **row)
+        elif history.validation_accuracy:  # so that it fits 80 columns
+            start = f"epoch {row['epoch']:>3} step {row['step']:>6} loss {row['loss']:.4f}"
+            print_line(f"{start}  {_accuracies(row).replace(' accuracy', '')}")
+        else:
+            start = f"epoch {row['epoch']:>3}  step {row['step']:>6}  loss {row['loss']:.4f}"
+            print_line(f"{start}  {_accuracies(row)}")
+
+    def result(self, history: History, seconds: float, stopping: EarlyStopping | None) -> None:
+        """Print what became of the run."""
+        steps, epochs = history.steps[-1], len(history.steps)
+        best = epochs if stopping is None else stopping.best_epoch or epochs
+        measures = _measures(history, best - 1)
+        if self._json:
+            of_best = {} if stopping is None else {"best_epoch": best}
+            print_json("result", steps=steps, seconds=seconds, **of_best, **measures)
+            return
+        print(f"{steps} steps in {seconds:.1f} s, loading and evaluating included")
+        if stopping is not None:
+            print(f"the network is that of epoch {best} of {epochs}, whose validation loss was the smallest")
+        print_line(self._strong(_accuracies(measures)))
+
+
+def _measures(history: History, epoch: int) -> dict[str, float]:
+    """Give each measure of that epoch by name."""
+    lists = history.to_dict()
+    return {name: values[epoch] for name, values in lists.items() if values and name not in ("losses", "steps")}
+
+
+def _accuracies(measures: dict[str, float]) -> str:
+    names = [f"{part}_accuracy" for part in ("train", "validation", "test")]
+    return "  ".join(f"{name.replace('_', ' ')} {measures[name]:.4f}" for name in names if name in measures)
