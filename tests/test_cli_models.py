@@ -242,6 +242,19 @@ def test_predict_reads_one_image_in_an_array(
     assert [e["label"] for e in predictions([on_bytes, str(tmp_path / "one.npy")], capsys)] == [7]
 
 
+def test_predict_of_no_images_prints_nothing(tiny: str, tmp_path: Path, capsys: Text) -> None:
+    np.save(tmp_path / "none.npy", np.zeros((0, 2, 2), np.uint8))
+    assert predictions([tiny, str(tmp_path / "none.npy")], capsys) == []
+
+
+def test_eval_of_a_tutorials_network_is_its_own_accuracy(on_fractions: str, capsys: Text) -> None:
+    from chainrule import load
+
+    _, (x, t) = load_mnist()
+    assert main(["eval", on_fractions, "--format", "jsonl"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == load(on_fractions).accuracy(x, t)
+
+
 def test_predict_prints_a_line_an_image_in_columns(tiny: str, tmp_path: Path, capsys: Text) -> None:
     np.save(tmp_path / "a.npy", np.array([[1, 0, 0, 0], [0, 0, 1, 0]], np.uint8) * 255)
     np.save(tmp_path / "long-name.npy", np.array([0, 1.0, 0, 0]))

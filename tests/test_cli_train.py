@@ -188,7 +188,7 @@ def kept(digits: str, tmp_path: Path, capsys: Text) -> str:
         (["--optimizer", "adam"], "the run was made with --optimizer sgd, not adam"),
         (["--dtype", "float64"], "the run was made with --dtype float32, not float64"),
         (["--validation", "0.1"], "the run was made without --validation"),
-        (["--seed", "0"], "--seed does not go with --resume"),
+        (["--seed", "1"], "the run was made with --seed 0, not 1"),
     ],
 )
 def test_a_run_cannot_go_on_as_another(options: list[str], message: str, kept: str, digits: str, capsys: Text) -> None:

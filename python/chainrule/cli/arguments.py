@@ -53,7 +53,7 @@ def add_format(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_seed(command: argparse.ArgumentParser, default: int | None = 0) -> None:
+def add_seed(command: argparse._ActionsContainer, default: int | None = 0) -> None:
     """Let `command` take ``--seed``; a `default` of None tells 0 from nothing."""
     command.add_argument("--seed", type=seed, default=default, metavar="N", help="for what is drawn (default 0)")
 

@@ -56,7 +56,10 @@ class Model:
         if most == 255 and self._reads_bytes:
             return np.asarray(array, np.uint8)
         x = np.array(array, np.float32)
-        x *= (255 if self._reads_bytes else 1) / most
+        if most == 255:
+            x /= 255  # as load_mnist does it
+        elif self._reads_bytes:
+            x *= 255
         return x
 
     def scores(self, x: FloatArray) -> FloatArray:

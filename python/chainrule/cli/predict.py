@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     A file that cannot be read is named on stderr, and the exit code is then 2; the others are told all the same.
     """
     model = Model(options.model)
-    width, code = max(map(len, options.files)), 0
+    strong, width, code = style_for(options).strong, max(map(len, options.files)), 0
     for file in options.files:
         try:
             images, several = _read(file)
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
                 print_json("prediction", file=file, index=index, label=label, probability=probability)
             else:
                 name = f"{file}[{index}]" if several else file
-                print(f"{name:<{width}}  {style_for(options).strong(str(label))}  {probability:.4f}")
+                print(f"{name:<{width}}  {strong(str(label))}  {probability:.4f}")
     return code
 
 

@@ -32,6 +32,7 @@ DEFAULTS: dict[str, Any] = {
     "dtype": "float32",
     "validation": None,
     "patience": None,
+    "seed": 0,
 }
 #: What may be another when a run goes on.
 _LENGTH = {"iterations", "epochs"}

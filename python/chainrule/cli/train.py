@@ -70,6 +70,7 @@ def add(commands: Commands) -> None:
         metavar="N",
         help="stop after N epochs without a smaller validation loss, with the best network",
     )
+    add_seed(network, default=None)
     files = train.add_argument_group("files")
     files.add_argument("--save", type=Path, metavar="FILE", help="write network and run there, as safetensors")
     files.add_argument(
@@ -82,7 +83,6 @@ def add(commands: Commands) -> None:
         help="go on from what --save wrote, to the same bits as without a break; --epochs and --iterations count from"
         " the beginning; written on to FILE, or to that of --save",
     )
-    add_seed(train, default=None)
     add_data_dir(train)
     add_format(train)
     train.add_argument("--quiet", action="store_true", help="only the result: no rows, no progress bar")
@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
     (x_train, t_train), test = load_mnist(normalize=False, data_dir=options.data_dir)
     if 0 < len(x_train) < wanted["batch_size"]:
         raise ValueError(f"--batch-size {wanted['batch_size']} is more than the {len(x_train)} training images")
-    rng = np.random.default_rng(options.seed or 0)
+    rng = np.random.default_rng(wanted["seed"])
     layers = TwoLayerNet(x_train.shape[1], wanted["hidden"], _CLASSES, dtype=np.dtype(wanted["dtype"]), seed=rng).layers
     net = Network({"Rescaling1": Rescaling(), **layers})
     if save is not None:
@@ -144,8 +144,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _expect_sense(options: argparse.Namespace, save: Path | None) -> None:
     """Refuse options that say nothing without another."""
-    if options.resume is not None and options.seed is not None:
-        raise ValueError("--seed does not go with --resume: the file knows what is to be drawn next")
     if options.checkpoint_every is not None and save is None:
         raise ValueError("--checkpoint-every goes with --save or --resume, which say where")
 
