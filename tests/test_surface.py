@@ -222,6 +222,7 @@ def test_an_import_brings_in_nothing_that_only_some_calls_need(tmp_path: Path) -
         "chainrule.sklearn",
         "gzip",
         "http.client",
+        "PIL",
         "matplotlib",
         "platformdirs",
         "sklearn",
