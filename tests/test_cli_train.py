@@ -316,3 +316,47 @@ def test_a_json_row_holds_the_losses_of_the_sets_too(digits: str, capsys: Text) 
 def test_every_optimizer_learns_with_its_own_rate(name: str, digits: str, capsys: Text) -> None:
     train("--data-dir", digits, "--epochs", "60", "--optimizer", name, "--format", "jsonl", "--quiet")
     assert json.loads(capsys.readouterr().out)["train_accuracy"] > 0.8
+
+
+# --- the report ---
+
+
+def test_the_report_is_a_page_about_this_run(digits: str, tmp_path: Path, capsys: Text) -> None:
+    page = tmp_path / "run.html"
+    train("--data-dir", digits, "--epochs", "3", "--hidden", "7", "--report", str(page))
+    accuracy = re.findall(r"test accuracy (0\.\d{4})", capsys.readouterr().out)[-1]
+    text = page.read_text(encoding="utf-8")
+    assert text.lower().startswith("<!doctype html>")
+    assert accuracy in text
+    assert "gradients agree" in text
+    assert re.search(r"hidden</th>\s*<td[^>]*>7</td>", text)
+
+
+def test_the_report_needs_no_square_images(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (20, 3, 5), np.uint8), rng.integers(10, size=20).astype(np.uint8)
+    folder = write(tmp_path, train=(images, labels), test=(images, labels))
+    train("--data-dir", folder, "--batch-size", "5", "--epochs", "2", "--report", str(tmp_path / "run.html"))
+    assert (tmp_path / "run.html").stat().st_size > 1000
+
+
+def test_a_report_that_cannot_be_drawn_is_told_before_the_training(digits: str, tmp_path: Path) -> None:
+    code = (
+        "import sys; sys.modules['matplotlib'] = None; from chainrule import cli;"
+        "sys.exit(cli.main(['train', '--data-dir', sys.argv[1], '--report', sys.argv[2]]))"
+    )
+    command = [sys.executable, "-c", code, digits, str(tmp_path / "run.html")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"chainrule: error: .+'chainrule\[plot\]'\n", done.stderr)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_report_and_save_are_two_files(digits: str, tmp_path: Path, capsys: Text) -> None:
+    both = str(tmp_path / "run")
+    assert "both name" in failure(["--data-dir", digits, "--save", both, "--report", both], capsys)
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_training(tmp_path: Path, capsys: Text) -> None:
+    path = tmp_path / "none" / "run.html"
+    assert failure(["--report", str(path)], capsys) == f"{path}: No such file or directory"

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 from typing import Any
 
-import numpy as np
-
-from chainrule import __version__, _kernels
 from chainrule._errors import DataError
+from chainrule._machine import machine
 from chainrule.cli.arguments import Commands, add_command
 from chainrule.cli.output import SCHEMA, style_for
 from chainrule.mnist import init_mnist, packaged_folder
@@ -35,12 +32,7 @@ def run(options: argparse.Namespace) -> int:
     except DataError as error:
         data = str(error)
     facts: dict[str, Any] = {
-        "chainrule": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "machine": f"{platform.system()} {platform.machine()}",
-        "instruction_set": _kernels.instruction_set(),
-        "threads": _kernels.threads(),
+        **machine(),
         "data": str(packaged_folder()),
         "data_state": data,
     }

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
-from chainrule._writing import expect_writable
+from chainrule._writing import expect_writable, write_whole
 from chainrule.callbacks import EarlyStopping, Run
+from chainrule.checking import check_gradients
 from chainrule.cli import settings
 from chainrule.cli.arguments import (
     Commands,
@@ -28,12 +30,15 @@ from chainrule.history import History
 from chainrule.layers import Rescaling
 from chainrule.mnist import load_mnist
 from chainrule.network import Network, TwoLayerNet
+from chainrule.report_page import training_report
 from chainrule.training import fit
 
 _CLASSES = 10
+#: The tutorial's number of images for a gradient check.
+_SAMPLES = 3
 _EXAMPLES = """
 $ chainrule train --epochs 5 --hidden 100
-$ chainrule train --save digits.safetensors
+$ chainrule train --save digits.safetensors --report digits.html
 $ chainrule train --resume digits.safetensors --epochs 40
 $ chainrule train --optimizer adam --validation 0.1 --patience 3 --epochs 100
 $ chainrule train --data-dir fashion-mnist --format jsonl
@@ -83,6 +88,7 @@ def add(commands: Commands) -> None:
         help="go on from what --save wrote, to the same bits as without a break; --epochs and --iterations count from"
         " the beginning; written on to FILE, or to that of --save",
     )
+    files.add_argument("--report", type=Path, metavar="FILE", help="write a page about the run, as HTML")
     add_data_dir(train)
     add_format(train)
     train.add_argument("--quiet", action="store_true", help="only the result: no rows, no progress bar")
@@ -97,8 +103,10 @@ def run(options: argparse.Namespace) -> int:
     started = time.perf_counter()
     save = options.save or options.resume
     _expect_sense(options, save)
-    if save is not None:
-        expect_writable(save)
+    for path in filter(None, (save, options.report)):
+        expect_writable(path)
+    if options.report is not None:
+        import_module("chainrule._figure")  # says now, and not after the training, what the page needs
     wanted = settings.chosen(options)
     # Bytes, and a first layer that says what they mean: a quarter of the memory, and nothing to convert.
     (x_train, t_train), test = load_mnist(normalize=False, data_dir=options.data_dir)
@@ -139,6 +147,12 @@ def run(options: argparse.Namespace) -> int:
         net.save(save)
     seconds = time.perf_counter() - started
     rows.result(history, seconds, stopping)
+    if options.report is not None:
+        check = check_gradients(net, x_train[:_SAMPLES], t_train[:_SAMPLES])
+        asked = {name: value for name, value in wanted.items() if value is not None}
+        asked["data"] = "MNIST" if options.data_dir is None else options.data_dir
+        page = training_report(net, history, test=test, configuration=asked, check=check, seconds=seconds)
+        write_whole(options.report, page.encode())
     return 0
 
 
@@ -146,6 +160,8 @@ def _expect_sense(options: argparse.Namespace, save: Path | None) -> None:
     """Refuse options that say nothing without another."""
     if options.checkpoint_every is not None and save is None:
         raise ValueError("--checkpoint-every goes with --save or --resume, which say where")
+    if options.report is not None and save is not None and options.report.resolve() == save.resolve():
+        raise ValueError(f"--report and --save both name {save}")
 
 
 def _stamp(path: Path | None) -> tuple[int, int] | None:
