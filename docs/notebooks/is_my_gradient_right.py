@@ -1,0 +1,5 @@
+# %% [markdown]
+# # is_my_gradient_right
+
+# %%
+print(1)

@@ -1,0 +1,5 @@
+# %% [markdown]
+# # see_a_derivative
+
+# %%
+print(1)

@@ -1,0 +1,5 @@
+# %% [markdown]
+# # train_and_look
+
+# %%
+print(1)
