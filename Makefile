@@ -45,6 +45,10 @@ lint: .venv/dev ## formatting, clippy, ruff, mypy
 stubs: .venv/dev ## hold the stub of the extension against the extension
 	cd python && ../$(BIN)/python -m mypy.stubtest chainrule._kernels
 
+.PHONY: docs
+docs: .venv/docs ## build the documentation as HTML into docs/_build/html
+	$(BIN)/python -m sphinx --builder html --nitpicky --fail-on-warning --keep-going docs docs/_build/html
+
 .PHONY: bench
 bench: .venv/bench ## chainrule beside NumPy, JAX, scikit-learn (and PyTorch, if it is in .venv); takes 15 minutes
 	$(BIN)/python benchmarks/run.py $(ARGS)
@@ -55,7 +59,7 @@ wheel: .venv/dev ## build the wheel and the sdist into dist/
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf .venv target dist python/chainrule/_kernels*.so
+	rm -rf .venv target dist docs/_build python/chainrule/_kernels*.so
 
 # The two halves of a machine: a new enough Python with venv, and cargo.
 .PHONY: tools
@@ -77,6 +81,10 @@ tools:
 .venv/dev: $(SOURCES) | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@rm -f .venv/user && touch $@
+
+.venv/docs: .venv/dev
+	$(BIN)/python -m pip install --quiet --editable '.[dev,docs]'
+	@touch $@
 
 .venv/bench: .venv/dev
 	$(BIN)/python -m pip install --quiet --editable '.[dev,bench]'
