@@ -132,8 +132,8 @@ def test_another_output_is_told(shown: str, printed: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shown", "printed"), [("x 4\n", "x  4"), ("0.9701", "0.9698"), ("1.2e-13", "7e-15"), ("in 1.6 s", "in 12.0 s"),
-                         ("…\nb", "a\nb\n")],
+    ("shown", "printed"),
+    [("x 4\n", "x  4"), ("0.9701", "0.9698"), ("1.2e-13", "7e-15"), ("in 1.6 s", "in 12.0 s"), ("…\nb", "a\nb\n")],
 )
 def test_the_same_output_on_another_machine_is_the_same(shown: str, printed: str) -> None:
     assert same(shown, printed)

@@ -1,12 +1,14 @@
 # %% [markdown]
 # # Is my gradient right? Find the bug
 #
-# Batch normalization: take off the mean of each column, divide by its standard deviation. Forward it is three lines. Backward it is where people go wrong, because every number of a column
-# reaches every other one through the mean and the deviation.
+# Batch normalization: take off the mean of each column, divide by its standard deviation. Forward it is three lines.
+# Backward it is where people go wrong, because every number of a column reaches every other one through the mean and
+# the deviation.
 #
 # The class below has a mistake in `backward`. Look for it before you go on.
 
 # %%
+# %matplotlib inline
 import numpy as np
 
 from chainrule import Affine, Network, Relu, check_gradients
@@ -32,8 +34,8 @@ x = rng.standard_normal((6, 4))
 # %% [markdown]
 # ## A check that does not see it
 #
-# A usual quick test sends ones back and looks whether the result is that of trying. It is: the outputs of a column always add up to 0, so the gradient of their sum is 0, and so is what this
-# `backward` gives for ones.
+# A usual quick test sends ones back and looks whether the result is that of trying. It is: the outputs of a column
+# always add up to 0, so the gradient of their sum is 0, and so is what this `backward` gives for ones.
 
 # %%
 from chainrule import numerical_gradient
@@ -56,17 +58,19 @@ assert report.verdict == "wrong"
 report
 
 # %% [markdown]
-# Nearly every entry is off, the bars are tiny: no rounding, a wrong formula. Where is it wrong most?
+# The bars are tiny: it is no rounding, but a wrong formula. Where is it wrong most, and what are the analytic and
+# the numeric number there?
 
 # %%
 worst = report.arrays[0]
-print("at", worst.where, "analytic", round(worst.analytic, 4), "numeric", round(worst.numeric, 4))
+print(worst.where, round(worst.analytic, 4), round(worst.numeric, 4))
 report.plot()
 
 # %% [markdown]
 # ## The mistake
 #
-# The mean was thought of, and the deviation was not: it depends on x, too. A larger x makes its column wider, and so all numbers of the column smaller. What is missing is the part along `out`:
+# The mean was thought of, and the deviation was not: it depends on x, too. A larger x makes its column wider, and so
+# all numbers of the column smaller. What is missing is the part along `out`:
 #
 # ```text
 # dx = (dout - mean(dout) - out · mean(dout · out)) / deviation
@@ -89,7 +93,8 @@ report
 # %% [markdown]
 # ## In a network
 #
-# Only the loss is known there, and the mistake is somewhere. The check walks from the loss to the input and names the first layer that is wrong.
+# Only the loss is known there, and the mistake is somewhere. The check walks from the loss to the input and names
+# the first layer that is wrong.
 
 # %%
 net = Network(
@@ -105,7 +110,8 @@ print(report)
 assert report.layer == "Norm1"
 
 # %% [markdown]
-# b1 is `VACUOUS`, before the layer is mended and after: whatever is added to a column, batch normalization takes away again. Nothing is wrong, but nothing was proved either, and the report says so.
+# b1 is `VACUOUS`, before the layer is mended and after: whatever is added to a column, batch normalization takes
+# away again. Nothing is wrong, but nothing was proved either, and the report says so.
 
 # %%
 net.layers["Norm1"] = Mended()

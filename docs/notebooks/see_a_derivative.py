@@ -1,7 +1,8 @@
 # %% [markdown]
 # # See a derivative
 #
-# A derivative is a number: how much the result grows if the input grows by one. Here are some, drawn. The cells run from top to bottom; as a script, too.
+# A derivative is a number: how much the result grows if the input grows by one. Here are some, drawn. The cells run
+# from top to bottom; as a script, too.
 
 # %%
 from chainrule import Variable
@@ -12,7 +13,8 @@ g.backward()
 g.graph()
 
 # %% [markdown]
-# Values stand above the arrows, gradients below. Start at the right: the result grows by 1 if it grows by 1. Multiplication swaps its inputs: what comes back to `p` is `z`.
+# Values stand above the arrows, gradients below. Start at the right: the result grows by 1 if it grows by 1.
+# Multiplication swaps its inputs: what comes back to `p` is `z`.
 #
 # Is it true? Move x a little, and look:
 
@@ -43,11 +45,13 @@ for variable in (apple, apple_num, orange, orange_num, tax):
 assert round(tax.grad) == 650
 
 # %% [markdown]
-# The tax: a factor larger by 1, 2.1 for 1.1, would add 650, and nearly double the bill. A gradient is a slope, and says nothing about how far you can go.
+# The tax: a factor larger by 1, 2.1 for 1.1, would add 650, and nearly double the bill. A gradient is a slope, and
+# says nothing about how far you can go.
 #
 # ## A sigmoid, taken apart
 #
-# `1 / (1 + exp(-a))` is four small operations. The chain rule multiplies four small slopes, and what comes out is `y (1 - y)`.
+# `1 / (1 + exp(-a))` is four small operations. The chain rule multiplies four small slopes, and what comes out is `y
+# (1 - y)`.
 
 # %%
 a = Variable(0.5, "a")

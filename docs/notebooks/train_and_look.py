@@ -1,16 +1,19 @@
 # %% [markdown]
 # # Train on MNIST and look
 #
-# The tutorial's network, trained for ten passes over 60,000 digits, and then looked at: how it learnt, what it sees, where it is wrong. Takes a second or two.
+# The tutorial's network, trained for ten passes over 60,000 digits, and then looked at: how it learnt, what it sees,
+# where it is wrong. Takes a second or two.
 
 # %%
+# %matplotlib inline
 import numpy as np
 from matplotlib.figure import Figure
 
 from chainrule import Network, Rescaling, TwoLayerNet, fit, load_mnist, softmax
 
 (x_train, t_train), (x_test, t_test) = load_mnist(normalize=False)
-net = Network({"Rescaling1": Rescaling(), **TwoLayerNet(784, 50, 10, dtype="float32", seed=0).layers})
+layers = TwoLayerNet(784, 50, 10, dtype="float32", seed=0).layers
+net = Network({"Rescaling1": Rescaling(), **layers})
 history = fit(net, x_train, t_train, test=(x_test, t_test), epochs=10, seed=0)
 print(f"test accuracy {history.test_accuracy[-1]:.3f}")
 assert history.test_accuracy[-1] > 0.955
@@ -25,7 +28,7 @@ figure = Figure(figsize=(9, 3), layout="constrained")
 left, right = figure.subplots(1, 2)
 losses = np.array(history.losses)
 left.plot(losses, color="0.8", linewidth=0.5)
-left.plot(np.arange(50, len(losses) - 49), np.convolve(losses, np.ones(100) / 100, mode="valid"))
+left.plot(np.convolve(losses, np.ones(100) / 100, mode="valid"))
 left.set(xlabel="step", ylabel="loss", yscale="log", title="loss")
 epochs = np.arange(1, 11)
 right.plot(epochs, history.train_accuracy, "o-", label="train")
@@ -37,7 +40,9 @@ figure
 # %% [markdown]
 # ## What it sees
 #
-# Each hidden unit has a weight for every pixel: an image of what it looks for. Blue counts for it, red against it. The rim is grey: there is never any ink, so nothing was learnt there.
+# Each hidden unit has a weight for every pixel: an image of what it looks for. Blue counts for it, red against it.
+# The rim is pale: there is never any ink, so the weights there are the small ones it began with. A unit that is
+# noise all over has learnt little, as it is hardly ever on.
 
 # %%
 W1 = net.params["W1"]
@@ -46,12 +51,15 @@ for ax, weights in zip(figure.subplots(3, 8).flat, W1.T, strict=False):
     largest = np.abs(weights).max()
     ax.imshow(weights.reshape(28, 28), cmap="RdBu", vmin=-largest, vmax=largest)
     ax.axis("off")
+hidden = x_test / 255 @ W1 + net.params["b1"]
+print(((hidden > 0).mean(axis=0) < 0.01).sum(), "of 50 units on for less than one image in a hundred")
 figure
 
 # %% [markdown]
 # ## Where it is wrong
 #
-# Rows are what it was, columns what the network said. Right answers, the diagonal, are left out so that the rest shows.
+# Rows are what it was, columns what the network said. Right answers, the diagonal, are left out so that the rest
+# shows.
 
 # %%
 scores = net.predict(x_test)

@@ -51,6 +51,8 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
         by anything. A second gzip member counts as "followed by", since no IDX file is published that way.
     OSError
         If the file cannot be opened or read.
+    TypeError
+        If `path` is not a path.
 
     Notes
     -----

@@ -40,7 +40,7 @@ def numerical_gradient(f: Callable[[Any], Any], x: ArrayLike, h: float | None = 
     f : callable
         Takes the array `x` and gives one real number.
     x : array_like
-        A writable float array is perturbed in place while `f` runs and is as before afterwards. Anything
+        Any shape. A writable float array is perturbed in place while `f` runs and is as before afterwards. Anything
         else (whole numbers, booleans, a list) is copied to float64 first, and `f` is handed the copy.
     h : float, optional
         The step, > 0. By default 1e-4 for float64, 2⁻⁸ for float32, 2⁻³ for float16, 2⁻² for bfloat16.
@@ -76,9 +76,11 @@ def _numerical_gradient_1d(f: Callable[[Any], Any], x: ArrayLike, h: float | Non
 
     Parameters
     ----------
-    f, h
-        As for `numerical_gradient`.
+    f : callable
+        Takes the array `x` and gives one real number.
     x : array_like, shape (D,)
+        As for `numerical_gradient`.
+    h : float, optional
         As for `numerical_gradient`.
 
     Returns

@@ -39,10 +39,22 @@ class Layer(Protocol):
     """
 
     def forward(self, x: Any) -> Any:
-        """Give the output for the input `x`, one row per example."""
+        """Give the output for the input `x`, one row per example.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, ...) or (D,)
+            N examples, or one.
+        """
 
     def backward(self, dout: Any) -> Any:
-        """Give the gradient of the input, from that of the output."""
+        """Give the gradient of the input, from that of the output.
+
+        Parameters
+        ----------
+        dout : ndarray
+            dL/dout, in the shape of the last output.
+        """
 
 
 class Relu:
@@ -75,6 +87,11 @@ class Relu:
     def forward(self, x: Any) -> FloatArray:
         """Give ``max(x, 0)`` in the shape of `x`.
 
+        Parameters
+        ----------
+        x : array_like
+            Any shape.
+
         Raises
         ------
         TypeError
@@ -86,6 +103,11 @@ class Relu:
 
     def backward(self, dout: Any) -> FloatArray:
         """Give dL/dx from `dout` = dL/dout, both of the shape of `x`.
+
+        Parameters
+        ----------
+        dout : array_like
+            In the shape of the last output.
 
         Raises
         ------
@@ -128,6 +150,11 @@ class Sigmoid:
     def forward(self, x: Any) -> FloatArray:
         """Give the sigmoid of `x`, in its shape.
 
+        Parameters
+        ----------
+        x : array_like
+            Any shape.
+
         Raises
         ------
         TypeError
@@ -139,6 +166,11 @@ class Sigmoid:
 
     def backward(self, dout: Any) -> FloatArray:
         """Give dL/dx from `dout` = dL/dout, both of the shape of `x`.
+
+        Parameters
+        ----------
+        dout : array_like
+            In the shape of the last output.
 
         Raises
         ------
@@ -182,6 +214,11 @@ class Tanh:
     def forward(self, x: Any) -> FloatArray:
         """Give tanh of `x`, in its shape.
 
+        Parameters
+        ----------
+        x : array_like
+            Any shape.
+
         Raises
         ------
         TypeError
@@ -193,6 +230,11 @@ class Tanh:
 
     def backward(self, dout: Any) -> FloatArray:
         """Give dL/dx from `dout` = dL/dout, both of the shape of `x`.
+
+        Parameters
+        ----------
+        dout : array_like
+            In the shape of the last output.
 
         Raises
         ------
@@ -243,6 +285,11 @@ class LeakyRelu:
     def forward(self, x: Any) -> FloatArray:
         """Give the output, in the shape of `x`.
 
+        Parameters
+        ----------
+        x : array_like
+            Any shape.
+
         Raises
         ------
         TypeError
@@ -255,6 +302,11 @@ class LeakyRelu:
 
     def backward(self, dout: Any) -> FloatArray:
         """Give dL/dx from `dout` = dL/dout, both of the shape of `x`.
+
+        Parameters
+        ----------
+        dout : array_like
+            In the shape of the last output.
 
         Raises
         ------
@@ -290,6 +342,11 @@ class Identity:
     def forward(self, x: Any) -> FloatArray:
         """Give the numbers of `x`, in a new array of its shape.
 
+        Parameters
+        ----------
+        x : array_like
+            Any shape.
+
         Raises
         ------
         TypeError
@@ -301,6 +358,11 @@ class Identity:
 
     def backward(self, dout: Any) -> FloatArray:
         """Give dL/dx = `dout` = dL/dout, in a new array.
+
+        Parameters
+        ----------
+        dout : array_like
+            In the shape of the last output.
 
         Raises
         ------
@@ -348,6 +410,11 @@ class Rescaling:
     def forward(self, x: Any) -> FloatArray:
         """Give ``scale * x``, in the shape of `x`.
 
+        Parameters
+        ----------
+        x : array_like
+            Any shape.
+
         Raises
         ------
         TypeError
@@ -359,6 +426,11 @@ class Rescaling:
 
     def backward(self, dout: Any) -> FloatArray:
         """Give dL/dx from `dout` = dL/dout, both of the shape of `x`.
+
+        Parameters
+        ----------
+        dout : array_like
+            In the shape of the last output.
 
         Raises
         ------
@@ -478,6 +550,13 @@ class Affine:
     def rows(self, x: FloatArray, name: str = "W") -> FloatArray:
         """Give `x` as (N, D); say so, calling the weights `name`, if it does not fit.
 
+        Parameters
+        ----------
+        x : ndarray, shape (N, ...) or (D,)
+            N examples, or one.
+        name : str
+            What the message calls the weights.
+
         Raises
         ------
         ValueError
@@ -517,6 +596,11 @@ class Affine:
 
     def backward_parameters(self, dout: Any) -> FloatArray:
         """Keep `dW` and `db` without computing dL/dx, for a layer whose `dx` nobody reads.
+
+        Parameters
+        ----------
+        dout : array_like
+            In the shape of the last output.
 
         Returns
         -------
@@ -621,7 +705,12 @@ class SoftmaxWithLoss:
         return loss
 
     def backward(self, dout: float = 1) -> FloatArray:
-        """Give dL/dx, of the shape of the scores, from `dout`, the gradient of what follows with respect to the loss.
+        """Give dL/dx, of the shape of the scores.
+
+        Parameters
+        ----------
+        dout : float, default 1
+            The gradient of what follows with respect to the loss.
 
         Raises
         ------

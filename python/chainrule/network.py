@@ -124,6 +124,11 @@ class Network:
     metadata : dict of str to str
         Notes that `save` writes beside the parameters and `load` brings back; empty to begin with.
 
+    Raises
+    ------
+    TypeError
+        If `layers` is not a mapping.
+
     Notes
     -----
     The parameters of the i-th layer that has any are called ``W1 b1``, ``W2 b2``, …; see `params`.
@@ -223,7 +228,7 @@ class Network:
         return plan.scores(examples(self._input(x), plan.dtype))
 
     def loss(self, x: Any, t: Any, sample_weight: Any = None) -> float:
-        """Give the mean loss of the examples `x`, shape (N, ...), for the teaching signal `t`, (N,) ids or (N, C).
+        """Give the mean loss of the examples `x` for the teaching signal `t`, in nats.
 
         Parameters
         ----------

@@ -38,6 +38,11 @@ class Optimizer:
         Steps made.
     kept : dict of str to tuple of ndarray
         What the rule keeps for each parameter, in its shape and dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a number is of the wrong kind or out of range.
     """
 
     rule: ClassVar[str]
@@ -58,9 +63,9 @@ class Optimizer:
         Parameters
         ----------
         params : dict of str to ndarray or float
-            Arrays are changed in place, floats replaced.
+            Arrays of any shape are changed in place, floats replaced.
         grads : dict of str to array_like
-            The gradients of those parameters; a parameter without one stays as it is.
+            The gradients of those parameters, in their shapes; a parameter without one stays as it is.
 
         Raises
         ------
@@ -122,9 +127,14 @@ class Optimizer:
         Parameters
         ----------
         grad : ndarray or float
-            The gradient, weight decay included.
+            The gradient, in the shape of the parameter, weight decay included.
         *kept : ndarray
-            What is kept for the parameter.
+            What is kept for the parameter, in its shape.
+
+        Raises
+        ------
+        NotImplementedError
+            By `Optimizer` itself, which has no rule.
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no rule; use SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam"
@@ -165,8 +175,10 @@ class SGD(Optimizer):
 
         Parameters
         ----------
-        grad, *kept
-            As `Optimizer.step`.
+        grad : ndarray or float
+            As for `Optimizer.step`.
+        *kept : ndarray
+            As for `Optimizer.step`.
         """
         return -(self.lr * grad)
 
@@ -204,8 +216,10 @@ class Momentum(Optimizer):
 
         Parameters
         ----------
-        grad, *kept
-            As `Optimizer.step`.
+        grad : ndarray or float
+            As for `Optimizer.step`.
+        *kept : ndarray
+            As for `Optimizer.step`.
         """
         (v,) = kept
         v[...] = self.momentum * v - self.lr * grad
@@ -241,8 +255,10 @@ class Nesterov(Momentum):
 
         Parameters
         ----------
-        grad, *kept
-            As `Optimizer.step`.
+        grad : ndarray or float
+            As for `Optimizer.step`.
+        *kept : ndarray
+            As for `Optimizer.step`.
         """
         return self.momentum * super().step(grad, *kept) - self.lr * grad
 
@@ -277,8 +293,10 @@ class AdaGrad(Optimizer):
 
         Parameters
         ----------
-        grad, *kept
-            As `Optimizer.step`.
+        grad : ndarray or float
+            As for `Optimizer.step`.
+        *kept : ndarray
+            As for `Optimizer.step`.
         """
         (h,) = kept
         h += grad * grad
@@ -322,8 +340,10 @@ class RMSprop(Optimizer):
 
         Parameters
         ----------
-        grad, *kept
-            As `Optimizer.step`.
+        grad : ndarray or float
+            As for `Optimizer.step`.
+        *kept : ndarray
+            As for `Optimizer.step`.
         """
         (h,) = kept
         h[...] = self.decay_rate * h + (1 - self.decay_rate) * (grad * grad)
@@ -371,8 +391,10 @@ class Adam(Optimizer):
 
         Parameters
         ----------
-        grad, *kept
-            As `Optimizer.step`.
+        grad : ndarray or float
+            As for `Optimizer.step`.
+        *kept : ndarray
+            As for `Optimizer.step`.
         """
         m, v = kept
         rate = self.lr * ((1 - self.beta2**self.iter) ** 0.5 / (1 - self.beta1**self.iter))

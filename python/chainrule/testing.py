@@ -18,7 +18,7 @@ def assert_gradients(subject: Any, *args: Any, allow_unproven: bool = False, **o
     subject : object or tuple of two functions
         A layer, a network or a pair; see `chainrule.check_gradients`.
     *args : array_like
-        What ``forward``, ``loss`` or ``f`` is called with.
+        What ``forward``, ``loss`` or ``f`` is called with, of any shape.
     allow_unproven : bool, default False
         Let pass what could not be compared: entries at a kink, gradients that are 0 throughout.
     **options

@@ -54,8 +54,8 @@ def check_gradients(
         A **network**: any object with ``loss(x, t)``, ``gradient(x, t)`` and ``params``.
         A **pair** ``(f, grad_f)``: ``f(*args)`` gives one number, ``grad_f(*args)`` its gradient, or a tuple.
     *args : array_like
-        What ``forward``, ``loss`` or ``f`` is called with, handed over as copies. Integers, such as labels, are passed
-        on and not differentiated by.
+        What ``forward``, ``loss`` or ``f`` is called with, of any shape, handed over as copies. Integers, such as
+        labels, are passed on and not differentiated by.
     mode : {"auto", "full", "directions"}
         "full" compares every entry; "directions" the slope along random directions through each array, at a cost that
         does not depend on its size; "auto" is full up to 2,000 entries an array if evaluations are short, or up to

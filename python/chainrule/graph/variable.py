@@ -52,8 +52,8 @@ class Variable:
     Parameters
     ----------
     value : array_like
-        A number, held as a Python float, or an array of float32 or float64, held, not copied: leave it alone while the
-        graph is used. Whole numbers become float64.
+        A number, held as a Python float, or an array of float32 or float64 and any shape, held, not copied: leave it
+        alone while the graph is used. Whole numbers become float64.
     name : str, optional
         For drawings and explanations; may be assigned later.
 
@@ -185,7 +185,7 @@ class Variable:
         Parameters
         ----------
         other : Variable or array_like
-            Gets the gradient where both are equal.
+            Any shape that broadcasts; gets the gradient where both are equal.
 
         Raises
         ------
