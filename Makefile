@@ -23,7 +23,7 @@ check: .venv/user ## install into .venv and compare backpropagation with numeric
 	$(BIN)/chainrule check $(ARGS)
 
 .PHONY: test
-test: rust-test lint stubs pytest ## everything: Rust tests, lint, types, stub check, Python tests
+test: rust-test lint stubs pytest docs ## everything: Rust tests, lint, types, stub check, Python tests, documentation
 
 .PHONY: rust-test
 rust-test: .venv/bin/python ## the Rust tests

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import inspect
 import re
 import subprocess
@@ -278,6 +279,23 @@ def test_the_version_is_the_workspaces() -> None:
 @pytest.mark.parametrize("crate", CRATES, ids=lambda crate: crate.name)
 def test_a_crate_takes_its_version_from_the_workspace(crate: Path) -> None:
     assert manifest(crate)["package"]["version"] == {"workspace": True}
+
+
+def test_the_citation_is_of_the_same_version() -> None:
+    text = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert re.findall(r"^version: (.*)$", text, re.MULTILINE) == [chainrule.__version__]
+
+
+def test_the_installed_package_has_its_licences_with_it() -> None:
+    names = {path.name for path in importlib.metadata.files("chainrule") or []}
+    assert {"LICENSE-MIT", "LICENSE-APACHE", "NOTICE"} <= names
+
+
+def test_every_action_of_a_workflow_is_pinned_to_a_commit() -> None:
+    workflows = "".join(path.read_text(encoding="utf-8") for path in (ROOT / ".github" / "workflows").glob("*.yml"))
+    used = re.findall(r"uses: (.*)$", workflows, re.MULTILINE)
+    assert used
+    assert [use for use in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", use)] == []
 
 
 def test_one_extension_serves_every_python() -> None:
