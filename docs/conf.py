@@ -22,6 +22,8 @@ suppress_warnings = ["myst.header"]
 html_theme = "furo"
 html_title = f"chainrule {version}"
 html_show_sphinx = False
+html_static_path = ["static"]
+html_css_files = ["wide.css"]
 
 # --- Markdown and notebooks ---
 myst_heading_anchors = 3
