@@ -40,7 +40,6 @@ FUNCTIONS = [
     "numerical_gradient_2d",
 ]
 CLASSES = ["MulLayer", "AddLayer", "Relu", "Sigmoid", "Affine", "SoftmaxWithLoss", "TwoLayerNet"]
-OPTIMIZERS = ["Optimizer", "SGD", "Momentum", "Nesterov", "AdaGrad", "RMSprop", "Adam"]
 METHODS = [(name, method) for name in CLASSES for method in vars(getattr(seed, name)) if not method.startswith("_")]
 
 Parameters = list[tuple[str, Any]]
@@ -155,8 +154,8 @@ def sections(thing: Any) -> NumpyDocString:
 
 #: Not called by users: what comes back from a call, and a protocol. They tell their attributes, or their methods.
 NOT_CALLED = {"GradientReport", "ArrayCheck", "Contract", "History", "Layer", "Run"}
-#: Of `Layer`, which is a protocol, and of the optimizers, called by ``update`` with what it has checked.
-NOT_CHECKING = {"forward", "backward", "step", "hold"}
+#: Of a protocol, or called by our own code with what it has checked.
+NOT_CHECKING = re.compile(r"Layer\..*|EarlyStopping\..*|Parameters\.hold|.*\.step")
 
 PUBLIC = dict([*public(), *methods()])
 CALLED = [
@@ -170,7 +169,7 @@ CHECKING = [
     name
     for name in CALLED
     if [parameter for parameter, _ in parameters(PUBLIC[name]) if parameter != "self"]
-    and not (name.split(".")[-1] in NOT_CHECKING and name.split(".")[0] in ("Layer", "Parameters", *OPTIMIZERS))
+    and not NOT_CHECKING.fullmatch(name)
 ]
 
 

@@ -45,6 +45,8 @@ def read_book_weights(path: str | os.PathLike[str]) -> dict[str, FloatArray]:
         If the pickle is damaged or holds anything else: says at which byte, and what.
     OSError
         If the file cannot be read.
+    TypeError
+        If `path` is not a path.
 
     Notes
     -----

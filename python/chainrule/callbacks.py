@@ -132,6 +132,7 @@ class EarlyStopping:
         Parameters
         ----------
         run : Run
+            The call of `fit`.
 
         Raises
         ------
@@ -149,6 +150,7 @@ class EarlyStopping:
         Parameters
         ----------
         run : Run
+            The call of `fit`.
         """
         value = getattr(run.history, self.monitor)[-1]
         sign = 1 if self.monitor.endswith("accuracy") else -1
@@ -166,6 +168,7 @@ class EarlyStopping:
         Parameters
         ----------
         run : Run
+            The call of `fit`.
         """
         for name, array in self._params.items():
             np.copyto(run.net.params[name], array)
