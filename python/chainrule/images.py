@@ -48,6 +48,8 @@ def load_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         If Pillow is not installed: it comes with the extra ``image``.
     OSError
         If the file cannot be opened.
+    TypeError
+        If `path` is not a path.
 
     Notes
     -----
