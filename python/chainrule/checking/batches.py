@@ -11,6 +11,7 @@ import numpy as np
 from chainrule.checking.comparison import Comparison
 from chainrule.checking.contracts import Trial, results_are_kept
 from chainrule.checking.report import ArrayCheck
+from chainrule.checking.side import uniform
 from chainrule.checking.state import put_back
 from chainrule.checking.subjects import Answer
 
@@ -37,7 +38,7 @@ def other_batches(
         other = subject.with_inputs(inputs)
         with put_back(subject.parameters.values()):
             for array in subject.parameters.values():  # by a few per cent, as a step of training does
-                factor = 0.95 + 0.1 * rng.random(array.shape, np.float32)
+                factor = 1 + np.float32(0.05) * uniform(array.shape, rng)
                 np.multiply(array, factor, out=array, casting="same_kind")
             second = Trial(other, comparison.randomness)
             try:

@@ -10,7 +10,7 @@ import numpy as np
 from chainrule._gate import FloatArray
 from chainrule.checking import numeric
 from chainrule.checking.judging import Tolerance, compare, excess, summary
-from chainrule.checking.numeric import Floats, Found, largest
+from chainrule.checking.numeric import Found, largest
 from chainrule.checking.report import ArrayCheck
 from chainrule.checking.side import Directions, Ground, NumericSide
 from chainrule.checking.state import Randomness, put_back
@@ -43,10 +43,8 @@ class Comparison:
     ----------
     notes : list of str
         What there is to say beside the arrays.
-    noise : ndarray or None
-        η of the outputs, measured with the first batch.
-    widened : bool
-        Whether the numeric side is a copy in float64.
+    side : NumericSide or None
+        The numeric side of the first batch, once it has been made.
     """
 
     subject: Subject
@@ -54,15 +52,14 @@ class Comparison:
     randomness: Randomness
     rng: np.random.Generator
     notes: list[str] = field(default_factory=list)
-    noise: Floats | None = None
-    widened: bool = False
+    side: NumericSide | None = None
 
     def all(self, answer: Answer, douts: list[Any], careful: bool) -> tuple[ArrayCheck, ...]:
         """Compare every array that has a gradient; `careful` puts back what a forward pass writes into."""
         names = [name for name in self.subject.arrays if name not in answer.unasked]
         wide, second_opinion = self._in_float64(names, douts)
         side = NumericSide(wide, names, self.randomness, douts, careful=careful)
-        self.noise, self.widened = side.noise, wide is not self.subject
+        self.side = side
         checks = []
         for name in self.subject.arrays:
             if name in names:
@@ -78,7 +75,8 @@ class Comparison:
 
     def _is_target(self, name: str) -> bool:
         """Tell whether an input is what a loss is measured against: an input of a loss, but not its first."""
-        return self.noise is not None and self.noise.size == 1 and name != next(iter(self.subject.inputs))
+        of_a_loss = self.side is not None and self.side.noise.size == 1
+        return of_a_loss and name != next(iter(self.subject.inputs))
 
     def _in_float64(self, names: list[str], douts: list[Any]) -> tuple[Subject, dict[str, FloatArray]]:
         """Give the subject that the numeric side moves, and what that one's own backward gives, if it is a copy."""
@@ -182,9 +180,10 @@ class Comparison:
         aside = replace(self, subject=other, notes=[])
         given = {n: a for n, a in theirs.gradients.items() if a is not None and a.shape == other.arrays[n].shape}
         wide, second_opinion = aside._in_float64(list(given), douts)
-        if self.widened and wide is other:
+        widened = self.side is not None and self.side.subject is not self.subject
+        if widened and wide is other:
             return []  # the first batch could be looked at in float64, this one cannot
-        side = NumericSide(wide, given, self.randomness, douts, noise=self.noise)
+        side = NumericSide(wide, given, self.randomness, douts, like=self.side)
         judged = {name: second_opinion.get(name, a) for name, a in given.items() if a.size}
         if not judged or not self._doubtless(side, list(judged), judged, 1):
             return []

@@ -257,4 +257,6 @@ def _typed(values: Any, like: Any) -> Any:
 
 def _same(a: FloatArray, b: Any) -> bool:
     """Tell whether two gradients are equal; nan equals nan."""
-    return b is not None and a.shape == np.shape(b) and bool(np.array_equal(a, b, equal_nan=True))
+    if b is None or a.shape != np.shape(b):
+        return False
+    return same_bits(a, np.asarray(b)) or bool(np.array_equal(a, b, equal_nan=True))  # most often the first, and sooner
