@@ -522,16 +522,57 @@ def test_a_reader_that_reads_nothing_is_no_trouble(arguments: list[str]) -> None
     assert (code, err) == (0, "")
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
-def test_f2_a_full_disk_behind_stdout_is_told() -> None:
-    with open("/dev/full", "w") as full:
-        command = [sys.executable, "-m", "chainrule", "info"]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
-    assert done.returncode == 2
-    assert re.fullmatch(r"chainrule: error: No space left on device\n", done.stderr)
+def shell(line: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a line of a POSIX shell, in which "$@" is chainrule with `arguments`, its output buffered as for a user."""
+    command = ["sh", "-c", line, "sh", sys.executable, "-m", "chainrule", *arguments]
+    around = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"} | environment
+    return subprocess.run(
+        command, capture_output=True, text=True, errors="surrogateescape", timeout=60, check=False, env=around
+    )
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="closes stdout in a POSIX shell")
-def test_a_closed_stdout_is_no_traceback() -> None:
-    done = run(["sh", "-c", '"$0" -m chainrule info >&-', sys.executable])
-    assert "Traceback" not in done.stderr
+needs_full = pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs Linux's /dev/full")
+needs_shell = pytest.mark.skipif(sys.platform == "win32", reason="closes streams in a POSIX shell")
+
+
+@needs_full
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_f2_a_full_disk_behind_stdout_is_told(unbuffered: str) -> None:
+    done = shell('"$@" >/dev/full', "info", PYTHONUNBUFFERED=unbuffered)
+    assert (done.returncode, done.stderr) == (2, "chainrule: error: No space left on device\n")
+
+
+@needs_full
+def test_f2_a_full_disk_behind_a_drawing_is_told_with_its_name() -> None:
+    done = shell('"$@"', "graph", "x * y", "x=1", "y=2", "-o", "/dev/full")
+    assert (done.returncode, done.stderr) == (2, "chainrule: error: /dev/full: No space left on device\n")
+
+
+@needs_full
+@pytest.mark.parametrize("line", ['"$@" 2>/dev/full', '"$@" 2>&-', '"$@" >&-', '"$@" >&- 2>&-'])
+def test_a_stream_that_takes_nothing_changes_no_exit_code_and_no_other_stream(line: str, tmp_path: Path) -> None:
+    model = tmp_path / "net.safetensors"
+    chainrule.TwoLayerNet(4, 3, 10, seed=0).save(model)
+    assert shell(line, "info").returncode == 0
+    for arguments in (["check", "nowhere.py"], ["eval", "nowhere"], ["predict", str(model), "nowhere"]):
+        done = shell(line, *arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "Traceback" not in done.stderr
+
+
+@needs_shell
+def test_what_the_encoding_of_stdout_has_not_is_a_question_mark() -> None:
+    done = shell('"$@"', "graph", "x + y", "x=1", "y=2", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "?" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only there any bytes are a file name")
+def test_a_file_name_that_is_no_text_is_printed_as_it_is(tmp_path: Path) -> None:
+    model, images = tmp_path / "net.safetensors", tmp_path / "\udcff.npy"
+    chainrule.TwoLayerNet(4, 3, 10, seed=0).save(model)
+    with open(images, "wb") as file:
+        np.save(file, np.zeros((1, 4)))
+    done = shell('"$@"', "predict", str(model), str(images), PYTHONIOENCODING="utf-8")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"{images}[0]  ")

@@ -344,10 +344,12 @@ def test_predict_names_a_file_of_another_kind(content: bytes, tiny: str, tmp_pat
     assert failure(["predict", tiny, str(path)], capsys) == f"chainrule: error: {path}: {reason}"
 
 
-def test_predict_without_pillow_names_the_extra(tiny: str, tmp_path: Path) -> None:
+def test_predict_without_pillow_names_the_extra_and_tells_the_others(tiny: str, tmp_path: Path) -> None:
     (tmp_path / "x.png").write_bytes(b"\x89PNG")
+    np.save(tmp_path / "y.npy", np.zeros((1, 4)))
     code = "import sys; sys.modules['PIL'] = None; from chainrule.cli import main; sys.exit(main(sys.argv[1:]))"
-    command = [sys.executable, "-c", code, "predict", tiny, str(tmp_path / "x.png")]
+    command = [sys.executable, "-c", code, "predict", tiny, str(tmp_path / "x.png"), str(tmp_path / "y.npy")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stdout) == (2, "")
+    assert done.returncode == 2
+    assert done.stdout.startswith(f"{tmp_path / 'y.npy'}[0]  ")
     assert re.fullmatch(r"chainrule: error: .+'chainrule\[image\]'\n", done.stderr)

@@ -121,7 +121,7 @@ def start(arguments: list[str]) -> subprocess.Popen[str]:
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_t7_t8_an_interrupted_run_goes_on_to_the_same_bits(how: signal.Signals, digits: str, tmp_path: Path) -> None:
     """The process ends at a moment nobody chose; what is on the disk is whole, and leads to the same end."""
-    saved, whole = tmp_path / "saved", tmp_path / "whole"
+    saved, whole = tmp_path / "my run", tmp_path / "whole"
     with start(["--data-dir", digits, "--epochs", "100000", "--save", str(saved)]) as process:
         assert process.stdout is not None
         for _ in range(5):
@@ -131,7 +131,7 @@ def test_t7_t8_an_interrupted_run_goes_on_to_the_same_bits(how: signal.Signals, 
     if how == signal.SIGINT:
         assert (process.returncode, err) == (
             130,
-            f"chainrule: interrupted; go on with: chainrule train --resume {saved}\n",
+            f"chainrule: interrupted; go on with: chainrule train --resume '{saved}'\n",
         )
         assert "Traceback" not in out
     epochs = str(load_epochs(saved) + 3)

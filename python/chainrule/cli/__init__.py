@@ -7,7 +7,6 @@ Results go to stdout, progress and complaints to stderr. Exit codes: 0 fine, 1 t
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from typing import Any
 from chainrule import __version__
 from chainrule.cli import check, completion, data, evaluate, graph, info, predict, train
 from chainrule.cli.arguments import add_color
-from chainrule.cli.output import print_error
+from chainrule.cli.output import complain, hold_any_text, let_go, print_error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     SystemExit
         By argparse: 2 for unusable arguments, 0 after ``--help`` and ``--version``.
     """
+    hold_any_text(sys.stdout)
+    try:
+        return _run(arguments)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            let_go(stream)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
     options = build_parser().parse_args(arguments)
     try:
         with warnings.catch_warnings():
@@ -46,10 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
         return code
     except KeyboardInterrupt as interrupt:
-        print("chainrule: interrupted" + (f"; {interrupt}" if interrupt.args else ""), file=sys.stderr)
+        complain("chainrule: interrupted" + (f"; {interrupt}" if interrupt.args else ""))
         return 130
     except BrokenPipeError:  # the reader of our output, `head` perhaps, has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (ValueError, TypeError, OSError, MemoryError, FloatingPointError, RuntimeError, ImportError) as error:
         print_error(error, options)
@@ -74,4 +81,4 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """Show a warning as a sentence, not as a place in our code."""
-    print(f"chainrule: warning: {message}", file=sys.stderr)
+    complain(f"chainrule: warning: {message}")

@@ -50,7 +50,10 @@ def run(options: argparse.Namespace) -> int:
     if options.output is None:
         print(text, end="")
     else:
-        options.output.write_text(text, encoding="utf-8")
+        try:
+            options.output.write_text(text, encoding="utf-8")
+        except OSError as error:  # a full disk comes without the name
+            raise OSError(error.errno, error.strerror, str(options.output)) from None
     return 0
 
 

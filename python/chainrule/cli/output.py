@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import codecs
+import contextlib
+import io
 import json
 import os
 import sys
@@ -20,7 +23,7 @@ def on_terminal(stream: TextIO | None) -> bool:
 
 def print_line(text: str) -> None:
     """Print a line on stdout at once, above the progress bar of a terminal."""
-    if on_terminal(sys.stderr):
+    if on_terminal(sys.stderr) and sys.stdout is not None:
         from tqdm import tqdm
 
         tqdm.write(text, file=sys.stdout)
@@ -38,7 +41,32 @@ def print_error(error: BaseException, options: argparse.Namespace) -> None:
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:  # without the [Errno 2] that str puts before it
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
-    print(f"chainrule: {style_for(options, sys.stderr).bad('error')}: {text}", file=sys.stderr)
+    complain(f"chainrule: {style_for(options, sys.stderr).bad('error')}: {text}")
+
+
+def complain(text: str) -> None:
+    """Print a line on stderr; if nobody takes it, or stderr is closed, that changes nothing else."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError):
+            print(text, file=sys.stderr)
+
+
+def hold_any_text(stream: TextIO | None) -> None:
+    """Let `stream` take what its encoding has not: ? for a letter, the bytes that they are for those of a file name."""
+    if isinstance(stream, io.TextIOWrapper):
+        utf_8 = codecs.lookup(stream.encoding).name == "utf-8"
+        stream.reconfigure(errors="surrogateescape" if utf_8 else "replace")
+
+
+def let_go(stream: TextIO | None) -> None:
+    """Flush `stream`; drop what nobody takes, or Python would try again at its end, and complain itself."""
+    if stream is None:
+        return
+    try:
+        stream.flush()
+    except OSError:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), stream.fileno())
 
 
 @dataclass(frozen=True)

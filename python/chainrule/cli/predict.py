@@ -48,8 +48,9 @@ def run(options: argparse.Namespace) -> int:
         try:
             images, several = _read(file)
             probabilities = softmax(model.scores(model.images(images, file)))
-        except (ValueError, TypeError, OSError) as error:
-            sys.stdout.flush()
+        except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
+            if sys.stdout is not None:
+                sys.stdout.flush()
             print_error(error, options)
             code = 2
             continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import time
 from importlib import import_module
@@ -141,7 +142,7 @@ def run(options: argparse.Namespace) -> int:
         )
     except KeyboardInterrupt:
         if save is not None and _stamp(save) != before:
-            raise KeyboardInterrupt(f"go on with: chainrule train --resume {save}") from None
+            raise KeyboardInterrupt(f"go on with: chainrule train --resume {shlex.quote(str(save))}") from None
         raise
     if stopping is not None and save is not None:
         net.save(save)
