@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import os
 import subprocess
@@ -13,6 +14,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -47,6 +49,9 @@ def test_every_check_of_an_estimator_passes(estimator: Any, check: Any) -> None:
     check(estimator)
 
 
+@pytest.mark.skipif(
+    [int(part) for part in sklearn.__version__.split(".")[:2]] < [1, 9], reason="older ones have no such check"
+)
 def test_the_check_that_scikit_learn_skips_unless_asked_to_passes_too() -> None:
     code = (
         "from sklearn.utils.estimator_checks import estimator_checks_generator as checks\n"
@@ -344,6 +349,11 @@ def test_a_parameter_that_cannot_be_meant_is_named_and_nothing_changes(options: 
     assert all(vars(model)[name] is before[name] for name in before)
 
 
+def test_layer_sizes_that_can_be_read_only_once_are_refused() -> None:
+    with pytest.raises(TypeError, match="hidden_layer_sizes must be a whole number or a sequence"):
+        MLPClassifier(iter([3])).fit(X, Y)
+
+
 @pytest.mark.parametrize(
     ("x", "y", "why"),
     [
@@ -365,11 +375,12 @@ def test_data_that_cannot_be_meant_change_nothing(x: Any, y: Any, why: str) -> N
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
 def test_a_loss_that_explodes_is_an_error_and_the_classifier_is_as_it_was(method: str) -> None:
     model = trained(solver="sgd", warm_start=True, batch_size=10).partial_fit(X, Y)
-    before, curve = model.predict_proba(X), list(model.loss_curve_)
+    before, curve, twin = model.predict_proba(X), list(model.loss_curve_), copy.deepcopy(model)
     with pytest.raises(FloatingPointError, match="learning_rate_init"):
         getattr(model, method)(1e300 * X, Y)
     assert model.predict_proba(X).tobytes() == before.tobytes()
     assert model.loss_curve_ == curve
+    assert model.partial_fit(X, Y).coefs_[0].tobytes() == twin.partial_fit(X, Y).coefs_[0].tobytes()
 
 
 def test_after_ctrl_c_a_new_training_leaves_the_classifier_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -397,6 +408,8 @@ def test_partial_fit_needs_the_classes_once_and_no_others() -> None:
     model.partial_fit(X[:50], Y[:50], classes=np.arange(3))
     with pytest.raises(ValueError, match="unseen"):
         model.partial_fit(X, Y + 1)
+    with pytest.raises(ValueError, match=r"among the classes \[0 1 2\]"):
+        model.partial_fit(X, np.array(["a", "b", "c"])[Y])
     with pytest.raises(ValueError, match="first call"):
         model.partial_fit(X, Y, classes=[0, 1])
     assert len(model.loss_curve_) == 1

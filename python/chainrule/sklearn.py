@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from itertools import pairwise
 from typing import Any, Literal, Self
 from warnings import warn
@@ -204,7 +205,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             A label for each row, of any kind that can be sorted.
         sample_weight : array_like, shape (N,), optional
             What each row counts, >= 0. A row of weight 2 counts as two rows do, in the penalty too: exactly so if a
-            batch holds all rows. A row of weight 0 is as if it were not there.
+            batch holds all rows. A row of weight 0 is as if it were not there, but that its label is among `classes_`.
 
         Returns
         -------
@@ -398,7 +399,10 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             self.classes_ = self._encoder.classes_
         elif self._made != self._architecture():
             raise ValueError("hidden_layer_sizes or activation was changed after the network was made; train a clone")
-        ids = self._encoder.transform(y)
+        try:
+            ids = self._encoder.transform(y)
+        except ValueError as error:
+            raise ValueError(f"y must hold labels among the classes {self.classes_}: {error}") from None
         if sample_weight is None:
             return X, ids, None
         weight = floats(sample_weight, "sample_weight")
@@ -409,8 +413,10 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
 
     def _architecture(self) -> tuple[str, tuple[int, ...]]:
         """Give the activation and the widths from the input to the classes."""
-        hidden = self.hidden_layer_sizes if np.iterable(self.hidden_layer_sizes) else [self.hidden_layer_sizes]
-        widths = [count(units, "hidden_layer_sizes") for units in hidden]
+        sizes = self.hidden_layer_sizes
+        if isinstance(sizes, Iterator):  # the next fit would find nothing in it, and make no hidden layer
+            raise TypeError(f"hidden_layer_sizes must be a whole number or a sequence of them, got {sizes!r}")
+        widths = [count(units, "hidden_layer_sizes") for units in (sizes if np.iterable(sizes) else [sizes])]
         return self.activation, (self.n_features_in_, *widths, len(self.classes_))
 
     def _make_network(self, X: FloatArray, random: Any) -> None:
@@ -436,7 +442,8 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         batch_size = min(200 if self.batch_size == "auto" else self.batch_size, n)
         mean = 1.0 if weight is None else float(np.mean(weight))
         self._rule.weight_decay = self.alpha / (batch_size * mean)  # a row that counts w is w rows in the penalty too
-        # Lists of their own, so that those from before are there to go back to.
+        # A generator and lists of their own, so that those from before are there to go back to.
+        self._batches = deepcopy(self._batches)
         self.loss_curve_ = [*self.loss_curve_]
         self.validation_scores_ = None if held_out is None else [*(self.validation_scores_ or ())]
         self.n_iter_ = 0
