@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
+import types
 from typing import Any
 
 import matplotlib.colors
+import matplotlib.image
 import numpy as np
 import pytest
 
@@ -72,6 +75,15 @@ def test_few_losses_are_drawn_as_they_are() -> None:
     x, y = lines(left)["batches"].get_data()
     assert (x.tolist(), y.tolist()) == (list(range(1, 61)), run.losses)
     assert list(left.collections) == []
+
+
+@pytest.mark.parametrize("losses", [[1.0], [np.nan, 1.0, np.inf]])
+def test_a_loss_that_stands_alone_can_be_seen(losses: list[float]) -> None:
+    figure = plot_history(History(losses, [len(losses)]))
+    figure.axes[0].set_axis_off()
+    figure.axes[0].get_legend().remove()
+    pixels = np.asarray(matplotlib.image.imread(io.BytesIO(figure._repr_png_())))
+    assert (pixels[..., :3] < 0.9).any()
 
 
 def test_the_values_of_epochs_stand_at_their_steps_and_the_last_in_the_legend() -> None:
@@ -200,6 +212,15 @@ def test_a_network_without_a_matrix_is_refused() -> None:
         plot_weights(3)
 
 
+@pytest.mark.parametrize(
+    ("W", "error"),
+    [(np.zeros((4, 0)), ValueError), (np.zeros((4, 2), complex), TypeError), ([["a"]], TypeError)],
+)
+def test_a_matrix_that_holds_no_real_numbers_is_refused(W: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="W"):
+        plot_weights(types.SimpleNamespace(params={"W": W}))
+
+
 # --- mistakes ---
 
 
@@ -241,6 +262,12 @@ def test_images_keep_the_shape_they_have(shape: tuple[int, ...]) -> None:
     figure = plot_mistakes(NET, SCORES.reshape(shape), LABELS, count=1)
     worst = tiles(figure)
     assert np.argwhere(np.isfinite(worst)).max(axis=0).tolist() == [shape[-2] - 1, shape[-1] - 1]
+
+
+def test_one_example_without_an_axis_for_it_is_one_example() -> None:
+    figure = plot_mistakes(NET, np.eye(4)[2], [0])
+    assert figure.axes[0].get_title(loc="left") == "1 mistake among 1 example"
+    assert np.isfinite(tiles(figure)).sum() == 4
 
 
 def test_a_network_without_mistakes_says_so(tmp_path: Any) -> None:
@@ -288,7 +315,9 @@ def test_no_two_numbers_of_ten_classes_overlap() -> None:
 
 def test_many_classes_are_drawn_without_numbers() -> None:
     net = Network({"Affine1": Affine(np.eye(30), np.zeros(30))})
-    assert texts(plot_confusion(net, np.eye(30), range(30)).axes[0]) == []
+    axes = plot_confusion(net, np.eye(30), range(30)).axes[0]
+    assert texts(axes) == []
+    assert [label.get_text() for label in axes.get_xticklabels()] == [str(c) for c in range(0, 30, 2)]
 
 
 # --- what holds for all ---

@@ -31,6 +31,8 @@ _CURVES = {"train": (_BLUE, "-"), "validation": (_GREEN, "-."), "test": (_RED, "
 
 #: A curve of more points than this is drawn by the means of equal stretches: a screen shows no more.
 _MOST_POINTS = 200
+#: Of so many points each is marked.
+_MOST_MARKED = 40
 #: In a table of more classes the cells are too small for numbers.
 _MOST_WRITTEN = 20
 #: Images side by side, and inches for each with its gap.
@@ -181,7 +183,7 @@ def plot_mistakes(net: Any, x: Any, t: Any, *, count: int = 20, shape: tuple[int
     'the 4 worst of 17 mistakes among 30 examples'
     """
     count = _gate.count(count, "count")
-    x = _gate.numbers(x, "x")
+    x = np.atleast_2d(_gate.numbers(x, "x"))
     wrong, right, predicted, probability = mistakes(net, x, t)
     axes_of_image = x.shape[1:] if x.ndim == 3 else x.shape[2:] if x.ndim == 4 and x.shape[1] == 1 else None
     rows, columns = _image_shape(math.prod(x.shape[1:]), shape or axes_of_image, "an example")
@@ -244,9 +246,9 @@ def plot_confusion(net: Any, x: Any, t: Any) -> Figure:
     axes = figure.subplots()
     _draw_cells(axes, counts, shares)
     axes.set(xlim=(-0.5, C - 0.5), ylim=(C - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="right class")
-    if C <= _MOST_WRITTEN:
-        axes.set_xticks(range(C), minor=False)
-        axes.set_yticks(range(C), minor=False)
+    step = -(-C // _MOST_WRITTEN)
+    axes.set_xticks(range(0, C, step), minor=False)
+    axes.set_yticks(range(0, C, step), minor=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     accuracy = np.trace(counts) / counts.sum()
@@ -270,8 +272,8 @@ def first_matrix(net: Any) -> tuple[str, FloatArray]:
     if not hasattr(net, "params"):
         raise TypeError(f"net must be a Network or have its params, got {type(net).__name__}")
     for name, array in net.params.items():
-        if np.ndim(array) == 2:
-            return name, np.asarray(array)
+        if np.ndim(array) == 2 and np.size(array):
+            return name, _gate.floats(array, name)
     raise ValueError("the network has no weights with two axes, such as an Affine layer's W, to draw the columns of")
 
 
@@ -331,7 +333,8 @@ def _draw_batches(axes: Axes, losses: Sequence[float]) -> FloatArray:
     if length > 1:
         axes.fill_between(middles, least, most, color=_GREY, alpha=0.3, linewidth=0)
     label = f"batches, mean and range of {length}" if length > 1 else "batches"
-    axes.plot(middles, means, color=_GREY, linewidth=1.4, label=label)
+    marker = "." if len(means) <= _MOST_MARKED else ""  # no line shows a point that stands alone
+    axes.plot(middles, means, marker=marker, color=_GREY, linewidth=1.4, label=label)
     finite: FloatArray = means[np.isfinite(means)]
     return finite
 
@@ -343,7 +346,7 @@ def _draw_epochs(axes: Axes, steps: Sequence[int], curves: dict[str, list[float]
             colour, line = _CURVES[name]
             # While an epoch is evaluated, its step is noted and its value is not.
             x, y = _stretches(steps[: len(values)])[1], _stretches(values)[1]
-            marker = "o" if len(values) <= 40 else ""
+            marker = "o" if len(values) <= _MOST_MARKED else ""
             axes.plot(
                 x, y, line, color=colour, marker=marker, markersize=3.5, linewidth=1.6,
                 label=f"{name} {values[-1]:.4f}",
