@@ -379,6 +379,14 @@ def test_a_run_that_was_at_its_end_makes_no_step(path: Path) -> None:
     assert digest(again) == digest(trained)
 
 
+@pytest.mark.parametrize("iterations", [10, 18])  # within an epoch, and at the end of one
+def test_a_run_that_was_at_its_end_is_written_elsewhere_as_it_is(path: Path, iterations: int) -> None:
+    other = path.with_name("other")
+    fit(net(), *data(), iterations=iterations, batch_size=7, seed=3, validation=0.2, checkpoint=path)
+    fit(net(seed=9), *data(), iterations=iterations, batch_size=7, validation=0.2, resume=path, checkpoint=other)
+    assert other.read_bytes() == path.read_bytes()
+
+
 # --- what does not fit ---
 
 

@@ -251,6 +251,8 @@ def fit(
         with _undoing(undo):
             resumed.restore(run, rng, callbacks)
         run.forget_a_part_of_an_epoch(per_epoch, total)
+        if checkpoint is not None and checkpoint != resume and run.step >= total:  # its end is written elsewhere too
+            checkpoints.save(checkpoint, run, configuration, rng.bit_generator.state, held_out, callbacks)
     with _reporter(progress, total) as report, closing(run):
         while run.step < total and not run.stopped:
             epoch, done = divmod(run.step, per_epoch)
