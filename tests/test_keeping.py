@@ -121,6 +121,17 @@ def test_the_same_network_gives_the_same_file(path: Path, tmp_path: Path) -> Non
     assert path.read_bytes() == (tmp_path / "again").read_bytes()
 
 
+def test_metadata_comes_in_the_order_of_its_keys_and_the_numbers_are_aligned(path: Path) -> None:
+    for length in range(8):
+        net = TwoLayerNet(3, 2, 2, seed=0)
+        net.metadata = {"ö": 'a "quoted" \\ word', "z" * (length + 1): "x", "a": ""}
+        net.save(path)
+        header, _ = parse(path)
+        assert list(header["__metadata__"]) == sorted(header["__metadata__"])
+        assert header["__metadata__"]["ö"] == 'a "quoted" \\ word'
+        assert struct.unpack("<Q", path.read_bytes()[:8])[0] % 8 == 0
+
+
 def test_parameters_in_fortran_order_are_saved_as_they_read(path: Path) -> None:
     W = np.asfortranarray(np.arange(6.0).reshape(2, 3))
     Network({"A": Affine(W, np.zeros(3))}).save(path)

@@ -33,18 +33,15 @@ pub(crate) fn to_safetensors<'py>(
     metadata: BTreeMap<String, String>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let all: usize = tensors.iter().map(|(.., bytes)| bytes.len()).sum();
-    // `serialize` would end the process.
-    Vec::<u8>::new()
-        .try_reserve_exact(all.saturating_add(LARGEST_HEADER))
-        .map_err(|_| PyMemoryError::new_err(format!("no memory for a file of {all} bytes")))?;
+    room_for(all.saturating_add(LARGEST_HEADER))?; // `serialize` would end the process
     let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
         let found = KINDS.iter().find(|(known, _)| known == dtype);
         let (_, dtype) = found.ok_or_else(|| PyValueError::new_err(format!("no dtype is called {dtype:?}")))?;
         Ok((name, TensorView::new(*dtype, shape.clone(), bytes).map_err(|error| refused(&error))?))
     });
     let views = views.collect::<PyResult<Vec<_>>>()?;
-    let file =
-        call(py, || Ok(serialize(views, Some(metadata.into_iter().collect()))))?.map_err(|error| refused(&error))?;
+    let file = call(py, || Ok(serialize(views, None)))?.map_err(|error| refused(&error))?;
+    let file = with_metadata(&file, &metadata)?;
     let header = header_length(&file).unwrap_or(usize::MAX);
     if header > LARGEST_HEADER {
         return Err(PyValueError::new_err(format!(
@@ -52,6 +49,34 @@ pub(crate) fn to_safetensors<'py>(
         )));
     }
     Ok(PyBytes::new(py, &file))
+}
+
+/// The file with metadata at the front of its header. `serialize` would put the keys in another order each time, and the same network is
+/// to have the same bytes.
+fn with_metadata(file: &[u8], metadata: &BTreeMap<String, String>) -> PyResult<Vec<u8>> {
+    let length = header_length(file).unwrap_or(0);
+    let (header, numbers) = file[LENGTH..].split_at(length);
+    let tensors = header.trim_ascii().strip_prefix(b"{").unwrap_or_default();
+    let metadata = serde_json::to_string(metadata).map_err(|error| PyValueError::new_err(error.to_string()))?;
+    let mut header = format!("{{\"__metadata__\":{metadata}").into_bytes();
+    if tensors != b"}" {
+        header.push(b',');
+    }
+    header.extend_from_slice(tensors);
+    header.resize(header.len().next_multiple_of(LENGTH), b' '); // the numbers are to be aligned
+    let length = header.len() as u64;
+    let mut file = room_for(LENGTH + header.len() + numbers.len())?;
+    file.extend_from_slice(&length.to_le_bytes());
+    file.extend_from_slice(&header);
+    file.extend_from_slice(numbers);
+    Ok(file)
+}
+
+fn room_for(bytes: usize) -> PyResult<Vec<u8>> {
+    let mut room = Vec::new();
+    let enough = room.try_reserve_exact(bytes);
+    enough.map_err(|_| PyMemoryError::new_err(format!("no memory for a file of {bytes} bytes")))?;
+    Ok(room)
 }
 
 /// What the header of a file's bytes says: (metadata, tensors in the order of their bytes).
