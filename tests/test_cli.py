@@ -522,6 +522,17 @@ def test_a_reader_that_reads_nothing_is_no_trouble(arguments: list[str]) -> None
     assert (code, err) == (0, "")
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes break otherwise there")
+def test_the_verdict_is_the_exit_code_though_nobody_reads(tmp_path: Path) -> None:
+    wrong = "def f{0}(x): return (x**2).sum()\ndef grad_f{0}(x): return x\n"
+    file = tmp_path / "many.py"
+    file.write_text("".join(wrong.format(i) for i in range(3)))
+    with start(["check", str(file), "--verbose"]) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(60) == 1
+
+
 def shell(line: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a line of a POSIX shell, in which "$@" is chainrule with `arguments`, its output buffered as for a user."""
     command = ["sh", "-c", line, "sh", sys.executable, "-m", "chainrule", *arguments]

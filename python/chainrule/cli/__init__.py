@@ -7,6 +7,7 @@ Results go to stdout, progress and complaints to stderr. Exit codes: 0 fine, 1 t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import warnings
 from collections.abc import Sequence
@@ -51,7 +52,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             warnings.showwarning = _show_warning
             code: int = options.run(options)
         if sys.stdout is not None:  # closed by the shell: then print() does nothing, and so do we
-            sys.stdout.flush()
+            with contextlib.suppress(BrokenPipeError):  # what was found stands, whoever reads it
+                sys.stdout.flush()
         return code
     except KeyboardInterrupt as interrupt:
         complain("chainrule: interrupted" + (f"; {interrupt}" if interrupt.args else ""))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 
 from chainrule.checking import GradientReport, check_gradients
 from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_seed
@@ -56,12 +57,13 @@ def _check_file(options: argparse.Namespace) -> int:
     path, _, name = options.file.partition(".py:")
     checks = check_file(f"{path}.py" if name else options.file, name or None, options.seed)
     style = style_for(options)
-    for check in checks:
-        verdict, space, rest = check.line.partition(" ")
-        if not (options.quiet and check.report is not None and check.report.ok):
-            print(f"{style.verdict(verdict, verdict)}{space}{rest}")
-        if options.verbose and check.report is not None:
-            print(_painted(check.report, style), end="\n\n")
+    with contextlib.suppress(BrokenPipeError):  # the verdict is the exit code, also if `head` has had enough
+        for check in checks:
+            verdict, space, rest = check.line.partition(" ")
+            if not (options.quiet and check.report is not None and check.report.ok):
+                print(f"{style.verdict(verdict, verdict)}{space}{rest}")
+            if options.verbose and check.report is not None:
+                print(_painted(check.report, style), end="\n\n")
     if any(check.report is not None and not check.report.ok for check in checks):
         return 1
     return 2 if any(check.report is None for check in checks) else 0
