@@ -191,6 +191,8 @@ def test_the_path_is_as_before_though_the_file_changes_it(write: object) -> None
 def test_a_file_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "nowhere.py"]) == 2
     assert capsys.readouterr().err == "chainrule: error: nowhere.py: there is no such file\n"
+    assert main(["check", "."]) == 2
+    assert capsys.readouterr().err == "chainrule: error: .: this is a folder; name a file in it\n"
 
 
 def test_a_file_that_is_not_python(write: object, capsys: pytest.CaptureFixture[str]) -> None:

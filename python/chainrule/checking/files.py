@@ -13,6 +13,7 @@ goes with ``grad_f``, ``f_grad`` or ``df``. The file is run, as ``python FILE.py
 from __future__ import annotations
 
 import contextlib
+import errno
 import inspect
 import sys
 from collections.abc import Callable, Iterator
@@ -130,8 +131,10 @@ def _check(name: str, maker: Maker, seed: int) -> FileCheck:
 
 
 def _run(path: Path) -> ModuleType:
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "this is a folder; name a file in it", str(path))
     if not path.is_file():
-        raise FileNotFoundError(2, "there is no such file", str(path))
+        raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
     spec = spec_from_file_location("checked_file", path)
     if spec is None or spec.loader is None:
         raise ValueError(f"{path} is no Python file: its name must end in .py")
