@@ -225,9 +225,8 @@ impl Engine {
         }
     }
 
-    /// The mean losses with single numbers moved: `out[e, k]` is the loss with `entries[e]` of `params[index]` (of `x`, if `index` is
-    /// -1) replaced by itself plus `offsets[e, k]`. All in float64, whatever the engine computes in. From entry `first` on: how many
-    /// entries are done now.
+    /// The mean losses with single numbers moved: `out[e, k]` is the loss with `entries[e]` of `params[index]` replaced by itself plus
+    /// `offsets[e, k]`. All in float64, whatever the engine computes in. From entry `first` on: how many entries are done now.
     #[allow(clippy::too_many_arguments)] // a network, its data, what to move, and how far to go
     fn losses(
         &self,
@@ -235,7 +234,7 @@ impl Engine {
         params: Vec<Bound<'_, PyAny>>,
         x: PyReadonlyArray2<'_, f64>,
         t: &Bound<'_, PyAny>,
-        index: i64,
+        index: usize,
         entries: PyReadonlyArray1<'_, i64>,
         offsets: PyReadonlyArray2<'_, f64>,
         mut out: PyReadwriteArray2<'_, f64>,
@@ -253,15 +252,10 @@ impl Engine {
         expect_size("rows of the offsets", offsets.nrows(), "entries", entries.len())?;
         expect_size("rows of the output", out.nrows(), "entries", entries.len())?;
         expect_size("columns of the output", out.ncols(), "columns of the offsets", offsets.ncols())?;
-        let parameter = match index {
-            -1 => None,
-            // One that is too small is as much not there as one that is too large.
-            _ => Some(usize::try_from(index).map_err(|_| no_parameter(index, params.len()))?),
-        };
         let (Some(all), Some(out)) = (offsets.as_slice(), out.as_slice_mut()) else {
             return Err(PyTypeError::new_err("expected C-contiguous offsets and output"));
         };
-        let moves = Moves { parameter, entries, each: offsets.ncols(), offsets: all };
+        let moves = Moves { parameter: index, entries, each: offsets.ncols(), offsets: all };
         let (stack, deadline) = (&self.stack, Instant::now() + SLICE);
         call(py, || numeric::losses(level, stack, &params, x, t, moves, first, deadline, out))
     }
@@ -309,10 +303,6 @@ fn expect_size(what: &str, got: usize, with: &str, wanted: usize) -> PyResult<()
     } else {
         Err(PyValueError::new_err(format!("there are {got} {what}, but {wanted} {with}; they must agree")))
     }
-}
-
-fn no_parameter(index: i64, there: usize) -> PyErr {
-    to_python(KernelError::Number { what: "parameter", got: index, there })
 }
 
 impl Engine {

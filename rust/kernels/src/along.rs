@@ -1,4 +1,5 @@
-//! The losses of a network after all its parameters were moved along one direction: what the gradient check asks for beside single entries.
+//! The losses of a network after all its parameters were moved along one direction: what the gradient check asks for beside single
+//! entries.
 //!
 //! ```text
 //! out[k] = the mean loss, with every parameter p replaced by p + offsets[k]·v

@@ -24,8 +24,9 @@
 //!
 //! Why so: a bare threshold passes what is wrong by less and fails what is computed in rough arithmetic; here each number says how well it is
 //! known. `s` is |f|, but at least 1: a loss near 0 comes of numbers near 1 that cancel, and so does its gradient. (Or the mean |x|
-//! squared, if that is less: what is computed of small numbers alone may be as small.) `h = ε^(1/5) max(|x|, mean |x|)`, 7e-4 of the size, is where h⁴ and ε/h meet. Where the two steps do not agree, h/8 and h/64
-//! are tried, and the smallest bar is kept. `F - B` is h f″ for a smooth function, and J about h³; at a corner it is the jump of the slope.
+//! squared, if that is less: what is computed of small numbers alone may be as small.) `h = ε^(1/5) max(|x|, mean |x|)`, 7e-4 of the
+//! size, is where h⁴ and ε/h meet. Where the two steps do not agree, h/8 and h/64 are tried, and the smallest bar is kept. `F - B` is
+//! h f″ for a smooth function, and J about h³; at a corner it is the jump of the slope.
 //! There is no gradient there: such entries are left out, counted and shown. A check in which both sides are 0 within the bar for a whole
 //! array, or all of it is corners, has proved nothing: that is not `ok`, unless allowed by [`Report::allow_vacuous`].
 //!

@@ -2,6 +2,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`rows`] | the readable layers' products: rows of whichever type, their zeros skipped if that pays |
 //! | [`matmul`] | A·B, Aᵀ·B, A·Bᵀ |
 //! | [`nonzeros`], [`sparse`] | data with its zeros left out, and the products that skip them |
 //! | [`padded`] | a matrix whose rows are whole vectors |

@@ -1,7 +1,7 @@
 //! The losses of a network after single numbers of it were moved: the numeric side of a gradient check.
 //!
 //! ```text
-//! out[e, k] = the mean loss, with parameter[entries[e]] (or x[entries[e]]) replaced by itself + offsets[e, k]
+//! out[e, k] = the mean loss, with parameter[entries[e]] replaced by itself + offsets[e, k]
 //! ```
 //!
 //! Forward and loss only. Nothing here knows a derivative: each moved number goes through the network's own arithmetic, and what comes
@@ -16,18 +16,19 @@
 //!               next affine layer = (b and its other inputs, kept for column j) + the new number · W[j, :]
 //!               all layers after it, softmax and loss, in full
 //! b[j]      the same: b is one more row of W, and its feature is 1 in every row
-//! x[n, d]   row n alone: the activations up to the first affine layer, then as above
 //! ```
 //!
 //! Why that is sound: leaving out or keeping a sum is the associativity of +, whatever the terms are. A row that is not evaluated anew has,
-//! bit for bit, the number it had, so it has the loss it had; and so it has if its term is 0·w before and after, w being finite. An offset of 0 gives exactly the loss that the same sums give unmoved.
+//! bit for bit, the number it had, so it has the loss it had; and so it has if its term is 0·w before and after, w being finite. An
+//! offset of 0 gives exactly the loss that the same sums give unmoved.
 //!
 //! Sixteen rows that changed, of whichever moves, go through the rest of the network side by side, one a lane, so there is no sum across
 //! lanes, and a row's loss does not depend on its company. Row losses are added up in the order of the rows. So the bits depend neither on
 //! the number of threads nor on how the work is divided into calls. Each call begins with one forward pass.
 //!
-//! Cost of a move: N·16 multiplications at most for the column, and for each row that changed those of the layers after the next affine one. For
-//! 784-50-10 with 100 digits, of which four fifths are zeros, some 10 of 100 rows reach the softmax, and no product of 784 terms is taken.
+//! Cost of a move: N·16 multiplications at most for the column, and for each row that changed those of the layers after the next
+//! affine one. For 784-50-10 with 100 digits, of which four fifths are zeros, some 10 of 100 rows reach the softmax, and no product of
+//! 784 terms is taken.
 
 use crate::activation::{Activation, Forward};
 use crate::error::{agree, reserve, resize};
@@ -68,8 +69,8 @@ const ZEROS: Numbers = Lane([0.0; LANES]);
 /// Which numbers are moved, and by how much.
 #[derive(Clone, Copy, Debug)]
 pub struct Moves<'a> {
-    /// Which of the parameters; `None` for the data.
-    pub parameter: Option<usize>,
+    /// Which of the parameters.
+    pub parameter: usize,
     /// Which of its numbers, counted row after row.
     pub entries: &'a [i64],
     /// How many offsets an entry has.
@@ -91,7 +92,7 @@ pub struct Moves<'a> {
 ///
 /// let stack = Stack::new(1, vec![Layer::Affine(2)]);
 /// let params: [&[f64]; 2] = [&[0.0, 0.0], &[0.0, 0.0]];
-/// let moves = Moves { parameter: Some(1), entries: &[0], each: 2, offsets: &[0.0, 3f64.ln()] };
+/// let moves = Moves { parameter: 1, entries: &[0], each: 2, offsets: &[0.0, 3f64.ln()] };
 /// let (x, t, mut out) = (array![[1.0]], Targets::Ids(&[0]), [0.0; 2]);
 /// let done = losses(detect().unwrap(), &stack, &params, x.view(), t, moves, 0, Instant::now(), &mut out);
 /// assert_eq!(done, Ok(1));
@@ -128,14 +129,9 @@ pub fn losses<P: Deref<Target = [f64]> + Sync>(
         count.saturating_mul(moves.each),
     )?;
     agree("the number of losses", out.len(), "the number of offsets", moves.offsets.len())?;
-    let there = match moves.parameter {
-        None => x.len(),
-        Some(parameter) => match params.get(parameter) {
-            Some(values) => values.len(),
-            None => {
-                return Err(KernelError::Number { what: "parameter", got: parameter as i64, there: params.len() });
-            }
-        },
+    let Some(there) = params.get(moves.parameter).map(|values| values.len()) else {
+        let got = moves.parameter as i64;
+        return Err(KernelError::Number { what: "parameter", got, there: params.len() });
     };
     if let Some(&got) = moves.entries.iter().find(|&&entry| usize::try_from(entry).map_or(true, |entry| entry >= there))
     {
@@ -173,7 +169,7 @@ pub fn losses<P: Deref<Target = [f64]> + Sync>(
 
 /// One number, moved.
 struct Move {
-    /// The feature it belongs to: i of `W[i, j]`, the last one and one for `b[j]`, d of `x[n, d]`.
+    /// The feature it belongs to: i of `W[i, j]`, the last one and one for `b[j]`.
     feature: usize,
     /// What it is now.
     value: f64,
@@ -181,9 +177,9 @@ struct Move {
     at: usize,
 }
 
-/// Moves in one column of an affine layer's output, or in one row of the data, in the order of the features.
+/// Moves in one column of an affine layer's output, in the order of the features.
 struct Task {
-    group: usize,
+    column: usize,
     moves: Vec<Move>,
     /// The sum over the rows, for each.
     losses: Vec<f64>,
@@ -193,7 +189,11 @@ struct Task {
 struct Ready<'a, 't> {
     level: Level,
     targets: Targets<'t, f64>,
-    moved: Moved<'a>,
+    /// `W` and `b` of the layer that is moved, which of the two it is, and the rows that flow into it.
+    w: &'a [f64],
+    b: &'a [f64],
+    is_b: bool,
+    blocks: Vec<Block>,
     /// The activations that a moved number goes through before anything is added to it.
     between: &'a [Layer],
     /// What comes out of them unmoved, a row an example.
@@ -209,14 +209,6 @@ struct Ready<'a, 't> {
     params: &'a [&'a [f64]],
     widest: usize,
     classes: usize,
-}
-
-/// The array that is moved.
-enum Moved<'a> {
-    /// `W` and `b` of one layer, with the rows that flow into it.
-    Affine { w: &'a [f64], b: &'a [f64], is_b: bool, blocks: Vec<Block> },
-    /// The data, with the loss of each row.
-    Data { x: Vec<f64>, losses: Vec<Numbers> },
 }
 
 /// Some rows of an affine layer's input, feature after feature, sixteen rows a lane; behind the last feature comes the 1 of the bias.
@@ -258,7 +250,7 @@ impl<'a, 't> Ready<'a, 't> {
         params: &'a [&'a [f64]],
         x: ArrayView2<'_, f64>,
         targets: Targets<'t, f64>,
-        parameter: Option<usize>,
+        parameter: usize,
     ) -> Result<Self, KernelError> {
         let (n, layers) = (x.nrows(), &stack.layers[..]);
         let affine = |layer: &Layer| matches!(layer, Layer::Affine(_));
@@ -268,67 +260,44 @@ impl<'a, 't> Ready<'a, 't> {
             Some(x) => rows.extend_from_slice(x),
             None => rows.extend(x),
         }
-        // The moved number comes out of the layers before `start`; the affine layers before it have `taken` parameters.
-        let (mut start, taken) = (0, parameter.map_or(0, |parameter| parameter / 2 * 2));
+        // The layer that is moved; the affine layers before it have `taken` parameters.
+        let at = layers.iter().enumerate().filter(|(_, layer)| affine(layer)).nth(parameter / 2);
+        let (at, taken) = (at.map_or(0, |(at, _)| at), parameter / 2 * 2);
         let mut forward = Chain { level, stack, n, params: params.chunks_exact(2) };
-        let moved = match parameter {
-            Some(parameter) => {
-                let at = layers.iter().enumerate().filter(|(_, layer)| affine(layer)).nth(parameter / 2);
-                let at = at.map_or(0, |(at, _)| at);
-                forward.run(&mut rows, 0..at)?;
-                start = at + 1;
-                let (features, blocks) = (stack.width_after(at), (0..n).step_by(ROWS));
-                let block = |first: usize| Block::new(&rows, features, first..n.min(first + ROWS));
-                let blocks = blocks.map(block).collect::<Result<_, _>>()?;
-                forward.run(&mut rows, at..start)?;
-                Moved::Affine { w: params[taken], b: params[taken + 1], is_b: parameter % 2 == 1, blocks }
-            }
-            None => Moved::Data { x: rows.clone(), losses: Vec::new() },
-        };
+        forward.run(&mut rows, 0..at)?;
+        let features = stack.width_after(at);
+        let block = |first: usize| Block::new(&rows, features, first..n.min(first + ROWS));
+        let blocks = (0..n).step_by(ROWS).map(block).collect::<Result<_, _>>()?;
+        let start = at + 1;
         let end = layers[start..].iter().position(affine).map_or(layers.len(), |next| start + next);
-        forward.run(&mut rows, start..end)?;
+        forward.run(&mut rows, at..end)?;
         let width = stack.width_after(end);
-        let used = if parameter.is_some() { taken + 2 } else { 0 };
-        let (mut next, mut columns, mut rest, mut rest_params) = (None, width, &layers[end..], &params[used..]);
+        let (w, b, is_b) = (params[taken], params[taken + 1], parameter % 2 == 1);
+        let (mut next, mut columns, mut rest, mut params) = (None, width, &layers[end..], &params[taken + 2..]);
         if let [Layer::Affine(outputs), after @ ..] = rest {
             let (mut w, mut b) = (Padded::zeros(width, *outputs)?, Padded::zeros(1, *outputs)?);
-            w.load(params[used]);
-            b.load(params[used + 1]);
-            (next, columns, rest, rest_params) = (Some((w, b)), *outputs, after, &params[used + 2..]);
+            w.load(params[0]);
+            b.load(params[1]);
+            (next, columns, rest, params) = (Some((w, b)), *outputs, after, &params[2..]);
         }
-        let (widest, classes) = (stack.widest(), stack.classes());
-        let (between, params) = (&layers[start..end], rest_params);
-        let mut ready =
-            Self { level, targets, moved, between, rows, width, next, columns, rest, params, widest, classes };
-        if parameter.is_none() {
-            let mut scores = Vec::new();
-            reserve(&mut scores, ready.rows.len())?;
-            scores.extend_from_slice(&ready.rows);
-            forward.run(&mut scores, end..layers.len())?;
-            let of_the_rows = ready.losses_of(n, &scores)?;
-            if let Moved::Data { losses, .. } = &mut ready.moved {
-                *losses = of_the_rows;
-            }
-        }
-        Ok(ready)
-    }
-
-    /// The loss of each of the `n` rows of scores, sixteen a lane.
-    fn losses_of(&self, n: usize, scores: &[f64]) -> Result<Vec<Numbers>, KernelError> {
-        let (mut lanes, mut losses) = (Vec::new(), Vec::new());
-        resize(&mut lanes, self.classes, ZEROS)?;
-        resize(&mut losses, n.div_ceil(LANES), ZEROS)?;
-        for (group, losses) in losses.iter_mut().enumerate() {
-            // Behind the last row stands the last row again, whose loss is then taken back.
-            let rows = std::array::from_fn(|i| (group * LANES + i).min(n - 1));
-            for (i, &row) in rows.iter().enumerate() {
-                let scores = &scores[row * self.classes..][..self.classes];
-                lanes.iter_mut().zip(scores).for_each(|(lane, &score)| lane.0[i] = score);
-            }
-            *losses = self.level.run(RowLosses { targets: self.targets, rows, scores: &mut lanes });
-            losses.0.iter_mut().skip(n - group * LANES).for_each(|loss| *loss = 0.0);
-        }
-        Ok(losses)
+        let (widest, classes, between) = (stack.widest(), stack.classes(), &layers[start..end]);
+        Ok(Self {
+            level,
+            targets,
+            w,
+            b,
+            is_b,
+            blocks,
+            between,
+            rows,
+            width,
+            next,
+            columns,
+            rest,
+            params,
+            widest,
+            classes,
+        })
     }
 
     /// Multiplications, if every row changes; an `exp` counts as 24.
@@ -342,36 +311,26 @@ impl<'a, 't> Ready<'a, 't> {
             }
         }
         let a_row = products.saturating_add(self.classes.saturating_mul(24));
-        match &self.moved {
-            Moved::Affine { .. } => a_row.saturating_mul(self.targets.rows()),
-            Moved::Data { .. } => a_row.saturating_add(self.columns.saturating_mul(FEATURES)),
-        }
-        .max(1)
+        a_row.saturating_mul(self.targets.rows()).max(1)
     }
 
-    /// The moves of some entries, those of one column (of one row of the data) together.
+    /// The moves of some entries, those of one column together.
     fn tasks(&self, moves: &Moves<'_>, entries: Range<usize>) -> Result<Vec<Task>, KernelError> {
-        let (values, width): (&[f64], usize) = match &self.moved {
-            Moved::Affine { w, b, is_b, .. } => (if *is_b { b } else { w }, b.len()),
-            Moved::Data { x, .. } => (x, self.width),
-        };
-        let each = moves.each;
+        let (values, width, each) = (if self.is_b { self.b } else { self.w }, self.b.len(), moves.each);
+        // `b` is the row of `W` behind the last.
+        let first = if self.is_b { self.w.len() / width } else { 0 };
         let mut order = Vec::new();
         reserve(&mut order, entries.len())?;
         order.extend(entries.clone().map(|e| {
-            let (first, second) = (moves.entries[e] as usize / width, moves.entries[e] as usize % width);
-            match &self.moved {
-                Moved::Affine { is_b: true, w, .. } => (second, w.len() / width, e),
-                Moved::Affine { .. } => (second, first, e),
-                Moved::Data { .. } => (first, second, e),
-            }
+            let entry = moves.entries[e] as usize;
+            (entry % width, first + entry / width, e)
         }));
         order.sort_unstable();
         // Short enough that the threads finish together.
         let longest = entries.len().div_ceil(4 * threads::count()).max(MOVES / each);
         let mut tasks = Vec::new();
         for group in order.chunk_by(|a, b| a.0 == b.0).flat_map(|group| group.chunks(longest)) {
-            let mut task = Task { group: group[0].0, moves: Vec::new(), losses: Vec::new() };
+            let mut task = Task { column: group[0].0, moves: Vec::new(), losses: Vec::new() };
             reserve(&mut task.moves, group.len() * each)?;
             resize(&mut task.losses, group.len() * each, 0.0)?;
             for &(_, feature, e) in group {
@@ -536,15 +495,9 @@ fn activate_lane(f: Activation, lane: &mut [f64; LANES], arithmetic: impl MulAdd
 impl Room {
     fn fit(&mut self, ready: &Ready<'_, '_>) -> Result<(), KernelError> {
         let lanes = ready.columns.div_ceil(LANES);
-        let (rows, features, wide) = match &ready.moved {
-            Moved::Affine { w, b, .. } => {
-                let rows = ready.targets.rows().min(ROWS);
-                (rows, w.len() / b.len().max(1) + 1, rows.div_ceil(LANES))
-            }
-            Moved::Data { .. } => (1, ready.width, lanes),
-        };
+        let (rows, features) = (ready.targets.rows().min(ROWS), ready.w.len() / ready.b.len().max(1) + 1);
         let height = rows.div_ceil(LANES);
-        let sums = features.div_ceil(FEATURES).saturating_mul(wide);
+        let sums = features.div_ceil(FEATURES).saturating_mul(height);
         resize(&mut self.column, features, 0.0)?;
         resize(&mut self.terms, sums, ZEROS)?;
         resize(&mut self.others, sums, ZEROS)?;
@@ -752,16 +705,11 @@ impl Kernel for Moving<'_, '_> {
     #[inline(always)]
     fn run(self, arithmetic: impl MulAdd) {
         let Self { ready, task, room } = self;
-        match &ready.moved {
-            Moved::Affine { w, b, blocks, .. } => {
-                room.column.clear();
-                let weights = w.chunks_exact(b.len()).map(|row| row[task.group]);
-                room.column.extend(weights.chain([b[task.group]]));
-                for block in blocks {
-                    room.move_in_column(ready, block, task, arithmetic);
-                }
-            }
-            Moved::Data { losses, .. } => room.move_in_row(ready, losses, task, arithmetic),
+        let (width, j) = (ready.b.len(), task.column);
+        room.column.clear();
+        room.column.extend(ready.w.chunks_exact(width).map(|row| row[j]).chain([ready.b[j]]));
+        for block in &ready.blocks {
+            room.move_in_column(ready, block, task, arithmetic);
         }
     }
 }
@@ -770,7 +718,7 @@ impl Room {
     /// Moves in a column of an affine layer's output: what the rows of one block add to the losses.
     #[inline(always)]
     fn move_in_column(&mut self, ready: &Ready<'_, '_>, block: &Block, task: &mut Task, arithmetic: impl MulAdd) {
-        let (width, first, j) = (block.width, block.rows.start, task.group);
+        let (width, first, j) = (block.width, block.rows.start, task.column);
         self.tabulate(ready, block.rows.clone(), j, arithmetic);
         sums_without(&self.column, &block.inputs, width, &mut self.terms, &mut self.others, arithmetic);
         let mut losses = &mut task.losses[..];
@@ -813,59 +761,6 @@ impl Room {
         }
     }
 
-    /// Moves in one row of the data.
-    #[inline(always)]
-    fn move_in_row(&mut self, ready: &Ready<'_, '_>, all: &[Numbers], task: &mut Task, arithmetic: impl MulAdd) {
-        let (row, width) = (task.group, ready.columns.div_ceil(LANES));
-        let unmoved = &ready.rows[row * ready.width..][..ready.width];
-        if let Some((w, _)) = &ready.next {
-            sums_without(unmoved, w.lanes(), width, &mut self.terms, &mut self.others, arithmetic);
-        }
-        let mut losses = &mut task.losses[..];
-        for moves in task.moves.chunk_by(|a, b| a.feature == b.feature) {
-            let j = moves[0].feature;
-            match &ready.next {
-                Some((w, b)) => {
-                    let block = j / FEATURES;
-                    let terms = features(block, unmoved);
-                    for lane in 0..width {
-                        let mut sum = self.others[block * width + lane];
-                        add(&mut sum, &b.lanes()[lane]);
-                        for terms in [terms.start..j, j + 1..terms.end] {
-                            add_terms(&mut sum, unmoved, w.lanes(), (lane, width), terms, arithmetic);
-                        }
-                        self.table[lane] = sum;
-                    }
-                }
-                None => self.tabulate(ready, row..row + 1, j, arithmetic),
-            }
-            self.changed.push(0, 0, unmoved[j], true);
-            self.finish(ready, j, row, 1, arithmetic);
-            let old = self.losses[0].0[0];
-            for moves in moves.chunks(MOVES) {
-                for (i, moved) in moves.iter().enumerate() {
-                    self.losses[i].0[0] = old;
-                    self.changed.push(0, i, moved.value, true);
-                }
-                self.changed.activate(ready.between, arithmetic);
-                self.changed.keep_unlike(&unmoved[j..]);
-                self.finish(ready, j, row, 1, arithmetic);
-                let (these, later) = losses.split_at_mut(moves.len());
-                for (loss, moved) in these.iter_mut().zip(&self.losses) {
-                    // The others' losses as they are, this row's in its place.
-                    let (lane, mut sum) = (row / LANES, 0.0);
-                    for (first, part) in (0..).step_by(ROWS / LANES).zip(all.chunks(ROWS / LANES)) {
-                        let with_it = (first..first + part.len()).contains(&lane);
-                        sum +=
-                            if with_it { total_with(part, lane - first, row % LANES, moved.0[0]) } else { total(part) };
-                    }
-                    *loss = sum;
-                }
-                losses = later;
-            }
-        }
-    }
-
     /// For some rows: b and the terms of the next affine layer but that of column j; without such a layer, the scores.
     #[inline(always)]
     fn tabulate(&mut self, ready: &Ready<'_, '_>, rows: Range<usize>, j: usize, arithmetic: impl MulAdd) {
@@ -886,20 +781,6 @@ impl Room {
             }
         }
     }
-}
-
-/// The same with one of them replaced.
-#[inline(always)]
-fn total_with(losses: &[Numbers], lane: usize, i: usize, loss: f64) -> f64 {
-    let mut sum = ZEROS;
-    for (at, losses) in losses.iter().enumerate() {
-        let mut losses = *losses;
-        if at == lane {
-            losses.0[i] = loss;
-        }
-        add(&mut sum, &losses);
-    }
-    sum.0.iter().sum()
 }
 
 /// The losses of sixteen rows of scores side by side, as `softmax_loss` defines them; the scores are overwritten.
@@ -1066,24 +947,13 @@ pub(crate) mod tests {
             }
         }
 
-        fn size(&self, parameter: Option<usize>) -> usize {
-            parameter.map_or(self.x.len(), |parameter| self.params[parameter].len())
-        }
-
-        fn parameters(&self) -> impl Iterator<Item = Option<usize>> {
-            std::iter::once(None).chain((0..self.params.len()).map(Some))
-        }
-
         /// The oracle with one number moved.
-        fn moved(&self, soft: bool, parameter: Option<usize>, entry: usize, offset: f64) -> f64 {
-            let (mut params, mut x) = (self.params.clone(), self.x.clone());
-            match parameter {
-                None => x.as_slice_mut().unwrap()[entry] += offset,
-                Some(parameter) => params[parameter][entry] += offset,
-            }
+        fn moved(&self, soft: bool, parameter: usize, entry: usize, offset: f64) -> f64 {
+            let mut params = self.params.clone();
+            params[parameter][entry] += offset;
             let mut one_hot = Array2::zeros(self.soft.dim());
             self.ids.iter().enumerate().for_each(|(i, &id)| one_hot[[i, id as usize]] = 1.0);
-            naive(&self.stack, &params, &x, if soft { &self.soft } else { &one_hot })
+            naive(&self.stack, &params, &self.x, if soft { &self.soft } else { &one_hot })
         }
 
         fn try_losses(&self, level: Level, soft: bool, moves: Moves<'_>) -> Result<Vec<f64>, KernelError> {
@@ -1092,14 +962,7 @@ pub(crate) mod tests {
             losses(level, &self.stack, &self.params, x, t, moves, 0, late, &mut out).map(|_| out)
         }
 
-        fn losses(
-            &self,
-            level: Level,
-            soft: bool,
-            parameter: Option<usize>,
-            entries: &[i64],
-            offsets: &[f64],
-        ) -> Vec<f64> {
+        fn losses(&self, level: Level, soft: bool, parameter: usize, entries: &[i64], offsets: &[f64]) -> Vec<f64> {
             let offsets: Vec<f64> = entries.iter().flat_map(|_| offsets).copied().collect();
             let each = if entries.is_empty() { 1 } else { offsets.len() / entries.len() };
             self.try_losses(level, soft, Moves { parameter, entries, each, offsets: &offsets }).unwrap()
@@ -1118,8 +981,8 @@ pub(crate) mod tests {
     fn every_number_moved_gives_the_loss_of_a_fresh_forward_pass() {
         for case in Case::all() {
             for (&level, soft) in available().iter().zip([false, true].into_iter().cycle()) {
-                for parameter in case.parameters() {
-                    let entries: Vec<i64> = (0..case.size(parameter) as i64).collect();
+                for parameter in 0..case.params.len() {
+                    let entries: Vec<i64> = (0..case.params[parameter].len() as i64).collect();
                     let got = case.losses(level, soft, parameter, &entries, &OFFSETS);
                     for (e, got) in got.chunks_exact(OFFSETS.len()).enumerate() {
                         for (&got, offset) in got.iter().zip(OFFSETS) {
@@ -1135,7 +998,7 @@ pub(crate) mod tests {
     fn both_kinds_of_targets_at_every_level() {
         let case = Case::new(stacks().swap_remove(1), 5);
         for (&level, soft) in available().iter().flat_map(|level| [(level, false), (level, true)]) {
-            for parameter in case.parameters() {
+            for parameter in 0..case.params.len() {
                 let got = case.losses(level, soft, parameter, &[1, 3], &OFFSETS);
                 let wanted =
                     [1, 3].into_iter().flat_map(|e| OFFSETS.map(|offset| case.moved(soft, parameter, e, offset)));
@@ -1148,8 +1011,8 @@ pub(crate) mod tests {
     fn more_rows_than_are_worked_on_at_a_time() {
         for n in [ROWS, ROWS + 1, 2 * ROWS + 20] {
             let case = Case::new(stacks().swap_remove(0), n);
-            for parameter in case.parameters() {
-                let last = case.size(parameter) as i64 - 1;
+            for parameter in 0..case.params.len() {
+                let last = case.params[parameter].len() as i64 - 1;
                 let got = case.losses(detect().unwrap(), false, parameter, &[last, 0], &OFFSETS);
                 let entries = [last as usize, 0];
                 let wanted =
@@ -1163,8 +1026,8 @@ pub(crate) mod tests {
     fn the_losses_are_no_straight_line() {
         // What a derivative would predict for a move of 20 is far from what happens.
         let case = Case::new(stacks().swap_remove(1), 3);
-        for parameter in case.parameters() {
-            let size = case.size(parameter) as i64;
+        for parameter in 0..case.params.len() {
+            let size = case.params[parameter].len() as i64;
             let got = case.losses(detect().unwrap(), false, parameter, &[size / 2], &[0.0, 1e-4, -20.0]);
             let straight = got[0] + (got[1] - got[0]) / 1e-4 * -20.0;
             let wanted = case.moved(false, parameter, size as usize / 2, -20.0);
@@ -1176,11 +1039,10 @@ pub(crate) mod tests {
     #[test]
     fn an_offset_of_zero_changes_nothing_and_neither_does_one_that_is_rounded_away() {
         for case in Case::all() {
-            for parameter in case.parameters() {
-                let entries: Vec<i64> = (0..case.size(parameter) as i64).collect();
-                let values = parameter.map_or(case.x.as_slice().unwrap(), |parameter| &case.params[parameter]);
+            for parameter in 0..case.params.len() {
+                let entries: Vec<i64> = (0..case.params[parameter].len() as i64).collect();
                 let got = case.losses(detect().unwrap(), false, parameter, &entries, &[0.0, 0.5, -0.0, 1e-30]);
-                for (got, value) in got.chunks_exact(4).zip(values) {
+                for (got, value) in got.chunks_exact(4).zip(&case.params[parameter]) {
                     assert_eq!(got[0].to_bits(), got[2].to_bits());
                     assert!(*value == 0.0 || got[0].to_bits() == got[3].to_bits());
                 }
@@ -1195,8 +1057,8 @@ pub(crate) mod tests {
     #[test]
     fn the_bits_do_not_depend_on_which_moves_are_asked_for_together() {
         for case in Case::all() {
-            for parameter in case.parameters() {
-                let size = case.size(parameter) as i64;
+            for parameter in 0..case.params.len() {
+                let size = case.params[parameter].len() as i64;
                 let entries: Vec<i64> = (0..size).collect();
                 let want = case.losses(detect().unwrap(), true, parameter, &entries, &OFFSETS);
                 // Backwards, each twice; and one by one.
@@ -1216,8 +1078,8 @@ pub(crate) mod tests {
     #[test]
     fn a_deadline_stops_between_rounds_and_the_rest_gives_the_same_bits() {
         let case = Case::new(stacks().swap_remove(0), 1);
-        for parameter in [None, Some(0), Some(3)] {
-            let size = case.size(parameter) as i64;
+        for parameter in [0, 3] {
+            let size = case.params[parameter].len() as i64;
             let entries: Vec<i64> = (0..size).cycle().take(ROUND + 10).collect();
             let offsets: Vec<f64> = entries.iter().flat_map(|_| [0.5, -1.0]).collect();
             let moves = Moves { parameter, entries: &entries, each: 2, offsets: &offsets };
@@ -1239,8 +1101,8 @@ pub(crate) mod tests {
     fn infinities_and_nan_go_where_the_forward_pass_takes_them() {
         let (inf, nan) = (f64::INFINITY, f64::NAN);
         for (case, level) in Case::all().filter(|case| case.x.nrows() == 3).zip(available().iter().cycle()) {
-            for parameter in case.parameters() {
-                let entries: Vec<i64> = (0..case.size(parameter) as i64).collect();
+            for parameter in 0..case.params.len() {
+                let entries: Vec<i64> = (0..case.params[parameter].len() as i64).collect();
                 let got = case.losses(*level, false, parameter, &entries, &[inf, -inf, nan, 0.0]);
                 for (e, got) in got.chunks_exact(4).enumerate() {
                     for (&got, offset) in got.iter().zip([inf, -inf, nan, 0.0]) {
@@ -1259,13 +1121,12 @@ pub(crate) mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         let case = Case::new(stacks().swap_remove(0), 3);
-        let good = Moves { parameter: Some(1), entries: &[0, 4], each: 1, offsets: &[1.0, 2.0] };
+        let good = Moves { parameter: 1, entries: &[0, 4], each: 1, offsets: &[1.0, 2.0] };
         let refuse = |moves: Moves<'_>| case.try_losses(detect().unwrap(), false, moves).unwrap_err().to_string();
         let wrong = refuse(Moves { entries: &[0, 5], ..good });
         assert_eq!(wrong, "entry 5 was asked for, but there are 5, counted from 0");
         assert!(refuse(Moves { entries: &[-1, 0], ..good }).contains("entry -1"));
-        assert!(refuse(Moves { parameter: None, entries: &[0, 3 * 37], ..good }).contains("entry 111"));
-        let wrong = refuse(Moves { parameter: Some(4), ..good });
+        let wrong = refuse(Moves { parameter: 4, ..good });
         assert_eq!(wrong, "parameter 4 was asked for, but there are 4, counted from 0");
         assert!(refuse(Moves { each: 2, ..good }).contains("the number of offsets is 2"));
         assert!(refuse(Moves { each: usize::MAX, ..good }).contains("the number of offsets is 2"));
@@ -1286,7 +1147,7 @@ pub(crate) mod tests {
         assert_eq!(call(&case.params, &Array2::zeros((0, 37)), &[], &mut out), Err(KernelError::Empty));
         assert_eq!(out, [7.0; 2]);
         // Nothing to do, and past the end.
-        assert_eq!(case.losses(detect().unwrap(), false, None, &[], &[]), []);
+        assert_eq!(case.losses(detect().unwrap(), false, 0, &[], &[]), []);
         let (x, t) = (case.x.view(), case.targets(false));
         let done = losses(detect().unwrap(), &case.stack, &case.params, x, t, good, 9, Instant::now(), &mut out);
         assert_eq!((done, out), (Ok(2), [7.0; 2]));

@@ -9,8 +9,8 @@
 //! Backward    dW[2p], dW[2p + 1] ← 0       for each (n, x, y) of pair p     dW[2p] ← dW[2p] + x · d[n],  dW[2p + 1] ← dW[2p + 1] + y · d[n]
 //! ```
 //!
-//! Both rows of `dW` are handed to the caller while they are still in registers; the update of `W` costs no second pass. Where no gradient is asked for, [`Product`] takes the rows of `X` as they
-//! are, a row of the result in registers, and makes no lists.
+//! Both rows of `dW` are handed to the caller while they are still in registers; the update of `W` costs no second pass. Where no
+//! gradient is asked for, [`Product`] takes the rows of `X` as they are, a row of the result in registers, and makes no lists.
 //!
 //! Why pairs: ink has neighbours. MNIST has 150 non-zero pixels an image, but only 88 such pairs: a sixth more arithmetic, and two fifths
 //! fewer list entries, loops and ends of loops (each a branch that the CPU guesses wrong). Why lists with a fixed room (the batch
