@@ -225,7 +225,7 @@ class Network:
         plan = _engine.plan(self.layers)
         if plan is None:
             return self._forward(x)
-        return plan.scores(examples(self._input(x), plan.dtype))
+        return plan.scores(examples(as_read(self, x), plan.dtype))
 
     def loss(self, x: Any, t: Any, sample_weight: Any = None) -> float:
         """Give the mean loss of the examples `x` for the teaching signal `t`, in nats.
@@ -403,26 +403,27 @@ class Network:
         """
         from chainrule.graph.networks import graph_of
 
-        return graph_of(self, self._input(x), t)
+        return graph_of(self, as_read(self, x), t)
 
     def _forward(self, x: Any) -> FloatArray:
         """Give the scores by ``forward`` of each layer in turn, which keeps what ``backward`` needs."""
-        out: FloatArray = self._input(x)
+        out: FloatArray = as_read(self, x)
         for layer in self.layers.values():
             out = layer.forward(out)
         return out
 
-    def _input(self, x: Any) -> Any:
-        """Check `x` against the first weights, where they can be named; any other layer checks for itself."""
-        first = next((layer for layer in self.layers.values() if type(layer) not in (Rescaling, Identity)), None)
-        if type(first) is not Affine:
-            return x
-        x = examples(x, first.W.dtype)
-        try:
-            first.rows(x)
-        except ValueError:  # the same again, with the name the weights have in this network
-            first.rows(x, next(name for name, array in self.params.items() if array is first.W))
+
+def as_read(net: Network, x: Any) -> Any:
+    """Check `x` against the first weights of `net`, where they can be named; any other layer checks for itself."""
+    first = next((layer for layer in net.layers.values() if type(layer) not in (Rescaling, Identity)), None)
+    if type(first) is not Affine:
         return x
+    x = examples(x, first.W.dtype)
+    try:
+        first.rows(x)
+    except ValueError:  # the same again, with the name the weights have in this network
+        first.rows(x, next(name for name, array in net.params.items() if array is first.W))
+    return x
 
 
 def _if_given(sample_weight: Any) -> tuple[Any, ...]:

@@ -33,8 +33,8 @@ from chainrule._gate import (
 )
 from chainrule._running import Training, is_ours
 from chainrule.callbacks import call, expect_callbacks
-from chainrule.history import History as History
-from chainrule.network import Network
+from chainrule.history import History
+from chainrule.network import Network, as_read
 from chainrule.optimizers import SGD, Optimizer
 
 #: The default learning rate: the very object, so that a rate given beside an optimizer is noticed, whatever it is.
@@ -367,7 +367,7 @@ def _pairs(net: Any, x: Any, t: Any) -> tuple[FloatArray, NDArray[Any]]:
     if any(np.may_share_memory(x, array) for array in net.params.values()):
         x = x.copy()  # trained on as it was at the start, whatever becomes of the parameter
     if isinstance(net, Network):
-        x = net._input(x)  # a wrong number of features is named here
+        x = as_read(net, x)  # a wrong number of features is named here
     if not is_ours(net):
         return x, t
     scores = net.predict(x[:1])  # how many classes there are
