@@ -358,6 +358,8 @@ def test_cosine_falls_from_the_rate_to_almost_nothing_and_stays() -> None:
         ({"schedule": 0.1}, TypeError, "schedule must be a function"),
         ({"schedule": lambda epoch: 0.0}, ValueError, r"schedule\(0\) must be > 0"),
         ({"schedule": lambda epoch: "x"}, TypeError, r"schedule\(0\) must be a number"),
+        # In the middle of training: what has been learnt is taken back.
+        ({"schedule": lambda epoch: 0.1 - 0.1 * epoch, "epochs": 3}, ValueError, r"schedule\(1\) must be > 0"),
         ({"schedule": cosine(0.1, 3), "learning_rate": 0.5}, ValueError, "leave out learning_rate"),
     ],
 )

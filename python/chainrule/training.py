@@ -257,7 +257,8 @@ def fit(
         while run.step < total and not run.stopped:
             epoch, done = divmod(run.step, per_epoch)
             if schedule is not None:
-                optimizer.lr = _rate(schedule, epoch)
+                with _undoing(undo):
+                    optimizer.lr = _rate(schedule, epoch)
             state = rng.bit_generator.state if checkpoint is not None else None
             steps = min(per_epoch, total - epoch * per_epoch)
             size = steps * batch_size
