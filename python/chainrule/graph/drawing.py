@@ -15,7 +15,7 @@ from typing import Any
 from chainrule.graph import wording
 from chainrule.graph.layout import Point, Size, arrange
 from chainrule.graph.nodes import Node
-from chainrule.graph.variable import Variable, ancestors, own_copy, walk
+from chainrule.graph.variable import Variable, ancestors, own_copy, users_of, walk
 from chainrule.layers import gradients, parameters
 
 #: Beyond this an SVG is no picture any more, and takes long.
@@ -103,18 +103,14 @@ class Graph:
                 totals[variable], shares[variable] = total, handed
 
         names = wording.names_of(variables)
-        uses: dict[Variable, int] = {}
-        for variable in variables:
-            for given in variable.inputs:
-                if isinstance(given, Variable):
-                    uses[given] = uses.get(given, 0) + 1
+        users = users_of(variables)
 
         self._nodes: list[_Node] = []
         self._edges: list[_Edge] = []
         place: dict[Variable, int] = {}
         for variable in reversed(variables):  # inputs first
             title = (titles or {}).get(variable)
-            shared = wording.number_or_norm(totals[variable]) if totals and uses.get(variable, 0) > 1 else ""
+            shared = wording.number_or_norm(totals[variable]) if totals and users[variable] > 1 else ""
             place[variable] = self._add(
                 _node(variable, names[variable], title, layers.get(variable, variable.layer), shared)
             )

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph import nodes, wording
-from chainrule.graph.variable import Variable, ancestors, own_copy, walk
+from chainrule.graph.variable import Variable, ancestors, own_copy, users_of, walk
 
 
 @dataclass(frozen=True)
@@ -152,11 +152,7 @@ class _Explanation:
         lines += [self._forward(variable) for variable in self._forwards if variable.layer is not None]
         lines += [form.head("backward")]
         parts: dict[Variable, list[Any]] = {}
-        uses: dict[Variable, int] = {}
-        for variable in self._forwards:
-            for given in variable.inputs:
-                if isinstance(given, Variable):
-                    uses[given] = uses.get(given, 0) + 1
+        users = users_of(self._forwards)
         lines.append(form.line(1, f"{self._d(self._last)} = {self._shown(self._last.grad)}"))
         for variable, gradient, shares in walk(self._last, self._last.grad, own_copy):
             if variable.layer is None:
@@ -165,10 +161,10 @@ class _Explanation:
             for n, (given, share) in enumerate(zip(variable.inputs, shares, strict=True)):
                 if not isinstance(given, Variable):
                     continue
-                lines.append(form.line(2, self._share(variable, n, gradient, share, uses[given])))
+                lines.append(form.line(2, self._share(variable, n, gradient, share, users[given])))
                 so_far = parts.setdefault(given, [])
                 so_far.append(share)
-                if len(so_far) == uses[given] > 1:
+                if len(so_far) == users[given] > 1:
                     lines.append(form.line(2, self._sum(given, so_far)))
         return "\n".join(lines).strip("\n")
 
@@ -188,11 +184,11 @@ class _Explanation:
         shown = self._shown(variable.value)
         return self._form.line(1, " = ".join([*steps, *([] if steps[-1] == shown else [shown])]))
 
-    def _share(self, variable: Variable, n: int, gradient: Any, share: Any, uses: int) -> str:
+    def _share(self, variable: Variable, n: int, gradient: Any, share: Any, users: int) -> str:
         """``∂p/∂x = 1, so ∂g/∂x = ∂g/∂p · ∂p/∂x = 4 · 1 = 4``; of a variable with several users, the part of it."""
         form, given = self._form, variable.inputs[n]
-        so = form.words(", so " if uses == 1 else ", which gives ")
-        target = self._d(given) if uses == 1 else f"{form.words('a part of ')}{self._d(given)}"
+        so = form.words(", so " if users == 1 else ", which gives ")
+        target = self._d(given) if users == 1 else f"{form.words('a part of ')}{self._d(given)}"
         if np.ndim(variable.value) or np.ndim(given.value):
             shown = self._shown(share)
             stretched = isinstance(variable.layer, nodes.TwoInputs) and not isinstance(
@@ -212,7 +208,7 @@ class _Explanation:
         number = wording.number(slope)
         local = " = ".join([*steps, *([] if steps[-1] == number else [number])])
         if variable is self._last and self._whole == self._names[variable]:
-            return local if uses == 1 else f"{local}{form.words(', a part of ')}{self._d(given)}"
+            return local if users == 1 else f"{local}{form.words(', a part of ')}{self._d(given)}"
         product = f"{self._d(variable)}{form.times}{steps[0]}"
         numbers = f"{wording.number(gradient)}{form.times}{self._factor(slope)}"
         return f"{local}{so}{target} = {product} = {numbers} = {wording.number(share)}"

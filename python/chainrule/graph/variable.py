@@ -12,6 +12,7 @@ from __future__ import annotations
 import copy
 import operator
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -495,6 +496,11 @@ def ancestors(last: Variable) -> list[Variable]:
                 met.append(given)
     met.sort(key=_depth, reverse=True)  # an input is less deep than each of its users
     return met
+
+
+def users_of(variables: list[Variable]) -> Counter[Variable]:
+    """Count how often each goes into a layer of `variables`."""
+    return Counter(given for variable in variables for given in variable.inputs if isinstance(given, Variable))
 
 
 def own_copy(variable: Variable) -> Any:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.graph.variable import Variable
+if TYPE_CHECKING:
+    from chainrule.graph.variable import Variable
 
 #: An array of so many numbers is written out; of a longer one, shape and norm.
 _WRITTEN_OUT = 4
