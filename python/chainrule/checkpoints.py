@@ -25,7 +25,7 @@ from chainrule.history import History
 from chainrule.optimizers import Optimizer
 
 _GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
-#: How numbers lie in the file, by the list of the history.
+#: How the history's lists lie in the file, if not in float64.
 _KINDS = {"steps": np.dtype(np.int64)}
 
 
@@ -88,12 +88,12 @@ class Resumed:
             kept.refuse("it holds a network, but no training run to go on with; load(path) gives the network")
         return cls(kept, kept.run)
 
-    def held_out(self, n: int, count: int) -> NDArray[np.int64]:
-        """Give the rows, of `n`, that were held out for validation."""
+    def held_out(self, n: int, share: int) -> NDArray[np.int64]:
+        """Give the `share` rows, of `n`, that were held out for validation."""
         rows = self.kept.arrays.get("validation")
-        fits = rows is not None and rows.shape == (count,) and rows.dtype == np.int64
-        if rows is None or not fits or not ((rows >= 0) & (rows < n)).all() or len(np.unique(rows)) != count:
-            self.kept.refuse(f"it does not say which {count} of {n} examples were held out")
+        fits = rows is not None and rows.shape == (share,) and rows.dtype == np.int64
+        if rows is None or not fits or not ((rows >= 0) & (rows < n)).all() or len(np.unique(rows)) != share:
+            self.kept.refuse(f"it does not say which {share} of {n} examples were held out")
         return rows
 
     def expect(self, net: Any, wanted: dict[str, Any]) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from chainrule._figure import Figure
 
 
 @dataclass
@@ -81,7 +84,7 @@ class History:
         write_whole(path, text.encode())
         return None
 
-    def plot(self) -> Any:
+    def plot(self) -> Figure:
         """Draw losses and accuracies over the steps: `chainrule.plots.plot_history`.
 
         Returns

@@ -69,8 +69,12 @@ class Optimizer:
 
         Raises
         ------
+        TypeError
+            If a gradient does not hold real numbers.
         ValueError
-            If a gradient does not have the shape of its parameter.
+            If it does not have the shape of its parameter, or that is read-only.
+        KeyError
+            If there is no parameter of its name. Nothing has been changed then, as after the others.
         """
         grads = {name: floats(grad, f"the gradient of {name}") for name, grad in grads.items()}
         for name, grad in grads.items():
