@@ -144,6 +144,8 @@ def test_a_notebook_shows_a_row_an_epoch() -> None:
 def test_plot_is_the_figure_of_plots() -> None:
     from matplotlib.figure import Figure
 
-    assert isinstance(small().plot(), Figure)
+    figure: Any = small().plot()
+    assert isinstance(figure, Figure)
+    assert [line.get_label() for line in figure.axes[1].lines] == ["train 1.0000", "test 0.5000"]
     with pytest.raises(ValueError, match="no step yet"):
         History().plot()

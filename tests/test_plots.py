@@ -300,7 +300,9 @@ def test_a_cell_stands_in_the_row_of_its_right_class() -> None:
 
 
 def test_a_class_without_examples_has_an_empty_row(tmp_path: Any) -> None:
-    plot_confusion(NET, [[0.0, 0, 0, 1]], [3]).savefig(tmp_path / "one.png")
+    figure = plot_confusion(NET, [[0.0, 0, 0, 1]], [3])
+    assert texts(figure.axes[0]) == ["1", "100.0%"]  # nowhere nan%, of no examples
+    figure.savefig(tmp_path / "one.png")
 
 
 def test_no_two_numbers_of_ten_classes_overlap() -> None:
