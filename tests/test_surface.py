@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import inspect
 import re
@@ -223,6 +224,33 @@ def test_the_reference_has_a_place_for_every_public_name() -> None:
     placed = re.findall(r"^\.\. auto(?:function|class|exception):: (\w+)", pages, re.MULTILINE)
     assert {name for name, _ in public()} - set(placed) == set()
     assert len(placed) == len(set(placed))
+
+
+# --- the rooms ---
+
+PACKAGE = Path(chainrule.__file__).parent
+
+
+def room(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+#: What stands around the tutorial's modules: they import it when one of their methods is asked for it, or never.
+OUTER = {"checkpoints", "keeping", "plots", "report_page", "sklearn", "cli", "_figure", "_machine", "_download"}
+INNER = [path for path in sorted(PACKAGE.rglob("*.py")) if room(path) not in OUTER | {"__init__", "__main__"}]
+
+
+def imported(path: Path) -> set[str]:
+    """Give the rooms of the package that a file imports as it is imported itself."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = [node for node in tree.body if isinstance(node, ast.ImportFrom) and (node.module or "")[:9] == "chainrule"]
+    rooms = {part for node in found for part in (node.module or "").split(".")[1:2]}
+    return rooms | {name.name for node in found if node.module == "chainrule" for name in node.names}
+
+
+@pytest.mark.parametrize("path", INNER, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_the_tutorials_modules_import_nothing_of_what_stands_around_them(path: Path) -> None:
+    assert imported(path) & OUTER == set()
 
 
 # --- the import ---
