@@ -134,7 +134,7 @@ def test_f8_os_system_is_not_called(path: Path) -> None:
         ({"W1": 1.0}, "more than a dict of arrays"),
         ({"W1": 1}, "what it holds under 'W1' is no array"),
         ({"W1": None}, "what it holds under 'W1' is no array"),
-        ({1: np.zeros(2)}, "what it holds under 1 is no array"),
+        ({1: np.zeros(2)}, "a name in it is of type int, not a word"),
         ({"W1": {"W": np.zeros(2)}}, "what it holds under 'W1' is no array"),
         ({"W1": np.float64(1)}, "it names numpy._core.multiarray.scalar"),
         (OrderedDict(W1=np.zeros(2)), "it names collections.OrderedDict"),
@@ -217,6 +217,25 @@ def test_f6_a_short_file_cannot_ask_for_much_memory(path: Path) -> None:
         tracemalloc.stop()
         # The file, its copy in the stream, and the arrays: a few times its size.
         assert peak < 6 * len(content) + 2**20, name
+
+
+@pytest.mark.parametrize(
+    "before_and_after",
+    [
+        (b"}", b"Ns."),
+        (b"\x8c\x05numpy", b"\x93."),
+        (b"cnumpy\ndtype\n", b"\x85R."),
+        (b"cnumpy\ndtype\n\x8c\x02f8\x85RN", b"\x86b."),
+        (b"c_codecs\nencode\n\x8c\x01a", b"\x86R."),
+    ],
+)
+def test_f6_f8_a_tuple_of_tuples_is_neither_hashed_nor_printed(path: Path, before_and_after: Any) -> None:
+    before, after = before_and_after
+    deep = b")" + b"\x85" * 300_000  # a hash of it overflows the stack
+    wide = b")q\x00" + b"h\x00\x86q\x00" * 60  # to print it, or its hash, takes 2**60 steps
+    for nested in (wide, deep):
+        with pytest.raises(DataError, match="of type tuple, not a word"):
+            read(path, b"\x80\x04" + before + nested + after)
 
 
 @settings(max_examples=300)

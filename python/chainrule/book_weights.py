@@ -86,12 +86,12 @@ class _Dtype:
     """What ``numpy.dtype(code, …)`` gives here, and its ``__setstate__``: only a kind, a size and an order of bytes."""
 
     def __init__(self, code: Any, *_: Any) -> None:
-        if not (isinstance(code, str) and re.fullmatch("f[248]|[iu][1248]|b1", code)):
+        if not re.fullmatch("f[248]|[iu][1248]|b1", _word(code, "dtype")):
             raise DataError(f"it holds an array of dtype {code!r}, not of real numbers")
         self.code, self.order = code, "="
 
     def build(self, state: Any) -> None:
-        order = state[1]
+        order = _word(state[1], "byte order")
         if order not in ("<", ">", "|", "="):
             raise ValueError(f"byte order {order!r}")
         self.order = order
@@ -182,13 +182,20 @@ class _Machine:
         if not isinstance(found, dict):
             raise DataError(f"it holds {type(found).__name__}, not a dict of arrays")
         for name, value in found.items():
-            if not (isinstance(name, str) and isinstance(value, _Array) and value.array is not None):
+            if not (isinstance(value, _Array) and value.array is not None):
                 raise DataError(f"what it holds under {name!r} is no array")
         return {name: value.array for name, value in found.items()}
 
 
-def _pairs(items: list[Any]) -> dict[Any, Any]:
-    return dict(zip(items[::2], items[1::2], strict=True))
+def _pairs(items: list[Any]) -> dict[str, Any]:
+    return dict(zip([_word(name, "name") for name in items[::2]], items[1::2], strict=True))
+
+
+def _word(thing: Any, what: str) -> str:
+    """Give `thing` if it is a word: a short file can hold a tuple so deep that hashing or printing it never ends."""
+    if not isinstance(thing, str):
+        raise DataError(f"a {what} in it is of type {type(thing).__name__}, not a word")
+    return thing
 
 
 def _array(numbers: Any, dtype: Any, shape: Any, order: Any) -> FloatArray:
@@ -210,7 +217,7 @@ def _from_buffer(numbers: Any, dtype: Any, shape: Any, order: Any) -> _Array:
 def _function(module: str, name: str) -> Any:
     """Give the stand-in for a function a pickle names."""
     # NumPy 2 calls ``numpy.core`` ``numpy._core``.
-    known = _FUNCTIONS.get((module.replace("numpy._core.", "numpy.core."), name))
+    known = _FUNCTIONS.get((_word(module, "module").replace("numpy._core.", "numpy.core."), _word(name, "function")))
     if known is None:
         raise DataError(f"it names {module}.{name}; a dict of arrays needs no such thing, so it is not read")
     return known
@@ -222,7 +229,7 @@ _FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {
     ("numpy.core.multiarray", "_reconstruct"): _Array,
     ("numpy.core.numeric", "_frombuffer"): _from_buffer,
     ("__builtin__", "bytes"): lambda: b"",  # old protocols write no bytes so
-    ("_codecs", "encode"): lambda text, encoding: text.encode({"latin1": "latin1"}[encoding]),
+    ("_codecs", "encode"): lambda text, encoding: text.encode({"latin1": "latin1"}[_word(encoding, "encoding")]),
 }
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _VALUES = frozenset(
