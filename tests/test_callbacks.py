@@ -232,6 +232,13 @@ def test_early_stopping_begins_anew_in_each_call() -> None:
     assert stopping.best_epoch == 3
 
 
+def test_a_refusal_at_the_start_gives_the_generator_back_as_it_was() -> None:
+    generator = np.random.default_rng(3)
+    stopping = EarlyStopping(monitor="test_loss")
+    refused(ValueError, "give fit a test set", validation=0.2, callbacks=[stopping], seed=generator)
+    assert generator.random() == np.random.default_rng(3).random()
+
+
 def test_early_stopping_without_a_validation_set_is_refused_before_the_first_step() -> None:
     refused(
         ValueError, "EarlyStopping looks at validation_loss; give fit a validation set", callbacks=[EarlyStopping()]
@@ -327,6 +334,32 @@ def test_a_schedule_gives_each_epoch_its_rate(make: Any) -> None:
     assert losses == [*chain(*twins)]
     assert bits(net) == bits(twin)
     assert asked[-3:] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("make", NETS)
+def test_a_rate_that_is_none_in_a_later_epoch_leaves_all_as_it_was(make: Any) -> None:
+    optimizer, generator = Adam(), np.random.default_rng(3)
+    schedule = [0.1, 0.1, -1].__getitem__
+    refused(
+        ValueError, r"schedule\(2\) must be > 0", make, schedule=schedule, optimizer=optimizer, epochs=4, seed=generator
+    )
+    assert (optimizer.lr, optimizer.iter, optimizer.kept) == (0.001, 0, {})
+    assert generator.random() == np.random.default_rng(3).random()
+
+
+@pytest.mark.parametrize(
+    ("bad", "error"),
+    [(0.0, ValueError), (-1, ValueError), (math.nan, ValueError), (math.inf, ValueError), ("x", TypeError)],
+)
+@pytest.mark.parametrize("name", ["lr", "weight_decay"])
+def test_s3_a_number_of_an_optimizer_is_checked_where_it_is_changed(name: str, bad: Any, error: Any) -> None:
+    optimizer = Adam(0.5, weight_decay=0.5)
+    if (name, bad) == ("weight_decay", 0.0):
+        optimizer.weight_decay = 0.0
+        return
+    with pytest.raises(error, match=f"{name} must be"):
+        setattr(optimizer, name, bad)
+    assert (optimizer.lr, optimizer.weight_decay) == (0.5, 0.5)
 
 
 def test_a_schedule_overwrites_the_rate_of_the_optimizer() -> None:

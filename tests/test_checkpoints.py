@@ -307,6 +307,84 @@ def test_a_learning_rate_that_a_callback_changed_is_gone_on_with(path: Path) -> 
     assert digest(again) == digest(whole)
 
 
+class Changes:
+    """Changes what a callback may change, after each epoch or each step."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        if what == "rate of a step":
+            self.on_step, self.on_epoch = self.change, lambda run: None
+        else:
+            self.on_epoch = self.change
+
+    def change(self, run: Run) -> None:
+        if self.what.startswith("rate"):
+            run.optimizer.lr *= np.sqrt(0.9)
+        elif self.what == "weight decay":
+            run.optimizer.weight_decay += 0.01
+        else:
+            for array in run.net.params.values():
+                np.clip(array, -0.6, 0.6, out=array)
+
+
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("schedule", [None, cosine(0.3, 4)])
+@pytest.mark.parametrize("what", ["rate", "rate of a step", "weight decay", "parameters"])
+def test_what_a_callback_changes_is_gone_on_with_wherever_the_run_ended(
+    path: Path, what: str, schedule: Any, own: bool
+) -> None:
+    x, t = data(np.float32)
+    options: dict[str, Any] = {"batch_size": 7, "seed": 3, "schedule": schedule}
+    whole = net(np.float32, own=own)
+    history = fit(whole, x, t, iterations=25, optimizer=Adam(0.01), callbacks=[Changes(what)], **options)
+    for done in (3, 8, 11, 16, 24, 25):
+        first, again = net(np.float32, own=own), net(np.float32, own=own, seed=9)
+        fit(first, x, t, iterations=done, optimizer=Adam(0.01), callbacks=[Changes(what)], checkpoint=path, **options)
+        then = fit(again, x, t, iterations=25, optimizer=Adam(0.01), callbacks=[Changes(what)], resume=path, **options)
+        assert then == history
+        assert digest(again) == digest(whole)
+
+
+@pytest.mark.parametrize("done", range(1, 31))
+def test_early_stopping_judges_an_epoch_once_that_was_finished_later(path: Path, done: int) -> None:
+    x, t = data()
+    options: dict[str, Any] = {"batch_size": 7, "seed": 3, "validation": 0.3, "learning_rate": 2.0}
+    whole, stopping, again, then = net(), EarlyStopping(3), net(seed=9), EarlyStopping(3)
+    history = fit(whole, x, t, iterations=28, callbacks=[stopping], **options)
+    fit(net(), x, t, iterations=done, callbacks=[EarlyStopping(3)], checkpoint=path, **options)
+    resumed = fit(again, x, t, iterations=28, callbacks=[then], resume=path, **options)
+    if done > 28 and len(history.losses) == 28:
+        assert len(resumed.losses) == done
+        return
+    assert resumed == history
+    assert digest(again) == digest(whole)
+    assert (then.best, then.best_epoch, then.waited) == (stopping.best, stopping.best_epoch, stopping.waited)
+
+
+class Counts:
+    """A callback of the user's own that remembers something, and does not say whether to stop."""
+
+    def __init__(self) -> None:
+        self.epochs, self.sums = 0, np.zeros(3)
+
+    def on_epoch(self, run: Run) -> None:
+        self.epochs += 1
+        self.sums += run.epoch
+
+    def to_keep(self) -> Any:
+        return {"epochs": self.epochs}, {"sums": self.sums}
+
+    def bring_back(self, numbers: Any, arrays: Any) -> None:
+        self.epochs, self.sums = numbers["epochs"], arrays["sums"]
+
+
+def test_what_a_callback_of_ones_own_keeps_comes_back(path: Path) -> None:
+    fit(net(), *data(), epochs=2, batch_size=7, seed=3, callbacks=[Counts()], checkpoint=path)
+    counts = Counts()
+    fit(net(), *data(), epochs=4, batch_size=7, callbacks=[counts], resume=path)
+    assert (counts.epochs, counts.sums.tolist()) == (4, [10.0, 10.0, 10.0])
+
+
 @pytest.mark.parametrize("kind", ["PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64"])
 @pytest.mark.parametrize("given", [True, False])
 def test_every_generator_of_numpys_goes_on(path: Path, kind: str, given: bool) -> None:
@@ -387,20 +465,29 @@ def test_a_run_that_was_at_its_end_is_written_elsewhere_as_it_is(path: Path, ite
     assert other.read_bytes() == path.read_bytes()
 
 
+def test_a_run_that_early_stopping_had_ended_is_written_elsewhere_as_it_is(path: Path) -> None:
+    other = path.with_name("other")
+    options: dict[str, Any] = {"epochs": 30, "batch_size": 7, "seed": 3, "validation": 0.3, "learning_rate": 2.0}
+    history = fit(net(), *data(), callbacks=[EarlyStopping(3)], checkpoint=path, **options)
+    assert len(history.steps) < 30
+    fit(net(seed=9), *data(), callbacks=[EarlyStopping(3)], resume=path, checkpoint=other, **options)
+    assert other.read_bytes() == path.read_bytes()
+
+
 # --- what does not fit ---
 
 
-def refused(error: type[Exception], match: str, path: Path, network: Any = None, **changes: Any) -> None:
+def refused(error: type[BaseException], match: str, path: Path, network: Any = None, **changes: Any) -> None:
     """Resuming raises that error and changes nothing."""
     network = net(seed=9) if network is None else network
     optimizer = changes.pop("optimizer", None) or Adam()
     x, t = changes.pop("data", None) or data()
-    before = digest(network)
+    before, numbers = digest(network), dict(vars(optimizer))
     options: dict[str, Any] = {"batch_size": 7, "seed": 3, "validation": 0.2, "epochs": 4} | changes
     with pytest.raises(error, match=match):
         fit(network, x, t, optimizer=optimizer, resume=path, **options)
     assert digest(network) == before
-    assert (optimizer.iter, optimizer.kept) == (0, {})
+    assert vars(optimizer) == numbers
 
 
 @pytest.fixture
@@ -425,7 +512,7 @@ def written(path: Path) -> Path:
         ({"sample_weight": np.ones(N)}, "made with sample_weight=False, this call has sample_weight=True"),
         ({"schedule": cosine(0.1, 3)}, "made with schedule=False, this call has schedule=True"),
         ({"data": (data()[0][:40], data()[1][:40])}, r"made with examples=\[50, 6\], this call has examples=\[40, 6\]"),
-        ({"callbacks": [StopAfter()]}, "0 callbacks were kept, but there are 1"),
+        ({"callbacks": [StopAfter()]}, "made with callbacks=0, this call has callbacks=1"),
     ],
 )
 def test_a_run_configured_otherwise_is_refused_with_both(written: Path, changes: Any, match: str) -> None:
@@ -479,8 +566,9 @@ def rewritten(path: Path, run: dict[str, Any] | None = None, arrays: dict[str, A
         ({"generator": {"bit_generator": "PCG64"}}, {}, "the run in it does not hold together"),
         ({"generator": {"bit_generator": "PCG64", "state": {"state": -1, "inc": "x"}}}, {}, "does not hold together"),
         ({"iter": "many"}, {}, "does not hold together"),
-        ({"lr": None}, {}, "does not hold together"),
-        ({"lr": -1.0}, {}, "does not hold together"),
+        ({"numbers": None}, {}, "does not hold together"),
+        ({"numbers": {"lr": 0.1}}, {}, "does not hold together"),
+        ({"numbers": dict.fromkeys(["lr", "weight_decay", "beta1", "beta2"], -1.0)}, {}, "lr must be > 0, got -1.0"),
         ({"iter": -1}, {}, "does not hold together"),
         ({"callbacks": 3}, {}, "does not hold together"),
         ({}, {"history/losses": None}, "does not hold together"),
@@ -501,6 +589,56 @@ def test_f6_a_run_that_does_not_hold_together_is_refused_and_nothing_changed(
     written: Path, run: Any, arrays: Any, match: str
 ) -> None:
     refused(DataError, match, rewritten(written, run, arrays))
+
+
+@pytest.mark.parametrize("place", [-1, 625])
+@pytest.mark.parametrize("kind", ["MT19937", "Philox"])
+def test_f6_a_generator_that_would_read_beyond_its_buffer_is_refused(path: Path, kind: str, place: int) -> None:
+    seed = np.random.Generator(getattr(np.random, kind)(3))
+    fit(net(), *data(), epochs=2, batch_size=7, seed=seed, validation=0.2, optimizer=Adam(), checkpoint=path)
+    assert keeping.unpack(path).run is not None
+    state = keeping.unpack(path).run["generator"]  # type: ignore[index]
+    (state["state"] if kind == "MT19937" else state).update({"pos": place, "buffer_pos": place})
+    refused(DataError, f"to go on at {place}, which is not in", rewritten(path, {"generator": state}))
+
+
+def test_early_stopping_is_not_gone_on_with_by_another_measure(path: Path) -> None:
+    options: dict[str, Any] = {"batch_size": 7, "seed": 3, "validation": 0.2, "optimizer": Adam()}
+    fit(net(), *data(), epochs=2, callbacks=[EarlyStopping()], checkpoint=path, **options)
+    other = EarlyStopping(monitor="validation_accuracy")
+    refused(ValueError, "looked at validation_loss, now it is to look at validation_acc", path, callbacks=[other])
+
+
+def test_f6_the_best_parameters_of_another_network_are_refused(path: Path) -> None:
+    options: dict[str, Any] = {"batch_size": 7, "seed": 3, "validation": 0.2, "optimizer": Adam()}
+    fit(net(), *data(), epochs=2, callbacks=[EarlyStopping()], checkpoint=path, **options)
+    rewritten(path, arrays={"callbacks/0/W1": np.zeros((6, 4))})
+    refused(DataError, "does not have the shapes of the parameters", path, callbacks=[EarlyStopping()])
+
+
+@pytest.mark.parametrize("error", [RuntimeWarning, KeyboardInterrupt])
+def test_t7_an_interruption_of_the_reading_changes_nothing(
+    written: Path, error: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As ``python -W error`` or Ctrl-C would, when the parameters are already those of the file."""
+    rewritten(written, {"instruction_set": "abacus"})
+
+    def raises(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr("warnings.warn", raises)
+    generator = np.random.default_rng(7)
+    refused(error, "^", written, seed=generator)
+    assert generator.random() == np.random.default_rng(7).random()
+
+
+@pytest.mark.parametrize(("bad", "error"), [(True, TypeError), ("no folder/x", FileNotFoundError), (".", OSError)])
+def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_first_step(bad: Any, error: Any) -> None:
+    network = net()
+    before = digest(network)
+    with pytest.raises(error):
+        fit(network, *data(), batch_size=7, seed=3, checkpoint=bad)
+    assert digest(network) == before
 
 
 def test_d2_another_instruction_set_is_a_warning_with_both(written: Path) -> None:

@@ -64,12 +64,11 @@ class Training(Run):
         if self._evaluation is not None:
             self._evaluation.stop()
 
-    def forget_a_part_of_an_epoch(self, per_epoch: int, total: int) -> None:
-        """Drop the row of an epoch that was cut short, if it is to be finished now."""
-        if self.step % per_epoch and self.step < total:
-            for name, values in vars(self.history).items():
-                if name != "losses":
-                    del values[-1:]
+    def forget_a_part_of_an_epoch(self) -> None:
+        """Drop the row of an epoch that was cut short, which is to be finished now."""
+        for name, values in vars(self.history).items():
+            if name != "losses":
+                del values[-1:]
 
     def run_epoch(self, rows: NDArray[np.int64], following: int) -> Iterator[None]:
         """Do the steps of an epoch, and evaluate after them, or beside the `following` steps."""

@@ -203,7 +203,7 @@ def _array(numbers: Any, dtype: Any, shape: Any, order: Any) -> FloatArray:
         numbers = numbers.encode("latin1")
     if not (isinstance(dtype, _Dtype) and isinstance(numbers, bytes | bytearray) and order in ("C", "F")):
         raise DataError("an array in it does not hold real numbers")
-    kind = np.dtype(dtype.code).newbyteorder(dtype.order)  # type: ignore[arg-type]  # one of four
+    kind = np.dtype(dtype.code).newbyteorder(dtype.order)
     stored = np.frombuffer(numbers, kind).reshape(shape, order=order)
     return stored.astype(kind.newbyteorder("="), order="C")
 

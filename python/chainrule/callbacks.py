@@ -125,6 +125,7 @@ class EarlyStopping:
         self.best_epoch = 0
         self.waited = 0
         self._params: dict[str, FloatArray] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
 
     def on_start(self, run: Run) -> None:
         """Begin anew.
@@ -143,6 +144,7 @@ class EarlyStopping:
         if name not in run.sets:
             raise ValueError(f"EarlyStopping looks at {self.monitor}; give fit a {name} set")
         self._reset()
+        self._shapes = {name: array.shape for name, array in run.net.params.items()}
 
     def on_epoch(self, run: Run) -> bool:
         """Look at the epoch's value, and tell whether to stop.
@@ -181,7 +183,8 @@ class EarlyStopping:
         (dict, dict of str to ndarray)
         """
         best = None if self.best is None else repr(self.best)  # JSON has no infinities
-        return {"best": best, "best_epoch": self.best_epoch, "waited": self.waited}, self._params
+        said = {"monitor": self.monitor, "best": best, "best_epoch": self.best_epoch, "waited": self.waited}
+        return said, self._params
 
     def bring_back(self, numbers: dict[str, Any], params: dict[str, FloatArray]) -> bool:
         """Take what `to_keep` gave, and tell whether to stop.
@@ -190,7 +193,16 @@ class EarlyStopping:
         ----------
         numbers, params : dict
             As `to_keep` gave them.
+
+        Raises
+        ------
+        ValueError
+            If they are of another measure, or of another network than that of `on_start`.
         """
+        if numbers["monitor"] != self.monitor:
+            raise ValueError(f"EarlyStopping looked at {numbers['monitor']}, now it is to look at {self.monitor}")
+        if params and {name: array.shape for name, array in params.items()} != self._shapes:
+            raise ValueError("what EarlyStopping kept does not have the shapes of the parameters")
         self.best = None if numbers["best"] is None else float(numbers["best"])
         self.best_epoch, self.waited = int(numbers["best_epoch"]), int(numbers["waited"])
         self._params = params

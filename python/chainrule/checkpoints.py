@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from chainrule import _kernels, keeping
 from chainrule._errors import DataError
-from chainrule._gate import FloatArray, count, positive
+from chainrule._gate import FloatArray, count, real
 from chainrule._writing import write_whole
 from chainrule.callbacks import Run
 from chainrule.history import History
@@ -51,7 +51,7 @@ def save(
     said = {
         "configuration": configuration,
         "instruction_set": _kernels.instruction_set(),
-        "lr": float(run.optimizer.lr),
+        "numbers": _numbers(run.optimizer),
         "iter": run.optimizer.iter,
         "generator": _plain(generator),
         "callbacks": [numbers for numbers, _ in kept],
@@ -61,7 +61,7 @@ def save(
 
 def configuration(optimizer: Optimizer, schedule: Any, **others: Any) -> dict[str, Any]:
     """Give what a resumed run must have in common with the one that was interrupted."""
-    numbers = {name: value for name, value in vars(optimizer).items() if isinstance(value, float)}
+    numbers = _numbers(optimizer)
     if schedule is not None:
         del numbers["lr"]  # whatever it is: it is about to be overwritten
     rule = ", ".join(f"{name}={value!r}" for name, value in numbers.items())
@@ -117,21 +117,20 @@ class Resumed:
         try:
             history = self._history()
             state = self.run["generator"]
-            type(rng.bit_generator)(0).state = state  # or it raises
+            _try(rng, state)
             optimizer = self._optimizer_arrays(run)
-            numbers = self.run["callbacks"]
-            iterations, rate = count(self.run["iter"], "iter", least=0), positive(self.run["lr"], "lr")
-            if len(numbers) != len(callbacks):
-                raise ValueError(f"{len(numbers)} callbacks were kept, but there are {len(callbacks)}")
-            for i, (callback, said) in enumerate(zip(callbacks, numbers, strict=True)):
+            iterations = count(self.run["iter"], "iter", least=0)
+            for name in _numbers(run.optimizer):
+                setattr(run.optimizer, name, real(self.run["numbers"][name], name))
+            for i, (callback, said) in enumerate(zip(callbacks, self.run["callbacks"], strict=True)):
                 if said is not None and hasattr(callback, "bring_back"):
-                    run.stopped |= callback.bring_back(said, self._like_params(f"callbacks/{i}/", run.net))
+                    run.stopped |= callback.bring_back(said, self._arrays(f"callbacks/{i}/")) is True
         except DataError:
             raise
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
             self.kept.refuse(f"the run in it does not hold together: {type(error).__name__}: {error}")
         keeping.fill_in(self.kept, run.net)
-        run.optimizer.kept, run.optimizer.iter, run.optimizer.lr = optimizer, iterations, rate
+        run.optimizer.kept, run.optimizer.iter = optimizer, iterations
         run.history = history
         rng.bit_generator.state = state
         here, there = _kernels.instruction_set(), self.run.get("instruction_set")
@@ -176,12 +175,25 @@ class Resumed:
                 kept[name] = found
         return kept
 
-    def _like_params(self, prefix: str, net: Any) -> dict[str, FloatArray]:
-        """Give the arrays with that prefix, which are none or one for each parameter."""
-        found = {k.removeprefix(prefix): array for k, array in self.kept.arrays.items() if k.startswith(prefix)}
-        if found and {name: a.shape for name, a in found.items()} != {n: a.shape for n, a in net.params.items()}:
-            raise ValueError("what a callback kept does not have the shapes of the parameters")
-        return found
+    def _arrays(self, prefix: str) -> dict[str, FloatArray]:
+        """Give the arrays with that prefix, by the rest of their names."""
+        return {k.removeprefix(prefix): array for k, array in self.kept.arrays.items() if k.startswith(prefix)}
+
+
+def _numbers(optimizer: Optimizer) -> dict[str, float]:
+    """Give the numbers of an optimizer by name, all of which a callback may change."""
+    return {name: float(value) for name, value in vars(optimizer).items() if isinstance(value, float)}
+
+
+def _try(rng: np.random.Generator, state: Any) -> None:
+    """Raise if `rng` cannot have that state."""
+    trial = type(rng.bit_generator)(0)
+    trial.state = state
+    taken: Any = trial.state
+    # NumPy takes any place in a buffer, and would read there.
+    for place, end in ((taken["state"].get("pos", 0), 624), (taken.get("buffer_pos", 0), 4)):
+        if not 0 <= place <= end:
+            raise ValueError(f"the generator is to go on at {place}, which is not in 0..{end}")
 
 
 def _plain(value: Any) -> Any:

@@ -50,12 +50,20 @@ class Optimizer:
     arrays: ClassVar[int] = 1
 
     def __init__(self, lr: float, weight_decay: float = 0.0) -> None:
-        self.lr = positive(lr, "lr")
-        self.weight_decay = real(weight_decay, "weight_decay")
-        if self.weight_decay < 0:
-            raise ValueError(f"weight_decay must be >= 0, got {weight_decay!r}")
+        self.lr = lr
+        self.weight_decay = weight_decay
         self.iter = 0
         self.kept: dict[str, tuple[FloatArray, ...]] = {}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Check the numbers that may be changed between steps, where they are changed."""
+        if name == "lr":
+            value = positive(value, name)
+        elif name == "weight_decay":
+            value = real(value, name)
+            if value < 0:
+                raise ValueError(f"weight_decay must be >= 0, got {value!r}")
+        super().__setattr__(name, value)
 
     def update(self, params: MutableMapping[str, Any], grads: Mapping[str, Any]) -> None:
         """Make one step.

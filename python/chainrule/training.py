@@ -32,6 +32,7 @@ from chainrule._gate import (
     targets,
 )
 from chainrule._running import Training, is_ours
+from chainrule._writing import expect_writable
 from chainrule.callbacks import call, expect_callbacks
 from chainrule.history import History
 from chainrule.network import Network, as_read
@@ -150,9 +151,10 @@ def fit(
     Without callbacks, the losses and accuracies of an epoch are taken on another thread, from a copy of the parameters,
     beside the steps of the next one, if those leave a CPU idle. The numbers are the same.
 
-    After an error the parameters are as they were before the call. Ctrl-C, or an exception of a callback, leaves the
-    network as it is after a whole number of steps, and the last checkpoint as it is.
+    After an error the parameters, the optimizer and the generator are as they were before the call. Ctrl-C, or an
+    exception of a callback, leaves them as they are after a whole number of steps, and the last checkpoint as it is.
 
+    The checkpoint of a run that ended within an epoch is from before ``on_epoch``: a longer run finishes that epoch.
     A checkpoint does not hold the data, the schedule, or what callbacks of your own remember, unless they have the
     methods ``to_keep`` and ``bring_back`` of `EarlyStopping`.
     Source: the tutorial's "训练网络".
@@ -210,6 +212,8 @@ def fit(
         from chainrule import checkpoints
 
         checkpoints.expect_describable(net)
+        if checkpoint is not None:
+            expect_writable(checkpoint)
         configuration = checkpoints.configuration(
             optimizer,
             schedule,
@@ -220,12 +224,14 @@ def fit(
             sets={name: list(examples.shape) for name, (examples, _) in sets.items()},
             sample_weight=weights is not None,
             label_smoothing=smoothing,
+            callbacks=len(callbacks),
         )
     resumed = None
     if resume is not None:
         resumed = checkpoints.Resumed.read(resume)
         resumed.expect(net, configuration)
         rng = resumed.generator(seed, rng)
+    undo = _undo(net, optimizer, rng)
     held_out = None
     if share:
         held_out = rng.permutation(len(x))[:share] if resumed is None else resumed.held_out(len(x), share)
@@ -245,18 +251,22 @@ def fit(
         strict=on_nonfinite == "raise",
         step_by_step=any(hasattr(callback, "on_step") for callback in callbacks),
     )
-    undo = _undo(net, optimizer)
-    call(callbacks, "on_start", run)
+    with _undoing(undo):
+        call(callbacks, "on_start", run)
     if resumed is not None:
-        with _undoing(undo):
+        with _undoing(undo, BaseException):
             resumed.restore(run, rng, callbacks)
-        run.forget_a_part_of_an_epoch(per_epoch, total)
-        if checkpoint is not None and checkpoint != resume and run.step >= total:  # its end is written elsewhere too
+        at_its_end = run.step >= total or run.stopped
+        if at_its_end and checkpoint is not None and checkpoint != resume:  # its end is written elsewhere too
             checkpoints.save(checkpoint, run, configuration, rng.bit_generator.state, held_out, callbacks)
+        if run.step % per_epoch and run.step < total:
+            run.forget_a_part_of_an_epoch()
+        elif run.step % per_epoch:
+            call(callbacks, "on_epoch", run)  # the file is from before it was called
     with _reporter(progress, total) as report, closing(run):
         while run.step < total and not run.stopped:
             epoch, done = divmod(run.step, per_epoch)
-            if schedule is not None:
+            if schedule is not None and not done:
                 with _undoing(undo):
                     optimizer.lr = _rate(schedule, epoch)
             state = rng.bit_generator.state if checkpoint is not None else None
@@ -269,11 +279,12 @@ def fit(
             for _ in _restoring(undo, run.run_epoch(rows[done * batch_size :], following)):
                 report(run.step, total)
                 call(callbacks, "on_step", run)
-            call(callbacks, "on_epoch", run)
-            if checkpoint is not None and (due or run.stopped or run.step == total):
-                whole = run.step % per_epoch == 0
-                state = rng.bit_generator.state if whole else state
+            whole = run.step % per_epoch == 0
+            if checkpoint is not None and not whole:  # to be finished by a longer run, which calls on_epoch then
                 checkpoints.save(checkpoint, run, configuration, state, held_out, callbacks)
+            call(callbacks, "on_epoch", run)
+            if checkpoint is not None and whole and (due or run.stopped or run.step == total):
+                checkpoints.save(checkpoint, run, configuration, rng.bit_generator.state, held_out, callbacks)
         call(callbacks, "on_end", run)
     losses = run.history.losses
     if on_nonfinite == "warn" and not np.isfinite(losses).all():
@@ -334,24 +345,25 @@ def _restoring(undo: Callable[[], None], work: Iterator[None]) -> Iterator[None]
 
 
 @contextmanager
-def _undoing(undo: Callable[[], None]) -> Iterator[None]:
+def _undoing(undo: Callable[[], None], errors: type[BaseException] = Exception) -> Iterator[None]:
     try:
         yield
-    except Exception:
+    except errors:
         undo()
         raise
 
 
-def _undo(net: Any, optimizer: Optimizer) -> Callable[[], None]:
-    """Give what puts the parameters, and the optimizer, back as they are now."""
+def _undo(net: Any, optimizer: Optimizer, rng: np.random.Generator) -> Callable[[], None]:
+    """Give what puts the parameters, the optimizer and the generator back as they are now."""
     before = [(array, array.copy()) for array in net.params.values()]
-    rate, iterations = optimizer.lr, optimizer.iter
     kept = {name: tuple(array.copy() for array in arrays) for name, arrays in optimizer.kept.items()}
+    attributes, state = vars(optimizer) | {"kept": kept}, rng.bit_generator.state
 
     def undo() -> None:
         for array, values in before:
             array[...] = values
-        optimizer.lr, optimizer.iter, optimizer.kept = rate, iterations, kept
+        vars(optimizer).update(attributes)
+        rng.bit_generator.state = state
 
     return undo
 
