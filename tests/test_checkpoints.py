@@ -34,7 +34,7 @@ from chainrule import (
     load,
 )
 from chainrule.history import History
-from chainrule.layers import Relu
+from chainrule.layers import Affine, Relu
 
 RULES: list[Any] = [SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam]
 N, EPOCHS = 50, 5
@@ -402,6 +402,23 @@ def test_every_generator_of_numpys_goes_on(path: Path, kind: str, given: bool) -
     fit(again, x, t, epochs=4, batch_size=7, seed=then, resume=path)
     assert digest(again) == digest(whole)
     assert then is None or then.integers(10**9) == used.integers(10**9)
+
+
+def test_a_network_that_has_lost_a_layer_is_resumed_into(path: Path) -> None:
+    def made(seed: int = 0) -> Network:
+        layers = {"First": Affine(np.eye(6), np.zeros(6)), **net(seed=seed).layers}
+        lost = Network(layers)
+        assert "W1" in lost.params
+        del lost.layers["First"]
+        return lost
+
+    x, t = data()
+    options: dict[str, Any] = {"batch_size": 7, "seed": 3, "validation": 0.2}
+    whole, again = made(), made(9)
+    fit(whole, x, t, epochs=4, optimizer=Adam(), callbacks=[EarlyStopping()], **options)
+    fit(made(), x, t, epochs=2, optimizer=Adam(), callbacks=[EarlyStopping()], checkpoint=path, **options)
+    fit(again, x, t, epochs=4, optimizer=Adam(), callbacks=[EarlyStopping()], resume=path, **options)
+    assert digest(again) == digest(whole)
 
 
 def test_a_network_with_layers_of_ones_own_is_resumed_into(path: Path) -> None:

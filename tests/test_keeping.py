@@ -208,6 +208,52 @@ def test_a_network_with_a_layer_put_in_front_comes_back(path: Path) -> None:
     assert np.array_equal(again.layers["Affine2"].W, net.layers["Affine2"].W)
 
 
+@pytest.mark.parametrize("names", [["W2", "b2", "W1", "b1"], ["first", "f", "second", "s"], ["W0", "b0", "W1", "b1"]])
+def test_parameters_under_names_of_the_users_own_come_back_under_them(path: Path, names: list[str]) -> None:
+    """As the tutorial's networks have them, which fill ``params`` before there are layers."""
+    net = Network({})
+    net.params = dict(zip(names, [np.arange(6.0).reshape(2, 3), np.ones(3), np.ones((3, 4)), np.ones(4)], strict=True))
+    W, b, V, c = net.params.values()
+    net.layers.update({"A": Affine(W, b), "B": Affine(V, c)})
+    net.save(path)
+    again = load(path)
+    assert list(again.params) == names
+    assert bits(again) == bits(net)
+    again.params[names[0]] = np.zeros((2, 3))
+    assert not again.layers["A"].W.any()
+
+
+def test_a_network_that_has_lost_a_layer_comes_back_and_is_filled(path: Path) -> None:
+    def made(seed: int) -> Network:
+        net = Network(TwoLayerNet(4, 4, 3, seed=seed).layers)
+        assert "W1" in net.params  # and stays there, though its layer goes
+        del net.layers["Affine1"]
+        return net
+
+    made(0).save(path)
+    again, filled = load(path), load(path, into=made(1))
+    assert list(again.params) == ["W2", "b2"]
+    for net in (again, filled):
+        assert np.array_equal(net.layers["Affine2"].W, made(0).layers["Affine2"].W)
+
+
+@pytest.mark.parametrize("bad", [None, {1: "a"}, {"a": 1}, [("a", "b")]])
+def test_metadata_that_is_no_dict_of_strings_is_named(path: Path, bad: Any) -> None:
+    net = TwoLayerNet(2, 2, 2, seed=0)
+    net.metadata = bad
+    with pytest.raises(TypeError, match=r"net\.metadata must be a dict of strings to strings, got"):
+        net.save(path)
+    assert not path.exists()
+
+
+def test_a_layers_number_of_numpys_is_saved(path: Path) -> None:
+    net = every_layer()
+    scaling = next(layer for layer in net.layers.values() if isinstance(layer, Rescaling))
+    scaling.scale = np.float32(0.5)  # type: ignore[assignment]  # not everybody reads the annotation
+    net.save(path)
+    assert [layer.scale for layer in load(path).layers.values() if isinstance(layer, Rescaling)] == [0.5]
+
+
 def test_two_parameters_of_one_name_are_refused(path: Path) -> None:
     own = Own()
     own.params = {"W1": np.zeros(3)}  # type: ignore[attr-defined]  # the first layer's W1 is W11, as the eleventh's W

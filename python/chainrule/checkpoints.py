@@ -105,7 +105,10 @@ class Resumed:
         pairs = {name: (self.kept.network[name], said[name]) for name in ("network", "layers", "loss")}
         pairs |= {name: (theirs.get(name), value) for name, value in wanted.items()}
         held = {name: (array.dtype.name, array.shape) for name, array in self.kept.params.items()}
-        pairs["params"] = held, {name: (array.dtype.name, array.shape) for name, array in net.params.items()}
+        pairs["params"] = (
+            held,
+            {name: (array.dtype.name, array.shape) for name, array in keeping.params_of(net).items()},
+        )
         for name, (was, now) in pairs.items():
             if was != now:
                 raise ValueError(

@@ -22,7 +22,7 @@ from chainrule._errors import DataError
 from chainrule._gate import FloatArray, expect_network, fitting
 from chainrule._idx import expect_regular
 from chainrule.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh, parameters
-from chainrule.network import Network, TwoLayerNet
+from chainrule.network import Network, Parameters, TwoLayerNet
 
 #: Raised when a file says something that an older chainrule would misread.
 FORMAT = 1
@@ -126,12 +126,14 @@ def pack(net: Any, run: Mapping[str, Any] | None = None, arrays: Mapping[str, Fl
     """Give the bytes of a file that holds `net`, and a run with its arrays if there is one."""
     import json
 
-    params = _params(net)
+    params = params_of(net)
     description = {"format": FORMAT, "version": _kernels.__version__, "params": list(params), **describe(net)}
     if run is not None:
         description["run"] = run
     everything = params | {_RUN + name: array for name, array in (arrays or {}).items()}
     own = getattr(net, "metadata", {}) if isinstance(net, Network) else {}
+    if not (isinstance(own, dict) and all(isinstance(word, str) for pair in own.items() for word in pair)):
+        raise TypeError(f"net.metadata must be a dict of strings to strings, got {own!r}")
     metadata = own | {_KEY: json.dumps(description, ensure_ascii=False, allow_nan=False)}
     return _kernels.to_safetensors([_written(name, array) for name, array in everything.items()], metadata)
 
@@ -167,7 +169,7 @@ def unpack(path: str | os.PathLike[str]) -> Kept:
 
 def fill_in(kept: Kept, net: Any) -> None:
     """Copy the parameters of a file into `net`; all are looked at before the first is changed."""
-    held = net.params
+    held = params_of(net)
     if held.keys() != kept.params.keys():
         kept.refuse(f"it holds the parameters {_names(kept.params)}, the network has {_names(held)}")
     for name, array in kept.params.items():
@@ -178,7 +180,7 @@ def fill_in(kept: Kept, net: Any) -> None:
         np.copyto(held[name], array)
 
 
-def _params(net: Any) -> dict[str, FloatArray]:
+def params_of(net: Any) -> dict[str, FloatArray]:
     """Give the parameters that belong to a layer; of an object that has no layers, all."""
     if not isinstance(net, Network):
         return dict(net.params)
@@ -200,7 +202,7 @@ def describe(net: Any) -> dict[str, Any]:
             raise ValueError(f"{missing[0]} of layer {name!r} is not among net.params: another has its name there")
         if _engine.knows(layer) and type(layer) in _MADE_FROM:
             parts = {part: getattr(layer, part) for part in _MADE_FROM[type(layer)]}
-            given = {part: names[id(v)] if isinstance(v, np.ndarray) else v for part, v in parts.items()}
+            given = {part: names[id(v)] if isinstance(v, np.ndarray) else float(v) for part, v in parts.items()}
             layers.append({"name": name, "kind": type(layer).__name__, **given})
         else:
             layers.append({"name": name, **_own(layer)})
@@ -238,8 +240,9 @@ def _build(kept: Kept) -> Network:
     net = kind.__new__(kind)  # its own __init__ would draw weights
     Network.__init__(net, layers)
     net.metadata = kept.metadata
-    if set(net.params) != set(kept.params):
-        kept.refuse(f"it holds the parameters {_names(kept.params)}, its layers have {_names(net.params)}")
+    net._params = Parameters(kept.params)  # the layers' arrays, under the names they had
+    if not net.params.keys() == params_of(net).keys() == kept.params.keys():
+        kept.refuse(f"it holds the parameters {_names(kept.params)}, its layers have {_names(params_of(net))}")
     return net
 
 
