@@ -434,7 +434,7 @@ def _if_given(sample_weight: Any) -> tuple[Any, ...]:
 def loss_and_accuracy(scores: FloatArray, t: Any) -> tuple[float, float]:
     """Give the mean cross entropy of `scores`, in nats, and their accuracy; arguments as for `accuracy_of`."""
     scores = floats(scores, "scores")  # those of a layer of the user's own may come in any layout
-    ordered, _ = targets(t, scores.shape, scores.dtype)
+    ordered, ids = targets(t, scores.shape, scores.dtype)
     loss = 0.0
     # The kernel writes the softmax and the gradient too: of a few rows at a time, they stay in the cache.
     y, dx = np.empty_like(scores[:_ROWS]), np.empty_like(scores[:_ROWS])
@@ -442,7 +442,7 @@ def loss_and_accuracy(scores: FloatArray, t: Any) -> tuple[float, float]:
         block = scores[start : start + _ROWS]
         n = len(block)
         loss += n * _kernels.softmax_loss(block, ordered[start : start + n], y[:n], dx[:n])
-    return loss / len(scores), accuracy_of(scores, ordered)
+    return loss / len(scores), _share_of_right(scores, ordered, ids)
 
 
 def accuracy_of(scores: FloatArray, t: Any) -> float:
@@ -463,7 +463,12 @@ def accuracy_of(scores: FloatArray, t: Any) -> float:
     t, ids = targets(t, scores.shape, scores.dtype)
     if scores.size == 0:
         raise ValueError("the accuracy of an empty batch is not defined")
-    return float(np.mean(np.argmax(np.atleast_2d(scores), axis=1) == (t if ids else np.argmax(t, axis=1))))
+    return _share_of_right(scores, t, ids)
+
+
+def _share_of_right(scores: FloatArray, ordered: Any, ids: bool) -> float:
+    right = ordered if ids else np.argmax(ordered, axis=1)
+    return float(np.mean(np.argmax(np.atleast_2d(scores), axis=1) == right))
 
 
 class TwoLayerNet(Network):
