@@ -248,11 +248,7 @@ def test_f1_killed_while_it_trains_and_writes_a_run_is_gone_on_with(path: Path) 
                 pass
             time.sleep(wait)
             child.kill()
-        reached = len(
-            fit(
-                net(), x, t, epochs=1, batch_size=7, seed=3, optimizer=Adam(), resume=path, callbacks=[StopAfter()]
-            ).steps
-        )
+        reached = len(keeping.unpack(path).arrays["history/steps"])
         assert reached >= 2
         whole, again = net(), net(seed=9)
         history = fit(whole, x, t, epochs=reached + 2, batch_size=7, seed=3, optimizer=Adam())
@@ -260,6 +256,16 @@ def test_f1_killed_while_it_trains_and_writes_a_run_is_gone_on_with(path: Path) 
             again, x, t, epochs=reached + 2, batch_size=7, optimizer=Adam(), resume=path, callbacks=[StopAfter()]
         )
         assert (resumed, digest(again)) == (history, digest(whole))
+
+
+def test_fewer_steps_than_have_been_made_are_refused_and_nothing_is_changed(path: Path) -> None:
+    x, t = data()
+    fit(net(), x, t, epochs=3, batch_size=7, seed=3, checkpoint=path)
+    other = net(seed=9)
+    before = digest(other)
+    with pytest.raises(ValueError, match=r"the run has made \d+ steps, this call asks for 1 in all"):
+        fit(other, x, t, iterations=1, batch_size=7, seed=3, resume=path)
+    assert digest(other) == before
 
 
 @pytest.mark.parametrize("done", range(1, 10))
@@ -345,7 +351,7 @@ def test_what_a_callback_changes_is_gone_on_with_wherever_the_run_ended(
         assert digest(again) == digest(whole)
 
 
-@pytest.mark.parametrize("done", range(1, 31))
+@pytest.mark.parametrize("done", range(1, 29))
 def test_early_stopping_judges_an_epoch_once_that_was_finished_later(path: Path, done: int) -> None:
     x, t = data()
     options: dict[str, Any] = {"batch_size": 7, "seed": 3, "validation": 0.3, "learning_rate": 2.0}
@@ -353,9 +359,6 @@ def test_early_stopping_judges_an_epoch_once_that_was_finished_later(path: Path,
     history = fit(whole, x, t, iterations=28, callbacks=[stopping], **options)
     fit(net(), x, t, iterations=done, callbacks=[EarlyStopping(3)], checkpoint=path, **options)
     resumed = fit(again, x, t, iterations=28, callbacks=[then], resume=path, **options)
-    if done > 28 and len(history.losses) == 28:
-        assert len(resumed.losses) == done
-        return
     assert resumed == history
     assert digest(again) == digest(whole)
     assert (then.best, then.best_epoch, then.waited) == (stopping.best, stopping.best_epoch, stopping.waited)

@@ -1024,3 +1024,24 @@ def test_t7_an_interruption_by_the_callback_leaves_the_network_after_its_epoch()
         fit(net, *data(), batch_size=5, epochs=3, seed=0, callbacks=[each_epoch(callback)])
     fit(twin, *data(), batch_size=5, epochs=1, seed=0)
     assert bits(net) == bits(twin)
+
+
+@pytest.mark.parametrize("missing", ["loss", "accuracy"])
+def test_a_network_of_ones_own_without_a_method_is_told_which(missing: str) -> None:
+    class Bare:
+        def __init__(self) -> None:
+            self.params: dict[str, Any] = {"W": np.zeros((2, 2))}
+
+        def gradient(self, x: Any, t: Any) -> Any:
+            raise AssertionError("not asked for")
+
+        def loss(self, x: Any, t: Any) -> float:
+            return 0.0
+
+        def accuracy(self, x: Any, t: Any) -> float:
+            return 0.0
+
+    bare = Bare()
+    setattr(bare, missing, None)
+    with pytest.raises(TypeError, match=rf"net must have {missing}\(x, t\)"):
+        fit(bare, np.zeros((4, 2)), [0, 1, 0, 1], batch_size=2)

@@ -32,7 +32,6 @@ from chainrule._gate import (
     targets,
 )
 from chainrule._running import Training, is_ours
-from chainrule._writing import expect_writable
 from chainrule.callbacks import call, expect_callbacks
 from chainrule.history import History
 from chainrule.network import Network, as_read
@@ -115,8 +114,9 @@ def fit(
         Epochs from one checkpoint to the next.
     resume : path-like, optional
         Go on from that checkpoint. The other arguments, the data among them, are those of the run that was interrupted;
-        `epochs` and `iterations` count from its beginning and may be more. What `net` and `optimizer` hold is replaced,
-        and so is the state of the generator. The run ends with the bits it would have had without an interruption.
+        `epochs` and `iterations` count from its beginning: they may be more, but not fewer than have been made. What
+        `net` and `optimizer` hold is replaced, and so is the state of the generator. The run ends with the bits it
+        would have had without an interruption.
     progress : bool or callable, optional
         True shows a bar on stderr; a callable is called with (steps done, steps in all) several times a second.
     on_nonfinite : {"raise", "warn", "ignore"}
@@ -183,6 +183,9 @@ def fit(
         raise ValueError(f"every={every!r} says how often to write a checkpoint; say where: checkpoint=path")
     every = count(1 if every is None else every, "every")
     expect_network(net)
+    for name in ("loss", "accuracy"):
+        if not callable(getattr(net, name, None)):
+            raise TypeError(f"net must have {name}(x, t) to be trained, and {type(net).__name__} has none")
     replace, rng = flag(replace, "replace"), generator(seed)
     all_writeable(net.params)
 
@@ -210,6 +213,7 @@ def fit(
 
     if checkpoint is not None or resume is not None:
         from chainrule import checkpoints
+        from chainrule._writing import expect_writable
 
         checkpoints.expect_describable(net)
         if checkpoint is not None:
@@ -256,6 +260,8 @@ def fit(
     if resumed is not None:
         with _undoing(undo, BaseException):
             resumed.restore(run, rng, callbacks)
+            if run.step > total:
+                raise ValueError(f"{resume}: the run has made {run.step} steps, this call asks for {total} in all")
         at_its_end = run.step >= total or run.stopped
         if at_its_end and checkpoint is not None and checkpoint != resume:  # its end is written elsewhere too
             checkpoints.save(checkpoint, run, configuration, rng.bit_generator.state, held_out, callbacks)
