@@ -153,10 +153,10 @@ def largest(values: FloatArray) -> float:
 
 def scales_of(array: FloatArray) -> Floats:
     """Give what counts as the size of each entry: its own, but not below the geometric mean of those that are not 0."""
-    sizes = np.abs(array.astype(np.float64))
+    sizes = np.abs(array, dtype=np.float64)
     sizes_not_0 = sizes[sizes > 0]
-    typical = float(np.exp(np.log(sizes_not_0).mean())) if sizes_not_0.size else 1.0
-    return np.asarray(np.maximum(sizes, typical))
+    typical = float(np.exp(np.log(sizes_not_0, out=sizes_not_0).mean())) if sizes_not_0.size else 1.0
+    return np.asarray(np.maximum(sizes, typical, out=sizes if sizes.ndim else None))
 
 
 def differentiate(
@@ -248,7 +248,9 @@ def _first_steps(mover: Mover, entries: NDArray[np.int64], scales: Floats, claim
     order = np.argsort(-np.abs(np.nan_to_num(claimed)), kind="stable")
     few = order[[0, len(order) // 64, len(order) // 8]]
     multiples = [FIRST * _RATIO**k for k in range(-3, 6)]
-    tried = [mover.slopes(entries[few], np.minimum(scales[few] * multiple, caps[few])) for multiple in multiples]
+    steps = np.minimum(np.outer(multiples, scales[few]), caps[few])
+    at_once = mover.slopes(np.tile(entries[few], len(multiples)), steps.reshape(-1))
+    tried = [at_once.at(slice(start, start + len(few))) for start in range(0, steps.size, len(few))]
     best, least = FIRST, np.inf
     for k, (multiple, slopes) in enumerate(zip(multiples, tried, strict=True)):
         with np.errstate(invalid="ignore"):

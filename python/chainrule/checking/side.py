@@ -193,13 +193,14 @@ class Directions:
 
     def read(self, gradients: Mapping[str, FloatArray]) -> Floats:
         """Give the slopes along the directions."""
-        wide = [gradients[name].astype(np.float64) for name in self._names]
+        wide = [np.asarray(gradients[name], np.float64) for name in self._names]
         return np.array([sum(float(np.sum(g * v)) for g, v in zip(wide, vs, strict=True)) for vs in self._steps])
 
     def size(self, gradients: Mapping[str, FloatArray]) -> float:
         """Give the sum of the sizes of what is added up in such a slope."""
-        vs = zip(self._names, self._steps[0], strict=True)
-        return sum(float(np.abs(gradients[name].astype(np.float64) * v).sum()) for name, v in vs)
+        steps = zip(self._names, self._steps[0], strict=True)
+        products = [np.atleast_1d(gradients[name] * v) for name, v in steps]
+        return sum(float(np.abs(product, out=product).sum()) for product in products)
 
 
 def apart(names: Iterable[str], arrays: Mapping[str, FloatArray]) -> list[str]:
@@ -214,7 +215,8 @@ def apart(names: Iterable[str], arrays: Mapping[str, FloatArray]) -> list[str]:
 def _random_signs(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
     """Give numbers between 0.5 and 1.5 of either sign."""
     u = uniform(shape, rng)
-    return np.copysign(np.float32(0.5), u) + u
+    u += np.copysign(np.float32(0.5), u)
+    return u
 
 
 def uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@
 use crate::arrays::{memory, separate, view, view_mut, Stored, Teaching};
 use crate::call::{call, level, to_python};
 use chainrule_kernels::activation::Activation;
-use chainrule_kernels::along::losses_along;
+use chainrule_kernels::along::{self, losses_along};
 use chainrule_kernels::level::Level;
 use chainrule_kernels::nonzeros::Nonzeros;
 use chainrule_kernels::numeric::{self, Moves};
@@ -142,6 +142,7 @@ fn prepare<T: Float>(level: Level, kept: &mut Nonzeros<T>, x: Rows<'_>) -> Resul
 pub(crate) struct Engine {
     stack: Stack,
     trainer: AnyTrainer,
+    along: along::Scratch,
 }
 
 #[pymethods]
@@ -155,7 +156,7 @@ impl Engine {
             "float64" => AnyTrainer::Double(None),
             _ => return Err(PyValueError::new_err(format!("dtype must be float32 or float64, got {dtype}"))),
         };
-        Ok(Self { stack: Stack::new(features, layers), trainer })
+        Ok(Self { stack: Stack::new(features, layers), trainer, along: along::Scratch::default() })
     }
 
     /// A data set to train on; call its `prepare` until it says True.
@@ -265,7 +266,7 @@ impl Engine {
     /// offset `first` on: how many are done now.
     #[allow(clippy::too_many_arguments)] // a network, its data, which way to move it, and how far to go
     fn losses_along(
-        &self,
+        &mut self,
         py: Python<'_>,
         params: Vec<Bound<'_, PyAny>>,
         directions: Vec<Option<Bound<'_, PyAny>>>,
@@ -288,8 +289,8 @@ impl Engine {
         let directions = directions.iter().map(|v| v.as_ref().map(|v| Ok(v.as_slice()?)).transpose());
         let directions = directions.collect::<PyResult<Vec<Option<&[f64]>>>>()?;
         let (x, t, level, deadline) = (data.rows::<f64>()?, t.targets()?, level()?, Instant::now() + SLICE);
-        let (offsets, out, stack) = (offsets.as_slice()?, out.as_slice_mut()?, &self.stack);
-        call(py, || losses_along(level, stack, &params, &directions, x, t, offsets, first, deadline, out))
+        let (offsets, out, stack, scratch) = (offsets.as_slice()?, out.as_slice_mut()?, &self.stack, &mut self.along);
+        call(py, || losses_along(level, stack, &params, &directions, x, t, offsets, first, deadline, out, scratch))
     }
 }
 

@@ -8,14 +8,15 @@
 //! Forward and loss only, and every product summed anew: `x·(W + a·V)` is never `x·W + a·(x·V)`, which would presume what is to be
 //! checked. Zeros of the data are left out if that pays ([`Data::Nonzeros`]): a weight under a zero pixel reaches nothing, moved or not.
 //!
-//! Cost of an offset: a forward pass, and one pass over the parameters that move.
+//! Cost of an offset: a forward pass, and one pass over the parameters that move. Offsets are divided among the threads.
 
 use crate::error::{agree, reserve, resize};
 use crate::level::Level;
+use crate::padded::Padded;
 use crate::softmax_loss::{Losses, Targets};
-use crate::stack::{Data, Stack, BLOCK};
+use crate::stack::{self, Data, Stack, BLOCK};
 use crate::{threads, KernelError};
-use ndarray::Array2;
+use ndarray::ArrayViewMut2;
 use std::ops::Deref;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -24,7 +25,7 @@ use std::time::Instant;
 /// direction stays. Answers how many offsets are done now: where to go on.
 ///
 /// ```
-/// use chainrule_kernels::along::losses_along;
+/// use chainrule_kernels::along::{losses_along, Scratch};
 /// use chainrule_kernels::level::detect;
 /// use chainrule_kernels::rows::Rows;
 /// use chainrule_kernels::softmax_loss::Targets;
@@ -39,7 +40,7 @@ use std::time::Instant;
 /// let directions: [Option<&[f64]>; 2] = [None, Some(&[1.0, 0.0])];
 /// let offsets = [0.0, 3f64.ln()];
 /// let later = Instant::now() + Duration::from_secs(1);
-/// losses_along(detect().unwrap(), &stack, &[w, b], &directions, data, t, &offsets, 0, later, &mut out).unwrap();
+/// losses_along(detect().unwrap(), &stack, &[w, b], &directions, data, t, &offsets, 0, later, &mut out, &mut Scratch::default()).unwrap();
 /// // softmax gives the right class 1/2 before and 3/4 after
 /// assert!((out[0] - 2f64.ln()).abs() < 1e-15 && (out[1] - (4f64 / 3.0).ln()).abs() < 1e-15);
 /// ```
@@ -60,6 +61,7 @@ pub fn losses_along<P: Deref<Target = [f64]> + Sync>(
     first: usize,
     deadline: Instant,
     out: &mut [f64],
+    scratch: &mut Scratch,
 ) -> Result<usize, KernelError> {
     let (n, classes) = (x.rows(), stack.classes());
     stack.check(params)?;
@@ -75,16 +77,14 @@ pub fn losses_along<P: Deref<Target = [f64]> + Sync>(
         return Err(KernelError::Empty);
     }
     let moving = Moving { level, stack, params, directions, x, targets };
-    // More rows than a block are divided among the threads; fewer are not, but then the offsets are.
-    let divided = n <= BLOCK && moving.cost().saturating_mul(offsets.len()) >= WORTH_THREADS;
+    let divided = moving.cost().saturating_mul(offsets.len()) >= WORTH_THREADS;
     let round = if divided { threads::count() } else { 1 };
-    let mut rooms = Vec::new();
-    rooms.resize_with(round, Room::default);
+    let rooms = scratch.rooms(stack, x, round);
     let mut done = first.min(offsets.len());
     while done < offsets.len() {
         let end = offsets.len().min(done + round);
         let failed = Mutex::new(None);
-        let items = offsets[done..end].iter().zip(&mut out[done..end]).zip(&mut rooms).collect();
+        let items = offsets[done..end].iter().zip(&mut out[done..end]).zip(&mut *rooms).collect();
         threads::each(items, |((&offset, out), room)| match moving.loss(offset, room) {
             Ok(loss) => *out = loss,
             Err(error) => *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
@@ -100,8 +100,42 @@ pub fn losses_along<P: Deref<Target = [f64]> + Sync>(
     Ok(done)
 }
 
-/// Multiplications (and numbers moved) from which a second thread is woken: some 50 µs of work.
-const WORTH_THREADS: usize = 1 << 19;
+/// Multiplications (and numbers moved) from which a second thread is woken: a millisecond of work, because in a check there is time to
+/// fall asleep between two calls.
+const WORTH_THREADS: usize = 1 << 26;
+
+/// Room to work in, kept by the caller from call to call: fresh memory of half a megabyte costs as much as the loss itself.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// What the rooms were furnished for.
+    stack: Option<Stack>,
+    rooms: Vec<Room>,
+}
+
+impl Scratch {
+    fn rooms(&mut self, stack: &Stack, x: Data<'_, f64>, count: usize) -> &mut [Room] {
+        // Rows may be of another type than the last.
+        if self.stack.as_ref() != Some(stack) || matches!(x, Data::Rows(_)) {
+            self.rooms.clear();
+            self.stack = Some(stack.clone());
+        }
+        if self.rooms.len() < count {
+            self.rooms.resize_with(count, Room::default);
+        }
+        &mut self.rooms
+    }
+}
+
+/// What one offset needs.
+#[derive(Debug, Default)]
+struct Room {
+    /// The parameters that move, moved.
+    moved: Vec<Vec<f64>>,
+    padded: (Padded<f64>, Padded<f64>),
+    block: stack::Room<f64>,
+    scores: Vec<f64>,
+    y: Vec<f64>,
+}
 
 struct Moving<'a, 'x, 't, P> {
     level: Level,
@@ -110,15 +144,6 @@ struct Moving<'a, 'x, 't, P> {
     directions: &'a [Option<&'a [f64]>],
     x: Data<'x, f64>,
     targets: Targets<'t, f64>,
-}
-
-/// What one offset needs.
-#[derive(Default)]
-struct Room {
-    /// The parameters that move, moved.
-    moved: Vec<Vec<f64>>,
-    scores: Array2<f64>,
-    y: Vec<f64>,
 }
 
 impl<P: Deref<Target = [f64]> + Sync> Moving<'_, '_, '_, P> {
@@ -130,7 +155,7 @@ impl<P: Deref<Target = [f64]> + Sync> Moving<'_, '_, '_, P> {
 
     fn loss(&self, offset: f64, room: &mut Room) -> Result<f64, KernelError> {
         let (n, classes) = (self.x.rows(), self.stack.classes());
-        let Room { moved, scores, y } = room;
+        let Room { moved, padded, block, scores, y } = room;
         moved.resize_with(self.params.len(), Vec::new);
         for ((moved, p), v) in moved.iter_mut().zip(self.params).zip(self.directions) {
             moved.clear();
@@ -141,18 +166,23 @@ impl<P: Deref<Target = [f64]> + Sync> Moving<'_, '_, '_, P> {
         }
         let which = self.params.iter().zip(self.directions).zip(&*moved);
         let params: Vec<&[f64]> = which.map(|((p, v), moved)| if v.is_some() { &moved[..] } else { p }).collect();
-        if scores.is_empty() {
-            let mut blank = Vec::new();
-            resize(&mut blank, n.saturating_mul(classes), 0.0)?;
-            resize(y, n.saturating_mul(classes), 0.0)?;
-            *scores = Array2::from_shape_vec((n, classes), blank).unwrap_or_default();
+        let skip = self.stack.skips(self.level, &params, self.x);
+        if skip {
+            self.stack.pad(&params, padded)?;
         }
-        let (mut rows, now) = (0, Instant::now());
-        while rows < n {
-            rows = self.stack.scores(self.level, &params, self.x, rows, now, scores.view_mut())?;
+        let size = n.saturating_mul(classes);
+        resize(scores, size, 0.0)?;
+        resize(y, size, 0.0)?;
+        for first in (0..n).step_by(BLOCK) {
+            let rows = first..n.min(first + BLOCK);
+            let out = &mut scores[rows.start * classes..rows.end * classes];
+            let Ok(out) = ArrayViewMut2::from_shape((rows.len(), classes), out) else {
+                continue; // not reached: it is as long as that
+            };
+            self.stack.scores_of_block(self.level, &params, skip.then_some(&*padded), self.x, rows, block, out)?;
         }
-        let scores = scores.as_slice().unwrap_or_default();
-        Ok(self.level.run(Losses { scores, targets: self.targets, rows: 0..n, y }))
+        let (scores, targets) = (&scores[..size], self.targets);
+        Ok(self.level.run(Losses { scores, targets, rows: 0..n, y: &mut y[..size] }))
     }
 }
 
@@ -215,8 +245,19 @@ mod tests {
                 for data in data {
                     let mut out = [0.0; 3];
                     let targets = Targets::Distributions(t.view());
-                    let done =
-                        losses_along(level, &stack, &params, &some, data, targets, &offsets, 0, later(), &mut out);
+                    let done = losses_along(
+                        level,
+                        &stack,
+                        &params,
+                        &some,
+                        data,
+                        targets,
+                        &offsets,
+                        0,
+                        later(),
+                        &mut out,
+                        &mut Scratch::default(),
+                    );
                     assert_eq!(done, Ok(3));
                     for (offset, loss) in offsets.into_iter().zip(out) {
                         let moved: Vec<Vec<f64>> = (params.iter().zip(&some))
@@ -241,7 +282,8 @@ mod tests {
         let run = |directions: &[Option<&[f64]>], ids: &[i64], rows: usize, out: &mut [f64]| {
             let x = x.slice(ndarray::s![..rows, ..]);
             let (data, t) = (Data::Rows(Rows::Double(x)), Targets::Ids(ids));
-            losses_along(level, &stack, &params, directions, data, t, &[0.0], 0, later(), out).unwrap_err()
+            losses_along(level, &stack, &params, directions, data, t, &[0.0], 0, later(), out, &mut Scratch::default())
+                .unwrap_err()
         };
         let mut out = [7.0];
         assert!(matches!(run(&[None], &[0, 1], 2, &mut out), KernelError::Sizes { .. }));
@@ -259,7 +301,19 @@ mod tests {
         let v = vector(15, 3);
         let run = |first: usize, deadline: Instant, out: &mut [f64]| {
             let (data, t) = (Data::Rows(Rows::Double(x.view())), Targets::Distributions(t.view()));
-            losses_along(level, &stack, &params, &[Some(&v[..]), None], data, t, &[0.1, 0.2, 0.3], first, deadline, out)
+            losses_along(
+                level,
+                &stack,
+                &params,
+                &[Some(&v[..]), None],
+                data,
+                t,
+                &[0.1, 0.2, 0.3],
+                first,
+                deadline,
+                out,
+                &mut Scratch::default(),
+            )
         };
         let (mut at_once, mut in_parts) = ([0.0; 3], [0.0; 3]);
         assert_eq!(run(0, later(), &mut at_once), Ok(3));

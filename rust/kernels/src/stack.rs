@@ -37,7 +37,7 @@ pub enum Layer {
 }
 
 /// The layers of a network and how wide what flows between them is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Stack {
     pub(crate) features: usize,
     pub(crate) layers: Vec<Layer>,
@@ -144,12 +144,16 @@ impl Stack {
         deadline: Instant,
         scores: ArrayViewMut2<'_, T>,
     ) -> Result<usize, KernelError> {
-        let skip = match (x, self.first_product(), params.first()) {
+        self.scores_skipping(self.skips(level, params, x), level, params, x, first, deadline, scores)
+    }
+
+    /// Whether the first product skips the zeros of these data.
+    pub(crate) fn skips<T: Float, P: Deref<Target = [T]>>(&self, level: Level, params: &[P], x: Data<'_, T>) -> bool {
+        match (x, self.first_product(), params.first()) {
             (Data::Nonzeros(_), ..) => true,
             (Data::Rows(x), Some((_, outputs)), Some(w)) => rows::skips(level, x, outputs, w),
             _ => false,
-        };
-        self.scores_skipping(skip, level, params, x, first, deadline, scores)
+        }
     }
 
     /// The same, skipping the zeros of the data or not as told.
@@ -170,7 +174,10 @@ impl Stack {
         agree("the number of rows of scores", scores.nrows(), "the number of rows of x", n)?;
         agree("the number of columns of scores", scores.ncols(), "the number of classes", self.classes())?;
         let first = first.min(n);
-        let ready = if skip { Some(self.padded(params)?) } else { None };
+        let mut ready = None;
+        if skip {
+            self.pad(params, ready.insert((Padded::default(), Padded::default())))?;
+        }
         let round = BLOCK * threads::count() * self.blocks_a_thread();
         let mut done = first;
         while done < n {
@@ -204,18 +211,23 @@ impl Stack {
     }
 
     /// The parameters of the product that skips zeros: `W`, and `b` as one row.
-    fn padded<T: Float, P: Deref<Target = [T]>>(&self, params: &[P]) -> Result<(Padded<T>, Padded<T>), KernelError> {
+    pub(crate) fn pad<T: Float, P: Deref<Target = [T]>>(
+        &self,
+        params: &[P],
+        (w, b): &mut (Padded<T>, Padded<T>),
+    ) -> Result<(), KernelError> {
         let outputs = self.first_product().map_or(0, |(_, outputs)| outputs);
-        let (mut w, mut b) = (Padded::zeros(self.features.next_multiple_of(2), outputs)?, Padded::zeros(1, outputs)?);
+        w.reshape(self.features.next_multiple_of(2), outputs)?;
+        b.reshape(1, outputs)?;
         if let [first_w, first_b, ..] = params {
             w.load(first_w);
             b.load(first_b);
         }
-        Ok((w, b))
+        Ok(())
     }
 
     #[allow(clippy::too_many_arguments)] // what there is, which part of it, where to, and room to work in
-    fn scores_of_block<T: Float, P: Deref<Target = [T]>>(
+    pub(crate) fn scores_of_block<T: Float, P: Deref<Target = [T]>>(
         &self,
         level: Level,
         params: &[P],
@@ -275,7 +287,7 @@ impl Stack {
 
 /// Room to work in for one block after the other.
 #[derive(Debug, Default)]
-struct Room<T> {
+pub(crate) struct Room<T> {
     nonzeros: Option<Nonzeros<T>>,
     product: Option<Padded<T>>,
     /// What flows into a layer, and out of it.
