@@ -1045,3 +1045,16 @@ def test_a_network_of_ones_own_without_a_method_is_told_which(missing: str) -> N
     setattr(bare, missing, None)
     with pytest.raises(TypeError, match=rf"net must have {missing}\(x, t\)"):
         fit(bare, np.zeros((4, 2)), [0, 1, 0, 1], batch_size=2)
+
+
+def test_the_training_set_is_not_evaluated_if_not_asked_for() -> None:
+    x = np.random.default_rng(0).random((60, 4))
+    t = (x[:, 0] > x[:, 1]).astype(int)
+    nets = [TwoLayerNet(4, 5, 2, seed=1) for _ in range(2)]
+    options: dict[str, Any] = {"epochs": 3, "batch_size": 10, "seed": 0, "test": (x[:20], t[:20])}
+    full, less = fit(nets[0], x, t, **options), fit(nets[1], x, t, evaluate_train=False, **options)
+    assert (less.train_loss, less.train_accuracy) == ([], [])
+    assert (less.losses, less.steps, less.test_loss) == (full.losses, full.steps, full.test_loss)
+    assert all((nets[0].params[name] == nets[1].params[name]).all() for name in nets[0].params)
+    none = fit(nets[0], x, t, epochs=2, batch_size=10, seed=0, evaluate_train=False)
+    assert [len(none.losses), none.steps, none.test_loss] == [12, [6, 12], []]

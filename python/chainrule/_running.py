@@ -25,6 +25,8 @@ class Training(Run):
     ----------
     net, optimizer, sets
         As in `Run`.
+    x : ndarray, shape (N, ...)
+        The examples to train on.
     taught : ndarray
         The teaching signal of the training set, smoothed if that is asked for.
     weights : ndarray or None
@@ -42,6 +44,7 @@ class Training(Run):
         net: Any,
         optimizer: Optimizer,
         sets: dict[str, tuple[FloatArray, NDArray[Any]]],
+        x: FloatArray,
         taught: NDArray[Any],
         weights: FloatArray | None,
         *,
@@ -50,7 +53,7 @@ class Training(Run):
         step_by_step: bool,
     ) -> None:
         super().__init__(net, optimizer, sets)
-        self.taught, self.weights = taught, weights
+        self.x, self.taught, self.weights = x, taught, weights
         self.batch_size, self.strict, self.step_by_step = batch_size, strict, step_by_step
         # The rows that Rust reads: of the signal, times the weights.
         self._weighted: FloatArray | None = None
@@ -104,8 +107,8 @@ class Training(Run):
         So it is where those steps leave a thread idle and take as long: a step goes over its batch about three times.
         """
         evaluated, stepped = sum(len(x) for x, _ in self.sets.values()), following * self.batch_size
-        idle = plan.leaves_threads_idle(self._examples(plan, self.sets["train"][0]), self.batch_size)
-        return evaluates_as_ours(self.net) and idle and evaluated <= 2 * stepped
+        idle = plan.leaves_threads_idle(self._examples(plan, self.x), self.batch_size)
+        return evaluates_as_ours(self.net) and idle and 0 < evaluated <= 2 * stepped
 
     def _plan(self) -> _engine.Plan | None:
         """Choose who does the steps: Rust, or the network's own methods."""
@@ -125,7 +128,7 @@ class Training(Run):
         params = self.net.params
         self.optimizer.prepare(params)
         names = [next(name for name, p in params.items() if p is array) for array in plan.arrays]
-        x, t = self._examples(plan, self.sets["train"][0]), self.taught
+        x, t = self._examples(plan, self.x), self.taught
         if self.weights is not None:
             if self._weighted is None:
                 self._weighted = weighted(rows_of(t, plan.classes, plan.dtype), self.weights)
@@ -144,7 +147,7 @@ class Training(Run):
         net = self.net
         for start in range(0, len(rows), self.batch_size):
             batch = rows[start : start + self.batch_size]
-            x, t = self.sets["train"][0][batch], self.taught[batch]
+            x, t = self.x[batch], self.taught[batch]
             weights = () if self.weights is None else (self.weights[batch],)
             grads = net.gradient(x, t, *weights)
             # The loss that gradient has just computed, if that is the network's whole loss.

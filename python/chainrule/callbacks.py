@@ -28,7 +28,7 @@ class Run:
     history : History
         What has happened so far.
     sets : dict of str to (x, t)
-        What is evaluated after each epoch: "train", and "test" and "validation" if there are.
+        What is evaluated after each epoch: "train", unless `fit` is told not to; "test" and "validation" if there are.
     step, epoch : int
         Steps and epochs done.
     stopped : bool

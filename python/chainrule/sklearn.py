@@ -460,6 +460,7 @@ class MLPClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
                 sample_weight=None if weight is None else weight / mean,
                 seed=self._batches,
                 progress=bool(self.verbose),
+                evaluate_train=False,
                 callbacks=[watch],
             )
         except FloatingPointError as error:

@@ -58,6 +58,7 @@ def fit(
     label_smoothing: float = 0.0,
     replace: bool = False,
     seed: int | np.random.Generator | None = None,
+    evaluate_train: bool = True,
     callbacks: Sequence[Any] = (),
     checkpoint: str | os.PathLike[str] | None = None,
     every: int | None = None,
@@ -105,6 +106,9 @@ def fit(
     seed : int or numpy.random.Generator, optional
         Where the batches are drawn from; fresh entropy by default. Same seed, same dtype, same instruction set: same
         bits.
+    evaluate_train : bool, default True
+        False leaves out the loss and accuracy of the whole training set after each epoch: the time of about half the
+        epoch's steps.
     callbacks : list of callbacks, optional
         What is called while training goes on, such as `EarlyStopping`: see `Run`.
     checkpoint : path-like, optional
@@ -186,7 +190,7 @@ def fit(
     for name in ("loss", "accuracy"):
         if not callable(getattr(net, name, None)):
             raise TypeError(f"net must have {name}(x, t) to be trained, and {type(net).__name__} has none")
-    replace, rng = flag(replace, "replace"), generator(seed)
+    replace, evaluate_train, rng = flag(replace, "replace"), flag(evaluate_train, "evaluate_train"), generator(seed)
     all_writeable(net.params)
 
     x, t = _pairs(net, x, t)
@@ -229,6 +233,7 @@ def fit(
             sample_weight=weights is not None,
             label_smoothing=smoothing,
             callbacks=len(callbacks),
+            evaluate_train=evaluate_train,
         )
     resumed = None
     if resume is not None:
@@ -244,11 +249,11 @@ def fit(
         x, t, weights = x[learnt], t[learnt], None if weights is None else weights[learnt]
     taught = _smoothed(net, x, t, smoothing) if smoothing else t
 
-    sets = {"train": (x, t), **sets}
     run = Training(
         net,
         optimizer,
-        sets,
+        {"train": (x, t), **sets} if evaluate_train else sets,
+        x,
         taught,
         weights,
         batch_size=batch_size,
