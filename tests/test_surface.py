@@ -153,6 +153,10 @@ def sections(thing: Any) -> NumpyDocString:
     return NumpyDocString(inspect.getdoc(thing) or "")
 
 
+#: The nodes of a graph.
+NODES = sorted(
+    name for name, thing in vars(chainrule.graph).items() if inspect.isclass(thing) and name.endswith("Layer")
+)
 #: Not called by users: what comes back from a call, and a protocol. They tell their attributes, or their methods.
 NOT_CALLED = {"GradientReport", "ArrayCheck", "Contract", "History", "Layer", "Run"}
 #: Public, and imported from a module of their own.
@@ -160,6 +164,8 @@ ELSEWHERE = [
     "testing.assert_gradients",
     "sklearn.MLPClassifier",
     *(f"sklearn.MLPClassifier.{method}" for method in ("fit", "partial_fit", "predict", "predict_proba")),
+    "graph.sum_to",
+    *(f"graph.{node}{method}" for node in NODES for method in ("", ".forward", ".backward")),
 ]
 #: Of a protocol, or called by our own code with what it has checked.
 NOT_CHECKING = re.compile(r"Layer\..*|EarlyStopping\..*|Parameters\.hold|.*\.step")
@@ -201,6 +207,15 @@ def test_its_docstring_tells_the_shape_of_every_array(name: str) -> None:
 @pytest.mark.parametrize("name", CHECKING)
 def test_its_docstring_tells_the_errors(name: str) -> None:
     assert sections(PUBLIC[name])["Raises"]
+
+
+@pytest.mark.parametrize("method", ["forward", "backward"])
+@pytest.mark.parametrize("name", NODES)
+def test_a_nodes_methods_tell_shapes_and_errors(name: str, method: str) -> None:
+    told = sections(getattr(getattr(chainrule.graph, name), method))
+    assert [p.name for p in told["Parameters"] if "shape" not in " ".join([p.type, *p.desc])] == []
+    assert told["Returns"]
+    assert "TypeError" in {entry.type for entry in told["Raises"]}
 
 
 @pytest.mark.parametrize("name", [name for name, _ in public() if name in CHECKING])

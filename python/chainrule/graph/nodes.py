@@ -279,12 +279,50 @@ class SubLayer(TwoInputs):
     symbol = "−"
 
     def forward(self, x: Any, y: Any) -> Any:
-        """Give ``x - y``; arguments and errors as of `AddLayer.forward`."""
+        """Give ``x - y``.
+
+        Parameters
+        ----------
+        x, y : array_like
+            Numbers or arrays, of one shape or of shapes that broadcast.
+
+        Returns
+        -------
+        number or ndarray
+            In the shape they broadcast to.
+
+        Raises
+        ------
+        TypeError
+            If `x` or `y` does not hold real numbers, or is masked.
+        ValueError
+            If the shapes do not broadcast.
+        """
         self._remember(x, y)
         return self.x - self.y
 
     def backward(self, dout: Any) -> tuple[Any, Any]:
-        """Give `dout` and ``-dout``, each summed to the shape of its input; errors as of `AddLayer.backward`."""
+        """Give `dout` and ``-dout``, each summed to the shape of its input.
+
+        Parameters
+        ----------
+        dout : array_like
+            dL/dout in the shape of the output, or one number for all of it. Not written to.
+
+        Returns
+        -------
+        dx, dy : number or ndarray
+            dL/dx and dL/dy, new, in the shapes of `x` and `y`.
+
+        Raises
+        ------
+        RuntimeError
+            If ``forward`` has not been called.
+        TypeError
+            If `dout` does not hold real numbers, or is masked.
+        ValueError
+            If `dout` has another shape than the output.
+        """
         dout = self._arriving(dout)
         return self._summed(dout * 1, -dout)
 
@@ -308,12 +346,50 @@ class DivLayer(TwoInputs):
     symbol = "÷"
 
     def forward(self, x: Any, y: Any) -> Any:
-        """Give ``x / y``; arguments and errors as of `AddLayer.forward`."""
+        """Give ``x / y``.
+
+        Parameters
+        ----------
+        x, y : array_like
+            Numbers or arrays, of one shape or of shapes that broadcast.
+
+        Returns
+        -------
+        number or ndarray
+            In the shape they broadcast to.
+
+        Raises
+        ------
+        TypeError
+            If `x` or `y` does not hold real numbers, or is masked.
+        ValueError
+            If the shapes do not broadcast.
+        """
         self._remember(x, y)
         return _quotient(self.x, self.y)
 
     def backward(self, dout: Any) -> tuple[Any, Any]:
-        """Give ``dout / y`` and ``-dout · x / y²``, each summed; errors as of `AddLayer.backward`."""
+        """Give ``dout / y`` and ``-dout · x / y²``, each summed.
+
+        Parameters
+        ----------
+        dout : array_like
+            dL/dout in the shape of the output, or one number for all of it. Not written to.
+
+        Returns
+        -------
+        dx, dy : number or ndarray
+            dL/dx and dL/dy, new, in the shapes of `x` and `y`.
+
+        Raises
+        ------
+        RuntimeError
+            If ``forward`` has not been called.
+        TypeError
+            If `dout` does not hold real numbers, or is masked.
+        ValueError
+            If `dout` has another shape than the output.
+        """
         dx = _quotient(self._arriving(dout), self.y)
         return self._summed(dx, -dx * _quotient(self.x, self.y))
 
@@ -339,12 +415,50 @@ class PowLayer(TwoInputs):
     symbol = "^"
 
     def forward(self, x: Any, y: Any) -> Any:
-        """Give ``x ** y``; arguments and errors as of `AddLayer.forward`."""
+        """Give ``x ** y``.
+
+        Parameters
+        ----------
+        x, y : array_like
+            Numbers or arrays, of one shape or of shapes that broadcast.
+
+        Returns
+        -------
+        number or ndarray
+            In the shape they broadcast to.
+
+        Raises
+        ------
+        TypeError
+            If `x` or `y` does not hold real numbers, or is masked.
+        ValueError
+            If the shapes do not broadcast.
+        """
         self._remember(x, y)
         return _power(self.x, self.y)
 
     def backward(self, dout: Any) -> tuple[Any, Any]:
-        """Give ``dout · y · x^(y - 1)`` and ``dout · out · ln x``, each summed; errors as of `AddLayer.backward`."""
+        """Give ``dout · y · x^(y - 1)`` and ``dout · out · ln x``, each summed.
+
+        Parameters
+        ----------
+        dout : array_like
+            dL/dout in the shape of the output, or one number for all of it. Not written to.
+
+        Returns
+        -------
+        dx, dy : number or ndarray
+            dL/dx and dL/dy, new, in the shapes of `x` and `y`.
+
+        Raises
+        ------
+        RuntimeError
+            If ``forward`` has not been called.
+        TypeError
+            If `dout` does not hold real numbers, or is masked.
+        ValueError
+            If `dout` has another shape than the output.
+        """
         dout, x, y = self._arriving(dout), self.x, self.y
         if type(x) is float and type(y) is float and x != 0:
             slope_y = _power(x, y) * math.log(x) if x > 0 else math.nan
@@ -376,14 +490,52 @@ class MaximumLayer(TwoInputs):
     symbol = "max"
 
     def forward(self, x: Any, y: Any) -> Any:
-        """Give the larger; arguments and errors as of `AddLayer.forward`."""
+        """Give the larger.
+
+        Parameters
+        ----------
+        x, y : array_like
+            Numbers or arrays, of one shape or of shapes that broadcast.
+
+        Returns
+        -------
+        number or ndarray
+            In the shape they broadcast to.
+
+        Raises
+        ------
+        TypeError
+            If `x` or `y` does not hold real numbers, or is masked.
+        ValueError
+            If the shapes do not broadcast.
+        """
         self._remember(x, y)
         if self.shape == () and isinstance(self.x, _NUMBER) and isinstance(self.y, _NUMBER):
             return self.x if self._larger() else self.y
         return np.maximum(self.x, self.y)
 
     def backward(self, dout: Any) -> tuple[Any, Any]:
-        """Give `dout` to the larger and 0 to the other, each summed; errors as of `AddLayer.backward`."""
+        """Give `dout` to the larger and 0 to the other, each summed.
+
+        Parameters
+        ----------
+        dout : array_like
+            dL/dout in the shape of the output, or one number for all of it. Not written to.
+
+        Returns
+        -------
+        dx, dy : number or ndarray
+            dL/dx and dL/dy, new, in the shapes of `x` and `y`.
+
+        Raises
+        ------
+        RuntimeError
+            If ``forward`` has not been called.
+        TypeError
+            If `dout` does not hold real numbers, or is masked.
+        ValueError
+            If `dout` has another shape than the output.
+        """
         dout, larger = self._arriving(dout), self._larger()
         if isinstance(larger, bool):
             return self._summed(dout * 1, 0.0) if larger else self._summed(0.0, dout * 1)
@@ -423,7 +575,14 @@ class MatMulLayer(TwoInputs):
         Parameters
         ----------
         x : array_like, shape (..., N, D) or (D,)
+            On the left: a matrix, a stack of them, or a vector.
         y : array_like, shape (..., D, M) or (D,)
+            On the right.
+
+        Returns
+        -------
+        number or ndarray, shape (..., N, M)
+            Without N if `x` is a vector, without M if `y` is one.
 
         Raises
         ------
@@ -444,7 +603,27 @@ class MatMulLayer(TwoInputs):
         return out
 
     def backward(self, dout: Any) -> tuple[Any, Any]:
-        """Give ``dout yᵀ`` and ``xᵀ dout``, each in the shape of its input; errors as of `AddLayer.backward`."""
+        """Give ``dout yᵀ`` and ``xᵀ dout``, each in the shape of its input.
+
+        Parameters
+        ----------
+        dout : array_like
+            dL/dout in the shape of the output, or one number for all of it. Not written to.
+
+        Returns
+        -------
+        dx, dy : number or ndarray
+            dL/dx and dL/dy, new, in the shapes of `x` and `y`.
+
+        Raises
+        ------
+        RuntimeError
+            If ``forward`` has not been called.
+        TypeError
+            If `dout` does not hold real numbers, or is masked.
+        ValueError
+            If `dout` has another shape than the output.
+        """
         dout = np.asarray(self._arriving(dout))
         x, y = self.x, self.y
         if y.ndim == 1:
@@ -472,12 +651,48 @@ class NegLayer(OneInput):
     symbol = "−"
 
     def forward(self, x: Any) -> Any:
-        """Give ``-x``; TypeError if `x` does not hold real numbers."""
+        """Give ``-x``.
+
+        Parameters
+        ----------
+        x : array_like
+            A number or an array of any shape.
+
+        Returns
+        -------
+        number or ndarray
+            In the shape of `x`.
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers, or is masked.
+        """
         x = _operand(x, "x")
         return self._remember(x, -x)
 
     def backward(self, dout: Any) -> Any:
-        """Give ``-dout``; errors as of `AddLayer.backward`."""
+        """Give ``-dout``.
+
+        Parameters
+        ----------
+        dout : array_like
+            dL/dout in the shape of the output, or one number for all of it. Not written to.
+
+        Returns
+        -------
+        number or ndarray
+            dL/dx, new, in the shape of `x`.
+
+        Raises
+        ------
+        RuntimeError
+            If ``forward`` has not been called.
+        TypeError
+            If `dout` does not hold real numbers, or is masked.
+        ValueError
+            If `dout` has another shape than the output.
+        """
         return -self._arriving(dout)
 
 
@@ -501,14 +716,50 @@ class ExpLayer(OneInput):
     out: Any = None
 
     def forward(self, x: Any) -> Any:
-        """Give ``e^x``; TypeError if `x` does not hold real numbers."""
+        """Give ``e^x``.
+
+        Parameters
+        ----------
+        x : array_like
+            A number or an array of any shape.
+
+        Returns
+        -------
+        number or ndarray
+            In the shape of `x`.
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers, or is masked.
+        """
         x = _operand(x, "x")
         self.out = _quietly(np.exp, x)
         # The caller may change an array it got; backward needs what it was.
         return self._remember(x, self.out if isinstance(self.out, float) else self.out.copy())
 
     def backward(self, dout: Any) -> Any:
-        """Give ``dout · out``; errors as of `AddLayer.backward`."""
+        """Give ``dout · out``.
+
+        Parameters
+        ----------
+        dout : array_like
+            dL/dout in the shape of the output, or one number for all of it. Not written to.
+
+        Returns
+        -------
+        number or ndarray
+            dL/dx, new, in the shape of `x`.
+
+        Raises
+        ------
+        RuntimeError
+            If ``forward`` has not been called.
+        TypeError
+            If `dout` does not hold real numbers, or is masked.
+        ValueError
+            If `dout` has another shape than the output.
+        """
         return self._arriving(dout) * self.out
 
 
@@ -529,12 +780,48 @@ class LogLayer(OneInput):
     symbol = "log"
 
     def forward(self, x: Any) -> Any:
-        """Give ``ln x``; TypeError if `x` does not hold real numbers."""
+        """Give ``ln x``.
+
+        Parameters
+        ----------
+        x : array_like
+            A number or an array of any shape.
+
+        Returns
+        -------
+        number or ndarray
+            In the shape of `x`.
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers, or is masked.
+        """
         x = _operand(x, "x")
         return self._remember(x, _quietly(np.log, x))
 
     def backward(self, dout: Any) -> Any:
-        """Give ``dout / x``; errors as of `AddLayer.backward`."""
+        """Give ``dout / x``.
+
+        Parameters
+        ----------
+        dout : array_like
+            dL/dout in the shape of the output, or one number for all of it. Not written to.
+
+        Returns
+        -------
+        number or ndarray
+            dL/dx, new, in the shape of `x`.
+
+        Raises
+        ------
+        RuntimeError
+            If ``forward`` has not been called.
+        TypeError
+            If `dout` does not hold real numbers, or is masked.
+        ValueError
+            If `dout` has another shape than the output.
+        """
         return _quotient(self._arriving(dout), self.x)
 
 
@@ -569,12 +856,50 @@ class SumLayer(OneInput):
         self.keepdims = keepdims
 
     def forward(self, x: Any) -> Any:
-        """Give the sum; TypeError if `x` does not hold real numbers, ValueError if it has no such axis."""
+        """Give the sum.
+
+        Parameters
+        ----------
+        x : array_like
+            A number or an array of any shape.
+
+        Returns
+        -------
+        number or ndarray
+            Without the axes summed over, or with length 1 there if `keepdims`.
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers, or is masked.
+        ValueError
+            If `x` has no such axis.
+        """
         x = _operand(x, "x")
         return self._remember(x, _total(np.asarray(x), self.axis, self.keepdims))
 
     def backward(self, dout: Any) -> Any:
-        """Give `dout` to every entry, in the shape of `x`; errors as of `AddLayer.backward`."""
+        """Give `dout` to every entry, in the shape of `x`.
+
+        Parameters
+        ----------
+        dout : array_like
+            dL/dout in the shape of the output, or one number for all of it. Not written to.
+
+        Returns
+        -------
+        number or ndarray
+            dL/dx, new, in the shape of `x`.
+
+        Raises
+        ------
+        RuntimeError
+            If ``forward`` has not been called.
+        TypeError
+            If `dout` does not hold real numbers, or is masked.
+        ValueError
+            If `dout` has another shape than the output.
+        """
         dout = self._arriving(dout)
         if self.axis is not None and not self.keepdims:
             dout = np.expand_dims(dout, self.axis)
@@ -607,7 +932,25 @@ class MeanLayer(SumLayer):
     symbol = "mean"
 
     def forward(self, x: Any) -> Any:
-        """Give the mean; errors as of `SumLayer.forward`, and ValueError if there are no entries to take it of."""
+        """Give the mean.
+
+        Parameters
+        ----------
+        x : array_like
+            A number or an array of any shape.
+
+        Returns
+        -------
+        number or ndarray
+            Without the axes the mean is taken over, or with length 1 there if `keepdims`.
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers, or is masked.
+        ValueError
+            If `x` has no such axis, or there are no entries to take the mean of.
+        """
         x = np.asarray(_operand(x, "x"))
         total = _total(x, self.axis, self.keepdims)
         if x.size == 0:
@@ -615,7 +958,27 @@ class MeanLayer(SumLayer):
         return self._remember(x, total / total.dtype.type(x.size // total.size))
 
     def backward(self, dout: Any) -> Any:
-        """Give ``dout / n`` to every entry, in the shape of `x`; errors as of `AddLayer.backward`."""
+        """Give ``dout / n`` to every entry, in the shape of `x`.
+
+        Parameters
+        ----------
+        dout : array_like
+            dL/dout in the shape of the output, or one number for all of it. Not written to.
+
+        Returns
+        -------
+        number or ndarray
+            dL/dx, new, in the shape of `x`.
+
+        Raises
+        ------
+        RuntimeError
+            If ``forward`` has not been called.
+        TypeError
+            If `dout` does not hold real numbers, or is masked.
+        ValueError
+            If `dout` has another shape than the output.
+        """
         dx = super().backward(dout)
         return dx / dx.dtype.type(dx.size // math.prod(self.shape))
 
@@ -648,7 +1011,25 @@ class ReshapeLayer(OneInput):
         self.wanted = shape
 
     def forward(self, x: Any) -> Any:
-        """Give `x` in the new shape; TypeError if it does not hold real numbers, ValueError if it does not fit."""
+        """Give `x` in the new shape.
+
+        Parameters
+        ----------
+        x : array_like
+            A number or an array of any shape.
+
+        Returns
+        -------
+        number or ndarray
+            In the new shape.
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers, or is masked.
+        ValueError
+            If `x` does not fit.
+        """
         x = _operand(x, "x")
         try:
             out = np.array(np.reshape(x, self.wanted))  # a copy: the caller may change what it got
@@ -657,7 +1038,27 @@ class ReshapeLayer(OneInput):
         return self._remember(x, out)
 
     def backward(self, dout: Any) -> Any:
-        """Give `dout` in the shape of `x`; errors as of `AddLayer.backward`."""
+        """Give `dout` in the shape of `x`.
+
+        Parameters
+        ----------
+        dout : array_like
+            dL/dout in the shape of the output, or one number for all of it. Not written to.
+
+        Returns
+        -------
+        number or ndarray
+            dL/dx, new, in the shape of `x`.
+
+        Raises
+        ------
+        RuntimeError
+            If ``forward`` has not been called.
+        TypeError
+            If `dout` does not hold real numbers, or is masked.
+        ValueError
+            If `dout` has another shape than the output.
+        """
         return np.array(np.reshape(self._arriving(dout), np.shape(self.x)))
 
 
@@ -681,12 +1082,48 @@ class TransposeLayer(OneInput):
     symbol = "T"
 
     def forward(self, x: Any) -> Any:
-        """Give the transpose; TypeError if `x` does not hold real numbers."""
+        """Give the transpose.
+
+        Parameters
+        ----------
+        x : array_like
+            A number or an array of any shape.
+
+        Returns
+        -------
+        number or ndarray
+            In the shape of `x` read backwards.
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers, or is masked.
+        """
         x = _operand(x, "x")
         return self._remember(x, np.array(np.transpose(x)))
 
     def backward(self, dout: Any) -> Any:
-        """Give the transpose of `dout`; errors as of `AddLayer.backward`."""
+        """Give the transpose of `dout`.
+
+        Parameters
+        ----------
+        dout : array_like
+            dL/dout in the shape of the output, or one number for all of it. Not written to.
+
+        Returns
+        -------
+        number or ndarray
+            dL/dx, new, in the shape of `x`.
+
+        Raises
+        ------
+        RuntimeError
+            If ``forward`` has not been called.
+        TypeError
+            If `dout` does not hold real numbers, or is masked.
+        ValueError
+            If `dout` has another shape than the output.
+        """
         return np.array(np.transpose(self._arriving(dout)))
 
 
