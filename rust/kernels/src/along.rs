@@ -18,7 +18,6 @@ use crate::stack::{self, Data, Stack, BLOCK};
 use crate::{threads, KernelError};
 use ndarray::ArrayViewMut2;
 use std::ops::Deref;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// The losses for the offsets from `first` on, until all are done or `deadline` has passed; some always are. A parameter without a
@@ -83,15 +82,15 @@ pub fn losses_along<P: Deref<Target = [f64]> + Sync>(
     let mut done = first.min(offsets.len());
     while done < offsets.len() {
         let end = offsets.len().min(done + round);
-        let failed = Mutex::new(None);
         let items = offsets[done..end].iter().zip(&mut out[done..end]).zip(&mut *rooms).collect();
-        threads::each(items, |((&offset, out), room)| match moving.loss(offset, room) {
-            Ok(loss) => *out = loss,
-            Err(error) => *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
-        });
-        if let Some(error) = failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return Err(error);
-        }
+        threads::try_each_with(
+            items,
+            || (),
+            |(), ((&offset, out), room)| {
+                *out = moving.loss(offset, room)?;
+                Ok(())
+            },
+        )?;
         done = end;
         if Instant::now() >= deadline {
             break;

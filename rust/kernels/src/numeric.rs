@@ -41,7 +41,6 @@ use crate::stack::{Layer, Stack};
 use crate::{threads, KernelError};
 use ndarray::ArrayView2;
 use std::ops::{Deref, Range};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// Terms of a sum that are added up anew when one of them is moved.
@@ -345,18 +344,18 @@ impl<'a, 't> Ready<'a, 't> {
 
     /// Find the losses of each task.
     fn work(&self, tasks: &mut [Task], divided: bool) -> Result<(), KernelError> {
-        let failed = Mutex::new(None);
-        let work = |room: &mut Room, task: &mut Task| match room.fit(self) {
-            Ok(()) => self.level.run(Moving { ready: self, task, room }),
-            Err(error) => *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error),
+        let mut work = || {
+            threads::try_each_with(tasks.iter_mut().collect(), Room::default, |room, task| {
+                room.fit(self)?;
+                self.level.run(Moving { ready: self, task, room });
+                Ok(())
+            })
         };
         if divided {
-            threads::each_with(tasks.iter_mut().collect(), Room::default, work);
+            work()
         } else {
-            let mut room = Room::default();
-            tasks.iter_mut().for_each(|task| work(&mut room, task));
+            threads::alone(work)
         }
-        failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 }
 

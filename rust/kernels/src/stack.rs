@@ -21,7 +21,6 @@ use crate::sparse::Product;
 use crate::{matmul, threads, Float, KernelError};
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use std::ops::{Deref, Range};
-use std::sync::Mutex;
 use std::time::Instant;
 
 /// Rows evaluated at a time: 256 rows of 784 floats are 800 kB in f32, an L2 cache.
@@ -184,16 +183,10 @@ impl Stack {
             let end = n.min(done + round);
             let mut todo = scores.slice_mut(ndarray::s![done..end, ..]);
             let blocks: Vec<_> = (done..end).step_by(BLOCK).zip(todo.axis_chunks_iter_mut(Axis(0), BLOCK)).collect();
-            let failed = Mutex::new(None);
-            threads::each_with(blocks, Room::default, |room, (start, out)| {
+            threads::try_each_with(blocks, Room::default, |room, (start, out)| {
                 let rows = start..start + out.nrows();
-                if let Err(error) = self.scores_of_block(level, params, ready.as_ref(), x, rows, room, out) {
-                    *failed.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(error);
-                }
-            });
-            if let Some(error) = failed.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
-                return Err(error);
-            }
+                self.scores_of_block(level, params, ready.as_ref(), x, rows, room, out)
+            })?;
             done = end;
             if Instant::now() >= deadline {
                 break;

@@ -72,6 +72,21 @@ pub fn each_with<I: Send, R>(
     }
 }
 
+/// The same with work that may fail: an error, if there is one; what is left of the work is done all the same.
+pub fn try_each_with<I: Send, R, E: Send>(
+    items: Vec<I>,
+    room: impl Fn() -> R + Sync + Send,
+    work: impl Fn(&mut R, I) -> Result<(), E> + Sync + Send,
+) -> Result<(), E> {
+    let failed = Mutex::new(None);
+    each_with(items, room, |room, item| {
+        if let Err(error) = work(room, item) {
+            *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        }
+    });
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
 /// This process's pool.
 fn pool() -> Option<&'static rayon::ThreadPool> {
     if count() == 1 {
