@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chainrule import _engine, _kernels
 from chainrule._gate import (
@@ -469,6 +470,20 @@ def accuracy_of(scores: FloatArray, t: Any) -> float:
 def _share_of_right(scores: FloatArray, ordered: Any, ids: bool) -> float:
     right = ordered if ids else np.argmax(ordered, axis=1)
     return float(np.mean(np.argmax(np.atleast_2d(scores), axis=1) == right))
+
+
+def confusion_of(scores: FloatArray, ids: NDArray[Any]) -> NDArray[np.int64]:
+    """Give how many examples of each class (a row) have their largest score in each (a column), shape (C, C).
+
+    Parameters
+    ----------
+    scores : ndarray, shape (N, C)
+        As `Network.predict` gives them.
+    ids : ndarray of int, shape (N,)
+        Class ids that have been checked.
+    """
+    C = scores.shape[1]
+    return np.bincount(ids.astype(np.int64) * C + scores.argmax(axis=1), minlength=C * C).reshape(C, C)
 
 
 class TwoLayerNet(Network):

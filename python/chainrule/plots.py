@@ -18,6 +18,7 @@ from chainrule import _gate
 from chainrule._gate import FloatArray
 from chainrule.functions import log_softmax
 from chainrule.history import History
+from chainrule.network import confusion_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -279,10 +280,7 @@ def first_matrix(net: Any) -> tuple[str, FloatArray]:
 
 def confusion(net: Any, x: Any, t: Any) -> NDArray[np.int64]:
     """Give the number of examples of each class (a row) that were predicted as each (a column), shape (C, C)."""
-    scores, right = _answers(net, x, t)
-    C = scores.shape[1]
-    counts: NDArray[np.int64] = np.bincount(right * C + scores.argmax(axis=1), minlength=C * C).reshape(C, C)
-    return counts
+    return confusion_of(*_answers(net, x, t))
 
 
 def mistakes(net: Any, x: Any, t: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], FloatArray]:

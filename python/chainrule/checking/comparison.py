@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking import numeric
-from chainrule.checking.judging import Tolerance, compare, excess, summary
+from chainrule.checking.judging import Tolerance, compare, excess, rule_for, summary
 from chainrule.checking.numeric import Found, largest
 from chainrule.checking.report import ArrayCheck
 from chainrule.checking.side import Directions, Ground, NumericSide
@@ -172,8 +172,7 @@ class Comparison:
         return array.size <= _MOST_ENTRIES and array.size * numbers <= _MOST_WORK
 
     def _rule(self, ground: Ground, gradients: dict[str, FloatArray], single: bool) -> Tolerance:
-        claimed, size = ground.read(gradients), ground.size(gradients)
-        return Tolerance(claimed, self.settings.tolerance, single, size, ground.resolution)
+        return rule_for(ground, gradients, self.settings.tolerance, single)
 
     def differs_along(self, other: Subject, theirs: Answer, douts: list[Any]) -> list[str]:
         """Give the names of arrays whose gradients differ along a random direction, beyond doubt."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule._gate import FloatArray
 from chainrule.checking import numeric
 from chainrule.checking.numeric import Floats, Found, largest
 from chainrule.checking.report import ArrayCheck
@@ -60,6 +62,11 @@ class Tolerance:
     def is_nothing(self, bars: Floats) -> bool:
         """Tell whether a slope within the bars is as good as 0: a millionth of f, for a step of 1."""
         return bool(np.all(bars <= 1e9 * self.resolution))
+
+
+def rule_for(ground: Ground, gradients: Mapping[str, FloatArray], relative: float, single: bool) -> Tolerance:
+    """Give the tolerance for what these gradients say on `ground`."""
+    return Tolerance(ground.read(gradients), relative, single, ground.size(gradients), ground.resolution)
 
 
 def bars_of(found: Found) -> Floats:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
 from chainrule.checking.causes import Evidence, explain
-from chainrule.checking.judging import Tolerance, bars_of, compare, worst_of
+from chainrule.checking.judging import Tolerance, bars_of, compare, rule_for, worst_of
 from chainrule.checking.movers import DirectionMover, both_ways
 from chainrule.checking.numeric import FIRST, Floats, Found, largest
 from chainrule.checking.report import ArrayCheck
@@ -49,8 +49,7 @@ def where_and_why(
     place = bisect(side.directions([check.name]), claimed, side.scales[check.name])
     sample = np.unique(np.append(rng.choice(array.size, min(array.size, _SAMPLE), replace=False), place))
     ground = side.entries(check.name, claimed, sample)
-    gradients = {check.name: claimed}
-    rule = Tolerance(ground.read(gradients), tolerance, is_single(claimed), ground.size(gradients), ground.resolution)
+    rule = rule_for(ground, {check.name: claimed}, tolerance, is_single(claimed))
     found, _ = compare(ground, rule)
     worst = worst_of(found, rule)
     check = replace(

@@ -12,7 +12,7 @@ from chainrule.cli.models import Model
 from chainrule.cli.output import print_json, style_for
 from chainrule.functions import softmax_loss
 from chainrule.mnist import load_part
-from chainrule.network import accuracy_of
+from chainrule.network import accuracy_of, confusion_of
 
 _EXAMPLES = """
 $ chainrule eval digits.safetensors
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
     images, t = load_part("test", normalize=False, data_dir=options.data_dir)
     scores = model.scores(model.images(images, "test images"))
     loss, accuracy = softmax_loss(scores, t), accuracy_of(scores, t)
-    table = _confusion(scores, t) if options.confusion else None
+    table = confusion_of(scores, t) if options.confusion else None
     if options.format == "jsonl":
         found = {} if table is None else {"confusion": table.tolist()}
         print_json("evaluation", model=options.model, images=len(t), loss=loss, accuracy=accuracy, **found)
@@ -50,13 +50,6 @@ def run(options: argparse.Namespace) -> int:
     if table is not None:
         print(f"\n{_text(table, options)}")
     return 0
-
-
-def _confusion(scores: NDArray[np.floating], t: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Count how often images of class i (row) were taken for class j (column)."""
-    table = np.zeros((scores.shape[1],) * 2, np.int64)
-    np.add.at(table, (t, scores.argmax(axis=1)), 1)
-    return table
 
 
 def _text(table: NDArray[np.int64], options: argparse.Namespace) -> str:
