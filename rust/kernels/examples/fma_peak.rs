@@ -3,7 +3,7 @@
 //! Independent sums of [`LANES`] numbers each stand in registers, and every turn multiplies and adds to each of them; nothing is
 //! loaded or stored, so only the arithmetic units limit it. Counted as two operations a number. Prints one line of JSON, GFLOP/s.
 
-use chainrule_kernels::level::{detect, Kernel, MulAdd};
+use chainrule_kernels::level::{detect, Arithmetic, Kernel};
 use chainrule_kernels::padded::{Lane, LANES};
 use chainrule_kernels::Float;
 use std::hint::black_box;
@@ -21,7 +21,7 @@ impl<T: Float, const N: usize> Kernel for Sums<T, N> {
     type Output = [Lane<T>; N];
 
     #[inline(always)]
-    fn run(self, arithmetic: impl MulAdd) -> Self::Output {
+    fn run(self, arithmetic: impl Arithmetic) -> Self::Output {
         let mut sums = [Lane([T::zero(); LANES]); N];
         for _ in 0..TURNS {
             for sum in &mut sums {
@@ -34,7 +34,7 @@ impl<T: Float, const N: usize> Kernel for Sums<T, N> {
 
 /// `sum · x + y`: by value, so that the compiler keeps it in registers.
 #[inline(always)]
-fn next<T: Float>(sum: Lane<T>, x: T, y: Lane<T>, arithmetic: impl MulAdd) -> Lane<T> {
+fn next<T: Float>(sum: Lane<T>, x: T, y: Lane<T>, arithmetic: impl Arithmetic) -> Lane<T> {
     Lane(std::array::from_fn(|i| arithmetic.mul_add(sum.0[i], x, y.0[i])))
 }
 

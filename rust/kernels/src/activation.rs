@@ -10,7 +10,7 @@
 //!
 //! nan stays nan. A slope of 0 gives a gradient of 0, also from a nan above it.
 
-use crate::level::{Kernel, Level, MulAdd};
+use crate::level::{Arithmetic, Kernel, Level};
 use crate::Float;
 
 /// One elementwise layer.
@@ -51,7 +51,7 @@ impl<T: Float> Kernel for Forward<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, arithmetic: impl MulAdd) {
+    fn run(self, arithmetic: impl Arithmetic) {
         let Self { f, x, out } = self;
         let (zero, one) = (T::zero(), T::one());
         // Which function it is is asked once, not for every number: each loop is then one the compiler can turn into vectors.
@@ -79,7 +79,7 @@ impl<T: Float> Kernel for Backward<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, _: impl MulAdd) {
+    fn run(self, _: impl Arithmetic) {
         let Self { f, out, d } = self;
         let (zero, one) = (T::zero(), T::one());
         let product = |d: T, slope: T| if slope == zero { zero } else { d * slope };

@@ -167,7 +167,7 @@ impl<P: Deref<Target = [f64]> + Sync> Moving<'_, '_, '_, P> {
         let params: Vec<&[f64]> = which.map(|((p, v), moved)| if v.is_some() { &moved[..] } else { p }).collect();
         let skip = self.stack.skips(self.level, &params, self.x);
         if skip {
-            self.stack.pad(&params, padded)?;
+            self.stack.pad(self.level, &params, padded)?;
         }
         let size = n.saturating_mul(classes);
         resize(scores, size, 0.0)?;

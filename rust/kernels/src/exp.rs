@@ -9,7 +9,7 @@
 //! (Cody and Waite 1980); the sum is Taylor's, cut where what is left out is below half a unit in the last place. 2ⁿ is multiplied in
 //! two halves, so that results too small for a full mantissa are rounded as they should be. At most 2 units in the last place off.
 
-use crate::level::MulAdd;
+use crate::level::Arithmetic;
 use std::f64::consts::LOG2_E;
 
 /// ln 2 in two parts: the first has 9 bits, so its product with a whole number below 2¹⁵ is exact in f32 too.
@@ -18,14 +18,14 @@ const LN_2: (f64, f64) = (0.693359375, -2.121_944_400_546_905_8e-4);
 /// `exp(x)` for x <= 0, and nan for nan.
 pub trait Exp {
     /// See the trait.
-    fn exp_of_negative(self, arithmetic: impl MulAdd) -> Self;
+    fn exp_of_negative(self, arithmetic: impl Arithmetic) -> Self;
 }
 
 macro_rules! exp {
     ($t:ty, $signed:ty, $unsigned:ty, mantissa $mantissa:expr, bias $bias:expr, lowest $lowest:expr, degree $degree:expr) => {
         impl Exp for $t {
             #[inline(always)]
-            fn exp_of_negative(self, arithmetic: impl MulAdd) -> Self {
+            fn exp_of_negative(self, arithmetic: impl Arithmetic) -> Self {
                 // 1 / k!
                 const TAYLOR: [$t; $degree + 1] = {
                     let (mut terms, mut k) = ([1.0; $degree + 1], 1);
@@ -71,7 +71,7 @@ mod tests {
     impl<T: Float> Kernel for Each<'_, T> {
         type Output = ();
         #[inline(always)]
-        fn run(self, arithmetic: impl MulAdd) {
+        fn run(self, arithmetic: impl Arithmetic) {
             self.0.iter_mut().for_each(|x| *x = x.exp_of_negative(arithmetic));
         }
     }

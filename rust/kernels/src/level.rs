@@ -26,32 +26,28 @@ enum Set {
     Neon,
 }
 
-/// How `a * b + c` is computed: a parameter, because on a CPU without the instruction `mul_add` is a library call.
-pub trait MulAdd: Copy {
+/// What a kernel cannot say in Rust so that each instruction set's own instruction comes of it.
+pub trait Arithmetic: Copy {
     /// How many bytes of running sums a kernel may keep at once: half of the registers, so that the rest hold what is added.
     const SUMS: usize;
-    /// `a * b + c`.
-    fn mul_add<T: Float>(self, a: T, b: T, c: T) -> T;
-}
 
-/// One rounding: the CPU's instruction. With so many bytes of sums.
-#[derive(Clone, Copy)]
-struct Fused<const SUMS: usize>;
+    /// `a * b + c`; on a CPU without the instruction `f32::mul_add` is a library call.
+    fn mul_add<T: Float>(self, a: T, b: T, c: T) -> T;
+
+    /// Bit i tells whether `words[i]` is not zero.
+    #[inline(always)]
+    fn nonzero(self, words: [u64; 8]) -> u8 {
+        let bytes = words.map(|word| u8::from(word != 0));
+        // The lowest bits of eight bytes, gathered in the highest byte of the product.
+        (u64::from_le_bytes(bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
+    }
+}
 
 /// Two roundings.
 #[derive(Clone, Copy)]
 struct Separate;
 
-impl<const SUMS: usize> MulAdd for Fused<SUMS> {
-    const SUMS: usize = SUMS;
-
-    #[inline(always)]
-    fn mul_add<T: Float>(self, a: T, b: T, c: T) -> T {
-        a.mul_add(b, c)
-    }
-}
-
-impl MulAdd for Separate {
+impl Arithmetic for Separate {
     const SUMS: usize = 128; // of SSE's 16 registers of 16 bytes
 
     #[inline(always)]
@@ -60,12 +56,64 @@ impl MulAdd for Separate {
     }
 }
 
+/// A level whose multiply-add rounds once: its name, its bytes of sums, and its `nonzero` if it has one of its own.
+macro_rules! fused {
+    ($name:ident, $sums:expr $(, $nonzero:item)?) => {
+        #[derive(Clone, Copy)]
+        struct $name;
+
+        impl Arithmetic for $name {
+            const SUMS: usize = $sums;
+
+            #[inline(always)]
+            fn mul_add<T: Float>(self, a: T, b: T, c: T) -> T {
+                a.mul_add(b, c)
+            }
+
+            $(#[inline(always)] $nonzero)?
+        }
+    };
+}
+
+#[cfg(target_arch = "aarch64")]
+fused!(Neon, 256); // of 32 registers of 16 bytes
+#[cfg(target_arch = "x86_64")]
+fused!(
+    Avx2,
+    256, // of 16 registers of 32 bytes
+    fn nonzero(self, words: [u64; 8]) -> u8 {
+        use std::arch::x86_64::{
+            __m256i, _mm256_castsi256_pd, _mm256_cmpeq_epi64, _mm256_movemask_pd, _mm256_setzero_si256,
+        };
+        // SAFETY: an `Avx2` is made by `avx2` alone, which runs where there is AVX2. Any eight words are two vectors.
+        unsafe {
+            let [low, high] = std::mem::transmute::<[u64; 8], [__m256i; 2]>(words);
+            let zero = _mm256_setzero_si256();
+            let low = _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(low, zero)));
+            let high = _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpeq_epi64(high, zero)));
+            !(low | high << 4) as u8
+        }
+    }
+);
+#[cfg(target_arch = "x86_64")]
+fused!(
+    Avx512,
+    1024, // of 32 registers of 64 bytes
+    fn nonzero(self, words: [u64; 8]) -> u8 {
+        // SAFETY: an `Avx512` is made by `avx512` alone, which runs where there is AVX-512F. Any eight words are a vector.
+        unsafe {
+            let words = std::mem::transmute::<[u64; 8], std::arch::x86_64::__m512i>(words);
+            std::arch::x86_64::_mm512_test_epi64_mask(words, words)
+        }
+    }
+);
+
 /// A loop nest worth compiling for each instruction set. `run` must be `#[inline(always)]`, or it is compiled only once.
 pub trait Kernel {
     /// What it gives.
     type Output;
     /// The body.
-    fn run(self, arithmetic: impl MulAdd) -> Self::Output;
+    fn run(self, arithmetic: impl Arithmetic) -> Self::Output;
 }
 
 impl Level {
@@ -82,7 +130,7 @@ impl Level {
             Set::Avx512 => unsafe { avx512(kernel) },
             // Part of every aarch64 CPU: the ordinary compilation has it.
             #[cfg(target_arch = "aarch64")]
-            Set::Neon => kernel.run(Fused::<256>), // of 32 registers of 16 bytes
+            Set::Neon => kernel.run(Neon),
         }
     }
 
@@ -103,13 +151,13 @@ impl Level {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
 fn avx2<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Fused::<256>) // of 16 registers of 32 bytes
+    kernel.run(Avx2)
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt,popcnt")]
 fn avx512<K: Kernel>(kernel: K) -> K::Output {
-    kernel.run(Fused::<1024>) // of 32 registers of 64 bytes
+    kernel.run(Avx512)
 }
 
 /// Ask for `numbers` to be brought into the cache: rows chosen at random are found by no hardware.
@@ -187,7 +235,7 @@ mod tests {
     impl Kernel for Sum<'_> {
         type Output = f32;
         #[inline(always)]
-        fn run(self, arithmetic: impl MulAdd) -> f32 {
+        fn run(self, arithmetic: impl Arithmetic) -> f32 {
             self.0.iter().fold(0.0, |sum, &x| arithmetic.mul_add(x, 2.0, sum))
         }
     }
@@ -196,6 +244,27 @@ mod tests {
     fn every_level_runs_a_kernel() {
         for level in available() {
             assert_eq!(level.run(Sum(&[1.0, 2.0, 3.0])), 12.0, "{}", level.name());
+        }
+    }
+
+    struct Nonzero([u64; 8]);
+
+    impl Kernel for Nonzero {
+        type Output = u8;
+        #[inline(always)]
+        fn run(self, arithmetic: impl Arithmetic) -> u8 {
+            arithmetic.nonzero(self.0)
+        }
+    }
+
+    #[test]
+    fn every_level_sees_which_words_are_zero() {
+        for (level, byte) in available().iter().flat_map(|level| (0..=255).map(move |byte| (level, byte))) {
+            // A single bit, each time another one: the highest of a word, the lowest, those of either half.
+            for bit in 0..64 {
+                let words = std::array::from_fn(|i| u64::from(byte >> i & 1) << ((bit + 11 * i) % 64));
+                assert_eq!(level.run(Nonzero(words)), byte, "{}, bit {bit}", level.name());
+            }
         }
     }
 

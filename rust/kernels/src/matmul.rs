@@ -11,7 +11,7 @@
 //! done here, the order, and so the bits, depend neither on the size of the cache nor on how a large product is divided among threads.
 
 use crate::error::{agree, resize};
-use crate::level::{available, Kernel, Level, MulAdd};
+use crate::level::{available, Arithmetic, Kernel, Level};
 use crate::padded::{Lane, Padded};
 use crate::sparse::add_scaled;
 use crate::transpose::Transpose;
@@ -202,12 +202,12 @@ fn plain<T: Float>(
     onto: Onto<T>,
 ) -> Result<(), KernelError> {
     let mut rows = Padded::zeros(b.nrows(), b.ncols())?;
-    rows.load(b.as_standard_layout().as_slice().unwrap_or(&[]));
+    rows.load(level, b.as_standard_layout().as_slice().unwrap_or(&[]));
     let mut out = Padded::zeros(c.nrows(), c.ncols())?;
     let mut factor = T::one();
     if let Onto::Itself(given) = onto {
         factor = given;
-        out.load(c.as_standard_layout().as_slice().unwrap_or(&[]));
+        out.load(level, c.as_standard_layout().as_slice().unwrap_or(&[]));
     }
     level.run(Plain { a, b: &rows, c: &mut out, factor });
     for (i, mut row) in c.rows_mut().into_iter().enumerate() {
@@ -228,7 +228,7 @@ impl<T: Float> Kernel for Plain<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(mut self, arithmetic: impl MulAdd) {
+    fn run(mut self, arithmetic: impl Arithmetic) {
         for first in (0..self.b.width()).step_by(2) {
             if first + 1 == self.b.width() {
                 self.lanes::<1>(first, arithmetic);
@@ -241,13 +241,13 @@ impl<T: Float> Kernel for Plain<'_, T> {
 
 impl<T: Float> Plain<'_, T> {
     #[inline(always)]
-    fn lanes<const N: usize>(&mut self, first: usize, arithmetic: impl MulAdd) {
+    fn lanes<const N: usize>(&mut self, first: usize, arithmetic: impl Arithmetic) {
         let (width, b) = (self.b.width(), self.b.lanes());
         for (i, row) in self.a.rows().into_iter().enumerate() {
             let c = &mut self.c.lanes_mut()[i * width + first..][..N];
             let mut sum: [Lane<T>; N] = std::array::from_fn(|lane| c[lane]);
             for (p, &x) in row.iter().enumerate() {
-                add_scaled(&mut sum, self.factor * x, &b[p * width + first..][..N], arithmetic);
+                add_scaled::<T, N, false>(&mut sum, self.factor * x, &b[p * width + first..][..N], arithmetic);
             }
             c.copy_from_slice(&sum);
         }
@@ -319,7 +319,7 @@ impl<T: Float> Kernel for ColumnSums<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, _: impl MulAdd) {
+    fn run(self, _: impl Arithmetic) {
         self.d_b.fill(T::zero());
         for row in self.d.chunks_exact(self.d_b.len().max(1)) {
             self.d_b.iter_mut().zip(row).for_each(|(sum, &d)| *sum += d);

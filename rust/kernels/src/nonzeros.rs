@@ -13,7 +13,7 @@
 //! byte, and its numbers.
 
 use crate::error::{agree, reserve};
-use crate::level::{prefetch, Kernel, Level, MulAdd};
+use crate::level::{prefetch, Arithmetic, Kernel, Level};
 use crate::rows::Rows;
 use crate::{Float, KernelError};
 use ndarray::{ArrayView1, ArrayView2};
@@ -145,7 +145,7 @@ impl<T: Float> Nonzeros<T> {
 }
 
 /// Append what is not zero in `rows` of `x`, kept as `keep` gives it.
-fn append<S: Copy + Default + PartialEq, V: Copy>(
+fn append<S: Pairs, V: Copy>(
     level: Level,
     x: ArrayView2<'_, S>,
     rows: Range<usize>,
@@ -184,14 +184,14 @@ pub(crate) struct Find<'a, 'p, S> {
 /// Places are found 8 at a time.
 pub(crate) const ROOM: usize = (TILE / 2).next_multiple_of(8);
 
-/// The places of the ones in a byte, the lowest first.
-const PLACES: [[u8; 8]; 256] = {
-    let (mut table, mut byte) = ([[0; 8]; 256], 0);
+/// The places of the ones in a byte, the lowest first: eight bytes, as one word.
+const PLACES: [u64; 256] = {
+    let (mut table, mut byte) = ([0; 256], 0);
     while byte < 256 {
         let (mut found, mut place) = (0, 0);
         while place < 8 {
             if byte >> place & 1 == 1 {
-                table[byte][found] = place as u8;
+                table[byte] |= place << (8 * found);
                 found += 1;
             }
             place += 1;
@@ -201,42 +201,71 @@ const PLACES: [[u8; 8]; 256] = {
     table
 };
 
-impl<'p, S: Copy + Default + PartialEq> Kernel for Find<'_, 'p, S> {
+/// A number as data is stored.
+pub(crate) trait Pairs: Copy + Default {
+    /// What is zero if both numbers of the pair are: -0 is, nan is not.
+    fn word(pair: [Self; 2]) -> u64;
+}
+
+impl Pairs for u8 {
+    #[inline(always)]
+    fn word(pair: [u8; 2]) -> u64 {
+        u16::from_le_bytes(pair).into()
+    }
+}
+
+impl Pairs for f32 {
+    #[inline(always)]
+    fn word([a, b]: [f32; 2]) -> u64 {
+        (u64::from(a.to_bits()) | u64::from(b.to_bits()) << 32) & 0x7fff_ffff_7fff_ffff
+    }
+}
+
+impl Pairs for f64 {
+    #[inline(always)]
+    fn word([a, b]: [f64; 2]) -> u64 {
+        (a.to_bits() | b.to_bits()) << 1
+    }
+}
+
+impl<'p, S: Pairs> Kernel for Find<'_, 'p, S> {
     type Output = &'p [u8];
 
     /// No branch depends on the data: a CPU that guesses one in ten of them wrong takes three times as long.
     #[inline(always)]
-    fn run(self, _: impl MulAdd) -> &'p [u8] {
+    fn run(self, arithmetic: impl Arithmetic) -> &'p [u8] {
         let Self { tile, places } = self;
-        let zero = S::default();
-        let mut there = [0u8; ROOM];
-        let (pairs, last) = tile.as_chunks::<2>();
-        for (there, &[a, b]) in there.iter_mut().zip(pairs) {
-            *there = u8::from((a != zero) | (b != zero));
-        }
-        if let [last] = last {
-            there[pairs.len()] = u8::from(*last != zero);
-        }
+        let (sixteens, rest) = tile.as_chunks::<16>();
         let mut end = 0;
-        for (eight, first) in there.as_chunks::<8>().0.iter().zip((0..).step_by(8)) {
-            // The lowest bits of eight bytes, gathered in the highest byte of the product.
-            let byte = u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
-            let found = PLACES[byte as usize].map(|place| place + first);
-            // Eight are written always, and as many kept as there are: `end` is at most `first`.
-            places[end..end + 8].copy_from_slice(&found);
-            end += byte.count_ones() as usize;
+        for (sixteen, first) in sixteens.iter().zip((0..).step_by(8)) {
+            end += note(sixteen, first, &mut places[end..], arithmetic);
+        }
+        if !rest.is_empty() {
+            let mut sixteen = [S::default(); 16];
+            sixteen[..rest.len()].copy_from_slice(rest);
+            end += note(&sixteen, 8 * sixteens.len() as u8, &mut places[end..], arithmetic);
         }
         &places[..end]
     }
 }
 
-/// Whether skipping the zeros of `x` pays: judged by some 64 rows spread over the data, the same ones every time.
+/// Write the places of eight pairs, the first of which is in place `first`: how many are not both zero.
+#[inline(always)] // a closure might not be compiled into the kernel, at its level
+fn note<S: Pairs>(sixteen: &[S; 16], first: u8, places: &mut [u8], arithmetic: impl Arithmetic) -> usize {
+    let byte = arithmetic.nonzero(std::array::from_fn(|i| S::word([sixteen[2 * i], sixteen[2 * i + 1]])));
+    let found = PLACES[usize::from(byte)] + u64::from_le_bytes([first; 8]);
+    // Eight are written always, and as many kept as there are: no more were found than were looked at before.
+    places[..8].copy_from_slice(&found.to_le_bytes());
+    byte.count_ones() as usize
+}
+
+/// Whether skipping the zeros of `x` pays: judged by some 32 rows spread over the data, the same ones every time.
 pub fn pays(level: Level, x: Rows<'_>) -> bool {
     let (n, features) = x.dim();
     if n == 0 || features == 0 {
         return false;
     }
-    let looked_at = (0..n).step_by(n.div_ceil(64));
+    let looked_at = (0..n).step_by(n.div_ceil(32));
     let pairs = looked_at.len() * features.div_ceil(2);
     let there: usize = match x {
         Rows::Bytes(x) => looked_at.map(|row| level.run(Count(x.row(row)))).sum(),
@@ -249,15 +278,14 @@ pub fn pays(level: Level, x: Rows<'_>) -> bool {
 /// How many pairs of neighbours in a row are not both zero.
 struct Count<'a, S>(ArrayView1<'a, S>);
 
-impl<S: Copy + Default + PartialEq> Kernel for Count<'_, S> {
+impl<S: Pairs> Kernel for Count<'_, S> {
     type Output = usize;
 
     #[inline(always)]
-    fn run(self, _: impl MulAdd) -> usize {
-        let zero = S::default();
+    fn run(self, _: impl Arithmetic) -> usize {
         let (pairs, last) = self.0.as_slice().unwrap_or(&[]).as_chunks::<2>();
-        let there = pairs.iter().map(|&[a, b]| u32::from((a != zero) | (b != zero))).sum::<u32>();
-        there as usize + last.iter().filter(|&&last| last != zero).count()
+        let there = pairs.iter().map(|&pair| u32::from(S::word(pair) != 0)).sum::<u32>();
+        there as usize + last.iter().filter(|&&last| S::word([last, S::default()]) != 0).count()
     }
 }
 
@@ -428,7 +456,7 @@ mod tests {
     }
 
     /// `x` is held exactly, by every way there is to look at it.
-    fn holds<T: Float, S: Copy + Default + PartialEq>(
+    fn holds<T: Float, S: Pairs + PartialEq>(
         x: Rows<'_>,
         original: &Array2<S>,
         value: impl Fn(S) -> T,

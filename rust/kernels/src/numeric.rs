@@ -33,7 +33,7 @@
 use crate::activation::{Activation, Forward};
 use crate::error::{agree, reserve, resize};
 use crate::exp::Exp;
-use crate::level::{Kernel, Level, MulAdd};
+use crate::level::{Arithmetic, Kernel, Level};
 use crate::padded::{Lane, Padded, LANES};
 use crate::softmax_loss::{Target, Targets};
 use crate::sparse::add_scaled;
@@ -275,8 +275,8 @@ impl<'a, 't> Ready<'a, 't> {
         let (mut next, mut columns, mut rest, mut params) = (None, width, &layers[end..], &params[taken + 2..]);
         if let [Layer::Affine(outputs), after @ ..] = rest {
             let (mut w, mut b) = (Padded::zeros(width, *outputs)?, Padded::zeros(1, *outputs)?);
-            w.load(params[0]);
-            b.load(params[1]);
+            w.load(level, params[0]);
+            b.load(level, params[1]);
             (next, columns, rest, params) = (Some((w, b)), *outputs, after, &params[2..]);
         }
         let (widest, classes, between) = (stack.widest(), stack.classes(), &layers[start..end]);
@@ -451,7 +451,7 @@ impl Changed {
 
     /// The activations of `between`.
     #[inline(always)]
-    fn activate(&mut self, between: &[Layer], arithmetic: impl MulAdd) {
+    fn activate(&mut self, between: &[Layer], arithmetic: impl Arithmetic) {
         self.fill();
         activate(between, &mut self.values[..self.count], arithmetic);
     }
@@ -474,7 +474,7 @@ fn differ(a: f64, b: f64) -> bool {
 
 /// `numbers`, whole lanes, through activations.
 #[inline(always)]
-fn activate(layers: &[Layer], numbers: &mut [f64], arithmetic: impl MulAdd) {
+fn activate(layers: &[Layer], numbers: &mut [f64], arithmetic: impl Arithmetic) {
     for layer in layers {
         if let Layer::Activation(f) = *layer {
             // A loop: a closure that is not inlined would be compiled without the level's instructions.
@@ -486,7 +486,7 @@ fn activate(layers: &[Layer], numbers: &mut [f64], arithmetic: impl MulAdd) {
 }
 
 #[inline(always)]
-fn activate_lane(f: Activation, lane: &mut [f64; LANES], arithmetic: impl MulAdd) {
+fn activate_lane(f: Activation, lane: &mut [f64; LANES], arithmetic: impl Arithmetic) {
     let x = *lane;
     Forward { f, x: &x, out: lane }.run(arithmetic);
 }
@@ -516,7 +516,7 @@ impl Room {
     /// Find the loss of each row that changed, through all that follows column `j`, and put it in its place in `losses`, which has
     /// `width` lanes a move. The rows' targets start at `first`.
     #[inline(always)]
-    fn finish(&mut self, ready: &Ready<'_, '_>, j: usize, first: usize, width: usize, arithmetic: impl MulAdd) {
+    fn finish(&mut self, ready: &Ready<'_, '_>, j: usize, first: usize, width: usize, arithmetic: impl Arithmetic) {
         self.changed.fill();
         let lanes = ready.columns.div_ceil(LANES);
         for start in (0..self.changed.count).step_by(LANES) {
@@ -529,7 +529,7 @@ impl Room {
                     Some((w, _)) => {
                         for ((others, w), out) in others.iter().zip(w.row(j)).zip(out) {
                             let mut sum = [*others];
-                            add_scaled(&mut sum, value, std::slice::from_ref(w), arithmetic);
+                            add_scaled::<f64, 1, false>(&mut sum, value, std::slice::from_ref(w), arithmetic);
                             out.iter_mut().zip(sum[0].0).for_each(|(out, sum)| out.0[lane] = sum);
                         }
                     }
@@ -572,7 +572,7 @@ impl Room {
 
 /// `out ← x·W + b`, sixteen rows side by side.
 #[inline(always)]
-fn affine<A: MulAdd>(x: &[Numbers], w: &[f64], b: &[f64], out: &mut [Numbers], arithmetic: A) {
+fn affine<A: Arithmetic>(x: &[Numbers], w: &[f64], b: &[f64], out: &mut [Numbers], arithmetic: A) {
     let mut done = 0;
     while A::SUMS >= 8 * size_of::<Numbers>() && done + 8 <= b.len() {
         some_outputs::<8>(x, w, b, done, out, arithmetic);
@@ -595,7 +595,7 @@ fn some_outputs<const N: usize>(
     b: &[f64],
     first: usize,
     out: &mut [Numbers],
-    arithmetic: impl MulAdd,
+    arithmetic: impl Arithmetic,
 ) {
     let mut sums: [Numbers; N] = std::array::from_fn(|output| Lane([b[first + output]; LANES]));
     for (x, w) in x.iter().zip(w.chunks_exact(b.len())) {
@@ -617,12 +617,12 @@ fn add_terms(
     vectors: &[Numbers],
     (lane, width): (usize, usize),
     range: Range<usize>,
-    arithmetic: impl MulAdd,
+    arithmetic: impl Arithmetic,
 ) {
     let mut sums = [*sum];
     let vectors = vectors[range.start * width..range.end * width].chunks_exact(width.max(1));
     for (&x, vector) in coefficients[range].iter().zip(vectors) {
-        add_scaled(&mut sums, x, &vector[lane..][..1], arithmetic);
+        add_scaled::<f64, 1, false>(&mut sums, x, &vector[lane..][..1], arithmetic);
     }
     *sum = sums[0];
 }
@@ -636,7 +636,7 @@ struct Sums<'a> {
 impl Sums<'_> {
     /// `others + Σ column[i] · inputs[i]` over the block's features, for one lane.
     #[inline(always)]
-    fn anew(&self, column: &[f64], others: &[Numbers], lane: usize, arithmetic: impl MulAdd) -> Numbers {
+    fn anew(&self, column: &[f64], others: &[Numbers], lane: usize, arithmetic: impl Arithmetic) -> Numbers {
         let mut sum = others[lane];
         add_terms(&mut sum, column, self.inputs, (lane, others.len()), self.terms.clone(), arithmetic);
         sum
@@ -652,7 +652,7 @@ fn sums_without(
     width: usize,
     terms: &mut [Numbers],
     others: &mut [Numbers],
-    arithmetic: impl MulAdd,
+    arithmetic: impl Arithmetic,
 ) {
     let blocks = coefficients.len().div_ceil(FEATURES);
     for lane in 0..width {
@@ -702,7 +702,7 @@ impl Kernel for Moving<'_, '_> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, arithmetic: impl MulAdd) {
+    fn run(self, arithmetic: impl Arithmetic) {
         let Self { ready, task, room } = self;
         let (width, j) = (ready.b.len(), task.column);
         room.column.clear();
@@ -716,7 +716,7 @@ impl Kernel for Moving<'_, '_> {
 impl Room {
     /// Moves in a column of an affine layer's output: what the rows of one block add to the losses.
     #[inline(always)]
-    fn move_in_column(&mut self, ready: &Ready<'_, '_>, block: &Block, task: &mut Task, arithmetic: impl MulAdd) {
+    fn move_in_column(&mut self, ready: &Ready<'_, '_>, block: &Block, task: &mut Task, arithmetic: impl Arithmetic) {
         let (width, first, j) = (block.width, block.rows.start, task.column);
         self.tabulate(ready, block.rows.clone(), j, arithmetic);
         sums_without(&self.column, &block.inputs, width, &mut self.terms, &mut self.others, arithmetic);
@@ -762,7 +762,7 @@ impl Room {
 
     /// For some rows: b and the terms of the next affine layer but that of column j; without such a layer, the scores.
     #[inline(always)]
-    fn tabulate(&mut self, ready: &Ready<'_, '_>, rows: Range<usize>, j: usize, arithmetic: impl MulAdd) {
+    fn tabulate(&mut self, ready: &Ready<'_, '_>, rows: Range<usize>, j: usize, arithmetic: impl Arithmetic) {
         let width = ready.columns.div_ceil(LANES);
         for (out, row) in self.table.chunks_exact_mut(width.max(1)).zip(rows) {
             let x = &ready.rows[row * ready.width..][..ready.width];
@@ -794,7 +794,7 @@ impl Kernel for RowLosses<'_, '_> {
     type Output = Numbers;
 
     #[inline(always)]
-    fn run(self, arithmetic: impl MulAdd) -> Numbers {
+    fn run(self, arithmetic: impl Arithmetic) -> Numbers {
         let Self { targets, rows, scores } = self;
         let mut losses = ZEROS;
         if scores.is_empty() {

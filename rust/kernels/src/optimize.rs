@@ -16,7 +16,7 @@
 //! Sources: K. Saitoh, "Deep Learning from Scratch" §6.1; Sutskever et al. 2013 (Nesterov, in the form that looks ahead from p);
 //! Duchi et al. 2011; Tieleman and Hinton 2012; Kingma and Ba 2015. Cost: one pass over p, g and what is kept.
 
-use crate::level::{Kernel, Level, MulAdd};
+use crate::level::{Arithmetic, Kernel, Level};
 use crate::Float;
 
 /// Keeps a quotient finite where a gradient has always been 0.
@@ -156,7 +156,7 @@ impl<T: Float> Kernel for Update<'_, '_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, _: impl MulAdd) {
+    fn run(self, _: impl Arithmetic) {
         // How many there are was checked before the first step.
         let mut kept = self.kept.iter_mut().map(|kept| &mut **kept);
         self.step.update(self.p, self.g, [(); 2].map(|()| kept.next().unwrap_or_default()));

@@ -11,7 +11,7 @@
 //! A zero times an infinity is nan, and that is not skipped over: if `W` (or `d`) holds one, the dense product is taken.
 
 use crate::error::{agree, zeros};
-use crate::level::{Kernel, Level, MulAdd};
+use crate::level::{Arithmetic, Kernel, Level};
 use crate::matmul::{self, Onto};
 use crate::nonzeros;
 use crate::padded::Padded;
@@ -94,7 +94,7 @@ impl<T: Float> Kernel for AllFinite<'_, T> {
     type Output = bool;
 
     #[inline(always)]
-    fn run(self, _: impl MulAdd) -> bool {
+    fn run(self, _: impl Arithmetic) -> bool {
         // Through each chunk to its end: a loop that may stop anywhere is not turned into vectors.
         self.0.chunks(256).all(|chunk| chunk.iter().fold(true, |finite, number| finite & number.is_finite()))
     }
@@ -127,15 +127,15 @@ pub fn affine<T: Float>(
     }
     if let (true, true, Some(out)) = (skip, n <= BLOCK, out.as_slice_mut()) {
         scratch.w.reshape(features.next_multiple_of(2), outputs)?;
-        scratch.w.load(w_as_slice);
+        scratch.w.load(level, w_as_slice);
         scratch.b.reshape(1, outputs)?;
-        scratch.b.load(b);
+        scratch.b.load(level, b);
         scratch.rows.reshape(n, outputs)?;
         let Scratch { w, b, rows, columns, listed, .. } = scratch;
         columns.refill_from(level, x, 0..n)?;
         *listed = true;
         level.run(Forward { columns, w, b, out: rows });
-        rows.store(out);
+        rows.store(level, out);
         return Ok(());
     }
     // A network of this one layer.
@@ -173,7 +173,7 @@ pub fn weight_gradient<T: Float>(
         for rows in blocks {
             let d_block = &mut scratch.rows;
             d_block.reshape(rows.len(), outputs)?;
-            d_block.load(&d_as_slice[rows.start * outputs..rows.end * outputs]);
+            d_block.load(level, &d_as_slice[rows.start * outputs..rows.end * outputs]);
             if !listed {
                 scratch.columns.refill_from(level, x, rows.clone())?;
             }

@@ -17,7 +17,7 @@
 //! A nan anywhere in a row makes that row nan; so does +∞, or -∞ in every place, as it does in NumPy.
 
 use crate::error::agree;
-use crate::level::{Kernel, Level, MulAdd};
+use crate::level::{Arithmetic, Kernel, Level};
 use crate::{Float, KernelError};
 use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
 
@@ -142,7 +142,7 @@ impl<T: Float, R: ExactSizeIterator<Item = usize> + Clone> Kernel for Losses<'_,
     type Output = f64;
 
     #[inline(always)]
-    fn run(self, arithmetic: impl MulAdd) -> f64 {
+    fn run(self, arithmetic: impl Arithmetic) -> f64 {
         let Self { scores, targets, rows, y } = self;
         let n = rows.len();
         let classes = (scores.len() / n.max(1)).max(1);
@@ -182,7 +182,7 @@ impl<T: Float, R: ExactSizeIterator<Item = usize>> Kernel for Gradients<'_, '_, 
     type Output = ();
 
     #[inline(always)]
-    fn run(self, _: impl MulAdd) {
+    fn run(self, _: impl Arithmetic) {
         let Self { targets, rows, d } = self;
         let n = rows.len();
         let classes = (d.len() / n.max(1)).max(1);

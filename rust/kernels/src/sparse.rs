@@ -22,8 +22,8 @@
 //! the dense product would give nan. The order of every sum is that of the rows and columns, whatever the level or the number of threads.
 
 use crate::error::resize;
-use crate::level::{Kernel, Level, MulAdd};
-use crate::nonzeros::{pair, Find, Nonzeros, Numbers, ROOM, TILE};
+use crate::level::{Arithmetic, Kernel, Level};
+use crate::nonzeros::{pair, Find, Nonzeros, Numbers, Pairs, ROOM, TILE};
 use crate::padded::{Lane, Padded, LANES};
 use crate::rows::Rows;
 use crate::{Float, KernelError};
@@ -165,7 +165,7 @@ impl<T: Float, V: Copy, R: Iterator<Item = usize> + Clone> Kernel for Note<'_, T
     type Output = ();
 
     #[inline(always)]
-    fn run(self, _: impl MulAdd) {
+    fn run(self, _: impl Arithmetic) {
         let Self { x, pairs, rows, next, entries, ends } = self;
         // Where a row's numbers are has to be there before they can be asked for.
         const AHEAD: usize = 12;
@@ -194,11 +194,11 @@ struct NoteRows<'a, S, V, F> {
     ends: &'a mut [usize],
 }
 
-impl<S: Copy + Default + PartialEq, V: Copy, F: Fn(S) -> V> Kernel for NoteRows<'_, S, V, F> {
+impl<S: Pairs, V: Copy, F: Fn(S) -> V> Kernel for NoteRows<'_, S, V, F> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, arithmetic: impl MulAdd) {
+    fn run(self, arithmetic: impl Arithmetic) {
         let Self { x, rows, keep, entries, ends } = self;
         let mut places = [0; ROOM];
         for (i, row) in rows.enumerate() {
@@ -216,10 +216,34 @@ impl<S: Copy + Default + PartialEq, V: Copy, F: Fn(S) -> V> Kernel for NoteRows<
     }
 }
 
-/// How many lanes of two rows stay in the registers; no more than 4.
+/// Work on some lanes of every row. A trait and not a closure, because how many lanes there are is known when it is compiled.
+trait Group {
+    /// Work on `N` lanes, from `first` on. `HALF` says that of the last of them the first half alone is computed. Must be
+    /// `#[inline(always)]`.
+    fn work<const N: usize, const HALF: bool>(&mut self, first: usize);
+}
+
+/// Work on all lanes of such rows, as many at a time as stay in the registers with two rows; no more than 4.
 #[inline(always)]
-fn group<T, A: MulAdd>(_: A) -> usize {
-    (A::SUMS / (2 * size_of::<Lane<T>>())).clamp(1, 4)
+fn in_groups<T, A: Arithmetic>(like: &Padded<T>, _: A, mut group: impl Group)
+where
+    T: Float,
+{
+    let at_a_time = (A::SUMS / (2 * size_of::<Lane<T>>())).clamp(1, 4);
+    let width = like.width();
+    for first in (0..width).step_by(at_a_time) {
+        let lanes = at_a_time.min(width - first);
+        match (lanes, like.half() && first + lanes == width) {
+            (1, false) => group.work::<1, false>(first),
+            (2, false) => group.work::<2, false>(first),
+            (3, false) => group.work::<3, false>(first),
+            (_, false) => group.work::<4, false>(first),
+            (1, true) => group.work::<1, true>(first),
+            (2, true) => group.work::<2, true>(first),
+            (3, true) => group.work::<3, true>(first),
+            (_, true) => group.work::<4, true>(first),
+        }
+    }
 }
 
 /// `out ← X·W + b`, from the lists of `X`.
@@ -238,7 +262,7 @@ impl<T: Float> Kernel for Forward<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, arithmetic: impl MulAdd) {
+    fn run(self, arithmetic: impl Arithmetic) {
         let width = self.w.width();
         for out in self.out.lanes_mut().chunks_exact_mut(width.max(1)).take(self.columns.rows) {
             out.copy_from_slice(self.b.lanes());
@@ -252,46 +276,43 @@ impl<T: Float> Kernel for Forward<'_, T> {
 
 impl<T: Float> Forward<'_, T> {
     #[inline(always)]
-    fn all<V: Copy>(self, entries: &[(u32, [V; 2])], value: impl Fn(V) -> T + Copy, arithmetic: impl MulAdd) {
-        let (width, rows, group) = (self.w.width(), self.columns.rows, group::<T, _>(arithmetic));
-        let (w, out) = (self.w.lanes(), self.out.lanes_mut());
+    fn all<V: Copy>(self, entries: &[(u32, [V; 2])], value: impl Fn(V) -> T + Copy, arithmetic: impl Arithmetic) {
+        let (w, rows, width) = (self.w, self.columns.rows, self.w.width());
+        let out = self.out.lanes_mut();
         for (pair, &end) in self.columns.ends.iter().enumerate() {
             let list = &entries[pair * rows..end];
-            for first in (0..width).step_by(group) {
-                let w = &w[2 * pair * width + first..];
-                match group.min(width - first) {
-                    1 => add_pair::<T, V, 1>(list, value, w, first, width, out, arithmetic),
-                    2 => add_pair::<T, V, 2>(list, value, w, first, width, out, arithmetic),
-                    3 => add_pair::<T, V, 3>(list, value, w, first, width, out, arithmetic),
-                    _ => add_pair::<T, V, 4>(list, value, w, first, width, out, arithmetic),
-                }
+            if !list.is_empty() {
+                let w_pair = &w.lanes()[2 * pair * width..][..2 * width];
+                in_groups(w, arithmetic, AddPair { list, value, w_pair, out, arithmetic });
             }
         }
     }
 }
 
-/// What a pair of columns adds to `N` lanes, from `first` on, of the rows in its list. `w` starts at those lanes of the first of its two rows.
-#[inline(always)]
-fn add_pair<T: Float, V: Copy, const N: usize>(
-    list: &[(u32, [V; 2])],
-    value: impl Fn(V) -> T,
-    w: &[Lane<T>],
-    first: usize,
-    width: usize,
-    out: &mut [Lane<T>],
-    arithmetic: impl MulAdd,
-) {
-    if list.is_empty() {
-        return;
-    }
-    let [even, odd]: [[Lane<T>; N]; 2] = std::array::from_fn(|row| std::array::from_fn(|lane| w[row * width + lane]));
-    for &(n, [a, b]) in list {
-        let (a, b) = (value(a), value(b));
-        let out = &mut out[n as usize * width + first..][..N];
-        for lane in 0..N {
-            for i in 0..LANES {
-                let sum = arithmetic.mul_add(a, even[lane].0[i], out[lane].0[i]);
-                out[lane].0[i] = arithmetic.mul_add(b, odd[lane].0[i], sum);
+/// What a pair of columns adds to the rows in its list.
+struct AddPair<'a, T, V, F, A> {
+    list: &'a [(u32, [V; 2])],
+    value: F,
+    /// Two rows.
+    w_pair: &'a [Lane<T>],
+    out: &'a mut [Lane<T>],
+    arithmetic: A,
+}
+
+impl<T: Float, V: Copy, F: Fn(V) -> T, A: Arithmetic> Group for AddPair<'_, T, V, F, A> {
+    #[inline(always)]
+    fn work<const N: usize, const HALF: bool>(&mut self, first: usize) {
+        let width = self.w_pair.len() / 2;
+        let [even, odd]: [[Lane<T>; N]; 2] =
+            std::array::from_fn(|row| std::array::from_fn(|lane| self.w_pair[row * width + first + lane]));
+        for &(n, [a, b]) in self.list {
+            let (a, b) = ((self.value)(a), (self.value)(b));
+            let out = &mut self.out[n as usize * width + first..][..N];
+            for lane in 0..N {
+                for i in 0..numbers::<N, HALF>(lane) {
+                    let sum = self.arithmetic.mul_add(a, even[lane].0[i], out[lane].0[i]);
+                    out[lane].0[i] = self.arithmetic.mul_add(b, odd[lane].0[i], sum);
+                }
             }
         }
     }
@@ -315,7 +336,7 @@ impl<T: Float, R: Iterator<Item = usize> + Clone> Kernel for Product<'_, T, R> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, arithmetic: impl MulAdd) {
+    fn run(self, arithmetic: impl Arithmetic) {
         match self.x.numbers() {
             Numbers::Bytes(bytes, table) => self.all(bytes, |byte| table[usize::from(byte)], arithmetic),
             Numbers::Floats(floats) => self.all(floats, |float| float, arithmetic),
@@ -325,42 +346,62 @@ impl<T: Float, R: Iterator<Item = usize> + Clone> Kernel for Product<'_, T, R> {
 
 impl<T: Float, R: Iterator<Item = usize> + Clone> Product<'_, T, R> {
     #[inline(always)]
-    fn all<V: Copy>(mut self, pairs: &[[V; 2]], value: impl Fn(V) -> T + Copy, arithmetic: impl MulAdd) {
-        let width = self.w.width();
-        let group = group::<T, _>(arithmetic);
-        for first in (0..width).step_by(group) {
-            match group.min(width - first) {
-                1 => self.lanes::<1, false, V>(first, pairs, value, arithmetic),
-                2 => self.lanes::<2, false, V>(first, pairs, value, arithmetic),
-                3 => self.lanes::<3, false, V>(first, pairs, value, arithmetic),
-                _ if width == 4 => self.lanes::<4, true, V>(first, pairs, value, arithmetic),
-                _ => self.lanes::<4, false, V>(first, pairs, value, arithmetic),
-            }
+    fn all<V: Copy>(self, pairs: &[[V; 2]], value: impl Fn(V) -> T + Copy, arithmetic: impl Arithmetic) {
+        let w = self.w;
+        in_groups(w, arithmetic, RowByRow { product: self, pairs, value, arithmetic });
+    }
+}
+
+/// The running sums stand in registers, those of even and of odd columns, until a tile of columns is done.
+struct RowByRow<'a, 'p, T, R, V, F, A> {
+    product: Product<'p, T, R>,
+    pairs: &'a [[V; 2]],
+    value: F,
+    arithmetic: A,
+}
+
+impl<T, R, V, F, A> Group for RowByRow<'_, '_, T, R, V, F, A>
+where
+    T: Float,
+    R: Iterator<Item = usize> + Clone,
+    V: Copy,
+    F: Fn(V) -> T,
+    A: Arithmetic,
+{
+    #[inline(always)]
+    fn work<const N: usize, const HALF: bool>(&mut self, first: usize) {
+        if N == 4 && self.product.w.width() == 4 {
+            self.lanes::<N, HALF, true>(first);
+        } else {
+            self.lanes::<N, HALF, false>(first);
         }
     }
+}
 
-    /// The running sums stand in registers, those of even and of odd columns, until a tile of columns is done.
+impl<T, R, V, F, A> RowByRow<'_, '_, T, R, V, F, A>
+where
+    T: Float,
+    R: Iterator<Item = usize> + Clone,
+    V: Copy,
+    F: Fn(V) -> T,
+    A: Arithmetic,
+{
     #[inline(always)]
-    fn lanes<const N: usize, const WHOLE: bool, V: Copy>(
-        &mut self,
-        first: usize,
-        pairs: &[[V; 2]],
-        value: impl Fn(V) -> T,
-        arithmetic: impl MulAdd,
-    ) {
-        let width = self.w.width();
-        for tile in 0..self.x.tiles() {
-            let w = &self.w.lanes()[tile * TILE * width + first..];
-            for (i, row) in self.rows.clone().enumerate() {
-                let (places, at) = self.x.tile(row, tile);
-                let out = &mut self.out.lanes_mut()[i * width + first..][..N];
-                let so_far = if tile == 0 { &self.b.lanes()[first..][..N] } else { &*out };
+    fn lanes<const N: usize, const HALF: bool, const WHOLE: bool>(&mut self, first: usize) {
+        let Self { product: Product { x, rows, w, b, out }, pairs, value, arithmetic } = self;
+        let width = w.width();
+        for tile in 0..x.tiles() {
+            let w = &w.lanes()[tile * TILE * width + first..];
+            for (i, row) in rows.clone().enumerate() {
+                let (places, at) = x.tile(row, tile);
+                let out = &mut out.lanes_mut()[i * width + first..][..N];
+                let so_far = if tile == 0 { &b.lanes()[first..][..N] } else { &*out };
                 let mut even: [Lane<T>; N] = std::array::from_fn(|lane| so_far[lane]);
                 let mut odd = [Lane([T::zero(); LANES]); N];
                 for (&place, &[a, b]) in places.iter().zip(&pairs[at]) {
                     let [first, second] = two_rows::<T, N, WHOLE>(w, usize::from(place), width);
-                    add_scaled(&mut even, value(a), first, arithmetic);
-                    add_scaled(&mut odd, value(b), second, arithmetic);
+                    add_scaled::<T, N, HALF>(&mut even, value(a), first, *arithmetic);
+                    add_scaled::<T, N, HALF>(&mut odd, value(b), second, *arithmetic);
                 }
                 for lane in 0..N {
                     for i in 0..LANES {
@@ -387,7 +428,7 @@ fn two_rows<T, const N: usize, const WHOLE: bool>(lanes: &[Lane<T>], pair: usize
 /// What to do with a row of Xᵀ·d. A trait and not a closure: its method can be told to be compiled into the kernel, at its level.
 pub trait EachRow<T> {
     /// `lanes` are those from `first` on of row `p`. Must be `#[inline(always)]`.
-    fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], arithmetic: impl MulAdd);
+    fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], arithmetic: impl Arithmetic);
 }
 
 /// dW ← Xᵀ·d, or dW ← dW + Xᵀ·d, `dW` without padding.
@@ -399,7 +440,7 @@ pub(crate) struct Store<'a, T> {
 
 impl<T: Float> EachRow<T> for Store<'_, T> {
     #[inline(always)]
-    fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], _: impl MulAdd) {
+    fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], _: impl Arithmetic) {
         let row = &mut self.d_w[p * self.outputs..(p + 1) * self.outputs];
         for (numbers, gradient) in row[first * LANES..].chunks_mut(LANES).zip(&lanes) {
             if self.onto_itself {
@@ -427,7 +468,7 @@ impl<T: Float, E: EachRow<T>> Kernel for Backward<'_, T, E> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, arithmetic: impl MulAdd) {
+    fn run(self, arithmetic: impl Arithmetic) {
         let columns = self.columns;
         match &columns.entries {
             Entries::Bytes(entries, table) => self.all(entries, |byte| table[usize::from(byte)], arithmetic),
@@ -438,60 +479,69 @@ impl<T: Float, E: EachRow<T>> Kernel for Backward<'_, T, E> {
 
 impl<T: Float, E: EachRow<T>> Backward<'_, T, E> {
     #[inline(always)]
-    fn all<V: Copy>(mut self, entries: &[(u32, [V; 2])], value: impl Fn(V) -> T + Copy, arithmetic: impl MulAdd) {
-        let (width, rows, group) = (self.d.width(), self.columns.rows, group::<T, _>(arithmetic));
+    fn all<V: Copy>(mut self, entries: &[(u32, [V; 2])], value: impl Fn(V) -> T + Copy, arithmetic: impl Arithmetic) {
+        let (rows, each) = (self.columns.rows, &mut self.each);
         for (pair, &end) in self.columns.ends.iter().enumerate() {
             let list = &entries[pair * rows..end];
-            if list.is_empty() && !self.every {
-                continue;
+            if !list.is_empty() || self.every {
+                let alone = 2 * pair + 1 == self.columns.columns;
+                in_groups(self.d, arithmetic, SumPair { pair, alone, list, value, d: self.d, each, arithmetic });
             }
-            for first in (0..width).step_by(group) {
-                match group.min(width - first) {
-                    1 => self.lanes::<V, 1>(pair, list, value, first, arithmetic),
-                    2 => self.lanes::<V, 2>(pair, list, value, first, arithmetic),
-                    3 => self.lanes::<V, 3>(pair, list, value, first, arithmetic),
-                    _ => self.lanes::<V, 4>(pair, list, value, first, arithmetic),
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn lanes<V: Copy, const N: usize>(
-        &mut self,
-        pair: usize,
-        list: &[(u32, [V; 2])],
-        value: impl Fn(V) -> T,
-        first: usize,
-        arithmetic: impl MulAdd,
-    ) {
-        let (width, d) = (self.d.width(), &self.d.lanes()[first..]);
-        let mut even = [Lane([T::zero(); LANES]); N];
-        let mut odd = even;
-        for &(n, [a, b]) in list {
-            let d = &d[n as usize * width..][..N];
-            add_scaled(&mut even, value(a), d, arithmetic);
-            add_scaled(&mut odd, value(b), d, arithmetic);
-        }
-        self.each.row(2 * pair, first, even, arithmetic);
-        if 2 * pair + 1 < self.columns.columns {
-            self.each.row(2 * pair + 1, first, odd, arithmetic);
         }
     }
 }
 
-/// `sum ← sum + x · lanes`.
+/// The rows of the gradient that belong to a pair of columns; `alone` says that there is no second one.
+struct SumPair<'a, T, V, F, E, A> {
+    pair: usize,
+    alone: bool,
+    list: &'a [(u32, [V; 2])],
+    value: F,
+    d: &'a Padded<T>,
+    each: &'a mut E,
+    arithmetic: A,
+}
+
+impl<T: Float, V: Copy, F: Fn(V) -> T, E: EachRow<T>, A: Arithmetic> Group for SumPair<'_, T, V, F, E, A> {
+    #[inline(always)]
+    fn work<const N: usize, const HALF: bool>(&mut self, first: usize) {
+        let (width, d) = (self.d.width(), &self.d.lanes()[first..]);
+        let mut even = [Lane([T::zero(); LANES]); N];
+        let mut odd = even;
+        for &(n, [a, b]) in self.list {
+            let d = &d[n as usize * width..][..N];
+            add_scaled::<T, N, HALF>(&mut even, (self.value)(a), d, self.arithmetic);
+            add_scaled::<T, N, HALF>(&mut odd, (self.value)(b), d, self.arithmetic);
+        }
+        self.each.row(2 * self.pair, first, even, self.arithmetic);
+        if !self.alone {
+            self.each.row(2 * self.pair + 1, first, odd, self.arithmetic);
+        }
+    }
+}
+
+/// `sum ← sum + x · lanes`; `HALF` says that of the last lane the first half alone is added.
 #[inline(always)]
-pub(crate) fn add_scaled<T: Float, const N: usize>(
+pub(crate) fn add_scaled<T: Float, const N: usize, const HALF: bool>(
     sum: &mut [Lane<T>; N],
     x: T,
     lanes: &[Lane<T>],
-    arithmetic: impl MulAdd,
+    arithmetic: impl Arithmetic,
 ) {
     for lane in 0..N {
-        for i in 0..LANES {
+        for i in 0..numbers::<N, HALF>(lane) {
             sum[lane].0[i] = arithmetic.mul_add(x, lanes[lane].0[i], sum[lane].0[i]);
         }
+    }
+}
+
+/// How many numbers of a lane are computed: a half of the last one's if `HALF`.
+#[inline(always)]
+fn numbers<const N: usize, const HALF: bool>(lane: usize) -> usize {
+    if HALF && lane + 1 == N {
+        LANES / 2
+    } else {
+        LANES
     }
 }
 
@@ -585,14 +635,14 @@ pub(crate) mod tests {
 
     pub(crate) fn padded<T: Float>(rows: &Array2<T>) -> Padded<T> {
         let mut padded = Padded::zeros(rows.nrows(), rows.ncols()).unwrap();
-        padded.load(&rows.iter().copied().collect::<Vec<_>>());
+        padded.load(detect().unwrap(), &rows.iter().copied().collect::<Vec<_>>());
         padded
     }
 
     /// W with the row of zeros that makes the number of rows even.
     fn even<T: Float>(w: &Array2<T>) -> Padded<T> {
         let mut padded = Padded::zeros(w.nrows().next_multiple_of(2), w.ncols()).unwrap();
-        padded.load(w.as_slice().unwrap());
+        padded.load(detect().unwrap(), w.as_slice().unwrap());
         padded
     }
 
@@ -657,7 +707,7 @@ pub(crate) mod tests {
                             assert!(i < BATCH.len() || numbers.iter().all(|x| x.is_nan()));
                         }
                         let mut got = Array2::zeros((BATCH.len(), outputs));
-                        out.store(got.as_slice_mut().unwrap());
+                        out.store(level, got.as_slice_mut().unwrap());
                         for ((i, j), got) in got.indexed_iter() {
                             // Each term is rounded as a product, in the sum it is added to, at the end of each tile, and in f64 again.
                             let roundings = 1 + 2 * pairs[i] + all.tiles() + 1 + 2 * pairs[i] + 1;
@@ -703,7 +753,7 @@ pub(crate) mod tests {
 
     impl<T: Float> EachRow<T> for Seen<'_> {
         #[inline(always)]
-        fn row<const N: usize>(&mut self, p: usize, first: usize, _: [Lane<T>; N], _: impl MulAdd) {
+        fn row<const N: usize>(&mut self, p: usize, first: usize, _: [Lane<T>; N], _: impl Arithmetic) {
             (first..first + N).for_each(|lane| self.times[[p, lane]] += 1);
         }
     }

@@ -175,7 +175,7 @@ impl Stack {
         let first = first.min(n);
         let mut ready = None;
         if skip {
-            self.pad(params, ready.insert((Padded::default(), Padded::default())))?;
+            self.pad(level, params, ready.insert((Padded::default(), Padded::default())))?;
         }
         let round = BLOCK * threads::count() * self.blocks_a_thread();
         let mut done = first;
@@ -206,6 +206,7 @@ impl Stack {
     /// The parameters of the product that skips zeros: `W`, and `b` as one row.
     pub(crate) fn pad<T: Float, P: Deref<Target = [T]>>(
         &self,
+        level: Level,
         params: &[P],
         (w, b): &mut (Padded<T>, Padded<T>),
     ) -> Result<(), KernelError> {
@@ -213,8 +214,8 @@ impl Stack {
         w.reshape(self.features.next_multiple_of(2), outputs)?;
         b.reshape(1, outputs)?;
         if let [first_w, first_b, ..] = params {
-            w.load(first_w);
-            b.load(first_b);
+            w.load(level, first_w);
+            b.load(level, first_b);
         }
         Ok(())
     }
@@ -254,7 +255,7 @@ impl Stack {
             };
             level.run(Product { x, rows, w, b, out });
             resize(x_block, n * outputs, T::zero())?;
-            out.store(x_block);
+            out.store(level, x_block);
             affine.next();
             from = layer + 1;
         } else if let Data::Rows(x) = x {

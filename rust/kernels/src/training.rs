@@ -19,7 +19,7 @@
 //! the end of the call: a step of 784-50-10 with 100 MNIST images in f32 then reads `W` twice and writes it once, and never stores `dW`.
 
 use crate::error::{agree, zeros};
-use crate::level::{Level, MulAdd};
+use crate::level::{Arithmetic, Level};
 use crate::matmul::{matmul, matmul_a_bt, matmul_at_b, ColumnSums, Onto};
 use crate::optimize::{Optimizer, Step};
 use crate::padded::{Lane, Padded, LANES};
@@ -144,7 +144,7 @@ impl<T: Float> Trainer<T> {
                 Some(ready) => ready,
                 none => none.insert(Skipping::new(self.stack.features, outputs, self.batch)?),
             };
-            skipping.load(values[0], &kept[..optimizer.rule.kept()])?;
+            skipping.load(self.level, values[0], &kept[..optimizer.rule.kept()])?;
         }
         let mut progress = Progress { steps: 0, diverged: false };
         let next = batches.rows.chunks(batches.size).skip(1).chain([&[][..]]);
@@ -162,7 +162,7 @@ impl<T: Float> Trainer<T> {
             }
         }
         if let (Data::Nonzeros(_), Some(skipping)) = (batches.x, &self.skipping) {
-            skipping.store(values[0], &mut kept[..optimizer.rule.kept()]);
+            skipping.store(self.level, values[0], &mut kept[..optimizer.rule.kept()]);
         }
         Ok(progress)
     }
@@ -211,11 +211,11 @@ impl<T: Float> Trainer<T> {
         let mut from = 0;
         match (batches.x, self.stack.first_product(), &mut self.skipping) {
             (Data::Nonzeros(x), Some((layer, outputs)), Some(skipping)) => {
-                skipping.b.load(params[1]);
+                skipping.b.load(self.level, params[1]);
                 let Skipping { columns, w, b, out, .. } = skipping;
                 columns.refill(self.level, x, numbers.clone(), next)?;
                 self.level.run(Forward { columns, w, b, out });
-                skipping.out.store(&mut self.inputs[layer + 1][..n * outputs]);
+                skipping.out.store(self.level, &mut self.inputs[layer + 1][..n * outputs]);
                 affine.next();
                 from = layer + 1;
             }
@@ -262,7 +262,7 @@ impl<T: Float> Trainer<T> {
             let d_w = &mut self.d_w[..inputs * outputs];
             match (batches.x, &mut self.skipping) {
                 (Data::Nonzeros(_), Some(skipping)) if affine == 0 => {
-                    skipping.d.load(&self.d[..n * outputs]);
+                    skipping.d.load(self.level, &self.d[..n * outputs]);
                     skipping.update_w(level, optimizer);
                 }
                 _ => {
@@ -304,20 +304,20 @@ impl<T: Float> Skipping<T> {
     }
 
     /// Copy `w`, and what is kept for it, to here.
-    fn load(&mut self, w: &[T], kept: &[&mut [T]]) -> Result<(), KernelError> {
-        self.w.load(w);
+    fn load(&mut self, level: Level, w: &[T], kept: &[&mut [T]]) -> Result<(), KernelError> {
+        self.w.load(level, w);
         self.kept.resize_with(kept.len(), Padded::default);
         for (padded, kept) in self.kept.iter_mut().zip(kept) {
             padded.reshape(self.features, self.w.columns())?;
-            padded.load(kept);
+            padded.load(level, kept);
         }
         Ok(())
     }
 
     /// And back.
-    fn store(&self, w: &mut [T], kept: &mut [&mut [T]]) {
-        self.w.store(w);
-        self.kept.iter().zip(kept).for_each(|(padded, kept)| padded.store(kept));
+    fn store(&self, level: Level, w: &mut [T], kept: &mut [&mut [T]]) {
+        self.w.store(level, w);
+        self.kept.iter().zip(kept).for_each(|(padded, kept)| padded.store(level, kept));
     }
 
     /// Update the copy of W.
@@ -348,7 +348,7 @@ struct Update<'a, T> {
 
 impl<T: Float> EachRow<T> for Update<'_, T> {
     #[inline(always)]
-    fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], _: impl MulAdd) {
+    fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], _: impl Arithmetic) {
         let at = p * self.width + first;
         for (lane, gradient) in lanes.iter().enumerate() {
             let kept = self.kept.each_mut().map(|kept| kept.get_mut(at + lane).map_or(&mut [][..], |lane| &mut lane.0));
@@ -366,7 +366,7 @@ struct Descend<'a, T> {
 
 impl<T: Float> EachRow<T> for Descend<'_, T> {
     #[inline(always)]
-    fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], arithmetic: impl MulAdd) {
+    fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], arithmetic: impl Arithmetic) {
         let w = &mut self.w[p * self.width + first..][..N];
         for lane in 0..N {
             for i in 0..LANES {
@@ -627,17 +627,17 @@ mod tests {
                     let optimizer = Optimizer { rule, learning_rate, weight_decay, steps: 1 };
                     let mut skipping = Skipping::<T>::new(features, outputs, ROOM).unwrap();
                     let mut kept = vec![vec![T::zero(); before.len()]; rule.kept()];
-                    skipping.load(before.as_slice().unwrap(), &borrow(&mut kept)).unwrap();
+                    skipping.load(level, before.as_slice().unwrap(), &borrow(&mut kept)).unwrap();
                     // Behind the batch, and in the gradient of another step, is what would be seen.
-                    skipping.d.load(&vec![T::nan(); ROOM * outputs]);
-                    skipping.d.load(d.as_slice().unwrap());
+                    skipping.d.load(level, &vec![T::nan(); ROOM * outputs]);
+                    skipping.d.load(level, d.as_slice().unwrap());
                     let Skipping { w, b, out, columns, .. } = &mut skipping;
                     columns.refill(level, &sparse, 0..BATCH, 0..0).unwrap();
                     level.run(Forward { columns, w, b, out });
                     skipping.update_w(level, &optimizer);
                     let mut after = Array2::from_elem(before.dim(), T::nan());
                     kept.iter_mut().for_each(|kept| kept.fill(T::nan()));
-                    skipping.store(after.as_slice_mut().unwrap(), &mut borrow(&mut kept));
+                    skipping.store(level, after.as_slice_mut().unwrap(), &mut borrow(&mut kept));
                     // Of momentum's first step, the velocity is the step.
                     for ((kept, before), after) in kept.iter().flatten().zip(&before).zip(&after) {
                         assert_eq!(*before + *kept, *after);
