@@ -38,7 +38,10 @@ _METHODS: dict[Any, dict[str, Any]] = {
 
 def unchanged(thing: Any, methods: Mapping[str, Any]) -> bool:
     """Tell whether the methods of `thing` are those functions: replaced in no subclass and on no instance."""
-    return all(getattr(getattr(thing, name, None), "__func__", None) is method for name, method in methods.items())
+    for name, method in methods.items():  # a step of a script asks of every layer: no generator
+        if getattr(getattr(thing, name, None), "__func__", None) is not method:
+            return False
+    return True
 
 
 def knows(thing: Any) -> bool:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 FloatArray: TypeAlias = NDArray[Any]
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_STORED = (np.dtype(np.uint8), *_FLOATS)
 _LARGEST_COUNT = 2**31 - 1
 
 
@@ -49,8 +50,9 @@ def floats(a: Any, name: str, dtype: Any = None) -> FloatArray:
 
 def examples(x: Any, dtype: np.dtype[Any]) -> FloatArray:
     """Give `x` as Rust reads examples: uint8, float32 and float64 as they are, in C order; the rest in `dtype`."""
-    if type(x) is np.ndarray and x.dtype in (np.uint8, np.float32, np.float64) and x.dtype.isnative:
-        return np.require(x, None, ["C", "A"])
+    if type(x) is np.ndarray and x.dtype in _STORED:
+        in_order = x.flags.c_contiguous and x.flags.aligned
+        return x if in_order else np.require(x, None, ["C", "A"])
     return floats(x, "x", dtype)
 
 
@@ -188,9 +190,9 @@ def class_ids(t: Any, classes: int) -> NDArray[np.int64]:
 def _distributions(t: NDArray[Any]) -> NDArray[Any]:
     """Refuse rows that are not finite, have a negative entry or do not sum to 1 within 1e-3."""
     # A nan or infinity in a row makes its sum nan or infinite, and both comparisons say no to those.
-    good = (t.min(axis=1, initial=0) >= 0) & (np.abs(t.sum(axis=1) - 1) <= 1e-3)
-    if not good.all():
-        row = int(np.argmin(good))
+    near_1 = np.abs(t.sum(axis=1) - 1) <= 1e-3
+    if not (near_1.all() and t.min(initial=0) >= 0):
+        row = int(np.argmin(near_1 & (t.min(axis=1, initial=0) >= 0)))
         raise ValueError(
             f"each row of t must be finite, >= 0 and sum to 1 (within 1e-3); row {row} sums to {t[row].sum():.6g}"
             f" with smallest entry {t[row].min(initial=np.inf):.6g}"

@@ -9,6 +9,7 @@ Like the tutorial's, a layer remembers its last ``forward`` only, so one thread 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -564,7 +565,7 @@ class Affine:
         """
         if x.ndim == 0:
             raise ValueError("x must have an axis of features, got a single number")
-        n, features = (1, x.size) if x.ndim == 1 else (x.shape[0], int(np.prod(x.shape[1:])))
+        n, features = (1, x.size) if x.ndim == 1 else (x.shape[0], math.prod(x.shape[1:]))
         if features != self._W.shape[0]:
             raise ValueError(
                 f"x has {features} features, {name} expects {self._W.shape[0]}"
@@ -720,8 +721,11 @@ class SoftmaxWithLoss:
             If `dout` is not one finite number.
         """
         dx = _remembered(self._dx, self)
+        dout = real(dout, "dout")
+        if dout == 1:  # as in every step of training
+            return dx.copy()
         with np.errstate(over="ignore"):
-            return _times(dx, dx.dtype.type(real(dout, "dout")))
+            return _times(dx, dx.dtype.type(dout))
 
 
 def parameters(layer: Any) -> dict[str, FloatArray]:

@@ -177,20 +177,30 @@ class Network:
         ``net.params = {…}`` assigns each. An empty dict, as in the tutorial's ``__init__``, starts anew.
         """
         held: Parameters = self._params
+        known = set(map(id, held.values()))
         # A subclass may fill its params before it has layers, as the tutorial does.
-        with_parameters = list(filter(None, map(parameters, getattr(self, "layers", {}).values())))
+        for layer in getattr(self, "layers", {}).values():
+            for array in parameters(layer).values():
+                if id(array) not in known:  # the network is new, or a layer was replaced
+                    self._name_anew()
+                    return held
+        return held
+
+    def _name_anew(self) -> None:
+        """Hold the arrays of the layers that are not held yet."""
+        held = self._params
+        with_parameters = list(filter(None, map(parameters, self.layers.values())))
         for _ in range(1 + len(with_parameters)):
             known = set(map(id, held.values()))
             before = len(known)
             for i, arrays in enumerate(with_parameters, start=1):
                 for name, array in arrays.items():
                     if id(array) not in known:
-                        held.hold(f"{name}{i}", array)  # the network is new, or a layer was replaced
+                        held.hold(f"{name}{i}", array)
                         known.add(id(array))
             if len(known) == before:
                 break
             # Of a layer put in between, the name was that of the layer behind it, which now has to have the next.
-        return held
 
     @params.setter
     def params(self, values: Mapping[str, Any]) -> None:

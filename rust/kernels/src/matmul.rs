@@ -16,14 +16,14 @@ use crate::padded::{Lane, Padded};
 use crate::sparse::add_scaled;
 use crate::transpose::Transpose;
 use crate::{threads, Float, KernelError};
-use ndarray::{ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{s, ArrayView2, ArrayViewMut2, Axis};
 
 /// Terms of a sum taken at a time.
 const DEPTH: usize = 512;
 
-/// Multiplications from which a product is divided among threads. Measured on two AVX-512 cores in f32: 256 × 512 · 512 × 512 (2²⁶)
-/// takes 1236 µs on one and 647 µs on both; 100 × 784 · 784 × 50 (2²²), some 70 µs, is over before a thread has woken.
-const WORTH_THREADS: usize = 1 << 25;
+/// Multiplications from which a product is divided among threads. Measured on two AVX-512 cores: 100 × 784 · 784 × 50 (2²²) takes 92 µs
+/// on one and 70 on both in f32, where the other had gone to sleep, and 163 and 117 in f64; 256 × 256 · 256 × 256 (2²⁴) 300 and 187.
+const WORTH_THREADS: usize = 3 << 20;
 
 /// What to do with what `C` holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -65,12 +65,35 @@ pub fn matmul<T: Float>(
     if k == 0 && onto == Onto::Nothing {
         c.fill(T::zero());
     }
-    let mut onto = onto;
-    for start in (0..k).step_by(DEPTH) {
-        let terms = start..k.min(start + DEPTH);
-        let a = a.slice(ndarray::s![.., terms.clone()]);
-        let b = b.slice(ndarray::s![terms, ..]);
-        block(level, a, b, c.view_mut(), onto)?;
+    if !is_highest(level) || !is_divided(m, k, n) {
+        terms(level, a, b, c, onto)
+    } else if m > n {
+        let side = part(m, m.div_ceil(threads::count()));
+        let parts = a.axis_chunks_iter(Axis(0), side).zip(c.axis_chunks_iter_mut(Axis(0), side)).collect();
+        threads::try_each_with(parts, || (), |(), (a, c)| terms(level, a, b, c, onto))
+    } else {
+        let side = part(n, n.div_ceil(threads::count()));
+        let parts = b.axis_chunks_iter(Axis(1), side).zip(c.axis_chunks_iter_mut(Axis(1), side)).collect();
+        threads::try_each_with(parts, || (), |(), (b, c)| terms(level, a, b, c, onto))
+    }
+}
+
+/// The product, some terms of each sum after the other.
+fn terms<T: Float>(
+    level: Level,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    mut c: ArrayViewMut2<'_, T>,
+    mut onto: Onto<T>,
+) -> Result<(), KernelError> {
+    for start in (0..a.ncols()).step_by(DEPTH) {
+        let terms = start..a.ncols().min(start + DEPTH);
+        let (a, b) = (a.slice(s![.., terms.clone()]), b.slice(s![terms, ..]));
+        if is_highest(level) {
+            product(level, a, b, c.view_mut(), onto);
+        } else {
+            plain(level, a, b, c.view_mut(), onto)?;
+        }
         if onto == Onto::Nothing {
             onto = Onto::Itself(T::one());
         }
@@ -78,35 +101,11 @@ pub fn matmul<T: Float>(
     Ok(())
 }
 
-/// One block of terms, divided among threads along the longer side of C if it is large.
-fn block<T: Float>(
-    level: Level,
-    a: ArrayView2<'_, T>,
-    b: ArrayView2<'_, T>,
-    mut c: ArrayViewMut2<'_, T>,
-    onto: Onto<T>,
-) -> Result<(), KernelError> {
-    if !is_highest(level) {
-        return plain(level, a, b, c, onto);
-    }
-    let ((m, n), k) = (c.dim(), a.ncols());
-    let wanted = if is_divided(m, k, n) { m.max(n).div_ceil(threads::count()) } else { m.max(n) };
-    let side = part(m.max(n), wanted);
-    if m > n {
-        let parts = a.axis_chunks_iter(Axis(0), side).zip(c.axis_chunks_iter_mut(Axis(0), side)).collect();
-        threads::each(parts, |(a, c)| product(level, a, b, c, onto));
-    } else {
-        let parts = b.axis_chunks_iter(Axis(1), side).zip(c.axis_chunks_iter_mut(Axis(1), side)).collect();
-        threads::each(parts, |(b, c)| product(level, a, b, c, onto));
-    }
-    Ok(())
-}
-
 /// How long the parts of a side are: whole vectors, and no last part of a single row or column, which the crate adds up in another order.
 fn part(side: usize, wanted: usize) -> usize {
-    let mut part = wanted.next_multiple_of(64);
+    let mut part = wanted.next_multiple_of(16);
     while side > part && side % part == 1 {
-        part += 64;
+        part += 16;
     }
     part
 }
@@ -151,7 +150,7 @@ fn turned<'r, T: Float>(level: Level, b: ArrayView2<'_, T>, room: &'r mut Vec<T>
 
 /// Whether a product of an (m, k) with a (k, n) matrix is divided among threads.
 pub(crate) fn is_divided(m: usize, k: usize, n: usize) -> bool {
-    threads::count() > 1 && m.saturating_mul(n).saturating_mul(k.min(DEPTH)) >= WORTH_THREADS
+    threads::count() > 1 && m.saturating_mul(n).saturating_mul(k) >= WORTH_THREADS
 }
 
 fn is_highest(level: Level) -> bool {
@@ -452,10 +451,10 @@ pub(crate) mod tests {
         }
     }
 
-    /// Divided among threads as a whole, and here into parts too small for that.
+    /// Divided among threads, not divided, and here into parts of many sizes.
     fn a_product_divided_along_either_side_has_the_bits_of_the_whole<T: Float>() {
         for (m, n) in [(400, 200), (200, 400)] {
-            assert!(m * n * DEPTH >= WORTH_THREADS && 64 * 400 * DEPTH < WORTH_THREADS);
+            assert!(m * n * 700 >= WORTH_THREADS);
             let (a, b) = (numbers::<T>((m, 700), 1), numbers::<T>((700, n), 2));
             let far_apart = far_apart(&b);
             let onto = [Onto::Nothing, Onto::Itself(T::of(-0.75))];
@@ -463,13 +462,16 @@ pub(crate) mod tests {
                 let before = numbers::<T>((m, n), 3);
                 let mut whole = before.clone();
                 matmul(highest(), a.view(), b, whole.view_mut(), onto).unwrap();
-                for side in [64, 128, 192] {
+                let mut at_once = before.clone();
+                terms(highest(), a.view(), b, at_once.view_mut(), onto).unwrap();
+                assert_eq!(at_once, whole);
+                for side in [16, 48, 64, 112, 192, 208] {
                     let (mut rows, mut columns) = (before.clone(), before.clone());
                     for (a, c) in a.axis_chunks_iter(Axis(0), side).zip(rows.axis_chunks_iter_mut(Axis(0), side)) {
-                        matmul(highest(), a, b, c, onto).unwrap();
+                        terms(highest(), a, b, c, onto).unwrap();
                     }
                     for (b, c) in b.axis_chunks_iter(Axis(1), side).zip(columns.axis_chunks_iter_mut(Axis(1), side)) {
-                        matmul(highest(), a.view(), b, c, onto).unwrap();
+                        terms(highest(), a.view(), b, c, onto).unwrap();
                     }
                     assert_eq!(rows, whole);
                     assert_eq!(columns, whole);

@@ -393,11 +393,10 @@ mod tests {
     fn steps_of_small_products_leave_threads_idle() {
         let more = threads::count() > 1;
         let stack = Stack::new(784, vec![Layer::Affine(1024), Layer::Affine(10)]);
-        // 2^25 multiplications and more are divided, at most 512 terms of a sum at a time: 64·1024·512, 784·1024·42.
+        // 3·2^20 multiplications and more are divided: 4·784·1024, but not 3·784·1024.
         assert!(!stack.leaves_threads_idle(100, false));
-        assert!(!stack.leaves_threads_idle(64, false));
-        assert!(!stack.leaves_threads_idle(42, false));
-        assert_eq!(stack.leaves_threads_idle(41, false), more);
+        assert!(!stack.leaves_threads_idle(4, false));
+        assert_eq!(stack.leaves_threads_idle(3, false), more);
         // The first product is not divided where zeros are skipped; the second, 1024·10, is far smaller.
         assert_eq!(stack.leaves_threads_idle(100, true), more);
     }
