@@ -442,13 +442,22 @@ impl<T: Float> EachRow<T> for Store<'_, T> {
     #[inline(always)]
     fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], _: impl Arithmetic) {
         let row = &mut self.d_w[p * self.outputs..(p + 1) * self.outputs];
-        for (numbers, gradient) in row[first * LANES..].chunks_mut(LANES).zip(&lanes) {
-            if self.onto_itself {
-                numbers.iter_mut().zip(gradient.0).for_each(|(sum, d)| *sum += d);
-            } else {
-                numbers.copy_from_slice(&gradient.0[..numbers.len()]);
-            }
+        let onto_itself = self.onto_itself;
+        // Whole lanes by a length known beforehand, as in `Padded::load`.
+        let (whole, rest) = row[first * LANES..].as_chunks_mut::<LANES>();
+        for (numbers, gradient) in whole.iter_mut().zip(&lanes) {
+            add_or_set(numbers, gradient, onto_itself);
         }
+        if let Some(gradient) = lanes.get(whole.len()) {
+            add_or_set(rest, gradient, onto_itself);
+        }
+    }
+}
+
+#[inline(always)]
+fn add_or_set<T: Float>(numbers: &mut [T], gradient: &Lane<T>, onto_itself: bool) {
+    for (number, d) in numbers.iter_mut().zip(gradient.0) {
+        *number = if onto_itself { *number + d } else { d };
     }
 }
 
