@@ -213,13 +213,18 @@ def apart(names: Iterable[str], arrays: Mapping[str, FloatArray]) -> list[str]:
 
 
 def _random_signs(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Give numbers between 0.5 and 1.5 of either sign."""
-    u = uniform(shape, rng)
-    u += np.copysign(np.float32(0.5), u)
-    return u
+    """Give numbers between 0.5 and 1 of either sign."""
+    bits = _bits(shape, rng)
+    # The bit below the sign's is made its opposite: then a number lies in the outer half of the range.
+    return np.asarray(((bits & ~0x4000) | (~(bits >> 1) & 0x4000)) * np.float32(2.0**-15))
 
 
 def uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Give numbers between -1 and 1, of sixteen random bits each: in a fifth of the time that 53 take."""
-    bits = np.frombuffer(rng.bytes(2 * math.prod(shape)), "<i2")
-    return np.asarray((bits * np.float32(2.0**-15)).reshape(shape))
+    """Give numbers between -1 and 1, of sixteen random bits each."""
+    return np.asarray(_bits(shape, rng) * np.float32(2.0**-15))
+
+
+def _bits(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.int16]:
+    """Give sixteen random bits each: in a third of the time that the 53 of a float64 take."""
+    size = math.prod(shape)
+    return rng.integers(0, 2**64, -(-size // 4), np.uint64).view(np.int16)[:size].reshape(shape)

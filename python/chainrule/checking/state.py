@@ -22,6 +22,8 @@ from chainrule._gate import FloatArray
 
 #: Arrays that are neither parameters nor inputs and larger than this are left alone: a data set, most likely.
 _LARGEST_BYSTANDER = 1 << 26
+#: Bytes that are copied sooner than NumPy looks at them where they are.
+_COPIED = 1 << 14
 
 
 def reachable(*roots: Any) -> Iterator[Any]:
@@ -129,7 +131,7 @@ def same_bits(a: FloatArray, b: FloatArray) -> bool:
     """Tell whether two arrays hold the same bytes, so that nan equals nan and 0 is not -0."""
     if a.shape != b.shape or a.dtype != b.dtype:
         return False
-    if a.dtype.itemsize in (1, 2, 4, 8) and not a.dtype.hasobject:
+    if a.nbytes > _COPIED and a.dtype.itemsize in (1, 2, 4, 8) and not a.dtype.hasobject:
         # Looked at as whole numbers where they are: bytes objects of both would be two copies.
         bits = np.dtype(f"u{a.dtype.itemsize}")
         return np.array_equal(a.view(bits), b.view(bits))
