@@ -349,10 +349,16 @@ struct Update<'a, T> {
 impl<T: Float> EachRow<T> for Update<'_, T> {
     #[inline(always)]
     fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], _: impl Arithmetic) {
-        let at = p * self.width + first;
-        for (lane, gradient) in lanes.iter().enumerate() {
-            let kept = self.kept.each_mut().map(|kept| kept.get_mut(at + lane).map_or(&mut [][..], |lane| &mut lane.0));
-            self.step.update(&mut self.w[at + lane].0, &gradient.0, kept);
+        for (at, gradient) in (p * self.width + first..).zip(&lanes) {
+            // In lanes of its own, of which the compiler knows that they do not overlap: it would look, lane by lane.
+            let mut w = self.w[at];
+            let mut kept = self.kept.each_ref().map(|kept| kept.get(at).copied().unwrap_or(Lane([T::zero(); LANES])));
+            let [a, b] = &mut kept;
+            self.step.update(&mut w.0, &gradient.0, [&mut a.0, &mut b.0]);
+            self.w[at] = w;
+            for (there, kept) in self.kept.iter_mut().zip(kept) {
+                there.get_mut(at).into_iter().for_each(|there| *there = kept);
+            }
         }
     }
 }
