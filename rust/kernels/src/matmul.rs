@@ -12,7 +12,7 @@
 
 use crate::error::{agree, resize};
 use crate::level::{available, Arithmetic, Kernel, Level};
-use crate::padded::{Lane, Padded};
+use crate::padded::{Lane, Padded, LANES};
 use crate::sparse::add_scaled;
 use crate::transpose::Transpose;
 use crate::{threads, Float, KernelError};
@@ -68,11 +68,11 @@ pub fn matmul<T: Float>(
     if !is_highest(level) || !is_divided(m, k, n) {
         terms(level, a, b, c, onto)
     } else if m > n {
-        let side = part(m, m.div_ceil(threads::count()));
+        let side = part(m, m.div_ceil(threads::count()), ROWS);
         let parts = a.axis_chunks_iter(Axis(0), side).zip(c.axis_chunks_iter_mut(Axis(0), side)).collect();
         threads::try_each_with(parts, || (), |(), (a, c)| terms(level, a, b, c, onto))
     } else {
-        let side = part(n, n.div_ceil(threads::count()));
+        let side = part(n, n.div_ceil(threads::count()), LANES);
         let parts = b.axis_chunks_iter(Axis(1), side).zip(c.axis_chunks_iter_mut(Axis(1), side)).collect();
         threads::try_each_with(parts, || (), |(), (b, c)| terms(level, a, b, c, onto))
     }
@@ -101,14 +101,17 @@ fn terms<T: Float>(
     Ok(())
 }
 
-/// How long the parts of a side are: whole vectors, and no last part of a single row or column, which the crate adds up in another order.
-fn part(side: usize, wanted: usize) -> usize {
-    let mut part = wanted.next_multiple_of(16);
+/// How long the parts of a side are: whole units, and no last part of a single row or column, which the crate adds up in another order.
+fn part(side: usize, wanted: usize, unit: usize) -> usize {
+    let mut part = wanted.next_multiple_of(unit);
     while side > part && side % part == 1 {
-        part += 16;
+        part += unit;
     }
     part
 }
+
+/// Rows are divided by fours, columns by whole vectors.
+const ROWS: usize = 4;
 
 /// The product by the `gemm` crate. A B that it would be slow to pack is written out for it, some columns at a time.
 fn product<T: Float>(
@@ -122,7 +125,7 @@ fn product<T: Float>(
     if a.nrows() == 1 || !packs_slowly(&b) {
         return gemm(a, b, c, onto);
     }
-    let (side, mut room) = (part(b.ncols(), TURNED), Vec::new());
+    let (side, mut room) = (part(b.ncols(), TURNED, LANES), Vec::new());
     for (b, c) in b.axis_chunks_iter(Axis(1), side).zip(c.axis_chunks_iter_mut(Axis(1), side)) {
         // Where there is no memory, as it lies: the numbers are the same.
         gemm(a, turned(level, b, &mut room).unwrap_or(b), c, onto);
@@ -465,7 +468,7 @@ pub(crate) mod tests {
                 let mut at_once = before.clone();
                 terms(highest(), a.view(), b, at_once.view_mut(), onto).unwrap();
                 assert_eq!(at_once, whole);
-                for side in [16, 48, 64, 112, 192, 208] {
+                for side in [16, 48, 52, 64, 112, 192, 204] {
                     let (mut rows, mut columns) = (before.clone(), before.clone());
                     for (a, c) in a.axis_chunks_iter(Axis(0), side).zip(rows.axis_chunks_iter_mut(Axis(0), side)) {
                         terms(highest(), a, b, c, onto).unwrap();
