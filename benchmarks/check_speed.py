@@ -81,6 +81,7 @@ def check_rows(images: int, rounds: int) -> list[dict[str, Any]]:
                 raise SystemExit(f"{name} did not compare everything, or calls a right network wrong:\n{report}")
     for number in range(rounds):
         for name in list(ways)[:: 1 if number % 2 == 0 else -1]:
+            let_threads_sleep()
             start = time.perf_counter()
             ways[name]()
             times[name].append(time.perf_counter() - start)
@@ -95,6 +96,13 @@ def check_rows(images: int, rounds: int) -> list[dict[str, Any]]:
         }
         for name in ways
     ]
+
+
+def let_threads_sleep() -> None:
+    """Wait, awake, until NumPy's threads do not spin any more: they do for a while, on a core that the next way needs."""
+    end = time.perf_counter() + 0.1
+    while time.perf_counter() < end:
+        pass
 
 
 def import_rows(rounds: int) -> list[dict[str, Any]]:

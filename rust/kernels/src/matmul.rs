@@ -7,7 +7,7 @@
 //! OpenBLAS on one core. It always uses the widest instructions of the CPU; at a lower [`Level`] a plain kernel of our own stands in.
 //! Cost: 2·m·n·k floating-point operations, plus packing of the operands where that pays.
 //!
-//! Sums are taken in blocks of [`DEPTH`] terms, in order. That is what the crate would do by itself for a cache of common size;
+//! Sums are taken in blocks of `DEPTH` terms, in order. That is what the crate would do by itself for a cache of common size;
 //! done here, the order, and so the bits, depend neither on the size of the cache nor on how a large product is divided among threads.
 
 use crate::error::{agree, resize};
@@ -21,8 +21,8 @@ use ndarray::{s, ArrayView2, ArrayViewMut2, Axis};
 /// Terms of a sum taken at a time.
 const DEPTH: usize = 512;
 
-/// Multiplications from which a product is divided among threads. Measured on two AVX-512 cores: 100 × 784 · 784 × 50 (2²²) takes 92 µs
-/// on one and 70 on both in f32, where the other had gone to sleep, and 163 and 117 in f64; 256 × 256 · 256 × 256 (2²⁴) 300 and 187.
+/// Multiplications from which a product is divided among threads. Measured on two AVX-512 cores: 100 × 784 · 784 × 50 (2²²) takes 98 µs
+/// on one and 67 on both in f32, 171 and 112 in f64; 256 × 256 · 256 × 256 (2²⁴) 300 and 187 in f32.
 const WORTH_THREADS: usize = 3 << 20;
 
 /// What to do with what `C` holds.

@@ -15,8 +15,9 @@
 //! Why pairs: ink has neighbours. MNIST has 150 non-zero pixels an image, but only 88 such pairs: a sixth more arithmetic, and two fifths
 //! fewer list entries, loops and ends of loops (each a branch that the CPU guesses wrong). Why lists with a fixed room (the batch
 //! size) each, and not the sorted transpose: one pass instead of three. Why the numbers as they are stored: an entry with two bytes is 8 bytes and
-//! crosses no cache line. Cost for 100 images, 784-50, f32: 1.8 of 7.8 MFLOP in each direction; on Zen 4 (AVX-512, one multiply-add of 64 bytes
-//! a cycle, so 19 µs at least) 15 µs for the lists, half of it waiting for images drawn at random, 26 forwards and 22 back.
+//! crosses no cache line. Why halves of lanes: 50 outputs are 56 numbers, not 64 (`Group`). Cost for 100 images, 784-50, f32: 1.8 of 7.8 MFLOP
+//! in each direction; on Zen 4 (AVX-512, one multiply-add of 64 bytes a cycle, so 17 µs at least) 14 µs for the lists, half of it waiting for
+//! images drawn at random, 20 forwards and 26 back, the step of W included.
 //!
 //! A zero beside a number that is not zero is multiplied like that number; elsewhere 0 · ∞ and 0 · nan are skipped with the zeros, where
 //! the dense product would give nan. The order of every sum is that of the rows and columns, whatever the level or the number of threads.
