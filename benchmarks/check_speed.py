@@ -99,7 +99,7 @@ def check_rows(images: int, rounds: int) -> list[dict[str, Any]]:
 
 
 def let_threads_sleep() -> None:
-    """Wait, awake, until NumPy's threads do not spin any more: they do for a while, on a core that the next way needs."""
+    """Wait, awake, until NumPy's threads do not spin any more, on a core that the next way needs."""
     end = time.perf_counter() + 0.1
     while time.perf_counter() < end:
         pass

@@ -38,7 +38,7 @@ _METHODS: dict[Any, dict[str, Any]] = {
 
 def unchanged(thing: Any, methods: Mapping[str, Any]) -> bool:
     """Tell whether the methods of `thing` are those functions: replaced in no subclass and on no instance."""
-    for name, method in methods.items():  # a step of a script asks of every layer: no generator
+    for name, method in methods.items():  # noqa: SIM110  # asked of every layer in a script's step: a generator takes longer
         if getattr(getattr(thing, name, None), "__func__", None) is not method:
             return False
     return True

@@ -720,7 +720,7 @@ class SoftmaxWithLoss:
         TypeError, ValueError
             If `dout` is not one finite number.
         """
-        dx = _remembered(self._dx, self)
+        dx: FloatArray = _remembered(self._dx, self)
         dout = real(dout, "dout")
         if dout == 1:  # as in every step of training
             return dx.copy()

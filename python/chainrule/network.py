@@ -186,6 +186,13 @@ class Network:
                     return held
         return held
 
+    @params.setter
+    def params(self, values: Mapping[str, Any]) -> None:
+        if values and "_params" in self.__dict__:
+            self.params.update(values)
+        else:
+            self._params = Parameters(values)
+
     def _name_anew(self) -> None:
         """Hold the arrays of the layers that are not held yet."""
         held = self._params
@@ -201,13 +208,6 @@ class Network:
             if len(known) == before:
                 break
             # Of a layer put in between, the name was that of the layer behind it, which now has to have the next.
-
-    @params.setter
-    def params(self, values: Mapping[str, Any]) -> None:
-        if values and "_params" in self.__dict__:
-            self.params.update(values)
-        else:
-            self._params = Parameters(values)
 
     def predict(self, x: Any) -> FloatArray:
         """Give the scores, before softmax.

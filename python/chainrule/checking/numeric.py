@@ -140,7 +140,7 @@ def noise_of(values: Floats, measured: Any, size: Any, reached: Any) -> Floats:
     moves = gaps > 0
     if moves.all():  # of most numbers, and most of the questions below are for the others
         least = gaps.min(axis=0)
-        return np.maximum(measured, np.where(least <= 64 * epsilon * size, least, 0))
+        return np.asarray(np.maximum(measured, np.where(least <= 64 * epsilon * size, least, 0)))
     least, most = np.where(moves, gaps, np.inf).min(axis=0), gaps.max(axis=0)
     unmoved = np.where(reached, np.maximum(measured, epsilon * size), 0)
     # Flat to one side only is a corner; flat here and there is a staircase.
