@@ -76,15 +76,17 @@ pub fn each_with<I: Send, R>(
         }
     };
     let Some(pool) = pool().filter(|_| threads > 1 && !ALONE.get()) else { return until_none_is_left() };
+    // With all threads at work nobody is left for what the work itself would divide: it would wait for one.
+    let work = || if threads == count() { alone(until_none_is_left) } else { until_none_is_left() };
     let others = AtomicUsize::new(threads - 1);
     pool.in_place_scope(|scope| {
         for _ in 1..threads {
             scope.spawn(|_| {
-                until_none_is_left();
+                work();
                 others.fetch_sub(1, Ordering::Relaxed);
             });
         }
-        until_none_is_left();
+        work();
         let end = Instant::now() + PATIENCE;
         while others.load(Ordering::Relaxed) > 0 && Instant::now() < end {
             std::thread::yield_now(); // if there are more threads than CPUs, to one that has something to do
@@ -179,6 +181,14 @@ mod tests {
         alone(|| each(vec![0; 100], work));
         assert!(std::panic::catch_unwind(|| alone(|| panic!("on purpose"))).is_err());
         assert!(!ALONE.get());
+    }
+
+    #[test]
+    fn what_all_threads_are_at_is_not_divided_again() {
+        each(vec![0; 100.max(count())], |_| {
+            let mine = std::thread::current().id();
+            each(vec![0; 10], |_| assert_eq!(std::thread::current().id(), mine));
+        });
     }
 
     #[test]
