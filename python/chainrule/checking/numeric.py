@@ -138,14 +138,14 @@ def noise_of(values: Floats, measured: Any, size: Any, reached: Any) -> Floats:
     epsilon = np.finfo(np.float64).eps
     gaps = np.abs(np.diff(values, axis=0))
     moves = gaps > 0
-    if moves.all():  # of most numbers, and most of the questions below are for the others
-        least = gaps.min(axis=0)
-        return np.asarray(np.maximum(measured, np.where(least <= 64 * epsilon * size, least, 0)))
-    least, most = np.where(moves, gaps, np.inf).min(axis=0), gaps.max(axis=0)
+    least = np.where(moves, gaps, np.inf).min(axis=0)
+    quanta = np.where(least <= 64 * epsilon * size, least, 0)
+    if moves.all():  # as nearly always: what follows is about those that do not move, or not everywhere
+        return np.asarray(np.maximum(measured, quanta))
     unmoved = np.where(reached, np.maximum(measured, epsilon * size), 0)
     # Flat to one side only is a corner; flat here and there is a staircase.
     staircase = moves.any(axis=0) & ~moves[1:3].all(axis=0) & (moves[0] == moves[3])
-    quanta = np.where(staircase, most, np.where(least <= 64 * epsilon * size, least, 0))
+    quanta = np.where(staircase, gaps.max(axis=0), quanta)
     return np.where(moves.any(axis=0), np.maximum(measured, quanta), unmoved)
 
 
