@@ -1,9 +1,9 @@
 //! The instruction set this process may use, found once; and the way a kernel is compiled for each.
 //!
 //! A kernel is one safe `#[inline(always)]` body: the method [`Kernel::run`]. [`Level::run`] compiles that body again inside a wrapper
-//! for each instruction set (`#[target_feature]`), where the compiler turns its loops over 16 numbers into that set's vectors. Calling
-//! a wrapper is the one `unsafe` of this module, and a [`Level`] is the proof that makes it sound: only [`detect`] and [`available`]
-//! make one, after asking the CPU.
+//! for each instruction set (`#[target_feature]`), where the compiler turns its loops over 16 numbers into that set's vectors. What it
+//! does not find by itself is an [`Arithmetic`]'s. Calling a wrapper is `unsafe`, and a [`Level`] is the proof that makes it sound: only
+//! [`detect`] and [`available`] make one, after asking the CPU. A level's intrinsics are `unsafe` too, and reached from its wrapper alone.
 //!
 //! `CHAINRULE_SIMD=portable|avx2|avx512|neon` forces a level. Levels with fused multiply-add (all but `portable`) round alike, so a
 //! kernel that adds in the same order gives the same bits on each; `portable` rounds twice where they round once.

@@ -371,24 +371,6 @@ where
 {
     #[inline(always)]
     fn work<const N: usize, const HALF: bool>(&mut self, first: usize) {
-        if N == 4 && self.product.w.width() == 4 {
-            self.lanes::<N, HALF, true>(first);
-        } else {
-            self.lanes::<N, HALF, false>(first);
-        }
-    }
-}
-
-impl<T, R, V, F, A> RowByRow<'_, '_, T, R, V, F, A>
-where
-    T: Float,
-    R: Iterator<Item = usize> + Clone,
-    V: Copy,
-    F: Fn(V) -> T,
-    A: Arithmetic,
-{
-    #[inline(always)]
-    fn lanes<const N: usize, const HALF: bool, const WHOLE: bool>(&mut self, first: usize) {
         let Self { product: Product { x, rows, w, b, out }, pairs, value, arithmetic } = self;
         let width = w.width();
         for tile in 0..x.tiles() {
@@ -400,9 +382,9 @@ where
                 let mut even: [Lane<T>; N] = std::array::from_fn(|lane| so_far[lane]);
                 let mut odd = [Lane([T::zero(); LANES]); N];
                 for (&place, &[a, b]) in places.iter().zip(&pairs[at]) {
-                    let [first, second] = two_rows::<T, N, WHOLE>(w, usize::from(place), width);
-                    add_scaled::<T, N, HALF>(&mut even, value(a), first, *arithmetic);
-                    add_scaled::<T, N, HALF>(&mut odd, value(b), second, *arithmetic);
+                    let two_rows = &w[2 * usize::from(place) * width..][..width + N];
+                    add_scaled::<T, N, HALF>(&mut even, value(a), &two_rows[..N], *arithmetic);
+                    add_scaled::<T, N, HALF>(&mut odd, value(b), &two_rows[width..], *arithmetic);
                 }
                 for lane in 0..N {
                     for i in 0..LANES {
@@ -411,18 +393,6 @@ where
                 }
             }
         }
-    }
-}
-
-/// `N` lanes of the two rows of a pair. `WHOLE` says that these are all lanes of a row, so that where they are is known beforehand.
-#[inline(always)]
-fn two_rows<T, const N: usize, const WHOLE: bool>(lanes: &[Lane<T>], pair: usize, width: usize) -> [&[Lane<T>]; 2] {
-    if WHOLE {
-        let [first, second] = &lanes.as_chunks::<N>().0.as_chunks::<2>().0[pair];
-        [first, second]
-    } else {
-        let rows = &lanes[2 * pair * width..][..width + N];
-        [&rows[..N], &rows[width..]]
     }
 }
 
