@@ -12,7 +12,7 @@
 
 use crate::error::{agree, resize};
 use crate::level::{available, Arithmetic, Kernel, Level};
-use crate::padded::{Lane, Padded, LANES};
+use crate::padded::{Padded, LANES};
 use crate::sparse::add_scaled;
 use crate::transpose::Transpose;
 use crate::{threads, Float, KernelError};
@@ -213,7 +213,7 @@ fn plain<T: Float>(
     }
     level.run(Plain { a, b: &rows, c: &mut out, factor });
     for (i, mut row) in c.rows_mut().into_iter().enumerate() {
-        row.iter_mut().zip(out.row(i).iter().flat_map(|lane| lane.0)).for_each(|(c, sum)| *c = sum);
+        row.iter_mut().zip(out.row(i).as_flattened()).for_each(|(c, &sum)| *c = sum);
     }
     Ok(())
 }
@@ -247,7 +247,7 @@ impl<T: Float> Plain<'_, T> {
         let (width, b) = (self.b.width(), self.b.lanes());
         for (i, row) in self.a.rows().into_iter().enumerate() {
             let c = &mut self.c.lanes_mut()[i * width + first..][..N];
-            let mut sum: [Lane<T>; N] = std::array::from_fn(|lane| c[lane]);
+            let mut sum: [[T; LANES]; N] = std::array::from_fn(|lane| c[lane]);
             for (p, &x) in row.iter().enumerate() {
                 add_scaled::<T, N, false>(&mut sum, self.factor * x, &b[p * width + first..][..N], arithmetic);
             }

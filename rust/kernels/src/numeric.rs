@@ -215,7 +215,7 @@ struct Block {
     rows: Range<usize>,
     /// Lanes a feature.
     width: usize,
-    inputs: Vec<Numbers>,
+    inputs: Padded<f64>,
     /// Of each feature, a bit a lane: whether it is other than 0 in any of those rows.
     there: Vec<u8>,
 }
@@ -226,16 +226,15 @@ const _: () = assert!(ROWS / LANES <= u8::BITS as usize);
 impl Block {
     fn new(x: &[f64], features: usize, rows: Range<usize>) -> Result<Self, KernelError> {
         let width = rows.len().div_ceil(LANES);
-        let mut inputs = Vec::new();
-        resize(&mut inputs, (features + 1).saturating_mul(width), ZEROS)?;
+        let mut inputs = Padded::zeros(features + 1, rows.len())?;
         for (i, row) in rows.clone().enumerate() {
             let x = x[row * features..][..features].iter().chain([&1.0]);
-            x.zip(inputs.chunks_exact_mut(width)).for_each(|(&x, lanes)| lanes[i / LANES].0[i % LANES] = x);
+            x.zip(inputs.lanes_mut().chunks_exact_mut(width)).for_each(|(&x, lanes)| lanes[i / LANES][i % LANES] = x);
         }
         let mut there = Vec::new();
         reserve(&mut there, features + 1)?;
-        there.extend(inputs.chunks_exact(width).map(|lanes| {
-            let bits = lanes.iter().enumerate().map(|(i, lane)| u8::from(lane.0.iter().any(|&x| x != 0.0)) << i);
+        there.extend(inputs.lanes().chunks_exact(width).map(|lanes| {
+            let bits = lanes.iter().enumerate().map(|(i, lane)| u8::from(lane.iter().any(|&x| x != 0.0)) << i);
             bits.fold(0, |all, bit| all | bit)
         }));
         Ok(Self { rows, width, inputs, there })
@@ -528,9 +527,9 @@ impl Room {
                 match &ready.next {
                     Some((w, _)) => {
                         for ((others, w), out) in others.iter().zip(w.row(j)).zip(out) {
-                            let mut sum = [*others];
+                            let mut sum = [others.0];
                             add_scaled::<f64, 1, false>(&mut sum, value, std::slice::from_ref(w), arithmetic);
-                            out.iter_mut().zip(sum[0].0).for_each(|(out, sum)| out.0[lane] = sum);
+                            out.iter_mut().zip(sum[0]).for_each(|(out, sum)| out.0[lane] = sum);
                         }
                     }
                     None => {
@@ -614,22 +613,22 @@ fn some_outputs<const N: usize>(
 fn add_terms(
     sum: &mut Numbers,
     coefficients: &[f64],
-    vectors: &[Numbers],
+    vectors: &[[f64; LANES]],
     (lane, width): (usize, usize),
     range: Range<usize>,
     arithmetic: impl Arithmetic,
 ) {
-    let mut sums = [*sum];
+    let mut sums = [sum.0];
     let vectors = vectors[range.start * width..range.end * width].chunks_exact(width.max(1));
     for (&x, vector) in coefficients[range].iter().zip(vectors) {
         add_scaled::<f64, 1, false>(&mut sums, x, &vector[lane..][..1], arithmetic);
     }
-    *sum = sums[0];
+    sum.0 = sums[0];
 }
 
 /// A column of an affine layer's output, of which only the terms of one block of features are added up anew.
 struct Sums<'a> {
-    inputs: &'a [Numbers],
+    inputs: &'a [[f64; LANES]],
     terms: Range<usize>,
 }
 
@@ -648,7 +647,7 @@ impl Sums<'_> {
 #[inline(always)]
 fn sums_without(
     coefficients: &[f64],
-    vectors: &[Numbers],
+    vectors: &[[f64; LANES]],
     width: usize,
     terms: &mut [Numbers],
     others: &mut [Numbers],
@@ -719,12 +718,12 @@ impl Room {
     fn move_in_column(&mut self, ready: &Ready<'_, '_>, block: &Block, task: &mut Task, arithmetic: impl Arithmetic) {
         let (width, first, j) = (block.width, block.rows.start, task.column);
         self.tabulate(ready, block.rows.clone(), j, arithmetic);
-        sums_without(&self.column, &block.inputs, width, &mut self.terms, &mut self.others, arithmetic);
+        sums_without(&self.column, block.inputs.lanes(), width, &mut self.terms, &mut self.others, arithmetic);
         let mut losses = &mut task.losses[..];
         for moves in task.moves.chunk_by(|a, b| a.feature / FEATURES == b.feature / FEATURES) {
             let at = moves[0].feature / FEATURES;
             let (others, terms) = (at * width..(at + 1) * width, features(at, &self.column));
-            let sums = Sums { inputs: &block.inputs, terms };
+            let sums = Sums { inputs: block.inputs.lanes(), terms };
             for lane in 0..width {
                 self.before[lane] = sums.anew(&self.column, &self.others[others.clone()], lane, arithmetic);
             }
@@ -769,11 +768,10 @@ impl Room {
             match &ready.next {
                 Some((w, b)) => {
                     for (lane, out) in out.iter_mut().enumerate() {
-                        let mut sum = b.lanes()[lane];
+                        out.0 = b.lanes()[lane];
                         for terms in [0..j, j + 1..x.len()] {
-                            add_terms(&mut sum, x, w.lanes(), (lane, width), terms, arithmetic);
+                            add_terms(out, x, w.lanes(), (lane, width), terms, arithmetic);
                         }
-                        *out = sum;
                     }
                 }
                 None => out.iter_mut().zip(x.chunks(LANES)).for_each(|(out, x)| out.0[..x.len()].copy_from_slice(x)),

@@ -1,14 +1,17 @@
 //! A matrix whose rows are whole vectors, at addresses that are multiples of a cache line.
 //!
-//! A row of 50 floats is kept as 64: four [`Lane`]s of 16, the rest zero. A kernel then holds a row in registers with no remainder to
+//! A row of 50 floats is kept as 64: four lanes of 16, the rest zero. A kernel then holds a row in registers with no remainder to
 //! treat, and no load crosses a cache line: with rows at odd addresses the products of `sparse` took 46 and 38 µs, so they take 33 and 24.
 
-use crate::error::resize;
+use crate::error::reserve;
 use crate::level::{Arithmetic, Kernel, Level};
 use crate::{Float, KernelError};
 
 /// How many numbers a lane holds.
 pub const LANES: usize = 16;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
 
 /// Sixteen numbers: one AVX-512 register of f32, two of f64; as many as it takes elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -16,9 +19,11 @@ pub const LANES: usize = 16;
 pub struct Lane<T>(pub [T; LANES]);
 
 /// The matrix.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Padded<T> {
-    lanes: Vec<Lane<T>>,
+    /// The matrix begins at number `first`, whose address is a multiple of a cache line's length.
+    numbers: Vec<T>,
+    first: usize,
     columns: usize,
     /// Lanes a row.
     width: usize,
@@ -26,7 +31,7 @@ pub struct Padded<T> {
 
 impl<T> Default for Padded<T> {
     fn default() -> Self {
-        Self { lanes: Vec::new(), columns: 0, width: 0 }
+        Self { numbers: Vec::new(), first: 0, columns: 0, width: 0 }
     }
 }
 
@@ -50,11 +55,14 @@ impl<T: Float> Padded<T> {
     /// [`KernelError::Memory`].
     pub(crate) fn reshape(&mut self, rows: usize, columns: usize) -> Result<(), KernelError> {
         let width = columns.div_ceil(LANES);
-        let wanted = rows.saturating_mul(width);
-        if columns != self.columns {
-            self.lanes.clear();
+        let wanted = rows.saturating_mul(width).saturating_mul(LANES);
+        if columns != self.columns || self.first.saturating_add(wanted) > self.numbers.capacity() {
+            let in_a_line = LINE / size_of::<T>();
+            self.numbers.clear();
+            reserve(&mut self.numbers, wanted.saturating_add(in_a_line))?;
+            self.first = self.numbers.as_ptr().align_offset(LINE).min(in_a_line);
         }
-        resize(&mut self.lanes, wanted, Lane([T::zero(); LANES]))?;
+        self.numbers.resize(self.first + wanted, T::zero());
         (self.columns, self.width) = (columns, width);
         Ok(())
     }
@@ -76,32 +84,44 @@ impl<T: Float> Padded<T> {
         self.columns
     }
 
+    /// All numbers and their padding, row after row.
+    #[inline(always)]
+    pub(crate) fn numbers(&self) -> &[T] {
+        &self.numbers[self.first..]
+    }
+
+    /// The same, to be written.
+    #[inline(always)]
+    pub(crate) fn numbers_mut(&mut self) -> &mut [T] {
+        &mut self.numbers[self.first..]
+    }
+
     /// All lanes, row after row.
     #[inline(always)]
-    pub fn lanes(&self) -> &[Lane<T>] {
-        &self.lanes
+    pub fn lanes(&self) -> &[[T; LANES]] {
+        self.numbers().as_chunks().0
     }
 
     /// All lanes, row after row, to be written. What is written behind the last column stays there: keep it zero.
     #[inline(always)]
-    pub fn lanes_mut(&mut self) -> &mut [Lane<T>] {
-        &mut self.lanes
+    pub fn lanes_mut(&mut self) -> &mut [[T; LANES]] {
+        self.numbers_mut().as_chunks_mut().0
     }
 
     /// One row's lanes.
     #[inline(always)]
-    pub fn row(&self, row: usize) -> &[Lane<T>] {
-        &self.lanes[row * self.width..][..self.width]
+    pub fn row(&self, row: usize) -> &[[T; LANES]] {
+        &self.lanes()[row * self.width..][..self.width]
     }
 
     /// Copy rows laid end to end in here.
     pub fn load(&mut self, level: Level, rows: &[T]) {
-        level.run(Load { rows, columns: self.columns, width: self.width, lanes: &mut self.lanes });
+        level.run(Load { rows, columns: self.columns, width: self.width, lanes: self.lanes_mut() });
     }
 
     /// Copy the first rows out, laid end to end.
     pub fn store(&self, level: Level, rows: &mut [T]) {
-        level.run(Store { rows, columns: self.columns, width: self.width, lanes: &self.lanes });
+        level.run(Store { rows, columns: self.columns, width: self.width, lanes: self.lanes() });
     }
 }
 
@@ -109,7 +129,7 @@ struct Load<'a, T> {
     rows: &'a [T],
     columns: usize,
     width: usize,
-    lanes: &'a mut [Lane<T>],
+    lanes: &'a mut [[T; LANES]],
 }
 
 impl<T: Float> Kernel for Load<'_, T> {
@@ -121,10 +141,10 @@ impl<T: Float> Kernel for Load<'_, T> {
         for (row, lanes) in rows.zip(self.lanes.chunks_exact_mut(self.width.max(1))) {
             // Whole lanes by a length known beforehand: else each is a call of memcpy, which takes as long as the copy.
             let (whole, rest) = row.as_chunks::<LANES>();
-            lanes.iter_mut().zip(whole).for_each(|(lane, numbers)| lane.0 = *numbers);
+            lanes.iter_mut().zip(whole).for_each(|(lane, numbers)| *lane = *numbers);
             if let Some(lane) = lanes.get_mut(whole.len()) {
                 for i in 0..LANES {
-                    lane.0[i] = if i < rest.len() { rest[i] } else { T::zero() };
+                    lane[i] = if i < rest.len() { rest[i] } else { T::zero() };
                 }
             }
         }
@@ -135,7 +155,7 @@ struct Store<'a, T> {
     rows: &'a mut [T],
     columns: usize,
     width: usize,
-    lanes: &'a [Lane<T>],
+    lanes: &'a [[T; LANES]],
 }
 
 impl<T: Float> Kernel for Store<'_, T> {
@@ -146,9 +166,9 @@ impl<T: Float> Kernel for Store<'_, T> {
         let rows = self.rows.chunks_exact_mut(self.columns.max(1));
         for (row, lanes) in rows.zip(self.lanes.chunks_exact(self.width.max(1))) {
             let (whole, rest) = row.as_chunks_mut::<LANES>();
-            whole.iter_mut().zip(lanes).for_each(|(numbers, lane)| *numbers = lane.0);
+            whole.iter_mut().zip(lanes).for_each(|(numbers, lane)| *numbers = *lane);
             if let Some(lane) = lanes.get(whole.len()) {
-                rest.iter_mut().zip(lane.0).for_each(|(number, x)| *number = x);
+                rest.iter_mut().zip(*lane).for_each(|(number, x)| *number = x);
             }
         }
     }
@@ -170,7 +190,7 @@ mod tests {
             let mut padded = Padded::zeros(3, columns).unwrap();
             padded.load(level, &numbers);
             assert_eq!(padded.lanes().as_ptr() as usize % 64, 0);
-            let total: f32 = padded.lanes().iter().flat_map(|lane| lane.0).sum();
+            let total: f32 = padded.lanes().iter().flatten().copied().sum();
             assert_eq!(total, numbers.iter().sum());
             let mut back = vec![0.0; numbers.len()];
             padded.store(level, &mut back);
@@ -185,9 +205,10 @@ mod tests {
             padded.reshape(rows, columns).unwrap();
             assert_eq!((padded.columns(), padded.width()), (columns, columns.div_ceil(LANES)));
             assert_eq!(padded.lanes().len(), rows * padded.width());
+            assert_eq!(padded.lanes().as_ptr().align_offset(LINE), 0);
             padded.load(level(), &vec![1.0; rows * columns]);
             for row in 0..rows {
-                let numbers: Vec<f32> = padded.row(row).iter().flat_map(|lane| lane.0).collect();
+                let numbers: Vec<f32> = padded.row(row).iter().flatten().copied().collect();
                 assert!(numbers[..columns].iter().all(|&x| x == 1.0));
                 assert!(numbers[columns..].iter().all(|&x| x == 0.0), "{rows} rows of {columns}");
             }

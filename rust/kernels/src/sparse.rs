@@ -25,7 +25,7 @@
 use crate::error::resize;
 use crate::level::{Arithmetic, Kernel, Level};
 use crate::nonzeros::{pair, Find, Nonzeros, Numbers, Pairs, ROOM, TILE};
-use crate::padded::{Lane, Padded, LANES};
+use crate::padded::{Padded, LANES};
 use crate::rows::Rows;
 use crate::{Float, KernelError};
 use ndarray::ArrayView2;
@@ -230,7 +230,7 @@ fn in_groups<T, A: Arithmetic>(like: &Padded<T>, _: A, mut group: impl Group)
 where
     T: Float,
 {
-    let at_a_time = (A::SUMS / (2 * size_of::<Lane<T>>())).clamp(1, 4);
+    let at_a_time = (A::SUMS / (2 * size_of::<[T; LANES]>())).clamp(1, 4);
     let width = like.width();
     for first in (0..width).step_by(at_a_time) {
         let lanes = at_a_time.min(width - first);
@@ -295,8 +295,8 @@ struct AddPair<'a, T, V, F, A> {
     list: &'a [(u32, [V; 2])],
     value: F,
     /// Two rows.
-    w_pair: &'a [Lane<T>],
-    out: &'a mut [Lane<T>],
+    w_pair: &'a [[T; LANES]],
+    out: &'a mut [[T; LANES]],
     arithmetic: A,
 }
 
@@ -304,15 +304,15 @@ impl<T: Float, V: Copy, F: Fn(V) -> T, A: Arithmetic> Group for AddPair<'_, T, V
     #[inline(always)]
     fn work<const N: usize, const HALF: bool>(&mut self, first: usize) {
         let width = self.w_pair.len() / 2;
-        let [even, odd]: [[Lane<T>; N]; 2] =
+        let [even, odd]: [[[T; LANES]; N]; 2] =
             std::array::from_fn(|row| std::array::from_fn(|lane| self.w_pair[row * width + first + lane]));
         for &(n, [a, b]) in self.list {
             let (a, b) = ((self.value)(a), (self.value)(b));
             let out = &mut self.out[n as usize * width + first..][..N];
             for lane in 0..N {
                 for i in 0..numbers::<N, HALF>(lane) {
-                    let sum = self.arithmetic.mul_add(a, even[lane].0[i], out[lane].0[i]);
-                    out[lane].0[i] = self.arithmetic.mul_add(b, odd[lane].0[i], sum);
+                    let sum = self.arithmetic.mul_add(a, even[lane][i], out[lane][i]);
+                    out[lane][i] = self.arithmetic.mul_add(b, odd[lane][i], sum);
                 }
             }
         }
@@ -379,8 +379,8 @@ where
                 let (places, at) = x.tile(row, tile);
                 let out = &mut out.lanes_mut()[i * width + first..][..N];
                 let so_far = if tile == 0 { &b.lanes()[first..][..N] } else { &*out };
-                let mut even: [Lane<T>; N] = std::array::from_fn(|lane| so_far[lane]);
-                let mut odd = [Lane([T::zero(); LANES]); N];
+                let mut even: [[T; LANES]; N] = std::array::from_fn(|lane| so_far[lane]);
+                let mut odd = [[T::zero(); LANES]; N];
                 for (&place, &[a, b]) in places.iter().zip(&pairs[at]) {
                     let two_rows = &w[2 * usize::from(place) * width..][..width + N];
                     add_scaled::<T, N, HALF>(&mut even, value(a), &two_rows[..N], *arithmetic);
@@ -388,7 +388,7 @@ where
                 }
                 for lane in 0..N {
                     for i in 0..LANES {
-                        out[lane].0[i] = even[lane].0[i] + odd[lane].0[i];
+                        out[lane][i] = even[lane][i] + odd[lane][i];
                     }
                 }
             }
@@ -399,7 +399,7 @@ where
 /// What to do with a row of Xᵀ·d. A trait and not a closure: its method can be told to be compiled into the kernel, at its level.
 pub trait EachRow<T> {
     /// `lanes` are those from `first` on of row `p`. Must be `#[inline(always)]`.
-    fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], arithmetic: impl Arithmetic);
+    fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [[T; LANES]; N], arithmetic: impl Arithmetic);
 }
 
 /// dW ← Xᵀ·d, or dW ← dW + Xᵀ·d, `dW` without padding.
@@ -411,7 +411,7 @@ pub(crate) struct Store<'a, T> {
 
 impl<T: Float> EachRow<T> for Store<'_, T> {
     #[inline(always)]
-    fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [Lane<T>; N], _: impl Arithmetic) {
+    fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [[T; LANES]; N], _: impl Arithmetic) {
         let row = &mut self.d_w[p * self.outputs..(p + 1) * self.outputs];
         let onto_itself = self.onto_itself;
         // Whole lanes by a length known beforehand, as in `Padded::load`.
@@ -426,8 +426,8 @@ impl<T: Float> EachRow<T> for Store<'_, T> {
 }
 
 #[inline(always)]
-fn add_or_set<T: Float>(numbers: &mut [T], gradient: &Lane<T>, onto_itself: bool) {
-    for (number, d) in numbers.iter_mut().zip(gradient.0) {
+fn add_or_set<T: Float>(numbers: &mut [T], gradient: &[T; LANES], onto_itself: bool) {
+    for (number, d) in numbers.iter_mut().zip(*gradient) {
         *number = if onto_itself { *number + d } else { d };
     }
 }
@@ -486,7 +486,7 @@ impl<T: Float, V: Copy, F: Fn(V) -> T, E: EachRow<T>, A: Arithmetic> Group for S
     #[inline(always)]
     fn work<const N: usize, const HALF: bool>(&mut self, first: usize) {
         let (width, d) = (self.d.width(), &self.d.lanes()[first..]);
-        let mut even = [Lane([T::zero(); LANES]); N];
+        let mut even = [[T::zero(); LANES]; N];
         let mut odd = even;
         for &(n, [a, b]) in self.list {
             let d = &d[n as usize * width..][..N];
@@ -503,14 +503,14 @@ impl<T: Float, V: Copy, F: Fn(V) -> T, E: EachRow<T>, A: Arithmetic> Group for S
 /// `sum ← sum + x · lanes`; `HALF` says that of the last lane the first half alone is added.
 #[inline(always)]
 pub(crate) fn add_scaled<T: Float, const N: usize, const HALF: bool>(
-    sum: &mut [Lane<T>; N],
+    sum: &mut [[T; LANES]; N],
     x: T,
-    lanes: &[Lane<T>],
+    lanes: &[[T; LANES]],
     arithmetic: impl Arithmetic,
 ) {
     for lane in 0..N {
         for i in 0..numbers::<N, HALF>(lane) {
-            sum[lane].0[i] = arithmetic.mul_add(x, lanes[lane].0[i], sum[lane].0[i]);
+            sum[lane][i] = arithmetic.mul_add(x, lanes[lane][i], sum[lane][i]);
         }
     }
 }
@@ -681,7 +681,7 @@ pub(crate) mod tests {
                         let mut out = padded(&Array2::from_elem((ROOM, outputs), T::nan()));
                         run(&mut out);
                         for i in 0..ROOM {
-                            let row: Vec<_> = out.row(i).iter().flat_map(|lane| lane.0).collect();
+                            let row: Vec<_> = out.row(i).as_flattened().to_vec();
                             let (numbers, rest) = row.split_at(outputs);
                             assert!(rest.iter().all(|&x| x == T::zero()));
                             assert!(i < BATCH.len() || numbers.iter().all(|x| x.is_nan()));
@@ -733,7 +733,7 @@ pub(crate) mod tests {
 
     impl<T: Float> EachRow<T> for Seen<'_> {
         #[inline(always)]
-        fn row<const N: usize>(&mut self, p: usize, first: usize, _: [Lane<T>; N], _: impl Arithmetic) {
+        fn row<const N: usize>(&mut self, p: usize, first: usize, _: [[T; LANES]; N], _: impl Arithmetic) {
             (first..first + N).for_each(|lane| self.times[[p, lane]] += 1);
         }
     }
