@@ -100,9 +100,10 @@ def differing(ground: Ground, found: Found, rule: Tolerance) -> tuple[Found, NDA
         chosen = np.zeros(len(ground.numbers), bool)
         chosen[few] = True
         found = replace(found, slopes=found.slopes.where(chosen, again.slopes))
-        if (excess(found, rule)[few] > 0).any():
+        beyond = excess(found, rule)
+        if (beyond[few] > 0).any():
             break
-    return found, np.asarray(excess(found, rule) > 0)
+    return found, np.asarray(beyond > 0)
 
 
 def worst_of(found: Found, rule: Tolerance) -> int:

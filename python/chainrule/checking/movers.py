@@ -19,13 +19,10 @@ from chainrule.checking.state import put_back
 
 #: Steps that measure noise are multiples of a number that no short fraction is near: round numbers hide rounding.
 _ODD = 0.8660254037844386
-#: Value, truncation, jump and rounding of one slope.
-Parts: TypeAlias = tuple[float, float, float, float]
-_NOTHING: Parts = (np.nan, np.inf, np.inf, np.inf)
-
-
-def _stacked(found: Sequence[Parts]) -> Slopes:
-    return Slopes(*np.array(found, np.float64).reshape(-1, 4).T)
+#: Where f is evaluated, in steps.
+_POINTS = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+#: Value, truncation, jump and rounding of a slope that could not be taken.
+_NOTHING = np.array([[np.nan], [np.inf], [np.inf], [np.inf]])
 
 
 @dataclass(frozen=True)
@@ -46,14 +43,20 @@ class Outputs:
     weights: Floats
     noise: Floats
 
-    def slope(self, values: list[Floats], points: list[float], size: float, reached: Any = np.True_) -> Parts:
-        """Give the slope of the weighted sum from five vectors of outputs."""
-        if points[0] == points[1] or points[3] == points[4] or points[1] == points[2]:  # the step was rounded away
-            return _NOTHING
-        d, *parts = quotients(values, points, noise_of(np.array(values), self.noise, size, reached))
+    def slopes(self, values: Floats, points: Floats, size: float, reached: Any = np.True_) -> Floats:
+        """Give value, truncation, jump and rounding, (4, E), of the weighted sum's slopes.
+
+        From outputs at five points, shape (5, E, M) and (5, E), of entries or directions of this `size`.
+        """
+        d, *parts = quotients(values, points[:, :, None], noise_of(values, self.noise, size, reached))
         with np.errstate(all="ignore"):
-            truncation, jump, rounding = (float(np.abs(self.weights) @ part) for part in parts)
-            return float(self.weights @ d), truncation, jump, rounding
+            bars = [part @ np.abs(self.weights) for part in parts]
+            return np.where(_rounded_away(points), _NOTHING, [d @ self.weights, *bars])
+
+
+def _rounded_away(points: Floats) -> NDArray[np.bool_]:
+    """Tell which of the steps between five points, (5, E), are none."""
+    return np.asarray((points[0] == points[1]) | (points[1] == points[2]) | (points[3] == points[4]))
 
 
 class PythonMover:
@@ -75,9 +78,10 @@ class PythonMover:
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes for flat indices of the array."""
-        return _stacked([self._entry(int(i), h) for i, h in zip(entries, steps, strict=True)])
+        found = [self._entry(int(i), h) for i, h in zip(entries, steps, strict=True)]
+        return Slopes(*np.concatenate([np.empty((4, 0)), *found], axis=1))
 
-    def _entry(self, i: int, h: float) -> Parts:
+    def _entry(self, i: int, h: float) -> Floats:
         flat = self._array.flat
         before = flat[i]
         x = float(before)
@@ -95,7 +99,8 @@ class PythonMover:
             flat[i] = before
         # Only of a number that stays as it is need it be known whether it could have changed.
         stays = ~(np.abs(np.diff(values, axis=0)) > 0).any(axis=0)
-        return self._outputs.slope(values, points, abs(x), self._reach(i, x) if stays.any() else np.True_)
+        reached = self._reach(i, x) if stays.any() else np.True_
+        return self._outputs.slopes(np.array(values)[:, None], np.array(points)[:, None], abs(x), reached)
 
     def _reach(self, i: int, x: float) -> NDArray[np.bool_]:
         """Tell which numbers of the outputs change when entry `i` is moved far: the others have no noise from it."""
@@ -136,7 +141,7 @@ class EngineMover:
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes for flat indices of the array."""
-        losses = self._losses(entries, np.outer(steps, [-1.0, -0.5, 0.5, 1.0]))
+        losses = self._losses(entries, np.outer(steps, _POINTS[_POINTS != 0]))
         # So many at a time that what is computed on the way stays in the cache.
         parts = [slice(start, start + 4096) for start in range(0, max(1, len(entries)), 4096)]
         found = [self._slopes(entries[part], steps[part], losses[part]) for part in parts]
@@ -145,7 +150,7 @@ class EngineMover:
     def _slopes(self, entries: NDArray[np.int64], steps: Floats, losses: Floats) -> Floats:
         """Give value, truncation, jump and rounding of each, shape (4, E), from the losses at four points."""
         x = self._flat[entries]
-        points = x + np.outer([-1.0, -0.5, 0.0, 0.5, 1.0], steps)
+        points = x + np.outer(_POINTS, steps)
         values = np.empty(points.shape)
         values[[0, 1, 3, 4]] = losses.T
         values[2] = self._here
@@ -158,9 +163,8 @@ class EngineMover:
         if len(doubtful):
             far = np.maximum(np.abs(x[doubtful]), 1)[:, None] / 4
             reached[doubtful] = self._losses(entries[doubtful], far)[:, 0] != values[0, doubtful]
-        lost = (points[0] == points[1]) | (points[1] == points[2]) | (points[3] == points[4])
         found = quotients(values, points, noise_of(values, self._noise, np.abs(x), reached))
-        return np.where(lost, np.array([_NOTHING]).T, found)
+        return np.where(_rounded_away(points), _NOTHING, found)
 
 
 #: Given a step for each of some arrays, in their shapes, and offsets, gives all outputs, (K, M), with every array moved
@@ -203,24 +207,30 @@ class DirectionMover:
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes along the directions of these numbers."""
-        return _stacked([self.slope(self._directions[i], float(h)) for i, h in zip(entries, steps, strict=True)])
+        return Slopes(*self._slopes([self._directions[i] for i in entries], steps))
 
-    def slope(self, direction: list[Floats], h: float) -> Parts:
-        """Give the slope along one direction."""
-        try:
-            far_down, down, up, far_up = self._along(direction, (-h, -h / 2, h / 2, h))
-        except Exception:
-            if h <= FIRST:
-                raise
-            return _NOTHING  # so far from where it is, the subject may refuse to be asked
-        values = [far_down, down, self._outputs.here, up, far_up]
-        return self._outputs.slope(values, [-h, -h / 2, 0.0, h / 2, h], self._size)
+    def slope(self, direction: list[Floats], h: float) -> list[float]:
+        """Give value, truncation, jump and rounding of the slope along one direction."""
+        return [float(part) for part in self._slopes([direction], np.array([h]))[:, 0]]
+
+    def _slopes(self, directions: Sequence[list[Floats]], steps: Floats) -> Floats:
+        here = self._outputs.here
+        values = np.empty((5, len(directions), here.size))
+        values[2] = here
+        points = np.outer(_POINTS, steps)
+        for k, direction in enumerate(directions):
+            try:
+                values[[0, 1, 3, 4], k] = self._along(direction, points[[0, 1, 3, 4], k].tolist())
+            except Exception:
+                if steps[k] <= FIRST:
+                    raise
+                points[:, k] = 0  # so far from where it is, the subject may refuse to be asked
+        return self._outputs.slopes(values, points, self._size)
 
 
-def resolution(weights: Floats, noise: Floats, scales: Floats) -> float:
-    """Give the slope that noise may feign when an entry is moved by its own size, or by 1 if that is more."""
-    typical = float(np.exp(np.log(scales).mean())) if scales.size else 1.0
-    return float(4 * np.abs(weights) @ (noise + np.finfo(np.float64).eps * typical) / max(1.0, typical))
+def resolution(weights: Floats, noise: Floats, size: float) -> float:
+    """Give the slope that noise may feign when an entry of this size is moved by that, or by 1 if that is more."""
+    return float(4 * np.abs(weights) @ (noise + np.finfo(np.float64).eps * size) / max(1.0, size))
 
 
 def measured_noise(along: Along, steps: Sequence[Floats], least: Floats, *, double: bool) -> Floats:

@@ -151,7 +151,9 @@ def noise_of(values: Floats, measured: Any, size: Any, reached: Any) -> Floats:
 
 def largest(values: FloatArray) -> float:
     """Give the size of the largest finite number."""
-    return float(np.abs(values[np.isfinite(values)]).max(initial=0))
+    sizes = np.abs(values)
+    size = float(sizes.max(initial=0))  # most often all are finite: then nothing need be sorted out
+    return size if np.isfinite(size) else float(sizes[np.isfinite(sizes)].max(initial=0))
 
 
 def scales_of(array: FloatArray) -> Floats:
@@ -193,6 +195,8 @@ def differentiate(
     steps = _first_steps(mover, entries, scales, claimed, caps)
     best, good_steps = mover.slopes(entries, steps), steps.copy()
     todo = np.flatnonzero(~_settled(best, claimed, tolerances))
+    if len(todo) == 0:
+        return Found(best, np.zeros(len(entries), bool), good_steps)
     # Which way: up if noise is the larger part of the bar (it disturbs the others too) and less is left one step up.
     # Otherwise down: steps longer than the function's own features lie, and a corner comes out of the step at last.
     here = best.at(todo)

@@ -14,7 +14,7 @@ from chainrule.checking.batches import SECOND_BATCH, other_batches
 from chainrule.checking.comparison import Comparison, Settings
 from chainrule.checking.contracts import Trial, keep_contracts
 from chainrule.checking.report import ArrayCheck, GradientReport
-from chainrule.checking.state import Arrays, Randomness
+from chainrule.checking.state import Arrays, Randomness, reachable
 from chainrule.checking.subjects import NetworkSubject, Subject, adapt, place_not_finite
 from chainrule.checking.walk import first_faulty_layer
 
@@ -26,7 +26,8 @@ _CONSEQUENCES = ("overwrites its last result", "aliases", "not linear in dout", 
 
 def check(thing: Any, arguments: Sequence[Any], settings: Settings) -> GradientReport:
     """Check a layer, a network or a pair; see `chainrule.check_gradients`."""
-    subject, randomness = adapt(thing, arguments), Randomness(thing)
+    subject, things = adapt(thing, arguments), list(reachable(thing))
+    arrays, randomness = Arrays(list(subject.parameters.values()), things), Randomness(things)
     rng = np.random.default_rng([settings.seed, _SEED])
 
     def alone(name: str, layer: Any, inputs: tuple[Any, ...], dout: float | None) -> GradientReport | None:
@@ -35,9 +36,9 @@ def check(thing: Any, arguments: Sequence[Any], settings: Settings) -> GradientR
         except (TypeError, ValueError):  # nothing to differentiate by
             return None
         part.name = name
-        return _report(part, settings, Randomness(layer), rng, dout)
+        return _report(part, settings, Randomness(reachable(layer)), rng, dout)
 
-    with _left_as_found(thing, subject, randomness), np.errstate(all="ignore"):
+    with _left_as_found(subject, arrays, randomness), np.errstate(all="ignore"):
         report = _report(subject, settings, randomness, rng)
         if report.verdict == "wrong" and isinstance(subject, NetworkSubject):
             layer, found, note = first_faulty_layer(subject, alone, randomness)
@@ -48,9 +49,8 @@ def check(thing: Any, arguments: Sequence[Any], settings: Settings) -> GradientR
 
 
 @contextmanager
-def _left_as_found(thing: Any, subject: Subject, randomness: Randomness) -> Iterator[None]:
+def _left_as_found(subject: Subject, arrays: Arrays, randomness: Randomness) -> Iterator[None]:
     """Put every array and generator back at the end, whatever happens."""
-    arrays = Arrays(list(subject.parameters.values()), thing)
     try:
         yield
     except Exception as error:
@@ -70,7 +70,7 @@ def _report(
     trial = Trial(subject, randomness)
     outputs = trial.outputs()
     _expect_finite(subject, outputs)
-    randomness.look(subject.thing)
+    randomness.look(reachable(subject.thing))
     douts = subject.cotangents(outputs, rng)
     if dout is not None:
         douts = [np.full_like(given, dout)[()] for given in douts]

@@ -13,7 +13,7 @@ import random
 import sys
 import types
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -93,10 +93,12 @@ def _named_in(function: types.FunctionType) -> Iterator[Any]:
 
 
 class Arrays:
-    """Copies of arrays, to go back to: their numbers, and which array stood under which name."""
+    """Copies of arrays, to go back to: their numbers, and which array stood under which name.
 
-    def __init__(self, own: list[FloatArray], *roots: Any) -> None:
-        found = list(reachable(*roots))
+    `found` is what is `reachable`.
+    """
+
+    def __init__(self, own: list[FloatArray], found: Sequence[Any]) -> None:
         others = [a for a in found if isinstance(a, np.ndarray) and _restorable(a)]
         self._kept = [(array, array.copy()) for array in {id(a): a for a in (*own, *others)}.values()]
         namespaces = [d for d in found if isinstance(d, dict)]
@@ -139,9 +141,12 @@ def same_bits(a: FloatArray, b: FloatArray) -> bool:
 
 
 class Randomness:
-    """The generators a subject may draw from: Python's, NumPy's global one, and those found in the subject."""
+    """The generators a subject may draw from: Python's, NumPy's global one, and those found in the subject.
 
-    def __init__(self, *roots: Any) -> None:
+    `found` is what is `reachable`.
+    """
+
+    def __init__(self, found: Iterable[Any]) -> None:
         self._sources: list[tuple[Callable[[], Any], Callable[[Any], object]]] = [
             (random.getstate, random.setstate),
             (lambda: np.random.get_state(legacy=False), np.random.set_state),
@@ -149,11 +154,11 @@ class Randomness:
         self._states: list[Any] = []
         self._known = {id(np.random.mtrand._rand)}
         self._drawn_from: set[int] = set()
-        self.look(*roots)
+        self.look(found)
 
-    def look(self, *roots: Any) -> None:
-        """Look for generators that are not known yet: some are made in the first forward pass."""
-        for thing in reachable(*roots):
+    def look(self, found: Iterable[Any]) -> None:
+        """Take up generators that are not known yet: some are made in the first forward pass."""
+        for thing in found:
             if isinstance(thing, np.random.Generator | np.random.RandomState) and id(thing) not in self._known:
                 self._known.add(id(thing))
                 self._sources.append(_state_of(thing))

@@ -255,8 +255,8 @@ def adapt(thing: Any, arguments: Sequence[Any]) -> Subject:
 
 def place_not_finite(array: FloatArray) -> list[int] | None:
     """Give the index of the first number that is nan or infinite; None if there is none."""
-    bad = np.argwhere(~np.isfinite(array))
-    return [int(i) for i in bad[0]] if len(bad) else None
+    finite = np.isfinite(array)
+    return None if finite.all() else [int(i) for i in np.argwhere(~finite)[0]]
 
 
 def _missing(thing: Any) -> str:

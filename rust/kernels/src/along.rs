@@ -121,6 +121,7 @@ impl Scratch {
         if self.rooms.len() < count {
             self.rooms.resize_with(count, Room::default);
         }
+        self.rooms.iter_mut().for_each(|room| room.ready = false);
         &mut self.rooms
     }
 }
@@ -130,7 +131,10 @@ impl Scratch {
 struct Room {
     /// The parameters that move, moved.
     moved: Vec<Vec<f64>>,
+    /// `W` and `b` of a product that skips zeros.
     padded: (Padded<f64>, Padded<f64>),
+    /// Whether that `W` is the one of this call, for all offsets.
+    ready: bool,
     block: stack::Room<f64>,
     scores: Vec<f64>,
     y: Vec<f64>,
@@ -154,7 +158,7 @@ impl<P: Deref<Target = [f64]> + Sync> Moving<'_, '_, '_, P> {
 
     fn loss(&self, offset: f64, room: &mut Room) -> Result<f64, KernelError> {
         let (n, classes) = (self.x.rows(), self.stack.classes());
-        let Room { moved, padded, block, scores, y } = room;
+        let Room { moved, padded, ready, block, scores, y } = room;
         moved.resize_with(self.params.len(), Vec::new);
         for ((moved, p), v) in moved.iter_mut().zip(self.params).zip(self.directions) {
             moved.clear();
@@ -166,8 +170,11 @@ impl<P: Deref<Target = [f64]> + Sync> Moving<'_, '_, '_, P> {
         let which = self.params.iter().zip(self.directions).zip(&*moved);
         let params: Vec<&[f64]> = which.map(|((p, v), moved)| if v.is_some() { &moved[..] } else { p }).collect();
         let skip = self.stack.skips(self.level, &params, self.x);
-        if skip {
+        if skip && *ready {
+            padded.1.load(self.level, params[1]);
+        } else if skip {
             self.stack.pad(self.level, &params, padded)?;
+            *ready = self.directions[0].is_none();
         }
         let size = n.saturating_mul(classes);
         resize(scores, size, 0.0)?;
