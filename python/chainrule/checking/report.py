@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Verdict = Literal["right", "wrong", "unproven"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ArrayCheck:
     """The comparison for one parameter or input.
 
@@ -105,7 +105,7 @@ class Contract:
     cause: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class GradientReport:
     """What `check_gradients` found.
 

@@ -97,10 +97,7 @@ class Graph:
         variables = ancestors(last)
         # Anew, because what `grad` holds may be of another graph that a variable is also part of.
         shares: dict[Variable, tuple[Any, ...]] = {}
-        totals: dict[Variable, Any] = {}
-        if last.grad is not None:
-            for variable, total, handed in walk(last, last.grad, layer_of):
-                totals[variable], shares[variable] = total, handed
+        totals = {} if last.grad is None else walk(last, last.grad, layer_of, shares)
 
         names = wording.names_of(variables)
         users = users_of(variables)

@@ -154,14 +154,14 @@ class _Explanation:
         parts: dict[Variable, list[Any]] = {}
         users = users_of(self._forwards)
         lines.append(form.line(1, f"{self._d(self._last)} = {self._shown(self._last.grad)}"))
-        for variable, gradient, shares in walk(self._last, self._last.grad, own_copy):
-            if variable.layer is None:
-                continue
+        handed: dict[Variable, tuple[Any, ...]] = {}
+        gradients = walk(self._last, self._last.grad, own_copy, handed)
+        for variable, shares in handed.items():
             lines.append(form.line(1, f"{form.words('through ')}{self._names[variable]} = {self._formula(variable)}"))
             for n, (given, share) in enumerate(zip(variable.inputs, shares, strict=True)):
                 if not isinstance(given, Variable):
                     continue
-                lines.append(form.line(2, self._share(variable, n, gradient, share, users[given])))
+                lines.append(form.line(2, self._share(variable, n, gradients[variable], share, users[given])))
                 so_far = parts.setdefault(given, [])
                 so_far.append(share)
                 if len(so_far) == users[given] > 1:

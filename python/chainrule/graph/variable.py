@@ -13,7 +13,7 @@ import copy
 import operator
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -305,7 +305,7 @@ class Variable:
         >>> x.grad
         7.0
         """
-        for variable, gradient in [(variable, gradient) for variable, gradient, _ in walk(self, dout)]:
+        for variable, gradient in walk(self, dout).items():
             variable.grad = gradient
 
     def graph(self) -> Graph:
@@ -441,8 +441,11 @@ def apply(layer: Any, *inputs: Any) -> Variable:
 
 
 def walk(
-    last: Variable, dout: ArrayLike, layer_of: Callable[[Variable], Any] | None = None
-) -> Iterator[tuple[Variable, Any, tuple[Any, ...]]]:
+    last: Variable,
+    dout: ArrayLike,
+    layer_of: Callable[[Variable], Any] = operator.attrgetter("layer"),
+    handed: dict[Variable, tuple[Any, ...]] | None = None,
+) -> dict[Variable, Any]:
     """Go from `last` back to the first variables, each after all its users.
 
     Parameters
@@ -453,27 +456,22 @@ def walk(
         dL/d(last).
     layer_of : callable, optional
         Gives the layer whose ``backward`` is called; `own_copy`, if the layers are to stay as they are.
+    handed : dict, optional
+        Filled with what the layer of each variable hands back, one for each of `inputs`; of no meaning for constants.
 
-    Yields
-    ------
-    variable : Variable
-        In an order that depends on the graph alone.
-    gradient : float or ndarray
-        dL/d(variable), complete.
-    shares : tuple
-        What its layer hands back, one for each of `inputs`; of no meaning for constants. Empty for a variable that was
-        not computed.
+    Returns
+    -------
+    dict
+        dL/d(variable) of each variable, in the order of the walk, which depends on the graph alone.
     """
     met = ancestors(last)
     gradients: dict[Variable, Any] = dict.fromkeys(met)
     gradients[last] = _seed(last, dout)
     with np.errstate(all="ignore"):
         for variable in met:
-            gradient, layer = gradients[variable], variable.layer
-            if layer is None:
-                yield variable, gradient, ()
+            if variable.layer is None:
                 continue
-            layer = layer_of(variable) if layer_of is not None else layer
+            layer, gradient = layer_of(variable), gradients[variable]
             shares = layer.backward(gradient) if variable._own else _shares(variable, layer, gradient)
             if type(shares) is not tuple:
                 shares = (shares,)
@@ -483,7 +481,9 @@ def walk(
                         share = _fitting(share, given, layer)
                     before = gradients[given]
                     gradients[given] = share if before is None else before + share
-            yield variable, gradient, shares
+            if handed is not None:
+                handed[variable] = shares
+    return gradients
 
 
 def ancestors(last: Variable) -> list[Variable]:
