@@ -151,8 +151,13 @@ def tutorials_loop(module: Any, iterations: int, seed: int) -> Outcome:
 
 
 def calls(function: Callable[[], object], times: int) -> Outcome:
-    """Time one call of `function`, the mean of so many after one that is not counted."""
-    function()
+    """Time one call of `function`, the mean of so many after a quarter of a second that is not counted.
+
+    For so long the threads that NumPy starts when it is imported spin, and the system moves ours to a CPU of its own.
+    """
+    begun = time.perf_counter()
+    while time.perf_counter() - begun < 0.25:
+        function()
     started = time.perf_counter()
     for _ in range(times):
         function()

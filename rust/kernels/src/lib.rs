@@ -39,6 +39,7 @@ pub mod training;
 mod error;
 mod exp;
 mod float;
+mod leftover;
 mod transpose;
 
 pub use error::KernelError;
