@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule import _kernels
+
 FloatArray: TypeAlias = NDArray[Any]
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -189,10 +191,8 @@ def class_ids(t: Any, classes: int) -> NDArray[np.int64]:
 
 def _distributions(t: NDArray[Any]) -> NDArray[Any]:
     """Refuse rows that are not finite, have a negative entry or do not sum to 1 within 1e-3."""
-    # A nan or infinity in a row makes its sum nan or infinite, and both comparisons say no to those.
-    near_1 = np.abs(t.sum(axis=1) - 1) <= 1e-3
-    if not (near_1.all() and t.min(initial=0) >= 0):
-        row = int(np.argmin(near_1 & (t.min(axis=1, initial=0) >= 0)))
+    row = _kernels.not_a_distribution(t)
+    if row is not None:
         raise ValueError(
             f"each row of t must be finite, >= 0 and sum to 1 (within 1e-3); row {row} sums to {t[row].sum():.6g}"
             f" with smallest entry {t[row].min(initial=np.inf):.6g}"

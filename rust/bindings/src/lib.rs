@@ -24,7 +24,7 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _kernels {
     #[pymodule_export]
-    use super::{affine, instruction_set, matmul_a_bt, softmax_loss, threads, weight_gradient};
+    use super::{affine, instruction_set, matmul_a_bt, not_a_distribution, softmax_loss, threads, weight_gradient};
 
     #[pymodule_export]
     use super::engine::{Engine, Examples};
@@ -118,6 +118,16 @@ fn softmax_loss(
         let (scores, probs, d_scores) = (view(&scores)?, view_mut(&mut probs)?, view_mut(&mut d_scores)?);
         let (t, level) = (t.targets()?, level()?);
         call(py, || chainrule_kernels::softmax_loss::softmax_loss(level, scores, t, probs, d_scores))
+    })
+}
+
+/// The first row of `t` that is no distribution, if there is one.
+#[pyfunction]
+fn not_a_distribution(py: Python<'_>, t: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
+    by_dtype!(t, T => {
+        let t: PyReadonlyArray2<T> = t.extract()?;
+        let t = view(&t)?;
+        call(py, || Ok(chainrule_kernels::softmax_loss::not_a_distribution(t)))
     })
 }
 

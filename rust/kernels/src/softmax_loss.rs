@@ -61,6 +61,27 @@ impl<T: Float> Targets<'_, T> {
     }
 }
 
+/// The first row of `t` that is no distribution: with a number below 0 or not finite, or numbers whose sum is not 1 within 1e-3.
+///
+/// ```
+/// use chainrule_kernels::softmax_loss::not_a_distribution;
+/// use ndarray::array;
+///
+/// assert_eq!(not_a_distribution(array![[0.5, 0.5], [1.5, -0.5]].view()), Some(1));
+/// ```
+pub fn not_a_distribution<T: Float>(t: ArrayView2<'_, T>) -> Option<usize> {
+    let is_one = |row: ArrayView1<'_, T>| {
+        let (mut sum, mut negative) = (0.0, false);
+        for x in row {
+            sum += x.wide();
+            negative |= *x < T::zero();
+        }
+        // A nan or an infinity makes the sum one, and is not near 1 then.
+        (sum - 1.0).abs() <= 1e-3 && !negative
+    };
+    t.outer_iter().position(|row| !is_one(row))
+}
+
 /// What one row should have been.
 pub(crate) enum Target<'a, T> {
     Id(usize),
@@ -203,6 +224,30 @@ impl<T: Float, R: ExactSizeIterator<Item = usize>> Kernel for Gradients<'_, '_, 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn rows_that_are_no_distribution<T: Float>() {
+        let row = |numbers: [f64; 3]| {
+            Array2::from_shape_fn((3, 3), |(i, j)| T::of(if i == 1 { numbers[j] } else { 1.0 / 3.0 }))
+        };
+        for right in [[1.0, 0.0, 0.0], [0.2, 0.3, 0.5], [0.0, 1.0009, -0.0], [0.0, 0.9991, 0.0]] {
+            assert_eq!(not_a_distribution(row(right).view()), None, "{right:?}");
+        }
+        let (nan, inf) = (f64::NAN, f64::INFINITY);
+        for wrong in
+            [[0.5, 0.6, -0.1], [1.0, 0.0, 0.0011], [0.9, 0.0, 0.0], [nan, 0.0, 1.0], [inf, -inf, 1.0], [inf, 0.0, 0.0]]
+        {
+            assert_eq!(not_a_distribution(row(wrong).view()), Some(1), "{wrong:?}");
+            assert_eq!(not_a_distribution(row(wrong).t()), Some(0), "{wrong:?} as a column");
+        }
+        assert_eq!(not_a_distribution(Array2::<T>::zeros((0, 3)).view()), None);
+        assert_eq!(not_a_distribution(Array2::<T>::zeros((2, 0)).view()), Some(0));
+    }
+
+    #[test]
+    fn rows_that_are_no_distribution_are_found() {
+        rows_that_are_no_distribution::<f32>();
+        rows_that_are_no_distribution::<f64>();
+    }
     use crate::level::{available, detect};
     use crate::matmul::tests::numbers;
     use ndarray::{array, s, Array2, Axis, ShapeBuilder};
