@@ -59,6 +59,7 @@ impl<T: Float> Padded<T> {
         if columns != self.columns || self.first.saturating_add(wanted) > self.numbers.capacity() {
             let in_a_line = LINE / size_of::<T>();
             self.numbers.clear();
+            self.first = 0;
             reserve(&mut self.numbers, wanted.saturating_add(in_a_line))?;
             self.first = self.numbers.as_ptr().align_offset(LINE).min(in_a_line);
         }

@@ -87,7 +87,7 @@ struct Skipping<T> {
     b: Padded<T>,
     out: Padded<T>,
     d: Padded<T>,
-    /// Empty where the gradient is not stored.
+    /// The gradient of `w`; empty under plain gradient descent, which does not store it.
     d_w: Padded<T>,
     columns: Columns<T>,
     /// What the optimizer keeps for `w`, with padded rows too.
@@ -149,7 +149,7 @@ impl<T: Float> Trainer<T> {
                 Some(ready) => ready,
                 none => none.insert(Skipping::new(self.stack.features, outputs, self.batch)?),
             };
-            skipping.load(self.level, values[0], &kept[..optimizer.rule.kept()])?;
+            skipping.load(self.level, optimizer, values[0], &kept[..optimizer.rule.kept()])?;
         }
         let mut progress = Progress { steps: 0, diverged: false };
         let next = batches.rows.chunks(batches.size).skip(1).chain([&[][..]]);
@@ -268,7 +268,7 @@ impl<T: Float> Trainer<T> {
             match (batches.x, &mut self.skipping) {
                 (Data::Nonzeros(_), Some(skipping)) if affine == 0 => {
                     skipping.d.load(self.level, &self.d[..n * outputs]);
-                    skipping.update_w(level, optimizer)?;
+                    skipping.update_w(level, optimizer);
                 }
                 _ => {
                     let x = matrix(&self.inputs[i][..n * inputs], n, inputs)?;
@@ -309,13 +309,16 @@ impl<T: Float> Skipping<T> {
         })
     }
 
-    /// Copy `w`, and what is kept for it, to here.
-    fn load(&mut self, level: Level, w: &[T], kept: &[&mut [T]]) -> Result<(), KernelError> {
+    /// Copy `w`, and what is kept for it, to here, and make room for the gradient if it is to be stored.
+    fn load(&mut self, level: Level, optimizer: &Optimizer, w: &[T], kept: &[&mut [T]]) -> Result<(), KernelError> {
         self.w.load(level, w);
         self.kept.resize_with(kept.len(), Padded::default);
         for (padded, kept) in self.kept.iter_mut().zip(kept) {
             padded.reshape(self.rows, self.w.columns())?;
             padded.load(level, kept);
+        }
+        if !optimizer.rests_on_zero() {
+            self.d_w.reshape(self.rows, self.w.columns())?;
         }
         Ok(())
     }
@@ -327,23 +330,17 @@ impl<T: Float> Skipping<T> {
     }
 
     /// Update the copy of W.
-    ///
-    /// # Errors
-    ///
-    /// [`KernelError::Memory`], at the first step alone.
-    fn update_w(&mut self, level: Level, optimizer: &Optimizer) -> Result<(), KernelError> {
-        let Self { rows, w, d, d_w, columns, kept, .. } = self;
+    fn update_w(&mut self, level: Level, optimizer: &Optimizer) {
+        let Self { w, d, d_w, columns, kept, .. } = self;
         let width = w.width();
         if optimizer.rests_on_zero() {
             let each = Descend { w: w.lanes_mut(), width, rate: T::of(optimizer.learning_rate) };
             level.run(Backward { columns, d, each, every: false });
         } else {
-            d_w.reshape(*rows, w.columns())?;
             level.run(Backward { columns, d, each: Keep { d_w: d_w.lanes_mut(), width }, every: true });
             let kept = kept.iter_mut().map(Padded::numbers_mut);
             optimizer.update(level, w.numbers_mut(), d_w.numbers(), kept, true);
         }
-        Ok(())
     }
 }
 
@@ -630,14 +627,14 @@ mod tests {
                     let optimizer = Optimizer { rule, learning_rate, weight_decay, steps: 1 };
                     let mut skipping = Skipping::<T>::new(features, outputs, ROOM).unwrap();
                     let mut kept = vec![vec![T::zero(); before.len()]; rule.kept()];
-                    skipping.load(level, before.as_slice().unwrap(), &borrow(&mut kept)).unwrap();
+                    skipping.load(level, &optimizer, before.as_slice().unwrap(), &borrow(&mut kept)).unwrap();
                     // Behind the batch, and in the gradient of another step, is what would be seen.
                     skipping.d.load(level, &vec![T::nan(); ROOM * outputs]);
                     skipping.d.load(level, d.as_slice().unwrap());
                     let Skipping { w, b, out, columns, .. } = &mut skipping;
                     columns.refill(level, &sparse, 0..BATCH, 0..0).unwrap();
                     level.run(Forward { columns, w, b, out });
-                    skipping.update_w(level, &optimizer).unwrap();
+                    skipping.update_w(level, &optimizer);
                     let mut after = Array2::from_elem(before.dim(), T::nan());
                     kept.iter_mut().for_each(|kept| kept.fill(T::nan()));
                     skipping.store(level, after.as_slice_mut().unwrap(), &mut borrow(&mut kept));
