@@ -237,9 +237,12 @@ mod tests {
             let (stack, params, x, t) = network(19, layers, n);
             let directions: Vec<Vec<f64>> =
                 params.iter().enumerate().map(|(i, p)| vector(p.len(), i as u64 + 40)).collect();
-            // The last parameter stays.
-            let some: Vec<_> =
-                directions.iter().enumerate().map(|(i, v)| (i + 1 < params.len()).then_some(&v[..])).collect();
+            // First all but the last move, then all but the first, then the first alone: with room kept from call to call.
+            let last = params.len() - 1;
+            let moving = [0..last, 1..last + 1, 0..1].map(|which| {
+                let direction = |i: usize| which.contains(&i).then_some(&directions[i][..]);
+                (0..params.len()).map(direction).collect::<Vec<_>>()
+            });
             let offsets = [0.0, -0.25, 1e-3];
             for &level in available() {
                 let mut nonzeros = Nonzeros::new(19, Rows::Double(x.view()), stack.scale().unwrap_or(1.0));
@@ -249,32 +252,35 @@ mod tests {
                     data.push(Data::Nonzeros(&nonzeros));
                 }
                 for data in data {
-                    let mut out = [0.0; 3];
-                    let targets = Targets::Distributions(t.view());
-                    let done = losses_along(
-                        level,
-                        &stack,
-                        &params,
-                        &some,
-                        data,
-                        targets,
-                        &offsets,
-                        0,
-                        later(),
-                        &mut out,
-                        &mut Scratch::default(),
-                    );
-                    assert_eq!(done, Ok(3));
-                    for (offset, loss) in offsets.into_iter().zip(out) {
-                        let moved: Vec<Vec<f64>> = (params.iter().zip(&some))
-                            .map(|(p, v)| match v {
-                                Some(v) => p.iter().zip(*v).map(|(p, v)| p + offset * v).collect(),
-                                None => p.clone(),
-                            })
-                            .collect();
-                        let expected = naive(&stack, &moved, &x, &t);
-                        // Sums of at most 19 terms in another order.
-                        assert!((loss - expected).abs() <= 1e-13 * expected.abs().max(1.0), "{loss} {expected}");
+                    let mut scratch = Scratch::default();
+                    for some in &moving {
+                        let mut out = [0.0; 3];
+                        let targets = Targets::Distributions(t.view());
+                        let done = losses_along(
+                            level,
+                            &stack,
+                            &params,
+                            some,
+                            data,
+                            targets,
+                            &offsets,
+                            0,
+                            later(),
+                            &mut out,
+                            &mut scratch,
+                        );
+                        assert_eq!(done, Ok(3));
+                        for (offset, loss) in offsets.into_iter().zip(out) {
+                            let moved: Vec<Vec<f64>> = (params.iter().zip(some))
+                                .map(|(p, v)| match v {
+                                    Some(v) => p.iter().zip(*v).map(|(p, v)| p + offset * v).collect(),
+                                    None => p.clone(),
+                                })
+                                .collect();
+                            let expected = naive(&stack, &moved, &x, &t);
+                            // Sums of at most 19 terms in another order.
+                            assert!((loss - expected).abs() <= 1e-13 * expected.abs().max(1.0), "{loss} {expected}");
+                        }
                     }
                 }
             }
