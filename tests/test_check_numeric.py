@@ -18,7 +18,7 @@ from chainrule.checking.movers import (
     measured_noise,
     moved_in_python,
 )
-from chainrule.checking.numeric import differentiate, quotients, scales_of
+from chainrule.checking.numeric import differentiate, largest, quotients, scales_of
 
 Floats = NDArray[Any]
 Function = Callable[[Floats], Any]
@@ -165,6 +165,42 @@ def test_a_slope_along_a_direction_is_the_sum_of_its_entries() -> None:
     result = DirectionMover(along, 0.7, outputs(np.sin, x), [[v]]).slopes(np.arange(1), np.array([1e-4]))
     assert result.value[0] == pytest.approx(float(np.cos(x) @ v), rel=1e-9)
     assert x.tolist() == [0.5, 0.7, -0.2]
+
+
+def test_a_direction_that_is_refused_leaves_the_others_alone() -> None:
+    x = np.array([0.5, 0.7])
+
+    def f(x: Floats) -> Any:
+        if x[0] > 0.6:
+            raise ArithmeticError
+        return np.sin(x)
+
+    along = moved_in_python(evaluator(f, x), [x])
+    directions = [[np.array([1.0, 0.0])], [np.array([0.0, 1.0])], [np.array([1.0, 1.0])]]
+    moving = DirectionMover(along, 0.7, outputs(f, x), directions)
+    found = moving.slopes(np.array([0, 1, 2, 1]), np.array([0.5, 1e-4, 1e-4, 1e-3]))
+    assert np.isnan(found.value[0])
+    assert np.isposinf(found.bar[0])
+    a, b = np.cos(x)
+    np.testing.assert_allclose(found.value[1:], [b, a + b, b], rtol=1e-9)
+    assert np.isfinite(found.bar[1:]).all()
+    with pytest.raises(ArithmeticError):  # so near, it has to take what it is asked
+        DirectionMover(along, 0.7, outputs(f, x), [[np.array([1e4, 0.0])]]).slopes(np.arange(1), np.array([1e-4]))
+    assert x.tolist() == [0.5, 0.7]
+
+
+@pytest.mark.parametrize(
+    ("values", "size"),
+    [
+        ([1.0, -3.0], 3.0),
+        ([np.nan, -2.0, 1.0], 2.0),
+        ([np.inf, -np.inf, 0.5], 0.5),
+        ([np.nan, np.inf], 0.0),
+        ([], 0.0),
+    ],
+)
+def test_the_size_of_the_largest_finite_number(values: list[float], size: float) -> None:
+    assert largest(np.array(values)) == size
 
 
 def test_rust_and_python_give_the_same_slopes() -> None:

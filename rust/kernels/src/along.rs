@@ -170,11 +170,13 @@ impl<P: Deref<Target = [f64]> + Sync> Moving<'_, '_, '_, P> {
         let which = self.params.iter().zip(self.directions).zip(&*moved);
         let params: Vec<&[f64]> = which.map(|((p, v), moved)| if v.is_some() { &moved[..] } else { p }).collect();
         let skip = self.stack.skips(self.level, &params, self.x);
-        if skip && *ready {
-            padded.1.load(self.level, params[1]);
-        } else if skip {
-            self.stack.pad(self.level, &params, padded)?;
-            *ready = self.directions[0].is_none();
+        if skip {
+            if *ready {
+                padded.1.load(self.level, params[1]);
+            } else {
+                self.stack.pad(self.level, &params, padded)?;
+                *ready = self.directions[0].is_none();
+            }
         }
         let size = n.saturating_mul(classes);
         resize(scores, size, 0.0)?;

@@ -16,7 +16,7 @@ use crate::Float;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 /// The most columns that are taken so.
-const FEW: usize = 4;
+pub(crate) const FEW: usize = 4;
 
 /// How many of the last columns of B are better taken here: those that would have a vector of 64 bytes for themselves. None if the
 /// numbers of a row of A do not stand side by side, if there is a single row, or if there are too few terms for the sums to pay.

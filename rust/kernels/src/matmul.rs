@@ -11,7 +11,7 @@
 //! Sums are taken in blocks of `DEPTH` terms, in order. That is what the crate would do by itself for a cache of common size;
 //! done here, the order, and so the bits, depend neither on the size of the cache nor on how a large product is divided among threads.
 
-use crate::error::{agree, reserve, resize};
+use crate::error::{agree, resize};
 use crate::leftover::{self, Leftover};
 use crate::level::{available, Arithmetic, Kernel, Level};
 use crate::padded::{Padded, LANES};
@@ -67,20 +67,35 @@ pub fn matmul<T: Float>(
     if k == 0 && onto == Onto::Nothing {
         c.fill(T::zero());
     }
-    if !is_highest(level) || !is_divided(m, k, n) {
-        terms(level, a, b, c, onto)
-    } else if m > n {
-        let side = part(m, m.div_ceil(threads::count()), ROWS);
+    divided(threads::count(), level, a, b, c, onto)
+}
+
+/// The product, for so many threads: in parts of C, each with the bits it has in the whole.
+fn divided<T: Float>(
+    threads: usize,
+    level: Level,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    mut c: ArrayViewMut2<'_, T>,
+    onto: Onto<T>,
+) -> Result<(), KernelError> {
+    let ((m, k), n) = (a.dim(), b.ncols());
+    if !is_highest(level) || threads == 1 || !is_worth_threads(m, k, n) {
+        return terms(level, a, b, c, onto);
+    }
+    let vectors = n - leftover::columns(&a, &b);
+    if m > n {
+        let side = part(m, vectors, m.div_ceil(threads), ROWS);
         let parts = a.axis_chunks_iter(Axis(0), side).zip(c.axis_chunks_iter_mut(Axis(0), side)).collect();
         threads::try_each_with(parts, || (), |(), (a, c)| terms(level, a, b, c, onto))
     } else {
-        let side = part(n, n.div_ceil(threads::count()), LANES);
+        let side = part(vectors, m, n.div_ceil(threads), LANES);
         let parts = b.axis_chunks_iter(Axis(1), side).zip(c.axis_chunks_iter_mut(Axis(1), side)).collect();
         threads::try_each_with(parts, || (), |(), (b, c)| terms(level, a, b, c, onto))
     }
 }
 
-/// The product, some terms of each sum after the other.
+/// The product, some terms of each sum after the other; at the highest level by the `gemm` crate, but for the last few columns.
 fn terms<T: Float>(
     level: Level,
     a: ArrayView2<'_, T>,
@@ -88,11 +103,14 @@ fn terms<T: Float>(
     mut c: ArrayViewMut2<'_, T>,
     mut onto: Onto<T>,
 ) -> Result<(), KernelError> {
+    let vectors = b.ncols() - leftover::columns(&a, &b);
     for start in (0..a.ncols()).step_by(DEPTH) {
         let terms = start..a.ncols().min(start + DEPTH);
         let (a, b) = (a.slice(s![.., terms.clone()]), b.slice(s![terms, ..]));
         if is_highest(level) {
-            product(level, a, b, c.view_mut(), onto)?;
+            let ((b, few), (c, few_c)) = (b.split_at(Axis(1), vectors), c.view_mut().split_at(Axis(1), vectors));
+            last_few(level, a, few, few_c, onto);
+            by_crate(level, a, b, c, onto);
         } else {
             plain(level, a, b, c.view_mut(), onto)?;
         }
@@ -103,10 +121,14 @@ fn terms<T: Float>(
     Ok(())
 }
 
-/// How long the parts of a side are: whole units, and no last part of a single row or column, which the crate adds up in another order.
-fn part(side: usize, wanted: usize, unit: usize) -> usize {
+/// How long the parts of a side of C are, whose `other` side is not divided: whole units, and none that the crate adds up in another order
+/// than the whole: a single row or column, or so few numbers that it takes its kernel for small products.
+fn part(side: usize, other: usize, wanted: usize, unit: usize) -> usize {
+    const SMALL: usize = 256;
+    let whole_is_small = side * other <= SMALL;
+    let like_the_whole = |part: usize| part == 0 || (part > 1 && (whole_is_small || part * other > SMALL));
     let mut part = wanted.next_multiple_of(unit);
-    while side > part && side % part == 1 {
+    while side > part && !(like_the_whole(part) && like_the_whole(side % part)) {
         part += unit;
     }
     part
@@ -115,26 +137,20 @@ fn part(side: usize, wanted: usize, unit: usize) -> usize {
 /// Rows are divided by fours, columns by whole vectors.
 const ROWS: usize = 4;
 
-/// The product at the highest level: by the `gemm` crate, but for the last few columns.
-fn product<T: Float>(
+/// The product for the few columns that `leftover` takes.
+fn last_few<T: Float>(
     level: Level,
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
     c: ArrayViewMut2<'_, T>,
     onto: Onto<T>,
-) -> Result<(), KernelError> {
-    let vectors = b.ncols() - leftover::columns(&a, &b);
-    let ((b, few), (c, few_c)) = (b.split_at(Axis(1), vectors), c.split_at(Axis(1), vectors));
-    if few.ncols() > 0 {
-        let mut columns = Vec::new();
-        reserve(&mut columns, few.len())?;
-        few.columns().into_iter().for_each(|column| columns.extend(column));
-        level.run(Leftover { a, b: &columns, c: few_c, onto });
-    }
+) {
     if b.ncols() > 0 {
-        by_crate(level, a, b, c, onto);
+        let mut room = [T::zero(); leftover::FEW * DEPTH];
+        let columns = &mut room[..b.len()];
+        columns.iter_mut().zip(b.t()).for_each(|(to, &from)| *to = from);
+        level.run(Leftover { a, b: columns, c, onto });
     }
-    Ok(())
 }
 
 /// The product by the `gemm` crate. A B that it would be slow to pack is written out for it, some columns at a time.
@@ -145,11 +161,14 @@ fn by_crate<T: Float>(
     mut c: ArrayViewMut2<'_, T>,
     onto: Onto<T>,
 ) {
+    if b.ncols() == 0 {
+        return;
+    }
     // A single row is multiplied as it comes, by no packed copy.
     if a.nrows() == 1 || !packs_slowly(&b) {
         return gemm(a, b, c, onto);
     }
-    let (side, mut room) = (part(b.ncols(), TURNED, LANES), Vec::new());
+    let (side, mut room) = (part(b.ncols(), a.nrows(), TURNED, LANES), Vec::new());
     for (b, c) in b.axis_chunks_iter(Axis(1), side).zip(c.axis_chunks_iter_mut(Axis(1), side)) {
         // Where there is no memory, as it lies: the numbers are the same.
         gemm(a, turned(level, b, &mut room).unwrap_or(b), c, onto);
@@ -177,7 +196,11 @@ fn turned<'r, T: Float>(level: Level, b: ArrayView2<'_, T>, room: &'r mut Vec<T>
 
 /// Whether a product of an (m, k) with a (k, n) matrix is divided among threads.
 pub(crate) fn is_divided(m: usize, k: usize, n: usize) -> bool {
-    threads::count() > 1 && m.saturating_mul(n).saturating_mul(k) >= WORTH_THREADS
+    threads::count() > 1 && is_worth_threads(m, k, n)
+}
+
+fn is_worth_threads(m: usize, k: usize, n: usize) -> bool {
+    m.saturating_mul(n).saturating_mul(k) >= WORTH_THREADS
 }
 
 fn is_highest(level: Level) -> bool {
@@ -478,34 +501,28 @@ pub(crate) mod tests {
         }
     }
 
-    /// Divided among threads, not divided, and here into parts of many sizes.
+    /// For every number of threads: both sides divided, few rows or columns, columns left over, B in every order.
     fn a_product_divided_along_either_side_has_the_bits_of_the_whole<T: Float>() {
-        for (m, n) in [(402, 210), (210, 402)] {
-            assert!(m * n * 700 >= WORTH_THREADS);
-            let (a, b) = (numbers::<T>((m, 700), 1), numbers::<T>((700, n), 2));
-            let far_apart = far_apart(&b);
+        for (m, n) in
+            [(402, 210), (210, 402), (100, 50), (100, 48), (100, 64), (300, 16), (5, 850), (4, 1040), (17, 300)]
+        {
+            let k = 784.max(WORTH_THREADS / (m * n) + 1);
+            let (a, b) = (numbers::<T>((m, k), 1), numbers::<T>((k, n), 2));
+            let (far_apart, turned) = (far_apart(&b), b.t().as_standard_layout().into_owned());
             let onto = [Onto::Nothing, Onto::Itself(T::of(-0.75))];
-            for (onto, b) in onto.into_iter().flat_map(|onto| [(onto, b.view()), (onto, far_apart.view())]) {
+            for (onto, b) in
+                onto.into_iter().flat_map(|onto| [b.view(), far_apart.view(), turned.t()].map(|b| (onto, b)))
+            {
                 let before = numbers::<T>((m, n), 3);
                 let mut whole = before.clone();
-                matmul(highest(), a.view(), b, whole.view_mut(), onto).unwrap();
-                let mut at_once = before.clone();
-                terms(highest(), a.view(), b, at_once.view_mut(), onto).unwrap();
-                assert_eq!(at_once, whole);
-                for side in [16, 48, 64, 112, 192, 208] {
-                    let (mut rows, mut columns) = (before.clone(), before.clone());
-                    let few = side / 4; // rows come by fours, columns by lanes
-                    for (a, c) in a.axis_chunks_iter(Axis(0), few).zip(rows.axis_chunks_iter_mut(Axis(0), few)) {
-                        terms(highest(), a, b, c, onto).unwrap();
-                    }
-                    for (b, c) in b.axis_chunks_iter(Axis(1), side).zip(columns.axis_chunks_iter_mut(Axis(1), side)) {
-                        terms(highest(), a.view(), b, c, onto).unwrap();
-                    }
-                    assert_eq!(rows, whole);
-                    assert_eq!(columns, whole);
+                divided(1, highest(), a.view(), b, whole.view_mut(), onto).unwrap();
+                for threads in [2, 3, 4, 5, 7, 8, 13, 31] {
+                    let mut parts = before.clone();
+                    divided(threads, highest(), a.view(), b, parts.view_mut(), onto).unwrap();
+                    assert_eq!(parts, whole, "{m}·{k}·{n} on {threads} threads");
                 }
                 if onto == Onto::Nothing {
-                    assert_close(&whole, &naive(a.view(), b), 700);
+                    assert_close(&whole, &naive(a.view(), b), k);
                 }
             }
         }

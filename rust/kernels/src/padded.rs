@@ -7,13 +7,14 @@ use crate::error::reserve;
 use crate::level::{Arithmetic, Kernel, Level};
 use crate::{Float, KernelError};
 
-/// How many numbers a lane holds.
+/// How many numbers a lane of a row holds.
 pub const LANES: usize = 16;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// Sixteen numbers: one AVX-512 register of f32, two of f64; as many as it takes elsewhere.
+/// Sixteen numbers at an address that is a multiple of a cache line, for what is no row of a [`Padded`]: one AVX-512 register of f32, two
+/// of f64; as many as it takes elsewhere.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C, align(64))]
 pub struct Lane<T>(pub [T; LANES]);
@@ -59,7 +60,7 @@ impl<T: Float> Padded<T> {
         if columns != self.columns || self.first.saturating_add(wanted) > self.numbers.capacity() {
             let in_a_line = LINE / size_of::<T>();
             self.numbers.clear();
-            self.first = 0;
+            (self.first, self.columns, self.width) = (0, 0, 0); // should there be no memory
             reserve(&mut self.numbers, wanted.saturating_add(in_a_line))?;
             self.first = self.numbers.as_ptr().align_offset(LINE).min(in_a_line);
         }

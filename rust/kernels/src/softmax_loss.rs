@@ -224,6 +224,10 @@ impl<T: Float, R: ExactSizeIterator<Item = usize>> Kernel for Gradients<'_, '_, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::level::{available, detect};
+    use crate::matmul::tests::numbers;
+    use ndarray::{array, s, Array2, Axis, ShapeBuilder};
+    use proptest::prelude::*;
 
     fn rows_that_are_no_distribution<T: Float>() {
         let row = |numbers: [f64; 3]| {
@@ -248,10 +252,6 @@ mod tests {
         rows_that_are_no_distribution::<f32>();
         rows_that_are_no_distribution::<f64>();
     }
-    use crate::level::{available, detect};
-    use crate::matmul::tests::numbers;
-    use ndarray::{array, s, Array2, Axis, ShapeBuilder};
-    use proptest::prelude::*;
 
     fn run<T: Float>(scores: &Array2<T>, targets: Targets<'_, T>) -> (f64, Array2<T>, Array2<T>) {
         let mut probs = Array2::from_elem(scores.dim(), T::nan());
