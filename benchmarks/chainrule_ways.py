@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import statistics
 import subprocess
 import sys
@@ -127,12 +126,11 @@ def accuracy(seed: int) -> Outcome:
 
 def importing(seed: int, pairs: int = 15) -> Outcome:
     """Time what ``import chainrule`` adds to ``import numpy``, in fresh interpreters that take turns."""
-    # As a user has it: compiled modules are kept from one start to the next.
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = jobs.users_environment()
 
     def seconds(module: str) -> float:
         started = time.perf_counter()
-        subprocess.run([sys.executable, "-c", f"import {module}"], check=True, env=kept)
+        subprocess.run([sys.executable, "-c", f"import {module}"], check=True, env=environment)
         return time.perf_counter() - started
 
     seconds("chainrule")  # whoever comes first compiles the modules and fills the file cache

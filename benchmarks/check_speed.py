@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import os
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from jobs import users_environment
 from results import ROOT, TARGET, pipes, ratio, write
 
 import chainrule
@@ -112,13 +112,12 @@ def import_rows(rounds: int) -> list[dict[str, Any]]:
         "{before}; before = set(sys.modules); start = time.perf_counter(); {now}; taken = time.perf_counter() - start;"
         " print((taken, sorted(set(sys.modules) - before)))"
     )
-    # As a user has it: compiled modules are kept from one start to the next.
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment = users_environment()
     found: dict[str, list[Any]] = {name: [] for name in IMPORTS}
     for _ in range(rounds):
         for name, (before, now) in IMPORTS.items():
             command = [sys.executable, "-c", NUMPY_FIRST + code.format(before=before, now=now)]
-            done = subprocess.run(command, capture_output=True, text=True, check=True, env=kept)
+            done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
             found[name].append(ast.literal_eval(done.stdout))
     return [
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -148,6 +149,11 @@ def tutorials_loop(module: Any, iterations: int, seed: int) -> Outcome:
             train_acc_list.append(network.accuracy(x_train, t_train))
             test_acc_list.append(network.accuracy(x_test, t_test))
     return Outcome(time.perf_counter() - started, float(test_acc_list[-1]))
+
+
+def users_environment() -> dict[str, str]:
+    """Give the environment of a user's interpreter, which keeps compiled modules from one start to the next."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 def calls(function: Callable[[], object], times: int) -> Outcome:

@@ -21,6 +21,8 @@ from chainrule.checking.state import put_back
 _ODD = 0.8660254037844386
 #: Where f is evaluated, in steps.
 _POINTS = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+#: Those of them that something has to be moved for.
+_MOVED = [0, 1, 3, 4]
 #: Value, truncation, jump and rounding of a slope that could not be taken.
 _NOTHING = np.array([[np.nan], [np.inf], [np.inf], [np.inf]])
 
@@ -87,7 +89,7 @@ class PythonMover:
         x = float(before)
         values, points = [], []
         try:
-            for offset in (-h, -h / 2, 0.0, h / 2, h):
+            for offset in (h * _POINTS).tolist():
                 flat[i] = x + offset
                 points.append(float(flat[i]))
                 values.append(self._evaluate() if offset else self._outputs.here)
@@ -141,7 +143,7 @@ class EngineMover:
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes for flat indices of the array."""
-        losses = self._losses(entries, np.outer(steps, _POINTS[_POINTS != 0]))
+        losses = self._losses(entries, np.outer(steps, _POINTS[_MOVED]))
         # So many at a time that what is computed on the way stays in the cache.
         parts = [slice(start, start + 4096) for start in range(0, max(1, len(entries)), 4096)]
         found = [self._slopes(entries[part], steps[part], losses[part]) for part in parts]
@@ -152,7 +154,7 @@ class EngineMover:
         x = self._flat[entries]
         points = x + np.outer(_POINTS, steps)
         values = np.empty(points.shape)
-        values[[0, 1, 3, 4]] = losses.T
+        values[_MOVED] = losses.T
         values[2] = self._here
         # Rust sums the rest of the network in another order for every block of inputs, so that an entry without effect
         # may differ from the first in the last bit: what counts is that moving it changes nothing.
@@ -220,7 +222,7 @@ class DirectionMover:
         points = np.outer(_POINTS, steps)
         for k, direction in enumerate(directions):
             try:
-                values[[0, 1, 3, 4], k] = self._along(direction, points[[0, 1, 3, 4], k].tolist())
+                values[_MOVED, k] = self._along(direction, points[_MOVED, k].tolist())
             except Exception:
                 if steps[k] <= FIRST:
                     raise

@@ -87,7 +87,7 @@ impl Optimizer {
     }
 
     /// What is the same for all numbers of a parameter in step `self.steps`.
-    pub(crate) fn step<T: Float>(&self, decays: bool) -> Step<T> {
+    fn step<T: Float>(&self, decays: bool) -> Step<T> {
         let mut rate = self.learning_rate;
         if let Rule::Adam(beta1, beta2) = self.rule {
             let t = self.steps as f64;
@@ -107,7 +107,7 @@ impl Optimizer {
 
 /// One step of a rule, its numbers in the type computed in.
 #[derive(Clone, Copy)]
-pub(crate) struct Step<T> {
+struct Step<T> {
     rule: Rule,
     /// η, or Adam's ηₜ.
     rate: T,
@@ -122,7 +122,7 @@ impl<T: Float> Step<T> {
     /// Update some numbers; of `kept`, arrays that the rule does not have are empty.
     // Products and sums are rounded one by one, as NumPy does, so the readable rules in Python give the same numbers, but for what is `settled`.
     #[inline(always)]
-    pub(crate) fn update(&self, p: &mut [T], g: &[T], [a, b]: [&mut [T]; 2]) {
+    fn update(&self, p: &mut [T], g: &[T], [a, b]: [&mut [T]; 2]) {
         let Self { rate, decay, first, second, .. } = *self;
         let (decayed, epsilon) = (decay != T::zero(), T::of(EPSILON));
         let gradients = p.iter_mut().zip(g).map(|(p, &g)| {
