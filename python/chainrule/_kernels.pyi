@@ -16,6 +16,7 @@ __all__ = [
     "Scratch",
     "__version__",
     "affine",
+    "column_sums",
     "from_safetensors",
     "instruction_set",
     "matmul_a_bt",
@@ -24,9 +25,11 @@ __all__ = [
     "threads",
     "to_safetensors",
     "weight_gradient",
+    "zero_where",
 ]
 
 def affine(x: NDArray[Any], W: NDArray[Any], b: NDArray[Any], out: NDArray[Any], scratch: Scratch) -> None: ...
+def column_sums(dout: NDArray[Any], out: NDArray[Any]) -> None: ...
 def from_safetensors(file: bytes) -> tuple[dict[str, str], list[tuple[str, str, list[int], int]]]: ...
 def instruction_set() -> str: ...
 def matmul_a_bt(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None: ...
@@ -37,6 +40,7 @@ def to_safetensors(tensors: list[tuple[str, str, tuple[int, ...], bytes]], metad
 def weight_gradient(
     x: NDArray[Any], dout: NDArray[Any], out: NDArray[Any], scratch: Scratch, same_x: bool = False
 ) -> None: ...
+def zero_where(mask: NDArray[Any], dout: NDArray[Any], out: NDArray[Any]) -> None: ...
 
 @final
 class Scratch:

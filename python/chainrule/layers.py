@@ -120,7 +120,11 @@ class Relu:
             If `dout` does not have the shape of the last output.
         """
         mask = _remembered(self.mask, self)
-        return np.where(mask, 0, _incoming(dout, mask.shape))
+        dout = _incoming(dout, mask.shape)
+        dx: FloatArray = np.empty_like(dout)
+        # np.where(mask, 0, dout), in an eighth of the time: it guesses each of thousands of branches.
+        _kernels.zero_where(np.ascontiguousarray(mask, np.bool_).view(np.uint8), dout, dx)
+        return dx
 
 
 class Sigmoid:
@@ -625,10 +629,10 @@ class Affine:
         outputs = self._W.shape[1]
         shape = (outputs,) if len(self.original_x_shape) == 1 else (len(x), outputs)
         rows = _incoming(dout, shape, self._W.dtype).reshape(len(x), outputs)
-        dW = np.empty(self._W.shape, self._W.dtype)
+        dW, db = np.empty(self._W.shape, self._W.dtype), np.empty(outputs, self._W.dtype)
         _kernels.weight_gradient(x, rows, dW, self._scratch, same_x)
-        with np.errstate(over="ignore", invalid="ignore"):  # inf - inf is nan, as in the kernels
-            self.dW, self.db = dW, rows.sum(axis=0)
+        _kernels.column_sums(rows, db)
+        self.dW, self.db = dW, db
         return rows
 
 
@@ -728,27 +732,28 @@ class SoftmaxWithLoss:
             return _times(dx, dx.dtype.type(dout))
 
 
+#: A script asks for parameters several times a step: of these layers it is known that there are none.
+_WITHOUT_PARAMETERS = frozenset({Relu, Sigmoid, Tanh, LeakyRelu, Identity, Rescaling})
+
+
 def parameters(layer: Any) -> dict[str, FloatArray]:
     """Give the parameters of any layer by the layer's own names for them, such as ``W`` and ``b``."""
-    return _arrays(layer, "params", {"W": "W", "b": "b"})
+    if type(layer) is Affine:
+        return {"W": layer._W, "b": layer._b}
+    return {} if type(layer) in _WITHOUT_PARAMETERS else _arrays(layer, "params", {"W": "W", "b": "b"})
 
 
 def gradients(layer: Any) -> dict[str, FloatArray]:
     """Give the gradients of any layer's parameters, under the names of the parameters."""
-    return _arrays(layer, "grads", {"W": "dW", "b": "db"})
+    return {} if type(layer) in _WITHOUT_PARAMETERS else _arrays(layer, "grads", {"W": "dW", "b": "db"})
 
 
 def _arrays(layer: Any, dictionary: str, attributes: Mapping[str, str]) -> dict[str, FloatArray]:
     own = getattr(layer, dictionary, None)
     if own is not None and isinstance(own, Mapping):
         return dict(own)
-    # Every step of a script asks, a few times: no more is done than has to be.
-    found = {}
-    for name, attribute in attributes.items():
-        array = getattr(layer, attribute, None)
-        if array is not None:
-            found[name] = array
-    return found
+    arrays = {name: getattr(layer, attribute, None) for name, attribute in attributes.items()}
+    return {name: array for name, array in arrays.items() if array is not None}
 
 
 def _remembered(value: Any, layer: Any) -> Any:

@@ -131,10 +131,16 @@ pub(crate) fn view_mut<'a, T: Element>(array: &'a mut PyReadwriteArray2<'_, T>) 
     ArrayViewMut2::from_shape(shape, array.as_slice_mut()?).map_err(|error| PyTypeError::new_err(error.to_string()))
 }
 
-/// (rows, columns) of an array in C order: `as_slice` takes Fortran order too, and would give the transpose.
+/// (rows, columns) of an array in C order.
 fn c_shape<T: Element>(array: &Bound<'_, PyArray2<T>>) -> PyResult<(usize, usize)> {
+    in_c_order(array)?;
+    Ok((array.shape()[0], array.shape()[1]))
+}
+
+/// `Ok` if the array is in C order: `as_slice` takes Fortran order too, and would give the transpose.
+pub(crate) fn in_c_order<T: Element, D: Dimension>(array: &Bound<'_, PyArray<T, D>>) -> PyResult<()> {
     if array.is_c_contiguous() {
-        Ok((array.shape()[0], array.shape()[1]))
+        Ok(())
     } else {
         Err(PyTypeError::new_err("expected a C-contiguous array"))
     }

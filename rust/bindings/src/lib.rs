@@ -14,17 +14,22 @@ mod scratch;
 mod tensors;
 
 use crate::scratch::Scratch;
-use arrays::{by_dtype, memory, separate, view, view_mut, Stored, Teaching};
+use arrays::{by_dtype, in_c_order, memory, separate, view, view_mut, Stored, Teaching};
 use call::{call, level};
-use chainrule_kernels::{matmul, rows};
-use numpy::{PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2};
+use chainrule_kernels::{activation, matmul, rows};
+use numpy::{
+    PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArray2, PyReadwriteArrayDyn,
+};
 use pyo3::prelude::*;
 
 /// chainrule's kernels. Private: use the functions and layers of `chainrule`.
 #[pymodule]
 mod _kernels {
     #[pymodule_export]
-    use super::{affine, instruction_set, matmul_a_bt, not_a_distribution, softmax_loss, threads, weight_gradient};
+    use super::{
+        affine, column_sums, instruction_set, matmul_a_bt, not_a_distribution, softmax_loss, threads, weight_gradient,
+        zero_where,
+    };
 
     #[pymodule_export]
     use super::engine::{Engine, Examples};
@@ -84,6 +89,40 @@ fn weight_gradient(
         let (x, d, out) = (x.rows()?, view(&d)?, view_mut(&mut out)?);
         let level = level()?;
         call(py, || scratch.with(|scratch| rows::weight_gradient(level, x, d, out, scratch, same_x)))
+    })
+}
+
+/// out ← the column sums of dout
+#[pyfunction]
+fn column_sums(py: Python<'_>, dout: &Bound<'_, PyAny>, out: &Bound<'_, PyAny>) -> PyResult<()> {
+    by_dtype!(dout, T => {
+        let d: PyReadonlyArray2<T> = dout.extract()?;
+        let mut out: PyReadwriteArray1<T> = out.extract()?;
+        separate(&[memory(&out)], &[memory(&d)])?;
+        let (d, out) = (view(&d)?, out.as_slice_mut()?);
+        let level = level()?;
+        call(py, || matmul::column_sums(level, d, out))
+    })
+}
+
+/// out ← dout, but 0 where the mask is not 0
+#[pyfunction]
+fn zero_where(
+    py: Python<'_>,
+    mask: &Bound<'_, PyAny>,
+    dout: &Bound<'_, PyAny>,
+    out: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    by_dtype!(dout, T => {
+        let (mask, d): (PyReadonlyArrayDyn<u8>, PyReadonlyArrayDyn<T>) = (mask.extract()?, dout.extract()?);
+        let mut out: PyReadwriteArrayDyn<T> = out.extract()?;
+        separate(&[memory(&out)], &[memory(&mask), memory(&d)])?;
+        in_c_order(&mask)?;
+        in_c_order(&d)?;
+        in_c_order(&out)?;
+        let (mask, d, out) = (mask.as_slice()?, d.as_slice()?, out.as_slice_mut()?);
+        let level = level()?;
+        call(py, || activation::zero_where(level, mask, d, out))
     })
 }
 

@@ -10,8 +10,9 @@
 //!
 //! nan stays nan. A slope of 0 gives a gradient of 0, also from a nan above it.
 
+use crate::error::agree;
 use crate::level::{Arithmetic, Kernel, Level};
-use crate::Float;
+use crate::{Float, KernelError};
 
 /// One elementwise layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -89,6 +90,36 @@ impl<T: Float> Kernel for Backward<'_, T> {
             Activation::Sigmoid => along(out, d, |out, d| product(d, out * (one - out))),
             Activation::Tanh => along(out, d, |out, d| product(d, one - out * out)),
             Activation::Scale(factor) => along(out, d, |_, d| product(d, T::of(factor))),
+        }
+    }
+}
+
+/// `out ← d`, but 0 where the mask is not 0: the way back through a ReLU that remembers where x was <= 0.
+///
+/// # Errors
+///
+/// [`KernelError::Sizes`] if the lengths differ.
+pub fn zero_where<T: Float>(level: Level, mask: &[u8], d: &[T], out: &mut [T]) -> Result<(), KernelError> {
+    agree("the size of the mask", mask.len(), "the size of dout", d.len())?;
+    agree("the size of the output", out.len(), "the size of dout", d.len())?;
+    level.run(ZeroWhere { mask, d, out });
+    Ok(())
+}
+
+struct ZeroWhere<'a, T> {
+    mask: &'a [u8],
+    d: &'a [T],
+    out: &'a mut [T],
+}
+
+impl<T: Float> Kernel for ZeroWhere<'_, T> {
+    type Output = ();
+
+    /// No branch depends on the mask: of one that is as good as random, a CPU guesses half.
+    #[inline(always)]
+    fn run(self, _: impl Arithmetic) {
+        for ((out, &d), &mask) in self.out.iter_mut().zip(self.d).zip(self.mask) {
+            *out = if mask == 0 { d } else { T::zero() };
         }
     }
 }
@@ -197,5 +228,23 @@ mod tests {
             Relu.backward(level, &[2.0, 0.0, f64::NAN], &mut d);
             assert_eq!(d, [1.0, 0.0, 3.0]);
         }
+    }
+
+    #[test]
+    fn zero_where_the_mask_is_not_zero_at_every_level() {
+        for (n, &level) in [0, 1, 7, 64, 133].into_iter().flat_map(|n| available().iter().map(move |level| (n, level)))
+        {
+            // Every value of a byte that is not 0 is a yes; nothing of what is masked comes through.
+            let mask: Vec<u8> = (0..n).map(|i| if i % 3 == 0 { 0 } else { (i % 255 + 1) as u8 }).collect();
+            let d: Vec<f32> = (0..n).map(|i| if i % 3 == 1 { f32::NAN } else { -1.5 - i as f32 }).collect();
+            let mut out = vec![f32::NAN; n];
+            super::zero_where(level, &mask, &d, &mut out).unwrap();
+            let want = (0..n).map(|i| if i % 3 == 0 { d[i] } else { 0.0 });
+            assert!(out.iter().map(|x| x.to_bits()).eq(want.map(f32::to_bits)), "{n} at {}", level.name());
+        }
+        let (mask, mut out) = ([1; 3], [7.0; 3]);
+        assert!(super::zero_where(available()[0], &mask[..2], &[1.0; 3], &mut out).is_err());
+        assert!(super::zero_where(available()[0], &mask, &[1.0; 3], &mut out[..2]).is_err());
+        assert_eq!(out, [7.0; 3]);
     }
 }

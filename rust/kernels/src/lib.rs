@@ -36,10 +36,12 @@ pub mod stack;
 pub mod threads;
 pub mod training;
 
+mod columns;
 mod error;
 mod exp;
 mod float;
 mod leftover;
+mod marks;
 mod transpose;
 
 pub use error::KernelError;

@@ -358,6 +358,18 @@ pub fn affine<T: Float>(
     matmul(level, x, w, out, Onto::Itself(T::one()))
 }
 
+/// `out ←` the column sums of `d`: the gradient of what was added to each row.
+///
+/// # Errors
+///
+/// [`KernelError::Sizes`] if there is not a number for each column.
+pub fn column_sums<T: Float>(level: Level, d: ArrayView2<'_, T>, out: &mut [T]) -> Result<(), KernelError> {
+    agree("the length of the output", out.len(), "the number of columns of dout", d.ncols())?;
+    let d = d.as_standard_layout();
+    level.run(ColumnSums { d: d.as_slice().unwrap_or(&[]), d_b: out });
+    Ok(())
+}
+
 /// `d_b ←` the column sums of `d`, whose rows are as long as `d_b`: a layer's `db`.
 pub(crate) struct ColumnSums<'a, T> {
     pub d: &'a [T],
@@ -621,6 +633,17 @@ pub(crate) mod tests {
     #[test]
     fn column_sums_are_loops_in_f64() {
         column_sums_are_loops::<f64>();
+    }
+
+    #[test]
+    fn column_sums_of_any_layout_and_a_wrong_length() {
+        let d = numbers::<f64>((5, 7), 1);
+        let (mut sums, mut turned) = ([f64::NAN; 7], [f64::NAN; 5]);
+        column_sums(highest(), d.view(), &mut sums).unwrap();
+        column_sums(highest(), d.t(), &mut turned).unwrap();
+        let want = |axis| d.sum_axis(ndarray::Axis(axis)).to_vec();
+        assert!(sums.iter().zip(want(0)).chain(turned.iter().zip(want(1))).all(|(a, b)| (a - b).abs() < 1e-14));
+        assert!(column_sums(highest(), d.view(), &mut turned).is_err());
     }
 
     #[test]

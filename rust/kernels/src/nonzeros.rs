@@ -64,16 +64,6 @@ impl<T: Float> Nonzeros<T> {
         Self { features, scale, tiles, starts: vec![0], places: Vec::new(), numbers }
     }
 
-    /// No rows again; the room they took stays.
-    pub(crate) fn clear(&mut self) {
-        self.starts.truncate(1);
-        self.places.clear();
-        match &mut self.numbers {
-            Numbers::Bytes(bytes, _) => bytes.clear(),
-            Numbers::Floats(floats) => floats.clear(),
-        }
-    }
-
     /// How many rows there are.
     pub fn rows(&self) -> usize {
         (self.starts.len() - 1) / self.tiles.max(1)
@@ -499,19 +489,6 @@ mod tests {
             holds::<f64, _>(Rows::Single(single.view()), &single, f64::from)?;
             holds::<f32, _>(Rows::Double(double.view()), &double, |x| x as f32)?;
             holds::<f64, _>(Rows::Double(double.view()), &double, |x| x)?;
-        }
-
-        #[test]
-        fn cleared_it_is_as_if_new(x in bytes(), (start, end) in any::<(u8, u8)>()) {
-            let (single, double) = floats(&x);
-            for x in [Rows::Bytes(x.view()), Rows::Single(single.view()), Rows::Double(double.view())] {
-                let end = usize::from(end) % (x.dim().0 + 1);
-                let rows = usize::from(start) % (end + 1)..end;
-                let mut kept = filled::<f32>(level(), x, 0..x.dim().0);
-                kept.clear();
-                kept.extend(level(), x, rows.clone()).unwrap();
-                prop_assert_eq!(all(&kept), all(&filled::<f32>(level(), x, rows)));
-            }
         }
     }
 }

@@ -75,13 +75,8 @@ impl<T: Float> Padded<T> {
         self.width
     }
 
-    /// Whether the second half of a row's last lane is padding: what is computed there is for nothing.
-    #[inline(always)]
-    pub(crate) fn half(&self) -> bool {
-        (1..=LANES / 2).contains(&(self.columns % LANES))
-    }
-
     /// Numbers a row, without the padding.
+    #[inline(always)]
     pub fn columns(&self) -> usize {
         self.columns
     }
@@ -96,6 +91,12 @@ impl<T: Float> Padded<T> {
     #[inline(always)]
     pub(crate) fn numbers_mut(&mut self) -> &mut [T] {
         &mut self.numbers[self.first..]
+    }
+
+    /// All numbers and their padding, and how far apart the rows begin.
+    #[inline(always)]
+    pub(crate) fn as_rows(&self) -> (&[T], usize) {
+        (self.numbers(), self.width * LANES)
     }
 
     /// All lanes, row after row.

@@ -12,10 +12,11 @@
 
 use crate::error::{agree, zeros};
 use crate::level::{Arithmetic, Kernel, Level};
+use crate::marks::Marks;
 use crate::matmul::{self, Onto};
 use crate::nonzeros;
 use crate::padded::Padded;
-use crate::sparse::{Backward, Columns, Forward, Store};
+use crate::sparse::Store;
 use crate::stack::{matrix, Data, Layer, Stack, BLOCK};
 use crate::{Float, KernelError};
 use ndarray::{s, ArrayView2, ArrayViewMut2};
@@ -63,28 +64,42 @@ impl Rows<'_> {
 /// Room to work in, kept by the caller from call to call: fresh memory of half a megabyte costs as much as the product itself.
 #[derive(Debug)]
 pub struct Scratch<T> {
-    w: Padded<T>,
-    b: Padded<T>,
     /// `out` on the way in, `d` on the way back.
     rows: Padded<T>,
-    columns: Columns<T>,
-    /// Whether `columns` are those of the last [`affine`].
-    listed: bool,
+    marks: Marks,
+    /// Whether they are those of the last [`affine`].
+    marked: bool,
 }
 
 impl<T: Float> Default for Scratch<T> {
     fn default() -> Self {
-        let (none, columns) = (Padded::default, Columns::default());
-        Self { w: none(), b: none(), rows: none(), columns, listed: false }
+        Self { rows: Padded::default(), marks: Marks::default(), marked: false }
+    }
+}
+
+impl<T: Float> Scratch<T> {
+    /// [`skips`]; a batch of one block is marked for it.
+    fn skips(&mut self, level: Level, x: Rows<'_>, outputs: usize, others: &[T]) -> Result<bool, KernelError> {
+        let n = x.dim().0;
+        if n > BLOCK {
+            return Ok(skips(level, x, outputs, others));
+        }
+        if !is_worth_looking(x, outputs) {
+            return Ok(false);
+        }
+        self.marks.refill(level, x, 0..n)?;
+        Ok(self.marks.share() < nonzeros::DENSE && level.run(AllFinite(others)))
     }
 }
 
 /// Whether zeros of `x` are worth skipping in a product with `outputs` columns of `others`, which must be finite.
 pub(crate) fn skips<T: Float>(level: Level, x: Rows<'_>, outputs: usize, others: &[T]) -> bool {
+    is_worth_looking(x, outputs) && nonzeros::pays(level, x) && level.run(AllFinite(others))
+}
+
+fn is_worth_looking(x: Rows<'_>, outputs: usize) -> bool {
     let (n, features) = x.dim();
     n.saturating_mul(features).saturating_mul(outputs) >= WORTH_LOOKING
-        && nonzeros::pays(level, x)
-        && level.run(AllFinite(others))
 }
 
 /// Whether none of the numbers is nan or infinite.
@@ -120,21 +135,15 @@ pub fn affine<T: Float>(
     agree("the number of columns of the output", out.ncols(), "the number of columns of W", outputs)?;
     let w_as_slice = w.as_standard_layout();
     let w_as_slice = w_as_slice.as_slice().unwrap_or(&[]);
-    let skip = skips(level, x, outputs, w_as_slice);
-    scratch.listed = false;
+    let skip = scratch.skips(level, x, outputs, w_as_slice)?;
+    scratch.marked = skip && n <= BLOCK;
     if let (Some(x), false) = (T::stored(&x), skip) {
         return matmul::affine(level, x, w, b, out);
     }
-    if let (true, true, Some(out)) = (skip, n <= BLOCK, out.as_slice_mut()) {
-        scratch.w.reshape(features.next_multiple_of(2), outputs)?;
-        scratch.w.load(level, w_as_slice);
-        scratch.b.reshape(1, outputs)?;
-        scratch.b.load(level, b);
-        scratch.rows.reshape(n, outputs)?;
-        let Scratch { w, b, rows, columns, listed, .. } = scratch;
-        columns.refill_from(level, x, 0..n)?;
-        *listed = true;
-        level.run(Forward { columns, w, b, out: rows });
+    if let (true, Some(out)) = (scratch.marked, out.as_slice_mut()) {
+        let Scratch { rows, marks, .. } = scratch;
+        rows.reshape(n, outputs)?;
+        marks.forward(level, (x, 1.0), (w_as_slice, outputs), b, rows);
         rows.store(level, out);
         return Ok(());
     }
@@ -163,8 +172,8 @@ pub fn weight_gradient<T: Float>(
     agree("the number of columns of dW", d_w.ncols(), "the number of columns of dout", outputs)?;
     let d_as_slice = d.as_standard_layout();
     let d_as_slice = d_as_slice.as_slice().unwrap_or(&[]);
-    let listed = std::mem::take(&mut scratch.listed) && same_x && scratch.columns.dim() == x.dim();
-    let skip = if listed { level.run(AllFinite(d_as_slice)) } else { skips(level, x, outputs, d_as_slice) };
+    let marked = std::mem::take(&mut scratch.marked) && same_x && scratch.marks.dim() == x.dim();
+    let skip = if marked { level.run(AllFinite(d_as_slice)) } else { scratch.skips(level, x, outputs, d_as_slice)? };
     if let (Some(x), false) = (T::stored(&x), skip) {
         return matmul::matmul_at_b(level, x, d, d_w);
     }
@@ -174,16 +183,12 @@ pub fn weight_gradient<T: Float>(
             let d_block = &mut scratch.rows;
             d_block.reshape(rows.len(), outputs)?;
             d_block.load(level, &d_as_slice[rows.start * outputs..rows.end * outputs]);
-            if !listed {
-                scratch.columns.refill_from(level, x, rows.clone())?;
+            if n > BLOCK {
+                scratch.marks.refill(level, x, rows.clone())?;
             }
             let onto_itself = rows.start > 0;
-            level.run(Backward {
-                columns: &scratch.columns,
-                d: d_block,
-                each: Store { d_w, outputs, onto_itself },
-                every: !onto_itself,
-            });
+            let each = Store { d_w, outputs, onto_itself };
+            scratch.marks.backward(level, x, d_block, each, !onto_itself);
         }
         return Ok(());
     }
@@ -289,10 +294,10 @@ mod tests {
                 assert_eq!(skips(level, x, OUTPUTS, w.as_slice().unwrap()), skipping);
                 // Nothing of the output is read.
                 let mut out = Array2::from_elem((n, OUTPUTS), T::nan());
-                scratch.columns = Columns::default();
+                scratch.rows = Padded::default();
                 affine(level, x, w.view(), &b, out.view_mut(), &mut scratch).unwrap();
                 assert_near(out.view(), &want, AFFINE_ROUNDINGS);
-                assert_eq!(scratch.columns.dim().0 > 0, skipping && n <= BLOCK);
+                assert_eq!(!scratch.rows.numbers().is_empty(), skipping && n <= BLOCK);
             }
         });
     }
@@ -317,10 +322,10 @@ mod tests {
             for &level in available() {
                 assert_eq!(skips(level, x, OUTPUTS, d.as_slice().unwrap()), skipping);
                 let mut d_w = Array2::from_elem((FEATURES, OUTPUTS), T::nan());
-                scratch.columns = Columns::default();
+                scratch.rows = Padded::default();
                 weight_gradient(level, x, d.view(), d_w.view_mut(), &mut scratch, false).unwrap();
                 assert_near(d_w.view(), &want, gradient_roundings(n));
-                assert_eq!(scratch.columns.dim().0 > 0, skipping);
+                assert_eq!(!scratch.rows.numbers().is_empty(), skipping);
             }
         });
     }
@@ -331,7 +336,7 @@ mod tests {
         let (w, b, d) = (numbers::<f64>((FEATURES, OUTPUTS), 1), [0.5; OUTPUTS], numbers::<f64>((n, OUTPUTS), 3));
         let (sparse, dense) = (mostly_zeros(n, FEATURES, 3), full(n, FEATURES));
         let other = mostly_zeros(n, FEATURES, 4);
-        for (x, d, listed) in [
+        for (x, d, marked) in [
             (&sparse, &d, true),
             (&dense, &d, false),
             // Zeros are not skipped beside an infinity: looked through or not.
@@ -340,13 +345,13 @@ mod tests {
             for (x, other) in Kinds::of(x).each().into_iter().zip(Kinds::of(&other).each()) {
                 let mut out = Array2::zeros((n, OUTPUTS));
                 affine(level(), x, w.view(), &b, out.view_mut(), &mut scratch).unwrap();
-                assert_eq!(scratch.listed, listed);
+                assert_eq!(scratch.marked, marked);
                 let [mut anew, mut again] = [(); 2].map(|()| Array2::from_elem((FEATURES, OUTPUTS), f64::NAN));
                 weight_gradient(level(), x, d.view(), anew.view_mut(), &mut Scratch::default(), false).unwrap();
                 weight_gradient(level(), x, d.view(), again.view_mut(), &mut scratch, true).unwrap();
                 assert_eq!(format!("{again}"), format!("{anew}"));
-                // The lists are of the last product only, whatever is said of x.
-                assert!(!scratch.listed);
+                // The marks are of the last product only, whatever is said of x.
+                assert!(!scratch.marked);
                 affine(level(), x, w.view(), &b, out.view_mut(), &mut scratch).unwrap();
                 weight_gradient(level(), other, d.view(), again.view_mut(), &mut scratch, false).unwrap();
                 weight_gradient(level(), x, d.view(), again.view_mut(), &mut scratch, true).unwrap();

@@ -1,220 +1,40 @@
-//! Matrix products that skip the zeros of the left operand: `X·W + b` forwards and `Xᵀ·d` back, `X` kept as [`Nonzeros`].
+//! Matrix products that skip the zeros of the left operand: `X·W + b` forwards and `Xᵀ·d` back.
 //!
-//! Zeros are skipped in pairs of neighbouring columns, 2p and 2p + 1, that are both zero. In training, a batch is first turned into
-//! [`Columns`]: for each pair of columns the list of `(n, x, y)`, the rows n where it is not zero and the two numbers there. Both products
-//! then go through the lists, pair by pair, what belongs to the pair in registers:
+//! Zeros are skipped in pairs of neighbouring columns, 2p and 2p + 1, that are both zero. Of each pair there is a list of `(n, x, y)`, the rows
+//! n where it is not zero and the two numbers there ([`Lists`]); it is written down ([`columns`](crate::columns)) or read off the data
+//! ([`marks`](crate::marks)). Both products go through the lists, pair by pair, what belongs to the pair in registers:
 //!
 //! ```text
 //! Forward     hold W[2p], W[2p + 1]        for each (n, x, y) of pair p     out[n] ← out[n] + x · W[2p] + y · W[2p + 1]
 //! Backward    dW[2p], dW[2p + 1] ← 0       for each (n, x, y) of pair p     dW[2p] ← dW[2p] + x · d[n],  dW[2p + 1] ← dW[2p + 1] + y · d[n]
 //! ```
 //!
-//! Both rows of `dW` are handed to the caller while they are still in registers; the update of `W` costs no second pass. Where no
-//! gradient is asked for, [`Product`] takes the rows of `X` as they are, a row of the result in registers, and makes no lists.
+//! Both rows of `dW` are handed to the caller while they are still in registers; the update of `W` costs no second pass. `W` and `dW` are
+//! read and written where the caller has them, a row once a product; `out` and `d`, whose rows are read again and again, are [`Padded`].
 //!
 //! Why pairs: ink has neighbours. MNIST has 150 non-zero pixels an image, but only 88 such pairs: a sixth more arithmetic, and two fifths
-//! fewer list entries, loops and ends of loops (each a branch that the CPU guesses wrong). Why lists with a fixed room (the batch
-//! size) each, and not the sorted transpose: one pass instead of three. Why the numbers as they are stored: an entry with two bytes is 8 bytes and
-//! crosses no cache line. Why halves of lanes: 50 outputs are 56 numbers, not 64 (`Group`). Cost for 100 images, 784-50, f32: 1.8 of 7.8 MFLOP
-//! in each direction; on Zen 4 (AVX-512, one multiply-add of 64 bytes a cycle, so 17 µs at least) 14 µs for the lists, half of it waiting for
-//! images drawn at random, 20 forwards and 26 back, the step of W included.
+//! fewer list entries, loops and ends of loops (each a branch that the CPU guesses wrong). Why halves of lanes: 50 outputs are 56 numbers,
+//! not 64 (`Group`). Cost for 100 images, 784-50, f32: 1.8 of 7.8 MFLOP in each direction; on Zen 4 (AVX-512, one multiply-add of 64 bytes a
+//! cycle, so 17 µs at least) 20 µs forwards and 26 back, the step of W included, from lists that are written down.
 //!
 //! A zero beside a number that is not zero is multiplied like that number; elsewhere 0 · ∞ and 0 · nan are skipped with the zeros, where
 //! the dense product would give nan. The order of every sum is that of the rows and columns, whatever the level or the number of threads.
 
-use crate::error::resize;
-use crate::level::{Arithmetic, Kernel, Level};
-use crate::nonzeros::{pair, Find, Nonzeros, Numbers, Pairs, ROOM, TILE};
+use crate::level::{Arithmetic, Kernel};
+use crate::nonzeros::{Nonzeros, Numbers, TILE};
 use crate::padded::{Padded, LANES};
-use crate::rows::Rows;
-use crate::{Float, KernelError};
-use ndarray::ArrayView2;
-use std::ops::Range;
+use crate::Float;
 
-/// For each pair of columns, the rows where it is not zero, and the two numbers there.
-#[derive(Debug)]
-pub struct Columns<T> {
-    entries: Entries<T>,
-    /// Where the list of each pair ends; that of pair p starts at p times `rows`.
-    ends: Vec<usize>,
-    rows: usize,
-    columns: usize,
-}
+/// What is not zero in a batch, a list for each pair of its columns.
+pub(crate) trait Lists<T> {
+    /// How many rows and columns the batch has.
+    fn dim(&self) -> (usize, usize);
 
-/// The lists, the numbers as they are stored.
-#[derive(Debug)]
-enum Entries<T> {
-    /// Bytes, and what each of the 256 stands for.
-    Bytes(Vec<(u32, [u8; 2])>, Box<[T; 256]>),
-    Floats(Vec<(u32, [T; 2])>),
-}
+    /// Whether the list of a pair is empty. Must be `#[inline(always)]`, as must `list` and what it gives.
+    fn is_empty(&self, pair: usize) -> bool;
 
-impl<T> Default for Columns<T> {
-    fn default() -> Self {
-        Self { entries: Entries::Floats(Vec::new()), ends: Vec::new(), rows: 0, columns: 0 }
-    }
-}
-
-impl<T: Float> Columns<T> {
-    /// How many rows and columns the lists are of.
-    pub(crate) fn dim(&self) -> (usize, usize) {
-        (self.rows, self.columns)
-    }
-
-    /// Make these the lists of such rows of `x`, numbers below `x.rows()`, in the memory there is if it is enough. Those of the `next` batch are
-    /// asked for meanwhile.
-    ///
-    /// # Errors
-    ///
-    /// [`KernelError::Memory`].
-    pub fn refill<R>(&mut self, level: Level, x: &Nonzeros<T>, rows: R, next: R) -> Result<(), KernelError>
-    where
-        R: ExactSizeIterator<Item = usize> + Clone,
-    {
-        let room = self.start(rows.len(), x.features())?;
-        match x.numbers() {
-            Numbers::Bytes(pairs, table) => {
-                let (entries, ends) = self.bytes(table, room)?;
-                level.run(Note { x, pairs, rows, next, entries, ends });
-            }
-            Numbers::Floats(pairs) => {
-                let (entries, ends) = self.floats(room)?;
-                level.run(Note { x, pairs, rows, next, entries, ends });
-            }
-        }
-        Ok(())
-    }
-
-    /// Make these the lists of some rows of data that is looked through now, for one use.
-    ///
-    /// # Errors
-    ///
-    /// [`KernelError::Memory`].
-    pub(crate) fn refill_from(&mut self, level: Level, x: Rows<'_>, rows: Range<usize>) -> Result<(), KernelError> {
-        let room = self.start(rows.len(), x.dim().1)?;
-        match x {
-            Rows::Bytes(x) => {
-                let table = std::array::from_fn(|byte| T::of(byte as f64));
-                let (entries, ends) = self.bytes(&table, room)?;
-                level.run(NoteRows { x, rows, keep: |byte: u8| byte, entries, ends });
-            }
-            Rows::Single(x) => {
-                let (entries, ends) = self.floats(room)?;
-                level.run(NoteRows { x, rows, keep: T::of_single, entries, ends });
-            }
-            Rows::Double(x) => {
-                let (entries, ends) = self.floats(room)?;
-                level.run(NoteRows { x, rows, keep: T::of, entries, ends });
-            }
-        }
-        Ok(())
-    }
-
-    /// Empty lists of so many rows and columns: how many entries there may be.
-    fn start(&mut self, rows: usize, columns: usize) -> Result<usize, KernelError> {
-        let pairs = columns.div_ceil(2);
-        (self.rows, self.columns) = (rows, columns);
-        resize(&mut self.ends, pairs, 0)?;
-        self.ends.iter_mut().enumerate().for_each(|(pair, end)| *end = pair * rows);
-        Ok(pairs.saturating_mul(rows))
-    }
-
-    /// Room for so many entries of bytes, and the ends of the lists.
-    fn bytes(&mut self, table: &[T; 256], room: usize) -> Result<Lists<'_, u8>, KernelError> {
-        if !matches!(&self.entries, Entries::Bytes(_, same) if **same == *table) {
-            self.entries = Entries::Bytes(Vec::new(), Box::new(*table));
-        }
-        match &mut self.entries {
-            Entries::Bytes(entries, _) => Ok((at_least(entries, room, (0, [0; 2]))?, &mut self.ends)),
-            Entries::Floats(_) => Err(KernelError::Kind),
-        }
-    }
-
-    /// Room for so many entries of floats, and the ends of the lists.
-    fn floats(&mut self, room: usize) -> Result<Lists<'_, T>, KernelError> {
-        if !matches!(self.entries, Entries::Floats(_)) {
-            self.entries = Entries::Floats(Vec::new());
-        }
-        match &mut self.entries {
-            Entries::Floats(entries) => Ok((at_least(entries, room, (0, [T::zero(); 2]))?, &mut self.ends)),
-            Entries::Bytes(..) => Err(KernelError::Kind),
-        }
-    }
-}
-
-/// The entries, and where each list ends.
-type Lists<'a, V> = (&'a mut [(u32, [V; 2])], &'a mut [usize]);
-
-/// The vector, longer if need be. What it holds stays: there is nothing to clear in lists that are written anew.
-fn at_least<E: Clone>(entries: &mut Vec<E>, room: usize, blank: E) -> Result<&mut [E], KernelError> {
-    let length = entries.len().max(room);
-    resize(entries, length, blank)?;
-    Ok(entries)
-}
-
-/// Write each row's pairs into the lists.
-struct Note<'a, T, V, R> {
-    x: &'a Nonzeros<T>,
-    pairs: &'a [[V; 2]],
-    rows: R,
-    next: R,
-    entries: &'a mut [(u32, [V; 2])],
-    ends: &'a mut [usize],
-}
-
-impl<T: Float, V: Copy, R: Iterator<Item = usize> + Clone> Kernel for Note<'_, T, V, R> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self, _: impl Arithmetic) {
-        let Self { x, pairs, rows, next, entries, ends } = self;
-        // Where a row's numbers are has to be there before they can be asked for.
-        const AHEAD: usize = 12;
-        let (mut soon, mut later) = (next.clone(), next.skip(AHEAD));
-        for (i, row) in rows.enumerate() {
-            later.next().into_iter().for_each(|row| x.ask_where(row));
-            soon.next().into_iter().for_each(|row| x.ask_for(row, pairs));
-            for (tile, ends) in ends.chunks_mut(TILE / 2).enumerate() {
-                let (places, at) = x.tile(row, tile);
-                for (&place, &pair) in places.iter().zip(&pairs[at]) {
-                    let end = &mut ends[usize::from(place)];
-                    entries[*end] = (i as u32, pair);
-                    *end += 1;
-                }
-            }
-        }
-    }
-}
-
-/// Look for each row's pairs, and write them into the lists.
-struct NoteRows<'a, S, V, F> {
-    x: ArrayView2<'a, S>,
-    rows: Range<usize>,
-    keep: F,
-    entries: &'a mut [(u32, [V; 2])],
-    ends: &'a mut [usize],
-}
-
-impl<S: Pairs, V: Copy, F: Fn(S) -> V> Kernel for NoteRows<'_, S, V, F> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self, arithmetic: impl Arithmetic) {
-        let Self { x, rows, keep, entries, ends } = self;
-        let mut places = [0; ROOM];
-        for (i, row) in rows.enumerate() {
-            let row = x.row(row);
-            let tiles = row.as_slice().unwrap_or(&[]).chunks(TILE);
-            for (tile, ends) in tiles.zip(ends.chunks_mut(TILE / 2)) {
-                let found = Find { tile, places: &mut places }.run(arithmetic);
-                for &place in found {
-                    let end = &mut ends[usize::from(place)];
-                    entries[*end] = (i as u32, pair(tile, place).map(&keep));
-                    *end += 1;
-                }
-            }
-        }
-    }
+    /// The rows where a pair is not zero, the first one first, and the numbers there; a last column without a neighbour has zeros beside it.
+    fn list(&self, pair: usize) -> impl Iterator<Item = (usize, [T; 2])> + Clone;
 }
 
 /// Work on some lanes of every row. A trait and not a closure, because how many lanes there are is known when it is compiled.
@@ -224,17 +44,15 @@ trait Group {
     fn work<const N: usize, const HALF: bool>(&mut self, first: usize);
 }
 
-/// Work on all lanes of such rows, as many at a time as stay in the registers with two rows; no more than 4.
+/// Work on all lanes of rows of so many columns, as many at a time as stay in the registers with two rows; no more than 4.
 #[inline(always)]
-fn in_groups<T, A: Arithmetic>(like: &Padded<T>, _: A, mut group: impl Group)
-where
-    T: Float,
-{
+fn in_groups<T, A: Arithmetic>(columns: usize, _: A, mut group: impl Group) {
     let at_a_time = (A::SUMS / (2 * size_of::<[T; LANES]>())).clamp(1, 4);
-    let width = like.width();
+    let width = columns.div_ceil(LANES);
+    let half = (1..=LANES / 2).contains(&(columns % LANES));
     for first in (0..width).step_by(at_a_time) {
         let lanes = at_a_time.min(width - first);
-        match (lanes, like.half() && first + lanes == width) {
+        match (lanes, half && first + lanes == width) {
             (1, false) => group.work::<1, false>(first),
             (2, false) => group.work::<2, false>(first),
             (3, false) => group.work::<3, false>(first),
@@ -247,68 +65,62 @@ where
     }
 }
 
-/// `out ← X·W + b`, from the lists of `X`.
-pub struct Forward<'a, T> {
-    /// The batch.
-    pub columns: &'a Columns<T>,
-    /// Weights, a row a feature; an even number of them.
-    pub w: &'a Padded<T>,
-    /// Biases, as one row.
-    pub b: &'a Padded<T>,
-    /// The result, as wide as `w`.
+/// `out ← X·W + b`. What is behind the last column of `out` afterwards is not said.
+pub(crate) struct Forward<'a, T, L> {
+    /// X.
+    pub lists: L,
+    /// Weights, row after row, and how far apart the rows begin.
+    pub w: (&'a [T], usize),
+    pub b: &'a [T],
+    /// The result; there may be more rows than X has.
     pub out: &'a mut Padded<T>,
 }
 
-impl<T: Float> Kernel for Forward<'_, T> {
+impl<T: Float, L: Lists<T>> Kernel for Forward<'_, T, L> {
     type Output = ();
 
     #[inline(always)]
     fn run(self, arithmetic: impl Arithmetic) {
-        let width = self.w.width();
-        for out in self.out.lanes_mut().chunks_exact_mut(width.max(1)).take(self.columns.rows) {
-            out.copy_from_slice(self.b.lanes());
-        }
-        match &self.columns.entries {
-            Entries::Bytes(entries, table) => self.all(entries, |byte| table[usize::from(byte)], arithmetic),
-            Entries::Floats(entries) => self.all(entries, |float| float, arithmetic),
-        }
-    }
-}
-
-impl<T: Float> Forward<'_, T> {
-    #[inline(always)]
-    fn all<V: Copy>(self, entries: &[(u32, [V; 2])], value: impl Fn(V) -> T + Copy, arithmetic: impl Arithmetic) {
-        let (w, rows, width) = (self.w, self.columns.rows, self.w.width());
-        let out = self.out.lanes_mut();
-        for (pair, &end) in self.columns.ends.iter().enumerate() {
-            let list = &entries[pair * rows..end];
-            if !list.is_empty() {
-                let w_pair = &w.lanes()[2 * pair * width..][..2 * width];
-                in_groups(w, arithmetic, AddPair { list, value, w_pair, out, arithmetic });
+        let Self { lists, w: (w, apart), b, out } = self;
+        let ((rows, columns), outputs, width) = (lists.dim(), out.columns(), out.width());
+        let out = out.lanes_mut();
+        let (first, others) = out[..rows * width].split_at_mut(width);
+        copy(b, first.as_flattened_mut());
+        others.chunks_exact_mut(width.max(1)).for_each(|row| row.copy_from_slice(first));
+        for pair in 0..columns.div_ceil(2) {
+            if !lists.is_empty(pair) {
+                let at = [2 * pair * apart, (2 * pair + 1) * apart];
+                in_groups::<T, _>(
+                    outputs,
+                    arithmetic,
+                    AddPair { list: lists.list(pair), w, at, out, width, arithmetic },
+                );
             }
         }
     }
 }
 
 /// What a pair of columns adds to the rows in its list.
-struct AddPair<'a, T, V, F, A> {
-    list: &'a [(u32, [V; 2])],
-    value: F,
-    /// Two rows.
-    w_pair: &'a [[T; LANES]],
+struct AddPair<'a, T, I, A> {
+    list: I,
+    w: &'a [T],
+    /// Where the pair's two rows of `w` begin; the second is behind the end if there is none.
+    at: [usize; 2],
     out: &'a mut [[T; LANES]],
+    /// Lanes a row.
+    width: usize,
     arithmetic: A,
 }
 
-impl<T: Float, V: Copy, F: Fn(V) -> T, A: Arithmetic> Group for AddPair<'_, T, V, F, A> {
+impl<T: Float, I: Iterator<Item = (usize, [T; 2])> + Clone, A: Arithmetic> Group for AddPair<'_, T, I, A> {
     #[inline(always)]
     fn work<const N: usize, const HALF: bool>(&mut self, first: usize) {
-        let width = self.w_pair.len() / 2;
-        let [even, odd]: [[[T; LANES]; N]; 2] =
-            std::array::from_fn(|row| std::array::from_fn(|lane| self.w_pair[row * width + first + lane]));
-        for &(n, [a, b]) in self.list {
-            let (a, b) = ((self.value)(a), (self.value)(b));
-            let out = &mut self.out[n as usize * width + first..][..N];
+        let mut spare = [[[T::zero(); LANES]; N]; 2];
+        let [even, odd] = &mut spare;
+        let [even, odd] =
+            [(self.at[0], even), (self.at[1], odd)].map(|(at, spare)| *lanes(self.w, at + first * LANES, spare));
+        for (n, [a, b]) in self.list.clone() {
+            let out = &mut self.out[n * self.width + first..][..N];
             for lane in 0..N {
                 for i in 0..numbers::<N, HALF>(lane) {
                     let sum = self.arithmetic.mul_add(a, even[lane][i], out[lane][i]);
@@ -317,6 +129,32 @@ impl<T: Float, V: Copy, F: Fn(V) -> T, A: Arithmetic> Group for AddPair<'_, T, V
             }
         }
     }
+}
+
+/// The numbers from `at` on, as many as such lanes have; in `spare`, with zeros behind them, if there are fewer. (What is behind the end of a
+/// row that is not the last is the next row.)
+#[inline(always)]
+fn lanes<'a, T: Float, const N: usize>(
+    numbers: &'a [T],
+    at: usize,
+    spare: &'a mut [[T; LANES]; N],
+) -> &'a [[T; LANES]; N] {
+    let numbers = numbers.get(at..).unwrap_or(&[]);
+    match numbers.as_chunks().0.first_chunk() {
+        Some(lanes) => lanes,
+        None => {
+            copy(numbers, spare.as_flattened_mut());
+            spare
+        }
+    }
+}
+
+/// `to ← from`, and zeros behind it.
+#[cold]
+#[inline(never)]
+fn copy<T: Float>(from: &[T], to: &mut [T]) {
+    to.fill(T::zero());
+    to.iter_mut().zip(from).for_each(|(to, &from)| *to = from);
 }
 
 /// `out[i] ← X[rows[i]]·W + b`, row by row.
@@ -348,8 +186,7 @@ impl<T: Float, R: Iterator<Item = usize> + Clone> Kernel for Product<'_, T, R> {
 impl<T: Float, R: Iterator<Item = usize> + Clone> Product<'_, T, R> {
     #[inline(always)]
     fn all<V: Copy>(self, pairs: &[[V; 2]], value: impl Fn(V) -> T + Copy, arithmetic: impl Arithmetic) {
-        let w = self.w;
-        in_groups(w, arithmetic, RowByRow { product: self, pairs, value, arithmetic });
+        in_groups::<T, _>(self.w.columns(), arithmetic, RowByRow { product: self, pairs, value, arithmetic });
     }
 }
 
@@ -433,9 +270,9 @@ fn add_or_set<T: Float>(numbers: &mut [T], gradient: &[T; LANES], onto_itself: b
 }
 
 /// Each row of Xᵀ·d in turn.
-pub struct Backward<'a, T, E> {
-    /// The batch.
-    pub columns: &'a Columns<T>,
+pub(crate) struct Backward<'a, T, L, E> {
+    /// X.
+    pub lists: L,
     /// The gradient of the forward product's result.
     pub d: &'a Padded<T>,
     /// What to do with a row of the gradient.
@@ -444,54 +281,52 @@ pub struct Backward<'a, T, E> {
     pub every: bool,
 }
 
-impl<T: Float, E: EachRow<T>> Kernel for Backward<'_, T, E> {
+impl<T: Float, L: Lists<T>, E: EachRow<T>> Kernel for Backward<'_, T, L, E> {
     type Output = ();
 
     #[inline(always)]
     fn run(self, arithmetic: impl Arithmetic) {
-        let columns = self.columns;
-        match &columns.entries {
-            Entries::Bytes(entries, table) => self.all(entries, |byte| table[usize::from(byte)], arithmetic),
-            Entries::Floats(entries) => self.all(entries, |float| float, arithmetic),
-        }
-    }
-}
-
-impl<T: Float, E: EachRow<T>> Backward<'_, T, E> {
-    #[inline(always)]
-    fn all<V: Copy>(mut self, entries: &[(u32, [V; 2])], value: impl Fn(V) -> T + Copy, arithmetic: impl Arithmetic) {
-        let (rows, each) = (self.columns.rows, &mut self.each);
-        for (pair, &end) in self.columns.ends.iter().enumerate() {
-            let list = &entries[pair * rows..end];
-            if !list.is_empty() || self.every {
-                let alone = 2 * pair + 1 == self.columns.columns;
-                in_groups(self.d, arithmetic, SumPair { pair, alone, list, value, d: self.d, each, arithmetic });
+        let Self { lists, d, mut each, every } = self;
+        let (_, columns) = lists.dim();
+        for pair in 0..columns.div_ceil(2) {
+            if every || !lists.is_empty(pair) {
+                let (list, alone) = (lists.list(pair), 2 * pair + 1 == columns);
+                in_groups::<T, _>(
+                    d.columns(),
+                    arithmetic,
+                    SumPair { pair, alone, list, d, each: &mut each, arithmetic },
+                );
             }
         }
     }
 }
 
 /// The rows of the gradient that belong to a pair of columns; `alone` says that there is no second one.
-struct SumPair<'a, T, V, F, E, A> {
+struct SumPair<'a, T, I, E, A> {
     pair: usize,
     alone: bool,
-    list: &'a [(u32, [V; 2])],
-    value: F,
+    list: I,
     d: &'a Padded<T>,
     each: &'a mut E,
     arithmetic: A,
 }
 
-impl<T: Float, V: Copy, F: Fn(V) -> T, E: EachRow<T>, A: Arithmetic> Group for SumPair<'_, T, V, F, E, A> {
+impl<T, I, E, A> Group for SumPair<'_, T, I, E, A>
+where
+    T: Float,
+    I: Iterator<Item = (usize, [T; 2])> + Clone,
+    E: EachRow<T>,
+    A: Arithmetic,
+{
     #[inline(always)]
     fn work<const N: usize, const HALF: bool>(&mut self, first: usize) {
         let (width, d) = (self.d.width(), &self.d.lanes()[first..]);
         let mut even = [[T::zero(); LANES]; N];
         let mut odd = even;
-        for &(n, [a, b]) in self.list {
-            let d = &d[n as usize * width..][..N];
-            add_scaled::<T, N, HALF>(&mut even, (self.value)(a), d, self.arithmetic);
-            add_scaled::<T, N, HALF>(&mut odd, (self.value)(b), d, self.arithmetic);
+        for (n, [a, b]) in self.list.clone() {
+            let d = &d[n * width..][..N];
+            add_scaled::<T, N, HALF>(&mut even, a, d, self.arithmetic);
+            add_scaled::<T, N, HALF>(&mut odd, b, d, self.arithmetic);
         }
         self.each.row(2 * self.pair, first, even, self.arithmetic);
         if !self.alone {
@@ -528,9 +363,12 @@ fn numbers<const N: usize, const HALF: bool>(lane: usize) -> usize {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::level::{available, detect};
+    use crate::columns::Columns;
+    use crate::level::{available, detect, Level};
+    use crate::marks::Marks;
     use crate::matmul::tests::numbers;
-    use ndarray::{Array2, ArrayView1, Axis};
+    use crate::rows::Rows;
+    use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
     /// One to nine lanes: with groups of 1, 2 and 4 lanes every remainder, in the first group and in later ones.
     pub(crate) const OUTPUTS: [usize; 11] = [1, 2, 15, 16, 17, 31, 50, 64, 65, 100, 130];
@@ -632,22 +470,31 @@ pub(crate) mod tests {
 
     /// How many examples there are, how many of them there is room for, and those of the batch: fewer, out of order, one twice. Among
     /// them are the full one (5) and an empty one (3).
-    const EXAMPLES: usize = 14;
+    pub(crate) const EXAMPLES: usize = 14;
     const ROOM: usize = 12;
-    static BATCH: [usize; 9] = [11, 5, 0, 3, 13, 7, 7, 1, 9];
+    pub(crate) static BATCH: [usize; 9] = [11, 5, 0, 3, 13, 7, 7, 1, 9];
 
-    struct Data<T> {
-        all: Nonzeros<T>,
-        /// The batch as it is.
-        batch: Array2<f64>,
+    pub(crate) struct Data<'a, T> {
+        pub all: Nonzeros<T>,
+        /// The batch as it is stored, and what each number is multiplied by.
+        pub rows: Rows<'a>,
+        pub scale: f64,
+        /// What the batch's numbers are then.
+        pub batch: Array2<f64>,
     }
 
-    fn refilled<T: Float>(columns: &mut Columns<T>, level: Level, x: &Nonzeros<T>, rows: &[usize], next: &[usize]) {
+    pub(crate) fn refilled<T: Float>(
+        columns: &mut Columns<T>,
+        level: Level,
+        x: &Nonzeros<T>,
+        rows: &[usize],
+        next: &[usize],
+    ) {
         columns.refill(level, x, rows.iter().copied(), next.iter().copied()).unwrap();
     }
 
     /// Each number of features and kind of data.
-    fn each_data<T: Float>(mut see: impl FnMut(Data<T>)) {
+    pub(crate) fn each_data<T: Float>(mut see: impl FnMut(Data<'_, T>)) {
         for (features, scale) in FEATURES.into_iter().zip([1.0, 0.37].into_iter().cycle()) {
             let x = mostly_zeros(EXAMPLES, features, 7);
             let batch = x.select(Axis(0), &BATCH);
@@ -658,21 +505,22 @@ pub(crate) mod tests {
                     sparse
                 };
                 let batch = Kinds::wide(rows).mapv(|x| T::of(x * scale).wide());
-                see(Data { all: without_zeros(x), batch });
+                see(Data { all: without_zeros(x), rows, scale, batch });
             }
         }
     }
 
     fn forward_is_three_loops<T: Float>() {
         // Filled again and again, whatever they held.
-        let mut columns = Columns::default();
-        each_data::<T>(|Data { all, batch }| {
+        let (mut columns, mut marks) = (Columns::default(), Marks::default());
+        each_data::<T>(|Data { all, rows, scale, batch }| {
             let features = all.features();
             let pairs = pairs_of_rows(batch.view());
             for outputs in OUTPUTS {
                 let (w, b) = (numbers::<T>((features, outputs), 1), numbers::<T>((1, outputs), 2));
                 let (sums, sizes) = three_loops(batch.view(), wide(&w).view());
                 let (want, sizes) = (sums + wide(&b), sizes + wide(&b).mapv(f64::abs));
+                let (flat_w, flat_b) = (w.as_slice().unwrap(), b.as_slice().unwrap());
                 let (w, b) = (even(&w), padded(&b));
                 let mut fused = [None, None];
                 for &level in available() {
@@ -683,7 +531,7 @@ pub(crate) mod tests {
                         for i in 0..ROOM {
                             let row: Vec<_> = out.row(i).as_flattened().to_vec();
                             let (numbers, rest) = row.split_at(outputs);
-                            assert!(rest.iter().all(|&x| x == T::zero()));
+                            assert!(i < BATCH.len() || rest.iter().all(|&x| x == T::zero()));
                             assert!(i < BATCH.len() || numbers.iter().all(|x| x.is_nan()));
                         }
                         let mut got = Array2::zeros((BATCH.len(), outputs));
@@ -702,8 +550,13 @@ pub(crate) mod tests {
                     });
                     let by_columns = [&[][..], &[0, 1, 13, 4]].map(|next| {
                         refilled(&mut columns, level, &all, &BATCH, next);
-                        near(&mut |out| level.run(Forward { columns: &columns, w: &w, b: &b, out }))
+                        near(&mut |out| columns.forward(level, &w, flat_b, out))
                     });
+                    marks.refill(level, rows, 0..BATCH.len()).unwrap();
+                    let by_marks = [(flat_w, outputs), w.as_rows()]
+                        .map(|w| near(&mut |out| marks.forward(level, (rows, scale), w, flat_b, out)));
+                    // Lists are lists, wherever they are, and so is W.
+                    assert!(by_marks.iter().all(|by_marks| by_marks == &by_columns[0]));
                     // What comes next changes no bit; nor does the level, where products are not rounded.
                     assert_eq!(by_columns[0], by_columns[1]);
                     if level.name() != "portable" {
@@ -739,8 +592,8 @@ pub(crate) mod tests {
     }
 
     fn backward_is_three_loops<T: Float>() {
-        let mut columns = Columns::default();
-        each_data::<T>(|Data { all, batch }| {
+        let (mut columns, mut marks) = (Columns::default(), Marks::default());
+        each_data::<T>(|Data { all, rows, scale, batch }| {
             let features = all.features();
             let lists = rows_of_columns(batch.view());
             for outputs in OUTPUTS {
@@ -760,7 +613,7 @@ pub(crate) mod tests {
                     refilled(&mut columns, level, &all, &BATCH, &[]);
                     for every in [false, true] {
                         let mut times = Array2::zeros((features, d.width()));
-                        level.run(Backward { columns: &columns, d: &d, each: Seen { times: &mut times }, every });
+                        columns.backward(level, &d, Seen { times: &mut times }, every);
                         for ((p, _), &times) in times.indexed_iter() {
                             assert_eq!(times, usize::from(every || lists[p] > 0), "row {p} at {}", level.name());
                         }
@@ -768,11 +621,18 @@ pub(crate) mod tests {
                     let stored = |onto_itself: bool, d_w: &Array2<T>| {
                         let mut d_w = d_w.clone();
                         let each = Store { d_w: d_w.as_slice_mut().unwrap(), outputs, onto_itself };
-                        level.run(Backward { columns: &columns, d: &d, each, every: !onto_itself });
+                        columns.backward(level, &d, each, !onto_itself);
                         d_w
                     };
                     let nothing = stored(true, &Array2::zeros(before.dim()));
                     assert_eq!(stored(false, &Array2::from_elem(before.dim(), T::nan())), nothing);
+                    if scale == 1.0 {
+                        let mut d_w = Array2::from_elem(before.dim(), T::nan());
+                        let each = Store { d_w: d_w.as_slice_mut().unwrap(), outputs, onto_itself: false };
+                        marks.refill(level, rows, 0..BATCH.len()).unwrap();
+                        marks.backward(level, rows, &d, each, true);
+                        assert_eq!(d_w, nothing);
+                    }
                     let got = stored(true, &before);
                     for ((p, j), got) in got.indexed_iter() {
                         // Each term is rounded as a product, in the sum it is added to, with what was there, and in f64 again.
@@ -796,53 +656,5 @@ pub(crate) mod tests {
     #[test]
     fn backward_is_three_loops_in_f64() {
         backward_is_three_loops::<f64>();
-    }
-
-    /// The list of a pair, and what its numbers stand for.
-    fn list<T: Float>(columns: &Columns<T>, pair: usize) -> Vec<(u32, [T; 2])> {
-        let range = pair * columns.rows..columns.ends[pair];
-        match &columns.entries {
-            Entries::Bytes(entries, table) => {
-                entries[range].iter().map(|&(n, pair)| (n, pair.map(|byte| table[usize::from(byte)]))).collect()
-            }
-            Entries::Floats(entries) => entries[range].to_vec(),
-        }
-    }
-
-    #[test]
-    fn lists_of_rows_looked_through_are_those_of_rows_kept() {
-        let (mut columns, mut looked) = (Columns::<f64>::default(), Columns::default());
-        for features in FEATURES {
-            for x in Kinds::of(&mostly_zeros(EXAMPLES, features, 7)).each() {
-                let mut kept = Nonzeros::new(features, x, 1.0);
-                kept.extend(detect().unwrap(), x, 2..EXAMPLES).unwrap();
-                for &level in available() {
-                    columns.refill(level, &kept, 0..EXAMPLES - 2, 0..0).unwrap();
-                    looked.refill_from(level, x, 2..EXAMPLES).unwrap();
-                    assert_eq!(looked.dim(), columns.dim());
-                    for pair in 0..features.div_ceil(2) {
-                        assert_eq!(list(&looked, pair), list(&columns, pair));
-                    }
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn the_lists_are_what_is_not_zero_in_order() {
-        let mut columns = Columns::default();
-        each_data::<f32>(|Data { all, batch }| {
-            let features = all.features();
-            // Then nine times the full row, which stands second in the batch: it takes all of the room there is.
-            for (rows, places) in [(&BATCH, std::array::from_fn(|i| i)), (&[5; 9], [1; 9])] {
-                refilled(&mut columns, detect().unwrap(), &all, rows, &[3]);
-                for pair in 0..features.div_ceil(2) {
-                    let at = |row: usize, column: usize| batch.get((places[row], column)).map_or(0.0, |&x| x as f32);
-                    let wanted = (0..9).map(|row| (row as u32, [at(row, 2 * pair), at(row, 2 * pair + 1)]));
-                    let wanted: Vec<_> = wanted.filter(|(_, numbers)| numbers != &[0.0; 2]).collect();
-                    assert_eq!(list(&columns, pair), wanted);
-                }
-            }
-        });
     }
 }

@@ -20,13 +20,14 @@
 //! `dW`. The other rules store it, with its padding, and go through everything once more: a root and a division for each number between two
 //! short products keep the CPU from working ahead, and Adam's step, measured by itself, took 110 µs where it takes 90.
 
+use crate::columns::Columns;
 use crate::error::{agree, zeros};
 use crate::level::{Arithmetic, Level};
 use crate::matmul::{matmul, matmul_a_bt, matmul_at_b, ColumnSums, Onto};
 use crate::optimize::Optimizer;
 use crate::padded::{Padded, LANES};
 use crate::softmax_loss::{Gradients, Losses, Targets};
-use crate::sparse::{Backward, Columns, EachRow, Forward};
+use crate::sparse::EachRow;
 use crate::stack::{matrix, matrix_mut, Data, Layer, Stack};
 use crate::{Float, KernelError};
 use std::time::Instant;
@@ -83,7 +84,6 @@ pub struct Trainer<T> {
 struct Skipping<T> {
     features: usize,
     w: Padded<T>,
-    b: Padded<T>,
     out: Padded<T>,
     d: Padded<T>,
     /// The gradient of `w`; empty under plain gradient descent, which does not store it.
@@ -215,11 +215,10 @@ impl<T: Float> Trainer<T> {
         let mut from = 0;
         match (batches.x, self.stack.first_product(), &mut self.skipping) {
             (Data::Nonzeros(x), Some((layer, outputs)), Some(skipping)) => {
-                skipping.b.load(self.level, params[1]);
-                let Skipping { columns, w, b, out, .. } = skipping;
+                let Skipping { columns, w, out, .. } = skipping;
                 columns.refill(self.level, x, numbers.clone(), next)?;
-                self.level.run(Forward { columns, w, b, out });
-                skipping.out.store(self.level, &mut self.inputs[layer + 1][..n * outputs]);
+                columns.forward(self.level, w, params[1], out);
+                out.store(self.level, &mut self.inputs[layer + 1][..n * outputs]);
                 affine.next();
                 from = layer + 1;
             }
@@ -299,7 +298,6 @@ impl<T: Float> Skipping<T> {
         Ok(Self {
             features,
             w: Padded::zeros(features.next_multiple_of(2), outputs)?,
-            b: Padded::zeros(1, outputs)?,
             out: Padded::zeros(batch, outputs)?,
             d: Padded::zeros(batch, outputs)?,
             d_w: Padded::default(),
@@ -334,9 +332,9 @@ impl<T: Float> Skipping<T> {
         let width = w.width();
         if optimizer.rests_on_zero() {
             let each = Descend { w: w.lanes_mut(), width, rate: T::of(optimizer.learning_rate) };
-            level.run(Backward { columns, d, each, every: false });
+            columns.backward(level, d, each, false);
         } else {
-            level.run(Backward { columns, d, each: Keep { d_w: d_w.lanes_mut(), width }, every: true });
+            columns.backward(level, d, Keep { d_w: d_w.lanes_mut(), width }, true);
             let kept = kept.iter_mut().map(Padded::numbers_mut);
             // An odd last feature has a row of zeros behind it, which must stay zero.
             let w = &mut w.numbers_mut()[..d_w.numbers().len()];
@@ -650,9 +648,9 @@ mod tests {
                     // Behind the batch, and in the gradient of another step, is what would be seen.
                     skipping.d.load(level, &vec![T::nan(); ROOM * outputs]);
                     skipping.d.load(level, d.as_slice().unwrap());
-                    let Skipping { w, b, out, columns, .. } = &mut skipping;
+                    let Skipping { w, out, columns, .. } = &mut skipping;
                     columns.refill(level, &sparse, 0..BATCH, 0..0).unwrap();
-                    level.run(Forward { columns, w, b, out });
+                    columns.forward(level, w, &vec![T::zero(); outputs], out);
                     skipping.update_w(level, &optimizer);
                     let mut after = Array2::from_elem(before.dim(), T::nan());
                     kept.iter_mut().for_each(|kept| kept.fill(T::nan()));
