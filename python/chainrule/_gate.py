@@ -113,6 +113,8 @@ def expect_network(net: Any) -> None:
 
 def numbers(a: Any, name: str) -> NDArray[Any]:
     """Give `a` as an exact ndarray of real numbers, in whatever dtype and layout it has."""
+    if type(a) is np.ndarray and a.dtype in _STORED:
+        return a
     if isinstance(a, np.ma.MaskedArray):
         raise TypeError(f"{name} is a masked array; fill or drop the masked entries first, e.g. {name}.filled(0)")
     if a is None or isinstance(a, str | bytes | dict | set):
@@ -159,8 +161,12 @@ def targets(t: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[NDArr
     array = numbers(t, "t")
     n, classes = shape if len(shape) == 2 else (1, shape[0])
     if array.shape == shape:
-        with np.errstate(all="ignore"):  # what overflows in the cast, or is inf - inf in a sum, is refused by name
-            return _distributions(np.array(array, dtype=dtype, order="C").reshape(n, classes)), False
+        if array.dtype == dtype:
+            private = array.copy()
+        else:
+            with np.errstate(all="ignore"):  # what overflows in the cast is refused by name
+                private = np.array(array, dtype=dtype, order="C")
+        return _distributions(private.reshape(n, classes)), False
     if array.shape in (((n,), (n, 1)) if len(shape) == 2 else ((),)):
         return class_ids(array, classes), True
     raise ValueError(
