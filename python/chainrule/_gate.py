@@ -198,12 +198,14 @@ def class_ids(t: Any, classes: int) -> NDArray[np.int64]:
 def _distributions(t: NDArray[Any]) -> NDArray[Any]:
     """Refuse rows that are not finite, have a negative entry or do not sum to 1 within 1e-3."""
     row = _kernels.not_a_distribution(t)
-    if row is not None:
-        raise ValueError(
-            f"each row of t must be finite, >= 0 and sum to 1 (within 1e-3); row {row} sums to {t[row].sum():.6g}"
-            f" with smallest entry {t[row].min(initial=np.inf):.6g}"
-        )
-    return t
+    if row is None:
+        return t
+    with np.errstate(all="ignore"):  # inf - inf in the sum
+        total, least = t[row].sum(), t[row].min(initial=np.inf)
+    raise ValueError(
+        f"each row of t must be finite, >= 0 and sum to 1 (within 1e-3); row {row} sums to {total:.6g}"
+        f" with smallest entry {least:.6g}"
+    )
 
 
 def rows_of(t: NDArray[Any], classes: int, dtype: np.dtype[Any]) -> FloatArray:
