@@ -20,7 +20,7 @@ use crate::{Float, KernelError};
 
 /// For each pair of columns, the rows where it is not zero, and the two numbers there.
 #[derive(Debug)]
-pub struct Columns<T> {
+pub(crate) struct Columns<T> {
     entries: Entries<T>,
     /// Where the list of each pair ends; that of pair p starts at p times `rows`.
     ends: Vec<usize>,
@@ -49,7 +49,7 @@ impl<T: Float> Columns<T> {
     /// # Errors
     ///
     /// [`KernelError::Memory`].
-    pub fn refill<R>(&mut self, level: Level, x: &Nonzeros<T>, rows: R, next: R) -> Result<(), KernelError>
+    pub(crate) fn refill<R>(&mut self, level: Level, x: &Nonzeros<T>, rows: R, next: R) -> Result<(), KernelError>
     where
         R: ExactSizeIterator<Item = usize> + Clone,
     {
@@ -68,7 +68,7 @@ impl<T: Float> Columns<T> {
     }
 
     /// `out ← X·W + b`, where X is the batch, and `out` as wide as `w`.
-    pub fn forward(&self, level: Level, w: &Padded<T>, b: &[T], out: &mut Padded<T>) {
+    pub(crate) fn forward(&self, level: Level, w: &Padded<T>, b: &[T], out: &mut Padded<T>) {
         let w = w.as_rows();
         let (ends, dim) = (&self.ends[..], (self.rows, self.columns));
         match &self.entries {
@@ -84,7 +84,7 @@ impl<T: Float> Columns<T> {
     }
 
     /// Hand over each row of Xᵀ·d: with `every` also those of columns that are zero in the whole batch.
-    pub fn backward<E: EachRow<T>>(&self, level: Level, d: &Padded<T>, each: E, every: bool) {
+    pub(crate) fn backward<E: EachRow<T>>(&self, level: Level, d: &Padded<T>, each: E, every: bool) {
         let (ends, dim) = (&self.ends[..], (self.rows, self.columns));
         match &self.entries {
             Entries::Bytes(entries, table) => {

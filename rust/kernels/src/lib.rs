@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`rows`] | the readable layers' products: rows of whichever type, their zeros skipped if that pays |
 //! | [`matmul`] | A·B, Aᵀ·B, A·Bᵀ |
-//! | [`nonzeros`], [`sparse`] | data with its zeros left out, and the products that skip them |
+//! | [`sparse`] | products that skip zeros, found by `columns` in [`nonzeros`] (training) or by `marks` in the data itself |
 //! | [`padded`] | a matrix whose rows are whole vectors |
 //! | [`softmax_loss`] | the mean cross entropy of softmax scores, and its gradient |
 //! | [`activation`] | the elementwise layers |

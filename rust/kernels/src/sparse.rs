@@ -84,7 +84,7 @@ impl<T: Float, L: Lists<T>> Kernel for Forward<'_, T, L> {
         let Self { lists, w: (w, apart), b, out } = self;
         let ((rows, columns), outputs, width) = (lists.dim(), out.columns(), out.width());
         let out = out.lanes_mut();
-        let (first, others) = out[..rows * width].split_at_mut(width);
+        let (first, others) = out[..rows * width].split_at_mut(width.min(rows * width));
         copy(b, first.as_flattened_mut());
         others.chunks_exact_mut(width.max(1)).for_each(|row| row.copy_from_slice(first));
         for pair in 0..columns.div_ceil(2) {
