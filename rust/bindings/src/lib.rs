@@ -16,7 +16,8 @@ mod tensors;
 use crate::scratch::Scratch;
 use arrays::{by_dtype, in_c_order, memory, separate, view, view_mut, Stored, Teaching};
 use call::{call, level};
-use chainrule_kernels::{activation, matmul, rows};
+use chainrule_kernels::affine as layer;
+use chainrule_kernels::{activation, matmul};
 use numpy::{
     PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArray2, PyReadwriteArrayDyn,
 };
@@ -66,7 +67,7 @@ fn affine(
         separate(&[memory(&out)], &[x.memory(), memory(&w), memory(&b)])?;
         let (x, w, b, out) = (x.rows()?, view(&w)?, b.as_slice()?, view_mut(&mut out)?);
         let level = level()?;
-        call(py, || scratch.with(|scratch| rows::affine(level, x, w, b, out, scratch)))
+        call(py, || scratch.with(|scratch| layer::affine(level, x, w, b, out, scratch)))
     })
 }
 
@@ -88,7 +89,7 @@ fn weight_gradient(
         separate(&[memory(&out)], &[x.memory(), memory(&d)])?;
         let (x, d, out) = (x.rows()?, view(&d)?, view_mut(&mut out)?);
         let level = level()?;
-        call(py, || scratch.with(|scratch| rows::weight_gradient(level, x, d, out, scratch, same_x)))
+        call(py, || scratch.with(|scratch| layer::weight_gradient(level, x, d, out, scratch, same_x)))
     })
 }
 

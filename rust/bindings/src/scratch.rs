@@ -1,6 +1,6 @@
 //! Room to work in that a layer keeps between its calls.
 
-use chainrule_kernels::rows;
+use chainrule_kernels::affine;
 use pyo3::prelude::*;
 use std::sync::Mutex;
 
@@ -8,8 +8,8 @@ use std::sync::Mutex;
 #[pyclass(frozen, module = "chainrule._kernels")]
 #[derive(Default)]
 pub(crate) struct Scratch {
-    single: Mutex<rows::Scratch<f32>>,
-    double: Mutex<rows::Scratch<f64>>,
+    single: Mutex<affine::Scratch<f32>>,
+    double: Mutex<affine::Scratch<f64>>,
 }
 
 #[pymethods]
@@ -26,27 +26,27 @@ impl Scratch {
 
 impl Scratch {
     /// `work` with the room for `T`; with fresh room if another thread is at work with it.
-    pub(crate) fn with<T: Room, R>(&self, work: impl FnOnce(&mut rows::Scratch<T>) -> R) -> R {
+    pub(crate) fn with<T: Room, R>(&self, work: impl FnOnce(&mut affine::Scratch<T>) -> R) -> R {
         match T::room(self).try_lock() {
             Ok(mut room) => work(&mut room),
-            Err(_) => work(&mut rows::Scratch::default()),
+            Err(_) => work(&mut affine::Scratch::default()),
         }
     }
 }
 
 /// A type there is room for.
 pub(crate) trait Room: chainrule_kernels::Float {
-    fn room(scratch: &Scratch) -> &Mutex<rows::Scratch<Self>>;
+    fn room(scratch: &Scratch) -> &Mutex<affine::Scratch<Self>>;
 }
 
 impl Room for f32 {
-    fn room(scratch: &Scratch) -> &Mutex<rows::Scratch<Self>> {
+    fn room(scratch: &Scratch) -> &Mutex<affine::Scratch<Self>> {
         &scratch.single
     }
 }
 
 impl Room for f64 {
-    fn room(scratch: &Scratch) -> &Mutex<rows::Scratch<Self>> {
+    fn room(scratch: &Scratch) -> &Mutex<affine::Scratch<Self>> {
         &scratch.double
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`rows`] | the readable layers' products: rows of whichever type, their zeros skipped if that pays |
+//! | [`affine`] | the readable layers' products, which skip zeros if that pays |
+//! | [`rows`] | examples as they are stored: bytes, f32 or f64 |
 //! | [`matmul`] | A·B, Aᵀ·B, A·Bᵀ |
 //! | [`sparse`] | products that skip zeros, found by `columns` in [`nonzeros`] (training) or by `marks` in the data itself |
 //! | [`padded`] | a matrix whose rows are whole vectors |
@@ -21,6 +22,7 @@
 //! here prints; what outlives a call is the pool of threads and the choice of instruction set.
 
 pub mod activation;
+pub mod affine;
 pub mod along;
 pub mod gradcheck;
 pub mod level;

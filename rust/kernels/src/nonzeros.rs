@@ -27,6 +27,9 @@ pub const DENSE: f64 = 0.4;
 /// whose end costs some 12 ns; two of these tiles are an image of MNIST.
 pub(crate) const TILE: usize = 392;
 
+/// Multiplications from which it pays to look for zeros: 27 rows of 784 numbers and 50 outputs.
+const WORTH_LOOKING: usize = 1 << 20;
+
 /// Compressed sparse rows.
 #[derive(Debug)]
 pub struct Nonzeros<T> {
@@ -249,6 +252,30 @@ fn note<S: Pairs>(sixteen: &[S; 16], first: u8, places: &mut [u8], arithmetic: i
     byte.count_ones() as usize
 }
 
+/// Whether zeros of `x` are worth skipping in a product with `outputs` columns of `others`, which must be finite.
+pub(crate) fn skips<T: Float>(level: Level, x: Rows<'_>, outputs: usize, others: &[T]) -> bool {
+    is_worth_looking(x, outputs) && pays(level, x) && level.run(AllFinite(others))
+}
+
+/// Whether there are enough multiplications for that.
+pub(crate) fn is_worth_looking(x: Rows<'_>, outputs: usize) -> bool {
+    let (n, features) = x.dim();
+    n.saturating_mul(features).saturating_mul(outputs) >= WORTH_LOOKING
+}
+
+/// Whether none of the numbers is nan or infinite.
+pub(crate) struct AllFinite<'a, T>(pub &'a [T]);
+
+impl<T: Float> Kernel for AllFinite<'_, T> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run(self, _: impl Arithmetic) -> bool {
+        // Through each chunk to its end: a loop that may stop anywhere is not turned into vectors.
+        self.0.chunks(256).all(|chunk| chunk.iter().fold(true, |finite, number| finite & number.is_finite()))
+    }
+}
+
 /// Whether skipping the zeros of `x` pays: judged by some 32 rows spread over the data, the same ones every time.
 pub fn pays(level: Level, x: Rows<'_>) -> bool {
     let (n, features) = x.dim();
@@ -282,6 +309,7 @@ impl<S: Pairs> Kernel for Count<'_, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::affine::tests::full;
     use crate::level::{available, detect};
     use crate::sparse::tests::{mostly_zeros, Kinds};
     use ndarray::{array, s, Array2};
@@ -475,6 +503,25 @@ mod tests {
             prop_assert_eq!(all(&filled::<T>(other, x, 0..n)), all(&sparse));
         }
         Ok(())
+    }
+
+    #[test]
+    fn zeros_are_skipped_where_that_pays_and_nothing_is_infinite() {
+        let x = mostly_zeros(64, 128, 3);
+        let full = full(64, 128);
+        let w = vec![1.0f32; 128 * 128];
+        for &level in available() {
+            let skips = |x: &Array2<u8>, outputs, w: &[f32]| skips(level, Rows::Bytes(x.view()), outputs, w);
+            assert!(skips(&x, 128, &w)); // 2²⁰ multiplications
+            assert!(!skips(&x, 127, &w));
+            assert!(!skips(&full, 128, &w));
+            for (bad, at) in [(f32::NAN, 0), (f32::INFINITY, 255), (f32::NEG_INFINITY, 256), (f32::NAN, w.len() - 1)] {
+                let mut w = w.clone();
+                w[at] = bad;
+                assert!(!skips(&x, 128, &w));
+            }
+            assert!(skips(&x, 128, &[f32::MAX, f32::MIN, -0.0]));
+        }
     }
 
     proptest! {

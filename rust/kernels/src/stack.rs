@@ -17,7 +17,7 @@ use crate::level::Level;
 use crate::marks::Marks;
 use crate::nonzeros::{self, Nonzeros};
 use crate::padded::Padded;
-use crate::rows::{self, Rows};
+use crate::rows::Rows;
 use crate::sparse::Product;
 use crate::{matmul, threads, Float, KernelError};
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
@@ -154,7 +154,7 @@ impl Stack {
     pub(crate) fn skips<T: Float, P: Deref<Target = [T]>>(&self, level: Level, params: &[P], x: Data<'_, T>) -> bool {
         match (x, self.first_product(), params.first()) {
             (Data::Nonzeros(_), ..) => true,
-            (Data::Rows(x), Some((_, outputs)), Some(w)) => rows::skips(level, x, outputs, w),
+            (Data::Rows(x), Some((_, outputs)), Some(w)) => nonzeros::skips(level, x, outputs, w),
             _ => false,
         }
     }
