@@ -732,7 +732,7 @@ class SoftmaxWithLoss:
             return _times(dx, dx.dtype.type(dout))
 
 
-#: A script asks for parameters several times a step: of these layers it is known that there are none.
+#: A script asks for parameters several times a step: of these layers, exactly, it is known that there are none.
 _WITHOUT_PARAMETERS = frozenset({Relu, Sigmoid, Tanh, LeakyRelu, Identity, Rescaling})
 
 
@@ -745,6 +745,8 @@ def parameters(layer: Any) -> dict[str, FloatArray]:
 
 def gradients(layer: Any) -> dict[str, FloatArray]:
     """Give the gradients of any layer's parameters, under the names of the parameters."""
+    if type(layer) is Affine:
+        return {} if layer.dW is None else {"W": layer.dW, "b": layer.db}
     return {} if type(layer) in _WITHOUT_PARAMETERS else _arrays(layer, "grads", {"W": "dW", "b": "db"})
 
 

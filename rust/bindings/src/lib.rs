@@ -106,7 +106,7 @@ fn column_sums(py: Python<'_>, dout: &Bound<'_, PyAny>, out: &Bound<'_, PyAny>) 
     })
 }
 
-/// out ← dout, but 0 where the mask is not 0
+/// out ← dout, but 0 where the mask is not 0: arrays of any number of axes, of which only the sizes are compared.
 #[pyfunction]
 fn zero_where(
     py: Python<'_>,

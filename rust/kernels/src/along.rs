@@ -78,7 +78,7 @@ pub fn losses_along<P: Deref<Target = [f64]> + Sync>(
     let moving = Moving { level, stack, params, directions, x, targets };
     let divided = moving.cost().saturating_mul(offsets.len()) >= WORTH_THREADS;
     let round = if divided { threads::count() } else { 1 };
-    let rooms = scratch.rooms(stack, x, round);
+    let rooms = scratch.rooms(stack, round);
     let mut done = first.min(offsets.len());
     while done < offsets.len() {
         let end = offsets.len().min(done + round);
@@ -112,9 +112,8 @@ pub struct Scratch {
 }
 
 impl Scratch {
-    fn rooms(&mut self, stack: &Stack, x: Data<'_, f64>, count: usize) -> &mut [Room] {
-        // Rows may be of another type than the last.
-        if self.stack.as_ref() != Some(stack) || matches!(x, Data::Rows(_)) {
+    fn rooms(&mut self, stack: &Stack, count: usize) -> &mut [Room] {
+        if self.stack.as_ref() != Some(stack) {
             self.rooms.clear();
             self.stack = Some(stack.clone());
         }

@@ -29,32 +29,24 @@ pub(crate) struct Marks {
     words: Vec<u64>,
     /// How many words that are for 64 rows: of pairs, and some behind the last.
     pairs: usize,
-    /// How many pairs are marked.
-    marked: usize,
 }
 
 impl Marks {
-    /// Mark some rows of `x`.
+    /// Mark some rows of `x`, which lies end to end.
     ///
     /// # Errors
     ///
     /// [`KernelError::Memory`].
     pub(crate) fn refill(&mut self, level: Level, x: Rows<'_>, rows: Range<usize>) -> Result<(), KernelError> {
-        self.columns = x.dim().1;
-        self.rows = rows;
-        self.pairs = 8 * self.columns.div_ceil(16);
-        resize(&mut self.words, self.pairs * self.rows.len().div_ceil(64), 0)?;
-        self.marked = match x {
+        let pairs = 8 * x.dim().1.div_ceil(16);
+        resize(&mut self.words, pairs * rows.len().div_ceil(64), 0)?;
+        (self.rows, self.columns, self.pairs) = (rows, x.dim().1, pairs);
+        match x {
             Rows::Bytes(x) => level.run(Mark { x, marks: self }),
             Rows::Single(x) => level.run(Mark { x, marks: self }),
             Rows::Double(x) => level.run(Mark { x, marks: self }),
-        };
+        }
         Ok(())
-    }
-
-    /// Which share of the pairs is marked.
-    pub(crate) fn share(&self) -> f64 {
-        self.marked as f64 / (self.rows.len() * self.columns.div_ceil(2)).max(1) as f64
     }
 
     /// How many rows and columns are marked.
@@ -118,11 +110,10 @@ struct Mark<'a, 'm, S> {
 }
 
 impl<S: Pairs> Kernel for Mark<'_, '_, S> {
-    /// How many marks there are.
-    type Output = usize;
+    type Output = ();
 
     #[inline(always)]
-    fn run(self, arithmetic: impl Arithmetic) -> usize {
+    fn run(self, arithmetic: impl Arithmetic) {
         let Self { x, marks: Marks { rows, words, pairs, .. } } = self;
         words.fill(0);
         for (i, row) in rows.clone().enumerate() {
@@ -137,7 +128,6 @@ impl<S: Pairs> Kernel for Mark<'_, '_, S> {
                 mark(words, &sixteen, 1 << (i % 64), arithmetic);
             }
         }
-        words.iter().map(|word| word.count_ones() as usize).sum()
     }
 }
 
@@ -254,8 +244,6 @@ mod tests {
                         Rows::Double(x) => listed(&marks.lists(x, |x| x)),
                     };
                     assert_eq!(lists, wanted, "{features} features at {}", level.name());
-                    let there = wanted.iter().map(Vec::len).sum::<usize>();
-                    assert_eq!(marks.share(), there as f64 / (rows.len() * wanted.len()) as f64);
                 }
             }
         }

@@ -24,6 +24,15 @@ impl Rows<'_> {
         }
     }
 
+    /// Whether the rows lie end to end, and the numbers of each.
+    pub(crate) fn lie_end_to_end(&self) -> bool {
+        match self {
+            Self::Bytes(x) => x.is_standard_layout(),
+            Self::Single(x) => x.is_standard_layout(),
+            Self::Double(x) => x.is_standard_layout(),
+        }
+    }
+
     /// The chosen rows, one after the other, into `out`. The caller has checked that they exist.
     pub(crate) fn gather<T: Float>(&self, rows: impl Iterator<Item = usize>, out: &mut [T]) {
         fn copy<S: Copy, T>(x: &ArrayView2<S>, rows: impl Iterator<Item = usize>, out: &mut [T], f: fn(S) -> T) {

@@ -9,8 +9,9 @@
 //! Backward    dW[2p], dW[2p + 1] ← 0       for each (n, x, y) of pair p     dW[2p] ← dW[2p] + x · d[n],  dW[2p + 1] ← dW[2p + 1] + y · d[n]
 //! ```
 //!
-//! Both rows of `dW` are handed to the caller while they are still in registers; the update of `W` costs no second pass. `W` and `dW` are
-//! read and written where the caller has them, a row once a product; `out` and `d`, whose rows are read again and again, are [`Padded`].
+//! Both rows of `dW` are handed to the caller while they are still in registers; the update of `W` costs no second pass. `out` and `d`, whose rows
+//! are gone through again and again, are [`Padded`]; `W`, whose rows are read once, may be. Data that is kept as [`Nonzeros`] and asked for no
+//! gradient needs no lists: [`Product`] takes its rows as they are, a row of the result in registers.
 //!
 //! Why pairs: ink has neighbours. MNIST has 150 non-zero pixels an image, but only 88 such pairs: a sixth more arithmetic, and two fifths
 //! fewer list entries, loops and ends of loops (each a branch that the CPU guesses wrong). Why halves of lanes: 50 outputs are 56 numbers,
@@ -149,7 +150,7 @@ fn lanes<'a, T: Float, const N: usize>(
     }
 }
 
-/// `to ← from`, and zeros behind it.
+/// `to ← from`, and zeros behind it. By itself, so that `lanes` is a comparison and no more where it is asked for in a loop.
 #[cold]
 #[inline(never)]
 fn copy<T: Float>(from: &[T], to: &mut [T]) {

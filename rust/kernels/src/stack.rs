@@ -448,7 +448,7 @@ mod tests {
     }
 
     /// More than a block.
-    const ROWS: usize = BLOCK + 44;
+    const ROWS: usize = BLOCK + 200;
 
     fn two_products() -> Stack {
         let layers = vec![Layer::Activation(Activation::Scale(0.5)), Layer::Affine(37), Layer::Affine(3)];
