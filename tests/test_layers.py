@@ -287,6 +287,26 @@ def test_relu_backward_gives_0_where_the_gradient_is_nan_but_the_unit_was_off() 
     np.testing.assert_array_equal(relu.backward([np.nan, np.nan]), [0, np.nan])
 
 
+@pytest.mark.parametrize("layout", [np.asfortranarray, lambda a: a[:, ::-1], lambda a: np.repeat(a, 2, axis=0)[::2]])
+def test_relu_goes_back_by_a_mask_of_any_layout_and_signs_no_zero(layout: Any) -> None:
+    # A teacher may set the mask; and a gradient below 0 that is masked is 0, not -0.
+    relu, dout = Relu(), normal(7, 5, number=9)
+    relu.forward(normal(7, 5))
+    for mask in (layout(relu.mask), layout(relu.mask).astype(int)):
+        relu.mask = mask
+        dx = relu.backward(dout)
+        np.testing.assert_array_equal(dx, np.where(mask, 0, dout), strict=True)
+        assert not np.signbit(dx[mask != 0]).any()
+
+
+def test_relu_of_one_number_goes_back() -> None:
+    relu = Relu()
+    relu.forward(2.0)
+    assert relu.backward(3.0) == 3
+    relu.forward(-2.0)
+    assert relu.backward(3.0).shape == ()
+
+
 # --- Sigmoid ---
 
 
