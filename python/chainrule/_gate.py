@@ -262,10 +262,10 @@ def positive(value: Any, name: str) -> float:
 
 def real(value: Any, name: str) -> float:
     """Give `value` as a finite float; a bool or a non-number is a TypeError."""
-    ordinary = type(value) is float or type(value) is int
-    wrong = not ordinary and isinstance(value, bool | np.bool_ | str | bytes | bytearray | np.ma.MaskedArray)
-    if wrong or (not ordinary and np.iscomplexobj(value)):  # of a NumPy complex, float() would only warn
-        raise TypeError(f"{name} must be a number, got {value!r}")
+    if type(value) not in (float, int):
+        wrong = isinstance(value, bool | np.bool_ | str | bytes | bytearray | np.ma.MaskedArray)
+        if wrong or np.iscomplexobj(value):  # of a NumPy complex, float() would only warn
+            raise TypeError(f"{name} must be a number, got {value!r}")
     try:
         number = float(value)
     except OverflowError:

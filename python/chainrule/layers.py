@@ -122,7 +122,7 @@ class Relu:
         mask = _remembered(self.mask, self)
         dout = _incoming(dout, mask.shape)
         dx: FloatArray = np.empty_like(dout)
-        # np.where(mask, 0, dout), in an eighth of the time: it guesses each of thousands of branches.
+        # np.where(mask, 0, dout), in a third of the time: it guesses a branch for each number.
         _kernels.zero_where(np.ascontiguousarray(mask, np.bool_).view(np.uint8), dout, dx)
         return dx
 

@@ -12,7 +12,7 @@
 
 use crate::error::resize;
 use crate::level::{Arithmetic, Kernel, Level};
-use crate::nonzeros::Pairs;
+use crate::nonzeros::{last_sixteen, not_zero, Pairs};
 use crate::padded::Padded;
 use crate::rows::Rows;
 use crate::sparse::{Backward, EachRow, Forward, Lists};
@@ -123,9 +123,7 @@ impl<S: Pairs> Kernel for Mark<'_, '_, S> {
                 mark(words, sixteen, 1 << (i % 64), arithmetic);
             }
             if let (Some(words), false) = (words.get_mut(sixteens.len()), rest.is_empty()) {
-                let mut sixteen = [S::default(); 16];
-                sixteen[..rest.len()].copy_from_slice(rest);
-                mark(words, &sixteen, 1 << (i % 64), arithmetic);
+                mark(words, &last_sixteen(rest), 1 << (i % 64), arithmetic);
             }
         }
     }
@@ -135,7 +133,7 @@ impl<S: Pairs> Kernel for Mark<'_, '_, S> {
 /// the loop over the row into vectors, with gathers, instead of this one.)
 #[inline(always)]
 fn mark<S: Pairs>(words: &mut [u64; 8], sixteen: &[S; 16], bit: u64, arithmetic: impl Arithmetic) {
-    let byte = arithmetic.nonzero(std::array::from_fn(|j| S::word([sixteen[2 * j], sixteen[2 * j + 1]])));
+    let byte = not_zero(sixteen, arithmetic);
     for (j, word) in words.iter_mut().enumerate() {
         *word |= if byte >> j & 1 == 1 { bit } else { 0 };
     }

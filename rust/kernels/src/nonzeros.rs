@@ -234,9 +234,7 @@ impl<'p, S: Pairs> Kernel for Find<'_, 'p, S> {
             end += note(sixteen, first, &mut places[end..], arithmetic);
         }
         if !rest.is_empty() {
-            let mut sixteen = [S::default(); 16];
-            sixteen[..rest.len()].copy_from_slice(rest);
-            end += note(&sixteen, 8 * sixteens.len() as u8, &mut places[end..], arithmetic);
+            end += note(&last_sixteen(rest), 8 * sixteens.len() as u8, &mut places[end..], arithmetic);
         }
         &places[..end]
     }
@@ -245,11 +243,25 @@ impl<'p, S: Pairs> Kernel for Find<'_, 'p, S> {
 /// Write the places of eight pairs, the first of which is in place `first`: how many are not both zero.
 #[inline(always)] // a closure might not be compiled into the kernel, at its level
 fn note<S: Pairs>(sixteen: &[S; 16], first: u8, places: &mut [u8], arithmetic: impl Arithmetic) -> usize {
-    let byte = arithmetic.nonzero(std::array::from_fn(|i| S::word([sixteen[2 * i], sixteen[2 * i + 1]])));
+    let byte = not_zero(sixteen, arithmetic);
     let found = PLACES[usize::from(byte)] + u64::from_le_bytes([first; 8]);
     // Eight are written always, and as many kept as there are: no more were found than were looked at before.
     places[..8].copy_from_slice(&found.to_le_bytes());
     byte.count_ones() as usize
+}
+
+/// Which of eight pairs are not both zero, a bit each.
+#[inline(always)]
+pub(crate) fn not_zero<S: Pairs>(sixteen: &[S; 16], arithmetic: impl Arithmetic) -> u8 {
+    arithmetic.nonzero(std::array::from_fn(|i| S::word([sixteen[2 * i], sixteen[2 * i + 1]])))
+}
+
+/// What is left of a row behind its whole sixteens, and zeros behind it.
+#[inline(always)]
+pub(crate) fn last_sixteen<S: Pairs>(rest: &[S]) -> [S; 16] {
+    let mut sixteen = [S::default(); 16];
+    sixteen[..rest.len()].copy_from_slice(rest);
+    sixteen
 }
 
 /// Whether zeros of `x` are worth skipping in a product with `outputs` columns of `others`, which must be finite.

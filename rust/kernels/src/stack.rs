@@ -236,17 +236,14 @@ impl Stack {
         mut scores: ArrayViewMut2<'_, T>,
     ) -> Result<(), KernelError> {
         let n = rows.len();
-        let Room { marks, product, x: x_block, out: out_block } = room;
+        let Room { marks, product: out, x: x_block, out: out_block } = room;
         let mut affine = params.chunks_exact(2);
         let mut from = 0;
         let mut stored = None; // rows that need no conversion are read where they are
         match (x, ready) {
             (_, Some((w, b))) => {
                 let (layer, outputs) = self.first_product().unwrap_or((0, 0));
-                let out = match product {
-                    Some(out) => out,
-                    none => none.insert(Padded::zeros(BLOCK, outputs)?),
-                };
+                out.reshape(n, outputs)?;
                 resize(x_block, n * outputs, T::zero())?;
                 match x {
                     Data::Nonzeros(x) => {
@@ -298,7 +295,8 @@ impl Stack {
 #[derive(Debug, Default)]
 pub(crate) struct Room<T> {
     marks: Marks,
-    product: Option<Padded<T>>,
+    /// The result of a product that skips zeros.
+    product: Padded<T>,
     /// What flows into a layer, and out of it.
     x: Vec<T>,
     out: Vec<T>,
