@@ -64,7 +64,7 @@ def test_losses_and_accuracies_of_the_sets_are_numpys(way: str, dtype: Any) -> N
         assert len(losses) == len(accuracies) == len(history.steps) == 3
 
 
-def test_losses_taken_beside_the_steps_are_those_of_their_epoch() -> None:
+def test_losses_are_those_of_their_epoch() -> None:
     x, t = data(500)
     history = fit(TwoLayerNet(6, 5, 4, seed=0), x, t, test=data(70, 2), batch_size=10, epochs=4, seed=0)
     for epoch in range(1, 5):

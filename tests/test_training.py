@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from itertools import chain
 from types import SimpleNamespace
@@ -15,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import seed_reference as seed
-from chainrule import _engine, _kernels
+from chainrule import _engine
 from chainrule.functions import softmax
 from chainrule.history import History
 from chainrule.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
 from chainrule.mnist import load_mnist
-from chainrule.network import Network, TwoLayerNet, loss_and_accuracy
+from chainrule.network import Network, TwoLayerNet
+from chainrule.optimizers import SGD
 from chainrule.training import fit
 
 
@@ -878,70 +878,44 @@ def test_a17_a13_a_nan_parameter_is_reported_by_the_first_step(make: Any) -> Non
         fit(net, *data(), batch_size=5)
 
 
-# --- accuracies taken beside the next epoch's steps ---
+# --- evaluations beside the next epoch's steps ---
 
 
-@pytest.fixture
-def threads_seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """On which threads the accuracies were taken."""
-    seen = []
-
-    def noting(scores: Any, t: Any) -> tuple[float, float]:
-        seen.append(threading.current_thread().name)
-        return loss_and_accuracy(scores, t)
-
-    monkeypatch.setattr("chainrule._running.loss_and_accuracy", noting)
-    return seen
+def sparse_data(N: int) -> tuple[Any, Any]:
+    """Give N examples of 800 numbers, of which one pair in ten is not zero."""
+    x = rng(1).normal(size=(N, 800)) * np.repeat(rng(2).random((N, 400)) < 0.1, 2, axis=1)
+    return x, np.argmax(x @ rng(3).normal(size=(800, 4)), axis=1)
 
 
-beside = pytest.mark.skipif(_kernels.threads() == 1, reason="there is one thread only")
-
-
-@beside
-def test_accuracies_beside_the_next_epoch_are_those_of_their_own(threads_seen: list[str]) -> None:
-    (x, t), test = data(500), data(70)
-    history = fit(engine_net(), x, t, test=test, batch_size=10, iterations=170, seed=0)
-    # Nothing follows the last steps; what follows the third epoch, 20 steps of 10, is too little for 570 rows.
-    assert threads_seen == ["chainrule evaluation"] * 4 + ["MainThread"] * 4
+@pytest.mark.parametrize("make", [data, sparse_data])
+def test_losses_and_accuracies_beside_the_next_epoch_are_those_of_their_own(make: Any) -> None:
+    (x, t), test = make(500), make(70)
+    net, *twins = (TwoLayerNet(x.shape[1], 5, 4, 0.1, seed=0) for _ in range(5))
+    history = fit(net, x, t, test=test, batch_size=10, iterations=170, seed=0)
     assert history.steps == [50, 100, 150, 170]
-    for steps, train, tested in zip(history.steps, history.train_accuracy, history.test_accuracy, strict=True):
-        net = engine_net()
-        fit(net, x, t, batch_size=10, iterations=steps, seed=0)
-        assert (train, tested) == (net.accuracy(x, t), net.accuracy(*test))
+    for epoch, (steps, twin) in enumerate(zip(history.steps, twins, strict=True)):
+        fit(twin, x, t, batch_size=10, iterations=steps, seed=0)
+        assert history.train_accuracy[epoch] == twin.accuracy(x, t)
+        assert history.test_accuracy[epoch] == twin.accuracy(*test)
+        np.testing.assert_allclose(history.train_loss[epoch], twin.loss(x, t), rtol=1e-13)
+        np.testing.assert_allclose(history.test_loss[epoch], twin.loss(*test), rtol=1e-13)
     assert len(set(history.train_accuracy)) > 1
 
 
-def test_with_a_callback_accuracies_are_not_put_off(threads_seen: list[str]) -> None:
+def test_with_a_callback_evaluations_are_not_put_off() -> None:
     x, t = data(500)
-    history = fit(
-        engine_net(), x, t, batch_size=10, epochs=4, seed=0, callbacks=[each_epoch(lambda net, history: None)]
-    )
-    assert set(threads_seen) == {"MainThread"}
+    seen: list[int] = []
+    note = each_epoch(lambda net, history: seen.append(len(history.train_accuracy)))
+    history = fit(engine_net(), x, t, batch_size=10, epochs=4, seed=0, callbacks=[note])
+    assert seen == [1, 2, 3, 4]
     assert history == fit(engine_net(), x, t, batch_size=10, epochs=4, seed=0)
 
 
-@beside
-def test_without_a_thread_to_be_had_accuracies_are_taken_at_once(
-    threads_seen: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_thread(self: Any) -> None:
-        raise RuntimeError("can't start new thread")
-
-    x, t = data(500)
-    wanted = fit(engine_net(), x, t, batch_size=10, epochs=4, seed=0)
-    assert "chainrule evaluation" in threads_seen
-    threads_seen.clear()
-    monkeypatch.setattr(threading.Thread, "start", no_thread)
-    assert fit(engine_net(), x, t, batch_size=10, epochs=4, seed=0) == wanted
-    assert set(threads_seen) == {"MainThread"}
-
-
-@beside
-def test_an_error_beside_the_steps_is_raised_and_the_network_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(scores: Any, t: Any) -> Any:
+def test_an_error_of_an_evaluation_put_off_is_raised_and_the_network_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(evaluation: Any) -> Any:
         raise MemoryError("no room")
 
-    monkeypatch.setattr("chainrule._running.loss_and_accuracy", fails)
+    monkeypatch.setattr("chainrule._engine.loss_and_accuracy", fails)
     net = engine_net()
     before = bits(net)
     with pytest.raises(MemoryError, match="no room"):
@@ -949,48 +923,27 @@ def test_an_error_beside_the_steps_is_raised_and_the_network_as_before(monkeypat
     assert bits(net) == before
 
 
-@beside
-@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
-def test_t7_an_interruption_leaves_no_evaluation_under_way(
-    error: type[BaseException], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    running, gone_on = threading.Event(), threading.Event()
-
-    def waiting(scores: Any, t: Any) -> tuple[float, float]:
-        running.set()
-        gone_on.wait(60)
-        return loss_and_accuracy(scores, t)
-
-    def progress(steps: int, total: int) -> None:
-        if steps > 50:
-            assert running.wait(60)
-            gone_on.set()
-            raise error
-
-    monkeypatch.setattr("chainrule._running.loss_and_accuracy", waiting)
-    with pytest.raises(error):
-        fit(engine_net(), *data(500), batch_size=10, epochs=4, seed=0, progress=progress)
-    assert "chainrule evaluation" not in {thread.name for thread in threading.enumerate()}
-
-
-def test_scores_alone_are_those_of_all_threads_and_end_when_unwanted() -> None:
-    plan = _engine.plan(engine_net().layers)
-    assert plan is not None
-    x, _ = data(3000)
-    assert plan.snapshot().scores(x, alone=True).tobytes() == plan.scores(x).tobytes()
-    with pytest.raises(InterruptedError):
-        plan.scores(x, wanted=lambda: False)
-
-
-def test_a_snapshot_is_not_trained() -> None:
-    net = engine_net()
+@pytest.mark.parametrize("make", [data, sparse_data])
+def test_an_evaluation_is_of_the_network_as_it_was(make: Any) -> None:
+    x, t = make(500)
+    net = TwoLayerNet(x.shape[1], 5, 4, 0.1, seed=0)
     plan = _engine.plan(net.layers)
     assert plan is not None
-    snapshot, (x, t) = plan.snapshot(), data()
-    before = plan.scores(x)
-    fit(net, x, t, batch_size=10, epochs=1, seed=0)
-    assert np.array_equal(snapshot.scores(x), before)
-    assert not np.array_equal(plan.scores(x), before)
+    wanted = net.loss(x, t), net.accuracy(x, t)
+    examples = plan.examples(x)
+    evaluations = [plan.evaluation(examples, t) for _ in range(2)]
+    losses, rows = np.empty(600), rng(0).integers(500, size=6000)
+    sgd = SGD(0.1)
+    sgd.prepare(net.params)
+    done = 0
+    while done < 600:  # the first one may have been finished beside the steps, the second one not been begun
+        names = ["W1", "b1", "W2", "b2"]
+        done += plan.steps(sgd, names, examples, t, rows[10 * done :], 10, True, losses[done:], evaluations[:1])[0]
+    assert net.loss(x, t) < 0.9 * wanted[0]
+    (loss, accuracy), other = (_engine.loss_and_accuracy(evaluation) for evaluation in evaluations)
+    assert (loss, accuracy) == other
+    np.testing.assert_allclose(loss, wanted[0], rtol=1e-13)
+    assert accuracy == wanted[1]
 
 
 # --- interrupted ---

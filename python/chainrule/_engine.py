@@ -71,8 +71,7 @@ class Plan:
     """A stack of known layers and the arrays they hold."""
 
     def __init__(self, stack: Iterable[Any], affine: Sequence[Affine], arrays: list[FloatArray]) -> None:
-        self._stack, self._affine = list(stack), affine
-        layers = [_DESCRIPTIONS[type(layer)](layer) for layer in self._stack]
+        layers = [_DESCRIPTIONS[type(layer)](layer) for layer in stack]
         self.arrays = arrays
         self.dtype = affine[0].W.dtype
         self.classes = affine[-1].W.shape[1]
@@ -93,33 +92,17 @@ class Plan:
             pass  # Ctrl-C is seen between calls
         return prepared
 
-    def snapshot(self) -> Plan:
-        """Give a plan of the same layers with the parameters as they are now, to be used on another thread."""
-        return Plan(self._stack, self._affine, [array.copy() for array in self.arrays])
+    def evaluation(self, x: _kernels.Examples, t: NDArray[Any]) -> _kernels.Evaluation:
+        """Give what evaluates the network as it is now, whatever becomes of its parameters; see `loss_and_accuracy`."""
+        return self._engine.evaluation(self.arrays, x, t)
 
-    def leaves_threads_idle(self, x: _kernels.Examples, batch_size: int) -> bool:
-        """Whether steps with such batches run on one thread while there are more."""
-        return self._engine.leaves_threads_idle(x, batch_size)
-
-    def scores(
-        self,
-        x: FloatArray,
-        prepared: _kernels.Examples | None = None,
-        *,
-        alone: bool = False,
-        wanted: Callable[[], bool] = lambda: True,
-    ) -> FloatArray:
-        """Give the scores of `x`, (N, ...) or (D,); `prepared` is the same data made ready before.
-
-        `alone`: on this thread only. As soon as they are not `wanted` any more, an InterruptedError is raised.
-        """
+    def scores(self, x: FloatArray) -> FloatArray:
+        """Give the scores of `x`, (N, ...) or (D,)."""
         rows = self.rows(x)
         out = np.empty((len(rows), self.classes), self.dtype)
         done = 0
-        while done < len(rows):
-            if not wanted():
-                raise InterruptedError("nobody wants these scores any more")
-            done = self._engine.scores(self.arrays, prepared or rows, done, out, alone)
+        while done < len(rows):  # Ctrl-C is seen between calls
+            done = self._engine.scores(self.arrays, rows, done, out)
         return out.reshape(out.shape[1:]) if x.ndim == 1 else out
 
     def losses(
@@ -161,10 +144,23 @@ class Plan:
         batch_size: int,
         stop_if_diverged: bool,
         losses: NDArray[np.float64],
+        beside: list[_kernels.Evaluation],
     ) -> tuple[int, bool]:
-        """Do some of the steps for the batches in `rows`, in place: (how many, whether the next one diverged)."""
+        """Do some of the steps for the batches in `rows`, in place: (how many, whether the next one diverged).
+
+        What there is to evaluate `beside` them is gone on with where a thread has nothing else to do.
+        """
         kept = [array for name in names for array in optimizer.kept[name]]
         rule = (optimizer.rule, optimizer.lr, optimizer.weight_decay, *optimizer.factors(), optimizer.iter)
-        done, diverged = self._engine.steps(self.arrays, kept, x, t, rows, batch_size, rule, stop_if_diverged, losses)
+        done, diverged = self._engine.steps(
+            self.arrays, kept, x, t, rows, batch_size, rule, stop_if_diverged, losses, beside
+        )
         optimizer.iter += done
         return done, diverged
+
+
+def loss_and_accuracy(evaluation: _kernels.Evaluation) -> tuple[float, float]:
+    """Evaluate what is left to be evaluated, and give the mean loss in nats, and the accuracy."""
+    while not evaluation.advance():
+        pass  # Ctrl-C is seen between calls
+    return evaluation.loss_and_accuracy()

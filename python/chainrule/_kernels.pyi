@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 __version__: str
 __all__ = [
     "Engine",
+    "Evaluation",
     "Examples",
     "Scratch",
     "__version__",
@@ -51,6 +52,11 @@ class Examples:
     def prepare(self) -> bool: ...
 
 @final
+class Evaluation:
+    def advance(self) -> bool: ...
+    def loss_and_accuracy(self) -> tuple[float, float]: ...
+
+@final
 class Engine:
     def __new__(cls, dtype: str, features: int, layers: list[tuple[str, int, float]]) -> Engine: ...
     def examples(self, x: NDArray[Any]) -> Examples: ...
@@ -65,15 +71,15 @@ class Engine:
         optimizer: tuple[str, float, float, float, float, int],
         stop_if_diverged: bool,
         losses: NDArray[Any],
+        beside: list[Evaluation] = ...,
     ) -> tuple[int, bool]: ...
-    def leaves_threads_idle(self, x: Examples, batch_size: int) -> bool: ...
+    def evaluation(self, params: list[NDArray[Any]], x: NDArray[Any] | Examples, t: NDArray[Any]) -> Evaluation: ...
     def scores(
         self,
         params: list[NDArray[Any]],
         x: NDArray[Any] | Examples,
         first: int,
         out: NDArray[Any],
-        alone: bool = False,
     ) -> int: ...
     def losses(
         self,

@@ -5,7 +5,7 @@ A network Rust knows makes its steps there, many to a call; any other, through i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -59,13 +59,8 @@ class Training(Run):
         self._weighted: FloatArray | None = None
         # Each data set as Rust reads it, and for which kind of plan that is.
         self._prepared: dict[int, tuple[Any, _kernels.Examples]] = {}
-        # The evaluation of the last epoch, if it is being made beside the steps of this one.
-        self._evaluation: _Evaluation | None = None
-
-    def close(self) -> None:
-        """Leave no thread behind, whatever has happened."""
-        if self._evaluation is not None:
-            self._evaluation.stop()
+        # Evaluations of the last epoch, which are gone on with beside the steps of this one.
+        self._evaluations: list[_kernels.Evaluation] = []
 
     def forget_a_part_of_an_epoch(self) -> None:
         """Drop the row of an epoch that was cut short, which is to be finished now."""
@@ -73,8 +68,8 @@ class Training(Run):
             if name != "losses":
                 del values[-1:]
 
-    def run_epoch(self, rows: NDArray[np.int64], following: int) -> Iterator[None]:
-        """Do the steps of an epoch, and evaluate after them, or beside the `following` steps."""
+    def run_epoch(self, rows: NDArray[np.int64], *, more: bool) -> Iterator[None]:
+        """Do the steps of an epoch, and evaluate after them; or, if `more` steps follow, beside those."""
         plan = self._plan()
         for losses in self._readable_steps(rows) if plan is None else self._engine_steps(plan, rows):
             self.history.losses += losses
@@ -84,31 +79,25 @@ class Training(Run):
                 break
         for name, array in self.net.params.items():  # a last step that overflowed: no loss comes after it to show it
             self._expect_finite(f"params[{name!r}] is not finite", array)
-        if self._evaluation is not None:
-            self._note(self._evaluation.result())
-            self._evaluation = None
+        self._finish_evaluations()
         self.history.steps.append(len(self.history.losses))
-        if plan is not None and self._is_worth_a_thread(plan, following):
-            # Data not seen before is made ready here, not there.
-            sets = [(x, self._examples(plan, x), t) for x, t in self.sets.values()]
-            self._evaluation = _Evaluation(plan.snapshot(), sets)
+        if plan is not None and evaluates_as_ours(self.net):
+            self._evaluations = [plan.evaluation(self._examples(plan, x), t) for x, t in self.sets.values()]
+            if not more:
+                self._finish_evaluations()
         else:
-            self._note([self._evaluate(plan, x, t) for x, t in self.sets.values()])
+            self._note([self._evaluate(x, t) for x, t in self.sets.values()])
 
-    def _note(self, found: Sequence[tuple[float, float]]) -> None:
+    def _finish_evaluations(self) -> None:
+        if self._evaluations:
+            self._note([_engine.loss_and_accuracy(evaluation) for evaluation in self._evaluations])
+            self._evaluations = []
+
+    def _note(self, found: list[tuple[float, float]]) -> None:
         """Write loss and accuracy of each set into the history."""
         for name, (loss, accuracy) in zip(self.sets, found, strict=True):
             getattr(self.history, f"{name}_loss").append(loss)
             getattr(self.history, f"{name}_accuracy").append(accuracy)
-
-    def _is_worth_a_thread(self, plan: _engine.Plan, following: int) -> bool:
-        """Tell whether to evaluate on one thread beside the steps to come, and not now on all of them.
-
-        So it is where those steps leave a thread idle and take as long: a step goes over its batch about three times.
-        """
-        evaluated, stepped = sum(len(x) for x, _ in self.sets.values()), following * self.batch_size
-        idle = plan.leaves_threads_idle(self._examples(plan, self.x), self.batch_size)
-        return evaluates_as_ours(self.net) and idle and 0 < evaluated <= 2 * stepped
 
     def _plan(self) -> _engine.Plan | None:
         """Choose who does the steps: Rust, or the network's own methods."""
@@ -138,7 +127,9 @@ class Training(Run):
         while done < len(losses) and not diverged:
             end = (done + 1) * self.batch_size if self.step_by_step else len(rows)
             left = rows[done * self.batch_size : end]
-            steps, diverged = plan.steps(self.optimizer, names, x, t, left, self.batch_size, self.strict, losses[done:])
+            steps, diverged = plan.steps(
+                self.optimizer, names, x, t, left, self.batch_size, self.strict, losses[done:], self._evaluations
+            )
             yield losses[done : done + steps + diverged].tolist()
             done += steps
 
@@ -157,12 +148,12 @@ class Training(Run):
                     self.optimizer.update(net.params, grads)
             yield [loss]
 
-    def _evaluate(self, plan: _engine.Plan | None, x: FloatArray, t: NDArray[Any]) -> tuple[float, float]:
-        """Give loss and accuracy of a set: of the same scores, if both are ours."""
+    def _evaluate(self, x: FloatArray, t: NDArray[Any]) -> tuple[float, float]:
+        """Give loss and accuracy of a set by the network's own methods: of the same scores, if both are ours."""
         net = self.net
         if not evaluates_as_ours(net):
             return float(net.loss(x, t)), float(net.accuracy(x, t))
-        return loss_and_accuracy(net.predict(x) if plan is None else plan.scores(x, self._examples(plan, x)), t)
+        return loss_and_accuracy(net.predict(x), t)
 
     def _expect_finite(self, what: str, values: Any) -> None:
         """Stop, if asked to, because `values` are not finite."""
@@ -183,44 +174,3 @@ def evaluates_as_ours(net: Any) -> bool:
     """Tell whether loss and accuracy of `net` are those of the scores that its ``predict`` gives."""
     ours = {"predict": Network.predict, "loss": Network.loss, "accuracy": Network.accuracy}
     return isinstance(net, Network) and _engine.knows_loss(net.last_layer) and _engine.unchanged(net, ours)
-
-
-class _Evaluation:
-    """Losses and accuracies of a plan nobody changes, taken on a thread of their own."""
-
-    def __init__(self, plan: _engine.Plan, sets: Sequence[tuple[FloatArray, _kernels.Examples, NDArray[Any]]]) -> None:
-        from threading import Thread
-
-        self._plan, self._sets = plan, sets
-        self._wanted = True
-        self._found: list[tuple[float, float]] = []
-        self._error: Exception | None = None
-        self._thread = Thread(target=self._run, name="chainrule evaluation")
-        try:
-            self._thread.start()
-        except RuntimeError:  # no more threads to be had
-            self._run()
-
-    def _run(self) -> None:
-        try:
-            for x, prepared, t in self._sets:
-                scores = self._plan.scores(x, prepared, alone=True, wanted=lambda: self._wanted)
-                self._found.append(loss_and_accuracy(scores, t))
-        except Exception as error:  # raised where they are asked for
-            self._error = error
-
-    def result(self) -> list[tuple[float, float]]:
-        """Wait for loss and accuracy of each set."""
-        self._join()
-        if self._error is not None:
-            raise self._error
-        return self._found
-
-    def stop(self) -> None:
-        """End early: they are not wanted any more."""
-        self._wanted = False
-        self._join()
-
-    def _join(self) -> None:
-        if self._thread.ident is not None:
-            self._thread.join()

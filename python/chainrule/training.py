@@ -10,7 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import numpy as np
@@ -152,8 +152,8 @@ def fit(
 
     Notes
     -----
-    Without callbacks, the losses and accuracies of an epoch are taken on another thread, from a copy of the parameters,
-    beside the steps of the next one, if those leave a CPU idle. The numbers are the same.
+    Without callbacks, the losses and accuracies of an epoch are taken beside the steps of the next one, from copies of
+    the parameters, by a thread that has nothing else to do. The numbers are the same.
 
     After an error the parameters, the optimizer and the generator are as they were before the call. Ctrl-C, or an
     exception of a callback, leaves them as they are after a whole number of steps, and the last checkpoint as it is.
@@ -274,7 +274,7 @@ def fit(
             run.forget_a_part_of_an_epoch()
         elif run.step % per_epoch:
             call(callbacks, "on_epoch", run)  # the file is from before it was called
-    with _reporter(progress, total) as report, closing(run):
+    with _reporter(progress, total) as report:
         while run.step < total and not run.stopped:
             epoch, done = divmod(run.step, per_epoch)
             if schedule is not None and not done:
@@ -285,9 +285,9 @@ def fit(
             size = steps * batch_size
             rows = rng.integers(n, size=size) if replace else rng.permutation(n)[:size]
             due = checkpoint is not None and (epoch + 1) % every == 0
-            # A callback, or a checkpoint, is to have the accuracies of its epoch, and the network they are of.
-            following = 0 if callbacks or due else min(per_epoch, total - epoch * per_epoch - steps)
-            for _ in _restoring(undo, run.run_epoch(rows[done * batch_size :], following)):
+            # A callback, or a checkpoint, is to have the losses and accuracies of its epoch.
+            more = not (callbacks or due) and epoch * per_epoch + steps < total
+            for _ in _restoring(undo, run.run_epoch(rows[done * batch_size :], more=more)):
                 report(run.step, total)
                 call(callbacks, "on_step", run)
             whole = run.step % per_epoch == 0

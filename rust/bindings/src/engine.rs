@@ -7,14 +7,15 @@ use crate::arrays::{memory, separate, view, view_mut, Stored, Teaching};
 use crate::call::{call, level, to_python};
 use chainrule_kernels::activation::Activation;
 use chainrule_kernels::along::{self, losses_along};
+use chainrule_kernels::evaluation;
 use chainrule_kernels::level::Level;
 use chainrule_kernels::nonzeros::Nonzeros;
 use chainrule_kernels::numeric::{self, Moves};
 use chainrule_kernels::optimize::{Optimizer, Rule};
 use chainrule_kernels::rows::Rows;
 use chainrule_kernels::stack::{Data, Layer, Stack, BLOCK};
-use chainrule_kernels::training::{Batches, Parameters, Progress, Trainer};
-use chainrule_kernels::{threads, Float, KernelError};
+use chainrule_kernels::training::{Batches, Beside, Parameters, Progress, Trainer};
+use chainrule_kernels::{Float, KernelError};
 use numpy::{
     Element, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArray2,
     PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
@@ -32,6 +33,8 @@ trait Kind: Float + Element {
     fn nonzeros(kept: &Kept) -> Option<&Nonzeros<Self>>;
     /// Scratch for training, made by the first steps and kept for the next.
     fn trainer(engine: &mut AnyTrainer) -> Option<&mut Option<Trainer<Self>>>;
+    /// The evaluation, if it is of this type.
+    fn evaluation(any: &mut AnyEvaluation) -> Option<&mut evaluation::Evaluation<Self>>;
 }
 
 /// Examples without their zeros.
@@ -43,6 +46,11 @@ enum Kept {
 enum AnyTrainer {
     Single(Option<Trainer<f32>>),
     Double(Option<Trainer<f64>>),
+}
+
+enum AnyEvaluation {
+    Single(evaluation::Evaluation<f32>),
+    Double(evaluation::Evaluation<f64>),
 }
 
 macro_rules! kind {
@@ -58,6 +66,13 @@ macro_rules! kind {
             fn trainer(engine: &mut AnyTrainer) -> Option<&mut Option<Trainer<Self>>> {
                 if let AnyTrainer::$name(trainer) = engine {
                     Some(trainer)
+                } else {
+                    None
+                }
+            }
+            fn evaluation(any: &mut AnyEvaluation) -> Option<&mut evaluation::Evaluation<Self>> {
+                if let AnyEvaluation::$name(evaluation) = any {
+                    Some(evaluation)
                 } else {
                     None
                 }
@@ -171,8 +186,10 @@ impl Engine {
     }
 
     /// Steps through the batches in `rows`, updating `params` and `kept` in place: (steps done, whether the next one diverged).
-    /// `optimizer` is (rule, learning rate, weight decay, two factors, steps made before).
+    /// `optimizer` is (rule, learning rate, weight decay, two factors, steps made before). What there is to evaluate `beside` them is gone on
+    /// with where a thread has nothing else to do.
     #[allow(clippy::too_many_arguments)] // a training step's own
+    #[pyo3(signature = (params, kept, x, t, rows, batch_size, optimizer, stop_if_diverged, losses, beside = vec![]))]
     fn steps(
         &mut self,
         py: Python<'_>,
@@ -185,6 +202,7 @@ impl Engine {
         optimizer: (String, f64, f64, f64, f64, u64),
         stop_if_diverged: bool,
         mut losses: PyReadwriteArray1<'_, f64>,
+        beside: Vec<PyRefMut<'_, Evaluation>>,
     ) -> PyResult<(usize, bool)> {
         expect_shapes(&self.stack, &params)?;
         x.expect_stack(&self.stack)?;
@@ -194,7 +212,7 @@ impl Engine {
             expect_shapes(&self.stack, &ith)?;
         }
         let (rows, losses) = (rows.as_slice()?, losses.as_slice_mut()?);
-        let plan = Steps { x, rows, batch_size, optimizer, stop_if_diverged, losses };
+        let plan = Steps { x, rows, batch_size, optimizer, stop_if_diverged, losses, beside };
         let done = match &self.trainer {
             AnyTrainer::Single(_) => plan.run::<f32>(py, self, &params, &kept, t),
             AnyTrainer::Double(_) => plan.run::<f64>(py, self, &params, &kept, t),
@@ -202,14 +220,7 @@ impl Engine {
         Ok((done.steps, done.diverged))
     }
 
-    /// Whether steps over `x` with such batches leave threads without work, so that something else can be done beside them.
-    fn leaves_threads_idle(&self, x: &Examples, batch_size: usize) -> bool {
-        self.stack.leaves_threads_idle(batch_size, x.kept.is_some())
-    }
-
     /// The scores of the rows of `x`, an array or `Examples`, from `first` on, written into `out`: how many rows have scores now.
-    /// `alone`: on the caller's thread only.
-    #[pyo3(signature = (params, x, first, out, alone = false))]
     fn scores(
         &self,
         py: Python<'_>,
@@ -217,13 +228,27 @@ impl Engine {
         x: &Bound<'_, PyAny>,
         first: usize,
         out: &Bound<'_, PyAny>,
-        alone: bool,
     ) -> PyResult<usize> {
         expect_shapes(&self.stack, &params)?;
         match &self.trainer {
-            AnyTrainer::Single(_) => self.scores_as::<f32>(py, &params, x, first, out, alone),
-            AnyTrainer::Double(_) => self.scores_as::<f64>(py, &params, x, first, out, alone),
+            AnyTrainer::Single(_) => self.scores_as::<f32>(py, &params, x, first, out),
+            AnyTrainer::Double(_) => self.scores_as::<f64>(py, &params, x, first, out),
         }
+    }
+
+    /// The evaluation of a network with such parameters, as they are now, over `x`, an array or `Examples`, and `t`.
+    fn evaluation(
+        &self,
+        params: Vec<Bound<'_, PyAny>>,
+        x: &Bound<'_, PyAny>,
+        t: &Bound<'_, PyAny>,
+    ) -> PyResult<Evaluation> {
+        expect_shapes(&self.stack, &params)?;
+        let inner = match &self.trainer {
+            AnyTrainer::Single(_) => AnyEvaluation::Single(self.evaluation_of(&params)?),
+            AnyTrainer::Double(_) => AnyEvaluation::Double(self.evaluation_of(&params)?),
+        };
+        Ok(Evaluation { inner, x: x.clone().unbind(), t: t.clone().unbind() })
     }
 
     /// The mean losses with single numbers moved: `out[e, k]` is the loss with `entries[e]` of `params[index]` replaced by itself plus
@@ -307,6 +332,12 @@ fn expect_size(what: &str, got: usize, with: &str, wanted: usize) -> PyResult<()
 }
 
 impl Engine {
+    fn evaluation_of<T: Kind>(&self, params: &[Bound<'_, PyAny>]) -> PyResult<evaluation::Evaluation<T>> {
+        let params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadonlyArrayDyn<T>>>>()?;
+        let params = params.iter().map(|p| Ok(p.as_slice()?)).collect::<PyResult<Vec<&[T]>>>()?;
+        evaluation::Evaluation::new(&self.stack, level()?, &params).map_err(to_python)
+    }
+
     fn scores_as<T: Kind>(
         &self,
         py: Python<'_>,
@@ -314,7 +345,6 @@ impl Engine {
         x: &Bound<'_, PyAny>,
         first: usize,
         out: &Bound<'_, PyAny>,
-        alone: bool,
     ) -> PyResult<usize> {
         let params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadonlyArrayDyn<T>>>>()?;
         let mut out: PyReadwriteArray2<T> = out.extract()?;
@@ -323,8 +353,54 @@ impl Engine {
         separate(&[memory(&out)], &inputs)?;
         let (x, level, out) = (data.rows::<T>()?, level()?, view_mut(&mut out)?);
         let params = params.iter().map(|p| Ok(p.as_slice()?)).collect::<PyResult<Vec<&[T]>>>()?;
-        let scores = || self.stack.scores(level, &params, x, first, Instant::now() + SLICE, out);
-        call(py, || if alone { threads::alone(scores) } else { scores() })
+        call(py, || self.stack.scores(level, &params, x, first, Instant::now() + SLICE, out))
+    }
+}
+
+/// Loss and accuracy of a network over a data set: call `advance` until it says True.
+#[pyclass]
+pub(crate) struct Evaluation {
+    inner: AnyEvaluation,
+    x: Py<PyAny>,
+    t: Py<PyAny>,
+}
+
+#[pymethods]
+impl Evaluation {
+    /// Evaluate some more rows: whether all are done.
+    fn advance(&mut self, py: Python<'_>) -> PyResult<bool> {
+        match &self.inner {
+            AnyEvaluation::Single(_) => self.advance_as::<f32>(py),
+            AnyEvaluation::Double(_) => self.advance_as::<f64>(py),
+        }
+    }
+
+    /// Mean loss in nats, and accuracy.
+    fn loss_and_accuracy(&self) -> (f64, f64) {
+        match &self.inner {
+            AnyEvaluation::Single(evaluation) => evaluation.loss_and_accuracy(),
+            AnyEvaluation::Double(evaluation) => evaluation.loss_and_accuracy(),
+        }
+    }
+}
+
+impl Evaluation {
+    fn advance_as<T: Kind>(&mut self, py: Python<'_>) -> PyResult<bool> {
+        let (x, t) = self.data::<T>(py)?;
+        let (x, t, evaluation) = (x.rows::<T>()?, t.targets()?, self.of::<T>()?);
+        call(py, || evaluation.advance(x, t, Instant::now() + SLICE))
+    }
+
+    fn of<T: Kind>(&mut self) -> PyResult<&mut evaluation::Evaluation<T>> {
+        T::evaluation(&mut self.inner).ok_or_else(|| PyTypeError::new_err("the network is of another dtype"))
+    }
+
+    fn data<'py, T: Kind>(&self, py: Python<'py>) -> PyResult<(Read<'py>, Teaching<'py, T>)> {
+        let stack = match &self.inner {
+            AnyEvaluation::Single(evaluation) => evaluation.stack(),
+            AnyEvaluation::Double(evaluation) => evaluation.stack(),
+        };
+        Ok((Read::new(stack, self.x.bind(py))?, Teaching::new(self.t.bind(py))?))
     }
 }
 
@@ -386,6 +462,7 @@ struct Steps<'a> {
     optimizer: Optimizer,
     stop_if_diverged: bool,
     losses: &'a mut [f64],
+    beside: Vec<PyRefMut<'a, Evaluation>>,
 }
 
 impl Steps<'_> {
@@ -401,8 +478,11 @@ impl Steps<'_> {
         let stored = Stored::new(self.x.x.bind(py))?;
         let mut params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
         let mut kept = kept.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
+        let beside_data = self.beside.iter().map(|evaluation| evaluation.data::<T>(py));
+        let beside_data = beside_data.collect::<PyResult<Vec<_>>>()?;
         let written: Vec<_> = params.iter().chain(&kept).map(|p| memory(p)).collect();
-        separate(&written, &[stored.memory(), t.memory()])?;
+        let read = beside_data.iter().flat_map(|(x, t)| [x.stored.memory(), t.memory()]);
+        separate(&written, &read.chain([stored.memory(), t.memory()]).collect::<Vec<_>>())?;
         let mut params = params.iter_mut().map(|p| Ok(p.as_slice_mut()?)).collect::<PyResult<Vec<&mut [T]>>>()?;
         let mut kept = kept.iter_mut().map(|p| Ok(p.as_slice_mut()?)).collect::<PyResult<Vec<&mut [T]>>>()?;
         engine.stack.check(&params).map_err(to_python)?;
@@ -420,6 +500,22 @@ impl Steps<'_> {
         };
         let (stop, losses, optimizer) = (self.stop_if_diverged, self.losses, &mut self.optimizer);
         let params = Parameters { values: &mut params, kept: &mut kept };
-        call(py, || trainer.run(params, batches, optimizer, stop, Instant::now() + SLICE, losses))
+        let mut evaluations = Vec::new();
+        for (evaluation, (x, t)) in self.beside.iter_mut().zip(&beside_data) {
+            evaluations.push((evaluation.of::<T>()?, x.rows::<T>()?, t.targets()?));
+        }
+        let mut left = evaluations.iter_mut();
+        let mut now = left.next();
+        // An evaluation that fails does so again when its result is asked for.
+        let mut beside = || {
+            if let Some((evaluation, x, t)) = &mut now {
+                if evaluation.advance(*x, *t, Instant::now()) != Ok(false) {
+                    now = left.next();
+                }
+            }
+            now.is_some()
+        };
+        let beside: Option<Beside<'_>> = if beside_data.is_empty() { None } else { Some(&mut beside) };
+        call(py, || trainer.run(params, batches, optimizer, stop, Instant::now() + SLICE, losses, beside))
     }
 }

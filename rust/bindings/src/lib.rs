@@ -33,7 +33,7 @@ mod _kernels {
     };
 
     #[pymodule_export]
-    use super::engine::{Engine, Examples};
+    use super::engine::{Engine, Evaluation, Examples};
 
     #[pymodule_export]
     use super::scratch::Scratch;

@@ -17,6 +17,7 @@ use crate::nonzeros::{Nonzeros, Numbers, TILE};
 use crate::padded::Padded;
 use crate::sparse::{Backward, EachRow, Forward, Lists};
 use crate::{Float, KernelError};
+use std::ops::Range;
 
 /// For each pair of columns, the rows where it is not zero, and the two numbers there.
 #[derive(Debug)]
@@ -43,25 +44,45 @@ impl<T> Default for Columns<T> {
 }
 
 impl<T: Float> Columns<T> {
+    /// Make room for batches of so many rows of such tiles of `x`, so that `refill` needs no more.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Memory`].
+    pub(crate) fn reserve(&mut self, x: &Nonzeros<T>, tiles: &Range<usize>, rows: usize) -> Result<(), KernelError> {
+        let room = self.start(rows, x.columns(tiles).len())?;
+        match x.numbers() {
+            Numbers::Bytes(_, table) => self.bytes(table, room).map(drop),
+            Numbers::Floats(_) => self.floats(room).map(drop),
+        }
+    }
+
     /// Make these the lists of such rows of `x`, numbers below `x.rows()`, in the memory there is if it is enough. Those of the `next` batch are
     /// asked for meanwhile.
     ///
     /// # Errors
     ///
     /// [`KernelError::Memory`].
-    pub(crate) fn refill<R>(&mut self, level: Level, x: &Nonzeros<T>, rows: R, next: R) -> Result<(), KernelError>
+    pub(crate) fn refill<R>(
+        &mut self,
+        level: Level,
+        x: &Nonzeros<T>,
+        tiles: Range<usize>,
+        rows: R,
+        next: R,
+    ) -> Result<(), KernelError>
     where
         R: ExactSizeIterator<Item = usize> + Clone,
     {
-        let room = self.start(rows.len(), x.features())?;
+        let room = self.start(rows.len(), x.columns(&tiles).len())?;
         match x.numbers() {
             Numbers::Bytes(pairs, table) => {
                 let (entries, ends) = self.bytes(table, room)?;
-                level.run(Note { x, pairs, rows, next, entries, ends });
+                level.run(Note { x, tiles, pairs, rows, next, entries, ends });
             }
             Numbers::Floats(pairs) => {
                 let (entries, ends) = self.floats(room)?;
-                level.run(Note { x, pairs, rows, next, entries, ends });
+                level.run(Note { x, tiles, pairs, rows, next, entries, ends });
             }
         }
         Ok(())
@@ -143,6 +164,7 @@ fn at_least<E: Clone>(entries: &mut Vec<E>, room: usize, blank: E) -> Result<&mu
 /// Write each row's pairs into the lists.
 struct Note<'a, T, V, R> {
     x: &'a Nonzeros<T>,
+    tiles: Range<usize>,
     pairs: &'a [[V; 2]],
     rows: R,
     next: R,
@@ -155,14 +177,14 @@ impl<T: Float, V: Copy, R: Iterator<Item = usize> + Clone> Kernel for Note<'_, T
 
     #[inline(always)]
     fn run(self, _: impl Arithmetic) {
-        let Self { x, pairs, rows, next, entries, ends } = self;
+        let Self { x, tiles, pairs, rows, next, entries, ends } = self;
         // Where a row's numbers are has to be there before they can be asked for.
         const AHEAD: usize = 12;
         let (mut soon, mut later) = (next.clone(), next.skip(AHEAD));
         for (i, row) in rows.enumerate() {
             later.next().into_iter().for_each(|row| x.ask_where(row));
-            soon.next().into_iter().for_each(|row| x.ask_for(row, pairs));
-            for (tile, ends) in ends.chunks_mut(TILE / 2).enumerate() {
+            soon.next().into_iter().for_each(|row| x.ask_for(row, &tiles, pairs));
+            for (tile, ends) in tiles.clone().zip(ends.chunks_mut(TILE / 2)) {
                 let (places, at) = x.tile(row, tile);
                 for (&place, &pair) in places.iter().zip(&pairs[at]) {
                     let end = &mut ends[usize::from(place)];

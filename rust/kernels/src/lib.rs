@@ -15,6 +15,7 @@
 //! | [`along`] | losses after all of them were moved along one direction |
 //! | [`gradcheck`] | whether a gradient belongs to its function, for tests of your own |
 //! | [`training`] | many steps of gradient descent without leaving Rust |
+//! | [`evaluation`] | loss and accuracy over a data set |
 //! | [`level`], [`threads`] | which instruction set this process uses, and how many threads |
 //!
 //! Every kernel is generic over [`Float`] (`f32`, `f64`), checks the shapes it is given and answers a mismatch with a
@@ -24,6 +25,7 @@
 pub mod activation;
 pub mod affine;
 pub mod along;
+pub mod evaluation;
 pub mod gradcheck;
 pub mod level;
 pub mod matmul;
@@ -41,9 +43,11 @@ pub mod training;
 mod columns;
 mod error;
 mod exp;
+mod first;
 mod float;
 mod leftover;
 mod marks;
+mod pair;
 mod transpose;
 
 pub use error::KernelError;

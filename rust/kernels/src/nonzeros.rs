@@ -100,10 +100,15 @@ impl<T: Float> Nonzeros<T> {
         prefetch(&self.starts[row * self.tiles..][..self.tiles + 1]);
     }
 
-    /// Ask for a row's places and `pairs`.
+    /// Which columns are in such tiles.
+    pub(crate) fn columns(&self, tiles: &Range<usize>) -> Range<usize> {
+        tiles.start * TILE..(tiles.end * TILE).min(self.features)
+    }
+
+    /// Ask for the places and `pairs` of some of a row's tiles.
     #[inline(always)]
-    pub(crate) fn ask_for<V>(&self, row: usize, pairs: &[[V; 2]]) {
-        let range = self.starts[row * self.tiles]..self.starts[(row + 1) * self.tiles];
+    pub(crate) fn ask_for<V>(&self, row: usize, tiles: &Range<usize>, pairs: &[[V; 2]]) {
+        let range = self.starts[row * self.tiles + tiles.start]..self.starts[row * self.tiles + tiles.end];
         prefetch(&self.places[range.clone()]);
         prefetch(&pairs[range]);
     }

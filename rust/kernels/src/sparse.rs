@@ -237,7 +237,13 @@ where
 /// What to do with a row of Xᵀ·d. A trait and not a closure: its method can be told to be compiled into the kernel, at its level.
 pub trait EachRow<T> {
     /// `lanes` are those from `first` on of row `p`. Must be `#[inline(always)]`.
-    fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [[T; LANES]; N], arithmetic: impl Arithmetic);
+    fn row<const N: usize, const HALF: bool>(
+        &mut self,
+        p: usize,
+        first: usize,
+        lanes: [[T; LANES]; N],
+        arithmetic: impl Arithmetic,
+    );
 }
 
 /// dW ← Xᵀ·d, or dW ← dW + Xᵀ·d, `dW` without padding.
@@ -249,7 +255,13 @@ pub(crate) struct Store<'a, T> {
 
 impl<T: Float> EachRow<T> for Store<'_, T> {
     #[inline(always)]
-    fn row<const N: usize>(&mut self, p: usize, first: usize, lanes: [[T; LANES]; N], _: impl Arithmetic) {
+    fn row<const N: usize, const HALF: bool>(
+        &mut self,
+        p: usize,
+        first: usize,
+        lanes: [[T; LANES]; N],
+        _: impl Arithmetic,
+    ) {
         let row = &mut self.d_w[p * self.outputs..(p + 1) * self.outputs];
         let onto_itself = self.onto_itself;
         // Whole lanes by a length known beforehand, as in `Padded::load`.
@@ -329,9 +341,9 @@ where
             add_scaled::<T, N, HALF>(&mut even, a, d, self.arithmetic);
             add_scaled::<T, N, HALF>(&mut odd, b, d, self.arithmetic);
         }
-        self.each.row(2 * self.pair, first, even, self.arithmetic);
+        self.each.row::<N, HALF>(2 * self.pair, first, even, self.arithmetic);
         if !self.alone {
-            self.each.row(2 * self.pair + 1, first, odd, self.arithmetic);
+            self.each.row::<N, HALF>(2 * self.pair + 1, first, odd, self.arithmetic);
         }
     }
 }
@@ -353,12 +365,18 @@ pub(crate) fn add_scaled<T: Float, const N: usize, const HALF: bool>(
 
 /// How many numbers of a lane are computed: a half of the last one's if `HALF`.
 #[inline(always)]
-fn numbers<const N: usize, const HALF: bool>(lane: usize) -> usize {
+pub(crate) fn numbers<const N: usize, const HALF: bool>(lane: usize) -> usize {
     if HALF && lane + 1 == N {
         LANES / 2
     } else {
         LANES
     }
+}
+
+/// How many numbers of a row are computed with so many lanes.
+#[inline(always)]
+pub(crate) const fn length<const N: usize, const HALF: bool>() -> usize {
+    N * LANES - if HALF { LANES / 2 } else { 0 }
 }
 
 #[cfg(test)]
@@ -491,7 +509,7 @@ pub(crate) mod tests {
         rows: &[usize],
         next: &[usize],
     ) {
-        columns.refill(level, x, rows.iter().copied(), next.iter().copied()).unwrap();
+        columns.refill(level, x, 0..x.tiles(), rows.iter().copied(), next.iter().copied()).unwrap();
     }
 
     /// Each number of features and kind of data.
@@ -587,7 +605,13 @@ pub(crate) mod tests {
 
     impl<T: Float> EachRow<T> for Seen<'_> {
         #[inline(always)]
-        fn row<const N: usize>(&mut self, p: usize, first: usize, _: [[T; LANES]; N], _: impl Arithmetic) {
+        fn row<const N: usize, const HALF: bool>(
+            &mut self,
+            p: usize,
+            first: usize,
+            _: [[T; LANES]; N],
+            _: impl Arithmetic,
+        ) {
             (first..first + N).for_each(|lane| self.times[[p, lane]] += 1);
         }
     }

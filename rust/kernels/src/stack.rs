@@ -122,14 +122,12 @@ impl Stack {
         self.first_product().is_some() && nonzeros::pays(level, x)
     }
 
-    /// Whether a step with a batch of so many rows runs on one thread while there are more. `skipping` says that zeros of the data are
-    /// skipped: the first product is not divided then.
-    pub fn leaves_threads_idle(&self, batch: usize, skipping: bool) -> bool {
-        let divided = |(inputs, outputs)| {
+    /// Whether any product of a step with so many rows is divided among threads, but for those of as many affine layers as are `skipped`.
+    pub(crate) fn divides_products(&self, batch: usize, skipped: usize) -> bool {
+        self.affine_shapes().skip(skipped).any(|(inputs, outputs)| {
             let products = [(batch, inputs, outputs), (inputs, batch, outputs), (batch, outputs, inputs)];
             products.into_iter().any(|(m, k, n)| matmul::is_divided(m, k, n))
-        };
-        threads::count() > 1 && !self.affine_shapes().skip(usize::from(skipping)).any(divided)
+        })
     }
 
     /// The scores of the rows from `first` on, until all are done or `deadline` has passed; at least one round of blocks is.
@@ -181,10 +179,9 @@ impl Stack {
         if skip {
             self.pad(level, params, ready.insert((Padded::default(), Padded::default())))?;
         }
-        let round = BLOCK * threads::count() * self.blocks_a_thread();
         let mut done = first;
         while done < n {
-            let end = n.min(done + round);
+            let end = n.min(done + self.round());
             let mut todo = scores.slice_mut(ndarray::s![done..end, ..]);
             let blocks: Vec<_> = (done..end).step_by(BLOCK).zip(todo.axis_chunks_iter_mut(Axis(0), BLOCK)).collect();
             threads::try_each_with(blocks, Room::default, |room, (start, out)| {
@@ -199,12 +196,15 @@ impl Stack {
         Ok(done)
     }
 
-    /// How many blocks a thread is given before the clock is looked at: enough that waking the threads costs little, few enough that
-    /// the largest network is looked at every few milliseconds.
-    fn blocks_a_thread(&self) -> usize {
+    /// How many rows are done before the clock is looked at: so many for each thread that waking them costs little, so few that with
+    /// the largest network it is looked at every few milliseconds.
+    pub(crate) fn round(&self) -> usize {
         const MULTIPLICATIONS: usize = 1 << 27;
+        if threads::is_alone() {
+            return BLOCK;
+        }
         let weights: usize = self.affine_shapes().map(|(inputs, outputs)| inputs.saturating_mul(outputs)).sum();
-        (MULTIPLICATIONS / weights.saturating_mul(BLOCK).max(1)).clamp(1, 16)
+        BLOCK * threads::count() * (MULTIPLICATIONS / weights.saturating_mul(BLOCK).max(1)).clamp(1, 16)
     }
 
     /// The parameters of the product that skips zeros: `W`, and `b` as one row.
@@ -403,15 +403,15 @@ mod tests {
     }
 
     #[test]
-    fn steps_of_small_products_leave_threads_idle() {
+    fn large_products_are_divided() {
         let more = threads::count() > 1;
-        let stack = Stack::new(784, vec![Layer::Affine(1024), Layer::Affine(10)]);
-        // 3·2^20 multiplications and more are divided: 4·784·1024, but not 3·784·1024.
-        assert!(!stack.leaves_threads_idle(100, false));
-        assert!(!stack.leaves_threads_idle(4, false));
-        assert_eq!(stack.leaves_threads_idle(3, false), more);
-        // The first product is not divided where zeros are skipped; the second, 1024·10, is far smaller.
-        assert_eq!(stack.leaves_threads_idle(100, true), more);
+        // 3·2^20 multiplications and more are: 4·784·1024 and 3·1024·1024, but not 3·784·1024 or 2·1024·1024.
+        let cases = [(&[1024, 10], 4, 0, true), (&[1024, 10], 4, 1, false), (&[1024, 10], 3, 0, false)];
+        let deep = [(&[1024, 1024], 3, 1, true), (&[1024, 1024], 2, 1, false)];
+        for (outputs, batch, skipped, divided) in cases.into_iter().chain(deep) {
+            let stack = Stack::new(784, outputs.map(Layer::Affine).to_vec());
+            assert_eq!(stack.divides_products(batch, skipped), divided && more, "{outputs:?} {batch}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! The pool belongs to the process that made it. A forked child has the parent's memory but not its threads, so a pool found with another
 //! process's id is left alone (never joined, never freed) and the next place taken; a library-wide pool would hang there.
 //!
-//! What is divided is always the *output*: no sum is split, so the number of threads changes no bit of any result.
+//! What is divided is the *output*, or sums that are parts of another at any number of threads: it changes no bit of any result.
 //!
 //! Cost: a thread that sleeps takes some 50 µs to wake on a virtual machine. So the caller's thread works too, one less has to be
 //! woken, and at the end it stays awake for a while for what the others still have in hand. Two threads then do 80 µs of work in
@@ -11,10 +11,11 @@
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long the caller's thread stays awake for the others: a sleep longer than that is worth its end.
+/// How long a thread stays awake for others: a sleep longer than that is worth its end.
 const PATIENCE: Duration = Duration::from_micros(200);
 
 struct Pool {
@@ -41,7 +42,7 @@ thread_local! {
 }
 
 /// `work`, all of it on the caller's thread: for work beside which other work is done, on another thread.
-pub fn alone<R>(work: impl FnOnce() -> R) -> R {
+pub(crate) fn alone<R>(work: impl FnOnce() -> R) -> R {
     /// Puts back what was before, also if `work` panics.
     struct Before(bool);
 
@@ -75,7 +76,7 @@ pub fn each_with<I: Send, R>(
             std::iter::once(first).chain(std::iter::from_fn(next)).for_each(|item| work(&mut room, item));
         }
     };
-    let Some(pool) = pool().filter(|_| threads > 1 && !ALONE.get()) else { return until_none_is_left() };
+    let Some(pool) = pool().filter(|_| threads > 1 && !is_alone()) else { return until_none_is_left() };
     // With all threads at work nobody is left for what the work itself would divide: it would wait for one.
     let work = || if threads == count() { alone(until_none_is_left) } else { until_none_is_left() };
     let others = AtomicUsize::new(threads - 1);
@@ -87,10 +88,7 @@ pub fn each_with<I: Send, R>(
             });
         }
         work();
-        let end = Instant::now() + PATIENCE;
-        while others.load(Ordering::Relaxed) > 0 && Instant::now() < end {
-            std::thread::yield_now(); // if there are more threads than CPUs, to one that has something to do
-        }
+        stay_awake(|| others.load(Ordering::Relaxed) == 0);
         // The end of the scope is what the results are safe behind.
     });
 }
@@ -108,6 +106,58 @@ pub fn try_each_with<I: Send, R, E: Send>(
         }
     });
     failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// Whether what is done here is not divided further.
+pub(crate) fn is_alone() -> bool {
+    ALONE.get() || pool().is_none()
+}
+
+/// `here` on the caller's thread and `there` on another, neither divided further; if this one [is alone](is_alone), `here` and
+/// then `there`. `there` may start late: `here` must not wait for that.
+pub(crate) fn both<R>(here: impl FnOnce() -> R, there: impl FnOnce() + Send) -> R {
+    match pool().filter(|_| !is_alone()) {
+        Some(pool) => pool.in_place_scope(|scope| {
+            scope.spawn(|_| alone(there));
+            alone(here)
+        }),
+        None => {
+            let result = here();
+            there();
+            result
+        }
+    }
+}
+
+/// What has been sent by another thread, or `None` if nothing can come any more. What comes soon is waited for awake.
+pub(crate) fn receive<M>(from: &Receiver<M>) -> Option<M> {
+    let mut found = Err(TryRecvError::Empty);
+    stay_awake(|| {
+        found = from.try_recv();
+        !matches!(found, Err(TryRecvError::Empty))
+    });
+    match found {
+        Err(TryRecvError::Empty) => from.recv().ok(),
+        found => found.ok(),
+    }
+}
+
+/// Stay awake until something has happened, or no longer worth staying awake for.
+fn stay_awake(mut happened: impl FnMut() -> bool) {
+    // Looking at the clock, and letting others run, takes longer than what comes at once.
+    const LOOKS: usize = 100;
+    if (0..LOOKS).any(|_| {
+        happened() || {
+            std::hint::spin_loop();
+            false
+        }
+    }) {
+        return;
+    }
+    let end = Instant::now() + PATIENCE;
+    while !happened() && Instant::now() < end {
+        std::thread::yield_now(); // if there are more threads than CPUs, to one that has something to do
+    }
 }
 
 /// This process's pool: the threads there are beside the caller's.
