@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import seed_reference as seed
-from chainrule import _engine
+from chainrule import _engine, _kernels
 from chainrule.functions import softmax
 from chainrule.history import History
 from chainrule.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
@@ -915,12 +915,26 @@ def test_an_error_of_an_evaluation_put_off_is_raised_and_the_network_as_before(m
     def fails(evaluation: Any) -> Any:
         raise MemoryError("no room")
 
-    monkeypatch.setattr("chainrule._engine.loss_and_accuracy", fails)
+    monkeypatch.setattr("chainrule._engine.finish", fails)
     net = engine_net()
     before = bits(net)
     with pytest.raises(MemoryError, match="no room"):
         fit(net, *data(500), batch_size=10, epochs=4, seed=0)
     assert bits(net) == before
+
+
+def test_layers_of_another_dtype_put_in_while_an_evaluation_is_put_off_are_trained() -> None:
+    x, t = data(500)
+    net = engine_net()
+
+    def progress(steps: int, total: int) -> None:
+        if steps == 50:
+            net.layers.update(engine_net(dtype=np.float32).layers)
+
+    history = fit(net, x, t, batch_size=10, epochs=3, seed=0, progress=progress)
+    assert len(history.train_loss) == 3
+    assert net.params["W1"].dtype == np.float32
+    np.testing.assert_allclose(history.train_loss[-1], net.loss(x, t), rtol=1e-5)
 
 
 @pytest.mark.parametrize("make", [data, sparse_data])
@@ -931,16 +945,19 @@ def test_an_evaluation_is_of_the_network_as_it_was(make: Any) -> None:
     assert plan is not None
     wanted = net.loss(x, t), net.accuracy(x, t)
     examples = plan.examples(x)
-    evaluations = [plan.evaluation(examples, t) for _ in range(2)]
+    evaluations = plan.evaluations([(examples, t)] * 2)
     losses, rows = np.empty(600), rng(0).integers(500, size=6000)
     sgd = SGD(0.1)
     sgd.prepare(net.params)
-    done = 0
-    while done < 600:  # the first one may have been finished beside the steps, the second one not been begun
-        names = ["W1", "b1", "W2", "b2"]
-        done += plan.steps(sgd, names, examples, t, rows[10 * done :], 10, True, losses[done:], evaluations[:1])[0]
+    names = ["W1", "b1", "W2", "b2"]
+    for _ in range(1000):  # the other thread comes when it can
+        steps, _ = plan.steps(sgd, names, examples, t, rows, 10, True, losses, evaluations[:1])
+        assert steps > 0
+        if not np.isnan(evaluations[0].loss_and_accuracy()[0]):
+            break
+    assert np.isnan(evaluations[0].loss_and_accuracy()[0]) == (_kernels.threads() == 1)
     assert net.loss(x, t) < 0.9 * wanted[0]
-    (loss, accuracy), other = (_engine.loss_and_accuracy(evaluation) for evaluation in evaluations)
+    (loss, accuracy), other = (_engine.finish(evaluation) for evaluation in evaluations)
     assert (loss, accuracy) == other
     np.testing.assert_allclose(loss, wanted[0], rtol=1e-13)
     assert accuracy == wanted[1]

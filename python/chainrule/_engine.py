@@ -92,9 +92,9 @@ class Plan:
             pass  # Ctrl-C is seen between calls
         return prepared
 
-    def evaluation(self, x: _kernels.Examples, t: NDArray[Any]) -> _kernels.Evaluation:
-        """Give what evaluates the network as it is now, whatever becomes of its parameters; see `loss_and_accuracy`."""
-        return self._engine.evaluation(self.arrays, x, t)
+    def evaluations(self, sets: list[tuple[_kernels.Examples, NDArray[Any]]]) -> list[_kernels.Evaluation]:
+        """Give what evaluates the network as it is now over each set, whatever becomes of its parameters; see `finish`."""
+        return self._engine.evaluations(self.arrays, sets)
 
     def scores(self, x: FloatArray) -> FloatArray:
         """Give the scores of `x`, (N, ...) or (D,)."""
@@ -159,7 +159,7 @@ class Plan:
         return done, diverged
 
 
-def loss_and_accuracy(evaluation: _kernels.Evaluation) -> tuple[float, float]:
+def finish(evaluation: _kernels.Evaluation) -> tuple[float, float]:
     """Evaluate what is left to be evaluated, and give the mean loss in nats, and the accuracy."""
     while not evaluation.advance():
         pass  # Ctrl-C is seen between calls

@@ -73,7 +73,9 @@ class Engine:
         losses: NDArray[Any],
         beside: list[Evaluation] = ...,
     ) -> tuple[int, bool]: ...
-    def evaluation(self, params: list[NDArray[Any]], x: NDArray[Any] | Examples, t: NDArray[Any]) -> Evaluation: ...
+    def evaluations(
+        self, params: list[NDArray[Any]], sets: Sequence[tuple[NDArray[Any] | Examples, NDArray[Any]]]
+    ) -> list[Evaluation]: ...
     def scores(
         self,
         params: list[NDArray[Any]],

@@ -69,7 +69,7 @@ class Training(Run):
                 del values[-1:]
 
     def run_epoch(self, rows: NDArray[np.int64], *, more: bool) -> Iterator[None]:
-        """Do the steps of an epoch, and evaluate after them; or, if `more` steps follow, beside those."""
+        """Do the steps of an epoch, and evaluate after them; or, if `more` steps follow, beside or after those."""
         plan = self._plan()
         for losses in self._readable_steps(rows) if plan is None else self._engine_steps(plan, rows):
             self.history.losses += losses
@@ -82,7 +82,7 @@ class Training(Run):
         self._finish_evaluations()
         self.history.steps.append(len(self.history.losses))
         if plan is not None and evaluates_as_ours(self.net):
-            self._evaluations = [plan.evaluation(self._examples(plan, x), t) for x, t in self.sets.values()]
+            self._evaluations = plan.evaluations([(self._examples(plan, x), t) for x, t in self.sets.values()])
             if not more:
                 self._finish_evaluations()
         else:
@@ -90,7 +90,7 @@ class Training(Run):
 
     def _finish_evaluations(self) -> None:
         if self._evaluations:
-            self._note([_engine.loss_and_accuracy(evaluation) for evaluation in self._evaluations])
+            self._note([_engine.finish(evaluation) for evaluation in self._evaluations])
             self._evaluations = []
 
     def _note(self, found: list[tuple[float, float]]) -> None:

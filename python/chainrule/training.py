@@ -152,8 +152,8 @@ def fit(
 
     Notes
     -----
-    Without callbacks, the losses and accuracies of an epoch are taken beside the steps of the next one, from copies of
-    the parameters, by a thread that has nothing else to do. The numbers are the same.
+    Without callbacks, the losses and accuracies of an epoch are taken beside the steps of the next one, from a copy of
+    the parameters, if a thread has nothing else to do, or after them. The numbers are the same.
 
     After an error the parameters, the optimizer and the generator are as they were before the call. Ctrl-C, or an
     exception of a callback, leaves them as they are after a whole number of steps, and the last checkpoint as it is.

@@ -236,19 +236,18 @@ impl Engine {
         }
     }
 
-    /// The evaluation of a network with such parameters, as they are now, over `x`, an array or `Examples`, and `t`.
-    fn evaluation(
+    /// Evaluations of the network with such parameters, as they are now: one for each pair of data, an array or `Examples`, and targets.
+    fn evaluations(
         &self,
         params: Vec<Bound<'_, PyAny>>,
-        x: &Bound<'_, PyAny>,
-        t: &Bound<'_, PyAny>,
-    ) -> PyResult<Evaluation> {
+        sets: Vec<(Py<PyAny>, Py<PyAny>)>,
+        py: Python<'_>,
+    ) -> PyResult<Vec<Evaluation>> {
         expect_shapes(&self.stack, &params)?;
-        let inner = match &self.trainer {
-            AnyTrainer::Single(_) => AnyEvaluation::Single(self.evaluation_of(&params)?),
-            AnyTrainer::Double(_) => AnyEvaluation::Double(self.evaluation_of(&params)?),
-        };
-        Ok(Evaluation { inner, x: x.clone().unbind(), t: t.clone().unbind() })
+        match &self.trainer {
+            AnyTrainer::Single(_) => self.evaluations_as(py, &params, sets, AnyEvaluation::Single),
+            AnyTrainer::Double(_) => self.evaluations_as(py, &params, sets, AnyEvaluation::Double),
+        }
     }
 
     /// The mean losses with single numbers moved: `out[e, k]` is the loss with `entries[e]` of `params[index]` replaced by itself plus
@@ -332,10 +331,21 @@ fn expect_size(what: &str, got: usize, with: &str, wanted: usize) -> PyResult<()
 }
 
 impl Engine {
-    fn evaluation_of<T: Kind>(&self, params: &[Bound<'_, PyAny>]) -> PyResult<evaluation::Evaluation<T>> {
+    fn evaluations_as<T: Kind>(
+        &self,
+        py: Python<'_>,
+        params: &[Bound<'_, PyAny>],
+        sets: Vec<(Py<PyAny>, Py<PyAny>)>,
+        any: impl Fn(evaluation::Evaluation<T>) -> AnyEvaluation,
+    ) -> PyResult<Vec<Evaluation>> {
         let params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadonlyArrayDyn<T>>>>()?;
         let params = params.iter().map(|p| Ok(p.as_slice()?)).collect::<PyResult<Vec<&[T]>>>()?;
-        evaluation::Evaluation::new(&self.stack, level()?, &params).map_err(to_python)
+        let (level, copies) = (level()?, call(py, || evaluation::copies(&params))?);
+        let evaluation = |(x, t)| {
+            let inner = evaluation::Evaluation::new(&self.stack, level, copies.clone()).map_err(to_python)?;
+            Ok(Evaluation { inner: any(inner), x, t })
+        };
+        sets.into_iter().map(evaluation).collect()
     }
 
     fn scores_as<T: Kind>(
@@ -387,12 +397,15 @@ impl Evaluation {
 impl Evaluation {
     fn advance_as<T: Kind>(&mut self, py: Python<'_>) -> PyResult<bool> {
         let (x, t) = self.data::<T>(py)?;
-        let (x, t, evaluation) = (x.rows::<T>()?, t.targets()?, self.of::<T>()?);
-        call(py, || evaluation.advance(x, t, Instant::now() + SLICE))
+        let (x, t) = (x.rows::<T>()?, t.targets()?);
+        match self.of::<T>() {
+            Some(evaluation) => call(py, || evaluation.advance(x, t, Instant::now() + SLICE)),
+            None => Ok(true),
+        }
     }
 
-    fn of<T: Kind>(&mut self) -> PyResult<&mut evaluation::Evaluation<T>> {
-        T::evaluation(&mut self.inner).ok_or_else(|| PyTypeError::new_err("the network is of another dtype"))
+    fn of<T: Kind>(&mut self) -> Option<&mut evaluation::Evaluation<T>> {
+        T::evaluation(&mut self.inner)
     }
 
     fn data<'py, T: Kind>(&self, py: Python<'py>) -> PyResult<(Read<'py>, Teaching<'py, T>)> {
@@ -478,11 +491,16 @@ impl Steps<'_> {
         let stored = Stored::new(self.x.x.bind(py))?;
         let mut params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
         let mut kept = kept.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
-        let beside_data = self.beside.iter().map(|evaluation| evaluation.data::<T>(py));
-        let beside_data = beside_data.collect::<PyResult<Vec<_>>>()?;
         let written: Vec<_> = params.iter().chain(&kept).map(|p| memory(p)).collect();
-        let read = beside_data.iter().flat_map(|(x, t)| [x.stored.memory(), t.memory()]);
-        separate(&written, &read.chain([stored.memory(), t.memory()]).collect::<Vec<_>>())?;
+        separate(&written, &[stored.memory(), t.memory()])?;
+        // What cannot be gone on with beside these steps is left for later, and its error, if it is one, too.
+        let fits = |(x, t): &(Read<'_>, Teaching<'_, T>)| separate(&written, &[x.stored.memory(), t.memory()]).is_ok();
+        let any = !self.beside.is_empty();
+        let readable = self.beside.iter_mut().filter_map(|evaluation| {
+            let data = evaluation.data::<T>(py).ok().filter(fits)?;
+            Some((evaluation.of::<T>()?, data))
+        });
+        let mut readable: Vec<_> = readable.collect();
         let mut params = params.iter_mut().map(|p| Ok(p.as_slice_mut()?)).collect::<PyResult<Vec<&mut [T]>>>()?;
         let mut kept = kept.iter_mut().map(|p| Ok(p.as_slice_mut()?)).collect::<PyResult<Vec<&mut [T]>>>()?;
         engine.stack.check(&params).map_err(to_python)?;
@@ -501,12 +519,11 @@ impl Steps<'_> {
         let (stop, losses, optimizer) = (self.stop_if_diverged, self.losses, &mut self.optimizer);
         let params = Parameters { values: &mut params, kept: &mut kept };
         let mut evaluations = Vec::new();
-        for (evaluation, (x, t)) in self.beside.iter_mut().zip(&beside_data) {
-            evaluations.push((evaluation.of::<T>()?, x.rows::<T>()?, t.targets()?));
+        for (evaluation, (x, t)) in &mut readable {
+            evaluations.push((evaluation, x.rows::<T>()?, t.targets()?));
         }
         let mut left = evaluations.iter_mut();
         let mut now = left.next();
-        // An evaluation that fails does so again when its result is asked for.
         let mut beside = || {
             if let Some((evaluation, x, t)) = &mut now {
                 if evaluation.advance(*x, *t, Instant::now()) != Ok(false) {
@@ -515,7 +532,7 @@ impl Steps<'_> {
             }
             now.is_some()
         };
-        let beside: Option<Beside<'_>> = if beside_data.is_empty() { None } else { Some(&mut beside) };
+        let beside = Some(&mut beside as Beside<'_>).filter(|_| any);
         call(py, || trainer.run(params, batches, optimizer, stop, Instant::now() + SLICE, losses, beside))
     }
 }

@@ -13,7 +13,7 @@
 
 use crate::error::resize;
 use crate::level::{Arithmetic, Kernel, Level};
-use crate::nonzeros::{Nonzeros, Numbers, TILE};
+use crate::nonzeros::{Nonzeros, Numbers};
 use crate::padded::Padded;
 use crate::sparse::{Backward, EachRow, Forward, Lists};
 use crate::{Float, KernelError};
@@ -178,13 +178,14 @@ impl<T: Float, V: Copy, R: Iterator<Item = usize> + Clone> Kernel for Note<'_, T
     #[inline(always)]
     fn run(self, _: impl Arithmetic) {
         let Self { x, tiles, pairs, rows, next, entries, ends } = self;
+        let pairs_a_tile = (x.tile_width() / 2).max(1);
         // Where a row's numbers are has to be there before they can be asked for.
         const AHEAD: usize = 12;
         let (mut soon, mut later) = (next.clone(), next.skip(AHEAD));
         for (i, row) in rows.enumerate() {
             later.next().into_iter().for_each(|row| x.ask_where(row));
             soon.next().into_iter().for_each(|row| x.ask_for(row, &tiles, pairs));
-            for (tile, ends) in tiles.clone().zip(ends.chunks_mut(TILE / 2)) {
+            for (tile, ends) in tiles.clone().zip(ends.chunks_mut(pairs_a_tile)) {
                 let (places, at) = x.tile(row, tile);
                 for (&place, &pair) in places.iter().zip(&pairs[at]) {
                     let end = &mut ends[usize::from(place)];

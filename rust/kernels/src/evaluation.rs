@@ -4,7 +4,7 @@
 //! score is that of the class that is largest in `t`; among equal ones the first counts, and nan is the largest of all, as in NumPy's `argmax`.
 //!
 //! An [`Evaluation`] has copies of the parameters, so that it can go on while they change: beside the steps of the next epoch, or afterwards. Rows are taken
-//! in blocks of [`BLOCK`], and what each block adds is added in their order, whoever took it. Cost: that of [`Stack::scores`], and a fifth of it
+//! in blocks of [`BLOCK`], and what each block adds is added in their order, whoever took it. Cost: that of [`Stack::scores`], and a tenth of it
 //! for 784-50-10.
 
 use crate::error::{agree, resize};
@@ -14,14 +14,33 @@ use crate::softmax_loss::{Losses, Target, Targets};
 use crate::stack::{matrix_mut, Data, Room, Stack, BLOCK};
 use crate::{threads, Float, KernelError};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Instant;
+
+/// Copies of a network's parameters, which evaluations over several sets share.
+pub type Copies<T> = Arc<[Vec<T>]>;
+
+/// Copies of such parameters.
+///
+/// # Errors
+///
+/// [`KernelError::Memory`].
+pub fn copies<T: Float>(params: &[&[T]]) -> Result<Copies<T>, KernelError> {
+    let copy = |numbers: &&[T]| {
+        let mut copy = Vec::new();
+        resize(&mut copy, numbers.len(), T::zero())?;
+        copy.copy_from_slice(numbers);
+        Ok(copy)
+    };
+    params.iter().map(copy).collect()
+}
 
 /// The evaluation, and how far it has come.
 #[derive(Debug)]
 pub struct Evaluation<T> {
     stack: Stack,
     level: Level,
-    params: Vec<Vec<T>>,
+    params: Copies<T>,
     /// Whether the data have been looked at; and `W` and `b` of the first product, if it skips their zeros.
     begun: bool,
     ready: Option<(Padded<T>, Padded<T>)>,
@@ -40,20 +59,13 @@ struct BlockRoom<T> {
 }
 
 impl<T: Float> Evaluation<T> {
-    /// The evaluation of `stack` with such parameters, of which copies are made.
+    /// The evaluation of `stack` with such parameters.
     ///
     /// # Errors
     ///
-    /// [`KernelError::Sizes`], [`KernelError::Memory`].
-    pub fn new(stack: &Stack, level: Level, params: &[&[T]]) -> Result<Self, KernelError> {
-        stack.check(params)?;
-        let copy = |numbers: &&[T]| {
-            let mut copy = Vec::new();
-            resize(&mut copy, numbers.len(), T::zero())?;
-            copy.copy_from_slice(numbers);
-            Ok(copy)
-        };
-        let params = params.iter().map(copy).collect::<Result<_, _>>()?;
+    /// [`KernelError::Sizes`].
+    pub fn new(stack: &Stack, level: Level, params: Copies<T>) -> Result<Self, KernelError> {
+        stack.check(&params)?;
         Ok(Self { stack: stack.clone(), level, params, begun: false, ready: None, done: 0, loss: 0.0, right: 0 })
     }
 
@@ -72,7 +84,6 @@ impl<T: Float> Evaluation<T> {
         x.check(&self.stack)?;
         agree("the number of rows of t", t.rows(), "the number of rows of x", n)?;
         if !self.begun {
-            t.check(self.stack.classes())?;
             if self.stack.skips(self.level, &self.params, x) {
                 let ready = self.ready.insert((Padded::default(), Padded::default()));
                 self.stack.pad(self.level, &self.params, ready)?;
@@ -116,9 +127,10 @@ impl<T: Float> Evaluation<T> {
         let (n, classes) = (rows.len(), self.stack.classes());
         resize(scores, n * classes, T::zero())?;
         resize(y, n * classes, T::zero())?;
-        let out = matrix_mut(scores, n, classes)?;
-        self.stack.scores_of_block(self.level, &self.params, self.ready.as_ref(), x, rows.clone(), room, out)?;
-        let loss = self.level.run(Losses { scores, targets: t, rows: rows.clone(), y });
+        let (out, t) = (matrix_mut(scores, n, classes)?, t.part(rows.clone()));
+        t.check(classes)?;
+        self.stack.scores_of_block(self.level, &self.params, self.ready.as_ref(), x, rows, room, out)?;
+        let loss = self.level.run(Losses { scores, targets: t, rows: 0..n, y });
         let right = |(scores, row): (&[T], usize)| {
             let wanted = match t.row(row) {
                 Target::Id(id) => id,
@@ -126,7 +138,7 @@ impl<T: Float> Evaluation<T> {
             };
             largest(scores.iter().copied()) == wanted
         };
-        let right = scores.chunks_exact(classes.max(1)).zip(rows).filter(|&pair| right(pair)).count();
+        let right = scores.chunks_exact(classes.max(1)).zip(0..).filter(|&pair| right(pair)).count();
         Ok((loss * n as f64, right))
     }
 }
@@ -193,14 +205,14 @@ mod tests {
             let mut scores = Array2::zeros((ROWS, 4));
             stack.scores(level, &params, x, 0, late(), scores.view_mut()).unwrap();
             let (want, right) = naive(&scores.mapv(T::wide), t);
-            let mut evaluation = Evaluation::new(&stack, level, &params).unwrap();
+            let mut evaluation = Evaluation::new(&stack, level, copies(&params).unwrap()).unwrap();
             assert_eq!(evaluation.advance(x, t, late()), Ok(true));
             let (loss, accuracy) = evaluation.loss_and_accuracy();
             assert_eq!(accuracy, right);
             // Four exponentials, their sum, its logarithm and a difference of numbers about 1, each rounded.
             assert!((loss - want).abs() < 20.0 * T::epsilon().wide() * want, "{loss} for {want}");
             // As often as it takes, on one thread: the same bits.
-            let mut some = Evaluation::new(&stack, level, &params).unwrap();
+            let mut some = Evaluation::new(&stack, level, copies(&params).unwrap()).unwrap();
             let calls = (1..).find(|_| threads::alone(|| some.advance(x, t, Instant::now())).unwrap());
             assert_eq!((calls, some.loss_and_accuracy()), (Some(6), (loss, accuracy)));
             assert_eq!(some.advance(x, t, late()), Ok(true));
@@ -237,7 +249,7 @@ mod tests {
         let (x, t) = (Data::Rows(Rows::Double(x.view())), Targets::Ids(&[1; 10]));
         let [mut before, mut made_before] = [0, 1].map(|_| {
             let slices: Vec<&[f64]> = params.iter().map(Vec::as_slice).collect();
-            Evaluation::new(&stack, detect().unwrap(), &slices).unwrap()
+            Evaluation::new(&stack, detect().unwrap(), copies(&slices).unwrap()).unwrap()
         });
         before.advance(x, t, late()).unwrap();
         params[2][0] += 1.0;
@@ -250,13 +262,13 @@ mod tests {
         let (stack, params) = network::<f64>();
         let mut slices: Vec<&[f64]> = params.iter().map(Vec::as_slice).collect();
         let (x, narrow) = (Array2::<f64>::zeros((2, 30)), Array2::<f64>::zeros((2, 29)));
-        let mut evaluation = Evaluation::new(&stack, detect().unwrap(), &slices).unwrap();
+        let mut evaluation = Evaluation::new(&stack, detect().unwrap(), copies(&slices).unwrap()).unwrap();
         for (x, t) in [(&x, &[1i64][..]), (&x, &[1, 4]), (&narrow, &[1, 1])] {
             assert!(evaluation.advance(Data::Rows(Rows::Double(x.view())), Targets::Ids(t), late()).is_err());
         }
         assert!(evaluation.loss_and_accuracy().0.is_nan());
         slices.pop();
-        assert!(Evaluation::new(&stack, detect().unwrap(), &slices).is_err());
+        assert!(Evaluation::new(&stack, detect().unwrap(), copies(&slices).unwrap()).is_err());
     }
 
     #[test]

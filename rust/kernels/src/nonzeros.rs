@@ -23,9 +23,21 @@ use std::ops::Range;
 /// features: a training step costs the same both ways at a share of 0.46, with 50 outputs and with 200; going through the data comes on top.
 const DENSE: f64 = 0.4;
 
-/// A row is kept in tiles of this many columns: the place of a pair in its tile must fit a byte. Each tile of a row is a loop of its own,
-/// whose end costs some 12 ns; two of these tiles are an image of MNIST.
-pub(crate) const TILE: usize = 392;
+/// A row is kept in tiles of at most so many columns: the place of a pair in its tile must fit a byte.
+pub(crate) const TILE: usize = 512;
+
+/// From so many columns on there are at least two tiles, a half of the columns each or nearly so, since two threads can share a step by tiles
+/// (`first`). Each tile of a row is a loop of its own, whose end costs some 12 ns.
+const WORTH_TWO: usize = 64;
+
+/// How wide the tiles of rows of `features` numbers are: an even number of them of equal width, if there are two.
+fn tile_width(features: usize) -> usize {
+    if features < WORTH_TWO {
+        return features.next_multiple_of(2);
+    }
+    let tiles = 2 * features.div_ceil(2 * TILE);
+    features.div_ceil(tiles).next_multiple_of(2)
+}
 
 /// Multiplications from which it pays to look for zeros: 27 rows of 784 numbers and 50 outputs.
 const WORTH_LOOKING: usize = 1 << 20;
@@ -35,7 +47,8 @@ const WORTH_LOOKING: usize = 1 << 20;
 pub struct Nonzeros<T> {
     features: usize,
     scale: f64,
-    /// Tiles a row.
+    /// Columns a tile, and tiles a row.
+    tile_width: usize,
     tiles: usize,
     /// Where each tile of each row starts, and behind them where the last one ends.
     starts: Vec<usize>,
@@ -63,8 +76,9 @@ impl<T: Float> Nonzeros<T> {
             }
             Rows::Single(_) | Rows::Double(_) => Numbers::Floats(Vec::new()),
         };
-        let tiles = features.div_ceil(TILE);
-        Self { features, scale, tiles, starts: vec![0], places: Vec::new(), numbers }
+        let tile_width = tile_width(features);
+        let tiles = features.div_ceil(tile_width.max(1));
+        Self { features, scale, tile_width, tiles, starts: vec![0], places: Vec::new(), numbers }
     }
 
     /// How many rows there are.
@@ -86,6 +100,11 @@ impl<T: Float> Nonzeros<T> {
         self.tiles
     }
 
+    /// Columns a tile: an even number.
+    pub(crate) fn tile_width(&self) -> usize {
+        self.tile_width
+    }
+
     /// The places of the pairs of a row's tile, and where their numbers are.
     #[inline(always)]
     pub(crate) fn tile(&self, row: usize, tile: usize) -> (&[u8], Range<usize>) {
@@ -102,7 +121,7 @@ impl<T: Float> Nonzeros<T> {
 
     /// Which columns are in such tiles.
     pub(crate) fn columns(&self, tiles: &Range<usize>) -> Range<usize> {
-        tiles.start * TILE..(tiles.end * TILE).min(self.features)
+        tiles.start * self.tile_width..(tiles.end * self.tile_width).min(self.features)
     }
 
     /// Ask for the places and `pairs` of some of a row's tiles.
@@ -121,21 +140,23 @@ impl<T: Float> Nonzeros<T> {
     /// length or kind.
     pub fn extend(&mut self, level: Level, x: Rows<'_>, rows: Range<usize>) -> Result<(), KernelError> {
         agree("the number of columns of x", x.dim().1, "the number of features", self.features)?;
-        let Self { scale, starts, places, .. } = self;
-        let scale = *scale;
+        let Self { scale, tile_width, starts, places, .. } = self;
+        let (scale, tile) = (*scale, *tile_width);
         match (x, &mut self.numbers) {
-            (Rows::Bytes(x), Numbers::Bytes(bytes, _)) => append(level, x, rows, (starts, places, bytes), |byte| byte),
+            (Rows::Bytes(x), Numbers::Bytes(bytes, _)) => {
+                append(level, x, rows, tile, (starts, places, bytes), |byte| byte)
+            }
             (Rows::Single(x), Numbers::Floats(floats)) if scale == 1.0 => {
-                append(level, x, rows, (starts, places, floats), T::of_single)
+                append(level, x, rows, tile, (starts, places, floats), T::of_single)
             }
             (Rows::Double(x), Numbers::Floats(floats)) if scale == 1.0 => {
-                append(level, x, rows, (starts, places, floats), T::of)
+                append(level, x, rows, tile, (starts, places, floats), T::of)
             }
             (Rows::Single(x), Numbers::Floats(floats)) => {
-                append(level, x, rows, (starts, places, floats), |x| T::of(f64::from(x) * scale))
+                append(level, x, rows, tile, (starts, places, floats), |x| T::of(f64::from(x) * scale))
             }
             (Rows::Double(x), Numbers::Floats(floats)) => {
-                append(level, x, rows, (starts, places, floats), |x| T::of(x * scale))
+                append(level, x, rows, tile, (starts, places, floats), |x| T::of(x * scale))
             }
             _ => Err(KernelError::Kind),
         }
@@ -147,13 +168,14 @@ fn append<S: Pairs, V: Copy>(
     level: Level,
     x: ArrayView2<'_, S>,
     rows: Range<usize>,
+    tile: usize,
     (starts, places, numbers): (&mut Vec<usize>, &mut Vec<u8>, &mut Vec<[V; 2]>),
     keep: impl Fn(S) -> V + Copy,
 ) -> Result<(), KernelError> {
     let mut found = [0; ROOM];
     for row in rows {
         let row = x.row(row);
-        for tile in row.as_slice().unwrap_or(&[]).chunks(TILE) {
+        for tile in row.as_slice().unwrap_or(&[]).chunks(tile.max(1)) {
             let found = level.run(Find { tile, places: &mut found });
             reserve(places, found.len())?;
             reserve(numbers, found.len())?;
@@ -340,7 +362,7 @@ mod tests {
         for tile in 0..sparse.tiles() {
             let (places, at) = sparse.tile(row, tile);
             assert!(places.windows(2).all(|two| two[0] < two[1]), "{places:?}");
-            assert!(places.iter().all(|&place| usize::from(place) < TILE / 2), "{places:?}");
+            assert!(places.iter().all(|&place| usize::from(place) < sparse.tile_width() / 2), "{places:?}");
             let numbers: Vec<_> = match sparse.numbers() {
                 Numbers::Bytes(bytes, table) => {
                     bytes[at].iter().map(|two| two.map(|b| table[usize::from(b)])).collect()
@@ -348,7 +370,8 @@ mod tests {
                 Numbers::Floats(floats) => floats[at].to_vec(),
             };
             assert_eq!(places.len(), numbers.len());
-            pairs.extend(places.iter().map(|&place| tile * (TILE / 2) + usize::from(place)).zip(numbers));
+            pairs
+                .extend(places.iter().map(|&place| tile * (sparse.tile_width() / 2) + usize::from(place)).zip(numbers));
         }
         pairs
     }
@@ -397,8 +420,24 @@ mod tests {
     }
 
     #[test]
+    fn tiles_are_halves_or_parts_of_halves() {
+        for features in (0..3 * TILE).chain([10_000, 10_001]) {
+            let x = Array2::<u8>::zeros((0, features));
+            let sparse = Nonzeros::<f32>::new(features, Rows::Bytes(x.view()), 1.0);
+            let (width, tiles) = (sparse.tile_width(), sparse.tiles());
+            assert!(width % 2 == 0 && width <= TILE, "{features}: {width}");
+            assert_eq!(sparse.columns(&(0..tiles)), 0..features);
+            if features >= WORTH_TWO {
+                let [left, right] = [0..tiles / 2, tiles / 2..tiles].map(|part| sparse.columns(&part).len());
+                // Widths are even, and the last tile has what is left.
+                assert!(tiles % 2 == 0 && left >= right && left - right <= 2 * tiles, "{features}: {left} and {right}");
+            }
+        }
+    }
+
+    #[test]
     fn rows_longer_than_a_tile_from_each_kind_in_parts() {
-        for features in [37, TILE, 2 * TILE + 1] {
+        for features in [37, 65, 2 * TILE, 2 * TILE + 1] {
             let x = mostly_zeros(4, features, 5);
             for rows in Kinds::of(&x).each() {
                 let double = Kinds::wide(rows);

@@ -11,10 +11,11 @@
 //! Everything else stays in the caches of one core: `W`, what the optimizer keeps for it, and the lists. The sheet is 25 kB for 100 rows of
 //! 50 numbers. Both know the batches beforehand, so neither waits but for the sheet, and it waits awake.
 //!
-//! The first steps are those of one thread: the other joins in when it is awake and has nothing else to do.
+//! The first steps are those of one thread: the other joins in when it is there and has nothing else to do.
 //!
 //! Cost on two cores of Zen 4, a step of 784-50-10 with 100 MNIST images in f32: 50 µs where one thread takes 80, and with Adam 58 where one takes 97.
-//! Beside a process that takes one of the two cores for itself it is the slower way, 150 µs against 95.
+//! Beside a process that takes one of the two cores for itself it is the slower way, 150 µs against 95. Tried: divided by the columns of `W`,
+//! with the lists of both written by one thread, 66 and 68 µs.
 
 use crate::first::Part;
 use crate::level::Level;

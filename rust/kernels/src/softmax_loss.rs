@@ -19,7 +19,8 @@
 use crate::error::agree;
 use crate::level::{Arithmetic, Kernel, Level};
 use crate::{Float, KernelError};
-use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2};
+use ndarray::{s, Array2, ArrayView1, ArrayView2, ArrayViewMut2};
+use std::ops::Range;
 
 /// What the rows should have been.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +51,14 @@ impl<T: Float> Targets<'_, T> {
                 }
             }
             Self::Distributions(t) => agree("the number of columns of t", t.ncols(), "the number of classes", classes),
+        }
+    }
+
+    /// Those of some rows.
+    pub(crate) fn part(&self, rows: Range<usize>) -> Targets<'_, T> {
+        match self {
+            Self::Ids(ids) => Targets::Ids(&ids[rows]),
+            Self::Distributions(t) => Targets::Distributions(t.slice(s![rows, ..])),
         }
     }
 
@@ -226,7 +235,7 @@ mod tests {
     use super::*;
     use crate::level::{available, detect};
     use crate::matmul::tests::numbers;
-    use ndarray::{array, s, Array2, Axis, ShapeBuilder};
+    use ndarray::{array, Array2, Axis, ShapeBuilder};
     use proptest::prelude::*;
 
     fn rows_that_are_no_distribution<T: Float>() {

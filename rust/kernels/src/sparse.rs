@@ -22,7 +22,7 @@
 //! the dense product would give nan. The order of every sum is that of the rows and columns, whatever the level or the number of threads.
 
 use crate::level::{Arithmetic, Kernel};
-use crate::nonzeros::{Nonzeros, Numbers, TILE};
+use crate::nonzeros::{Nonzeros, Numbers};
 use crate::padded::{Padded, LANES};
 use crate::Float;
 
@@ -212,7 +212,7 @@ where
         let Self { product: Product { x, rows, w, b, out }, pairs, value, arithmetic } = self;
         let width = w.width();
         for tile in 0..x.tiles() {
-            let w = &w.lanes()[tile * TILE * width + first..];
+            let w = &w.lanes()[tile * x.tile_width() * width + first..];
             for (i, row) in rows.clone().enumerate() {
                 let (places, at) = x.tile(row, tile);
                 let out = &mut out.lanes_mut()[i * width + first..][..N];
@@ -236,7 +236,8 @@ where
 
 /// What to do with a row of Xᵀ·d. A trait and not a closure: its method can be told to be compiled into the kernel, at its level.
 pub trait EachRow<T> {
-    /// `lanes` are those from `first` on of row `p`. Must be `#[inline(always)]`.
+    /// `lanes` are those from `first` on of row `p`; `HALF` says that of the last of them the first half alone has been computed. Must be
+    /// `#[inline(always)]`.
     fn row<const N: usize, const HALF: bool>(
         &mut self,
         p: usize,
@@ -386,13 +387,14 @@ pub(crate) mod tests {
     use crate::level::{available, detect, Level};
     use crate::marks::Marks;
     use crate::matmul::tests::numbers;
+    use crate::nonzeros::TILE;
     use crate::rows::Rows;
     use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
     /// One to nine lanes: with groups of 1, 2 and 4 lanes every remainder, in the first group and in later ones.
     pub(crate) const OUTPUTS: [usize; 11] = [1, 2, 15, 16, 17, 31, 50, 64, 65, 100, 130];
-    /// One to three tiles, with and without a last column that has no neighbour.
-    pub(crate) const FEATURES: [usize; 7] = [1, 2, 3, TILE - 1, TILE, TILE + 1, 2 * TILE + 1];
+    /// One tile, two and four, with and without a last column that has no neighbour, and full ones.
+    pub(crate) const FEATURES: [usize; 7] = [1, 2, 3, 63, 65, 2 * TILE, 2 * TILE + 1];
 
     /// Rows without any number and rows full of them, pairs of columns that are always zero, and in between one pair in three.
     pub(crate) fn mostly_zeros(n: usize, features: usize, seed: u64) -> Array2<u8> {

@@ -1,4 +1,4 @@
-//! Threads, for work that is large enough: a pool of our own, made when it is first needed.
+//! Threads, for work that is large enough: a pool of our own, made when it is first needed, and one thread for what goes on beside.
 //!
 //! The pool belongs to the process that made it. A forked child has the parent's memory but not its threads, so a pool found with another
 //! process's id is left alone (never joined, never freed) and the next place taken; a library-wide pool would hang there.
@@ -10,9 +10,10 @@
 //! some 60; where the caller slept until both were done it was 120.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::{Builder, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 /// How long a thread stays awake for others: a sleep longer than that is worth its end.
@@ -110,22 +111,44 @@ pub fn try_each_with<I: Send, R, E: Send>(
 
 /// Whether what is done here is not divided further.
 pub(crate) fn is_alone() -> bool {
-    ALONE.get() || pool().is_none()
+    ALONE.get() || count() == 1
 }
 
-/// `here` on the caller's thread and `there` on another, neither divided further; if this one [is alone](is_alone), `here` and
-/// then `there`. `there` may start late: `here` must not wait for that.
+/// `here` on this thread and `there` on one of its own, neither divided further. `there` may start late: `here` must not wait for that. If this
+/// one [is alone](is_alone), if `both` is at work elsewhere, whose threads would have to share the CPUs with these, or if no thread is to be
+/// had: `here` alone.
+///
+/// Why no thread of the pool: `there` may wait for `here`, and would keep it from others for so long. Cost: 30 µs for the thread.
 pub(crate) fn both<R>(here: impl FnOnce() -> R, there: impl FnOnce() + Send) -> R {
-    match pool().filter(|_| !is_alone()) {
-        Some(pool) => pool.in_place_scope(|scope| {
-            scope.spawn(|_| alone(there));
-            alone(here)
-        }),
-        None => {
-            let result = here();
-            there();
-            result
+    let Some(_taken) = Taken::new() else { return here() };
+    std::thread::scope(|scope| {
+        let other = Builder::new().spawn_scoped(scope, || alone(there));
+        let result = alone(here);
+        if let Some(Err(panic)) = other.ok().map(ScopedJoinHandle::join) {
+            std::panic::resume_unwind(panic);
         }
+        result
+    })
+}
+
+/// The process whose thread has another one beside it: a child that is forked meanwhile has the number, and not the thread.
+static TAKEN_BY: AtomicU32 = AtomicU32::new(0);
+
+/// That no other `both` is at work in this process, until it is dropped.
+struct Taken;
+
+impl Taken {
+    fn new() -> Option<Self> {
+        let process = std::process::id();
+        let take =
+            || TAKEN_BY.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |by| (by != process).then_some(process));
+        (!is_alone() && take().is_ok()).then_some(Self)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        TAKEN_BY.store(0, Ordering::Relaxed);
     }
 }
 
@@ -187,6 +210,83 @@ mod tests {
         let mut squares = vec![0usize; 1000];
         each(squares.iter_mut().enumerate().collect(), |(i, square)| *square += i * i);
         assert!(squares.iter().enumerate().all(|(i, &square)| square == i * i));
+    }
+
+    /// Until something has happened that happens if no other test stands in the way.
+    fn sooner_or_later(mut happens: impl FnMut() -> bool) -> bool {
+        (0..1000).any(|_| {
+            happens() || {
+                std::thread::sleep(Duration::from_millis(1));
+                false
+            }
+        })
+    }
+
+    #[test]
+    fn both_are_at_work_at_once_and_neither_is_divided() {
+        let happened = sooner_or_later(|| {
+            let (to_other, from_one) = std::sync::mpsc::sync_channel(1);
+            let (to_one, from_other) = std::sync::mpsc::sync_channel(1);
+            // Each waits for the other's word. If there is no other, its end of the line is gone.
+            both(
+                || {
+                    let _ = to_other.send(is_alone());
+                    receive(&from_other)
+                },
+                move || to_one.send(receive(&from_one).unwrap() && is_alone()).unwrap(),
+            ) == Some(true)
+        });
+        assert_eq!(happened, count() > 1);
+        assert_eq!(is_alone(), count() == 1);
+    }
+
+    #[test]
+    fn alone_and_beside_another_both_the_first_is_done_only() {
+        let forbidden = || panic!("not to be run");
+        assert_eq!(alone(|| both(|| 7, forbidden)), 7);
+        let happened = sooner_or_later(|| {
+            let (to_one, from_other) = std::sync::mpsc::sync_channel(1);
+            let nested = || std::thread::scope(|scope| scope.spawn(|| both(|| 7, forbidden)).join().unwrap());
+            both(|| receive(&from_other) == Some(7), move || to_one.send(nested()).unwrap())
+        });
+        assert_eq!(happened, count() > 1);
+    }
+
+    #[test]
+    fn a_panic_of_either_ends_both_and_another_both_works() {
+        let panics = |here: bool| {
+            std::panic::catch_unwind(|| {
+                let (to_other, from_one) = std::sync::mpsc::sync_channel::<()>(0);
+                let there = move || {
+                    assert!(here, "on purpose");
+                    let _ = receive(&from_one);
+                };
+                both(
+                    || {
+                        let _held = to_other;
+                        assert!(!here, "on purpose");
+                    },
+                    there,
+                );
+            })
+            .is_err()
+        };
+        assert!(panics(true));
+        assert_eq!(sooner_or_later(|| panics(false)), count() > 1);
+        assert_eq!(sooner_or_later(|| Taken::new().is_some()), count() > 1);
+    }
+
+    #[test]
+    fn what_comes_late_is_received_and_a_line_that_is_cut_is_not_waited_for() {
+        let (to, from) = std::sync::mpsc::sync_channel(1);
+        let sender = std::thread::spawn(move || {
+            for (i, pause) in [0, 1, 20].into_iter().enumerate() {
+                std::thread::sleep(Duration::from_millis(pause));
+                to.send(i).unwrap();
+            }
+        });
+        assert_eq!([(); 4].map(|()| receive(&from)), [Some(0), Some(1), Some(2), None]);
+        sender.join().unwrap();
     }
 
     /// How many rooms were made for so many items; each item was worked on once, in one of them.

@@ -11,10 +11,12 @@
 //!
 //! Each affine layer is updated as soon as its own `d·Wᵀ` is taken, while its gradient is still in the cache; under plain gradient
 //! descent `W ← W - η xᵀ·d` is one product, and the gradient is never stored. The first
-//! affine layer's `d·Wᵀ`, which nobody would read, is not computed. Every buffer belongs to the [`Trainer`] and is reused:
-//! after the first step nothing is allocated here (the `gemm` crate packs large products into a buffer of its own).
+//! affine layer's `d·Wᵀ`, which nobody would read, is not computed. Every buffer belongs to the [`Trainer`] and is reused: a step
+//! allocates nothing here after the first one of a call (the `gemm` crate packs large products into a buffer of its own).
 //!
 //! With data that is kept without its zeros, the first affine layer is that of [`first`](crate::first), and two threads can share its work.
+
+pub use crate::pair::Beside;
 
 use crate::error::{agree, zeros};
 use crate::first::{First, InSteps};
@@ -27,8 +29,8 @@ use crate::stack::{matrix, matrix_mut, Data, Layer, Stack};
 use crate::{Float, KernelError};
 use std::time::Instant;
 
-/// Batches from which another thread is woken for a call: before it is awake, the first few are over.
-const WORTH_WAKING: usize = 8;
+/// Batches beyond which a call has another thread: before that is there, the first few are over.
+const WORTH_A_THREAD: usize = 8;
 
 /// The examples, what they should give, and which of them make up which batch.
 #[derive(Clone, Copy, Debug)]
@@ -51,8 +53,6 @@ pub struct Parameters<'a, 'p, T> {
     /// `rule.kept()` arrays for the first, as many for the second, …
     pub kept: &'a mut [&'p mut [T]],
 }
-
-pub use crate::pair::Beside;
 
 /// How far [`Trainer::run`] came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl<T: Float> Trainer<T> {
         self.check(&params, &batches, optimizer)?;
         let Parameters { values, kept } = params;
         let (level, skips) = (self.level, matches!(batches.x, Data::Nonzeros(_)));
-        let divide = batches.rows.len() > WORTH_WAKING * batches.size
+        let divide = batches.rows.len() > WORTH_A_THREAD * batches.size
             && !self.stack.divides_products(batches.size, usize::from(skips));
         let beside = beside.filter(|_| divide);
         let (Data::Nonzeros(x), Some((_, outputs))) = (batches.x, self.stack.first_product()) else {
@@ -150,10 +150,10 @@ impl<T: Float> Trainer<T> {
         first.load(level, x, optimizer, values[0], &kept[kept_for_w])?;
         let done = first.during(divide, beside, level, x, (batches.rows, batches.size), *optimizer, |first| {
             self.steps(Some(first), values, kept, batches, optimizer, stop_if_diverged, deadline, losses)
-        })?;
+        });
         first.store(level, values[0], &mut kept[kept_for_w]);
         self.first = Some(first);
-        Ok(done)
+        done
     }
 
     /// The steps, `first` being the first product if it skips zeros.
@@ -579,6 +579,44 @@ mod tests {
     #[test]
     fn skipping_zeros_gives_the_dense_steps_in_f64() {
         skipping_zeros_gives_the_dense_steps::<f64>();
+    }
+
+    #[test]
+    fn what_is_beside_is_done_unless_products_are_divided() {
+        let x = sparse_tests::mostly_zeros(64, 1024, 3);
+        let x = Rows::Bytes(x.view());
+        let mut sparse = Nonzeros::<f32>::new(1024, x, 1.0);
+        sparse.extend(detect().unwrap(), x, 0..64).unwrap();
+        let rows: Vec<i64> = (0..640).map(|i| i % 64).collect();
+        for (data, hidden, steps, wanted) in [
+            (Data::Nonzeros(&sparse), 30, 10, true),
+            (Data::Rows(x), 30, 10, true),
+            (Data::Rows(x), 64, 10, false), // 64·1024·64 multiplications are divided
+            (Data::Nonzeros(&sparse), 64, 10, true),
+            (Data::Nonzeros(&sparse), 30, 8, false), // too few to wake a thread for
+        ] {
+            let stack = Stack::new(1024, vec![Layer::Affine(hidden), Layer::Activation(Relu), Layer::Affine(2)]);
+            let zeros = stack.affine_shapes().flat_map(|(i, o)| [vec![0.0f32; i * o], vec![0.0; o]]);
+            let mut params: Vec<_> = zeros.collect();
+            let mut trainer = Trainer::new(stack, detect().unwrap(), 64).unwrap();
+            let batches = Batches { x: data, t: Targets::Ids(&[1; 64]), rows: &rows[..64 * steps], size: 64 };
+            let mut calls = 0;
+            // It may be at work elsewhere for other tests, but not always.
+            for _ in 0..1000 {
+                let mut count = || {
+                    calls += 1;
+                    true
+                };
+                let params = Parameters { values: &mut borrow(&mut params), kept: &mut [] };
+                let mut losses = vec![0.0; steps];
+                let done = trainer.run(params, batches, &mut sgd(0.0), true, late(), &mut losses, Some(&mut count));
+                assert_eq!(done, Ok(Progress { steps, diverged: false }));
+                if calls > 0 {
+                    break;
+                }
+            }
+            assert_eq!(calls > 0, wanted && crate::threads::count() > 1, "{hidden}, {steps}");
+        }
     }
 
     #[test]
