@@ -93,7 +93,7 @@ class Plan:
         return prepared
 
     def evaluations(self, sets: list[tuple[_kernels.Examples, NDArray[Any]]]) -> list[_kernels.Evaluation]:
-        """Give what evaluates the network as it is now over each set, whatever becomes of its parameters; see `finish`."""
+        """Give what evaluates the network as it is now over each set, whatever becomes of it; see `finish`."""
         return self._engine.evaluations(self.arrays, sets)
 
     def scores(self, x: FloatArray) -> FloatArray:
