@@ -142,7 +142,8 @@ impl Taken {
         let process = std::process::id();
         let take =
             || TAKEN_BY.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |by| (by != process).then_some(process));
-        (!is_alone() && take().is_ok()).then_some(Self)
+        // Made only if it is taken: what is dropped gives back.
+        (!is_alone() && take().is_ok()).then(|| Self)
     }
 }
 
@@ -246,7 +247,9 @@ mod tests {
         assert_eq!(alone(|| both(|| 7, forbidden)), 7);
         let happened = sooner_or_later(|| {
             let (to_one, from_other) = std::sync::mpsc::sync_channel(1);
-            let nested = || std::thread::scope(|scope| scope.spawn(|| both(|| 7, forbidden)).join().unwrap());
+            let elsewhere = || std::thread::scope(|scope| scope.spawn(|| both(|| 7, forbidden)).join().unwrap());
+            // Twice: what is refused gives nothing back.
+            let nested = || elsewhere().min(elsewhere());
             both(|| receive(&from_other) == Some(7), move || to_one.send(nested()).unwrap())
         });
         assert_eq!(happened, count() > 1);
