@@ -379,9 +379,10 @@ pub(crate) struct Evaluation {
 impl Evaluation {
     /// Evaluate some more rows: whether all are done.
     fn advance(&mut self, py: Python<'_>) -> PyResult<bool> {
-        match &self.inner {
-            AnyEvaluation::Single(_) => self.advance_as::<f32>(py),
-            AnyEvaluation::Double(_) => self.advance_as::<f64>(py),
+        let Self { inner, x, t } = self;
+        match inner {
+            AnyEvaluation::Single(evaluation) => advance(py, evaluation, x, t),
+            AnyEvaluation::Double(evaluation) => advance(py, evaluation, x, t),
         }
     }
 
@@ -394,27 +395,25 @@ impl Evaluation {
     }
 }
 
-impl Evaluation {
-    fn advance_as<T: Kind>(&mut self, py: Python<'_>) -> PyResult<bool> {
-        let (x, t) = self.data::<T>(py)?;
-        let (x, t) = (x.rows::<T>()?, t.targets()?);
-        match self.of::<T>() {
-            Some(evaluation) => call(py, || evaluation.advance(x, t, Instant::now() + SLICE)),
-            None => Ok(true),
-        }
-    }
+fn advance<T: Kind>(
+    py: Python<'_>,
+    evaluation: &mut evaluation::Evaluation<T>,
+    x: &Py<PyAny>,
+    t: &Py<PyAny>,
+) -> PyResult<bool> {
+    let (x, t) = read(py, evaluation, x, t)?;
+    let (x, t) = (x.rows::<T>()?, t.targets()?);
+    call(py, || evaluation.advance(x, t, Instant::now() + SLICE))
+}
 
-    fn of<T: Kind>(&mut self) -> Option<&mut evaluation::Evaluation<T>> {
-        T::evaluation(&mut self.inner)
-    }
-
-    fn data<'py, T: Kind>(&self, py: Python<'py>) -> PyResult<(Read<'py>, Teaching<'py, T>)> {
-        let stack = match &self.inner {
-            AnyEvaluation::Single(evaluation) => evaluation.stack(),
-            AnyEvaluation::Double(evaluation) => evaluation.stack(),
-        };
-        Ok((Read::new(stack, self.x.bind(py))?, Teaching::new(self.t.bind(py))?))
-    }
+/// What is evaluated.
+fn read<'py, T: Kind>(
+    py: Python<'py>,
+    evaluation: &evaluation::Evaluation<T>,
+    x: &Py<PyAny>,
+    t: &Py<PyAny>,
+) -> PyResult<(Read<'py>, Teaching<'py, T>)> {
+    Ok((Read::new(evaluation.stack(), x.bind(py))?, Teaching::new(t.bind(py))?))
 }
 
 fn layer(kind: &str, outputs: usize, number: f64) -> PyResult<Layer> {
@@ -495,10 +494,11 @@ impl Steps<'_> {
         separate(&written, &[stored.memory(), t.memory()])?;
         // What cannot be gone on with beside these steps is left for later, and its error, if it is one, too.
         let fits = |(x, t): &(Read<'_>, Teaching<'_, T>)| separate(&written, &[x.stored.memory(), t.memory()]).is_ok();
-        let any = !self.beside.is_empty();
         let readable = self.beside.iter_mut().filter_map(|evaluation| {
-            let data = evaluation.data::<T>(py).ok().filter(fits)?;
-            Some((evaluation.of::<T>()?, data))
+            let Evaluation { inner, x, t } = &mut **evaluation;
+            let evaluation = T::evaluation(inner)?;
+            let data = read(py, evaluation, x, t).ok().filter(fits)?;
+            Some((evaluation, data))
         });
         let mut readable: Vec<_> = readable.collect();
         let mut params = params.iter_mut().map(|p| Ok(p.as_slice_mut()?)).collect::<PyResult<Vec<&mut [T]>>>()?;
@@ -522,6 +522,7 @@ impl Steps<'_> {
         for (evaluation, (x, t)) in &mut readable {
             evaluations.push((evaluation, x.rows::<T>()?, t.targets()?));
         }
+        let any = !evaluations.is_empty();
         let mut left = evaluations.iter_mut();
         let mut now = left.next();
         let mut beside = || {
