@@ -1,30 +1,15 @@
 //! The first layer of a network in training, over data that is kept without its zeros.
 //!
-//! The columns of the data are divided, and the rows of `W` with them. Each [`Part`] does for its own
-//!
-//! ```text
-//! forward     out ← X·W              what these columns add to the layer's scores
-//! backward    W by the optimizer's rule, from Xᵀ·d
-//! ```
-//!
-//! in copies of `W` and of what the optimizer keeps for it, each row of whole half lanes, until they are written back at the end of a call. The
-//! scores are `b` plus the first part's sums, and then plus the second's, whether the parts are of one thread or of two ([`pair`](crate::pair)).
-//!
-//! Plain gradient descent updates a row of `W` while its gradient is in registers: a step of 784-50-10 with 100 MNIST images in f32 then
-//! reads `W` twice and writes it once, and never stores `dW`. The other rules store it and go through everything once more: a root and a
-//! division for each number between two short products keep the CPU from working ahead, and Adam's step, measured by itself, took 110 µs
-//! where it took 90.
+//! The columns of the data are divided, and the rows of `W` with them: a [`Part`] each. The scores are `b` plus the first part's sums, and then
+//! plus the second's, whether the parts are of one thread or of two ([`pair`](crate::pair)).
 
-use crate::columns::Columns;
-use crate::level::{Arithmetic, Level};
+use crate::level::Level;
 use crate::nonzeros::Nonzeros;
 use crate::optimize::Optimizer;
-use crate::padded::{Padded, LANES};
+use crate::padded::Padded;
 use crate::pair::{self, Beside, Line, Task};
-use crate::sparse::{length, numbers, EachRow};
-use crate::training::index;
+use crate::part::Part;
 use crate::{Float, KernelError};
-use std::ops::Range;
 
 /// The layer, with room for one batch.
 #[derive(Debug)]
@@ -33,8 +18,6 @@ pub(crate) struct First<T> {
     /// What can be another thread's, unless the data have a single tile.
     other: Option<Part<T>>,
     d: Padded<T>,
-    /// What goes to and fro between two threads.
-    sheet: Padded<T>,
 }
 
 impl<T: Float> First<T> {
@@ -50,7 +33,6 @@ impl<T: Float> First<T> {
             mine: Part::new(x, 0..end, outputs, batch)?,
             other: if end < tiles { Some(Part::new(x, end..tiles, outputs, batch)?) } else { None },
             d: Padded::zeros(batch, outputs)?,
-            sheet: Padded::default(),
         })
     }
 
@@ -67,10 +49,8 @@ impl<T: Float> First<T> {
         w: &[T],
         kept: &[&mut [T]],
     ) -> Result<(), KernelError> {
-        self.sheet.reshape(self.d.rows(), self.d.columns())?;
         for part in std::iter::once(&mut self.mine).chain(&mut self.other) {
-            part.columns.reserve(x, &part.tiles, self.d.rows())?;
-            part.load(level, optimizer, w, kept)?;
+            part.load(level, x, optimizer, w, kept)?;
         }
         Ok(())
     }
@@ -82,9 +62,11 @@ impl<T: Float> First<T> {
         }
     }
 
-    /// Let `steps` go through such batches of `x`, the optimizer being as it is before the first of them. If told to `divide` them, another
-    /// thread does what there is to do `beside`, and then joins in.
-    #[allow(clippy::too_many_arguments)] // what the steps are made of, and what else there is to do
+    /// Let `steps` go through such batches of `x`. If told to `divide` them, another thread does what there is to do `beside`, and then joins in.
+    ///
+    /// # Errors
+    ///
+    /// Those of `steps`, and [`KernelError::Memory`] before they begin.
     pub(crate) fn during<'a, R>(
         &'a mut self,
         divide: bool,
@@ -92,15 +74,15 @@ impl<T: Float> First<T> {
         level: Level,
         x: &'a Nonzeros<T>,
         (rows, size): (&'a [i64], usize),
-        optimizer: Optimizer,
-        steps: impl FnOnce(InSteps<'a, T>) -> R,
-    ) -> R {
-        let Self { mine, other, d, sheet } = self;
-        let to_join = (divide && other.is_some()).then(|| (x, std::mem::take(sheet)));
+        steps: impl FnOnce(InSteps<'a, T>) -> Result<R, KernelError>,
+    ) -> Result<R, KernelError> {
+        let Self { mine, other, d } = self;
+        let to_join = match other {
+            Some(_) if divide => Some((x, Padded::zeros(d.rows(), d.columns())?)),
+            _ => None,
+        };
         let other = other.as_mut().map_or(Other::None, Other::Here);
-        pair::with_another(level, beside, to_join, |line| {
-            steps(InSteps { level, x, rows, size, optimizer, mine, other, d, line })
-        })
+        pair::with_another(level, beside, to_join, |line| steps(InSteps { level, x, rows, size, mine, other, d, line }))
     }
 }
 
@@ -111,8 +93,6 @@ pub(crate) struct InSteps<'a, T> {
     /// The batches to come, and the one in hand.
     rows: &'a [i64],
     size: usize,
-    /// As it is after the last step.
-    optimizer: Optimizer,
     mine: &'a mut Part<T>,
     other: Other<'a, T>,
     d: &'a mut Padded<T>,
@@ -130,15 +110,15 @@ enum Other<'a, T> {
 }
 
 impl<T: Float> InSteps<'_, T> {
-    /// `out ← X·W + b` for the next batch.
+    /// `out ← X·W + b` for the next batch. The optimizer is as it is before this step.
     ///
     /// # Errors
     ///
     /// None, since there is room.
-    pub(crate) fn forward(&mut self, b: &[T], out: &mut [T]) -> Result<(), KernelError> {
-        let Self { level, x, rows, size, optimizer, .. } = *self;
+    pub(crate) fn forward(&mut self, optimizer: &Optimizer, b: &[T], out: &mut [T]) -> Result<(), KernelError> {
+        let Self { level, x, rows, size, .. } = *self;
         self.other = match std::mem::replace(&mut self.other, Other::None) {
-            Other::Here(part) => match self.line.offer(Task { part, rows, size, optimizer }) {
+            Other::Here(part) => match self.line.offer(Task { part, rows, size, optimizer: *optimizer }) {
                 Some(part) => Other::Here(part),
                 None => Other::There,
             },
@@ -169,143 +149,7 @@ impl<T: Float> InSteps<'_, T> {
         if let Other::Here(part) = &mut self.other {
             part.backward(self.level, optimizer, self.d);
         }
-        self.optimizer = *optimizer;
         self.rows = self.rows.get(self.size..).unwrap_or(&[]);
-    }
-}
-
-/// Some columns of the data and what belongs to them.
-#[derive(Debug)]
-pub(crate) struct Part<T> {
-    tiles: Range<usize>,
-    /// Where its rows are in arrays like `W`.
-    numbers: Range<usize>,
-    columns: Columns<T>,
-    w: Padded<T>,
-    /// The gradient of `w`; empty under plain gradient descent, which does not store it.
-    d_w: Padded<T>,
-    /// What the optimizer keeps for `w`.
-    kept: Vec<Padded<T>>,
-    /// What these columns add to the scores.
-    out: Padded<T>,
-}
-
-impl<T: Float> Part<T> {
-    fn new(x: &Nonzeros<T>, tiles: Range<usize>, outputs: usize, batch: usize) -> Result<Self, KernelError> {
-        let features = x.columns(&tiles);
-        let mut w = Padded::of_halves();
-        w.reshape(features.len(), outputs)?;
-        Ok(Self {
-            tiles,
-            numbers: features.start * outputs..features.end * outputs,
-            columns: Columns::default(),
-            w,
-            d_w: Padded::of_halves(),
-            kept: Vec::new(),
-            out: Padded::zeros(batch, outputs)?,
-        })
-    }
-
-    fn load(&mut self, level: Level, optimizer: &Optimizer, w: &[T], kept: &[&mut [T]]) -> Result<(), KernelError> {
-        let (rows, columns) = (self.w.rows(), self.w.columns());
-        self.w.load(level, &w[self.numbers.clone()]);
-        self.kept.resize_with(kept.len(), Padded::of_halves);
-        for (here, there) in self.kept.iter_mut().zip(kept) {
-            here.reshape(rows, columns)?;
-            here.load(level, &there[self.numbers.clone()]);
-        }
-        if !optimizer.rests_on_zero() {
-            self.d_w.reshape(rows, columns)?;
-        }
-        Ok(())
-    }
-
-    fn store(&self, level: Level, w: &mut [T], kept: &mut [&mut [T]]) {
-        self.w.store(level, &mut w[self.numbers.clone()]);
-        for (here, there) in self.kept.iter().zip(kept) {
-            here.store(level, &mut there[self.numbers.clone()]);
-        }
-    }
-
-    pub(crate) fn out(&self) -> &Padded<T> {
-        &self.out
-    }
-
-    /// `out ← b + X·W` for a batch of such rows of `x`; the `next` one is asked for. No `b` is one of zeros.
-    pub(crate) fn forward(
-        &mut self,
-        level: Level,
-        x: &Nonzeros<T>,
-        rows: &[i64],
-        next: &[i64],
-        b: &[T],
-    ) -> Result<(), KernelError> {
-        let [rows, next] = [rows, next].map(|rows| rows.iter().map(index));
-        self.columns.refill(level, x, self.tiles.clone(), rows, next)?;
-        self.columns.forward(level, &self.w, b, &mut self.out);
-        Ok(())
-    }
-
-    /// Update `W` with the gradient of the scores.
-    pub(crate) fn backward(&mut self, level: Level, optimizer: &Optimizer, d: &Padded<T>) {
-        let Self { w, d_w, columns, kept, .. } = self;
-        let apart = w.apart();
-        if optimizer.rests_on_zero() {
-            let each = Descend { w: w.numbers_mut(), apart, rate: T::of(optimizer.learning_rate) };
-            columns.backward(level, d, each, false);
-        } else {
-            columns.backward(level, d, Keep { d_w: d_w.numbers_mut(), apart }, true);
-            optimizer.update(level, w.numbers_mut(), d_w.numbers(), kept.iter_mut().map(Padded::numbers_mut), true);
-        }
-    }
-}
-
-/// Each row of the gradient, kept.
-struct Keep<'a, T> {
-    d_w: &'a mut [T],
-    apart: usize,
-}
-
-impl<T: Float> EachRow<T> for Keep<'_, T> {
-    #[inline(always)]
-    fn row<const N: usize, const HALF: bool>(
-        &mut self,
-        p: usize,
-        first: usize,
-        lanes: [[T; LANES]; N],
-        _: impl Arithmetic,
-    ) {
-        let d_w = &mut self.d_w[p * self.apart + first * LANES..][..length::<N, HALF>()];
-        for lane in 0..N {
-            for i in 0..numbers::<N, HALF>(lane) {
-                d_w[lane * LANES + i] = lanes[lane][i];
-            }
-        }
-    }
-}
-
-/// `W ← W - η dW`, row by row.
-struct Descend<'a, T> {
-    w: &'a mut [T],
-    apart: usize,
-    rate: T,
-}
-
-impl<T: Float> EachRow<T> for Descend<'_, T> {
-    #[inline(always)]
-    fn row<const N: usize, const HALF: bool>(
-        &mut self,
-        p: usize,
-        first: usize,
-        lanes: [[T; LANES]; N],
-        arithmetic: impl Arithmetic,
-    ) {
-        let w = &mut self.w[p * self.apart + first * LANES..][..length::<N, HALF>()];
-        for lane in 0..N {
-            for i in 0..numbers::<N, HALF>(lane) {
-                w[lane * LANES + i] = arithmetic.mul_add(-self.rate, lanes[lane][i], w[lane * LANES + i]);
-            }
-        }
     }
 }
 
@@ -355,10 +199,13 @@ mod tests {
                     // Behind the batch is what would be seen.
                     first.d.load(level, &vec![T::nan(); ROOM * outputs]);
                     let mut out = Array2::from_elem((BATCH, outputs), T::nan());
-                    first.during(false, None, level, &sparse, (&ROWS, BATCH), optimizer, |mut first| {
-                        first.forward(b.as_slice().unwrap(), out.as_slice_mut().unwrap()).unwrap();
-                        first.backward(&optimizer, d.as_slice().unwrap());
-                    });
+                    first
+                        .during(false, None, level, &sparse, (&ROWS, BATCH), |mut first| {
+                            first.forward(&optimizer, b.as_slice().unwrap(), out.as_slice_mut().unwrap()).unwrap();
+                            first.backward(&optimizer, d.as_slice().unwrap());
+                            Ok(())
+                        })
+                        .unwrap();
                     for ((i, j), out) in out.indexed_iter() {
                         let (want, size) =
                             (scores[[i, j]] + b[[0, j]].wide(), scores_sizes[[i, j]] + b[[0, j]].wide().abs());
@@ -418,19 +265,20 @@ mod tests {
         for (batches, and_a_half) in [(900, false), (900, true), (2000, false)] {
             first.load(level, &sparse, &optimizer, &w, &borrow(&mut kept)).unwrap();
             let beside: Option<Beside<'_>> = beside.as_mut().map(|beside| &mut **beside as Beside<'_>);
-            joined &= first.during(divide, beside, level, &sparse, (rows, size), optimizer, |mut first| {
+            let there = first.during(divide, beside, level, &sparse, (rows, size), |mut first| {
                 let mut out = vec![0.0; size * OUTPUTS];
                 for now in rows.chunks(size).take(batches) {
                     let out = &mut out[..now.len() * OUTPUTS];
-                    first.forward(&[0.5; OUTPUTS], out).unwrap();
+                    first.forward(&optimizer, &[0.5; OUTPUTS], out).unwrap();
                     optimizer.steps += 1;
                     first.backward(&optimizer, out);
                 }
                 if and_a_half {
-                    first.forward(&[0.5; OUTPUTS], &mut out).unwrap();
+                    first.forward(&optimizer, &[0.5; OUTPUTS], &mut out).unwrap();
                 }
-                matches!(first.other, Other::There)
+                Ok(matches!(first.other, Other::There))
             });
+            joined &= there.unwrap();
             rows = rows.get(batches * size..).unwrap_or(&[]);
             first.store(level, &mut w, &mut borrow(&mut kept));
         }

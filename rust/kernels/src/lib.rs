@@ -48,6 +48,7 @@ mod float;
 mod leftover;
 mod marks;
 mod pair;
+mod part;
 mod transpose;
 
 pub use error::KernelError;

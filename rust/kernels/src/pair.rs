@@ -17,11 +17,11 @@
 //! Beside a process that takes one of the two cores for itself it is the slower way, 150 µs against 95. Tried: divided by the columns of `W`,
 //! with the lists of both written by one thread, 70 µs and 71.
 
-use crate::first::Part;
 use crate::level::Level;
 use crate::nonzeros::Nonzeros;
 use crate::optimize::Optimizer;
 use crate::padded::Padded;
+use crate::part::Part;
 use crate::{threads, Float, KernelError};
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender, TryRecvError, TrySendError};
 
@@ -129,7 +129,7 @@ impl<T: Float> OthersEnd<'_, T> {
             let forward = sheet.and_then(|mut sheet: Padded<T>| {
                 part.forward(level, x, now, next, &[])?;
                 // A copy, so that what is gone through again and again is never in two cores' caches.
-                sheet.copy(part.out());
+                sheet.copy(&part.out);
                 Ok(sheet)
             });
             if self.to.send(forward).is_err() {

@@ -48,6 +48,11 @@ impl Rows<'_> {
     }
 }
 
+/// A row number, which the caller has found to be one.
+pub(crate) fn index(row: &i64) -> usize {
+    *row as usize
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,6 +24,7 @@ use crate::level::Level;
 use crate::matmul::{matmul, matmul_a_bt, matmul_at_b, ColumnSums, Onto};
 use crate::optimize::Optimizer;
 use crate::pair;
+use crate::rows::index;
 use crate::softmax_loss::{Gradients, Losses, Targets};
 use crate::stack::{matrix, matrix_mut, Data, Layer, Stack};
 use crate::{Float, KernelError};
@@ -148,7 +149,7 @@ impl<T: Float> Trainer<T> {
         };
         let kept_for_w = ..optimizer.rule.kept();
         first.load(level, x, optimizer, values[0], &kept[kept_for_w])?;
-        let done = first.during(divide, beside, level, x, (batches.rows, batches.size), *optimizer, |first| {
+        let done = first.during(divide, beside, level, x, (batches.rows, batches.size), |first| {
             self.steps(Some(first), values, kept, batches, optimizer, stop_if_diverged, deadline, losses)
         });
         first.store(level, values[0], &mut kept[kept_for_w]);
@@ -171,7 +172,7 @@ impl<T: Float> Trainer<T> {
     ) -> Result<Progress, KernelError> {
         let mut progress = Progress { steps: 0, diverged: false };
         for (rows, loss) in batches.rows.chunks(batches.size).zip(losses) {
-            *loss = self.forward(&mut first, values, &batches, rows)?;
+            *loss = self.forward(&mut first, values, &batches, optimizer, rows)?;
             if stop_if_diverged && !loss.is_finite() {
                 progress.diverged = true;
                 break;
@@ -221,6 +222,7 @@ impl<T: Float> Trainer<T> {
         first: &mut Option<InSteps<'_, T>>,
         params: &[&mut [T]],
         batches: &Batches<'_, T>,
+        optimizer: &Optimizer,
         rows: &[i64],
     ) -> Result<f64, KernelError> {
         let n = rows.len();
@@ -228,7 +230,7 @@ impl<T: Float> Trainer<T> {
         let mut affine = params.chunks_exact(2);
         let mut from = 0;
         if let (Some(first), Some((layer, outputs))) = (first, self.stack.first_product()) {
-            first.forward(params[1], &mut self.inputs[layer + 1][..n * outputs])?;
+            first.forward(optimizer, params[1], &mut self.inputs[layer + 1][..n * outputs])?;
             affine.next();
             from = layer + 1;
         } else if let Data::Rows(x) = batches.x {
@@ -297,11 +299,6 @@ impl<T: Float> Trainer<T> {
         }
         Ok(())
     }
-}
-
-/// A row number, which [`Trainer::check`] has found to be one.
-pub(crate) fn index(row: &i64) -> usize {
-    *row as usize
 }
 
 #[cfg(test)]
