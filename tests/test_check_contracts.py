@@ -43,9 +43,9 @@ def test_a_right_layer_keeps_all_contracts() -> None:
     ],
 )
 def test_each_contract_is_seen_broken(layer: Any, contract: str, cause: str) -> None:
-    report = check_gradients(layer, X)
+    report = check_gradients(layer, X, strict=True)
     assert report.verdict == "wrong"
-    assert broken(report)[contract] == cause
+    assert str(broken(report)[contract]).partition(":")[0] == cause
 
 
 class Overheating:
@@ -72,7 +72,7 @@ def test_a_forward_that_changes_by_itself_is_reported_and_nothing_compared() -> 
 def test_a_batch_the_subject_refuses_is_said_to_be_untried() -> None:
     class Only:
         def forward(self, x: Any) -> Any:
-            if not np.array_equal(np.sign(x), np.sign(X)):
+            if not np.allclose(x, X, atol=0.01, rtol=0.01):
                 raise LookupError("never seen")
             return x * 2
 
@@ -161,11 +161,11 @@ def test_noise_is_frozen_and_the_generators_are_as_before(source: str) -> None:
             return self.rng.random(shape)
 
         def forward(self, x: Any) -> Any:
-            self.mask = self.draw(x.shape) > 0.4
+            self.x, self.mask = x, self.draw(x.shape) > 0.4
             return np.sin(x) * self.mask
 
         def backward(self, dout: Any) -> Any:
-            return dout * self.mask * np.cos(self.x) if hasattr(self, "x") else dout * self.mask * np.cos(X)
+            return dout * self.mask * np.cos(self.x)
 
     np.random.seed(1)
     random.seed(1)

@@ -72,6 +72,7 @@ ODD = """
 class Conv:
     def __init__(self, kernel):
         self.kernel = kernel
+        self.kernel.flags.writeable = False  # no parameter
 
     def forward(self, x):
         return sum(x[:, k : k + x.shape[1] - len(self.kernel) + 1] * w for k, w in enumerate(self.kernel))

@@ -27,6 +27,7 @@ keeps are tried, and for a network that is wrong its layers are walked through t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from chainrule._gate import count, positive
@@ -38,6 +39,12 @@ from chainrule.checking.report import GradientReport as GradientReport
 def check_gradients(
     subject: Any,
     *args: Any,
+    wrt: int | str | tuple[int | str, ...] | None = None,
+    params: Mapping[str, tuple[Any, Any]] | None = None,
+    forward: str | None = None,
+    backward: str | None = None,
+    ignore: str | tuple[str, ...] = (),
+    strict: bool = False,
     mode: Literal["auto", "full", "directions"] = "auto",
     directions: int = 3,
     seed: int = 0,
@@ -109,10 +116,12 @@ def check_gradients(
     """
     from chainrule.checking.comparison import Settings
     from chainrule.checking.run import check
+    from chainrule.checking.subjects import Asked
 
     if mode not in ("auto", "full", "directions"):
         raise ValueError(f"mode must be 'auto', 'full' or 'directions', got {mode!r}")
     settings = Settings(
-        mode, count(directions, "directions"), count(seed, "seed", least=0), positive(tolerance, "tolerance")
+        mode, count(directions, "directions"), count(seed, "seed", least=0), positive(tolerance, "tolerance"), strict
     )
-    return check(subject, args, settings)
+    ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    return check(subject, args, settings, Asked(wrt, params, forward, backward, ignored))

@@ -1,96 +1,298 @@
-"""Other batches: after the first come two of our making, with other parameters, and nothing may be left of any."""
+"""Other batches: nothing may be left of an earlier one, and "left over" is said with proof only.
+
+After the first batch comes a second, of our making, with other parameters. The same call is then made once more on the
+subject as it was before its first call. What a right subject gives does not depend on what was called before: the two
+answers are the same, whatever the numbers of the second batch mean, if they mean anything. Where they differ, what the
+subject still held of the first batch tells what was left over.
+
+What a subject has kept since it was made, such as a copy of W, both calls have. So the second batch is differenced,
+too, but with those arguments moved only that have gradients: the others may mean something only as they are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from chainrule._gate import FloatArray
 from chainrule.checking.comparison import Comparison
 from chainrule.checking.contracts import Trial, results_are_kept
+from chainrule.checking.reach import reach
 from chainrule.checking.report import ArrayCheck
+from chainrule.checking.results import is_float
 from chainrule.checking.side import uniform
-from chainrule.checking.state import put_back
-from chainrule.checking.subjects import Answer
+from chainrule.checking.state import State, put_back
+from chainrule.checking.subject import Answer, Subject
 
 #: The name of the contract.
 SECOND_BATCH = "a second batch is not mistaken for the first"
 
 
-def other_batches(
-    comparison: Comparison, trial: Trial, arrays: tuple[ArrayCheck, ...], answer: Answer, douts: list[Any]
-) -> tuple[ArrayCheck, ...]:
-    """After the first batch come others, with other parameters, and the first again: nothing is left of any.
+@dataclass
+class Call:
+    """What came of one call: outputs, gradients, and what the subject held then."""
 
-    Gives the arrays, with another verdict if it turns out here that the first batch's gradients are wrong too.
+    outputs: list[FloatArray]
+    gradients: dict[str, Any]
+    kept: dict[str, Any]
+
+
+@dataclass
+class Batches:
+    """A subject, and the other batches it is tried with.
+
+    Attributes
+    ----------
+    first : State
+        As the subject was before its first call.
     """
-    if any(a.verdict == "wrong" for a in arrays) or trial.second_differs:
-        trial.skips(SECOND_BATCH, "the first batch is wrong already")
-        return arrays
-    subject, rng = comparison.subject, comparison.rng
-    wrong: list[str] = []
-    for shorter in (False, True):
-        inputs = another_batch(subject.inputs, rng, shorter=shorter)
-        if inputs is None:
-            continue
+
+    comparison: Comparison
+    trial: Trial
+    answer: Answer
+    douts: list[Any]
+    first: State
+
+    def tried(self, arrays: tuple[ArrayCheck, ...]) -> tuple[ArrayCheck, ...]:
+        """Try them; give the arrays, with another verdict if it turns out that their gradients are wrong elsewhere."""
+        trial, subject = self.trial, self.comparison.subject
+        if any(a.verdict == "wrong" for a in arrays) or trial.second_differs:
+            trial.skips(SECOND_BATCH, "the first batch is wrong already")
+            return arrays
+        names = [name for name, gradient in self.answer.gradients.items() if gradient is not None]
+        parameters = self._other_parameters()
+        noise = trial.randomness.other()
+        refused = ""
+        with put_back(subject.parameters.values()) as before:
+            found = False
+            for inputs in self._batches():
+                for array, values in zip(subject.parameters.values(), before, strict=True):
+                    np.copyto(array, values)
+                try:
+                    found = self._compared_with_a_fresh_one(inputs, names, parameters, noise) or found
+                except Exception as error:  # the batch is of our making, and need not be one the subject can take
+                    refused = refused or f"the subject refuses a batch with other numbers: {_told(error)}"
+                    continue
+                if SECOND_BATCH in trial.broken:
+                    return arrays
+        wrong_there = self._elsewhere(parameters)
+        if refused and not found and wrong_there is None:
+            trial.skips(SECOND_BATCH, refused)
+            return arrays
+        results_are_kept(trial, self.answer)
+        trial.tried.setdefault(SECOND_BATCH)
+        return self._judged(arrays, wrong_there or [])
+
+    # --- the same call after others, and as the first ---
+
+    def _compared_with_a_fresh_one(
+        self, inputs: Mapping[str, Any], names: Sequence[str], parameters: Mapping[str, FloatArray], noise: list[Any]
+    ) -> bool:
+        """Call after the first batch, and as if nothing had been called before; tell whether that could be done."""
+        subject, trial = self.comparison.subject, self.trial
+        other = subject.with_inputs(inputs)
+        trial.gradients(self.douts)
+        after_first = self._kept()
+        for name, values in parameters.items():
+            np.copyto(subject.parameters[name], values)
+        rng = np.random.default_rng(11)
+        used = self._call(other, noise, rng)
+        here = State(reach(subject=subject.thing), subject.parameters.values())
+        try:
+            self.first.restore()
+            self._set(other, parameters, noise)
+            fresh = self._call(other, noise, np.random.default_rng(11))
+        finally:
+            here.restore()
+        changed = [n for n in names if not _close(used.gradients.get(n), fresh.gradients.get(n))]
+        if not changed:
+            return True
+        same_outputs = all(map(_close, used.outputs, fresh.outputs)) and len(used.outputs) == len(fresh.outputs)
+        if not same_outputs and not self._wrong_now(other):
+            return True  # it goes on from what it has seen, as running means do, and its gradients go with it
+        left = [
+            path for path, value in used.kept.items()
+            if _close(value, after_first.get(path)) and not _close(value, fresh.kept.get(path))
+        ]  # fmt: skip
+        self._breaks(changed, left)
+        return True
+
+    def _breaks(self, changed: Sequence[str], left: Sequence[str]) -> None:
+        names = list(dict.fromkeys(path.rpartition(".")[2] for path in left))[:3]
+        what = f"after another batch the gradient of {', '.join(changed)} is not what a first call gives"
+        told = f"stale batch: {' and '.join(names)} of an earlier call" if names else "stale batch"
+        self.trial.breaks(SECOND_BATCH, what + (f"; left over: {', '.join(names)}" if names else ""), told)
+
+    def _call(self, subject: Subject, noise: list[Any], rng: np.random.Generator) -> Call:
+        randomness = self.trial.randomness
+        randomness.rewind(noise)
+        outputs = [out.copy() for out in subject.outputs()]
+        if not all(np.isfinite(out).all() for out in outputs):
+            raise ValueError("its outputs are not finite")
+        douts = subject.cotangents(outputs, rng)
+        randomness.rewind(noise)
+        answer = subject.gradients([np.array(dout)[()] for dout in douts])
+        gradients = {n: None if g is None else np.array(g) for n, g in answer.gradients.items()}
+        return Call(outputs, gradients, self._kept())
+
+    def _set(self, subject: Subject, parameters: Mapping[str, FloatArray], noise: list[Any]) -> None:
+        """Set the parameters of the subject as it was: those that its first forward pass makes, after one."""
+        if any(self._at(subject, name) is None for name in parameters):
+            self.trial.randomness.rewind(noise)
+            subject.outputs()
+        for name, values in parameters.items():
+            array = self._at(subject, name)
+            np.copyto(subject.parameters[name] if array is None else array, values)
+
+    def _at(self, subject: Subject, name: str) -> FloatArray | None:
+        """Give the parameter as the subject holds it now; None if it does not."""
+        places = subject.places.get(name)
+        if not places or name in subject.boxes:
+            return subject.parameters[name]
+        value = next((p.value for p in places if p.told is None), subject.parameters[name])
+        return value if isinstance(value, np.ndarray) else None
+
+    def _kept(self) -> dict[str, Any]:
+        """Give copies of what the subject holds, by name: arrays and plain values."""
+        found: dict[str, Any] = {}
+        for name, thing in reach(subject=self.comparison.subject.thing).values():
+            if isinstance(thing, np.ndarray):
+                found[name] = thing.copy()
+            elif isinstance(thing, dict):
+                found |= {f"{name}.{k}": v for k, v in dict.items(thing) if isinstance(v, int | float | tuple | str)}
+        return found
+
+    # --- the second batch, differenced ---
+
+    def _elsewhere(self, parameters: Mapping[str, FloatArray]) -> list[str] | None:
+        """Give the names of arrays whose gradients differ beyond doubt at other numbers; None if that was not to be had.
+
+        Moved are parameters, and inputs that have gradients.
+        """
+        comparison, subject, trial = self.comparison, self.comparison.subject, self.trial
+        inputs = {
+            name: _nearby(value, comparison.rng) if is_float(value) and self.answer.gradients.get(name) is not None else value
+            for name, value in subject.inputs.items()
+        }  # fmt: skip
         other = subject.with_inputs(inputs)
         with put_back(subject.parameters.values()):
-            for array in subject.parameters.values():  # by a few per cent, as a step of training does
-                factor = 1 + np.float32(0.05) * uniform(array.shape, rng)
-                np.multiply(array, factor, out=array, casting="same_kind")
+            for name, values in parameters.items():
+                np.copyto(subject.parameters[name], values)
             second = Trial(other, comparison.randomness)
             try:
                 outputs = second.outputs()
                 if not all(np.isfinite(out).all() for out in outputs):
                     raise ValueError("its outputs are not finite")
-                theirs_douts = other.cotangents(outputs, rng) if shorter else douts
-                theirs = second.gradients(theirs_douts)
-            except Exception as error:  # the batch is of our making, and need not be one the subject can take
-                why = f"the subject refuses a batch with other numbers: {type(error).__name__}: {error}"
-                if not shorter:
-                    trial.skips(SECOND_BATCH, why)
-                continue
-            wrong = wrong or comparison.differs_along(other, theirs, theirs_douts)
-    if SECOND_BATCH in trial.skipped:
-        return arrays
-    results_are_kept(trial, answer)
-    trial.tried.setdefault(SECOND_BATCH)
-    again = trial.gradients(douts)
-    changed = [n for n, a in answer.gradients.items() if a is not None and not np.array_equal(a, again.gradients[n])]
-    if wrong:
-        missed = comparison.differs_along(subject, answer, douts)
-        if missed:
+                theirs = second.gradients(self.douts)
+                wrong = comparison.differs_along(other, theirs, self.douts)
+            except Exception:
+                return None
+            if wrong:
+                self._kept_parameters = self._that_do_not_count(other, theirs, wrong)
+        trial.tried.setdefault(SECOND_BATCH)
+        return wrong
+
+    def _that_do_not_count(self, other: Subject, theirs: Answer, wrong: Sequence[str]) -> list[str]:
+        """Give the parameters that do not change those gradients: they are taken from a copy made before."""
+        counting = []
+        for name, array in other.parameters.items():
+            with put_back([array]) as (before,):
+                np.multiply(before, np.asarray(1.5, array.dtype), out=array)
+                again = Trial(other, self.comparison.randomness).gradients(self.douts)
+            if any(not _close(theirs.gradients[n], again.gradients[n]) for n in wrong if n != name):
+                counting.append(name)
+        return [name for name in other.parameters if name not in counting]
+
+    def _judged(self, arrays: tuple[ArrayCheck, ...], wrong: Sequence[str]) -> tuple[ArrayCheck, ...]:
+        comparison = self.comparison
+        again = self.trial.gradients(self.douts)
+        changed = [n for n, a in self.answer.gradients.items() if a is not None and not _close(a, again.gradients[n])]
+        if wrong:
+            missed = comparison.differs_along(comparison.subject, self.answer, self.douts)
+            kept = self._kept_parameters
+            if not missed and kept:
+                what = f"with other parameters the gradient of {', '.join(wrong)} is wrong, and stays as {kept[0]} moves"
+                self.trial.breaks(SECOND_BATCH, what, f"stale batch: {' or '.join(kept)} as it was before")
+                return arrays
             note = "found along other directions only: a small part of the whole is wrong"
-            return tuple(replace(a, verdict="wrong", note=note) if a.name in missed else a for a in arrays)
-        trial.breaks(SECOND_BATCH, f"the second batch's gradient of {', '.join(wrong)} is wrong", "stale batch")
-    elif changed:
-        trial.breaks(SECOND_BATCH, f"the first batch's gradient of {', '.join(changed)} is another then", "stale batch")
-    return arrays
+            if not missed:
+                note = "right at the numbers given, wrong at others, up to a tenth off"
+            wrong = missed or wrong
+            return tuple(replace(a, verdict="wrong", note=note) if a.name in wrong else a for a in arrays)
+        if changed:
+            what = f"the first batch's gradient of {', '.join(changed)} is another after other batches"
+            self.trial.breaks(SECOND_BATCH, what, "stale batch")
+        return arrays
+
+    def _wrong_now(self, other: Subject) -> bool:
+        """Tell whether the gradients, with what the subject holds now, are not those of its own forward pass."""
+        again = Trial(other, self.trial.randomness)
+        douts = other.cotangents(again.outputs(), np.random.default_rng(11))
+        return bool(self.comparison.differs_along(other, again.gradients(douts), douts))
+
+    # --- what they are made of ---
+
+    def _other_parameters(self) -> dict[str, FloatArray]:
+        """Give parameters a few per cent off, as after a step of training."""
+        rng = self.comparison.rng
+        return {
+            name: np.asarray(array * (1 + np.float32(0.05) * uniform(array.shape, rng)), array.dtype)
+            for name, array in self.comparison.subject.parameters.items()
+        }
+
+    def _batches(self) -> list[dict[str, Any]]:
+        """Give other arguments: all of them others; those with gradients only; and with one row fewer."""
+        rng, inputs = self.comparison.rng, self.comparison.subject.inputs
+        with_gradient = [name for name, gradient in self.answer.gradients.items() if gradient is not None]
+        everything = {name: _another(value, rng, scaled=name in with_gradient) for name, value in inputs.items()}
+        some = {n: _nearby(v, rng) if is_float(v) and n in with_gradient else v for n, v in inputs.items()}
+        batches = [everything, some]
+        lengths = {len(value) if value.ndim else 0 for value in inputs.values() if isinstance(value, np.ndarray)}
+        if len(lengths) == 1 and min(lengths) > 2:
+            batches.append({n: v[1:].copy() if isinstance(v, np.ndarray) else v for n, v in everything.items()})
+        return batches
+
+    _kept_parameters: Sequence[str] = ()
 
 
-def another_batch(
-    inputs: Mapping[str, Any], rng: np.random.Generator, *, shorter: bool = False
-) -> dict[str, Any] | None:
-    """Give arguments of about the same range: rows moved on by one, floats up to a tenth off.
+def other_batches(
+    comparison: Comparison, trial: Trial, arrays: tuple[ArrayCheck, ...], answer: Answer, douts: list[Any], first: State
+) -> tuple[ArrayCheck, ...]:
+    """After the first batch come others, with other parameters, and the first again: nothing is left of any."""
+    return Batches(comparison, trial, answer, douts, first).tried(arrays)
 
-    `shorter`: with one row fewer; None if the arguments are not rows of one number, three at least.
-    """
-    other: dict[str, Any] = {}
-    lengths = {len(value) if value.ndim else 0 for value in inputs.values() if isinstance(value, np.ndarray)}
-    if shorter and (len(lengths) != 1 or min(lengths) < 3):
-        return None
-    for name, value in inputs.items():
-        if not isinstance(value, np.ndarray):
-            other[name] = value
-            continue
-        axis = next((i for i, n in enumerate(value.shape) if n > 1), None)
-        moved = value.copy() if axis is None else np.roll(value, 1, axis=axis)
-        distributions = (
-            moved.ndim == 2 and moved.dtype.kind == "f" and bool(np.all(np.abs(moved.sum(axis=1) - 1) < 1e-3))
-        )
-        if moved.dtype.kind == "f" and not distributions:  # labels stay what they mean
-            moved = (moved * rng.uniform(0.9, 1.1, moved.shape)).astype(moved.dtype)
-        other[name] = moved[1:] if shorter else moved
-    return other
+
+def _another(value: Any, rng: np.random.Generator, *, scaled: bool) -> Any:
+    """Give an argument with its rows moved on by one; one that has a gradient also up to a tenth off."""
+    if not isinstance(value, np.ndarray):
+        return value
+    axis = next((i for i, n in enumerate(value.shape) if n > 1), None)
+    moved = value.copy() if axis is None else np.roll(value, 1, axis=axis)
+    return _nearby(moved, rng) if scaled and moved.dtype.kind == "f" else moved
+
+
+def _nearby(value: FloatArray, rng: np.random.Generator) -> FloatArray:
+    return np.asarray(value * rng.uniform(0.9, 1.1, value.shape)).astype(value.dtype)
+
+
+def _close(a: Any, b: Any) -> bool:
+    """Tell whether two things are equal, numbers but for rounding."""
+    if not isinstance(a, np.ndarray) and not isinstance(b, np.ndarray):
+        return bool(type(a) is type(b) and a == b)
+    if a is None or b is None or np.shape(a) != np.shape(b):
+        return False
+    a, b = np.asarray(a), np.asarray(b)
+    if a.dtype.kind not in "f" or b.dtype.kind not in "f":
+        return bool(np.array_equal(a, b))
+    single = min(a.dtype.itemsize, b.dtype.itemsize) < 8
+    size = float(np.abs(a[np.isfinite(a)]).max(initial=0))
+    return bool(np.allclose(a, b, rtol=0, atol=(1e-4 if single else 1e-9) * size, equal_nan=True))
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"
+
+

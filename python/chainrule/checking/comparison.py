@@ -12,9 +12,11 @@ from chainrule.checking import numeric
 from chainrule.checking.judging import Tolerance, compare, excess, rule_for, summary
 from chainrule.checking.numeric import Found, largest
 from chainrule.checking.report import ArrayCheck
+from chainrule.checking.results import is_float
+from chainrule.checking.holdings import moves
+from chainrule.checking.randomness import Randomness
 from chainrule.checking.side import Directions, Ground, NumericSide
-from chainrule.checking.state import Randomness, put_back
-from chainrule.checking.subjects import Answer, Subject, is_single
+from chainrule.checking.subject import Answer, Subject, is_single
 from chainrule.checking.why import examples, misshapen, where_and_why, why
 
 Mode = Literal["auto", "full", "directions"]
@@ -33,6 +35,7 @@ class Settings:
     directions: int
     seed: int
     tolerance: float
+    strict: bool = False
 
 
 @dataclass
@@ -45,6 +48,8 @@ class Comparison:
         What there is to say beside the arrays.
     side : NumericSide or None
         The numeric side of the first batch, once it has been made.
+    hazards : dict of str to (str, str)
+        What is not as it should be with gradients whose numbers are right: a contract, what was seen, its short name.
     """
 
     subject: Subject
@@ -52,7 +57,9 @@ class Comparison:
     randomness: Randomness
     rng: np.random.Generator
     notes: list[str] = field(default_factory=list)
+    held_fixed: list[str] = field(default_factory=list)
     side: NumericSide | None = None
+    hazards: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def all(self, answer: Answer, douts: list[Any], careful: bool) -> tuple[ArrayCheck, ...]:
         """Compare every array that has a gradient; `careful` puts back what a forward pass writes into."""
@@ -64,14 +71,25 @@ class Comparison:
         for name in self.subject.arrays:
             if name in names:
                 checks.append(self._compare(side, name, answer.gradients.get(name), second_opinion.get(name)))
-            elif not self._is_target(name) and self._moves(self.subject, name):
+            elif not self._needs_none(name) and self._moves(self.subject, name):
                 note = f"{self.subject.backward_name} gives no gradient for it, though the output depends on it"
                 checks.append(ArrayCheck(name, self.subject.arrays[name].shape, "full", 0, "unresolved", note=note))
             else:
-                self.notes.append(
-                    f"{name}: {self.subject.backward_name} gives no gradient for it, so none was compared"
-                )
+                self.held_fixed.append(name)
+        others = self.subject.inputs if self.subject.wrt is not None else ()
+        self.held_fixed += [n for n in others if is_float(self.subject.inputs[n]) and n not in self.subject.arrays]
         return tuple(checks)
+
+    def _needs_none(self, name: str) -> bool:
+        """Tell whether an input that no gradient is given for may be one that needs none.
+
+        Any of a pair; what a loss is measured against; options in a dict; and numbers that are a choice: a mask, signs,
+        shares that add up to 1.
+        """
+        subject = self.subject
+        if subject.goes_forward_itself or subject.kind == "pair" or "[" in name:
+            return True
+        return self._is_target(name) or is_choice(subject.inputs[name])
 
     def _is_target(self, name: str) -> bool:
         """Tell whether an input is what a loss is measured against: an input of a loss, but not its first."""
@@ -101,15 +119,8 @@ class Comparison:
         return all(self._moves(wide, name) or not self._moves(self.subject, name) for name in names)
 
     def _moves(self, subject: Subject, name: str) -> bool:
-        """Tell whether the outputs change when an array does by a hundredth: more than float32 rounds away."""
-        array, outputs = subject.arrays[name], self._outputs(subject)
-        with put_back([array]) as (before,):
-            try:
-                np.copyto(array, before + 0.01 * numeric.scales_of(before), casting="same_kind")
-                changed = zip(outputs, self._outputs(subject), strict=True)
-                return not all(np.allclose(x, y, rtol=1e-3, atol=0) for x, y in changed)
-            except Exception:  # it does not take this number: it looks at it, then
-                return True
+        """Tell whether the outputs change when an array does by a hundredth."""
+        return moves(lambda: self._outputs(subject), subject.arrays[name])
 
     def _outputs(self, subject: Subject) -> list[FloatArray]:
         self.randomness.rewind()
@@ -122,21 +133,20 @@ class Comparison:
                 name, array.shape, "full", 0, "wrong", note=f"{self.subject.backward_name} gives none for it"
             )
         if claimed.shape != array.shape:
-            return misshapen(self.subject, side, name, claimed, self.settings.tolerance, self.rng)
+            return self._in_its_shape(side, name, claimed)
         if array.size == 0:
-            return ArrayCheck(name, array.shape, "full", 0, "right", note="empty: there is nothing to compare")
+            return ArrayCheck(name, array.shape, "full", 0, "vacuous", note="empty: there is nothing to compare")
         full = self._in_full(side, array)
         ground = side.entries(name, claimed) if full else Directions(side, [name], self.settings.directions, self.rng)
         # float32 code is judged by what it gives in float64, if it could be had: there its formula shows.
         judged = claimed if second_opinion is None else second_opinion
-        rule = self._rule(ground, {name: judged}, second_opinion is None and is_single(array))
+        rule = self._rule(ground, {name: judged}, second_opinion is None and (is_single(array) or is_single(claimed)))
         found, wrong = compare(ground, rule)
         check = summary(name, array.shape, full, found, wrong, rule)
         if second_opinion is not None and check.verdict not in ("wrong", "vacuous"):
             check = self._in_ulps(ground, check, claimed, second_opinion, found)
         if self._wrong_dtype(claimed, array):
-            note = f"its gradient is {claimed.dtype}, and it is {array.dtype}"
-            return replace(check, verdict="wrong", note=note, cause="wrong dtype")
+            self._tells("dtype", f"that of {name} is {claimed.dtype}, and {name} is {array.dtype}")
         if check.verdict != "wrong":
             return check
         if check.numeric == 0 == check.bar and not self._moves(side.subject, name):
@@ -144,6 +154,25 @@ class Comparison:
         if full:
             return why(self.subject, check, judged, found, rule)
         return where_and_why(self.subject, side, check, judged, self.settings.tolerance, self.rng)
+
+    def _in_its_shape(self, side: NumericSide, name: str, claimed: FloatArray) -> ArrayCheck:
+        """Judge a gradient of another shape: right numbers that broadcast to the array's are a hazard, others wrong."""
+        array = self.subject.arrays[name]
+        try:
+            spread = np.broadcast_to(claimed, array.shape).copy()
+        except ValueError:
+            spread = None
+        if spread is not None:
+            check = self._compare(side, name, spread, None)
+            if check.verdict != "wrong":
+                self._tells("shape", f"that of {name} has shape {claimed.shape}, and {name} has {array.shape}")
+                return check
+        return misshapen(self.subject, side, name, claimed, self.settings.tolerance, self.rng)
+
+    def _tells(self, what: str, seen: str) -> None:
+        name = f"gradients have the {what} of their arrays"
+        before, _ = self.hazards.get(name, ("", ""))
+        self.hazards[name] = f"{before}; {seen}" if before else seen, f"wrong {what}"
 
     def _wrong_dtype(self, claimed: FloatArray, array: FloatArray) -> bool:
         """Tell whether a gradient has another dtype than its array; where those are mixed, one with fewer digits."""
@@ -193,3 +222,15 @@ class Comparison:
         single = any(is_single(gradients[name]) for name in names)
         found, wrong = compare(ground, self._rule(ground, gradients, single))
         return bool((wrong & ~found.kinks).any())
+
+
+def is_choice(value: Any) -> bool:
+    """Tell whether numbers say which: of 0 and 1, of -1 and 1, or shares that add up to 1 along an axis."""
+    if not isinstance(value, np.ndarray) or value.size == 0:
+        return False
+    sizes = np.abs(value)
+    if np.all((sizes == 0) | (sizes == 1)):
+        return True
+    return bool(np.all(value >= 0)) and any(
+        np.allclose(value.sum(axis=axis), 1, rtol=0, atol=1e-3) for axis in range(value.ndim)
+    )

@@ -16,8 +16,10 @@ import numpy as np
 from chainrule._gate import FloatArray
 from chainrule.checking.numeric import largest
 from chainrule.checking.report import Contract
-from chainrule.checking.state import Randomness, same_bits
-from chainrule.checking.subjects import Answer, Subject
+from chainrule.checking.randomness import Randomness
+from chainrule.checking.state import same_bits
+from chainrule.checking.subject import Answer, Subject
+from chainrule.parameters import put
 
 #: How far linearity may be off, relative to the largest entry, in float64 and in fewer digits: rounding, with room for
 #: code that sums in another order.
@@ -66,7 +68,7 @@ class Trial:
         return answer
 
     def _gradients(self, douts: list[Any], fresh: bool) -> Answer:
-        if fresh or self.subject.kind != "layer":  # those make a forward pass of their own
+        if fresh or self.subject.goes_forward_itself:
             self.randomness.rewind()
         answer = self.subject.gradients(douts, fresh=fresh)
         owned = self._owned(douts)
@@ -102,15 +104,15 @@ class Trial:
 
     def _rebound(self) -> None:
         """Put back a parameter that the subject has replaced by another array: moving the old one shows nothing."""
-        if self.subject.kind != "layer":
-            return
-        for name, array in self.subject.parameters.items():
-            held = getattr(self.subject.thing, name, array)
-            # A property may give a new view of the same numbers whenever it is asked.
-            if isinstance(held, np.ndarray) and held.__array_interface__ != array.__array_interface__:
-                self.breaks("parameters unchanged", f"parameter {name} is replaced", "writes into a parameter")
-                with contextlib.suppress(AttributeError):  # a property that cannot be set
-                    setattr(self.subject.thing, name, array)
+        for name, places in self.subject.places.items():
+            array = self.subject.parameters[name]
+            for place in places if name not in self.subject.boxes else ():
+                here = place.value
+                # A property may give a new view of the same numbers whenever it is asked.
+                if isinstance(here, np.ndarray) and here.__array_interface__ != array.__array_interface__:
+                    self.breaks("parameters unchanged", f"parameter {name} is replaced", "writes into a parameter")
+                    with contextlib.suppress(AttributeError):  # a property that cannot be set
+                        put(place, array)
 
     def _apart(
         self, contract: str, results: Mapping[str, FloatArray], owned: Mapping[tuple[str, str], FloatArray]
@@ -120,12 +122,14 @@ class Trial:
             for (kind, whose), array in owned.items():
                 if array.size and np.may_share_memory(result, array):
                     text = f"{name} shares memory with {kind}{'' if kind == 'dout' else ' ' + whose}; return a copy"
-                    self.breaks(contract, text, f"aliases {kind}")
+                    self.breaks(contract, text, f"aliases {kind}", hazard=True)
 
-    def breaks(self, name: str, detail: str, cause: str | None) -> None:
-        """Note that a contract is broken; the first detail stays."""
+    def breaks(self, name: str, detail: str, cause: str | None, *, hazard: bool = False) -> None:
+        """Note that a contract is broken; the first detail stays, but for what is worse than a hazard."""
         self.tried.setdefault(name)
-        self.broken.setdefault(name, Contract(name, False, detail, cause))
+        known = self.broken.get(name)
+        if known is None or (known.hazard and not hazard):
+            self.broken[name] = Contract(name, False, detail, cause, hazard)
 
     def skips(self, name: str, why: str) -> None:
         """Note that a contract could not be tried."""
@@ -154,15 +158,17 @@ def keep_contracts(trial: Trial, douts: list[Any], rng: np.random.Generator) -> 
     if not repeatable:
         trial.breaks(
             "the same again from the same arrays",
-            f"{trial.subject.forward_name} gives another result for the same arrays, all generators found set back",
+            f"{trial.subject.forward_name} gives another result for the same arrays, all generators found set back: "
+            + ", ".join(trial.randomness.names),
             "not deterministic",
         )
     answer = trial.gradients(douts)
     trial.randomness.notice()
     trial.randomness.forget_unused()
     _second(trial, answer, douts)
-    if trial.subject.kind == "layer":
+    if trial.subject.takes_dout and not trial.subject.goes_forward_itself:
         _linear(trial, answer, douts, first, rng)
+    if not trial.subject.goes_forward_itself:
         results_are_kept(trial, answer)
     return answer, repeatable
 
@@ -178,9 +184,10 @@ def results_are_kept(trial: Trial, answer: Answer) -> None:
     trial.tried.setdefault(name)
     for what, given in answer.returned.items():
         before = answer.gradients.get(what)
-        own = trial.subject.kind == "layer" and what in trial.subject.parameters
+        own = what in trial.subject.parameters and what in trial.subject.places
         if not own and isinstance(given, np.ndarray) and before is not None and not _same(before, given):
-            trial.breaks(name, f"{what} changes with the next call", "overwrites its last result")
+            text = f"{what} changes with the next call: keep a copy, or give a new array each time"
+            trial.breaks(name, text, "overwrites its last result", hazard=True)
 
 
 def _second(trial: Trial, first: Answer, douts: list[Any]) -> None:
@@ -189,21 +196,25 @@ def _second(trial: Trial, first: Answer, douts: list[Any]) -> None:
     trial.tried.setdefault(name)
     try:
         second = trial.gradients(douts, fresh=False).gradients
-    except Exception as error:  # it has let go of what it remembered: it says so, and does not give wrong numbers
+    except (Exception, SystemExit) as error:  # it has let go of what it remembered: it says so, and gives no numbers
         trial.skips(name, f"a second call raises {type(error).__name__}: {error}")
         return
     changed = [n for n, a in first.gradients.items() if a is not None and not _same(a, second.get(n))]
     if not changed:
         return
     cause = "second backward differs"
-    with contextlib.suppress(Exception):  # no third call, no closer word for what the second has shown
+    with contextlib.suppress(Exception, SystemExit):  # no third call, no closer word for what the second has shown
         third = trial.gradients(douts, fresh=False).gradients
-        of_inputs = trial.subject.kind == "layer" and any(n not in trial.subject.parameters for n in changed)
+        of_inputs = not trial.subject.goes_forward_itself and any(n not in trial.subject.parameters for n in changed)
         if not of_inputs and all(_grows(first.gradients[n], second.get(n), third.get(n)) for n in changed):
             cause = "accumulates"
-        if trial.subject.kind != "layer" and all(_same(third[n], second.get(n)) for n in changed):
+        if trial.subject.goes_forward_itself and all(_same(third[n], second.get(n)) for n in changed):
             cause = "stale batch"  # the first call gave what was left of an earlier one
-    trial.breaks(name, f"that of {', '.join(changed)} is another", cause)
+    again = not trial.subject.goes_forward_itself and cause == "second backward differs"
+    text = f"that of {', '.join(changed)} is another"
+    if again:
+        text += ": backward overwrites what forward kept, so call forward before each"
+    trial.breaks(name, text, cause, hazard=again)
 
 
 def _grows(first: FloatArray, second: Any, third: Any) -> bool:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from chainrule import _engine
 from chainrule._gate import FloatArray, targets
-from chainrule.checking.subjects import NetworkSubject, Subject
+from chainrule.checking.networks import NetworkSubject
+from chainrule.checking.subject import Subject
 from chainrule.network import Network
 
 

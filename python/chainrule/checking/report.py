@@ -97,12 +97,37 @@ class Contract:
         What was seen, if it was broken; why it could not be tried, if it could not.
     cause : str or None
         The short name of the mistake.
+    hazard : bool
+        Whether, if it is broken, the numbers are right all the same, for a caller who knows of it.
     """
 
     name: str
     held: bool | None
     detail: str = ""
     cause: str | None = None
+    hazard: bool = False
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """An array that moves what comes out and was not compared.
+
+    Attributes
+    ----------
+    name : str
+        Where it lies, such as ``layers[0].theta``.
+    shape : tuple of int
+    looked_for : tuple of str
+        The names under which its gradient was looked for.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    looked_for: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        looked = f" (looked for {', '.join(self.looked_for)} …)" if self.looked_for else ""
+        return f"{self.name}{looked}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +147,13 @@ class GradientReport:
     cause : str or None
         The first cause that explains what was found.
     notes : tuple of str
-        What was left out, and why.
+        How the subject was understood, if that is not plain; what was left out, and why.
+    not_compared : tuple of Unseen
+        Arrays that the subject holds, that move what comes out, and that were not compared.
+    held_fixed : tuple of str
+        Arguments, and data of a pair's own, that no gradient is given for.
+    strict : bool
+        Whether hazards fail.
     settings : dict
         Mode, seed, tolerance and dtype.
     """
@@ -134,14 +165,24 @@ class GradientReport:
     layer: str | None = None
     cause: str | None = None
     notes: tuple[str, ...] = ()
+    not_compared: tuple[Unseen, ...] = ()
+    held_fixed: tuple[str, ...] = ()
+    strict: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def verdict(self) -> Verdict:
-        """What it comes to: wrong if anything differs or a contract is broken, unproven if part was not compared."""
-        if any(a.verdict == "wrong" for a in self.arrays) or any(c.held is False for c in self.contracts):
+        """What it comes to: wrong if numbers are, unproven if part was not compared, or nothing at all."""
+        failing = any(c.held is False and (self.strict or not c.hazard) for c in self.contracts)
+        if failing or any(a.verdict == "wrong" for a in self.arrays):
             return "wrong"
-        return "right" if all(a.ok for a in self.arrays) else "unproven"
+        proved = bool(self.arrays) and all(a.ok for a in self.arrays) and not self.not_compared
+        return "right" if proved else "unproven"
+
+    @property
+    def hazards(self) -> tuple[Contract, ...]:
+        """What is not as it should be, and changes no number for a caller who knows of it."""
+        return tuple(c for c in self.contracts if c.held is False and c.hazard)
 
     @property
     def ok(self) -> bool:
@@ -199,6 +240,10 @@ class GradientReport:
                 "arrays": arrays,
                 "contracts": [asdict(contract) for contract in self.contracts],
                 "notes": list(self.notes),
+                "not_compared": [{**asdict(unseen), "shape": list(unseen.shape)} for unseen in self.not_compared],
+                "held_fixed": list(self.held_fixed),
+                "hazards": [asdict(hazard) for hazard in self.hazards],
+                "strict": self.strict,
                 "settings": self.settings,
             }
         )
@@ -234,9 +279,14 @@ class GradientReport:
                 yield f"  {a.name}: {a.cause}"
             if a.note:
                 yield f"{a.name}: {a.note}"
+        for unseen in self.not_compared:
+            yield f"NOT COMPARED: {unseen}; it moves what comes out: say params= or ignore="
+        if self.held_fixed:
+            yield f"held fixed: {', '.join(self.held_fixed)}"
         for c in self.contracts:
             if c.held is not True:
-                yield f"{'BROKEN' if c.held is False else 'not tried'}: {c.name}: {c.detail}"
+                word = "not tried" if c.held is None else "hazard" if c.hazard and not self.strict else "BROKEN"
+                yield f"{word}: {c.name}: {c.detail}"
         if self.contracts:
             yield f"{sum(c.held is True for c in self.contracts)} of {len(self.contracts)} contracts hold"
         if self.layer:
@@ -249,16 +299,17 @@ class GradientReport:
     def headline(self) -> str:
         """One line: the verdict, and what it rests on."""
         if self.verdict == "right":
-            return "gradients agree"
+            return "gradients agree" + (f", {_count(len(self.hazards), 'hazard')}" if self.hazards else "")
         if self.verdict == "wrong":
             wrong = [a for a in self.arrays if a.verdict == "wrong"]
             if wrong and all(a.cause == "wrong dtype" for a in wrong):
                 return "GRADIENTS HAVE THE WRONG DTYPE"
             return "GRADIENTS DIFFER" if wrong else "A CONTRACT IS BROKEN"
-        parts = [f"{self.kinks} at a kink"] if self.kinks else []
+        parts = [f"{unseen.name} not compared" for unseen in self.not_compared]
+        parts += [f"{self.kinks} at a kink"] if self.kinks else []
         parts += [f"{name} has no effect that shows" for name in self.vacuous]
         parts += [f"{a.name} unresolved" for a in self.arrays if a.verdict == "unresolved"]
-        return _cut("nothing wrong found, but not all proved: " + ", ".join(parts), 100)
+        return _cut("nothing wrong found, but not all proved: " + (", ".join(parts) or "nothing was compared"), 100)
 
     def _repr_html_(self) -> str:
         """Give the report as a table for a notebook."""
@@ -357,6 +408,10 @@ def _verdict(a: ArrayCheck) -> str:
         "unresolved": "unresolved",
     }
     return texts[a.verdict] + (f", {a.kinks} at a kink" if a.kinks and a.verdict in ("right", "wrong") else "")
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' if n != 1 else ''}"
 
 
 def _times(shape: tuple[int, ...]) -> str:

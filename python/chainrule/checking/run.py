@@ -13,21 +13,62 @@ from chainrule._gate import FloatArray
 from chainrule.checking.batches import SECOND_BATCH, other_batches
 from chainrule.checking.comparison import Comparison, Settings
 from chainrule.checking.contracts import Trial, keep_contracts
+from chainrule.checking.networks import NetworkSubject
+from chainrule.checking.randomness import Randomness
+from chainrule.checking.reach import reach
 from chainrule.checking.report import ArrayCheck, GradientReport
-from chainrule.checking.state import Arrays, Randomness, reachable
-from chainrule.checking.subjects import NetworkSubject, Subject, adapt, place_not_finite
+from chainrule.checking.state import State
+from chainrule.checking.subject import Subject, place_not_finite
+from chainrule.checking.subjects import Asked, adapt, readings
 from chainrule.checking.walk import first_faulty_layer
 
 #: No script draws its own data from this: a cotangent equal to the data would hide a mistake.
 _SEED = 0x636861696E
 #: What is the consequence of another mistake as often as a mistake itself is named last.
 _CONSEQUENCES = ("overwrites its last result", "aliases", "not linear in dout", "wrong dtype")
+#: Causes that another way to understand a subject would explain as well.
+_PLAIN = ("factor", "zero", "transposed", "no sum")
 
 
-def check(thing: Any, arguments: Sequence[Any], settings: Settings) -> GradientReport:
-    """Check a layer, a network or a pair; see `chainrule.check_gradients`."""
-    subject, things = adapt(thing, arguments), list(reachable(thing))
-    arrays, randomness = Arrays(list(subject.parameters.values()), things), Randomness(things)
+def check(thing: Any, arguments: Sequence[Any], settings: Settings, asked: Asked) -> GradientReport:
+    """Check whatever it is; see `chainrule.check_gradients`."""
+    found = reach(subject=thing, arguments=list(arguments))
+    first, randomness = State(found), Randomness(found)
+    with _left_as_found(thing, first, randomness), np.errstate(all="ignore"):
+        ways = readings(thing, arguments, asked, randomness)
+        reports = []
+        for subject in ways:
+            first.restore()
+            try:
+                reports.append(_whole_report(subject, settings, randomness, first))
+            except Exception:
+                if len(ways) == 1:
+                    raise
+                continue
+            if reports[-1].verdict != "wrong":
+                break
+        return chosen(reports, subject.surely)
+
+
+def chosen(reports: Sequence[GradientReport], sure: bool) -> GradientReport:
+    """Give the report that counts, of those of a subject that can be understood in several ways.
+
+    That is the first way, unless another agrees. If a plain mistake explains the difference in the first, such as a
+    minus or 1/N, it cannot be known which of the two was meant: then nothing is proved.
+    """
+    usual, last = reports[0], reports[-1]
+    if last is usual or last.verdict == "wrong":
+        return usual
+    other_way = " and ".join(last.notes[:1])
+    if sure and not (usual.cause or "").startswith(_PLAIN):
+        return last
+    note = f"right if {other_way}; if not, {usual.cause or 'wrong'}: say which with wrt=, or hand over a pair of functions"
+    arrays = tuple(replace(a, verdict="unresolved" if a.verdict == "right" else a.verdict) for a in last.arrays)
+    return replace(last, arrays=arrays, notes=(note, *last.notes[1:]))
+
+
+def _whole_report(subject: Subject, settings: Settings, randomness: Randomness, first: State) -> GradientReport:
+    """Check one way of understanding it; of a network that is wrong, look for the layer."""
     rng = np.random.default_rng([settings.seed, _SEED])
 
     def alone(name: str, layer: Any, inputs: tuple[Any, ...], dout: float | None) -> GradientReport | None:
@@ -36,41 +77,53 @@ def check(thing: Any, arguments: Sequence[Any], settings: Settings) -> GradientR
         except (TypeError, ValueError):  # nothing to differentiate by
             return None
         part.name = name
-        return _report(part, settings, Randomness(reachable(layer)), rng, dout)
+        return _report(part, settings, Randomness(reach(subject=layer)), rng, first, dout)
 
-    with _left_as_found(subject, arrays, randomness), np.errstate(all="ignore"):
-        report = _report(subject, settings, randomness, rng)
-        if report.verdict == "wrong" and isinstance(subject, NetworkSubject):
-            layer, found, note = first_faulty_layer(subject, alone, randomness)
-            notes = (*report.notes, note) if note else report.notes
-            cause = found.cause if found is not None and found.cause else report.cause
-            report = replace(report, layer=layer, cause=cause, notes=notes)
+    report = _report(subject, settings, randomness, rng, first)
+    if report.verdict == "wrong" and isinstance(subject, NetworkSubject):
+        first.restore()  # the layers shall have seen nothing, as the network had not
+        layer, found, note = first_faulty_layer(subject, alone, randomness)
+        notes = (*report.notes, note) if note else report.notes
+        cause = found.cause if found is not None and found.cause else report.cause
+        report = replace(report, layer=layer, cause=cause, notes=notes)
     return report
 
 
 @contextmanager
-def _left_as_found(subject: Subject, arrays: Arrays, randomness: Randomness) -> Iterator[None]:
+def _left_as_found(thing: Any, first: State, randomness: Randomness) -> Iterator[None]:
     """Put every array and generator back at the end, whatever happens."""
     try:
         yield
     except Exception as error:
-        error.add_note(f"raised while the gradients of {subject.name} were checked; its arrays are as before the check")
+        if _is_ours(error):
+            raise
+        name = getattr(thing, "__name__", type(thing).__name__)
+        error.add_note(f"raised while the gradients of {name} were checked; its arrays are as before the check")
         raise
     finally:
         try:
-            arrays.restore()
+            first.restore_arrays()
         finally:
             randomness.restore()
 
 
+def _is_ours(error: Exception) -> bool:
+    """Tell whether it was raised here, about what was handed over, and not by the code that is checked."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and str(frame.tb_frame.f_globals.get("__name__")).startswith("chainrule.")
+
+
 def _report(
-    subject: Subject, settings: Settings, randomness: Randomness, rng: np.random.Generator, dout: float | None = None
-) -> GradientReport:
+    subject: Subject, settings: Settings, randomness: Randomness, rng: np.random.Generator, first: State,
+    dout: float | None = None,
+) -> GradientReport:  # fmt: skip
     """Do it all, but for finding the layer of a network; `dout`, if given, is sent back instead of random numbers."""
     trial = Trial(subject, randomness)
     outputs = trial.outputs()
     _expect_finite(subject, outputs)
-    randomness.look(reachable(subject.thing))
+    randomness.look(reach(subject=subject.thing))
     douts = subject.cotangents(outputs, rng)
     if dout is not None:
         douts = [np.full_like(given, dout)[()] for given in douts]
@@ -80,7 +133,9 @@ def _report(
     if repeatable:
         careful = not trial.broken.keys().isdisjoint(("inputs unchanged", "parameters unchanged"))
         arrays = comparison.all(answer, douts, careful)
-        arrays = other_batches(comparison, trial, arrays, answer, douts)
+        arrays = other_batches(comparison, trial, arrays, answer, douts, first)
+        for contract, (detail, cause) in comparison.hazards.items():
+            trial.breaks(contract, detail, cause, hazard=True)
     else:
         comparison.notes.append("nothing was compared: differences of a function that changes by itself say nothing")
         trial.skips(SECOND_BATCH, "the outputs change by themselves")
@@ -93,7 +148,10 @@ def _report(
         arrays=arrays,
         contracts=contracts,
         cause=causes[0] if causes else None,
-        notes=tuple(comparison.notes),
+        notes=(*subject.read_as, *comparison.notes),
+        not_compared=subject.unseen,
+        held_fixed=(*comparison.held_fixed, *subject.held_fixed),
+        strict=settings.strict,
         settings=_facts(subject, settings),
     )
 

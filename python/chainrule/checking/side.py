@@ -15,8 +15,9 @@ from chainrule.checking import movers, numeric
 from chainrule.checking.engine import known_network
 from chainrule.checking.movers import DirectionMover, EngineMover, Outputs, PythonMover
 from chainrule.checking.numeric import Floats, Mover
-from chainrule.checking.state import Randomness, put_back
-from chainrule.checking.subjects import Subject
+from chainrule.checking.randomness import Randomness
+from chainrule.checking.state import put_back
+from chainrule.checking.subject import Subject
 
 
 class NumericSide:

@@ -1,248 +1,79 @@
-"""What can be checked: a layer, a network, or a pair of functions; each answers the same three questions.
+"""How what was handed over is understood: a layer, a network, a pair; as public code writes them.
 
-``arrays``: what can be moved, parameters by the subject's own names and then inputs by the names of their arguments.
-``outputs()``: what comes out for the arrays as they are now, one forward pass.
-``gradients(douts)``: what the subject's own code says, after one forward pass.
-
-The subject is handed copies of the arguments, so an argument is never written. Parameters are moved in place, because
-a closure or a layer may hold them; whoever moves them puts them back.
+Names and signatures tell most, and one forward pass the rest. Where two ways to understand a subject are left, both are
+given: the first that agrees with the numbers is what was meant, and that is said.
 """
 
 from __future__ import annotations
 
-import copy
-import inspect
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from chainrule._gate import FloatArray, numbers
-from chainrule.checking.state import reachable
-from chainrule.layers import gradients as layer_gradients
-from chainrule.layers import parameters as layer_parameters
+from chainrule.checking.arguments import Slot, positional, required, slots_of
+from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES, is_target
+from chainrule.checking.holdings import hold
+from chainrule.checking.layer import LayerSubject, calls_of
+from chainrule.checking.networks import NetworkSubject
+from chainrule.checking.pair import PairSubject, is_apart
+from chainrule.checking.randomness import Randomness
+from chainrule.checking.reach import reach
+from chainrule.checking.results import Outcome, bound, candidates, is_float, outcome_of
+from chainrule.checking.state import State, put_back
+from chainrule.checking.subject import Subject, parameter, place_not_finite
+from chainrule.parameters import Place, flushes, is_numbers
+
+_USAGE = (
+    "a layer has forward and backward, a network loss, gradient and params, a pair of functions is (f, grad_f) or"
+    " (forward, backward); forward= and backward= name methods called otherwise"
+)
 
 
-@dataclass
-class Answer:
-    """What backward, gradient or grad_f gave.
+@dataclass(frozen=True)
+class Asked:
+    """What the caller said about how the subject is meant: see `chainrule.check_gradients`."""
 
-    Attributes
-    ----------
-    gradients : dict of str to ndarray or None
-        By the name of the array; None where there should be one and is none.
-    returned : dict of str to object
-        The very objects, for questions about their memory; also those of integer inputs.
-    unasked : tuple of str
-        Inputs that no gradient was given for, as for the labels of a loss.
-    """
-
-    gradients: dict[str, Any]
-    returned: dict[str, Any]
-    unasked: tuple[str, ...] = ()
+    wrt: Any = None
+    params: Mapping[str, Any] | None = None
+    forward: str | None = None
+    backward: str | None = None
+    ignore: tuple[str, ...] = ()
 
 
-@dataclass
-class Subject(ABC):
-    """The part all kinds share.
-
-    Attributes
-    ----------
-    thing : object
-        What the user handed over.
-    name : str
-        What it is called in the report.
-    inputs : dict of str to object
-        Our copies of the arguments, in order.
-    parameters : dict of str to ndarray
-        The arrays that the subject itself holds.
-    """
-
-    thing: Any
-    name: str
-    inputs: dict[str, Any]
-    parameters: dict[str, FloatArray] = field(default_factory=dict)
-    kind = "subject"
-    #: How the two sides are called in messages.
-    forward_name = "forward"
-    backward_name = "backward"
-
-    @property
-    def arrays(self) -> dict[str, FloatArray]:
-        """Everything a loss can be differentiated by: float parameters, then float inputs."""
-        movable = {name: a for name, a in self.inputs.items() if isinstance(a, np.ndarray) and a.dtype.kind == "f"}
-        return {**self.parameters, **movable}
-
-    @property
-    def single(self) -> bool:
-        """Whether float32 is among the arrays."""
-        return any(map(is_single, self.arrays.values()))
-
-    @abstractmethod
-    def outputs(self) -> list[FloatArray]:
-        """Give what comes out for the arrays as they are."""
-
-    @abstractmethod
-    def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
-        """Give the subject's own gradients for these gradients of its outputs; `fresh`: after a forward pass."""
-
-    def cotangents(self, outputs: Sequence[FloatArray], rng: np.random.Generator) -> list[Any]:
-        """Give one random number, away from 0, for each number that came out: in its shape and dtype."""
-        return [_cotangent(out, rng) for out in outputs]
-
-    def with_inputs(self, inputs: Mapping[str, Any]) -> Subject:
-        """Give the same subject with other arguments."""
-        other = copy.copy(self)
-        other.inputs = dict(inputs)
-        return other
-
-    def widened(self) -> Subject | None:
-        """Give a copy that computes in float64, sharing nothing; None if it cannot be copied."""
-        wide = {id(a): a.astype(np.float64) for a in self.arrays.values()}
-        shared = (np.random.Generator, np.random.RandomState)  # set back for both, so both see the same noise
-        memo: dict[int, Any] = {id(g): g for g in reachable(self.thing) if isinstance(g, shared)} | wide
-        try:
-            thing = copy.deepcopy(self.thing, memo)
-        except Exception:  # whatever somebody's object raises when copied: then it is not copied
-            return None
-        other = copy.copy(self)
-        other.thing = thing
-        other.inputs = {name: wide.get(id(a), a) for name, a in self.inputs.items()}
-        other.parameters = {name: wide[id(a)] for name, a in self.parameters.items()}
-        return other
+def adapt(thing: Any, arguments: Sequence[Any], asked: Asked = Asked()) -> Subject:  # noqa: B008  # frozen
+    """Give `thing` as the Subject it most likely is; see `readings`."""
+    return readings(thing, arguments, asked)[0]
 
 
-def is_single(array: FloatArray) -> bool:
-    """Tell whether an array is of float32, in whichever order of bytes."""
-    return array.dtype.newbyteorder("=") == np.float32
-
-
-def _cotangent(out: FloatArray, rng: np.random.Generator) -> Any:
-    sizes = rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1.0, 1.0], out.shape)
-    return out.dtype.type(sizes) if out.ndim == 0 else sizes.astype(out.dtype)
-
-
-@dataclass
-class LayerSubject(Subject):
-    """Any object with ``forward(*inputs)`` and ``backward(dout)``.
-
-    Its parameters are ``W`` and ``b``, or those in ``params``; and any other array among its attributes, such as
-    ``gamma``, that ``forward`` leaves in its place and that has a gradient under the same name with a d before it.
-    """
-
-    kind = "layer"
-    candidates: dict[str, FloatArray] = field(default_factory=dict)
-
-    def outputs(self) -> list[FloatArray]:
-        """Give what comes out."""
-        return _arrays_of(self.thing.forward(*self.inputs.values()), f"{self.name}.forward")
-
-    def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
-        """Give what comes back."""
-        if fresh:
-            self.thing.forward(*self.inputs.values())
-        dout = douts[0] if len(douts) == 1 else tuple(douts)
-        dx = self.thing.backward(dout)
-        for name, array in self.candidates.items():
-            gradient = getattr(self.thing, f"d{name}", None)
-            if getattr(self.thing, name, None) is array and isinstance(gradient, np.ndarray):
-                self.parameters.setdefault(name, array)
-        own = layer_gradients(self.thing)
-        found = {name: own.get(name, getattr(self.thing, f"d{name}", None)) for name in self.parameters}
-        return _answer(found, dx, self)
-
-
-class NetworkSubject(Subject):
-    """Any object with ``loss(x, t)``, ``gradient(x, t)`` and ``params``."""
-
-    kind = "network"
-    forward_name = "loss"
-    backward_name = "gradient"
-
-    @property
-    def arrays(self) -> dict[str, FloatArray]:
-        """Give the parameters: examples are not differentiated by."""
-        return self.parameters
-
-    def outputs(self) -> list[FloatArray]:
-        """Give what comes out."""
-        return [_one_number(self.thing.loss(*self.inputs.values()), f"{self.name}.loss")]
-
-    def cotangents(self, outputs: Sequence[FloatArray], rng: np.random.Generator) -> list[Any]:
-        """Give 1, for the one number."""
-        return [np.float64(1)]  # gradient(x, t) takes none
-
-    def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
-        """Give what comes back."""
-        grads = self.thing.gradient(*self.inputs.values())
-        if not isinstance(grads, Mapping):
-            raise TypeError(f"{self.name}.gradient must give a dict of names to arrays, got {type(grads).__name__}")
-        by_name = {str(key): gradient for key, gradient in grads.items()}
-        found = {name: _gradient(by_name.get(name), name, self) for name in self.parameters}
-        return Answer(found, dict(found))
-
-
-class PairSubject(Subject):
-    """A function that gives one number, and one that gives its gradient."""
-
-    kind = "pair"
-    forward_name = "f"
-    backward_name = "grad_f"
-
-    def outputs(self) -> list[FloatArray]:
-        """Give what comes out."""
-        return [_one_number(self.thing[0](*self.inputs.values()), "f")]
-
-    def cotangents(self, outputs: Sequence[FloatArray], rng: np.random.Generator) -> list[Any]:
-        """Give 1, for the one number."""
-        return [np.float64(1)]  # grad_f takes none
-
-    def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
-        """Give what comes back."""
-        return _answer({}, self.thing[1](*self.inputs.values()), self)
-
-
-def adapt(thing: Any, arguments: Sequence[Any]) -> Subject:
-    """Give `thing` as a Subject; say what is missing if it is none.
+def readings(
+    thing: Any, arguments: Sequence[Any], asked: Asked = Asked(), randomness: Randomness | None = None  # noqa: B008
+) -> list[Subject]:
+    """Give `thing` as a Subject, in the ways it can be understood, the likeliest first; say what is missing if in none.
 
     Raises
     ------
     TypeError
-        If it is no layer, network or pair, or an argument or a parameter has a dtype that cannot be differentiated.
+        If it is nothing that can be checked, or an argument or a parameter has a dtype that cannot be differentiated.
     ValueError
         If a parameter is read-only, or an array is not finite.
     """
     if isinstance(thing, type):
         raise TypeError(f"{thing.__name__} is a class, not an object: call it first")
-    if isinstance(thing, tuple | list) and len(thing) == 2 and all(map(callable, thing)):
-        name = getattr(thing[0], "__name__", "f")
-        subject: Subject = PairSubject(tuple(thing), name, _inputs(thing[0], arguments))
-    elif hasattr(thing, "loss") and hasattr(thing, "gradient") and hasattr(thing, "params"):
-        subject = NetworkSubject(thing, type(thing).__name__, _inputs(thing.loss, arguments))
-        if not isinstance(thing.params, Mapping) or not thing.params:
-            raise TypeError(
-                f"{subject.name}.params must be a dict of arrays with something in it, got {thing.params!r:.60}"
-            )
-        subject.parameters = {str(key): _parameter(a, f"params[{key!r}]") for key, a in thing.params.items()}
-    elif hasattr(thing, "forward") and hasattr(thing, "backward"):
-        subject = layer = LayerSubject(thing, type(thing).__name__, _inputs(thing.forward, arguments))
-        own = {name: a for name, a in layer_parameters(thing).items() if a is not None}
-        subject.parameters = {name: _parameter(a, name) for name, a in own.items()}
-        layer.candidates = {
-            name: a
-            for name, a in getattr(thing, "__dict__", {}).items()
-            if isinstance(a, np.ndarray) and a.dtype.kind == "f" and a.itemsize >= 4 and a.flags.writeable
-        }
-        subject.inputs = {_unique(name, own): value for name, value in subject.inputs.items()}
-    else:
-        raise TypeError(
-            f"{_missing(thing)}; a layer has forward and backward, a network loss, gradient and params, a"
-            " pair of functions is (f, grad_f)"
-        )
-    if not subject.arrays:
-        kinds = ", ".join(f"{name} is {np.asarray(a).dtype}" for name, a in subject.inputs.items()) or "no arguments"
+    reached = reach(subject=thing)
+    before = State(reached)
+    found = Reader(thing, arguments, asked, randomness or Randomness(reached)).readings()
+    if isinstance(thing, tuple | list):  # of functions nothing need be kept that they have kept
+        before.restore()
+    for subject in found:
+        _expect_something_to_do(subject)
+    return found
+
+
+def _expect_something_to_do(subject: Subject) -> None:
+    if not subject.arrays and not subject.unseen:
+        kinds = ", ".join(f"{name} is {_kind(a)}" for name, a in subject.inputs.items()) or "no arguments"
         raise TypeError(f"{subject.name} has nothing to differentiate by ({kinds}); pass arrays of float64 or float32")
     for name, array in subject.arrays.items():
         at = place_not_finite(array)
@@ -250,119 +81,366 @@ def adapt(thing: Any, arguments: Sequence[Any]) -> Subject:
             raise ValueError(
                 f"{name}{at or ''} is {array[tuple(at)]}; a gradient can be checked at finite numbers only"
             )
-    return subject
 
 
-def place_not_finite(array: FloatArray) -> list[int] | None:
-    """Give the index of the first number that is nan or infinite; None if there is none."""
-    finite = np.isfinite(array)
-    return None if finite.all() else [int(i) for i in np.argwhere(~finite)[0]]
+def _kind(value: Any) -> str:
+    return str(value.dtype) if isinstance(value, np.ndarray) else type(value).__name__
+
+
+class Reader:
+    """One thing with its arguments, being understood."""
+
+    def __init__(self, thing: Any, arguments: Sequence[Any], asked: Asked, randomness: Randomness) -> None:
+        self.thing, self.arguments, self.asked, self.randomness = thing, arguments, asked, randomness
+
+    def readings(self) -> list[Subject]:
+        """Tell what kind it is."""
+        thing, asked = self.thing, self.asked
+        if isinstance(thing, tuple | list) and len(thing) == 2 and all(map(callable, thing)):
+            return self._functions()
+        if asked.forward or asked.backward:
+            return self._methods(*self._named_methods())
+        if _has(thing, "loss") and _has(thing, "gradient") and hasattr(thing, "params"):
+            return [self._network("loss", "gradient")]
+        ahead, back = _first(thing, FORWARD), _first(thing, BACKWARD)
+        if ahead and back:
+            return self._layer(ahead, back)
+        value, derivative = _first(thing, VALUES), _first(thing, DERIVATIVES)
+        if value and derivative:
+            return self._derivatives(value, derivative)
+        if _has(thing, "loss"):
+            return [self._network("loss", None)]
+        if callable(thing) and not (ahead and ahead != "__call__") and not back:
+            return self._both()
+        raise TypeError(f"{_missing(thing)}; {_USAGE}")
+
+    def _named_methods(self) -> tuple[str, str]:
+        thing, names = self.thing, []
+        for given, known, side in ((self.asked.forward, FORWARD, "forward"), (self.asked.backward, BACKWARD, "backward")):
+            name = given or _first(thing, known)
+            if name is None or not callable(getattr(thing, name, None)):
+                what = f"no method {name!r}" if name else f"no method to go {side}: name it, {side}='…'"
+                raise TypeError(f"{type(thing).__name__} has {what}")
+            names.append(name)
+        return names[0], names[1]
+
+    # --- one kind each ---
+
+    def _methods(self, ahead: str, back: str) -> list[Subject]:
+        """Two methods that were named: a layer's, or a value and its derivative."""
+        forward, backward = getattr(self.thing, ahead), getattr(self.thing, back)
+        asks, gives = required(backward), required(forward)
+        if asks and asks == gives[: len(asks)] and len(asks) == len(self.arguments):
+            return self._derivatives(ahead, back)
+        return self._layer(ahead, back)
+
+    def _layer(self, ahead: str, back: str) -> list[Subject]:
+        thing = self.thing
+        _refuse_unmovable(thing)
+        slots, inputs = self._slots(getattr(thing, ahead))
+        subject = LayerSubject(
+            thing, type(thing).__name__, slots, inputs, self._wrt(inputs),
+            forwards=lambda thing: getattr(thing, ahead), backwards=lambda thing: getattr(thing, back),
+            flushing=tuple(flushes(thing)),
+        )  # fmt: skip
+        subject.forward_name, subject.backward_name = ahead, back
+        return self._understood(subject, getattr(thing, back))
+
+    def _functions(self) -> list[Subject]:
+        """Two functions: (out, cache) and (dout, cache), or a value and its gradient."""
+        ahead, back = self.thing
+        name = getattr(ahead, "__name__", "f")
+        slots, inputs = self._slots(ahead)
+        wrt = self._wrt(inputs)
+        raw = self._quietly(lambda: ahead(*(slot.handed(inputs) for slot in slots)), inputs)
+        asks = len(required(back))
+        pair = PairSubject(tuple(self.thing), name, slots, inputs, wrt)
+        one = not isinstance(raw, tuple | list | Mapping) and np.size(raw) == 1
+        of_arguments = asks == len(required(ahead)) or asks == len(self.arguments) or not positional(back)
+        if (one and (of_arguments or asks == 0)) or raw is None:
+            return self._by_each(pair)
+        cached = isinstance(raw, tuple) and len(raw) > 1
+        if not cached and of_arguments:
+            return self._apart(pair, raw)
+        layer = LayerSubject(
+            tuple(self.thing), name, slots, inputs, wrt,
+            forwards=lambda thing: thing[0], backwards=lambda thing: thing[1],
+        )  # fmt: skip
+        layer.kind, layer.forward_name, layer.backward_name = "pair", name, getattr(back, "__name__", "backward")
+        return self._understood(layer, back)
+
+    def _derivatives(self, value: str, derivative: str) -> list[Subject]:
+        """An object with a value and its derivative, for the same arguments."""
+        thing = self.thing
+        slots, inputs = self._slots(getattr(thing, value))
+        subject = PairSubject(
+            thing, type(thing).__name__, slots, inputs, self._wrt(inputs),
+            values=lambda thing: getattr(thing, value), derivatives=lambda thing: getattr(thing, derivative),
+        )  # fmt: skip
+        subject.forward_name, subject.backward_name = f"{subject.name}.{value}", f"{subject.name}.{derivative}"
+        raw = self._quietly(lambda: subject.values(thing)(*subject.handed()), inputs)
+        if np.size(raw) == 1 and not isinstance(raw, tuple | list):
+            return self._by_each(subject)
+        return self._apart(subject, raw)
+
+    def _both(self) -> list[Subject]:
+        """One function that gives a value and its gradient."""
+        thing = self.thing
+        slots, inputs = self._slots(thing)
+        name = getattr(thing, "__name__", type(thing).__name__)
+        subject = PairSubject(
+            thing, name, slots, inputs, self._wrt(inputs), values=lambda thing: thing, derivatives=lambda thing: thing,
+            both=True,
+        )  # fmt: skip
+        raw = self._quietly(lambda: thing(*subject.handed()), inputs)
+        if not isinstance(raw, tuple | list) or len(raw) != 2 or np.size(raw[0]) != 1:
+            if hasattr(thing, "forward"):
+                raise TypeError(f"{_missing(thing)}; {_USAGE}")
+            raise TypeError(
+                f"{name} is one function, without its gradient, and gives {_told(raw)} and not (value, gradient);"
+                f" {_USAGE}"
+            )
+        subject.forward_name = subject.backward_name = name
+        return self._by_each(subject)
+
+    def _network(self, loss: str, gradient: str | None) -> Subject:
+        thing = self.thing
+        slots, inputs = self._slots(getattr(thing, loss))
+        subject = NetworkSubject(
+            thing, type(thing).__name__, slots, inputs, None,
+            losses=lambda thing: getattr(thing, loss), derivatives=lambda thing: getattr(thing, gradient or loss),
+            both=gradient is None,
+        )  # fmt: skip
+        if self.asked.wrt is not None:
+            raise ValueError("wrt= says by which arguments a gradient is; that of a network is by its parameters")
+        subject.backward_name = gradient or loss
+        params = getattr(thing, "params", None)
+        if isinstance(params, Mapping):
+            if not params:
+                raise TypeError(f"{subject.name}.params must be a dict of arrays with something in it, got {params!r:.60}")
+            for key, array in params.items():
+                if callable(array) or isinstance(array, float | int):
+                    continue
+                name = str(key)
+                subject.parameters[name] = parameter(array, f"params[{key!r}]")
+                subject.places[name] = (Place(((thing, "params"), (params, key))),)
+        elif gradient is not None and params is not None and not isinstance(params, list | tuple):
+            raise TypeError(f"{subject.name}.params must be a dict of arrays with something in it, got {params!r:.60}")
+        if gradient is None:
+            raw = self._quietly(lambda: getattr(thing, loss)(*subject.handed()), inputs)
+            if not isinstance(raw, tuple) or len(raw) != 2:
+                raise TypeError(f"{subject.name} has loss but no gradient, and its loss gives {_told(raw)}; {_USAGE}")
+        self._hold(subject, [np.float64(1)])
+        return subject
+
+    # --- what they share ---
+
+    def _slots(self, function: Any) -> tuple[tuple[Slot, ...], dict[str, Any]]:
+        return slots_of(function, self.arguments)
+
+    def _quietly(self, call: Callable[[], Any], inputs: Mapping[str, Any]) -> Any:
+        """Call with the same noise as every other, and put back the inputs if it writes into them."""
+        self.randomness.rewind()
+        with put_back([a for a in inputs.values() if isinstance(a, np.ndarray)]):
+            return call()
+
+    def _wrt(self, inputs: Mapping[str, Any]) -> tuple[str, ...] | None:
+        """Give the names of the inputs that the caller says the gradient is by."""
+        wrt = self.asked.wrt
+        if wrt is None:
+            return None
+        if isinstance(wrt, bool) or not isinstance(wrt, int | str | tuple | list):
+            raise TypeError(f"wrt must be the number or name of an argument, or a tuple of them, got {wrt!r:.60}")
+        names, tops = list(inputs), list(dict.fromkeys(name.partition("[")[0] for name in inputs))
+        chosen: list[str] = []
+        for one in wrt if isinstance(wrt, tuple | list) else (wrt,):
+            if isinstance(one, int) and not isinstance(one, bool) and -len(tops) <= one < len(tops):
+                one = tops[one]
+            inside = [name for name in names if name == one or name.startswith(f"{one}[")]
+            if not inside:
+                raise ValueError(f"wrt names {one!r}, and the arguments are {', '.join(names) or 'none'}")
+            chosen += inside
+        fixed = [name for name in chosen if not is_float(inputs[name])]
+        if fixed:
+            raise TypeError(f"wrt names {fixed[0]}, which is {_kind(inputs[fixed[0]])} and cannot be moved")
+        return tuple(chosen)
+
+    def _hold(self, subject: Subject, douts: Sequence[Any]) -> None:
+        """Find out what the subject holds, and leave it as it was but for what its first forward pass made."""
+        asked = self.asked
+
+        def ahead() -> list[Any]:
+            found: list[Any] = self._quietly(subject.outputs, subject.inputs)
+            return found
+
+        def back() -> object:
+            return self._quietly(lambda: subject.gradients([np.array(d)[()] for d in douts]), subject.inputs)
+
+        if isinstance(subject, PairSubject) and isinstance(self.thing, tuple | list):
+            return
+        hold(subject, ahead, back, lambda: State(reach(subject=self.thing)), asked.params, asked.ignore)
+
+    def _understood(self, subject: LayerSubject, backward: Any) -> list[Subject]:
+        """Say what backward is called with, and find the parameters; all ways that can be."""
+        first = self._quietly(subject.run, subject.inputs)
+        self.randomness.look(reach(subject=self.thing))
+        names = [slot.name for slot in subject.slots]
+        call, unknown = calls_of(backward, names, first)
+        calls = _calls(call, unknown, subject, first, backward)
+        if not calls:
+            raise TypeError(
+                f"{subject.backward_name} asks for {', '.join(required(backward))}: one of them is the gradient of the"
+                f" output, but {', '.join(unknown)} is nothing that forward takes or gives; hand over an object whose"
+                " backward(dout) needs no more"
+            )
+        found: list[Subject] = []
+        error: Exception | None = None
+        before = State(reach(subject=self.thing))
+        for way in calls:
+            for mean in (False, True) if not {"dout", "douts"} & set(way) and first.arrays[0].size > 1 else (False,):
+                other = replace(subject, call=way, mean=mean, parameters={}, places={}, boxes={})
+                try:
+                    outputs = self._quietly(other.run, other.inputs).arrays
+                    self._hold(other, other.cotangents(outputs, np.random.default_rng(7)))
+                except Exception as raised:
+                    error = error or raised
+                    before.restore()
+                    continue
+                other.read_as = _told_call(way, call, other)
+                _rename_inputs(other)
+                found.append(other)
+        if not found:
+            assert error is not None
+            raise error
+        return found
+
+    def _by_each(self, pair: PairSubject) -> list[Subject]:
+        """A gradient of one number: by the arguments that it could be by, one after the other."""
+        if pair.wrt is not None:
+            return [pair]
+        try:
+            returned = self._quietly(lambda: pair.derivatives(pair.thing)(*pair.handed()), pair.inputs)
+        except TypeError as error:
+            error.add_note(f"{pair.backward_name} was called with what {pair.forward_name} was called with")
+            raise
+        returned = returned[1] if pair.both else returned
+        if isinstance(returned, tuple | Mapping) or returned is None:
+            return [pair]
+        names = candidates(returned, list(pair.inputs), pair.inputs)
+        first = next((n for n in pair.inputs if is_float(pair.inputs[n])), None)
+        ways = []
+        for name in names[:3]:
+            told = () if name == first else (f"the gradient is read as that by {name}",)
+            ways.append(replace(pair, wrt=(name,), read_as=told) if name != first else pair)
+        return list(ways) or [pair]
+
+    def _apart(self, pair: PairSubject, raw: Any) -> list[Subject]:
+        """A derivative for each entry, or each example."""
+        try:
+            returned = self._quietly(lambda: pair.derivatives(pair.thing)(*pair.handed()), pair.inputs)
+        except TypeError as error:
+            error.add_note(f"{pair.backward_name} was called with what {pair.forward_name} was called with")
+            raise
+        value = outcome_of(raw, pair.thing, pair.forward_name, cached=False).arrays[0]
+        if not is_apart(value, returned, pair.inputs, pair.wrt):
+            pair.outputs()  # says that one number is wanted
+        by = () if pair.wrt or isinstance(returned, tuple | Mapping) else candidates(returned, list(pair.inputs), pair.inputs)
+        ways = [replace(pair, apart=True, wrt=(name,)) for name in by[:2]] or [replace(pair, apart=True)]
+        if value.ndim == 1 and any(np.ndim(g) > 1 for g in bound(returned, pair.inputs, pair.wrt, []).gradients.values()):
+            ways += [replace(way, mean=True, read_as=("the gradient is read as that of the mean",)) for way in ways[:1]]
+        if len(pair.inputs) == 1 and not pair.both:
+            ways.append(replace(ways[0], through=True, surely=False, read_as=(f"{pair.backward_name} is given what f gives",)))
+        return list(ways)
+
+
+def _calls(
+    call: tuple[str, ...], unknown: Sequence[str], subject: LayerSubject, first: Outcome, backward: Any
+) -> list[tuple[str, ...]]:
+    """Give the ways to call backward that make sense, the likeliest first."""
+    names = [slot.name for slot in subject.slots]
+    if unknown:
+        fillers = [["."] if False else list(names), [f".{name}" for name in ("output", "out", "y") if hasattr(subject.thing, name)]]
+        ways = []
+        for filler in fillers:
+            free = [name for name in filler if name not in call]
+            if len(free) >= len(unknown):
+                left = iter(free)
+                ways.append(tuple(next(left) if p == "dout" and i else p for i, p in enumerate(call)))
+        return ways
+    matched = [part for part in call if part in names]
+    if "dout" in call and matched and len(names) > 1 and first.arrays[0].ndim <= 1:
+        # A loss: what stands in the place of dout may be what was predicted, or what the layer made of it.
+        predicted = next((n for n in names if n not in call and not is_target(n, names)), None)
+        kept = next((f".{n}" for n in ("output", "y", "y_pred", "probs") if is_numbers(getattr(subject.thing, n, None))), None)
+        others = [tuple(other if p == "dout" else p for p in call) for other in (predicted, kept) if other is not None]
+        return [*others, call]
+    return [call]
+
+
+def _told_call(way: tuple[str, ...], usual: tuple[str, ...], subject: LayerSubject) -> tuple[str, ...]:
+    told = []
+    if "lr" in way:
+        told.append(f"{subject.backward_name} takes a step of its own: what it takes off for a step size of 1 is compared")
+    if not {"dout", "douts"} & set(way) and subject.last is not None and subject.last.arrays[0].size > 1:
+        told.append(f"{subject.backward_name} is read as the gradient of the {'mean' if subject.mean else 'sum'}")
+    if way != usual:
+        told.append(f"{subject.backward_name} is called with {', '.join(part.lstrip('.') for part in way)}")
+    return tuple(told)
+
+
+def _rename_inputs(subject: Subject) -> None:
+    """Call an input otherwise if a parameter has its name."""
+    taken = [name for name in subject.inputs if name in subject.parameters]
+    for name in taken:
+        new = f"input {name}"
+        subject.inputs = {new if n == name else n: value for n, value in subject.inputs.items()}
+        subject.wrt = None if subject.wrt is None else tuple(new if n == name else n for n in subject.wrt)
+        subject.slots = tuple(
+            Slot(s.name if s.container is not None else new if s.name == name else s.name,
+                 {k: new if n == name else n for k, n in s.inputs.items()}, s.container, s.scalar)
+            for s in subject.slots
+        )  # fmt: skip
+
+
+def _refuse_unmovable(thing: Any) -> None:
+    """Raise TypeError for weights that are plainly meant to be, and cannot be moved in place."""
+    for name in ("W", "b"):
+        value = getattr(thing, name, None)
+        integers = isinstance(value, np.ndarray) and value.dtype.kind in "iu"
+        if integers or (isinstance(value, list | tuple) and value and all(isinstance(v, float | int | list) for v in value)):
+            parameter(value, name)
+    params = getattr(thing, "params", None)
+    for key, value in params.items() if isinstance(params, Mapping) else ():
+        if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
+            parameter(value, f"params[{key!r}]")
+
+
+def _has(thing: Any, name: str) -> bool:
+    try:
+        return callable(getattr(thing, name, None))
+    except Exception:  # an object that refuses to be asked
+        return False
+
+
+def _first(thing: Any, names: Iterable[str]) -> str | None:
+    """Give the first of these methods that `thing` has; none of what functions and types have anyway."""
+    return next((name for name in names if _has(thing, name)), None)
+
+
+def _told(raw: Any) -> str:
+    if isinstance(raw, tuple | list):
+        return f"{type(raw).__name__} of {len(raw)}"
+    return f"an array of shape {raw.shape}" if isinstance(raw, np.ndarray) else type(raw).__name__
 
 
 def _missing(thing: Any) -> str:
     """Say what a thing lacks, for an error."""
     name = type(thing).__name__
     for has, lacks in (("forward", "backward"), ("backward", "forward"), ("loss", "gradient"), ("gradient", "loss")):
-        if hasattr(thing, has) and not hasattr(thing, lacks):
+        if _has(thing, has) and not _has(thing, lacks):
             return f"{name} has {has} but no {lacks}"
-    if hasattr(thing, "loss") and hasattr(thing, "gradient"):
-        return f"{name} has loss and gradient but no params"
     if callable(thing):
         return f"{getattr(thing, '__name__', name)} is one function, without its gradient"
     return f"{name} cannot be checked"
 
 
-def _inputs(function: Any, arguments: Sequence[Any]) -> dict[str, Any]:
-    """Give private copies of the arguments, by the names that `function` has for them."""
-    names = _names(function, len(arguments))
-    return {name: _own(argument, name) for name, argument in zip(names, arguments, strict=True)}
-
-
-def _names(function: Any, count: int) -> list[str]:
-    try:
-        asked = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):  # a built-in, perhaps
-        asked = []
-    names = [p.name for p in asked if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][:count]
-    return names if len(names) == count else (["x", "y"] if count <= 2 else [f"x{i}" for i in range(count)])[:count]
-
-
-def _unique(name: str, taken: Mapping[str, Any]) -> str:
-    return f"input {name}" if name in taken else name
-
-
-def _own(argument: Any, name: str) -> Any:
-    """Give a copy the subject may have; what holds no numbers is passed on as it is."""
-    if argument is None or isinstance(argument, str | bytes | dict | set) or callable(argument):
-        return argument
-    array = numbers(argument, name)
-    if array.dtype.kind not in "biu":
-        _refuse_half(array, name)
-    return np.array(array, order="K")
-
-
-def _parameter(array: Any, name: str) -> FloatArray:
-    """Give the parameter itself, if it can be moved in place and put back."""
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name} is a {type(array).__name__}; make it a float array, so that it can be moved in place")
-    if array.dtype.kind in "biu":
-        raise TypeError(f"{name} is {array.dtype}, which cannot be moved by a small step; make it float64")
-    numbers(array, name)
-    _refuse_half(array, name)
-    if not array.flags.writeable:
-        raise ValueError(f"{name} is read-only, and a check moves it in place; give it a copy, e.g. array.copy()")
-    return array
-
-
-def _refuse_half(array: FloatArray, name: str) -> None:
-    """Raise TypeError for a dtype with too few digits for a difference."""
-    if array.dtype.itemsize < 4:
-        raise TypeError(
-            f"{name} is {array.dtype}, whose three digits leave nothing of a difference; check the same code in float64"
-            " or float32"
-        )
-
-
-def _arrays_of(out: Any, what: str) -> list[FloatArray]:
-    """Give outputs as arrays of floats."""
-    found = [np.asarray(a) for a in (out if isinstance(out, tuple | list) else (out,))]
-    for array in found:
-        if array.dtype.kind not in "fbiu":
-            raise TypeError(f"{what} must give real numbers, got {type(out).__name__} of {array.dtype}")
-    return [a if a.dtype.kind == "f" else a.astype(np.float64) for a in found]
-
-
-def _one_number(value: Any, what: str) -> FloatArray:
-    array = np.asarray(value)
-    if array.size != 1 or array.dtype.kind not in "fbiu":
-        raise ValueError(
-            f"{what} must give one real number, got {type(value).__name__} of shape {array.shape}; sum it up, or check"
-            " it as a layer: an object with forward and backward(dout)"
-        )
-    return array.reshape(()) if array.dtype.kind == "f" else array.reshape(()).astype(np.float64)
-
-
-def _gradient(value: Any, name: str, subject: Subject) -> Any:
-    """Give a gradient as the array it is, or None; refuse what holds no real numbers."""
-    array = None if value is None else np.asarray(value)
-    if array is not None and array.dtype.kind not in "fbiu":
-        what = f"{subject.name}.{subject.backward_name}" if subject.kind != "pair" else subject.backward_name
-        raise TypeError(f"{what} must give real numbers for {name}, got {type(value).__name__} of {array.dtype}")
-    return array
-
-
-def _answer(found: dict[str, Any], returned: Any, subject: Subject) -> Answer:
-    """Add to the gradients of parameters what came back for the inputs, in their order."""
-    names = list(subject.inputs)
-    several = isinstance(returned, tuple) or (isinstance(returned, list) and len(names) > 1)
-    given = [np.float64(g) if isinstance(g, int | float) else g for g in (returned if several else [returned])]
-    if len(given) > len(names) and (names or returned is not None):
-        what = f"{subject.name}.{subject.backward_name}" if subject.kind == "layer" else subject.backward_name
-        raise ValueError(f"{what} gives {len(given)} gradients for {len(names)} inputs ({', '.join(names)})")
-    by_name = dict(zip(names, given, strict=False))
-    movable = subject.arrays
-    unasked = tuple(n for n in names if n in movable and (n not in by_name or (by_name[n] is None and len(names) > 1)))
-    gradients = {**found, **{n: by_name[n] for n in names if n in movable and n not in unasked}}
-    gradients = {name: _gradient(a, name, subject) for name, a in gradients.items()}
-    objects = {**found, **{n: a for n, a in by_name.items() if a is not None}}
-    return Answer(gradients, objects, unasked)

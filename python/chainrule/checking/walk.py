@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from chainrule.checking.report import GradientReport
-from chainrule.checking.state import Randomness
-from chainrule.checking.subjects import NetworkSubject
+from chainrule.checking.randomness import Randomness
+from chainrule.checking.networks import NetworkSubject
 
 Alone: TypeAlias = Callable[[str, Any, tuple[Any, ...], float | None], GradientReport | None]
 

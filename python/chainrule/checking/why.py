@@ -14,7 +14,8 @@ from chainrule.checking.movers import DirectionMover, both_ways
 from chainrule.checking.numeric import FIRST, Floats, Found, largest
 from chainrule.checking.report import ArrayCheck
 from chainrule.checking.side import NumericSide
-from chainrule.checking.subjects import NetworkSubject, Subject, is_single
+from chainrule.checking.networks import NetworkSubject
+from chainrule.checking.subject import Subject, is_single
 
 #: Entries looked at one by one to find out why an array is wrong that was not compared entry by entry.
 _SAMPLE = 256

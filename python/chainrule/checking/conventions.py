@@ -1,0 +1,53 @@
+"""How public code calls things: a new convention is a line in one of these tables.
+
+How a parameter's gradient is called stands in `chainrule.parameters`, where networks and files look too.
+"""
+
+from __future__ import annotations
+
+#: Methods that go forwards, and those that go back: an object that has one of each is a layer.
+FORWARD = (
+    "forward", "forward_pass", "fprop", "forward_propagate", "forward_propagation", "forward_prop", "forwardprop",
+    "feed_forward", "feedforward", "forwards", "forwardpass", "fwd", "propagate", "apply", "call", "__call__",
+)  # fmt: skip
+BACKWARD = (
+    "backward", "backward_pass", "bprop", "back_propagate", "backpropagate", "backward_propagate", "back_propagation",
+    "backpropagation", "backward_propagation", "back_prop", "backprop", "backward_prop", "backwards", "backwardpass",
+    "bwd",
+)  # fmt: skip
+#: Methods that give a value, and those that give its derivative for the same arguments.
+VALUES = (
+    "fn", "loss", "cost", "func", "function", "f", "value", "evaluate", "compute", "calculate", "calc", "activate",
+    "activation", "compute_loss", "forward", *FORWARD[1:],
+)  # fmt: skip
+DERIVATIVES = (
+    "gradient", "grad", "gradients", "derivative", "deriv", "prime", "derivate", "df", "dfn", "d", "dloss", "delta",
+    "grad_fn", "gradient_fn", "function_derivative", "loss_derivative", "loss_gradient", "loss_prime", "loss_grad",
+    "compute_gradient", "compute_derivative", "gradient_loss", "activation_derivative", "activation_prime",
+    "backward", *BACKWARD[1:],
+)  # fmt: skip
+#: What forward leaves its output in, and backward the gradient of its input, if they return nothing.
+OUTPUTS = ("output", "outputs", "out", "y", "Y", "a", "A", "activation", "result", "y_pred", "loss", "value", "h")
+INPUT_GRADIENTS = (
+    "dinputs", "dinput", "dx", "dX", "d_x", "d_input", "d_inputs", "grad_input", "input_grad", "grad_inputs",
+    "input_gradient", "gradient_input", "gradInput", "grad_x", "din", "delta", "grad", "gradient",
+)  # fmt: skip
+#: Arguments of backward that are no gradient: a step size, what forward gave for it to keep.
+LEARNING_RATES = frozenset({"lr", "learning_rate", "eta", "alpha", "rate", "step_size", "step", "learningRate", "l_r"})
+CACHES = frozenset({"cache", "caches", "ctx", "context", "memory", "saved", "state", "tape", "stored", "_cache"})
+#: Arguments of a loss: what it is measured against, and what is predicted.
+TARGETS = frozenset(
+    "t y_true ytrue true target targets label labels truth ground_truth gt expected actual desired y_real ys_true real"
+    " one_hot onehot y_target t_true Y_true true_y ground ids correct d".split()
+)
+PREDICTED = frozenset(
+    "y_pred ypred y_hat yhat pred preds predicted prediction predictions y_ logits scores score probs prob output"
+    " outputs out a A AL x X z Z Y_hat Y_pred Yhat estimate o y_preds p h inputs input".split()
+)
+#: Targets too, if what is predicted has another name.
+PERHAPS_TARGETS = frozenset({"y", "Y", "ys"})
+
+
+def is_target(name: str, others: list[str]) -> bool:
+    """Tell whether an argument of a loss is what it is measured against, as far as the names tell."""
+    return name in TARGETS or (name in PERHAPS_TARGETS and any(other in PREDICTED for other in others if other != name))

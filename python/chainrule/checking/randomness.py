@@ -1,0 +1,86 @@
+"""Generators: set back before every evaluation, so that all evaluations see the same noise, and at the end."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from chainrule.checking.reach import GENERATORS
+
+
+class Randomness:
+    """The generators a subject may draw from: Python's, NumPy's global one, and those found in the subject.
+
+    `found` is what `reach` gave.
+    """
+
+    def __init__(self, found: Mapping[int, tuple[str, Any]]) -> None:
+        self._sources: list[tuple[Callable[[], Any], Callable[[Any], object], Callable[[], object]]] = [
+            (random.getstate, random.setstate, random.random),
+            (lambda: np.random.get_state(legacy=False), np.random.set_state, lambda: np.random.random_sample(7)),
+        ]
+        self._states: list[Any] = []
+        self._known = {id(np.random.mtrand._rand)}
+        self._drawn_from: set[int] = set()
+        #: What has been looked at, by name.
+        self.names = ["Python's random", "NumPy's global generator"]
+        self.look(found)
+
+    def look(self, found: Mapping[int, tuple[str, Any]]) -> None:
+        """Take up generators that are not known yet: some are made in the first forward pass."""
+        for name, thing in found.values():
+            if isinstance(thing, GENERATORS) and id(thing) not in self._known:
+                self._known.add(id(thing))
+                self._sources.append(_state_of(thing))
+                self.names.append(name)
+        self._states += [get() for get, *_ in self._sources[len(self._states) :]]
+        self._used = list(range(len(self._sources)))
+
+    def rewind(self, states: list[Any] | None = None) -> None:
+        """Set every generator that is drawn from back to where it was when the check began, or to those states."""
+        for i in self._used:
+            self._sources[i][1]((states or self._states)[i])
+
+    def other(self) -> list[Any]:
+        """Give states from which other numbers are drawn: another batch sees another noise."""
+        self.rewind()
+        for _, _, draw in (self._sources[i] for i in self._used):
+            draw()
+        states = self.now()
+        self.rewind()
+        return states
+
+    def now(self) -> list[Any]:
+        """Give the states as they are, for `rewind`."""
+        return [get() for get, *_ in self._sources]
+
+    def notice(self) -> None:
+        """Note which generators have been drawn from since the last `rewind`."""
+        self._drawn_from |= {i for i, (get, *_) in enumerate(self._sources) if not _equal(get(), self._states[i])}
+
+    def forget_unused(self) -> None:
+        """Rewind from now on only what has been noticed: setting one back takes longer than many a forward pass."""
+        self._used = sorted(self._drawn_from)
+
+    def restore(self) -> None:
+        """Set all back, used or not."""
+        self._used = list(range(len(self._sources)))
+        self.rewind()
+
+
+def _state_of(
+    generator: np.random.Generator | np.random.RandomState,
+) -> tuple[Callable[[], Any], Callable[[Any], object], Callable[[], object]]:
+    if isinstance(generator, np.random.RandomState):
+        return (lambda: generator.get_state(legacy=False)), generator.set_state, lambda: generator.random_sample(7)
+    bits = generator.bit_generator
+    return (lambda: bits.state), (lambda state: setattr(bits, "state", state)), lambda: generator.random(7)
+
+
+def _equal(a: Any, b: Any) -> bool:
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
+    return bool(np.array_equal(a, b)) if isinstance(a, np.ndarray) else bool(a == b)

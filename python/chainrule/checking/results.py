@@ -1,0 +1,204 @@
+"""What forward and backward give, in all the forms that public code gives it in, put in order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from chainrule._gate import FloatArray
+from chainrule.checking.conventions import INPUT_GRADIENTS, OUTPUTS, is_target
+from chainrule.parameters import gradient_names, is_numbers
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of a forward pass.
+
+    Attributes
+    ----------
+    arrays : list of ndarray
+        The outputs, floats.
+    keys : tuple or None
+        Of a dict, its keys; None if not a dict.
+    several : bool
+        Whether it was a tuple or list of outputs.
+    cache : object
+        What stood behind the outputs, for backward; `NO_CACHE` if nothing did.
+    """
+
+    arrays: list[FloatArray]
+    keys: tuple[Any, ...] | None = None
+    several: bool = False
+    cache: Any = None
+    has_cache: bool = False
+
+    def packed(self, douts: Sequence[Any]) -> Any:
+        """Give the gradients of the outputs in the form that the outputs had."""
+        if self.keys is not None:
+            return dict(zip(self.keys, douts, strict=True))
+        return tuple(douts) if len(douts) != 1 else douts[0]
+
+
+def outcome_of(raw: Any, thing: Any, what: str, *, cached: bool) -> Outcome:
+    """Tell the outputs from what is kept for backward.
+
+    Parameters
+    ----------
+    raw : object
+        What the forward pass returned.
+    thing : object
+        Where its output may have been left, if that is None.
+    what : str
+        For messages, such as "Affine.forward".
+    cached : bool
+        Whether backward takes a cache, so that the last of several results is one.
+    """
+    if raw is None:
+        left = next((name for name in OUTPUTS if is_numbers(getattr(thing, name, None))), None)
+        if left is None:
+            raise TypeError(
+                f"{what} gives None, and leaves nothing in {', '.join(OUTPUTS[:4])} …: return the output, or hand over a"
+                " pair of functions (forward, backward)"
+            )
+        raw = getattr(thing, left)
+    if isinstance(raw, Mapping):
+        kept = {key: value for key, value in raw.items() if is_numbers(value)}
+        if not kept:
+            raise TypeError(f"{what} gives a dict without numbers in it ({', '.join(map(str, raw)) or 'empty'})")
+        return Outcome([_floats(value, what) for value in kept.values()], tuple(kept))
+    if isinstance(raw, tuple | list) and raw and any(isinstance(item, np.ndarray) or not is_numbers(item) for item in raw):
+        *outs, last = raw
+        is_cache = isinstance(raw, tuple) and len(raw) > 1 and (cached or not _is_output(last))
+        outs = outs if is_cache else [*outs, last]
+        arrays = [_floats(item, what) for item in outs]
+        return Outcome(arrays, several=len(arrays) > 1, cache=last if is_cache else None, has_cache=is_cache)
+    return Outcome([_floats(raw, what)])
+
+
+def _is_output(item: Any) -> bool:
+    return is_numbers(item) or (hasattr(type(item), "__array__") and not isinstance(item, Mapping | tuple | list))
+
+
+def _floats(value: Any, what: str) -> FloatArray:
+    """Give an output as an array of floats."""
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of unequal lengths, or of arrays
+        array = np.empty(0, object)
+    if array.dtype.kind not in "fbiu":
+        raise TypeError(f"{what} must give real numbers, got {type(value).__name__} of {array.dtype}")
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
+@dataclass
+class Bound:
+    """What backward gave, by the names of what it is the gradient of.
+
+    Attributes
+    ----------
+    gradients : dict of str to object
+        By the name of an input or parameter. None where None was given in its place.
+    extra : list
+        Gradients that belong to no input: of parameters, perhaps, in their order.
+    """
+
+    gradients: dict[str, Any] = field(default_factory=dict)
+    extra: list[Any] = field(default_factory=list)
+
+
+def bound(returned: Any, inputs: Mapping[str, Any], wrt: Sequence[str] | None, parameters: Sequence[str]) -> Bound:
+    """Say of what each of the returned gradients is the gradient.
+
+    In the order of the inputs, or of `wrt`; a dict by names; one array is that of the first input that it fits and that
+    is not what a loss is measured against.
+    """
+    names = list(inputs) if wrt is None else list(wrt)
+    if returned is None:
+        return Bound()
+    if isinstance(returned, Mapping):
+        return _by_name(returned, [*names, *parameters])
+    if _is_several(returned, names, inputs):
+        items = list(_flattened(returned))
+        if len(items) > len(names):
+            floats = [n for n in names if is_float(inputs.get(n))]
+            if len(floats) < len(names) and all(_fits(g, inputs[n]) for g, n in zip(items, floats, strict=False)):
+                names = floats
+            return Bound(dict(zip(names, items, strict=False)), items[len(names) :])
+        return Bound(dict(zip(_in_order(items, names, inputs), items, strict=True)))
+    if isinstance(returned, list | tuple) and len(returned) == 1:
+        returned = returned[0]
+    name = first_fitting(returned, names, inputs)
+    return Bound({name: returned}) if name is not None else Bound(extra=[returned])
+
+
+def _is_several(returned: Any, names: Sequence[str], inputs: Mapping[str, Any]) -> bool:
+    if isinstance(returned, tuple):
+        return len(returned) != 1
+    holds_arrays = isinstance(returned, list) and any(isinstance(item, np.ndarray) for item in returned)
+    return isinstance(returned, list) and (holds_arrays or len(names) > 1) and len(returned) > 1
+
+
+def _flattened(returned: Sequence[Any]) -> Any:
+    """Give the gradients of a list of arrays among the arguments one after the other."""
+    for item in returned:
+        if isinstance(item, list | tuple) and any(isinstance(inner, np.ndarray) for inner in item):
+            yield from item
+        else:
+            yield item
+
+
+def is_float(value: Any) -> bool:
+    """Tell whether something is an array that can be moved."""
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+def _fits(gradient: Any, array: Any) -> bool:
+    return gradient is None or np.shape(gradient) == np.shape(array)
+
+
+def _in_order(items: Sequence[Any], names: Sequence[str], inputs: Mapping[str, Any]) -> list[str]:
+    """Give the names that the items go with: the first ones, unless only others, in the same order, have their shapes."""
+    chosen, left = [], list(names)
+    for item in items:
+        at = next((i for i, n in enumerate(left) if is_float(inputs.get(n)) and _fits(item, inputs[n])), None)
+        if at is None:
+            return list(names[: len(items)])
+        chosen.append(left[at])
+        left = left[at + 1 :]
+    first = list(names[: len(items)])
+    return first if all(_fits(g, inputs.get(n)) for g, n in zip(items, first, strict=True)) else chosen
+
+
+def candidates(gradient: Any, names: Sequence[str], inputs: Mapping[str, Any]) -> list[str]:
+    """Give the inputs that a single gradient could be that of, by its shape and their names; the likeliest first."""
+    floats = [n for n in names if is_float(inputs.get(n))]
+    fitting = [n for n in floats if _fits(gradient, inputs[n])]
+    by_name = [n for n in fitting if not is_target(n, fitting)]
+    return by_name or fitting or [n for n in floats if not is_target(n, floats)] or floats
+
+
+def first_fitting(gradient: Any, names: Sequence[str], inputs: Mapping[str, Any]) -> str | None:
+    """Give the input that a single gradient is most likely that of; None if nothing can be moved."""
+    return next(iter(candidates(gradient, names, inputs)), None)
+
+
+def _by_name(returned: Mapping[Any, Any], names: Sequence[str]) -> Bound:
+    keys = {str(key): key for key in returned}
+    found = Bound()
+    for name in names:
+        key = next((keys[k] for k in (name, *gradient_names(name)) if k in keys), None)
+        if key is not None:
+            found.gradients[name] = returned[key]
+    return found
+
+
+def left_in(thing: Any) -> tuple[str, Any] | None:
+    """Give the gradient of the input that backward left in an attribute, and its name."""
+    for name in INPUT_GRADIENTS:
+        value = getattr(thing, name, None)
+        if is_numbers(value):
+            return name, value
+    return None

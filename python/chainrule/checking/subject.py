@@ -1,0 +1,264 @@
+"""A subject: what is checked, whatever it is, answers the same three questions.
+
+``arrays``: what can be moved, parameters by the subject's own names and then inputs by the names of their arguments.
+``outputs()``: what comes out for the arrays as they are now, one forward pass.
+``gradients(douts)``: what the subject's own code says, after one forward pass.
+
+The subject is handed copies of the arguments, so an argument is never written. Parameters are moved in place, because
+a closure or a layer may hold them; whoever moves them puts them back.
+"""
+
+from __future__ import annotations
+
+import copy
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from chainrule._gate import FloatArray, numbers
+from chainrule.checking.arguments import Slot, refuse_half
+from chainrule.checking.report import Unseen
+from chainrule.checking.reach import GENERATORS, reach
+from chainrule.checking.results import bound, is_float, left_in
+from chainrule.parameters import Place, gradient_at, put
+
+
+@dataclass
+class Answer:
+    """What backward, gradient or grad_f gave.
+
+    Attributes
+    ----------
+    gradients : dict of str to ndarray or None
+        By the name of the array; None where there should be one and is none.
+    returned : dict of str to object
+        The very objects, for questions about their memory; also those of integer inputs.
+    unasked : tuple of str
+        Inputs that no gradient was given for, as for the labels of a loss.
+    """
+
+    gradients: dict[str, Any]
+    returned: dict[str, Any]
+    unasked: tuple[str, ...] = ()
+
+
+@dataclass
+class Subject(ABC):
+    """The part all kinds share.
+
+    Attributes
+    ----------
+    thing : object
+        What the user handed over.
+    name : str
+        What it is called in the report.
+    slots : tuple of Slot
+        Its arguments, in order.
+    inputs : dict of str to object
+        Our copies of what is in them.
+    wrt : tuple of str, optional
+        The inputs that the gradient is by, if the caller said so.
+    parameters : dict of str to ndarray
+        The arrays that the subject itself holds, and that have gradients.
+    places : dict of str to tuple of Place
+        Where those lie whose gradients lie beside them.
+    boxes : dict of str to Place
+        Parameters that are plain numbers: they are put there before each forward pass.
+    unseen : tuple of Unseen
+        Arrays that move the outputs, and are not compared.
+    read_as : tuple of str
+        How it was understood, where that is not plain.
+    """
+
+    thing: Any
+    name: str
+    slots: tuple[Slot, ...]
+    inputs: dict[str, Any]
+    wrt: tuple[str, ...] | None = None
+    parameters: dict[str, FloatArray] = field(default_factory=dict)
+    places: dict[str, tuple[Place, ...]] = field(default_factory=dict)
+    boxes: dict[str, Place] = field(default_factory=dict)
+    unseen: tuple[Unseen, ...] = ()
+    held_fixed: tuple[str, ...] = ()
+    read_as: tuple[str, ...] = ()
+    #: Whether, if this way to understand it agrees and the usual one does not, it was what was meant.
+    surely: bool = True
+    kind: str = "subject"
+    #: How the two sides are called in messages.
+    forward_name: str = "forward"
+    backward_name: str = "backward"
+    #: Whether the gradient of the outputs is sent back; if not, that of their sum is asked for.
+    takes_dout = True
+    #: Whether a call for the gradient makes a forward pass of its own.
+    goes_forward_itself = False
+
+    @property
+    def arrays(self) -> dict[str, FloatArray]:
+        """Everything a loss can be differentiated by: float parameters, then float inputs."""
+        return {**self.parameters, **self.movable}
+
+    @property
+    def movable(self) -> dict[str, FloatArray]:
+        """The inputs that can be moved, or those of them that the caller named."""
+        names = self.inputs if self.wrt is None else self.wrt
+        return {name: self.inputs[name] for name in names if is_float(self.inputs[name])}
+
+    @property
+    def single(self) -> bool:
+        """Whether float32 is among the arrays."""
+        return any(map(is_single, self.arrays.values()))
+
+    @abstractmethod
+    def outputs(self) -> list[FloatArray]:
+        """Give what comes out for the arrays as they are."""
+
+    @abstractmethod
+    def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
+        """Give the subject's own gradients for these gradients of its outputs; `fresh`: after a forward pass."""
+
+    def handed(self) -> list[Any]:
+        """Give the arguments as the subject is called with them, after putting its plain numbers where they belong."""
+        for name, place in self.boxes.items():
+            put(place, float(self.parameters[name]))
+        return [slot.handed(self.inputs) for slot in self.slots]
+
+    def cotangents(self, outputs: Sequence[FloatArray], rng: np.random.Generator) -> list[Any]:
+        """Give one random number, away from 0, for each number that came out: in its shape and dtype."""
+        if not self.takes_dout:
+            return [np.ones_like(out)[()] for out in outputs]
+        return [_cotangent(out, rng) for out in outputs]
+
+    def with_inputs(self, inputs: Mapping[str, Any]) -> Subject:
+        """Give the same subject with other arguments."""
+        other = copy.copy(self)
+        other.inputs = dict(inputs)
+        return other
+
+    def widened(self) -> Subject | None:
+        """Give a copy that computes in float64, sharing nothing; None if it cannot be copied."""
+        wide = {id(a): a.astype(np.float64) for a in self.arrays.values()}
+        memo: dict[int, Any] = {id(a): a.astype(np.float64) for a in self.inputs.values() if is_single_array(a)} | wide
+        # Generators are set back for both, so both see the same noise.
+        memo |= {key: g for key, (_, g) in reach(subject=self.thing).items() if isinstance(g, GENERATORS)}
+        try:
+            thing = copy.deepcopy(self.thing, memo)
+        except Exception:  # whatever somebody's object raises when copied: then it is not copied
+            return None
+        other = copy.copy(self)
+        other.thing = thing
+        other.inputs = {name: memo.get(id(a), a) for name, a in self.inputs.items()}
+        other.parameters = {name: wide[id(a)] for name, a in self.parameters.items()}
+        other.places = {name: tuple(place.on(thing) for place in places) for name, places in self.places.items()}
+        other.boxes = {name: place.on(thing) for name, place in self.boxes.items()}
+        return other
+
+    def answer(self, returned: Any, taken_off: Mapping[str, Any] = {}) -> Answer:  # noqa: B006  # read only
+        """Put in order what backward returned, and what it left beside the parameters.
+
+        `taken_off`: what it took off the parameters itself, for a step of 1.
+        """
+        given = bound(returned, self.inputs, self.wrt, list(self.parameters))
+        found = dict.fromkeys(self.parameters)
+        for name in self.parameters:
+            beside = gradient_at(self.places.get(name, ()))
+            found[name] = given.gradients.get(name, beside if beside is not None else taken_off.get(name))
+        given.extra = self._for_parameters(given, found)
+        of_integers = not self.movable and len(given.extra) <= len(self.inputs)  # which have none
+        if given.extra and not of_integers:
+            what = f"{self.name}.{self.backward_name}" if self.kind == "layer" else self.backward_name
+            count, names = len(given.gradients) + len(given.extra), ", ".join(self.inputs) or "none"
+            raise ValueError(f"{what} gives {count} gradients for {len(self.inputs)} inputs ({names})")
+        inputs = {name: g for name, g in given.gradients.items() if name not in self.parameters}
+        if returned is None:
+            self._add_left(inputs)
+        movable = self.movable
+        alone = len(self.inputs) == 1 and not self.parameters
+        unasked = tuple(n for n in movable if inputs.get(n) is None and not (alone and self.kind == "layer"))
+        gradients = {**found, **{n: inputs.get(n) for n in movable if n not in unasked}}
+        gradients = {name: self.as_gradient(a, name) for name, a in gradients.items()}
+        objects = {**found, **{n: a for n, a in inputs.items() if a is not None}}
+        return Answer(gradients, objects, unasked)
+
+    def _for_parameters(self, given: Any, found: dict[str, Any]) -> list[Any]:
+        """Take what is given beside the inputs' gradients as that of parameters that have none, if the shapes agree."""
+        without = [name for name, gradient in found.items() if gradient is None]
+        extra = given.extra
+        if len(extra) == len(without) and all(np.shape(g) == self.parameters[n].shape for g, n in zip(extra, without)):
+            found.update(zip(without, extra, strict=True))
+            return []
+        for name, gradient in list(given.gradients.items()):  # one array that fits no input, and one parameter
+            fits = [n for n in without if self.parameters[n].shape == np.shape(gradient)]
+            if len(given.gradients) == 1 and np.shape(gradient) != np.shape(self.inputs.get(name)) and len(fits) == 1:
+                found[fits[0]] = given.gradients.pop(name)
+        return list(extra)
+
+    def _add_left(self, inputs: dict[str, Any]) -> None:
+        """Add the gradient of the input that was left in an attribute."""
+        left = left_in(self.thing)
+        if left is not None:
+            inputs |= bound(left[1], self.inputs, self.wrt, []).gradients
+
+    def as_gradient(self, value: Any, name: str) -> Any:
+        """Give a gradient as the array it is, or None; refuse what holds no real numbers."""
+        try:
+            array = None if value is None else np.asarray(value)
+        except ValueError:  # lists of unequal lengths, or of arrays
+            array = np.empty(0, object)
+        if array is not None and array.dtype.kind not in "fbiu":
+            what = f"{self.name}.{self.backward_name}" if self.kind != "pair" else self.backward_name
+            raise TypeError(
+                f"{what} must give real numbers for {name}, got {type(value).__name__} of {array.dtype}; say with wrt= "
+                "what its gradients are by"
+            )
+        return array
+
+
+def is_single(array: FloatArray) -> bool:
+    """Tell whether an array is of float32, in whichever order of bytes."""
+    return array.dtype.newbyteorder("=") == np.float32
+
+
+def is_single_array(value: Any) -> bool:
+    """Tell whether something is an array of float32."""
+    return isinstance(value, np.ndarray) and is_single(value)
+
+
+def _cotangent(out: FloatArray, rng: np.random.Generator) -> Any:
+    sizes = rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1.0, 1.0], out.shape)
+    return out.dtype.type(sizes) if out.ndim == 0 else sizes.astype(out.dtype)
+
+
+def parameter(array: Any, name: str) -> FloatArray:
+    """Give the parameter itself, if it can be moved in place and put back."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} is a {type(array).__name__}; make it a float array, so that it can be moved in place")
+    if array.dtype.kind in "biu":
+        raise TypeError(f"{name} is {array.dtype}, which cannot be moved by a small step; make it float64")
+    numbers(array, name)
+    refuse_half(array, name)
+    if not array.flags.writeable:
+        raise ValueError(f"{name} is read-only, and a check moves it in place; give it a copy, e.g. array.copy()")
+    return array
+
+
+def one_number(value: Any, what: str) -> FloatArray:
+    """Give a loss as an array of no axes."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.empty(0, object)
+    if array.size != 1 or array.dtype.kind not in "fbiu":
+        raise ValueError(
+            f"{what} must give one real number, got {type(value).__name__} of shape {array.shape}; sum it up, or check"
+            " it as a layer: an object with forward and backward(dout)"
+        )
+    return array.reshape(()) if array.dtype.kind == "f" else array.reshape(()).astype(np.float64)
+
+
+def place_not_finite(array: FloatArray) -> list[int] | None:
+    """Give the index of the first number that is nan or infinite; None if there is none."""
+    finite = np.isfinite(array)
+    return None if finite.all() else [int(i) for i in np.argwhere(~finite)[0]]

@@ -1,0 +1,347 @@
+"""Which arrays an object holds, and where their gradients lie: asked by networks, by `fit`, by files and by the check.
+
+An object is looked through as a debugger would: attributes and slots, dicts, lists and tuples, objects within objects.
+Each float array met has a *place*, the way to it, such as ``layers[0].W``. Its gradient is looked for beside it, under
+the names that public code uses, and beside everything on the way to it: ``dW`` next to ``W``; ``grads["W"]`` or
+``grads[0]`` where ``params["W"]`` or ``params[0]`` is; ``grad`` in the same dict as ``val``. A new convention is a line
+in one of the tables below.
+
+An array that lies in several places is one parameter. Gradients next to it are added, as where a layer is used twice;
+those of places further in are not added to one that lies further out, which is their sum, or a list of them, already.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule._gate import FloatArray
+
+#: What a gradient is called, by the name of what it is the gradient of.
+GRADIENT_NAMES = (
+    "d{}", "grad_{}", "{}_grad", "d_{}", "g{}", "g_{}", "grad{}", "{}grad", "{}_gradient", "gradient_{}", "{}_grads",
+    "grads_{}", "{}_gradients", "nabla_{}", "dL_d{}", "dLd{}", "dl_d{}", "dJ_d{}", "dJd{}", "d{}_", "{}_d", "der_{}",
+    "deriv_{}", "{}_deriv", "{}_derivative", "{}_prime",
+)  # fmt: skip
+#: Names whose gradients are not called after them.
+COUNTERPARTS = {
+    "params": ("grads", "gradients", "grad", "dparams", "derivatives", "gparams"),
+    "parameters": ("gradients", "grads", "grad", "dparams", "derivatives"),
+    "weights": ("gradients", "grads", "grad", "deltas_weights"),
+    "weight": ("grad", "gradient"),
+    "vars": ("grads", "gradients"),
+    "variables": ("gradients", "grads"),
+    "val": ("grad", "gradient", "g", "d"),
+    "value": ("grad", "gradient", "g", "d"),
+    "values": ("grads", "gradients"),
+    "data": ("grad", "gradient", "diff"),
+    "param": ("grad", "gradient"),
+    "p": ("g", "grad"),
+}
+#: Names that stand for each other: of ``weights`` the gradient may be called ``dW``.
+SYNONYMS = (("W", "w", "weight", "weights", "kernel", "kernels"), ("b", "B", "bias", "biases"))
+#: Dicts that hold the gradients of the attributes beside them.
+CONTAINERS = ("grads", "gradients", "grad", "derivatives", "dparams", "_grads", "_gradients")
+#: What a layer keeps of its input and output, and their gradients, which are no parameters.
+PASSING = frozenset(
+    "x X xs input inputs inp z Z a A h H y Y out outs output outputs out_ cache last_input last_output y_pred y_true t"
+    " mask dout prev_h h_prev scores probs logits activation activations".split()
+)
+#: Methods that set gradients to nothing, for those that are added to.
+FLUSHES = (
+    "zero_grad", "zero_grads", "zero_gradient", "zero_gradients", "flush_gradients", "flush_grads", "clear_gradients",
+    "clear_gradient", "clear_grads", "clear_grad", "cleargrads", "cleargrad", "reset_gradients", "reset_gradient",
+    "reset_grads", "reset_grad", "init_grads", "zerograd", "zeroGrad", "zero_out_gradients", "initialize_gradients",
+)  # fmt: skip
+
+_STANDARD = sys.stdlib_module_names | {"builtins", "numpy", "scipy", "jax", "jaxlib", "torch", "matplotlib", "pandas"}
+#: So many things are looked at and no more: behind an object that holds a data frame there may be millions.
+_MOST = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where an array lies: what holds what, from the object on, and by which name or index.
+
+    Attributes
+    ----------
+    way : tuple of (owner, key)
+        The last owner holds the array. A key is an attribute's name, or an index or key of a list or dict.
+    told : callable, optional
+        Given the object, gives the gradient, if somebody has said where it lies.
+    """
+
+    way: tuple[tuple[Any, Any], ...]
+    told: Callable[[Any], Any] | None = None
+
+    @property
+    def name(self) -> str:
+        """The way as one would write it, such as ``layers[0].W``; the key alone in a dict of parameters."""
+        if len(self.way) == 2 and self.way[0][1] in COUNTERPARTS and isinstance(self.way[1][0], Mapping):
+            return str(self.way[1][1])
+        text = ""
+        for owner, key in self.way:
+            if _is_container(owner):
+                text += f"[{key!r}]"
+            else:
+                text += f".{key}" if text else str(key)
+        return text
+
+    @property
+    def in_parameters(self) -> bool:
+        """Whether it lies in a dict or list that is called one of parameters."""
+        return any(str(key).lstrip("_") in ("params", "parameters") for _, key in self.way[:-1])
+
+    @property
+    def holder(self) -> tuple[Any, Any]:
+        """The innermost object on the way, and the container of it that the array is in; None for an attribute."""
+        at = max((i for i, (owner, _) in enumerate(self.way) if not _is_container(owner)), default=0)
+        return self.way[at][0], self.way[at][1] if at < len(self.way) - 1 else None
+
+    @property
+    def owners(self) -> set[int]:
+        """The ids of what is on the way."""
+        return {id(owner) for owner, _ in self.way}
+
+    @property
+    def value(self) -> Any:
+        """What lies there now; None if nothing does."""
+        return _get(*self.way[-1])
+
+    def on(self, thing: Any) -> Place:
+        """Give the same place in another object, a copy of the first."""
+        way = []
+        for _, key in self.way:
+            way.append((thing, key))
+            thing = _get(thing, key)
+        return Place(tuple(way), self.told)
+
+    def names(self) -> list[str]:
+        """Give the likeliest names its gradient could have."""
+        _, key = self.way[-1]
+        told = list(gradient_names(key)[:4]) if isinstance(key, str) else []
+        for owner, above in reversed(self.way[:-1]):
+            if isinstance(above, str) and not isinstance(owner, Mapping):
+                told.append(f"{gradient_names(above)[0]}[{key!r}]")
+                break
+        return told
+
+    def gradient(self) -> tuple[str, Any] | None:
+        """Give the gradient that lies beside the array now, and its name; None if there is none."""
+        if self.told is not None:
+            given = self.told(self.way[0][0])
+            return None if given is None else ("what was told", given)
+        for level in range(len(self.way) - 1, -1, -1):
+            owner, key = self.way[level]
+            rest = [k for _, k in self.way[level + 1 :]]
+            for name in gradient_names(key) if isinstance(key, str) else ():
+                found = _follow(_get(owner, name), rest)
+                if found is not None:
+                    return name, found
+            if not _is_container(owner):
+                for name in CONTAINERS if key not in CONTAINERS else ():
+                    inside = _get(owner, name)
+                    found = _follow(inside, [key, *rest]) if isinstance(inside, Mapping) else None
+                    if found is not None:
+                        return f"{name}[{key!r}]", found
+        return None
+
+
+def _is_container(thing: Any) -> bool:
+    return isinstance(thing, Mapping | list | tuple | deque)
+
+
+def _follow(thing: Any, keys: Iterable[Any]) -> Any:
+    """Go on from `thing` by these keys, or by a gradient's name for each; give the numbers found, or None."""
+    for key in keys:
+        if thing is None:
+            return None
+        names = (key, *gradient_names(key)) if isinstance(key, str) else (key,)
+        thing = next((inner for name in names if (inner := _get(thing, name)) is not None), None)
+    return thing if is_numbers(thing) else None
+
+
+def is_numbers(thing: Any) -> bool:
+    """Tell whether something could be a gradient: an array of real numbers, or one number."""
+    if isinstance(thing, np.ndarray):
+        return thing.dtype.kind in "fiub"
+    return isinstance(thing, float | np.floating) or (isinstance(thing, int) and not isinstance(thing, bool))
+
+
+@functools.lru_cache(maxsize=4096)
+def gradient_names(name: str) -> tuple[str, ...]:
+    """Give what the gradient of something of this name may be called, the likeliest first.
+
+    Examples
+    --------
+    >>> gradient_names("W")[:3]
+    ('dW', 'grad_W', 'W_grad')
+    >>> "_grad_bias" in gradient_names("_bias")
+    True
+    """
+    bare = name.lstrip("_")
+    private = name[: len(name) - len(bare)]
+    digits = bare[len(bare.rstrip("0123456789")) :]
+    stem = bare[: len(bare) - len(digits)]
+    others = [f"{other}{digits}" for same in SYNONYMS if stem in same for other in same if other != stem]
+    found = [before + other for other in COUNTERPARTS.get(bare, ()) for before in dict.fromkeys((private, ""))]
+    found += [f"{private}{pattern.format(bare)}" for pattern in GRADIENT_NAMES]
+    found += [pattern.format(name) for pattern in GRADIENT_NAMES]
+    found += [pattern.format(bare) for pattern in GRADIENT_NAMES]
+    found += [pattern.format(bare[:1].upper() + bare[1:]) for pattern in ("d{}", "grad{}")]
+    found += [f"{before}{pattern.format(o)}" for o in others for pattern in GRADIENT_NAMES for before in (private, "")]
+    return tuple(dict.fromkeys(candidate for candidate in found if candidate != name))
+
+
+def _get(owner: Any, key: Any) -> Any:
+    """Give what `owner` holds under `key`, or None; whatever is asked of somebody's object, it may refuse."""
+    try:
+        if isinstance(owner, Mapping):
+            return owner.get(key)
+        if isinstance(owner, list | tuple | deque):
+            return owner[key] if isinstance(key, int) and key < len(owner) else None
+        return getattr(owner, key, None) if isinstance(key, str) else None
+    except Exception:
+        return None
+
+
+def gradient_at(places: Iterable[Place]) -> Any:
+    """Give the gradient that lies beside an array; of one that lies in several places, the sum; None if there is none.
+
+    Within an object, what lies in a container of its own (``params[0]``) and as an attribute is told once. What an
+    object has is the sum of what the objects within it have, or the very same: those are not added to it.
+    """
+    found: dict[tuple[int, Any], list[Any]] = {}
+    objects: dict[int, list[Place]] = {}
+    for place in places:
+        gradient = place.gradient()
+        if gradient is None:
+            continue
+        owner, key = place.holder
+        others = [k for k in found if k[0] == id(owner) and k[1] != key]
+        if others:
+            continue
+        objects.setdefault(id(owner), []).append(place)
+        given = found.setdefault((id(owner), key), [])
+        if not any(gradient[1] is other for other in given):
+            given.append(gradient[1])
+    outer = [
+        g for (owner, _), gradients in found.items() for g in gradients
+        if not any(other != owner and other in objects[owner][0].owners for other in objects)
+    ]  # fmt: skip
+    distinct = list({id(g): g for g in outer}.values())
+    return sum(distinct[1:], start=distinct[0]) if distinct else None
+
+
+def put(place: Place, value: Any) -> None:
+    """Put `value` where `place` is: for numbers that are not arrays, and cannot be changed where they are."""
+    owner, key = place.way[-1]
+    if isinstance(owner, dict):
+        dict.__setitem__(owner, key, value)
+    elif isinstance(owner, list | deque):
+        owner[key] = value
+    else:
+        setattr(owner, key, value)
+
+
+def slots(kind: type) -> Iterator[str]:
+    """Give the names of the slots of a class."""
+    for base in kind.__mro__:
+        own = base.__dict__.get("__slots__", ())
+        yield from (name for name in ((own,) if isinstance(own, str) else own) if not name.startswith("__"))
+
+
+def attributes(thing: Any) -> dict[str, Any]:
+    """Give what an object holds: its attributes and slots, and the arrays that all objects of its class share."""
+    found: dict[str, Any] = {}
+    kind = type(thing)
+    for base in reversed(kind.__mro__):
+        if base.__module__.partition(".")[0] not in _STANDARD:
+            found |= {name: value for name, value in vars(base).items() if isinstance(value, np.ndarray)}
+    for name in slots(kind):
+        try:
+            found[name] = getattr(thing, name)
+        except Exception:  # a slot that is empty, or an object that refuses to be asked
+            found.pop(name, None)
+    own = getattr(thing, "__dict__", None)
+    return found | own if isinstance(own, dict) else found
+
+
+def is_object(thing: Any) -> bool:
+    """Tell whether something is an object of somebody's own class, which may hold arrays."""
+    kind = type(thing)
+    if isinstance(thing, type | types.ModuleType | types.FunctionType | types.MethodType | np.ndarray | np.generic):
+        return False
+    return isinstance(thing, types.SimpleNamespace) or kind.__module__.partition(".")[0] not in _STANDARD
+
+
+def walk(thing: Any) -> Iterator[tuple[tuple[tuple[Any, Any], ...], Any]]:
+    """Give all that `thing` holds, arrays and whatever else, each with the way to it; nearer things come first.
+
+    What holds something is looked through once; an array is given in every place where it lies.
+    """
+    seen: dict[int, Any] = {}  # the things too, so that no address is used twice
+    todo: deque[tuple[tuple[tuple[Any, Any], ...], Any]] = deque([((), thing)])
+    given = 0
+    while todo and given < _MOST:
+        way, owner = todo.popleft()
+        if id(owner) in seen:
+            continue
+        seen[id(owner)] = owner
+        if isinstance(owner, Mapping):
+            inside: Iterable[tuple[Any, Any]] = list(owner.items())
+        elif isinstance(owner, list | tuple | deque):
+            inside = list(enumerate(owner))
+        else:
+            inside = attributes(owner).items()
+        for key, value in inside:
+            given += 1
+            here = (*way, (owner, key))
+            yield here, value
+            if _is_container(value) or is_object(value):
+                todo.append((here, value))
+
+
+def held(thing: Any) -> list[tuple[Place, FloatArray]]:
+    """Give every float array that `thing` holds, once for each place where it lies."""
+    found = [(Place(way), value) for way, value in walk(thing) if _is_float(value)]
+    return found + [(Place(((thing, name),)), value) for name, value in _views(thing)]
+
+
+def _is_float(value: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f"
+
+
+def _views(thing: Any) -> Iterator[tuple[str, FloatArray]]:
+    """Give what properties of the class show, if there is a gradient beside it: views of a longer array, perhaps."""
+    for base in type(thing).__mro__:
+        if base.__module__.partition(".")[0] in _STANDARD:
+            continue
+        names = [name for name, value in vars(base).items() if isinstance(value, property)]
+        for name in names:
+            if any(hasattr(type(thing), g) or g in getattr(thing, "__dict__", {}) for g in gradient_names(name)[:8]):
+                value = _get(thing, name)
+                if _is_float(value):
+                    yield name, value
+
+
+def holders(thing: Any) -> list[Any]:
+    """Give `thing` and the objects within it."""
+    return [thing, *(value for _, value in walk(thing) if is_object(value))]
+
+
+def flushes(thing: Any) -> list[Any]:
+    """Give the methods of `thing` and of the objects within it that set gradients to nothing."""
+    found = []
+    for owner in {id(o): o for o in holders(thing)}.values():
+        name = next((name for name in FLUSHES if callable(getattr(type(owner), name, None))), None)
+        if name is not None:
+            found.append(getattr(owner, name))
+    return found
