@@ -162,6 +162,13 @@ def keep_contracts(trial: Trial, douts: list[Any], rng: np.random.Generator) -> 
             + ", ".join(trial.randomness.names),
             "not deterministic",
         )
+    if trial.subject.resets is not None:
+        trial.breaks(
+            "the same again from the same arrays",
+            f"{trial.subject.forward_name} goes on from where the last call has ended; it was set back before each",
+            "not deterministic",
+            hazard=True,
+        )
     answer = trial.gradients(douts)
     trial.randomness.notice()
     trial.randomness.forget_unused()
@@ -225,6 +232,8 @@ def _grows(first: FloatArray, second: Any, third: Any) -> bool:
     size = float(np.abs(second - first).max())
     once, again = (second - first) / size, (third - second) / size  # of about 1, so that no square is lost
     share = float(np.sum(once * again)) / float(np.sum(once * once))
+    if float(np.sum(once * first)) < 0:
+        return False  # what shrinks from call to call is no sum
     return 0 < share <= 1 + 1e-6 and bool(np.allclose(again, share * once, rtol=1e-4, atol=1e-6))
 
 
@@ -240,7 +249,7 @@ def _linear(trial: Trial, first: Answer, douts: list[Any], outputs: list[FloatAr
     trial.tried.setdefault(zero)
     for name, given in first.gradients.items():
         answers: list[Any] = [answer.gradients.get(name) for answer in (first, second, mixed, nothing)]
-        if given is None or not given.size or not np.isfinite(given).all():  # nan is wrong already, and not linear
+        if name in trial.subject.doubtful or given is None or not given.size or not np.isfinite(given).all():  # nan is wrong already, and not linear
             continue
         if any(a is None or a.shape != given.shape for a in answers):
             continue

@@ -27,10 +27,13 @@ DERIVATIVES = (
     "backward", *BACKWARD[1:],
 )  # fmt: skip
 #: What forward leaves its output in, and backward the gradient of its input, if they return nothing.
-OUTPUTS = ("output", "outputs", "out", "y", "Y", "a", "A", "activation", "result", "y_pred", "loss", "value", "h")
+OUTPUTS = (
+    "output", "outputs", "out", "y", "Y", "Z", "z", "a", "A", "activation", "result", "y_pred", "loss", "value", "h",
+)  # fmt: skip
 INPUT_GRADIENTS = (
     "dinputs", "dinput", "dx", "dX", "d_x", "d_input", "d_inputs", "grad_input", "input_grad", "grad_inputs",
-    "input_gradient", "gradient_input", "gradInput", "grad_x", "din", "delta", "grad", "gradient",
+    "input_gradient", "gradient_input", "gradInput", "grad_x", "din", "dA_prev", "da_prev", "dZ", "dz", "dA", "delta",
+    "grad", "gradient",
 )  # fmt: skip
 #: Arguments of backward that are no gradient: a step size, what forward gave for it to keep.
 LEARNING_RATES = frozenset({"lr", "learning_rate", "eta", "alpha", "rate", "step_size", "step", "learningRate", "l_r"})

@@ -15,7 +15,10 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking import numeric
+from chainrule.checking.conventions import LEARNING_RATES
+from chainrule.checking.layer import LayerSubject
 from chainrule.checking.movers import both_ways
+from chainrule.checking.results import fits
 from chainrule.checking.state import State, put_back
 from chainrule.checking.report import Unseen
 from chainrule.checking.subject import Subject, is_single, parameter
@@ -52,7 +55,10 @@ def hold(
     state = again()
     stays = _staying(subject, ahead)
     groups = _grouped([*_mapped(thing), *_told(thing, told or {}), *stays])
+    before = {id(array): array.copy() for _, array in groups.values()}
     back()
+    changed = _changed(groups.values(), before)
+    stepped = _stepped(subject, changed)
     gradients = {id(g[1]) for places, _ in groups.values() for p in places if (g := p.gradient()) is not None}
     with_gradient, without = [], []
     known = set(map(id, subject.parameters.values()))
@@ -60,7 +66,7 @@ def hold(
         if id(array) in known:
             continue
         beside = any(place.gradient() is not None for place in places)
-        if beside or any(place.told is not None for place in places):
+        if beside or id(array) in stepped or any(place.told is not None for place in places):
             with_gradient.append((places, array))
         elif id(array) not in gradients:
             without.append((places, array))
@@ -72,19 +78,69 @@ def hold(
         name = names[id(array)]
         if _is_named(places, ignore) or not (_is_plain(places) or _stays_as_put(ahead, array)):
             continue
+        if id(array) in stepped and not moves(ahead, array):  # what an optimizer keeps
+            continue
         subject.parameters[name] = parameter(array, name)
         subject.places[name] = tuple(places)
+        if id(array) in stepped and isinstance(subject, LayerSubject) and not any(p.gradient() for p in places):
+            subject.steps[name], subject.stepping = stepped[id(array)], True
     for place in boxed:
         subject.parameters[place.name] = np.array(float(place.value))
         subject.places[place.name], subject.boxes[place.name] = (place,), place
-    unseen = []
+    left_over, unseen = subject.left_over, []
     for places, array in without:
         if _is_named(places, ignore) or not array.flags.writeable or not array.size or array.dtype.itemsize < 4:
             continue
         if moves(ahead, array):
-            unseen.append(Unseen(names[id(array)], array.shape, tuple(places[0].names())))
-    subject.unseen = tuple(unseen)
+            if id(array) in changed and isinstance(subject, LayerSubject):
+                subject.stepping = True
+            unseen.append((Unseen(names[id(array)], array.shape, tuple(places[0].names())), places, array))
+    chosen = _in_order(left_over, [array for *_, array in unseen])
+    for told, places, array in (unseen[i] for i in chosen):
+        subject.parameters[told.name] = parameter(array, told.name)
+        subject.places[told.name] = tuple(places)
+        subject.returned += (told.name,)
+    subject.unseen = tuple(told for i, (told, *_) in enumerate(unseen) if i not in chosen)
+    if not chosen:
+        subject.expect_nothing_left_over()
     state.restore()
+
+
+def _in_order(gradients: Sequence[Any], arrays: Sequence[FloatArray]) -> list[int]:
+    """Give the numbers of the arrays that returned gradients are those of, in their order; none if not all fit."""
+    chosen: list[int] = []
+    for gradient in gradients:
+        at = next((i for i, array in enumerate(arrays) if i not in chosen and fits(gradient, array)), None)
+        if at is None:
+            return []
+        chosen.append(at)
+    return chosen
+
+
+def _changed(groups: Iterable[tuple[list[Place], FloatArray]], before: Mapping[int, FloatArray]) -> set[int]:
+    """Give the ids of the arrays that backward has changed or replaced, and that have no gradient beside them."""
+    found = set()
+    for places, array in groups:
+        here = next((p.value for p in places if isinstance(p.value, np.ndarray)), array)
+        same = here.shape == array.shape and np.array_equal(here, before[id(array)], equal_nan=True)
+        if not same and not any(place.gradient() for place in places):
+            found.add(id(array))
+    return found
+
+
+def _stepped(subject: Subject, changed: Iterable[int]) -> dict[int, float]:
+    """Give the arrays that backward changes by a step of training, with its size, if that is known."""
+    if not isinstance(subject, LayerSubject):
+        return {}
+    sizes = {1.0} if "lr" in subject.call else set(_rates(subject.thing))
+    return dict.fromkeys(changed, next(iter(sizes))) if len(sizes) == 1 else {}
+
+
+def _rates(thing: Any) -> Iterable[float]:
+    """Give the learning rates that an object holds, or what it holds does."""
+    for way, value in walk(thing):
+        if isinstance(value, float) and way[-1][1] in LEARNING_RATES and value > 0:
+            yield value
 
 
 def _staying(subject: Subject, ahead: Callable[[], Any]) -> list[tuple[Place, FloatArray]]:
@@ -93,7 +149,11 @@ def _staying(subject: Subject, ahead: Callable[[], Any]) -> list[tuple[Place, Fl
     before = held(subject.thing)
     if not before:
         return []
-    ahead()
+    resets, subject.resets = subject.resets, None  # what it goes on from is made anew by every pass
+    try:
+        ahead()
+    finally:
+        subject.resets = resets
     return [
         (place, array) for place, array in before
         if place.value is array and not any(np.may_share_memory(array, x) for x in inputs)

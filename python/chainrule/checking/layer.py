@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,10 @@ from chainrule._gate import FloatArray
 from chainrule.checking.arguments import positional, required
 from chainrule.checking.conventions import CACHES, LEARNING_RATES, is_target
 from chainrule.checking.results import Outcome, outcome_of
-from chainrule.checking.state import put_back
+from chainrule.checking.reach import reach
+from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject
-from chainrule.parameters import flushes, put
+from chainrule.parameters import flushes
 
 
 @dataclass
@@ -37,6 +38,12 @@ class LayerSubject(Subject):
     flushing: tuple[Any, ...] = ()
     last: Outcome | None = None
     mean: bool = False
+    first: int = 0
+    #: Whether backward takes a step of training itself, and of parameters it changes the size of that step.
+    stepping: bool = False
+    steps: dict[str, float] = field(default_factory=dict)
+    #: What backward is also given, by name.
+    also: tuple[str, ...] = ()
     kind: str = "layer"
 
     @property
@@ -51,12 +58,16 @@ class LayerSubject(Subject):
 
     def run(self) -> Outcome:
         """Go forwards once."""
+        handed = self.handed()
         for flush in self.flushing:
             flush()
-        raw = self.forwards(self.thing)(*self.handed())
+        raw = self.forwards(self.thing)(*handed)
         what = f"{self.name}.{self.forward_name}" if self.kind == "layer" else self.forward_name
-        self.last = outcome_of(raw, self.thing, what, cached="cache" in self.call)
-        return self.last
+        outcome = outcome_of(raw, self.thing, what, cached="cache" in self.call)
+        if self.first:  # backward is given the gradient of so many of them
+            outcome = replace(outcome, arrays=outcome.arrays[: self.first])
+        self.last = outcome
+        return outcome
 
     def outputs(self) -> list[FloatArray]:
         """Give what comes out."""
@@ -68,7 +79,7 @@ class LayerSubject(Subject):
             self.run()
         assert self.last is not None
         given: list[Any] = []
-        by_name = dict(zip((slot.name for slot in self.slots), self.handed(), strict=True))
+        by_name = {slot.name: slot.handed(self.inputs) for slot in self.slots}
         for part in self.call:
             if part == "dout":
                 given.append(self.last.packed(douts))
@@ -82,26 +93,32 @@ class LayerSubject(Subject):
                 given.append(getattr(self.thing, part[1:]))
             else:
                 given.append(by_name[part])
-        if "lr" not in self.call:
-            return self.answer(self.backwards(self.thing)(*given))
-        with put_back(self.parameters.values()) as before:  # its step of 1 takes off what it holds the gradient to be
-            returned = self.backwards(self.thing)(*given)
-            taken = {n: b - self._now(n) for n, b in zip(self.parameters, before, strict=True)}
-        for name, array in self.parameters.items():
-            self._keep(name, array)
-        return self.answer(returned, taken)
+        backward = self.backwards(self.thing)
+        if not self.stepping:
+            return self.answer(backward(*given, **self._also(by_name)))
+        # It takes a step of its own: what that takes off is what it holds the gradient to be, times the step size.
+        before = {name: self.parameters[name].copy() for name in self.steps}
+        everything = State(reach(subject=self.thing), self.parameters.values())
+        try:
+            returned = backward(*given, **self._also(by_name))
+            taken = {name: (before[name] - self._now(name)) / size for name, size in self.steps.items()}
+            return self.answer(returned, taken)
+        finally:
+            everything.restore()
+
+    @property
+    def doubtful(self) -> tuple[str, ...]:
+        """Parameters whose step may be more than a gradient times a step size that was found beside them."""
+        return () if "lr" in self.call else tuple(self.steps)
+
+    def _also(self, by_name: dict[str, Any]) -> dict[str, Any]:
+        """Give what backward may be given, and forward was given under the same name, as a mode."""
+        return {name: by_name[name] for name in self.also}
 
     def _now(self, name: str) -> Any:
         """Give a parameter as it is, also if it has been replaced."""
-        for place in self.places.get(name, ()):
-            if isinstance(place.value, np.ndarray):
-                return place.value
-        return self.parameters[name]
-
-    def _keep(self, name: str, array: FloatArray) -> None:
-        for place in self.places.get(name, ()):
-            if place.value is not array:
-                put(place, array)
+        here = (place.value for place in self.places.get(name, ()))
+        return next((value for value in here if isinstance(value, np.ndarray)), self.parameters[name])
 
     def widened(self) -> Subject | None:
         """Give a copy that computes in float64."""
@@ -140,7 +157,7 @@ def calls_of(
             call.append("dout")
     if outcome.has_cache and "cache" not in call and len(others) == len(outcome.arrays) + 1:
         call[others.pop()] = "cache"
-    if len(others) > 1 and len(others) == len(outcome.arrays):
+    if 1 < len(others) <= len(outcome.arrays):
         first = others[0]
         call = [part for i, part in enumerate(call) if i not in others[1:]]
         call[first] = "douts"

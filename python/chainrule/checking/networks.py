@@ -65,6 +65,11 @@ class NetworkSubject(Subject):
         if returned is None:
             return {name: gradient_at(self.places.get(name, ())) for name in self.parameters}
         items = list(returned) if isinstance(returned, tuple | list) else [returned]
+        if self.returned and len(items) == len(self.returned):
+            return {name: items[self.returned.index(name)] for name in self.parameters}
+        if not self.parameters:  # not known yet
+            self.left_over = items
+            return {}
         if len(items) != len(self.parameters):
             raise TypeError(
                 f"{self.name}.{self.backward_name} must give a dict of names to arrays, got {type(returned).__name__}"

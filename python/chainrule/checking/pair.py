@@ -23,6 +23,8 @@ class PairSubject(Subject):
         Given the thing, give the two functions; they are the same for one that gives ``(value, gradient)``.
     both : bool
         Whether it is one that gives both.
+    swapped : bool
+        Whether it gives the gradient first.
     through : bool
         Whether the derivative is given what the function gives, not its argument: ``y (1 - y)`` for a sigmoid.
     """
@@ -30,6 +32,7 @@ class PairSubject(Subject):
     values: Callable[[Any], Any] = field(default=lambda thing: thing[0])
     derivatives: Callable[[Any], Any] = field(default=lambda thing: thing[1])
     both: bool = False
+    swapped: bool = False
     through: bool = False
     #: Each number that comes out is that of one entry, or one example: the derivative is one for each.
     apart: bool = False
@@ -49,11 +52,15 @@ class PairSubject(Subject):
         """Give what comes out."""
         raw = self.values(self.thing)(*self.handed())
         if self.both:
-            raw = raw[0]
+            raw = raw[1 if self.swapped else 0]
         if not self.apart:
             return [one_number(raw, self.forward_name)]
         arrays = outcome_of(raw, self.thing, self.forward_name, cached=False).arrays
         return [np.asarray(arrays[0].mean())] if self.mean else arrays
+
+    def gradient_in(self, returned: Any) -> Any:
+        """Give the gradient in what was returned."""
+        return returned[0 if self.swapped else 1] if self.both else returned
 
     def cotangents(self, outputs: Sequence[FloatArray], rng: np.random.Generator) -> list[Any]:
         """Give 1, for the one number; random numbers for those that are apart."""
@@ -65,11 +72,21 @@ class PairSubject(Subject):
         if self.through:
             handed = [self.values(self.thing)(*handed)]
         returned = self.derivatives(self.thing)(*handed)
-        if self.both:
-            returned = returned[1]
+        returned = self.gradient_in(returned)
         if not self.takes_dout:
             return self.answer(returned)
         return self.answer(_weighted(returned, douts[0]))
+
+
+def is_one(value: Any) -> bool:
+    """Tell whether something is one real number."""
+    if isinstance(value, tuple | list | Mapping):
+        return False
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        return False
+    return array.size == 1 and array.dtype.kind in "fbiu"
 
 
 def _weighted(returned: Any, dout: Any) -> Any:

@@ -142,12 +142,18 @@ def _is_several(returned: Any, names: Sequence[str], inputs: Mapping[str, Any]) 
 
 
 def _flattened(returned: Sequence[Any]) -> Any:
-    """Give the gradients of a list of arrays among the arguments one after the other."""
+    """Give the gradients in lists, of a list of arrays among the arguments or of parameters, one after the other."""
     for item in returned:
-        if isinstance(item, list | tuple) and any(isinstance(inner, np.ndarray) for inner in item):
+        if isinstance(item, list | tuple) and all(isinstance(inner, np.ndarray) for inner in item):
             yield from item
         else:
             yield item
+
+
+def fits(gradient: Any, array: FloatArray) -> bool:
+    """Tell whether a gradient could be that of an array by its shape, leading axes of length 1 aside."""
+    shape, own = [n for n in np.shape(gradient) if n != 1], [n for n in array.shape if n != 1]
+    return gradient is not None and shape == own
 
 
 def is_float(value: Any) -> bool:
@@ -161,7 +167,7 @@ def _fits(gradient: Any, array: Any) -> bool:
 
 def _in_order(items: Sequence[Any], names: Sequence[str], inputs: Mapping[str, Any]) -> list[str]:
     """Give the names that the items go with: the first ones, unless only others, in the same order, have their shapes."""
-    chosen, left = [], list(names)
+    chosen, left = [], [n for n in names if not is_target(n, list(names))]
     for item in items:
         at = next((i for i, n in enumerate(left) if is_float(inputs.get(n)) and _fits(item, inputs[n])), None)
         if at is None:
@@ -189,7 +195,8 @@ def _by_name(returned: Mapping[Any, Any], names: Sequence[str]) -> Bound:
     keys = {str(key): key for key in returned}
     found = Bound()
     for name in names:
-        key = next((keys[k] for k in (name, *gradient_names(name)) if k in keys), None)
+        bare = name.rpartition("['")[2].rstrip("']")  # of an array in a dict, the name is its key
+        key = next((keys[k] for k in (bare, *gradient_names(bare)) if k in keys), None)
         if key is not None:
             found.gradients[name] = returned[key]
     return found

@@ -36,9 +36,10 @@ def check(thing: Any, arguments: Sequence[Any], settings: Settings, asked: Asked
     first, randomness = State(found), Randomness(found)
     with _left_as_found(thing, first, randomness), np.errstate(all="ignore"):
         ways = readings(thing, arguments, asked, randomness)
+        ready = State(reach(subject=thing))  # with what its first forward pass makes
         reports = []
         for subject in ways:
-            first.restore()
+            ready.restore()
             try:
                 reports.append(_whole_report(subject, settings, randomness, first))
             except Exception:
@@ -149,7 +150,7 @@ def _report(
         contracts=contracts,
         cause=causes[0] if causes else None,
         notes=(*subject.read_as, *comparison.notes),
-        not_compared=subject.unseen,
+        not_compared=(*subject.unseen, *comparison.not_compared),
         held_fixed=(*comparison.held_fixed, *subject.held_fixed),
         strict=settings.strict,
         settings=_facts(subject, settings),

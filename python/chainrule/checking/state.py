@@ -53,6 +53,13 @@ class State:
                     dict.__setitem__(holder, name, array)
         self._restore_arrays()
 
+    def of_what_changed(self) -> State:
+        """Give the part of it that is no longer as it was."""
+        part = State({})
+        part._arrays = [(a, before) for a, before in self._arrays if not same_bits(a, before)]
+        part._holders = [(h, before) for h, before in self._holders if not _same_contents(_contents(h), before)]
+        return part
+
     def _restore_arrays(self) -> None:
         for array, before in self._arrays:
             if not same_bits(array, before):
@@ -71,6 +78,14 @@ def _contents(holder: Any) -> Any:
         except ValueError:  # named, but not bound yet
             return _MISSING
     return {name: _slot(holder, name) for name in slots(type(holder))}
+
+
+def _same_contents(a: Any, b: Any) -> bool:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(a[key] is b[key] for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
+    return a is b
 
 
 def _slot(holder: Any, name: str) -> Any:

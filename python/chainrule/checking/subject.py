@@ -22,7 +22,8 @@ from chainrule._gate import FloatArray, numbers
 from chainrule.checking.arguments import Slot, refuse_half
 from chainrule.checking.report import Unseen
 from chainrule.checking.reach import GENERATORS, reach
-from chainrule.checking.results import bound, is_float, left_in
+from chainrule.checking.results import Bound, bound, fits, is_float, left_in
+from chainrule.checking.state import State
 from chainrule.parameters import Place, gradient_at, put
 
 
@@ -84,6 +85,12 @@ class Subject(ABC):
     unseen: tuple[Unseen, ...] = ()
     held_fixed: tuple[str, ...] = ()
     read_as: tuple[str, ...] = ()
+    #: Parameters whose gradients backward returns behind those of the inputs, in that order.
+    returned: tuple[str, ...] = ()
+    #: Gradients that were returned and belong to nothing that is known yet.
+    left_over: list[Any] = field(default_factory=list)
+    #: What every forward pass starts from, if it goes on from where the last has ended.
+    resets: State | None = None
     #: Whether, if this way to understand it agrees and the usual one does not, it was what was meant.
     surely: bool = True
     kind: str = "subject"
@@ -119,8 +126,15 @@ class Subject(ABC):
     def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
         """Give the subject's own gradients for these gradients of its outputs; `fresh`: after a forward pass."""
 
+    @property
+    def doubtful(self) -> tuple[str, ...]:
+        """Parameters of which it is not sure that what is compared is a gradient."""
+        return ()
+
     def handed(self) -> list[Any]:
         """Give the arguments as the subject is called with them, after putting its plain numbers where they belong."""
+        if self.resets is not None:
+            self.resets.restore()
         for name, place in self.boxes.items():
             put(place, float(self.parameters[name]))
         return [slot.handed(self.inputs) for slot in self.slots]
@@ -165,12 +179,7 @@ class Subject(ABC):
         for name in self.parameters:
             beside = gradient_at(self.places.get(name, ()))
             found[name] = given.gradients.get(name, beside if beside is not None else taken_off.get(name))
-        given.extra = self._for_parameters(given, found)
-        of_integers = not self.movable and len(given.extra) <= len(self.inputs)  # which have none
-        if given.extra and not of_integers:
-            what = f"{self.name}.{self.backward_name}" if self.kind == "layer" else self.backward_name
-            count, names = len(given.gradients) + len(given.extra), ", ".join(self.inputs) or "none"
-            raise ValueError(f"{what} gives {count} gradients for {len(self.inputs)} inputs ({names})")
+        given.extra = self.left_over = self._for_parameters(given, found)
         inputs = {name: g for name, g in given.gradients.items() if name not in self.parameters}
         if returned is None:
             self._add_left(inputs)
@@ -182,18 +191,30 @@ class Subject(ABC):
         objects = {**found, **{n: a for n, a in inputs.items() if a is not None}}
         return Answer(gradients, objects, unasked)
 
-    def _for_parameters(self, given: Any, found: dict[str, Any]) -> list[Any]:
-        """Take what is given beside the inputs' gradients as that of parameters that have none, if the shapes agree."""
-        without = [name for name, gradient in found.items() if gradient is None]
-        extra = given.extra
-        if len(extra) == len(without) and all(np.shape(g) == self.parameters[n].shape for g, n in zip(extra, without)):
-            found.update(zip(without, extra, strict=True))
+    def _for_parameters(self, given: Bound, found: dict[str, Any]) -> list[Any]:
+        """Take from what is given what are gradients of parameters; give what is left over."""
+        if self.returned and len(given.extra) == len(self.returned):
+            found.update(zip(self.returned, given.extra, strict=True))
             return []
-        for name, gradient in list(given.gradients.items()):  # one array that fits no input, and one parameter
-            fits = [n for n in without if self.parameters[n].shape == np.shape(gradient)]
-            if len(given.gradients) == 1 and np.shape(gradient) != np.shape(self.inputs.get(name)) and len(fits) == 1:
-                found[fits[0]] = given.gradients.pop(name)
-        return list(extra)
+        if self.returned and not given.extra and len(given.gradients) == len(self.returned) == 1:
+            found[self.returned[0]] = given.gradients.popitem()[1]
+            return []
+        if not self.movable and len(given.extra) <= len(self.inputs):
+            return []  # of integers, which need none
+        without = [name for name, gradient in found.items() if gradient is None]
+        if len(given.extra) == len(without) and all(map(fits, given.extra, (self.parameters[n] for n in without))):
+            found.update(zip(without, given.extra, strict=True))
+            return []
+        return list(given.extra)
+
+    def expect_nothing_left_over(self) -> None:
+        """Raise ValueError if gradients were returned that belong to nothing."""
+        if self.left_over:
+            what = f"{self.name}.{self.backward_name}" if self.kind == "layer" else self.backward_name
+            count, names = len(self.left_over) + len(self.movable), ", ".join(self.inputs) or "none"
+            raise ValueError(
+                f"{what} gives {count} gradients for {len(self.inputs)} inputs ({names}); say with wrt= what they are by"
+            )
 
     def _add_left(self, inputs: dict[str, Any]) -> None:
         """Add the gradient of the input that was left in an attribute."""

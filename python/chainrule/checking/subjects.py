@@ -6,6 +6,7 @@ given: the first that agrees with the numbers is what was meant, and that is sai
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from chainrule.checking.arguments import Slot, positional, required, slots_of
-from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES, is_target
+from chainrule.checking.conventions import BACKWARD, CACHES, DERIVATIVES, FORWARD, VALUES, is_target
 from chainrule.checking.holdings import hold
 from chainrule.checking.layer import LayerSubject, calls_of
 from chainrule.checking.networks import NetworkSubject
-from chainrule.checking.pair import PairSubject, is_apart
+from chainrule.checking.pair import PairSubject, is_apart, is_one
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reach import reach
 from chainrule.checking.results import Outcome, bound, candidates, is_float, outcome_of
@@ -155,7 +156,7 @@ class Reader:
         raw = self._quietly(lambda: ahead(*(slot.handed(inputs) for slot in slots)), inputs)
         asks = len(required(back))
         pair = PairSubject(tuple(self.thing), name, slots, inputs, wrt)
-        one = not isinstance(raw, tuple | list | Mapping) and np.size(raw) == 1
+        one = is_one(raw)
         of_arguments = asks == len(required(ahead)) or asks == len(self.arguments) or not positional(back)
         if (one and (of_arguments or asks == 0)) or raw is None:
             return self._by_each(pair)
@@ -179,7 +180,7 @@ class Reader:
         )  # fmt: skip
         subject.forward_name, subject.backward_name = f"{subject.name}.{value}", f"{subject.name}.{derivative}"
         raw = self._quietly(lambda: subject.values(thing)(*subject.handed()), inputs)
-        if np.size(raw) == 1 and not isinstance(raw, tuple | list):
+        if is_one(raw):
             return self._by_each(subject)
         return self._apart(subject, raw)
 
@@ -193,7 +194,9 @@ class Reader:
             both=True,
         )  # fmt: skip
         raw = self._quietly(lambda: thing(*subject.handed()), inputs)
-        if not isinstance(raw, tuple | list) or len(raw) != 2 or np.size(raw[0]) != 1:
+        if isinstance(raw, tuple) and len(raw) == 2 and is_one(raw[1]) and not is_one(raw[0]):
+            subject.swapped = True
+        elif not isinstance(raw, tuple | list) or len(raw) != 2 or not is_one(raw[0]):
             if hasattr(thing, "forward"):
                 raise TypeError(f"{_missing(thing)}; {_USAGE}")
             raise TypeError(
@@ -236,6 +239,16 @@ class Reader:
     # --- what they share ---
 
     def _slots(self, function: Any) -> tuple[tuple[Slot, ...], dict[str, Any]]:
+        try:
+            inspect.signature(function).bind(*self.arguments)
+        except ValueError:  # a built-in, perhaps, that does not tell
+            pass
+        except TypeError as error:
+            name = getattr(function, "__qualname__", type(function).__name__)
+            raise TypeError(
+                f"{name}{inspect.signature(function)} cannot be called with the {len(self.arguments)} arguments that were"
+                f" given ({error}); they are what the forward pass is called with, and nothing more"
+            ) from None
         return slots_of(function, self.arguments)
 
     def _quietly(self, call: Callable[[], Any], inputs: Mapping[str, Any]) -> Any:
@@ -282,37 +295,75 @@ class Reader:
 
     def _understood(self, subject: LayerSubject, backward: Any) -> list[Subject]:
         """Say what backward is called with, and find the parameters; all ways that can be."""
+        if _last_is_a_cache(backward, subject):
+            subject = replace(subject, call=("dout", "cache"))
+        before = State(reach(subject=self.thing))
         first = self._quietly(subject.run, subject.inputs)
         self.randomness.look(reach(subject=self.thing))
+        subject.resets = self._resets(subject)
+        subject.also = _also(backward, subject)
+        found: list[Subject] = []
+        error: Exception | None = None
+        before = State(reach(subject=self.thing))
+        for way in self._ways(subject, first, backward):
+            other = replace(way, parameters={}, places={}, boxes={}, steps={})
+            try:
+                outputs = self._quietly(other.run, other.inputs).arrays
+                self._hold(other, other.cotangents(outputs, np.random.default_rng(7)))
+            except Exception as raised:
+                error = error or raised
+                before.restore()
+                continue
+            _rename_inputs(other)
+            found.append(other)
+        if not found:
+            assert error is not None
+            raise error
+        return found
+
+    def _ways(self, subject: LayerSubject, first: Outcome, backward: Any) -> list[LayerSubject]:
+        """Give the ways in which backward may be meant to be called, the likeliest first."""
         names = [slot.name for slot in subject.slots]
-        call, unknown = calls_of(backward, names, first)
-        calls = _calls(call, unknown, subject, first, backward)
+        usual, unknown = calls_of(backward, names, first)
+        calls = _calls(usual, unknown, subject, first)
         if not calls:
             raise TypeError(
                 f"{subject.backward_name} asks for {', '.join(required(backward))}: one of them is the gradient of the"
                 f" output, but {', '.join(unknown)} is nothing that forward takes or gives; hand over an object whose"
                 " backward(dout) needs no more"
             )
-        found: list[Subject] = []
-        error: Exception | None = None
-        before = State(reach(subject=self.thing))
-        for way in calls:
-            for mean in (False, True) if not {"dout", "douts"} & set(way) and first.arrays[0].size > 1 else (False,):
-                other = replace(subject, call=way, mean=mean, parameters={}, places={}, boxes={})
-                try:
-                    outputs = self._quietly(other.run, other.inputs).arrays
-                    self._hold(other, other.cotangents(outputs, np.random.default_rng(7)))
-                except Exception as raised:
-                    error = error or raised
-                    before.restore()
-                    continue
-                other.read_as = _told_call(way, call, other)
-                _rename_inputs(other)
-                found.append(other)
-        if not found:
-            assert error is not None
-            raise error
-        return found
+        ways = []
+        for call in calls:
+            way = replace(subject, call=call, stepping="lr" in call)
+            if "douts" in call:
+                way.first = len(required(backward)) - len(call) + 1
+            if not {"dout", "douts"} & set(call) and first.arrays[0].size > 1:
+                ways += [replace(way, mean=mean, read_as=_told_call(call, usual, way, mean)) for mean in (False, True)]
+                continue
+            ways.append(replace(way, read_as=_told_call(call, usual, way, False)))
+            several = len(first.arrays)
+            if several > 1 and "douts" not in call:
+                told = "backward is given the gradient of the first output only"
+                ways.append(replace(way, first=1, read_as=(told,)))
+        if subject.flushing:
+            ways += [replace(way, flushing=()) for way in ways]
+        return ways
+
+    def _resets(self, subject: LayerSubject) -> State | None:
+        """Give what each forward pass has to start from, if it goes on from where the last one has ended."""
+        state = State(reach(subject=self.thing))
+        here = [out.copy() for out in self._quietly(subject.outputs, subject.inputs)]
+        again = [out.copy() for out in self._quietly(subject.outputs, subject.inputs)]
+        if len(here) == len(again) and all(map(_equal, here, again)):
+            return None
+        changing = state.of_what_changed()
+        changing.restore()
+        repeated = []
+        for _ in range(2):
+            changing.restore()
+            repeated.append([out.copy() for out in self._quietly(subject.outputs, subject.inputs)])
+        same = len(repeated[0]) == len(repeated[1]) and all(map(_equal, *repeated))
+        return changing if same else None
 
     def _by_each(self, pair: PairSubject) -> list[Subject]:
         """A gradient of one number: by the arguments that it could be by, one after the other."""
@@ -323,7 +374,7 @@ class Reader:
         except TypeError as error:
             error.add_note(f"{pair.backward_name} was called with what {pair.forward_name} was called with")
             raise
-        returned = returned[1] if pair.both else returned
+        returned = pair.gradient_in(returned)
         if isinstance(returned, tuple | Mapping) or returned is None:
             return [pair]
         names = candidates(returned, list(pair.inputs), pair.inputs)
@@ -353,15 +404,34 @@ class Reader:
         return list(ways)
 
 
+def _last_is_a_cache(backward: Any, subject: LayerSubject) -> bool:
+    """Tell whether the last of what a function gives is for its backward, by what that asks for."""
+    asked = required(backward)
+    if subject.kind != "pair" or len(asked) != 2 or asked[1] in [slot.name for slot in subject.slots]:
+        return False
+    return asked[1] in CACHES or not asked[1].startswith(("d", "grad"))
+
+
+def _also(backward: Any, subject: LayerSubject) -> tuple[str, ...]:
+    """Give the names of options that both forward was given and backward takes."""
+    asked = required(backward)
+    given = [slot.name for slot in subject.slots]
+    return tuple(p.name for p in positional(backward) if p.name in given and p.name not in asked)
+
+
+def _equal(a: Any, b: Any) -> bool:
+    return bool(np.array_equal(a, b, equal_nan=True))
+
+
 def _calls(
-    call: tuple[str, ...], unknown: Sequence[str], subject: LayerSubject, first: Outcome, backward: Any
+    call: tuple[str, ...], unknown: Sequence[str], subject: LayerSubject, first: Outcome
 ) -> list[tuple[str, ...]]:
     """Give the ways to call backward that make sense, the likeliest first."""
     names = [slot.name for slot in subject.slots]
     if unknown:
-        fillers = [["."] if False else list(names), [f".{name}" for name in ("output", "out", "y") if hasattr(subject.thing, name)]]
+        kept = [f".{name}" for name in ("output", "out", "y") if is_numbers(getattr(subject.thing, name, None))]
         ways = []
-        for filler in fillers:
+        for filler in (names, kept):
             free = [name for name in filler if name not in call]
             if len(free) >= len(unknown):
                 left = iter(free)
@@ -371,20 +441,20 @@ def _calls(
     if "dout" in call and matched and len(names) > 1 and first.arrays[0].ndim <= 1:
         # A loss: what stands in the place of dout may be what was predicted, or what the layer made of it.
         predicted = next((n for n in names if n not in call and not is_target(n, names)), None)
-        kept = next((f".{n}" for n in ("output", "y", "y_pred", "probs") if is_numbers(getattr(subject.thing, n, None))), None)
-        others = [tuple(other if p == "dout" else p for p in call) for other in (predicted, kept) if other is not None]
-        return [*others, call]
+        ways_kept = (f".{n}" for n in ("output", "y", "y_pred", "probs") if is_numbers(getattr(subject.thing, n, None)))
+        others = [n for n in (predicted, next(ways_kept, None)) if n is not None]
+        return [*(tuple(other if p == "dout" else p for p in call) for other in others), call]
     return [call]
 
 
-def _told_call(way: tuple[str, ...], usual: tuple[str, ...], subject: LayerSubject) -> tuple[str, ...]:
+def _told_call(way: tuple[str, ...], usual: tuple[str, ...], subject: LayerSubject, mean: bool) -> tuple[str, ...]:
     told = []
-    if "lr" in way:
-        told.append(f"{subject.backward_name} takes a step of its own: what it takes off for a step size of 1 is compared")
     if not {"dout", "douts"} & set(way) and subject.last is not None and subject.last.arrays[0].size > 1:
-        told.append(f"{subject.backward_name} is read as the gradient of the {'mean' if subject.mean else 'sum'}")
+        told.append(f"{subject.backward_name} is read as the gradient of the {'mean' if mean else 'sum'}")
     if way != usual:
         told.append(f"{subject.backward_name} is called with {', '.join(part.lstrip('.') for part in way)}")
+    if "lr" in way:
+        told.append(f"{subject.backward_name} takes a step itself: what it takes off for a step size of 1 is compared")
     return tuple(told)
 
 
