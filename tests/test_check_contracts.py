@@ -62,9 +62,30 @@ class Overheating:
         return dout * self.heat
 
 
-def test_a_forward_that_changes_by_itself_is_reported_and_nothing_compared() -> None:
+def test_a_forward_that_goes_on_from_its_last_call_is_a_hazard() -> None:
     report = check_gradients(Overheating(), X)
+    assert report.verdict == "right", str(report)
     assert broken(report)["the same again from the same arrays"] == "not deterministic"
+    assert check_gradients(Overheating(), X, strict=True).verdict == "wrong"
+
+
+class Clock:
+    """Gives other outputs with every call, by a clock that nothing sets back."""
+
+    ticks = iter(range(1, 10_000))
+
+    def forward(self, x: Any) -> Any:
+        self.heat = next(self.ticks)
+        return x * self.heat
+
+    def backward(self, dout: Any) -> Any:
+        return dout * self.heat
+
+
+def test_a_forward_that_changes_by_itself_is_reported_and_nothing_compared() -> None:
+    report = check_gradients(Clock(), X)
+    assert broken(report)["the same again from the same arrays"] == "not deterministic"
+    assert "NumPy's global generator" in str(report)
     assert report.arrays == ()
     assert report.cause == "not deterministic"
 
@@ -211,7 +232,7 @@ class NoBackward:
         (Relu, (X,), TypeError, r"^Relu is a class, not an object: call it first"),
         (np.sin, (X,), TypeError, r"^sin is one function, without its gradient"),
         (3, (X,), TypeError, r"^int cannot be checked"),
-        ((np.sin, np.cos), (X,), ValueError, r"^f must give one real number, got ndarray of shape \(5, 4\); sum it"),
+        ((np.sin, np.sum), (X,), ValueError, r"^f must give one real number, got ndarray of shape \(5, 4\); sum it"),
         (Tanh(), (np.arange(4),), TypeError, r"^Tanh has nothing to differentiate by \(x is int64\); pass arrays"),
         (Tanh(), (X.astype(np.float16),), TypeError, r"^x is float16, whose three digits leave nothing"),
         (Tanh(), (X.astype(complex),), TypeError, r"complex128; chainrule computes in float32 or float64$"),

@@ -332,16 +332,11 @@ def _views(thing: Any) -> Iterator[tuple[str, FloatArray]]:
                     yield name, value
 
 
-def holders(thing: Any) -> list[Any]:
-    """Give `thing` and the objects within it."""
-    return [thing, *(value for _, value in walk(thing) if is_object(value))]
-
-
 def flushes(thing: Any) -> list[Any]:
-    """Give the methods of `thing` and of the objects within it that set gradients to nothing."""
-    found = []
-    for owner in {id(o): o for o in holders(thing)}.values():
+    """Give the methods that set gradients to nothing: that of `thing`, or those of the objects within it."""
+    found: dict[int, Any] = {}
+    for way, owner in (((), thing), *((way, value) for way, value in walk(thing) if is_object(value))):
         name = next((name for name in FLUSHES if callable(getattr(type(owner), name, None))), None)
-        if name is not None:
-            found.append(getattr(owner, name))
-    return found
+        if name is not None and not any(id(outer) in found for outer, _ in way):
+            found[id(owner)] = getattr(owner, name)
+    return list(found.values())

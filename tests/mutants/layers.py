@@ -2115,7 +2115,7 @@ CASES: tuple[Case, ...] = (
         "batch_norm_moves_while_normalising",
         lambda: BatchNormF(*scales(4)),
         ROWS,
-        None,
+        "x",
         "not deterministic",
         "In training it normalises by the running mean, which every forward changes: the same input, another output.",
     ),

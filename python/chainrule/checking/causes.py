@@ -6,8 +6,8 @@ and the tolerance, at every entry that was compared. More than one may: with two
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,10 @@ class Evidence:
         Flat indices into `array` that were compared.
     numeric, allowed : ndarray
         The numeric side there, and by how much an entry may be off it.
-    examples, classes : int
-        N and C, as far as they are known; 0 if not.
+    counts : dict of str to int
+        What a mean could have been taken over: see `chainrule.checking.counts`.
+    of_input : bool
+        Whether `array` is an input, and no parameter.
     """
 
     claimed: FloatArray
@@ -38,8 +40,8 @@ class Evidence:
     entries: NDArray[np.int64]
     numeric: FloatArray
     allowed: FloatArray
-    examples: int = 0
-    classes: int = 0
+    counts: Mapping[str, int] = field(default_factory=dict)
+    of_input: bool = False
 
     def fits(self, gradient: FloatArray, these: NDArray[np.bool_] | None = None) -> bool:
         """Tell whether `gradient`, in the shape of the array, is right (where told)."""
@@ -56,7 +58,7 @@ def explain(evidence: Evidence) -> str | None:
         return None  # a difference so small that anything would explain it
     found = list(_shapes(evidence))
     if not found and evidence.claimed.shape == evidence.array.shape:
-        for group in (_zero, _factors, _transposed, _missing, _proportional):
+        for group in (_zero, _factors, _transposed, _missing, _small_number_in_a_logarithm, _proportional):
             found = list(group(evidence))
             if found:
                 break
@@ -82,16 +84,19 @@ def _zero(e: Evidence) -> Iterator[str]:
 
 
 def _factors(e: Evidence) -> Iterator[str]:
-    named = {"2": 2.0, "1/2": 0.5, "-1": -1.0, "-2": -2.0, "-1/2": -0.5}
-    for letter, number in (("N", e.examples), ("C", e.classes)):
-        if number > 1:
-            named |= {letter: float(number), f"1/{letter}": 1 / number}
-    for name, factor in named.items():
+    for name, factor in {"2": 2.0, "1/2": 0.5, "-1": -1.0, "-2": -2.0, "-1/2": -0.5}.items():
         if e.fits(e.claimed / factor):
-            meaning = {"N": ", a sum for a mean", "1/N": ", a mean for a sum"}.get(name, "")
-            letter = name.removeprefix("1/")
-            count = {"N": e.examples, "C": e.classes}.get(letter)
-            yield f"factor {name}" + (f" ({letter} = {count}{meaning})" if count else "")
+            yield f"factor {name}"
+    for letter, count in e.counts.items():
+        for name, factor, meaning in ((letter, count, f"a sum for a mean{_OVER.get(letter, '')}"),
+                                      (f"1/{letter}", 1 / count, f"a mean{_OVER.get(letter, '')} for a sum")):  # fmt: skip
+            if e.fits(e.claimed / factor):
+                told = f", {meaning}" if letter != "C" else ""
+                yield f"factor {name} ({letter.strip('()')} = {count}{told})"
+
+
+#: What a mean is over that is not one over the examples.
+_OVER = {"T": " over time", "all": " over all entries", "(N·C)": " over all entries", "(N·T)": " over examples and time"}
 
 
 def _transposed(e: Evidence) -> Iterator[str]:
@@ -109,6 +114,29 @@ def _missing(e: Evidence) -> Iterator[str]:
         empty = ~np.any(e.claimed != 0, axis=others)
         if empty.any() and not empty.all() and e.fits(e.claimed, ~empty[places[axis]]):
             yield name
+
+
+def _small_number_in_a_logarithm(e: Evidence) -> Iterator[str]:
+    """Find a loss of log(y + 1e-7) whose gradient is that of log(y): for each example off by 1 + 1e-7/y.
+
+    The gradient of the scores is y - t over N, so that y, of the right class, is 1 plus N times the least of its row.
+    """
+    if not e.of_input or e.array.ndim != 2 or len(e.entries) != e.array.size:
+        return
+    numeric, allowed = np.empty(e.array.shape), np.empty(e.array.shape)
+    numeric.reshape(-1)[e.entries], allowed.reshape(-1)[e.entries] = e.numeric, e.allowed
+    for axis, count in ((1, e.counts.get("N", 1)), (0, e.counts.get("N", 1)), (1, 1), (0, 1)):
+        rows = (e.claimed, numeric) if axis == 1 else (e.claimed.T, numeric.T)
+        claimed, found = rows
+        with np.errstate(all="ignore"):
+            ratios = (claimed * found).sum(axis=1) / (found * found).sum(axis=1)
+            right = 1 + count * claimed.min(axis=1)
+            small = (ratios - 1) * right
+            size = float(np.median(small))
+            undone = claimed / (1 + size / right)[:, None]
+        if 1e-15 < size < 1e-3 and e.fits(undone if axis == 1 else undone.T):
+            yield f"{float(f'{size:.0e}'):g} in the logarithm of the loss, which the gradient leaves out"
+            return
 
 
 def _proportional(e: Evidence) -> Iterator[str]:

@@ -13,6 +13,7 @@ from chainrule.checking.judging import Tolerance, compare, excess, rule_for, sum
 from chainrule.checking.numeric import Found, largest
 from chainrule.checking.report import ArrayCheck, Unseen
 from chainrule.checking.results import is_float
+from chainrule.checking.conventions import is_target
 from chainrule.checking.holdings import moves
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.side import Directions, Ground, NumericSide
@@ -98,9 +99,17 @@ class Comparison:
         return self._is_target(name) or is_choice(subject.inputs[name])
 
     def _is_target(self, name: str) -> bool:
-        """Tell whether an input is what a loss is measured against: an input of a loss, but not its first."""
-        of_a_loss = self.side is not None and self.side.noise.size == 1
-        return of_a_loss and name != next(iter(self.subject.inputs))
+        """Tell whether an input is what a loss is measured against: by its name, or any but the first.
+
+        Of a loss that has parameters and gives no gradient of any input, all are data.
+        """
+        if self.side is None or self.side.noise.size != 1:
+            return False
+        names = [n for n, a in self.subject.inputs.items() if isinstance(a, np.ndarray)]
+        if self.subject.parameters and not any(n in self.side.scales for n in names):
+            return True
+        told = [n for n in names if is_target(n, names)]
+        return name in told if told else name != names[0]
 
     def _in_float64(self, names: list[str], douts: list[Any]) -> tuple[Subject, dict[str, FloatArray]]:
         """Give the subject that the numeric side moves, and what that one's own backward gives, if it is a copy."""
@@ -207,7 +216,11 @@ class Comparison:
         return array.size <= _MOST_ENTRIES and array.size * numbers <= _MOST_WORK
 
     def _rule(self, ground: Ground, gradients: dict[str, FloatArray], single: bool) -> Tolerance:
-        return rule_for(ground, gradients, self.settings.tolerance, single)
+        relative = self.settings.tolerance
+        fixed = (a for n, a in self.subject.inputs.items() if is_float(a) and n not in self.subject.arrays)
+        if any(map(is_single, fixed)):  # shares that add up to 1 in float32 do so to seven digits only
+            relative = max(relative, 8 * float(np.finfo(np.float32).eps))
+        return rule_for(ground, gradients, relative, single)
 
     def differs_along(self, other: Subject, theirs: Answer, douts: list[Any]) -> list[str]:
         """Give the names of arrays whose gradients differ along a random direction, beyond doubt."""

@@ -27,6 +27,8 @@ _LIBRARIES = _STANDARD | {
 }  # fmt: skip
 _LEAVES = (str, bytes, int, float, complex, type(None), np.generic, np.dtype)
 GENERATORS = (np.random.Generator, np.random.RandomState)
+#: Of the standard library, but somebody's all the same: configurations.
+_HOLDERS = ("SimpleNamespace", "Namespace", "defaultdict", "OrderedDict", "ChainMap")
 #: So many things are looked at and no more.
 _MOST = 20_000
 
@@ -70,7 +72,7 @@ def reach(**roots: Any) -> dict[int, tuple[str, Any]]:
             todo.append((name, thing.__func__))
         elif isinstance(thing, type):
             todo.extend(_of_class(thing))
-        elif not isinstance(thing, types.ModuleType) and _of(type(thing)) not in _STANDARD:
+        elif not isinstance(thing, types.ModuleType) and _may_hold(thing):
             todo.append((type(thing).__name__, type(thing)))
             todo.extend(_attributes(name, thing, found))
     return found
@@ -138,8 +140,13 @@ def _of_function(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
             todo.extend((f"{name}.{inner}", inside[inner]) for inner in names if inner in inside)
 
 
+def _may_hold(thing: Any) -> bool:
+    return _of(type(thing)) not in _STANDARD or type(thing).__name__ in _HOLDERS
+
+
 def _of_somebody(thing: Any) -> bool:
     """Tell whether a global is worth looking into: not what a library keeps, unless it is numbers or a generator."""
     if isinstance(thing, np.ndarray | GENERATORS[0] | GENERATORS[1] | dict | list | deque | tuple):
         return True
-    return _of(thing if isinstance(thing, type | types.FunctionType) else type(thing)) not in _LIBRARIES
+    kind = thing if isinstance(thing, type | types.FunctionType) else type(thing)
+    return _of(kind) not in _LIBRARIES or kind.__name__ in _HOLDERS

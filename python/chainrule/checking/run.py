@@ -26,6 +26,8 @@ from chainrule.checking.walk import first_faulty_layer
 _SEED = 0x636861696E
 #: What is the consequence of another mistake as often as a mistake itself is named last.
 _CONSEQUENCES = ("overwrites its last result", "aliases", "not linear in dout", "wrong dtype")
+#: What may be the cause of wrong numbers, and is named before what the numbers look like.
+_ROOTS = ("writes into", "accumulates", "stale batch", "not deterministic")
 #: Causes that another way to understand a subject would explain as well.
 _PLAIN = ("factor", "zero", "transposed", "no sum")
 
@@ -142,7 +144,9 @@ def _report(
         trial.skips(SECOND_BATCH, "the outputs change by themselves")
     contracts = trial.results()
     causes = [c.cause for c in contracts if c.cause] + [a.cause for a in arrays if a.cause]
-    causes.sort(key=lambda cause: cause.startswith(_CONSEQUENCES))
+    if dout is not None and any(a.verdict == "wrong" for a in arrays):  # what is true, and explains nothing here
+        causes = [cause for cause in causes if cause != "dout ignored"]
+    causes.sort(key=lambda cause: 2 * cause.startswith(_CONSEQUENCES) + cause.startswith(_ROOTS) * -1)
     return GradientReport(
         subject=subject.name,
         kind=subject.kind,

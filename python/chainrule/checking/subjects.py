@@ -14,7 +14,16 @@ from typing import Any
 import numpy as np
 
 from chainrule.checking.arguments import Slot, positional, required, slots_of
-from chainrule.checking.conventions import BACKWARD, CACHES, DERIVATIVES, FORWARD, VALUES, is_target
+from chainrule.checking.conventions import (
+    BACKWARD,
+    CACHES,
+    DERIVATIVES,
+    FORWARD,
+    PERHAPS_TARGETS,
+    TARGETS,
+    VALUES,
+    is_target,
+)
 from chainrule.checking.holdings import hold
 from chainrule.checking.layer import LayerSubject, calls_of
 from chainrule.checking.networks import NetworkSubject
@@ -296,7 +305,7 @@ class Reader:
     def _understood(self, subject: LayerSubject, backward: Any) -> list[Subject]:
         """Say what backward is called with, and find the parameters; all ways that can be."""
         if _last_is_a_cache(backward, subject):
-            subject = replace(subject, call=("dout", "cache"))
+            subject = replace(subject, call=("dout", "cache"))  # of the rest, more is known below
         before = State(reach(subject=self.thing))
         first = self._quietly(subject.run, subject.inputs)
         self.randomness.look(reach(subject=self.thing))
@@ -375,7 +384,7 @@ class Reader:
             error.add_note(f"{pair.backward_name} was called with what {pair.forward_name} was called with")
             raise
         returned = pair.gradient_in(returned)
-        if isinstance(returned, tuple | Mapping) or returned is None:
+        if isinstance(returned, tuple | Mapping) or returned is None or _holds_arrays(returned):
             return [pair]
         names = candidates(returned, list(pair.inputs), pair.inputs)
         first = next((n for n in pair.inputs if is_float(pair.inputs[n])), None)
@@ -407,9 +416,11 @@ class Reader:
 def _last_is_a_cache(backward: Any, subject: LayerSubject) -> bool:
     """Tell whether the last of what a function gives is for its backward, by what that asks for."""
     asked = required(backward)
-    if subject.kind != "pair" or len(asked) != 2 or asked[1] in [slot.name for slot in subject.slots]:
+    if len(asked) < 2 or asked[-1] in [slot.name for slot in subject.slots]:
         return False
-    return asked[1] in CACHES or not asked[1].startswith(("d", "grad"))
+    if asked[-1] in CACHES:
+        return True
+    return subject.kind == "pair" and len(asked) == 2 and not asked[1].startswith(("d", "grad"))
 
 
 def _also(backward: Any, subject: LayerSubject) -> tuple[str, ...]:
@@ -417,6 +428,10 @@ def _also(backward: Any, subject: LayerSubject) -> tuple[str, ...]:
     asked = required(backward)
     given = [slot.name for slot in subject.slots]
     return tuple(p.name for p in positional(backward) if p.name in given and p.name not in asked)
+
+
+def _holds_arrays(returned: Any) -> bool:
+    return isinstance(returned, list) and any(isinstance(item, np.ndarray) for item in returned)
 
 
 def _equal(a: Any, b: Any) -> bool:
@@ -428,6 +443,11 @@ def _calls(
 ) -> list[tuple[str, ...]]:
     """Give the ways to call backward that make sense, the likeliest first."""
     names = [slot.name for slot in subject.slots]
+    if unknown and len(names) > 1 and all(u in TARGETS or u in PERHAPS_TARGETS for u in unknown):
+        # Of a loss whose two methods call the labels differently.
+        target = next((n for n in names if is_target(n, names)), names[-1])
+        last = max(i for i, part in enumerate(call) if part == "dout")
+        call, unknown = (*call[:last], target, *call[last + 1 :]), unknown[:-1]
     if unknown:
         kept = [f".{name}" for name in ("output", "out", "y") if is_numbers(getattr(subject.thing, name, None))]
         ways = []

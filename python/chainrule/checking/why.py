@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
 from chainrule.checking.causes import Evidence, explain
+from chainrule.checking.counts import counts
 from chainrule.checking.judging import Tolerance, bars_of, compare, rule_for, worst_of
 from chainrule.checking.movers import DirectionMover, both_ways
 from chainrule.checking.numeric import FIRST, Floats, Found, largest
 from chainrule.checking.report import ArrayCheck
 from chainrule.checking.side import NumericSide
-from chainrule.checking.networks import NetworkSubject
 from chainrule.checking.subject import Subject, is_single
 
 #: Entries looked at one by one to find out why an array is wrong that was not compared entry by entry.
@@ -35,8 +35,8 @@ def why(
         entries=(np.arange(array.size) if entries is None else entries)[compared],
         numeric=numbers,
         allowed=(bars_of(found) + rule(found.slopes.value))[compared],
-        examples=examples(subject),
-        classes=_classes(subject),
+        counts=counts(subject),
+        of_input=check.name in subject.inputs,
     )
     return replace(check, cause=explain(evidence) or check.cause)
 
@@ -81,15 +81,6 @@ def examples(subject: Subject) -> int:
     """Give N, as far as it can be told from outside: the rows of the first input."""
     inputs = [a for a in subject.inputs.values() if isinstance(a, np.ndarray) and a.ndim]
     return len(inputs[0]) if inputs else 0
-
-
-def _classes(subject: Subject) -> int:
-    """Give C: the length of a network's last bias; the columns of the first input of anything else."""
-    if isinstance(subject, NetworkSubject):
-        vectors = [p for p in subject.parameters.values() if p.ndim == 1]
-        return len(vectors[-1]) if vectors else 0
-    inputs = [a for a in subject.inputs.values() if isinstance(a, np.ndarray)]
-    return inputs[0].shape[1] if inputs and inputs[0].ndim > 1 else 0
 
 
 def bisect(mover: DirectionMover, claimed: FloatArray, scales: Floats) -> int:
