@@ -112,8 +112,11 @@ class Place:
 
     @property
     def value(self) -> Any:
-        """What lies there now; None if nothing does."""
-        return _get(*self.way[-1])
+        """What lies there now, whatever has been put on the way to it since; None if nothing does."""
+        thing = self.way[0][0]
+        for _, key in self.way:
+            thing = _get(thing, key)
+        return thing
 
     def on(self, thing: Any) -> Place:
         """Give the same place in another object, a copy of the first."""
@@ -138,9 +141,10 @@ class Place:
         if self.told is not None:
             given = self.told(self.way[0][0])
             return None if given is None else ("what was told", given)
-        for level in range(len(self.way) - 1, -1, -1):
-            owner, key = self.way[level]
-            rest = [k for _, k in self.way[level + 1 :]]
+        way = self.on(self.way[0][0]).way
+        for level in range(len(way) - 1, -1, -1):
+            owner, key = way[level]
+            rest = [k for _, k in way[level + 1 :]]
             for name in gradient_names(key) if isinstance(key, str) else ():
                 found = _follow(_get(owner, name), rest)
                 if found is not None:
@@ -242,7 +246,7 @@ def gradient_at(places: Iterable[Place]) -> Any:
 
 def put(place: Place, value: Any) -> None:
     """Put `value` where `place` is: for numbers that are not arrays, and cannot be changed where they are."""
-    owner, key = place.way[-1]
+    owner, key = place.on(place.way[0][0]).way[-1]
     if isinstance(owner, dict):
         dict.__setitem__(owner, key, value)
     elif isinstance(owner, list | deque):

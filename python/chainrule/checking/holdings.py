@@ -60,12 +60,13 @@ def hold(
     changed = _changed(groups.values(), before)
     stepped = _stepped(subject, changed)
     gradients = {id(g[1]) for places, _ in groups.values() for p in places if (g := p.gradient()) is not None}
-    with_gradient, without = [], []
+    with_gradient, without, with_its_gradient = [], [], {}
     known = set(map(id, subject.parameters.values()))
     for places, array in groups.values():
         if id(array) in known:
             continue
-        beside = any(place.gradient() is not None for place in places)
+        beside = [place for place in places if place.gradient() is not None]
+        with_its_gradient[id(array)] = beside
         if beside or id(array) in stepped or any(place.told is not None for place in places):
             with_gradient.append((places, array))
         elif id(array) not in gradients:
@@ -81,7 +82,7 @@ def hold(
         if id(array) in stepped and not moves(ahead, array):  # what an optimizer keeps
             continue
         subject.parameters[name] = parameter(array, name)
-        subject.places[name] = tuple(places)
+        subject.places[name] = tuple(with_its_gradient[id(array)] or places)
         if id(array) in stepped and isinstance(subject, LayerSubject) and not any(p.gradient() for p in places):
             subject.steps[name], subject.stepping = stepped[id(array)], True
     for place in boxed:
