@@ -1,0 +1,389 @@
+"""Typical faults of public code: each of these has to be called wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mutants.case import labelled, normal, weights
+from wild import dicts, functions, left, lists, losses, names
+from wild.meaning import Dropout
+from wild.sample import DX, Calls, Sample, X
+
+LAYER, ONLY_X = Calls(), {X: DX}
+
+# --- kept from the first call ---
+
+
+class LabelsKept(lists.SoftmaxWithLoss):
+    """The labels of the first batch are those of every batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.labels: Any = None
+
+    def forward(self, x: Any, t: Any) -> Any:
+        loss = super().forward(x, t)
+        self.labels = t.copy() if self.labels is None else self.labels
+        return loss
+
+    def backward(self, dout: Any = 1) -> Any:
+        if len(self.labels) == len(self.t):
+            self.t = self.labels
+        return super().backward(dout)
+
+
+class TargetKept(losses.Remembering):
+    """The target of the first batch, of floats."""
+
+    target: Any = None
+
+    def forward(self, y: Any, t: Any) -> Any:
+        if self.target is None or self.target.shape != t.shape:
+            self.target = t.copy()
+        loss = super().forward(y, t)
+        self.diff = y - self.target
+        return loss
+
+
+class MaskKept:
+    """Which numbers were positive in the first batch."""
+
+    mask: Any = None
+
+    def forward(self, x: Any) -> Any:
+        if self.mask is None or self.mask.shape != x.shape:
+            self.mask = x > 0
+        return np.maximum(x, 0)
+
+    def backward(self, dout: Any) -> Any:
+        return dout * self.mask
+
+
+class WeightsKept(names.Linear):
+    """A transposed copy of the weights, made when the layer was."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__(n_in, n_out)
+        self._transposed = self.weight.T.copy()
+
+    def backward(self, grad_output: Any) -> Any:
+        super().backward(grad_output)
+        return grad_output @ self._transposed
+
+
+class WeightsKeptLazily(left.Lazy):
+    """The copy of W is made by the first forward."""
+
+    kept: Any = None
+
+    def forward(self, x: Any) -> Any:
+        out = super().forward(x)
+        self.kept = self.W.copy() if self.kept is None else self.kept
+        return out
+
+    def backward(self, dout: Any) -> Any:
+        super().backward(dout)
+        return dout @ self.kept.T
+
+
+class SizeKept(losses.Remembering):
+    """The number of examples of the first batch."""
+
+    n: int | None = None
+
+    def forward(self, y: Any, t: Any) -> Any:
+        self.n = len(y) if self.n is None else self.n
+        return super().forward(y, t)
+
+    def backward(self) -> Any:
+        return self.diff / self.n
+
+
+class InputKept(lists.Affine):
+    """x is only remembered if there is none yet."""
+
+    def forward(self, x: Any) -> Any:
+        kept = self.x if self.x is not None and self.x.shape == x.shape else x.copy()
+        out = super().forward(x)
+        self.x = kept
+        return out
+
+
+# --- added up ---
+
+
+class NeverFlushed(dicts.Replaced):
+    """Gradients grow, and nothing sets them to 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.grads = {name: np.zeros_like(a) for name, a in self.params.items()}
+
+    def backward(self, dout: Any) -> Any:
+        self.grads["W"] += self.x.T @ dout
+        self.grads["b"] += dout.sum(axis=0)
+        return dout @ self.params["W"].T
+
+
+class EmbeddingNeverZeroed(lists.Embedding):
+    """The rows of the last batch are still there."""
+
+    def backward(self, dout: Any) -> None:
+        np.add.at(self.grads[0], self.idx, dout)
+
+
+class FlushForgetsBias(dicts.ZeroGrad):
+    """zero_grad forgets the bias."""
+
+    def zero_grad(self) -> None:
+        self.dW.fill(0)
+
+
+class EmbeddingOverwrites(lists.Embedding):
+    """An id that comes twice gets the gradient of its last place only."""
+
+    def backward(self, dout: Any) -> None:
+        (dW,) = self.grads
+        dW[...] = 0
+        dW[self.idx] = dout
+
+
+# --- forgotten, or another's ---
+
+
+class ForgottenLayer(lists.Stack):
+    """The way back leaves out the first layer's own backward: its gradients stay zeros."""
+
+    def backward(self, dout: Any) -> Any:
+        for layer in self.layers[:0:-1]:
+            dout = layer.backward(dout)
+        return dout @ self.layers[0].params[0].T
+
+
+class ForgottenSkip(names.Residual):
+    """The way around the layer."""
+
+    def backward(self, grad: Any) -> Any:
+        return super().backward(grad) - grad
+
+
+class TiedOverwritten:
+    """Both uses of one matrix write their gradient to the same place, where the last one stays."""
+
+    def __init__(self) -> None:
+        self.W, _ = weights(4, 3)
+        self.dW = np.zeros_like(self.W)
+
+    def forward(self, x: Any) -> Any:
+        self.x, self.h = x, np.tanh(x @ self.W)
+        return self.h @ self.W.T
+
+    def backward(self, dout: Any) -> Any:
+        self.dW[...] = dout.T @ self.h
+        da = dout @ self.W * (1 - self.h**2)
+        self.dW[...] = self.x.T @ da
+        return da @ self.W.T
+
+
+class SharedOverwritten(names.Shared):
+    """One layer gone through twice keeps the gradient of one pass only."""
+
+    def backward(self, grad: Any) -> Any:
+        y = np.tanh(self.cell.forward(self.h))
+        dh = self.cell.backward(grad * (1 - y**2))
+        self.cell.input = self.x
+        return self.cell.backward(dh * (1 - self.h**2))
+
+
+class ReluOfOutput(left.LeftModel):
+    """The second layer is handed the gradient as it came, and the ReLU left out."""
+
+    def backward(self, dvalues: Any) -> None:
+        self.dense2.backward(dvalues)
+        self.dense1.backward(self.dense2.dinputs)
+        self.dinputs = self.dense1.dinputs
+
+
+# --- what is written into ---
+
+
+class AddsIntoDout(names.Residual):
+    """The gradient of the skip is added into the caller's array."""
+
+    def backward(self, grad: Any) -> Any:
+        self.grad_scale = np.array([(grad * self.y).sum()])
+        inner = self.inner.backward(self.scale * grad)
+        grad += inner
+        return grad
+
+
+class MasksDout(left.ReLU):
+    """dvalues itself is set to 0 in places."""
+
+    def backward(self, dvalues: Any) -> None:
+        dvalues[self.inputs <= 0] = 0
+        self.dinputs = dvalues
+
+
+class MasksInput:
+    """A ReLU in place of its input."""
+
+    def forward(self, x: Any) -> Any:
+        x[x < 0] = 0
+        self.x = x
+        return x.copy()
+
+    def backward(self, dout: Any) -> Any:
+        return dout * (self.x > 0)
+
+
+class StepsToo(lists.Affine):
+    """backward has already gone a step."""
+
+    def backward(self, dout: Any) -> Any:
+        dx = super().backward(dout)
+        for p, g in zip(self.params, self.grads, strict=True):
+            p -= 0.01 * g
+        return dx
+
+
+# --- noise ---
+
+
+class MaskRedrawn(Dropout):
+    """backward draws another mask."""
+
+    def backward(self, dout: Any) -> Any:
+        return dout * (np.random.rand(*dout.shape) > self.ratio)
+
+
+class ScaleForgotten(Dropout):
+    """What is kept is made larger in forward alone."""
+
+    def forward(self, x: Any, train_flg: bool = True) -> Any:
+        return super().forward(x, train_flg) / (1 - self.ratio)
+
+
+# --- functions ---
+
+
+def clipped_backward(dout: Any, cache: Any) -> Any:
+    dx, dw, db = functions.affine_backward(dout, cache)
+    return np.clip(dx, -1, 1), np.clip(dw, -1, 1), db
+
+
+def swapped_backward(dout: Any, cache: Any) -> Any:
+    dq, dk, dv = functions.attention_backward(dout, cache)
+    return dk, dq, dv
+
+
+def cell_forgotten(dnext_h: Any, dnext_c: Any, cache: Any) -> Any:
+    return functions.lstm_step_backward(dnext_h, 0 * dnext_c, cache)
+
+
+def unscaled_attention(dout: Any, cache: Any) -> Any:
+    dq, dk, dv = functions.attention_backward(dout, cache)
+    return dq * np.sqrt(dq.shape[1]), dk * np.sqrt(dq.shape[1]), dv
+
+
+def last_id_backward(dout: Any, cache: Any) -> Any:
+    x, W = cache
+    dW = np.zeros_like(W)
+    dW[x] += dout
+    return dW
+
+
+def by_the_labels(y_true: Any, y_pred: Any) -> Any:
+    return -losses.mse_prime(y_true, y_pred)
+
+
+def decay_forgotten(W: Any, X: Any, y: Any, reg: float) -> Any:
+    loss, dW = losses.linear_softmax(W, X, y, reg)
+    return loss, dW - 2 * reg * W
+
+
+def decay_doubled(w: Any, X: Any, y: Any, strength: float) -> Any:
+    return losses.ridge_gradient(w, X, y, 2 * strength)
+
+
+class MeanTwice(losses.MeanSquare):
+    def gradient(self, y_true: Any, y_pred: Any) -> Any:
+        return super().gradient(y_true, y_pred) / len(y_true)
+
+
+def repeated(rng: np.random.Generator) -> tuple[Any, ...]:
+    return (np.array([0, 2, 2, 1, 0, 2]),)
+
+
+def stacked() -> ForgottenLayer:
+    return ForgottenLayer(lists.Affine(*weights(3, 4)), lists.Affine(*weights(4, 2, seed=1)))
+
+
+K, A, F, W, G = "kept from the first call", "added up", "forgotten", "written into", "generators"
+ROWS, TWO = normal((5, 3)), normal((5, 3), (5, 3))
+PARAMS = lists.held(0, 1)
+LINEAR = {X: DX, "weight": "grad_weight", "bias": "grad_bias"}
+EMBEDDING = lists.held(0)
+WB = {X: DX, "W": "dW", "b": "db"}
+
+
+def fault(name: str, kind: str, make: Any, arguments: Any, slots: Any, calls: Calls = LAYER, noise: Any = ()) -> Sample:
+    """Give a wrong sample, whose story its class or function tells."""
+    thing = make[-1] if isinstance(make, tuple) else make
+    story = " ".join((thing.__doc__ or "It is not the gradient.").split())
+    build = (lambda: make) if isinstance(make, tuple) else make
+    return Sample(name, kind, build, arguments, calls, slots, story, truth="wrong", noise=lambda _: noise)
+
+
+def both(value_and_gradient: Any) -> Any:
+    """Give a maker of one function."""
+    return lambda: value_and_gradient
+
+
+PAIR, CACHED = Calls(0, 1, "arguments"), Calls(0, 1, "douts, cache", ("returned.0",))
+THREE = {f"args.{i}": f"returned.{i}" for i in range(3)}
+FAULTS: tuple[Sample, ...] = (
+    fault("labels_kept", K, LabelsKept, labelled(6, 3, classes=3), ONLY_X),
+    fault("target_kept", K, TargetKept, TWO, ONLY_X, Calls(takes="nothing")),
+    fault("mask_kept", K, MaskKept, ROWS, ONLY_X),
+    fault("weights_kept", K, lambda: WeightsKept(3, 2), ROWS, LINEAR),
+    fault("weights_kept_lazily", K, lambda: WeightsKeptLazily(2), ROWS, WB),
+    fault("size_kept", K, SizeKept, TWO, ONLY_X, Calls(takes="nothing")),
+    fault("input_kept", K, lambda: InputKept(*weights(3, 2)), ROWS, {X: DX, **PARAMS}),
+    fault("never_flushed", A, NeverFlushed, ROWS, {X: DX, "params.W": "grads.W", "params.b": "grads.b"}),
+    fault("embedding_never_zeroed", A, lambda: EmbeddingNeverZeroed(weights(5, 3)[0]), repeated, EMBEDDING),
+    fault("flush_forgets_bias", A, FlushForgetsBias, ROWS, WB, Calls(flush="zero_grad")),
+    fault("embedding_overwrites", F, lambda: EmbeddingOverwrites(weights(5, 3)[0]), repeated, EMBEDDING),
+    fault("forgotten_layer", F, stacked, ROWS, {X: DX, **lists.held(0, 1, under="layers.0.")}),
+    fault("forgotten_skip", F, ForgottenSkip, ROWS, ONLY_X),
+    fault("tied_overwritten", F, TiedOverwritten, normal((5, 4)), {X: DX, "W": "dW"}),
+    fault("shared_overwritten", F, SharedOverwritten, ROWS, names.beside(*names.LINEAR, under="cell.")),
+    fault("relu_left_out", F, ReluOfOutput, ROWS, {X: "dinputs"}, Calls(outputs=("output",))),
+    fault("adds_into_dout", W, AddsIntoDout, ROWS, ONLY_X),
+    fault("masks_dout", W, MasksDout, ROWS, {X: "dinputs"}, Calls(outputs=("output",))),
+    fault("masks_input", W, MasksInput, ROWS, ONLY_X),
+    fault("steps_too", W, lambda: StepsToo(*weights(3, 2)), ROWS, {X: DX, **PARAMS}),
+    fault("mask_redrawn", G, MaskRedrawn, normal((5, 4)), ONLY_X, noise=(np.random,)),
+    fault("scale_forgotten", G, ScaleForgotten, normal((5, 4)), ONLY_X, noise=(np.random,)),
+    fault("clipped", F, (functions.affine_forward, clipped_backward), normal((4, 2, 3), (6, 5), (5,)), THREE, CACHED),
+    fault("swapped", F, (functions.attention_forward, swapped_backward),
+          lambda rng: (*(rng.standard_normal(s) for s in ((4, 3), (4, 3), (4, 2))), np.tri(4, dtype=bool)), THREE,
+          CACHED),
+    fault("unscaled", F, (functions.attention_forward, unscaled_attention),
+          lambda rng: (*(rng.standard_normal(s) for s in ((4, 3), (4, 3), (4, 2))), np.tri(4, dtype=bool)), THREE,
+          CACHED),
+    fault("cell_forgotten", F, (functions.lstm_step_forward, cell_forgotten),
+          normal((3, 2), (3, 4), (3, 4), (2, 16), (4, 16), (16,), scale=0.5),
+          {f"args.{i}": f"returned.{i}" for i in range(6)},
+          Calls(0, 1, "douts, cache", ("returned.0", "returned.1"))),
+    fault("last_id", F, (functions.word_embedding_forward, last_id_backward),
+          lambda rng: (*repeated(rng), rng.standard_normal((4, 2))), {"args.1": DX}, CACHED),
+    fault("by_the_labels", F, (losses.mse, by_the_labels), TWO, {"args.1": DX}, PAIR),
+    fault("mean_twice", F, MeanTwice, TWO, {"args.1": DX}, Calls("__call__", "gradient", "arguments")),
+    fault("decay_forgotten", F, both(decay_forgotten),
+          lambda rng: (*normal((4, 3), (6, 4))(rng), rng.integers(0, 3, 6), 0.1), {X: "returned.1"}, losses.BOTH),
+    fault("decay_doubled", F, (losses.ridge_cost, decay_doubled),
+          lambda rng: (*normal((3,), (6, 3), (6,))(rng), 0.5), ONLY_X, PAIR),
+)  # fmt: skip
