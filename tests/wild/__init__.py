@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from itertools import chain
 
-from wild import dicts, functions, left, lists, losses, meaning, methods, names
+from wild import dicts, functions, images, left, lists, losses, meaning, methods, names
 from wild.faults import FAULTS
 from wild.sample import Sample
 from wild.wrong import versions
 
-MODULES = (lists, functions, names, dicts, left, methods, losses, meaning)
+MODULES = (lists, functions, names, dicts, left, methods, losses, meaning, images)
 RIGHT: tuple[Sample, ...] = tuple(chain.from_iterable(module.SAMPLES for module in MODULES))
 WRONG: tuple[Sample, ...] = tuple(chain.from_iterable(map(versions, RIGHT)))
 

@@ -50,7 +50,7 @@ def numeric(run: Run, douts: list[Any], step: float = 1e-4) -> dict[str, Any]:
 
 
 def differences(sample: Sample, seed: int = 0, *, step: float = 1e-4) -> dict[str, float]:
-    """Give, for each array, the largest difference of its gradient from the truth, over the largest of both."""
+    """Give, for each array, the largest difference of its gradient from the truth, over the largest of both or 1e-5."""
     run = sample.run(seed)
     douts = weights(run)
     truth, claimed = numeric(run, douts, step), run.gradients(douts)
@@ -60,6 +60,6 @@ def differences(sample: Sample, seed: int = 0, *, step: float = 1e-4) -> dict[st
         if gradient.shape != slope.shape:
             shares[path] = np.inf
             continue
-        largest = max(float(np.abs(slope).max(initial=0)), float(np.abs(gradient).max(initial=0)), 1e-300)
+        largest = max(float(np.abs(slope).max(initial=0)), float(np.abs(gradient).max(initial=0)), 1e-5)
         shares[path] = float(np.abs(gradient - slope).max(initial=0)) / largest
     return shares
