@@ -15,6 +15,7 @@ import numpy as np
 from wild import RIGHT, maths, scalars
 from wild.maths import Maths
 from wild.sample import DX, Calls, Sample, X
+from wild.sized import SIZED
 from wild.styles import METHODS, STYLES, Accumulating, Lists, Style
 
 #: Samples whose arguments are worth drawing again, from another seed.
@@ -329,6 +330,11 @@ def again(rng: np.random.Generator, dtype: np.dtype[Any], scale: float) -> Sampl
     return AGAIN[int(rng.integers(len(AGAIN)))]
 
 
+def sized(rng: np.random.Generator, dtype: np.dtype[Any], scale: float) -> Sample:
+    """A subject of the samples at a random size."""
+    return SIZED[int(rng.integers(len(SIZED)))](rng)
+
+
 KINDS: tuple[Callable[[np.random.Generator, np.dtype[Any], float], Sample], ...] = (
-    layer, nested, functions, loss, slopes, function, layer, again,
+    layer, nested, functions, loss, slopes, function, layer, nested, sized, again,
 )  # fmt: skip

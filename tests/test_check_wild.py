@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from chainrule import GradientReport, check_gradients
+from random_conventions import draw, make
 from wild import FAULTS, RIGHT, WRONG, Sample
 from wild.verify import differences
+from wild.wrong import versions
 
 SAMPLES = {sample.name: sample for sample in RIGHT}
 BROKEN = {sample.name: sample for sample in FAULTS}
@@ -27,10 +29,10 @@ def report_of(sample: Sample, seed: int = 0) -> GradientReport:
     return check_gradients(sample.make(), *arguments, **sample.options)
 
 
-def verdict_of(sample: Sample) -> str:
+def verdict_of(sample: Sample, seed: int = 0) -> str:
     """Give the verdict; an error that says what was wrong is none."""
     try:
-        return report_of(sample).verdict
+        return report_of(sample, seed).verdict
     except (TypeError, ValueError):
         return "refused"
 
@@ -79,6 +81,55 @@ def test_wrong_versions_are_never_called_right(name: str) -> None:
 def test_faults_are_called_wrong(name: str) -> None:
     report = report_of(BROKEN[name])
     assert report.verdict == "wrong", str(report)
+
+
+@pytest.mark.parametrize("start", range(0, 1000, 100))
+def test_random_subjects_are_right_by_differences_of_their_own(start: int) -> None:
+    wrong = []
+    for seed in range(start, start + 100):
+        found = differences(draw(seed, double=True), seed)
+        if not max(found.values()) < 1e-6:
+            wrong.append((make(seed)[0], found))
+    assert not wrong
+
+
+@pytest.mark.parametrize("start", range(0, 1000, 50))
+def test_no_false_alarm_in_a_thousand_random_right_subjects(start: int) -> None:
+    """Seeds 0 to 999, drawn from every convention; the message says which."""
+    alarms: list[Any] = []
+    for seed in range(start, start + 50):
+        description, subject, arguments, options = make(seed)
+        try:
+            report = check_gradients(subject, *arguments, **options)
+        except (TypeError, ValueError) as error:
+            alarms.append(f"{description}\n{type(error).__name__}: {error}")
+            continue
+        if report.verdict == "wrong":
+            alarms.append(f"{description}\n{report}")
+    assert not alarms, "\n\n".join(alarms)
+
+
+@pytest.mark.parametrize("start", range(0, 1000, 100))
+def test_no_wrong_version_of_a_random_subject_is_called_right(start: int) -> None:
+    """One version of each seed, in float64."""
+    passed = []
+    for seed in range(start, start + 100):
+        wrong = list(versions(draw(seed, double=True)))
+        if not wrong:
+            continue
+        sample = wrong[np.random.default_rng(seed).integers(len(wrong))]
+        if max(differences(sample, seed).values()) > 1e-3 and verdict_of(sample, seed) == "right":
+            passed.append((seed, sample.name, sample.story))
+    assert not passed
+
+
+def test_most_random_right_subjects_are_called_right() -> None:
+    """The rest have a single number that is 0, a kink, a class of one: nothing to be proved."""
+    verdicts = []
+    for seed in range(0, 1000, 5):
+        _, subject, arguments, options = make(seed)
+        verdicts.append(check_gradients(subject, *arguments, **options).verdict)
+    assert np.mean([verdict == "right" for verdict in verdicts]) > 0.8, verdicts
 
 
 def broken_options() -> dict[str, Any]:

@@ -38,7 +38,7 @@ def versions(sample: Sample) -> Iterator[Sample]:
         for part in gradient.split("+"):
             for mistake, change in MISTAKES.items():
                 right = np.asarray(gradients[array])
-                if np.allclose(change(right, n), right, rtol=1e-2, atol=0):
+                if np.allclose(change(right, n), right, rtol=1e-2, atol=1e-8):
                     continue
                 yield _version(sample, array, part, mistake, functools.partial(_changed, change, n))
 
