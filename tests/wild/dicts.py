@@ -287,5 +287,8 @@ SAMPLES: tuple[Sample, ...] = (
     Sample("dicts_value_grad", P, WithValue, ROWS, LAYER, joined("params.*.value params.*.grad", "0", "1"),
            "Objects with value and grad in a list."),
     Sample("dicts_pairs", P, PairsOfArrays, ROWS, LAYER, joined("* *_slope", "w", "c"),
-           "Pairs of parameter and gradient."),
+           "Pairs of parameter and gradient, and names that say nothing.", truth="unproven"),
+    Sample("dicts_pairs_told", "told by options", PairsOfArrays, ROWS, LAYER, joined("* *_slope", "w", "c"),
+           "The same, and params= says where its gradients are.",
+           {"params": {"w": ("w", "w_slope"), "c": ("c", "c_slope")}}),
 )  # fmt: skip

@@ -162,6 +162,33 @@ class ForgottenLayer(lists.Stack):
         return dout @ self.layers[0].params[0].T
 
 
+class AnotherOrder:
+    """Gradients stand in the list in the order in which they are made, which is not that of the parameters."""
+
+    def __init__(self) -> None:
+        self.params = [weights(3, 3)[0], weights(3, 3, seed=1)[0]]
+        self.grads: list[Any] = []
+
+    def forward(self, x: Any) -> Any:
+        self.x, self.h = x, np.tanh(x @ self.params[0])
+        return self.h @ self.params[1]
+
+    def backward(self, dout: Any) -> Any:
+        self.grads = [self.h.T @ dout]
+        da = dout @ self.params[1].T * (1 - self.h**2)
+        self.grads.append(self.x.T @ da)
+        return da @ self.params[0].T
+
+
+class MissingInTheList(AnotherOrder):
+    """The list of gradients holds one of two."""
+
+    def backward(self, dout: Any) -> Any:
+        dx = super().backward(dout)
+        del self.grads[0]
+        return dx
+
+
 class ForgottenSkip(names.Residual):
     """The way around the layer."""
 
@@ -357,6 +384,8 @@ FAULTS: tuple[Sample, ...] = (
     fault("flush_forgets_bias", A, FlushForgetsBias, ROWS, WB, Calls(flush="zero_grad")),
     fault("embedding_overwrites", F, lambda: EmbeddingOverwrites(weights(5, 3)[0]), repeated, EMBEDDING),
     fault("forgotten_layer", F, stacked, ROWS, {X: DX, **lists.held(0, 1, under="layers.0.")}),
+    fault("another_order", F, AnotherOrder, ROWS, {X: DX, **PARAMS}),
+    fault("missing_in_the_list", F, MissingInTheList, ROWS, {X: DX, "params.0": "grads.0"}),
     fault("forgotten_skip", F, ForgottenSkip, ROWS, ONLY_X),
     fault("tied_overwritten", F, TiedOverwritten, normal((5, 4)), {X: DX, "W": "dW"}),
     fault("shared_overwritten", F, SharedOverwritten, ROWS, names.beside(*names.LINEAR, under="cell.")),

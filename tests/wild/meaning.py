@@ -254,6 +254,11 @@ def graph(rng: np.random.Generator) -> tuple[Any, ...]:
     return rng.standard_normal((5, 3)), a
 
 
+def get(name: str) -> Any:
+    """Give a function that gets an attribute."""
+    return lambda thing: getattr(thing, name)
+
+
 PAIR, LAYER, ONLY_X = Calls(0, 1, "arguments"), Calls(), {X: DX}
 SIGNS = np.array([1.0, -1.0, -1.0, 1.0, 1.0])
 A, G, U, TOLD = "arguments that mean something", "generators", "what no convention says", "told by options"
@@ -289,6 +294,8 @@ SAMPLES: tuple[Sample, ...] = (
            "A gradient by no known name.", truth="unproven"),
     Sample("options_params", TOLD, Unnamed, normal((5, 3)), LAYER, {X: DX, "theta": "blame"},
            "params= says where the gradient is.", {"params": {"theta": ("theta", "blame")}}),
+    Sample("options_getters", TOLD, Unnamed, normal((5, 3)), LAYER, {X: DX, "theta": "blame"},
+           "params= has functions that get them.", {"params": {"theta": (get("theta"), get("blame"))}}),
     Sample("dropout_global", G, Dropout, clear((5, 4)), LAYER, ONLY_X, "NumPy's global generator.",
            noise=lambda _: [np.random]),
     Sample("dropout_of_config", G, OfConfig, clear((5, 4)), LAYER, ONLY_X, "A generator in a configuration.",

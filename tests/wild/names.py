@@ -140,8 +140,8 @@ class GradLast:
 class DUnderscore:
     """kernel and d_kernel."""
 
-    def __init__(self) -> None:
-        self.kernel, _ = weights(3, 2)
+    def __init__(self, n_in: int = 3, n_out: int = 2) -> None:
+        self.kernel, _ = weights(n_in, n_out)
 
     def forward(self, x: Any) -> Any:
         self._x = x
@@ -206,6 +206,23 @@ class Mlp:
     def backward(self, grad: Any) -> Any:
         grad = self.fc2.backward(grad)
         return self.fc1.backward(grad * (self.h > 0))
+
+
+class Chain:
+    """Layers in a private list."""
+
+    def __init__(self, *layers: Any) -> None:
+        self._layers = layers
+
+    def forward(self, x: Any) -> Any:
+        for layer in self._layers:
+            x = layer.forward(x)
+        return x
+
+    def backward(self, grad: Any) -> Any:
+        for layer in reversed(self._layers):
+            grad = layer.backward(grad)
+        return grad
 
 
 class Named:
@@ -292,6 +309,12 @@ SAMPLES: tuple[Sample, ...] = (
     Sample("names_residual", S, Residual, ROWS, LAYER,
            beside("scale grad_scale") | beside(*LINEAR, under="inner.fc1.") | beside(*LINEAR, under="inner.fc2."),
            "A parameter of its own, and those of layers two floors down."),
+    Sample("names_underscored_within", S, lambda: Chain(Underscored(), DUnderscore(2, 4)), ROWS, LAYER,
+           beside("_weights _weights_grad", "_bias _bias_grad", under="_layers.0.")
+           | beside("kernel d_kernel", under="_layers.1."), "Private names of layers in a private list."),
+    Sample("names_plural_within", S, lambda: Chain(Plural(), DUnderscore(4, 2)), ROWS, LAYER,
+           beside("weights dweights", "biases dbiases", under="_layers.0.")
+           | beside("kernel d_kernel", under="_layers.1."), "Plural names of a layer in a private list."),
     Sample("names_shared", "one array twice", Shared, ROWS, LAYER, beside(*LINEAR, under="cell."),
            "One layer used twice, its gradients added up by hand."),
 )  # fmt: skip
