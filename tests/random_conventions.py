@@ -205,7 +205,7 @@ def _container(
 
     def zero_grad(self: Any) -> None:
         for part, (_, calls, _, _) in zip(inner(self), parts, strict=True):
-            if calls.flush and "_later" not in part.__dict__:
+            if calls.flush:
                 getattr(part, calls.flush)()
 
     members = {"__init__": init, names[0]: forward, names[1]: backward}

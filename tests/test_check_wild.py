@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from functools import cache
 
 import numpy as np
 import pytest
@@ -109,27 +109,34 @@ def test_random_subjects_are_right_by_differences_of_their_own(start: int) -> No
     assert not wrong
 
 
+@cache
+def told(seed: int) -> tuple[str, str]:
+    """Give the verdict on the random right subject of a seed, and all that was said."""
+    description, subject, arguments, options = make(seed)
+    try:
+        report = check_gradients(subject, *arguments, **options)
+    except (TypeError, ValueError) as error:
+        return "refused", f"{description}\n{type(error).__name__}: {error}"
+    return report.verdict, f"{description}\n{report}"
+
+
 @pytest.mark.parametrize("start", range(0, 1000, 50))
 def test_no_false_alarm_in_a_thousand_random_right_subjects(start: int) -> None:
     """Seeds 0 to 999, drawn from every convention; the message says which."""
-    alarms: list[Any] = []
-    for seed in range(start, start + 50):
-        description, subject, arguments, options = make(seed)
-        try:
-            report = check_gradients(subject, *arguments, **options)
-        except (TypeError, ValueError) as error:
-            alarms.append(f"{description}\n{type(error).__name__}: {error}")
-            continue
-        if report.verdict == "wrong":
-            alarms.append(f"{description}\n{report}")
+    alarms = [said for verdict, said in map(told, range(start, start + 50)) if verdict in ("wrong", "refused")]
     assert not alarms, "\n\n".join(alarms)
+
+
+def test_most_random_right_subjects_are_called_right() -> None:
+    """The rest have gradients that are 0, or numbers at a kink: nothing to be proved."""
+    assert np.mean([told(seed)[0] == "right" for seed in range(1000)]) > 0.9
 
 
 @pytest.mark.parametrize("start", range(0, 1000, 100))
 def test_no_wrong_version_of_a_random_subject_is_called_right(start: int) -> None:
-    """One version of each seed, in float64."""
+    """One version of every fourth seed, in float64."""
     passed = []
-    for seed in range(start, start + 100):
+    for seed in range(start, start + 100, 4):
         wrong = list(versions(draw(seed, double=True)))
         if not wrong:
             continue
@@ -137,15 +144,6 @@ def test_no_wrong_version_of_a_random_subject_is_called_right(start: int) -> Non
         if max(differences(sample, seed).values()) > 1e-3 and verdict_of(sample, seed) == "right":
             passed.append((seed, sample.name, sample.story))
     assert not passed
-
-
-def test_most_random_right_subjects_are_called_right() -> None:
-    """The rest have a single number that is 0, a kink, a class of one: nothing to be proved."""
-    verdicts = []
-    for seed in range(0, 1000, 5):
-        _, subject, arguments, options = make(seed)
-        verdicts.append(check_gradients(subject, *arguments, **options).verdict)
-    assert np.mean([verdict == "right" for verdict in verdicts]) > 0.8, verdicts
 
 
 def test_a_gradient_that_is_not_where_params_says_is_never_right() -> None:

@@ -404,7 +404,7 @@ FAULTS: tuple[Sample, ...] = (
           lambda rng: (*(rng.standard_normal(s) for s in ((4, 3), (4, 3), (4, 2))), np.tri(4, dtype=bool)), THREE,
           CACHED),
     fault("cell_forgotten", F, (functions.lstm_step_forward, cell_forgotten),
-          normal((3, 2), (3, 4), (3, 4), (2, 16), (4, 16), (16,), scale=0.5),
+          normal((3, 1), (3, 2), (3, 2), (1, 8), (2, 8), (8,), scale=0.5),
           {f"args.{i}": f"returned.{i}" for i in range(6)},
           Calls(0, 1, "douts, cache", ("returned.0", "returned.1"))),
     fault("last_id", F, (functions.word_embedding_forward, last_id_backward),

@@ -273,14 +273,14 @@ def d(*names: str) -> dict[str, str]:
 
 LAYER, POOL = Calls(), (Calls(0, 1, "douts, cache", ("returned.0",)), {X: DX})
 J, D, T, R = "images", "options in a dict", "steps through time", "running statistics"
-LSTM_WEIGHTS = (weights(3, 16, scale=0.5)[0], *weights(4, 16, seed=1, scale=0.5))
+LSTM_WEIGHTS = (weights(3, 8, scale=0.5)[0], *weights(2, 8, seed=1, scale=0.5))
 SAMPLES: tuple[Sample, ...] = (
     Sample("images_conv_forward", D, lambda: (conv_forward_naive, conv_backward_naive),
-           with_options(normal((2, 2, 5, 4), (3, 2, 3, 3), (3,)), stride=1, pad=1), *several(3), "stride and pad."),
+           with_options(normal((2, 2, 3, 2), (3, 2, 2, 2), (3,)), stride=1, pad=1), *several(3), "stride and pad."),
     Sample("images_conv_stride", D, lambda: (conv_forward_naive, conv_backward_naive),
-           with_options(normal((2, 1, 5, 5), (2, 1, 3, 3), (2,)), stride=2, pad=0), *several(3), "A stride of 2."),
+           with_options(normal((2, 1, 5, 4), (2, 1, 3, 2), (2,)), stride=2, pad=0), *several(3), "A stride of 2."),
     Sample("images_max_pool", D, lambda: (max_pool_forward, max_pool_backward),
-           with_options(spread((2, 2, 4, 4)), pool_size=2), *POOL, "The mask is the cache."),
+           with_options(spread((2, 1, 4, 4)), pool_size=2), *POOL, "The mask is the cache."),
     Sample("images_batchnorm", R, lambda: (batchnorm_forward, batchnorm_backward),
            with_options(normal((6, 3), (3,), (3,)), mode="train"), *several(3), "Options that forward writes into."),
     Sample("images_batchnorm_kept", R, lambda: (batchnorm_forward, batchnorm_backward),
@@ -289,7 +289,7 @@ SAMPLES: tuple[Sample, ...] = (
            *several(3), "Running statistics come with the options."),
     Sample("images_layernorm", D, lambda: (layernorm_forward, layernorm_backward),
            with_options(normal((4, 5), (5,), (5,)), eps=1e-4), *several(3), "eps in a dict."),
-    Sample("images_convolution", J, lambda: Convolution(3, 2, 3, 2), normal((2, 2, 5, 4)), LAYER, d("W", "b"),
+    Sample("images_convolution", J, lambda: Convolution(3, 2, 3, 2), normal((2, 2, 4, 3)), LAYER, d("W", "b"),
            "Windows and sums."),
     Sample("images_flatten", J, Flatten, normal((2, 3, 4)), LAYER, d(), "Views both ways."),
     Sample("running_in_attributes", R, lambda: BatchNormalization(3), normal((6, 3)), LAYER, d("gamma", "beta"),
@@ -297,7 +297,7 @@ SAMPLES: tuple[Sample, ...] = (
     Sample("running_in_place", R, lambda: RunningInPlace(3), normal((6, 3)), LAYER, d("gamma", "beta"),
            "Statistics that are moved in place."),
     Sample("steps_rnn", T, lambda: (rnn_forward, rnn_backward),
-           normal((2, 3, 3), (2, 4), (3, 4), (4, 4), (4,), scale=0.7), *several(5), "A list of caches."),
+           normal((2, 3, 2), (2, 3), (2, 3), (3, 3), (3,), scale=0.7), *several(5), "A list of caches."),
     Sample("steps_lstm", T, lambda: TimeLSTM(*(a.copy() for a in LSTM_WEIGHTS)), normal((2, 3, 3)), LAYER,
            {X: DX} | {f"params.{i}": f"grads.{i}" for i in range(3)}, "Every step from 0, weights in lists."),
     Sample("steps_attention", T, lambda: SelfAttention(3), normal((2, 4, 3)), LAYER, d("Wq", "Wk", "Wv", "Wo"),

@@ -125,7 +125,7 @@ class Accumulating(Dicts):
 
     def flush(self, thing: Any) -> None:
         """Set the gradients to 0."""
-        held = getattr(thing, self.both[1])
+        held = getattr(thing, self.both[1], {})  # before the first forward there may be none
         for name in held:
             held[name] = np.zeros_like(held[name])
 
