@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from itertools import chain
 
-from wild import dicts, functions, images, left, lists, losses, meaning, methods, names
-from wild.faults import FAULTS
+from wild import dicts, faults, functions, images, left, lists, losses, meaning, methods, names, stale
 from wild.sample import Sample
 from wild.wrong import versions
 
 MODULES = (lists, functions, names, dicts, left, methods, losses, meaning, images)
 RIGHT: tuple[Sample, ...] = tuple(chain.from_iterable(module.SAMPLES for module in MODULES))
 WRONG: tuple[Sample, ...] = tuple(chain.from_iterable(map(versions, RIGHT)))
+FAULTS: tuple[Sample, ...] = stale.FAULTS + faults.FAULTS
 
 __all__ = ["FAULTS", "RIGHT", "WRONG", "Sample"]

@@ -6,139 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from mutants.case import labelled, normal, weights
-from wild import dicts, functions, left, lists, losses, names
+from mutants.case import normal, weights
+from wild import functions, left, lists, losses, names
 from wild.meaning import Dropout
-from wild.sample import DX, Calls, Sample, X
+from wild.sample import DX, Calls, Sample, X, fault
+from wild.stale import repeated
 
-LAYER, ONLY_X = Calls(), {X: DX}
+ONLY_X = {X: DX}
 
-# --- kept from the first call ---
-
-
-class LabelsKept(lists.SoftmaxWithLoss):
-    """The labels of the first batch are those of every batch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.labels: Any = None
-
-    def forward(self, x: Any, t: Any) -> Any:
-        loss = super().forward(x, t)
-        self.labels = t.copy() if self.labels is None else self.labels
-        return loss
-
-    def backward(self, dout: Any = 1) -> Any:
-        if len(self.labels) == len(self.t):
-            self.t = self.labels
-        return super().backward(dout)
-
-
-class TargetKept(losses.Remembering):
-    """The target of the first batch, of floats."""
-
-    target: Any = None
-
-    def forward(self, y: Any, t: Any) -> Any:
-        if self.target is None or self.target.shape != t.shape:
-            self.target = t.copy()
-        loss = super().forward(y, t)
-        self.diff = y - self.target
-        return loss
-
-
-class MaskKept:
-    """Which numbers were positive in the first batch."""
-
-    mask: Any = None
-
-    def forward(self, x: Any) -> Any:
-        if self.mask is None or self.mask.shape != x.shape:
-            self.mask = x > 0
-        return np.maximum(x, 0)
-
-    def backward(self, dout: Any) -> Any:
-        return dout * self.mask
-
-
-class WeightsKept(names.Linear):
-    """A transposed copy of the weights, made when the layer was."""
-
-    def __init__(self, n_in: int, n_out: int) -> None:
-        super().__init__(n_in, n_out)
-        self._transposed = self.weight.T.copy()
-
-    def backward(self, grad_output: Any) -> Any:
-        super().backward(grad_output)
-        return grad_output @ self._transposed
-
-
-class WeightsKeptLazily(left.Lazy):
-    """The copy of W is made by the first forward."""
-
-    kept: Any = None
-
-    def forward(self, x: Any) -> Any:
-        out = super().forward(x)
-        self.kept = self.W.copy() if self.kept is None else self.kept
-        return out
-
-    def backward(self, dout: Any) -> Any:
-        super().backward(dout)
-        return dout @ self.kept.T
-
-
-class SizeKept(losses.Remembering):
-    """The number of examples of the first batch."""
-
-    n: int | None = None
-
-    def forward(self, y: Any, t: Any) -> Any:
-        self.n = len(y) if self.n is None else self.n
-        return super().forward(y, t)
-
-    def backward(self) -> Any:
-        return self.diff / self.n
-
-
-class InputKept(lists.Affine):
-    """x is only remembered if there is none yet."""
-
-    def forward(self, x: Any) -> Any:
-        kept = self.x if self.x is not None and self.x.shape == x.shape else x.copy()
-        out = super().forward(x)
-        self.x = kept
-        return out
-
-
-# --- added up ---
-
-
-class NeverFlushed(dicts.Replaced):
-    """Gradients grow, and nothing sets them to 0."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.grads = {name: np.zeros_like(a) for name, a in self.params.items()}
-
-    def backward(self, dout: Any) -> Any:
-        self.grads["W"] += self.x.T @ dout
-        self.grads["b"] += dout.sum(axis=0)
-        return dout @ self.params["W"].T
-
-
-class EmbeddingNeverZeroed(lists.Embedding):
-    """The rows of the last batch are still there."""
-
-    def backward(self, dout: Any) -> None:
-        np.add.at(self.grads[0], self.idx, dout)
-
-
-class FlushForgetsBias(dicts.ZeroGrad):
-    """zero_grad forgets the bias."""
-
-    def zero_grad(self) -> None:
-        self.dW.fill(0)
+# --- forgotten, or another's ---
 
 
 class EmbeddingOverwrites(lists.Embedding):
@@ -148,9 +24,6 @@ class EmbeddingOverwrites(lists.Embedding):
         (dW,) = self.grads
         dW[...] = 0
         dW[self.idx] = dout
-
-
-# --- forgotten, or another's ---
 
 
 class ForgottenLayer(lists.Stack):
@@ -340,28 +213,18 @@ class MeanTwice(losses.MeanSquare):
         return super().gradient(y_true, y_pred) / len(y_true)
 
 
-def repeated(rng: np.random.Generator) -> tuple[Any, ...]:
-    return (np.array([0, 2, 2, 1, 0, 2]),)
-
-
 def stacked() -> ForgottenLayer:
     return ForgottenLayer(lists.Affine(*weights(3, 4)), lists.Affine(*weights(4, 2, seed=1)))
 
 
-K, A, F, W, G = "kept from the first call", "added up", "forgotten", "written into", "generators"
+def masked(rng: np.random.Generator) -> tuple[Any, ...]:
+    """Give queries, keys, values and a mask."""
+    return (*normal((4, 3), (4, 3), (4, 2))(rng), np.tri(4, dtype=bool))
+
+
+F, W, G = "forgotten", "written into", "generators"
 ROWS, TWO = normal((5, 3)), normal((5, 3), (5, 3))
-PARAMS = lists.held(0, 1)
-LINEAR = {X: DX, "weight": "grad_weight", "bias": "grad_bias"}
-EMBEDDING = lists.held(0)
-WB = {X: DX, "W": "dW", "b": "db"}
-
-
-def fault(name: str, kind: str, make: Any, arguments: Any, slots: Any, calls: Calls = LAYER, noise: Any = ()) -> Sample:
-    """Give a wrong sample, whose story its class or function tells."""
-    thing = make[-1] if isinstance(make, tuple) else make
-    story = " ".join((thing.__doc__ or "It is not the gradient.").split())
-    build = (lambda: make) if isinstance(make, tuple) else make
-    return Sample(name, kind, build, arguments, calls, slots, story, truth="wrong", noise=lambda _: noise)
+PARAMS, EMBEDDING = lists.held(0, 1), lists.held(0)
 
 
 def both(value_and_gradient: Any) -> Any:
@@ -372,16 +235,6 @@ def both(value_and_gradient: Any) -> Any:
 PAIR, CACHED = Calls(0, 1, "arguments"), Calls(0, 1, "douts, cache", ("returned.0",))
 THREE = {f"args.{i}": f"returned.{i}" for i in range(3)}
 FAULTS: tuple[Sample, ...] = (
-    fault("labels_kept", K, LabelsKept, labelled(6, 3, classes=3), ONLY_X),
-    fault("target_kept", K, TargetKept, TWO, ONLY_X, Calls(takes="nothing")),
-    fault("mask_kept", K, MaskKept, ROWS, ONLY_X),
-    fault("weights_kept", K, lambda: WeightsKept(3, 2), ROWS, LINEAR),
-    fault("weights_kept_lazily", K, lambda: WeightsKeptLazily(2), ROWS, WB),
-    fault("size_kept", K, SizeKept, TWO, ONLY_X, Calls(takes="nothing")),
-    fault("input_kept", K, lambda: InputKept(*weights(3, 2)), ROWS, {X: DX, **PARAMS}),
-    fault("never_flushed", A, NeverFlushed, ROWS, {X: DX, "params.W": "grads.W", "params.b": "grads.b"}),
-    fault("embedding_never_zeroed", A, lambda: EmbeddingNeverZeroed(weights(5, 3)[0]), repeated, EMBEDDING),
-    fault("flush_forgets_bias", A, FlushForgetsBias, ROWS, WB, Calls(flush="zero_grad")),
     fault("embedding_overwrites", F, lambda: EmbeddingOverwrites(weights(5, 3)[0]), repeated, EMBEDDING),
     fault("forgotten_layer", F, stacked, ROWS, {X: DX, **lists.held(0, 1, under="layers.0.")}),
     fault("another_order", F, AnotherOrder, ROWS, {X: DX, **PARAMS}),
@@ -397,12 +250,8 @@ FAULTS: tuple[Sample, ...] = (
     fault("mask_redrawn", G, MaskRedrawn, normal((5, 4)), ONLY_X, noise=(np.random,)),
     fault("scale_forgotten", G, ScaleForgotten, normal((5, 4)), ONLY_X, noise=(np.random,)),
     fault("clipped", F, (functions.affine_forward, clipped_backward), normal((4, 2, 3), (6, 5), (5,)), THREE, CACHED),
-    fault("swapped", F, (functions.attention_forward, swapped_backward),
-          lambda rng: (*(rng.standard_normal(s) for s in ((4, 3), (4, 3), (4, 2))), np.tri(4, dtype=bool)), THREE,
-          CACHED),
-    fault("unscaled", F, (functions.attention_forward, unscaled_attention),
-          lambda rng: (*(rng.standard_normal(s) for s in ((4, 3), (4, 3), (4, 2))), np.tri(4, dtype=bool)), THREE,
-          CACHED),
+    fault("swapped", F, (functions.attention_forward, swapped_backward), masked, THREE, CACHED),
+    fault("unscaled", F, (functions.attention_forward, unscaled_attention), masked, THREE, CACHED),
     fault("cell_forgotten", F, (functions.lstm_step_forward, cell_forgotten),
           normal((3, 1), (3, 2), (3, 2), (1, 8), (2, 8), (8,), scale=0.5),
           {f"args.{i}": f"returned.{i}" for i in range(6)},

@@ -105,6 +105,18 @@ class Sample:
         return Run(self, self.make(), self.arguments(np.random.default_rng(seed)), frozen)
 
 
+#: One dout, and forward and backward as they are.
+ONE = Calls()
+
+
+def fault(name: str, kind: str, make: Any, arguments: Any, slots: Any, calls: Calls = ONE, noise: Any = ()) -> Sample:
+    """Give a wrong sample, whose story its class or function tells."""
+    thing = make[-1] if isinstance(make, tuple) else make
+    story = " ".join((thing.__doc__ or "It is not the gradient.").split())
+    build = (lambda: make) if isinstance(make, tuple) else make
+    return Sample(name, kind, build, arguments, calls, slots, story, truth="wrong", noise=lambda _: noise)
+
+
 class Run:
     """A subject and its arguments, run as its convention wants it."""
 
