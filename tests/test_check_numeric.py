@@ -48,7 +48,7 @@ def found(f: Function, x: Floats, claimed: Any, relative: float = 1e-9) -> Any:
         np.arange(x.size),
         scales_of(x).reshape(-1),
         values,
-        lambda d: relative * np.maximum(np.abs(values), np.abs(d)),
+        lambda d, _: relative * np.maximum(np.abs(values), np.abs(d)),
         np.full(x.size, np.inf),
     )
 
@@ -162,7 +162,7 @@ def test_a_slope_along_a_direction_is_the_sum_of_its_entries() -> None:
     x = np.array([0.5, 0.7, -0.2])
     v = np.array([1.0, -2.0, 0.5])
     along = moved_in_python(evaluator(np.sin, x), [x])
-    result = DirectionMover(along, 0.7, outputs(np.sin, x), [[v]]).slopes(np.arange(1), np.array([1e-4]))
+    result = DirectionMover(along, outputs(np.sin, x), [[v]]).slopes(np.arange(1), np.array([1e-4]))
     assert result.value[0] == pytest.approx(float(np.cos(x) @ v), rel=1e-9)
     assert x.tolist() == [0.5, 0.7, -0.2]
 
@@ -177,7 +177,7 @@ def test_a_direction_that_is_refused_leaves_the_others_alone() -> None:
 
     along = moved_in_python(evaluator(f, x), [x])
     directions = [[np.array([1.0, 0.0])], [np.array([0.0, 1.0])], [np.array([1.0, 1.0])]]
-    moving = DirectionMover(along, 0.7, outputs(f, x), directions)
+    moving = DirectionMover(along, outputs(f, x), directions)
     found = moving.slopes(np.array([0, 1, 2, 1]), np.array([0.5, 1e-4, 1e-4, 1e-3]))
     assert np.isnan(found.value[0])
     assert np.isposinf(found.bar[0])
@@ -185,7 +185,7 @@ def test_a_direction_that_is_refused_leaves_the_others_alone() -> None:
     np.testing.assert_allclose(found.value[1:], [b, a + b, b], rtol=1e-9)
     assert np.isfinite(found.bar[1:]).all()
     with pytest.raises(ArithmeticError):  # so near, it has to take what it is asked
-        DirectionMover(along, 0.7, outputs(f, x), [[np.array([1e4, 0.0])]]).slopes(np.arange(1), np.array([1e-4]))
+        DirectionMover(along, outputs(f, x), [[np.array([1e4, 0.0])]]).slopes(np.arange(1), np.array([1e-4]))
     assert x.tolist() == [0.5, 0.7]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,22 +12,30 @@ from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
 from chainrule.checking import numeric
-from chainrule.checking.numeric import Floats, Found, largest
+from chainrule.checking.far import reach_out
+from chainrule.checking.numeric import CLEAR, Floats, Found, Mover, Slopes
+from chainrule.checking.precision import FLOAT32
 from chainrule.checking.report import ArrayCheck
 from chainrule.checking.side import Ground
 
 #: Ulps that float32 code may be off from float64: some hundred operations one after the other, each rounding.
 ULPS = 1024
-#: Entries that seem wrong are looked at again so many at a time.
+#: The same of float16, in ulps of its own.
+_HALF_ULPS = 16
+#: Both sides are 0 if they are no more than this part of the largest entry.
+_NOTHING = 1e-13
+#: Entries that seem wrong are looked at again so many at a time …
 _LOOKED_AT = 64
+#: … and so many of those that stay wrong are asked whether f rounds inside.
+_ASKED = 4
 
 
 class Tolerance:
-    """By how much the two sides may differ beside the error bar.
+    """By how much the two sides may differ beside the error bar, and which entries that can tell.
 
     float64: `relative` of the entry, and a millionth of that of the largest. float32: 1024 ulps of the entry and 64 of
     the largest. To that comes a slope that is not told from 0, `resolution`, 64 times: one that is 0 is seldom exactly
-    so, when it has come through many layers.
+    so, when it has come through many layers. But of a slope that stands out from its bar no more than a thousandth.
 
     Parameters
     ----------
@@ -39,19 +47,33 @@ class Tolerance:
     largest : float
         The size of the largest entry.
     resolution : float
+    epsilon : float
+        The ulp of what both sides are rounded to inside, if that is known.
     """
 
-    def __init__(self, claimed: Floats, relative: float, single: bool, largest: float, resolution: float) -> None:
-        ulps = ULPS * float(np.finfo(np.float32).eps)
+    def __init__(
+        self, claimed: Floats, relative: float, single: bool, largest: float, resolution: float, epsilon: float = 0.0
+    ) -> None:
         self.claimed, self.resolution = claimed, resolution
         self._sizes = np.nan_to_num(np.abs(claimed), nan=0.0, posinf=0.0)
-        self._relative = max(relative, ulps) if single else relative
-        self._floor = largest * (ulps / 16 if single else relative / 1e6) + 64 * resolution
+        self._largest = largest
+        self._relative, self._floor = relative, largest * relative / 1e6
+        if single or epsilon:
+            self._round(FLOAT32 if single and not epsilon > FLOAT32 else epsilon)
 
-    def __call__(self, values: Floats) -> Floats:
-        """Give what each entry may differ by, the numeric side being `values`."""
+    def _round(self, epsilon: float) -> None:
+        ulps = (ULPS if epsilon <= FLOAT32 else _HALF_ULPS) * epsilon
+        self._relative, self._floor = max(self._relative, ulps), self._largest * ulps / 16
+
+    def __call__(self, values: Floats, bars: Floats | None = None) -> Floats:
+        """Give what each entry may differ by, the numeric side being `values`, and known to within `bars`."""
         with np.errstate(invalid="ignore"):
-            return np.asarray(self._relative * np.fmax(self._sizes, np.abs(values)) + self._floor)
+            larger = np.fmax(self._sizes, np.abs(values))
+            slack = np.full(larger.shape, 64 * self.resolution)
+            if bars is not None:
+                stands_out = (np.abs(values) >= CLEAR * bars) & (values != 0)
+                slack = np.where(stands_out, np.minimum(slack, larger / 1000), slack)
+            return np.asarray(self._relative * larger + self._floor + slack)
 
     def at(self, these: Any) -> Tolerance:
         """Give the rule for some of the entries."""
@@ -59,14 +81,55 @@ class Tolerance:
         part.claimed, part._sizes = self.claimed[these], self._sizes[these]
         return part
 
-    def is_nothing(self, bars: Floats) -> bool:
-        """Tell whether a slope within the bars is as good as 0: a millionth of f, for a step of 1."""
-        return bool(np.all(bars <= 1e9 * self.resolution))
+    def rounded(self, epsilon: float) -> Tolerance:
+        """Give the rule for code that rounds to this inside."""
+        if not epsilon:
+            return self
+        coarser = copy.copy(self)
+        coarser._round(epsilon)
+        return coarser
+
+    def resolved(self, slopes: Slopes) -> NDArray[np.bool_]:
+        """Tell which entries are known well enough to be compared, or to be 0."""
+        return self._known(slopes) | self._nothing(slopes, self._largest * _NOTHING)
+
+    def compared(self, slopes: Slopes) -> NDArray[np.bool_]:
+        """Tell which entries count as compared.
+
+        Those whose bar is a twentieth of the larger side at most, and those that are 0 on both sides, within 1e-13 of
+        the largest entry. Their bars should be no wider, but need not: beside a corner no step is long enough for that.
+        """
+        wide = np.where((self.claimed == 0) & (slopes.value == 0), 1e6, 1e3)
+        return self._known(slopes) | self._nothing(slopes, self._largest * _NOTHING * wide)
+
+    def _known(self, slopes: Slopes) -> NDArray[np.bool_]:
+        """Tell which have a bar, and what they may differ by beside it, that are small against the entry."""
+        with np.errstate(invalid="ignore"):
+            larger = np.fmax(self._sizes, np.abs(slopes.value))
+            slack = np.where(slopes.clear(), 0, 64 * self.resolution)
+            narrow = slopes.bar + slack <= larger / CLEAR
+            return np.asarray(narrow & (self._floor <= larger / 2) & (larger > 0))
+
+    def _nothing(self, slopes: Slopes, most: float | Floats) -> NDArray[np.bool_]:
+        """Tell which are 0 on both sides."""
+        least = self._largest * _NOTHING
+        with np.errstate(invalid="ignore"):
+            both = (self._sizes <= least) & (np.abs(slopes.value) <= least) & np.isfinite(self.claimed)
+            return np.asarray(both & (slopes.bar <= most))
+
+    def vacuous(self, found: Found) -> bool:
+        """Tell whether both sides are 0 off the kinks, as far as can be seen, and a slope of 1e-6 would have been."""
+        slopes, off = found.slopes, ~found.kinks
+        with np.errstate(invalid="ignore"):
+            larger = np.fmax(np.abs(self.claimed), np.abs(slopes.value))
+            nothing = (larger <= slopes.bar + 64 * self.resolution) & ~slopes.clear()
+        return bool(np.all(nothing[off]) and np.all(slopes.bar[off] <= 1e9 * self.resolution))
 
 
 def rule_for(ground: Ground, gradients: Mapping[str, FloatArray], relative: float, single: bool) -> Tolerance:
     """Give the tolerance for what these gradients say on `ground`."""
-    return Tolerance(ground.read(gradients), relative, single, ground.size(gradients), ground.resolution)
+    claimed, size = ground.read(gradients), ground.size(gradients)
+    return Tolerance(claimed, relative, single, size, ground.resolution, ground.mover.epsilon)
 
 
 def bars_of(found: Found) -> Floats:
@@ -76,34 +139,62 @@ def bars_of(found: Found) -> Floats:
 
 def excess(found: Found, rule: Tolerance) -> Floats:
     """Give by how much each entry differs beyond bar and tolerance; one that is not finite, infinitely much."""
+    allowed = rule.rounded(found.epsilon)(found.slopes.value, found.slopes.bar)
     with np.errstate(invalid="ignore"):
-        beyond = np.abs(rule.claimed - found.slopes.value) - bars_of(found) - rule(found.slopes.value)
+        beyond = np.abs(rule.claimed - found.slopes.value) - bars_of(found) - allowed
     unknown = ~np.isfinite(found.slopes.bar)
     return np.where(~np.isfinite(rule.claimed), np.inf, np.where(unknown, -np.inf, beyond))
 
 
 def compare(ground: Ground, rule: Tolerance) -> tuple[Found, NDArray[np.bool_]]:
     """Differentiate, and tell which entries or directions differ."""
-    found = numeric.differentiate(ground.mover, ground.numbers, ground.scales, rule.claimed, rule, ground.caps)
-    return differing(ground, found, rule)
+    mover = ground.mover
+    return differing(ground, mover, _looked_up(ground, mover, rule), rule)
 
 
-def differing(ground: Ground, found: Found, rule: Tolerance) -> tuple[Found, NDArray[np.bool_]]:
+def _looked_up(ground: Ground, mover: Mover, rule: Tolerance, few: Any = ...) -> Found:
+    """Differentiate all or a few, with steps of ordinary length and then with far ones."""
+    rule, numbers, scales, caps = rule.at(few), ground.numbers[few], ground.scales[few], ground.caps[few]
+    found = numeric.differentiate(mover, numbers, scales, rule.claimed, rule, caps, resolved=rule.resolved)
+    found = reach_out(mover, numbers, found, caps, rule.resolved)
+    return replace(found, epsilon=mover.epsilon)
+
+
+def differing(ground: Ground, mover: Mover, found: Found, rule: Tolerance) -> tuple[Found, NDArray[np.bool_]]:
     """Tell which differ after a second look at the most flagrant; give also what that look found."""
     beyond = excess(found, rule)
     suspects = np.flatnonzero(beyond > 0)
     suspects = suspects[np.argsort(-beyond[suspects], kind="stable")]
+    careful = mover.careful()
     for start in range(0, len(suspects), _LOOKED_AT):  # until some of them stay wrong
-        few = np.sort(suspects[start : start + _LOOKED_AT])
-        part = Found(found.slopes.at(few), found.kinks[few], found.steps[few])
-        again = numeric.confirmed(ground.mover, ground.numbers[few], part, rule.claimed[few], rule.at(few))
-        chosen = np.zeros(len(ground.numbers), bool)
-        chosen[few] = True
-        found = replace(found, slopes=found.slopes.where(chosen, again.slopes))
+        few = suspects[start : start + _LOOKED_AT]
+        found = _again(found, few, lambda part, these: numeric.confirmed(
+            mover, ground.numbers[these], part, rule.claimed[these], rule.at(these)
+        ))  # fmt: skip
         beyond = excess(found, rule)
-        if (beyond[few] > 0).any():
+        few = few[beyond[few] > 0]
+        # Whether f rounds inside is asked of single entries where it matters, if it does not show on the whole array.
+        while len(few) and careful is not mover:
+            these, few = few[:_ASKED], few[_ASKED:]
+            doubted = _again(found, these, lambda _, these: _looked_up(ground, careful, rule, these))
+            if careful.epsilon:
+                return differing(ground, careful, _looked_up(ground, careful, rule), rule)
+            if (excess(doubted, rule)[these] > 0).any():
+                break
+            found = doubted
+        beyond = excess(found, rule)
+        if (beyond > 0)[suspects[start : start + _LOOKED_AT]].any():
             break
     return found, np.asarray(beyond > 0)
+
+
+def _again(found: Found, few: NDArray[np.int64], look: Callable[[Found, NDArray[np.int64]], Found]) -> Found:
+    """Give what was found, with what another look at a few finds in its place."""
+    few = np.sort(few)
+    part = Found(found.slopes.at(few), found.kinks[few], found.steps[few])
+    chosen = np.zeros(len(found.kinks), bool)
+    chosen[few] = True
+    return replace(found, slopes=found.slopes.where(chosen, look(part, few).slopes))
 
 
 def worst_of(found: Found, rule: Tolerance) -> int:
@@ -121,41 +212,65 @@ def summary(
     name: str, shape: tuple[int, ...], full: bool, found: Found, wrong: NDArray[np.bool_], rule: Tolerance
 ) -> ArrayCheck:
     """Give the figures and the verdict for one array, compared entry by entry or along directions."""
+    if len(rule.claimed) == 0:
+        return ArrayCheck(
+            name, shape, "full" if full else "directions", 0, "unresolved", note="empty: there is nothing to compare"
+        )
+    rule = rule.rounded(found.epsilon)
     claimed, values, bars = rule.claimed, found.slopes.value, bars_of(found)
-    compared = ~found.kinks | wrong
+    compared = (rule.compared(found.slopes) & ~found.kinks) | wrong
+    unresolved = ~compared & ~found.kinks
     with np.errstate(all="ignore"):
         difference = np.abs(claimed - values)
         larger = np.fmax(np.abs(claimed), np.abs(values))
         relative = np.where(larger > 0, difference / larger, 0)
-        counts = compared & ((larger > 1e-3 * largest(larger[compared])) | wrong)
-        # An entry that matters, and is known to a twentieth at best.
-        unresolved = bool(np.any(counts & ~(bars <= larger / 20)))
-    verdict: Any = "right"
+        zero = larger <= _NOTHING * np.max(larger)  # what their last digits say is nothing
+    verdict, note = "right", ""
     if wrong.any():
         verdict = "wrong"
-    elif not compared.any():
+    elif found.kinks.all():
         verdict = "kink"
-    elif np.all((larger <= bars + 64 * rule.resolution)[compared]) and rule.is_nothing(bars[compared]):
+    elif rule.vacuous(found):
         verdict = "kink" if found.kinks.any() else "vacuous"
-    elif unresolved:
-        verdict = "unresolved"
+    elif unresolved.any():
+        verdict, note = "unresolved", _why_unresolved(name, shape, full, found, unresolved, larger)
     elif found.kinks.any():
         verdict = "kink"
-    worst = worst_of(found, rule) if compared.any() else 0
+    seen = compared if compared.any() else ~found.kinks
+    worst = worst_of(found, rule) if seen.any() else 0
     return ArrayCheck(
         name=name,
         shape=shape,
         mode="full" if full else "directions",
         checked=int(compared.sum()),
-        verdict=verdict,
-        mean_difference=float(difference[compared].mean()) if compared.any() else 0.0,
-        max_difference=float(difference[compared].max(initial=0)),
-        max_relative=float(relative[counts].max(initial=0)),
-        error_bar=float(bars[compared].max(initial=0)),
+        verdict=verdict,  # type: ignore[arg-type]
+        mean_difference=float(difference[seen].mean()) if seen.any() else 0.0,
+        max_difference=float(difference[seen].max(initial=0)),
+        max_relative=float(relative[compared & (~zero | wrong)].max(initial=0)),
+        error_bar=float(bars[seen].max(initial=0)),
         kinks=int((found.kinks & ~wrong).sum()),
         where=tuple(int(i) for i in np.unravel_index(worst, shape)) if full else (),
         analytic=float(claimed[worst]),
         numeric=float(values[worst]),
         bar=float(found.slopes.bar[worst]),
         relative=np.where(compared, relative, np.nan).reshape(shape) if full else None,
+        note=note,
     )
+
+
+def _why_unresolved(
+    name: str, shape: tuple[int, ...], full: bool, found: Found, unresolved: NDArray[np.bool_], larger: Floats
+) -> str:
+    """Say how many entries are unresolved, which is the worst of them, and why, if that is known."""
+    bars = bars_of(found)
+    with np.errstate(all="ignore"):
+        share = np.where(unresolved, bars / larger, -np.inf)
+    worst = int(np.argmax(np.where(np.isnan(share), np.inf, share)))
+    place = f"{name}{[int(i) for i in np.unravel_index(worst, shape)]}" if full and shape else name
+    what = ("entries" if full else "directions") if len(larger) > 1 else ("entry" if full else "direction")
+    size = f"{larger[worst]:.1e}" if np.isfinite(larger[worst]) else "an unknown slope"
+    note = f"{int(unresolved.sum())} of {len(larger)} {what} unresolved, the worst {place}: {size} ± {bars[worst]:.1e}"
+    inside = ""
+    if found.epsilon:
+        inside = f"rounds to {'float32' if found.epsilon <= FLOAT32 else 'float16'} inside, or loses as many digits; "
+    return inside + note

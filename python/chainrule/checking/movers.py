@@ -7,14 +7,16 @@ A mover gives slopes for entries of one array, or along directions, with steps i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
-from chainrule.checking.numeric import FIRST, Floats, Slopes, noise_of, quotients
+from chainrule.checking.numeric import FIRST, Floats, Slopes, noise_of, quotients, scales_of
+from chainrule.checking.precision import Line, Stairs, stairs
 from chainrule.checking.state import put_back
 
 #: Steps that measure noise are multiples of a number that no short fraction is near: round numbers hide rounding.
@@ -45,15 +47,42 @@ class Outputs:
     weights: Floats
     noise: Floats
 
-    def slopes(self, values: Floats, points: Floats, size: float, reached: Any = np.True_) -> Floats:
+    def slopes(self, values: Floats, points: Floats, far: Any) -> Floats:
         """Give value, truncation, jump and rounding, (4, E), of the weighted sum's slopes.
 
-        From outputs at five points, shape (5, E, M) and (5, E), of entries or directions of this `size`.
+        From outputs at five points, shape (5, E, M) and (5, E); `far` is how much they change over a long way.
         """
-        d, *parts = quotients(values, points[:, :, None], noise_of(values, self.noise, size, reached))
+        d, *parts = quotients(values, points[:, :, None], noise_of(values, self.noise, far))
         with np.errstate(all="ignore"):
             bars = [part @ np.abs(self.weights) for part in parts]
             return np.where(_rounded_away(points), _NOTHING, [d @ self.weights, *bars])
+
+
+class Rounding:
+    """How noisy f is when one entry of an array is moved that goes through fewer digits inside; found out for each.
+
+    Parameters
+    ----------
+    most : ndarray, shape (M,)
+        How high the stairs of each output are when the whole array is moved: an entry's are no higher.
+    epsilon : float
+        The ulp of what is inside; 0 if nothing is known to be.
+    """
+
+    def __init__(self, most: Floats, epsilon: float = 0.0) -> None:
+        self.most, self.epsilon = most, epsilon
+        self._known: dict[int, Stairs] = {}
+
+    def noise(self, i: int, line: Line, noise: Floats, scale: float, step: float, size: float) -> Floats:
+        """Give η for a step at entry `i`, of this `size`, that is found on this line in units of `scale`."""
+        if i not in self._known:
+            self._known[i] = found = stairs(line, noise)
+            self.epsilon = max(self.epsilon, found.epsilon)
+        found = self._known[i]
+        height = np.where(found.hidden, found.noise, np.minimum(found.noise, self.most))
+        # It may be the entry itself that is rounded: its ulp grows as it is moved beyond its own size.
+        grows = max(1.0, (size + step) / (size + found.length * scale))
+        return np.asarray(np.maximum(noise, grows * height))
 
 
 def _rounded_away(points: Floats) -> NDArray[np.bool_]:
@@ -72,11 +101,28 @@ class PythonMover:
         The array to move; put back whatever happens.
     outputs : Outputs
         What comes out now.
+    rounding : Rounding, optional
+        If f goes through fewer digits inside.
     """
 
-    def __init__(self, evaluate: Callable[[], Floats], array: FloatArray, outputs: Outputs) -> None:
-        self._evaluate, self._array, self._outputs = evaluate, array, outputs
-        self._reached: dict[int, NDArray[np.bool_]] = {}
+    def __init__(
+        self, evaluate: Callable[[], Floats], array: FloatArray, outputs: Outputs, rounding: Rounding | None = None
+    ) -> None:
+        self._evaluate, self._array, self._outputs, self._rounding = evaluate, array, outputs, rounding
+        self._reached: dict[int, Floats] = {}
+        self._scales: Floats | None = None
+
+    @property
+    def epsilon(self) -> float:
+        """The ulp of what f rounds to inside."""
+        return 0.0 if self._rounding is None else self._rounding.epsilon
+
+    def careful(self) -> PythonMover:
+        """Give one that looks for fewer digits inside at every entry; itself, if it does already or all is float32."""
+        if self._rounding is not None or self._array.dtype != np.float64:
+            return self
+        rounding = Rounding(np.full(len(self._outputs.here), np.inf))
+        return PythonMover(self._evaluate, self._array, self._outputs, rounding)
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes for flat indices of the array."""
@@ -101,19 +147,47 @@ class PythonMover:
             flat[i] = before
         # Only of a number that stays as it is need it be known whether it could have changed.
         stays = ~(np.abs(np.diff(values, axis=0)) > 0).any(axis=0)
-        reached = self._reach(i, x) if stays.any() else np.True_
-        return self._outputs.slopes(np.array(values)[:, None], np.array(points)[:, None], abs(x), reached)
+        far = self._far(i, x) if stays.any() else 0.0
+        outputs = self._outputs
+        if self._rounding is not None:
+            scale = self._scale(i)
+            noise = self._rounding.noise(i, self._line(i, scale), outputs.noise, scale, h, abs(x))
+            outputs = replace(outputs, noise=noise)
+        return outputs.slopes(np.array(values)[:, None], np.array(points)[:, None], far)
 
-    def _reach(self, i: int, x: float) -> NDArray[np.bool_]:
-        """Tell which numbers of the outputs change when entry `i` is moved far: the others have no noise from it."""
+    def _scale(self, i: int) -> float:
+        if self._scales is None:
+            self._scales = scales_of(self._array).reshape(-1)
+        return float(self._scales[i])
+
+    def _line(self, i: int, scale: float) -> Line:
+        """Give what moves one entry, and evaluates."""
+
+        def line(offsets: Sequence[float]) -> Floats:
+            flat = self._array.flat
+            before = flat[i]
+            values = []
+            try:
+                for offset in offsets:
+                    flat[i] = float(before) + offset * scale
+                    values.append(self._evaluate())
+            finally:
+                flat[i] = before
+            return np.array(values)
+
+        return line
+
+    def _far(self, i: int, x: float) -> Floats:
+        """Give how much the outputs change when entry `i` is moved far: those that do not have no noise from it."""
         if i not in self._reached:
             flat = self._array.flat
             before = flat[i]
             try:
                 flat[i] = x + max(abs(x), 1.0) / 4
-                self._reached[i] = self._evaluate() != self._outputs.here
+                changes = np.abs(self._evaluate() - self._outputs.here)
+                self._reached[i] = np.where(np.isnan(changes), np.inf, changes)
             except Exception:  # moved so far that the subject refuses it
-                self._reached[i] = np.ones(len(self._outputs.here), bool)
+                self._reached[i] = np.full(len(self._outputs.here), max(abs(x), 1.0))
             finally:
                 flat[i] = before
         return self._reached[i]
@@ -141,6 +215,15 @@ class EngineMover:
         self._flat = array.reshape(-1)
         self._here = losses(np.zeros(1, np.int64), np.zeros((1, 1)))[0, 0]
 
+    @property
+    def epsilon(self) -> float:
+        """Rust computes in float64."""
+        return 0.0
+
+    def careful(self) -> EngineMover:
+        """Give itself: there is nothing to look for."""
+        return self
+
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes for flat indices of the array."""
         losses = self._losses(entries, np.outer(steps, _POINTS[_MOVED]))
@@ -160,12 +243,12 @@ class EngineMover:
         # may differ from the first in the last bit: what counts is that moving it changes nothing.
         still = (values[[1, 3, 4]] == values[0]).all(axis=0)
         values[2, still] = values[0, still]
-        reached = ~still
+        far = np.zeros(len(entries))
         doubtful = np.flatnonzero(still & (self._claimed[entries] != 0))
         if len(doubtful):
-            far = np.maximum(np.abs(x[doubtful]), 1)[:, None] / 4
-            reached[doubtful] = self._losses(entries[doubtful], far)[:, 0] != values[0, doubtful]
-        found = quotients(values, points, noise_of(values, self._noise, np.abs(x), reached))
+            offsets = np.maximum(np.abs(x[doubtful]), 1)[:, None] / 4
+            far[doubtful] = np.abs(self._losses(entries[doubtful], offsets)[:, 0] - values[0, doubtful])
+        found = quotients(values, points, noise_of(values, self._noise, far))
         return np.where(_rounded_away(points), _NOTHING, found)
 
 
@@ -196,26 +279,57 @@ class DirectionMover:
     ----------
     along : callable
         Moves the arrays and gives the outputs.
-    size : float
-        The largest number in the arrays.
     outputs : Outputs
         What comes out now.
     directions : sequence of list of ndarray
         A step for each of the arrays, in their shapes.
+    rounding : Rounding, optional
+        If f goes through fewer digits inside.
     """
 
-    def __init__(self, along: Along, size: float, outputs: Outputs, directions: Sequence[list[Floats]] = ()) -> None:
-        self._along, self._size, self._outputs, self._directions = along, size, outputs, directions
+    def __init__(
+        self, along: Along, outputs: Outputs, directions: Sequence[list[Floats]] = (),
+        rounding: Rounding | None = None,
+    ) -> None:  # fmt: skip
+        self._along, self._outputs, self._directions = along, outputs, directions
+        self._rounding = rounding
+
+    @property
+    def epsilon(self) -> float:
+        """The ulp of what f rounds to inside."""
+        return 0.0 if self._rounding is None else self._rounding.epsilon
+
+    def careful(self) -> DirectionMover:
+        """Give one that looks for fewer digits inside along every direction; itself, if it does already."""
+        if self._rounding is not None:
+            return self
+        rounding = Rounding(np.full(len(self._outputs.here), np.inf))
+        return DirectionMover(self._along, self._outputs, self._directions, rounding)
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes along the directions of these numbers."""
-        return Slopes(*self._slopes([self._directions[i] for i in entries], steps))
+        directions = [self._directions[i] for i in entries]
+        if self._rounding is None:
+            return Slopes(*self._slopes(directions, steps, self._outputs))
+        found = [np.empty((4, 0))]
+        for i, direction, step in zip(entries.tolist(), directions, steps.tolist(), strict=True):
+            line = partial(self._along, direction)
+            noise = self._rounding.noise(i, line, self._outputs.noise, 1.0, step, 1.0)
+            found.append(self._slopes([direction], np.array([step]), replace(self._outputs, noise=noise)))
+        return Slopes(*np.concatenate(found, axis=1))
 
     def slope(self, direction: list[Floats], h: float) -> list[float]:
-        """Give value, truncation, jump and rounding of the slope along one direction."""
-        return [float(part) for part in self._slopes([direction], np.array([h]))[:, 0]]
+        """Give value, truncation, jump and rounding of the slope along one direction, with this step or longer."""
+        outputs = self._outputs
+        if self._rounding is None:
+            return [float(part) for part in self._slopes([direction], np.array([h]), outputs)[:, 0]]
+        outputs = replace(outputs, noise=np.maximum(outputs.noise, self._rounding.most))
+        tried = [
+            self._slopes([direction], np.array([h * ratio]), outputs)[:, 0] for ratio in (1.0, 16.0, 256.0, 1024.0)
+        ]
+        return [float(part) for part in min(tried, key=lambda parts: float(np.sum(parts[1:])))]
 
-    def _slopes(self, directions: Sequence[list[Floats]], steps: Floats) -> Floats:
+    def _slopes(self, directions: Sequence[list[Floats]], steps: Floats, outputs: Outputs) -> Floats:
         here = self._outputs.here
         values = np.empty((5, len(directions), here.size))
         values[2] = here
@@ -227,7 +341,7 @@ class DirectionMover:
                 if steps[k] <= FIRST:
                     raise
                 points[:, k] = 0  # so far from where it is, the subject may refuse to be asked
-        return self._outputs.slopes(values, points, self._size)
+        return outputs.slopes(values, points, 1.0)
 
 
 def resolution(weights: Floats, noise: Floats, size: float) -> float:

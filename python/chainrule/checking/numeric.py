@@ -33,7 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,8 @@ _RATIO = 16.0
 _MOST_MOVES = 8
 #: A kink is what is left of the jump when the step has been made smaller so often.
 _MOVES_TO_A_KINK = 3
+#: A slope of so many bars stands out, and one with a bar of that part of it is known.
+CLEAR = 20.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,10 @@ class Slopes:
         """How far D may be from the derivative."""
         return self.truncation + self.jump + self.rounding
 
+    def clear(self) -> NDArray[np.bool_]:
+        """Tell which slopes stand out from their bars."""
+        return np.asarray((np.abs(self.value) >= CLEAR * self.bar) & (self.value != 0))
+
     def contradicts(self, other: Slopes) -> NDArray[np.bool_]:
         """Tell which are further apart than both bars together."""
         return np.asarray(np.abs(self.value - other.value) > self.bar + other.bar)
@@ -91,18 +97,33 @@ class Slopes:
 
 @dataclass(frozen=True)
 class Found:
-    """What was found about each entry: its slope, whether it lies at a kink, and the step it was found with."""
+    """What was found about each entry: its slope, whether it lies at a kink, and the step it was found with.
+
+    `epsilon` is the ulp of the dtype that f seems to round to inside; 0 if it computes in the dtype of its arrays.
+    """
 
     slopes: Slopes
     kinks: NDArray[np.bool_]
     steps: Floats
+    epsilon: float = 0.0
+
+
+#: Given D and its bar, what each entry may differ by.
+Tolerances: TypeAlias = Callable[[Floats, Floats], Floats]
 
 
 class Mover(Protocol):
     """Something that can difference f along entries of one array."""
 
+    @property
+    def epsilon(self) -> float:
+        """The ulp of the dtype that f seems to round to inside, as far as this has come to know; 0 if none."""
+
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes for flat indices of the array, each with its own step."""
+
+    def careful(self) -> Mover:
+        """Give one that looks for fewer digits inside at every entry; itself, if it does or need not."""
 
 
 def quotients(values: Any, points: Any, noise: Any) -> tuple[Any, Any, Any, Any]:
@@ -128,24 +149,23 @@ def quotients(values: Any, points: Any, noise: Any) -> tuple[Any, Any, Any, Any]
         return narrow + (narrow - wide) / 3, truncation, jump, rounding
 
 
-def noise_of(values: Floats, measured: Any, size: Any, reached: Any) -> Floats:
+def noise_of(values: Floats, measured: Any, far: Any) -> Floats:
     """Give η for each number, given its five values: more than was measured if it hardly changes, or not at all.
 
     A number that could change and does not may have been rounded to what it was, and not only at the end: also where
-    the entry, of this `size`, was added to something like itself. So may one that changes by less than that rounds to:
-    its smallest change is a quantum, as far as one can tell. One that the entry does not reach has no noise from it.
+    the entry was added to something like itself. `far` is by how much it changes when the entry is moved by a quarter
+    of its size or more; one that the entry does not reach has no noise from it.
     """
     epsilon = np.finfo(np.float64).eps
+    measured = np.maximum(measured, 2 * epsilon * np.abs(values).max(axis=0))  # far away f may be larger
     gaps = np.abs(np.diff(values, axis=0))
     moves = gaps > 0
-    least = np.where(moves, gaps, np.inf).min(axis=0)
-    quanta = np.where(least <= 64 * epsilon * size, least, 0)
     if moves.all():  # as nearly always: what follows is about those that do not move, or not everywhere
-        return np.asarray(np.maximum(measured, quanta))
-    unmoved = np.where(reached, np.maximum(measured, epsilon * size), 0)
+        return np.asarray(measured)
+    unmoved = np.where(far > 0, np.maximum(measured, 8 * epsilon * far), 0)
     # Flat to one side only is a corner; flat here and there is a staircase.
     staircase = moves.any(axis=0) & ~moves[1:3].all(axis=0) & (moves[0] == moves[3])
-    quanta = np.where(staircase, gaps.max(axis=0), quanta)
+    quanta = np.where(staircase, gaps.max(axis=0), 0)
     return np.where(moves.any(axis=0), np.maximum(measured, quanta), unmoved)
 
 
@@ -169,8 +189,9 @@ def differentiate(
     entries: NDArray[np.int64],
     scales: Floats,
     claimed: Floats,
-    tolerances: Callable[[Floats], Floats],
+    tolerances: Tolerances,
     caps: Floats,
+    resolved: Callable[[Slopes], NDArray[np.bool_]] | None = None,
 ) -> Found:
     """Give the slope of each entry, with steps chosen until its bar decides, or does not get smaller.
 
@@ -185,16 +206,23 @@ def differentiate(
     claimed : ndarray, shape (E,)
         The analytic side: entries it agrees with to within the tolerance need no finer step.
     tolerances : callable
-        Given D, gives what each entry may differ by.
+        Given D and its bar, gives what each entry may differ by.
     caps : ndarray, shape (E,)
         The longest step for each: beyond it f may mean nothing.
+    resolved : callable, optional
+        Given slopes of all entries, tells which are known well enough to be compared with anything.
     """
     if len(entries) == 0:
         nothing = np.zeros(0)
         return Found(Slopes(nothing, nothing, nothing, nothing), np.zeros(0, bool), nothing)
     steps = _first_steps(mover, entries, scales, claimed, caps)
     best, good_steps = mover.slopes(entries, steps), steps.copy()
-    todo = np.flatnonzero(~_settled(best, claimed, tolerances))
+
+    def settled() -> NDArray[np.bool_]:
+        enough = _settled(best, claimed, tolerances)
+        return enough if resolved is None else enough & resolved(best)
+
+    todo = np.flatnonzero(~settled())
     if len(todo) == 0:
         return Found(best, np.zeros(len(entries), bool), good_steps)
     # Which way: up if noise is the larger part of the bar (it disturbs the others too) and less is left one step up.
@@ -226,20 +254,20 @@ def differentiate(
         best = best.where(chosen, last.at(better))
         good_steps[chosen] = steps[chosen]
         # Upwards, no better is the end; downwards, noise is: a corner may still come out of the step.
-        stays = ~_settled(best, claimed, tolerances)[todo] & np.where(upwards, better, ~noisy)
+        stays = ~settled()[todo] & np.where(upwards, better, ~noisy)
         todo, heading, upwards = todo[stays], heading[stays], upwards[stays]
         last = mover.slopes(entries[todo], np.minimum(steps[todo] * heading, caps[todo]))
     with np.errstate(invalid="ignore"):
         kinks = (
-            (moved >= _MOVES_TO_A_KINK) & (best.jump > best.bar / 2) & (best.jump > tolerances(best.value))
+            (moved >= _MOVES_TO_A_KINK) & (best.jump > best.bar / 2) & (best.jump > tolerances(best.value, best.bar))
         )  # fmt: skip
     return Found(best, kinks, good_steps)
 
 
-def _settled(slopes: Slopes, claimed: Floats, tolerances: Callable[[Floats], Floats]) -> NDArray[np.bool_]:
+def _settled(slopes: Slopes, claimed: Floats, tolerances: Tolerances) -> NDArray[np.bool_]:
     """Tell which need no other step: the bar is within the tolerance, or both sides are and the bar is not far off."""
     with np.errstate(invalid="ignore"):
-        allowed = tolerances(slopes.value)
+        allowed = tolerances(slopes.value, slopes.bar)
         agree = (np.abs(claimed - slopes.value) <= allowed) & (slopes.bar <= 100 * allowed)
         return np.asarray((slopes.bar <= allowed) | agree)
 
@@ -269,22 +297,21 @@ def _first_steps(mover: Mover, entries: NDArray[np.int64], scales: Floats, claim
     return np.minimum(scales * best, caps)
 
 
-def confirmed(
-    mover: Mover, entries: NDArray[np.int64], found: Found, claimed: Floats, tolerances: Callable[[Floats], Floats]
-) -> Found:
+def confirmed(mover: Mover, entries: NDArray[np.int64], found: Found, claimed: Floats, tolerances: Tolerances) -> Found:
     """Look again at entries that seem wrong, with steps of all lengths.
 
     A bar is an estimate, and among many thousands one may be too small by chance; and a step that is longer than the
     function's own features lies. So the word of a shorter step that contradicts what was found is taken, and that of
-    any step that speaks for the claim, if it could tell the two sides apart: by a bar of less than half their distance.
+    any step that speaks for the claim, if it could tell the two sides apart: to less than half their distance.
     """
     slopes = found.slopes
     distance = np.abs(claimed - slopes.value)
     for ratio in (64.0, 3.0, *(2.0**-k for k in (2, 6, 10, 16, 22, 28))):
         tried = mover.slopes(entries, found.steps * ratio)
         with np.errstate(invalid="ignore"):
-            agrees = np.abs(claimed - tried.value) <= tried.bar + tolerances(tried.value)
+            allowed = tried.bar + tolerances(tried.value, tried.bar)
+            agrees = np.abs(claimed - tried.value) <= allowed
             contradicts = tried.contradicts(slopes) & (ratio < 1)
-            heard = (agrees & (tried.bar < distance / 2)) | contradicts
+            heard = (agrees & (allowed < distance / 2)) | contradicts
         slopes = slopes.where(heard, tried.at(heard))
     return replace(found, slopes=slopes)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
-from chainrule.checking import movers, numeric
+from chainrule.checking import movers, numeric, precision
 from chainrule.checking.engine import known_network
-from chainrule.checking.movers import DirectionMover, EngineMover, Outputs, PythonMover
+from chainrule.checking.movers import DirectionMover, EngineMover, Outputs, PythonMover, Rounding
 from chainrule.checking.numeric import Floats, Mover
+from chainrule.checking.precision import Stairs
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.state import put_back
 from chainrule.checking.subject import Subject
@@ -69,6 +71,10 @@ class NumericSide:
         self._least = 2 * self._epsilon * np.abs(self._here)
         known_noise = like is not None and like.noise.size == self._here.size
         self.noise: Floats = like.noise if like is not None and known_noise else self._noise_of_all()
+        # How high the stairs of arrays are that go through fewer digits inside; Rust's networks do not.
+        self._stairs: dict[str, Stairs] = {}
+        if self.engine is None:
+            self._stairs = like._stairs if like is not None and known_noise else self._look_for_stairs(like)
 
     def _noise_of_all(self) -> Floats:
         """Measure η with all arrays moved at once, and keep that of each, if they are too unlike."""
@@ -78,6 +84,27 @@ class NumericSide:
         if max(map(np.max, sizes), default=0) > 1e6 * min(map(np.min, sizes), default=0):
             self._own_noise = {name: self._measured_noise([name]) for name in separate}
         return self._measured_noise(separate)
+
+    def _look_for_stairs(self, like: NumericSide | None) -> dict[str, Stairs]:
+        """Find the arrays that go through fewer digits inside: with all moved at once first, then one by one."""
+        wide = [n for n in apart(self.scales, self.subject.arrays) if self.subject.arrays[n].dtype == np.float64]
+        if like is not None:
+            wide = [name for name in wide if name in like._stairs]
+        elif not wide or not self._stairs_of(wide).hidden.any():
+            return {}
+        found = {name: self._stairs_of([name]) for name in wide}
+        return {name: stairs for name, stairs in found.items() if stairs.hidden.any()}
+
+    def _stairs_of(self, names: Sequence[str]) -> Stairs:
+        steps = [movers.both_ways(self.scales[name]) for name in names]
+        return precision.stairs(partial(self._along(names), steps), self.noise)
+
+    def _rounding(self, names: Sequence[str]) -> Rounding | None:
+        """Give what knows of the stairs when these arrays are moved together; None if there are none."""
+        found = [self._stairs[name] for name in names if name in self._stairs]
+        if not found:
+            return None
+        return Rounding(np.sum([stairs.noise for stairs in found], axis=0), max(stairs.epsilon for stairs in found))
 
     def _measured_noise(self, names: Sequence[str]) -> Floats:
         steps = [movers.both_ways(self.scales[name]) for name in names]
@@ -110,15 +137,14 @@ class NumericSide:
 
     def directions(self, names: Sequence[str], steps: Sequence[list[Floats]] = ()) -> DirectionMover:
         """Give what moves these arrays together, along the given directions or any."""
-        size = max(numeric.largest(self.subject.arrays[name]) for name in names)
-        return DirectionMover(self._along(names), size, self._outputs(*names), steps)
+        return DirectionMover(self._along(names), self._outputs(*names), steps, self._rounding(names))
 
     def entries(self, name: str, claimed: FloatArray, some: NDArray[np.int64] | None = None) -> Entries:
         """Give all entries of an array, or some, to be compared one by one by the quickest way there is."""
         array = self.subject.arrays[name]
         mover: Mover
         if self.engine is None:
-            mover = PythonMover(self.evaluate, array, self._outputs(name))
+            mover = PythonMover(self.evaluate, array, self._outputs(name), self._rounding([name]))
         else:
             flat = claimed.astype(np.float64).reshape(-1)
             mover = EngineMover(self.engine.losses_of(array), array, flat, float(self.noise[0]))
