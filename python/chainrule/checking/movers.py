@@ -63,26 +63,26 @@ class Rounding:
 
     Parameters
     ----------
-    most : ndarray, shape (M,)
-        How high the stairs of each output are when the whole array is moved: an entry's are no higher.
-    epsilon : float
-        The ulp of what is inside; 0 if nothing is known to be.
+    whole : Stairs, optional
+        Those of the outputs when the whole array is moved: what is taken if an entry's do not show.
     """
 
-    def __init__(self, most: Floats, epsilon: float = 0.0) -> None:
-        self.most, self.epsilon = most, epsilon
+    def __init__(self, whole: Stairs | None = None) -> None:
+        self.most = np.float64(0) if whole is None else np.where(whole.hidden, whole.noise, 0)
+        self.hidden = self.most > 0
+        self.epsilon = 0.0 if whole is None else whole.epsilon
         self._known: dict[int, Stairs] = {}
 
     def noise(self, i: int, line: Line, noise: Floats, scale: float, step: float, size: float) -> Floats:
         """Give η for a step at entry `i`, of this `size`, that is found on this line in units of `scale`."""
         if i not in self._known:
-            self._known[i] = found = stairs(line, noise)
-            self.epsilon = max(self.epsilon, found.epsilon)
+            self._known[i] = stairs(line, noise)
+            self.epsilon = max(self.epsilon, self._known[i].epsilon)
         found = self._known[i]
-        height = np.where(found.hidden, found.noise, np.minimum(found.noise, self.most))
-        # It may be the entry itself that is rounded: its ulp grows as it is moved beyond its own size.
+        # What is rounded may be the entry itself: its ulp grows as it is moved beyond its own size.
         grows = max(1.0, (size + step) / (size + found.length * scale))
-        return np.asarray(np.maximum(noise, grows * height))
+        height = np.where(found.hidden, grows * found.noise, np.where(self.hidden, self.most, found.noise))
+        return np.asarray(np.maximum(noise, height))
 
 
 def _rounded_away(points: Floats) -> NDArray[np.bool_]:
@@ -121,8 +121,7 @@ class PythonMover:
         """Give one that looks for fewer digits inside at every entry; itself, if it does already or all is float32."""
         if self._rounding is not None or self._array.dtype != np.float64:
             return self
-        rounding = Rounding(np.full(len(self._outputs.here), np.inf))
-        return PythonMover(self._evaluate, self._array, self._outputs, rounding)
+        return PythonMover(self._evaluate, self._array, self._outputs, Rounding())
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes for flat indices of the array."""
@@ -182,14 +181,19 @@ class PythonMover:
         if i not in self._reached:
             flat = self._array.flat
             before = flat[i]
+            size = max(abs(x), 1.0)
+            furthest = np.zeros(len(self._outputs.here))
             try:
-                flat[i] = x + max(abs(x), 1.0) / 4
-                changes = np.abs(self._evaluate() - self._outputs.here)
-                self._reached[i] = np.where(np.isnan(changes), np.inf, changes)
+                # A stair may be longer than one move.
+                for distance in (0.25,) if self._rounding is None else (0.25, -0.25, 4.0, -4.0, 64.0, -64.0):
+                    flat[i] = x + distance * size
+                    changes = np.abs(self._evaluate() - self._outputs.here)
+                    furthest = np.fmax(furthest, np.where(np.isnan(changes), np.inf, changes))
             except Exception:  # moved so far that the subject refuses it
-                self._reached[i] = np.full(len(self._outputs.here), max(abs(x), 1.0))
+                furthest = np.fmax(furthest, size)
             finally:
                 flat[i] = before
+            self._reached[i] = furthest
         return self._reached[i]
 
 
@@ -303,8 +307,7 @@ class DirectionMover:
         """Give one that looks for fewer digits inside along every direction; itself, if it does already."""
         if self._rounding is not None:
             return self
-        rounding = Rounding(np.full(len(self._outputs.here), np.inf))
-        return DirectionMover(self._along, self._outputs, self._directions, rounding)
+        return DirectionMover(self._along, self._outputs, self._directions, Rounding())
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes along the directions of these numbers."""
@@ -353,7 +356,8 @@ def measured_noise(along: Along, steps: Sequence[Floats], least: Floats, *, doub
     """Give η for each number of the outputs: by how much rounding makes f jump about near where it is.
 
     Third differences of seven values along small multiples of `steps`, one for each array; `least`, the rounding of the
-    value itself, at least. `double` says that the arrays are all float64.
+    value itself, at least. `double` says that the arrays are all float64: what is rounded inside then is for
+    `precision` to see.
     """
 
     def values_along(multiple: float) -> Floats:
@@ -363,7 +367,7 @@ def measured_noise(along: Along, steps: Sequence[Floats], least: Floats, *, doub
         with np.errstate(all="ignore"):
             return np.asarray(np.abs(np.diff(values, n=3, axis=0)).max(axis=0))
 
-    tiny, *larger = (2.0**-40, 2.0**-20, 2.0**-14) if double else (2.0**-18, 2.0**-14)
+    tiny, *larger = (2.0**-40,) if double else (2.0**-18, 2.0**-14)
     noise = third_differences(values_along(tiny))
     for step in larger:
         if noise.all():
@@ -371,10 +375,6 @@ def measured_noise(along: Along, steps: Sequence[Floats], least: Floats, *, doub
         above, below = values_along(step), values_along(-step)
         both = np.minimum(third_differences(above), third_differences(below))
         noise = np.where(noise == 0, both, noise)
-        # Numbers that change, but from one float32 to the next, have been through float32.
-        with np.errstate(all="ignore"):
-            single = (above == above.astype(np.float32)).all(axis=0) & (above != above[0]).any(axis=0)
-            noise = np.where(single, np.maximum(noise, 2 * np.finfo(np.float32).eps * np.abs(above[0])), noise)
     return np.maximum(np.where(np.isfinite(noise), noise, 0), least)
 
 

@@ -104,6 +104,13 @@ def stairs(line: Line, noise: Floats) -> Stairs:
     return Stairs(height, hidden, first, epsilon)
 
 
+def together(several: Sequence[Stairs]) -> Stairs:
+    """Give the stairs of arrays that move together."""
+    noise = np.sum([np.where(found.hidden, found.noise, 0) for found in several], axis=0)
+    hidden = np.any([found.hidden for found in several], axis=0)
+    return Stairs(noise, hidden, several[0].length, max(found.epsilon for found in several))
+
+
 def _missing(line: Line, length: float, noise: Floats) -> tuple[NDArray[np.bool_], Floats, Floats]:
     """Give which outputs have slopes that short steps miss, how rough they are, and how much of the slope is missed."""
     points = length * _POINTS
@@ -118,6 +125,7 @@ def _missing(line: Line, length: float, noise: Floats) -> tuple[NDArray[np.bool_
         unsure = 2 * least / _BLIND + 2.0**-16 * np.abs(slopes).max(axis=0)
         much = np.abs(missed) > 2 * apart * (np.abs(np.diff(slopes, axis=0)) + unsure)
         one_side = np.maximum((much & (missed > 0)).sum(axis=0), (much & (missed < 0)).sum(axis=0))
-        rough = _LEFT * np.abs(here - _PARABOLA @ (_PARABOLA.T @ here)).max(axis=0)
+        moved = here - here[3]
+        rough = _LEFT * np.abs(moved - _PARABOLA @ (_PARABOLA.T @ moved)).max(axis=0)
         misses = (one_side >= _MOST) & np.isfinite(rough)
         return misses, np.where(np.isfinite(rough), rough, 0), np.abs(missed.sum(axis=0)) / apart.sum()

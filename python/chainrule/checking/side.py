@@ -16,7 +16,7 @@ from chainrule.checking import movers, numeric, precision
 from chainrule.checking.engine import known_network
 from chainrule.checking.movers import DirectionMover, EngineMover, Outputs, PythonMover, Rounding
 from chainrule.checking.numeric import Floats, Mover
-from chainrule.checking.precision import Stairs
+from chainrule.checking.precision import Stairs, together
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.state import put_back
 from chainrule.checking.subject import Subject
@@ -102,9 +102,7 @@ class NumericSide:
     def _rounding(self, names: Sequence[str]) -> Rounding | None:
         """Give what knows of the stairs when these arrays are moved together; None if there are none."""
         found = [self._stairs[name] for name in names if name in self._stairs]
-        if not found:
-            return None
-        return Rounding(np.sum([stairs.noise for stairs in found], axis=0), max(stairs.epsilon for stairs in found))
+        return Rounding(together(found)) if found else None
 
     def _measured_noise(self, names: Sequence[str]) -> Floats:
         steps = [movers.both_ways(self.scales[name]) for name in names]
