@@ -99,8 +99,11 @@ class Tolerance:
         Those whose bar is a twentieth of the larger side at most, and those that are 0 on both sides, within 1e-13 of
         the largest entry. Their bars should be no wider, but need not: beside a corner no step is long enough for that.
         """
-        wide = np.where((self.claimed == 0) & (slopes.value == 0), 1e6, 1e3)
-        return self._known(slopes) | self._nothing(slopes, self._largest * _NOTHING * wide)
+        exact = (self.claimed == 0) & (slopes.value == 0)
+        nothing = self._nothing(slopes, self._largest * _NOTHING * np.where(exact, 1e6, 1e3))
+        # What is not seen to move has no noise, but neither is seen what is below the last digit of a large f.
+        unseen = exact & (slopes.bar == 0) & (self.resolution > self._largest * _NOTHING * 1e4)
+        return self._known(slopes) | (nothing & ~unseen)
 
     def _known(self, slopes: Slopes) -> NDArray[np.bool_]:
         """Tell which have a bar, and what they may differ by beside it, that are small against the entry."""

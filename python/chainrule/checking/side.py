@@ -39,7 +39,7 @@ class NumericSide:
         Put back the arrays after every forward pass, for a subject that writes into them.
     like : NumericSide, optional
         That of another batch, with nearly the same parameters: their scales are taken over, and the noise, if there are
-        as many outputs.
+        as many outputs, and no input is moved.
     """
 
     def __init__(
@@ -69,7 +69,9 @@ class NumericSide:
         self._epsilon: Floats = np.full(1 if self.engine is not None else 0, np.finfo(np.float64).eps)
         self._here = self.evaluate()
         self._least = 2 * self._epsilon * np.abs(self._here)
-        known_noise = like is not None and like.noise.size == self._here.size
+        # Inputs are others in another batch: noise that comes from their rounding is not what it was.
+        same = like is not None and like.noise.size == self._here.size
+        known_noise = same and self.scales.keys() <= subject.parameters.keys()
         self.noise: Floats = like.noise if like is not None and known_noise else self._noise_of_all()
         # How high the stairs of arrays are that go through fewer digits inside; Rust's networks do not.
         self._stairs: dict[str, Stairs] = {}
