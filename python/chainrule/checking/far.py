@@ -25,6 +25,8 @@ from chainrule.checking.numeric import Floats, Found, Mover, Slopes
 
 #: What a far step is longer than the one before; how often; and the second opinion's length.
 _RATIO, _MOST_MOVES, _SECOND = 64.0, 6, 0.3
+#: What steps are multiplied by before any is far.
+_BETWEEN = (4.0, 2.0, 8.0, 0.5)
 
 
 def reach_out(
@@ -49,6 +51,7 @@ def reach_out(
     resolved : callable
         Given slopes of all entries, tells which are known well enough.
     """
+    found = _between(mover, entries, found, caps, resolved)
     best, steps = found.slopes, found.steps.copy()
     with np.errstate(invalid="ignore"):
         todo = np.flatnonzero(~resolved(best) & ~found.kinks & _straight(best))
@@ -68,6 +71,29 @@ def reach_out(
         best = best.where(chosen, far.at(believed))
         steps[chosen] = lengths[chosen]
         todo = todo[straight & ~resolved(best)[todo]]
+    return replace(found, slopes=best, steps=steps)
+
+
+def _between(
+    mover: Mover,
+    entries: NDArray[np.int64],
+    found: Found,
+    caps: Floats,
+    resolved: Callable[[Slopes], NDArray[np.bool_]],
+) -> Found:
+    """Try steps between the one that did best and the next: sixteenfolds may miss the one that would do."""
+    best, steps = found.slopes, found.steps.copy()
+    for ratio in _BETWEEN:
+        todo = np.flatnonzero(~resolved(best) & ~found.kinks & (ratio * found.steps <= caps))
+        if len(todo) == 0:
+            break
+        tried = mover.slopes(entries[todo], ratio * found.steps[todo])
+        with np.errstate(invalid="ignore"):
+            better = (tried.bar < best.bar[todo]) & ~tried.contradicts(best.at(todo))
+        chosen = np.zeros(len(entries), bool)
+        chosen[todo[better]] = True
+        best = best.where(chosen, tried.at(better))
+        steps[chosen] = ratio * found.steps[chosen]
     return replace(found, slopes=best, steps=steps)
 
 

@@ -103,7 +103,7 @@ class Tolerance:
         nothing = self._nothing(slopes, self._largest * _NOTHING * np.where(exact, 1e6, 1e3))
         # What is not seen to move has no noise, but neither is seen what is below the last digit of a large f.
         unseen = exact & (slopes.bar == 0) & (self.resolution > self._largest * _NOTHING * 1e4)
-        return self._known(slopes) | (nothing & ~unseen)
+        return np.asarray(self._known(slopes) | (nothing & ~unseen))
 
     def _known(self, slopes: Slopes) -> NDArray[np.bool_]:
         """Tell which have a bar, and what they may differ by beside it, that are small against the entry."""

@@ -87,16 +87,16 @@ def stairs(line: Line, noise: Floats) -> Stairs:
     first, epsilon = _LENGTHS[0], 0.0
     for length in _LENGTHS:
         try:
-            misses, rough, missed = _missing(line, length, noise)
+            misses, rough, missed, spread = _missing(line, length, noise)
             if misses.any():  # not with points that only happen to lie where a wave stands as before
-                again, other, _ = _missing(line, 0.7 * length, noise)
+                again, other, _, _ = _missing(line, 0.7 * length, noise)
                 misses, rough = misses & again, np.maximum(rough, other)
         except Exception:  # moved so far that the subject refuses it
             break
         if length == first:
             height = rough  # whether anything is hidden or not: nothing smooth is left over so short a line
-        # Coarser stairs stand beside finer ones if longer steps see still more of a slope.
-        more = misses & (missed > 1.5 * most)
+        # Coarser stairs stand beside finer ones if longer steps see still more of a slope, and not because it changes.
+        more = misses & ((most == 0) | (missed - most > np.maximum(most / 2, 2 * spread)))
         if more.any() and epsilon == 0:
             first, epsilon = length, FLOAT32 if length == _LENGTHS[0] else FLOAT16
         height, most = np.where(more, np.maximum(height, rough), height), np.where(more, missed, most)
@@ -111,8 +111,8 @@ def together(several: Sequence[Stairs]) -> Stairs:
     return Stairs(noise, hidden, several[0].length, max(found.epsilon for found in several))
 
 
-def _missing(line: Line, length: float, noise: Floats) -> tuple[NDArray[np.bool_], Floats, Floats]:
-    """Give which outputs have slopes that short steps miss, how rough they are, and how much of the slope is missed."""
+def _missing(line: Line, length: float, noise: Floats) -> tuple[NDArray[np.bool_], Floats, Floats, Floats]:
+    """Give which outputs have slopes that short steps miss, how rough they are, what is missed, and how that varies."""
     points = length * _POINTS
     apart = np.diff(points)[:, None]
     values = line([*points.tolist(), *(points + _BLIND).tolist()])
@@ -128,4 +128,5 @@ def _missing(line: Line, length: float, noise: Floats) -> tuple[NDArray[np.bool_
         moved = here - here[3]
         rough = _LEFT * np.abs(moved - _PARABOLA @ (_PARABOLA.T @ moved)).max(axis=0)
         misses = (one_side >= _MOST) & np.isfinite(rough)
-        return misses, np.where(np.isfinite(rough), rough, 0), np.abs(missed.sum(axis=0)) / apart.sum()
+        spread = np.ptp(missed / apart, axis=0)
+        return misses, np.where(np.isfinite(rough), rough, 0), np.abs(missed.sum(axis=0)) / apart.sum(), spread
