@@ -214,7 +214,9 @@ class Batches:
             missed = comparison.differs_along(comparison.subject, self.answer, self.douts)
             kept = self._kept_parameters
             if not missed and kept:
-                what = f"with other parameters the gradient of {', '.join(wrong)} is wrong, and stays as {kept[0]} moves"
+                what = (
+                    f"with other parameters the gradient of {', '.join(wrong)} is wrong, and stays as {kept[0]} moves"
+                )
                 self.trial.breaks(SECOND_BATCH, what, f"stale batch: {' or '.join(kept)} as it was before")
                 return arrays
             note = "found along other directions only: a small part of the whole is wrong"
@@ -294,5 +296,3 @@ def _close(a: Any, b: Any) -> bool:
 
 def _told(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
-
-

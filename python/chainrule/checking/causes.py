@@ -96,7 +96,12 @@ def _factors(e: Evidence) -> Iterator[str]:
 
 
 #: What a mean is over that is not one over the examples.
-_OVER = {"T": " over time", "all": " over all entries", "(N·C)": " over all entries", "(N·T)": " over examples and time"}
+_OVER = {
+    "T": " over time",
+    "all": " over all entries",
+    "(N·C)": " over all entries",
+    "(N·T)": " over examples and time",
+}
 
 
 def _transposed(e: Evidence) -> Iterator[str]:

@@ -249,7 +249,9 @@ def _linear(trial: Trial, first: Answer, douts: list[Any], outputs: list[FloatAr
     trial.tried.setdefault(zero)
     for name, given in first.gradients.items():
         answers: list[Any] = [answer.gradients.get(name) for answer in (first, second, mixed, nothing)]
-        if name in trial.subject.doubtful or given is None or not given.size or not np.isfinite(given).all():  # nan is wrong already, and not linear
+        if (
+            name in trial.subject.doubtful or given is None or not given.size or not np.isfinite(given).all()
+        ):  # nan is wrong already, and not linear
             continue
         if any(a is None or a.shape != given.shape for a in answers):
             continue

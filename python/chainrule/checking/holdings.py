@@ -270,7 +270,9 @@ def _told(thing: Any, told: Mapping[str, Any]) -> Iterable[tuple[Place, FloatArr
     """Give the parameters that the caller has named."""
     for name, pair in told.items():
         if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise TypeError(f"params[{name!r}] must be a pair (parameter, gradient) of names or getters, got {pair!r:.60}")
+            raise TypeError(
+                f"params[{name!r}] must be a pair (parameter, gradient) of names or getters, got {pair!r:.60}"
+            )
         array = _at(thing, pair[0])
         if not isinstance(array, np.ndarray):
             raise TypeError(f"params[{name!r}][0] is {type(array).__name__}, and no array: {pair[0]!r:.60}")

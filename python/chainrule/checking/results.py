@@ -69,7 +69,11 @@ def outcome_of(raw: Any, thing: Any, what: str, *, cached: bool) -> Outcome:
         if not kept:
             raise TypeError(f"{what} gives a dict without numbers in it ({', '.join(map(str, raw)) or 'empty'})")
         return Outcome([_floats(value, what) for value in kept.values()], tuple(kept))
-    if isinstance(raw, tuple | list) and raw and any(isinstance(item, np.ndarray) or not is_numbers(item) for item in raw):
+    if (
+        isinstance(raw, tuple | list)
+        and raw
+        and any(isinstance(item, np.ndarray) or not is_numbers(item) for item in raw)
+    ):
         *outs, last = raw
         is_cache = isinstance(raw, tuple) and len(raw) > 1 and (cached or not _is_output(last))
         outs = outs if is_cache else [*outs, last]

@@ -65,7 +65,9 @@ def chosen(reports: Sequence[GradientReport], sure: bool) -> GradientReport:
     other_way = " and ".join(last.notes[:1])
     if sure and not (usual.cause or "").startswith(_PLAIN):
         return last
-    note = f"right if {other_way}; if not, {usual.cause or 'wrong'}: say which with wrt=, or hand over a pair of functions"
+    note = (
+        f"right if {other_way}; if not, {usual.cause or 'wrong'}: say which with wrt=, or hand over a pair of functions"
+    )
     arrays = tuple(replace(a, verdict="unresolved" if a.verdict == "right" else a.verdict) for a in last.arrays)
     return replace(last, arrays=arrays, notes=(note, *last.notes[1:]))
 

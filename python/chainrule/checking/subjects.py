@@ -58,7 +58,10 @@ def adapt(thing: Any, arguments: Sequence[Any], asked: Asked = Asked()) -> Subje
 
 
 def readings(
-    thing: Any, arguments: Sequence[Any], asked: Asked = Asked(), randomness: Randomness | None = None  # noqa: B008
+    thing: Any,
+    arguments: Sequence[Any],
+    asked: Asked = Asked(),
+    randomness: Randomness | None = None,  # noqa: B008
 ) -> list[Subject]:
     """Give `thing` as a Subject, in the ways it can be understood, the likeliest first; say what is missing if in none.
 
@@ -126,7 +129,10 @@ class Reader:
 
     def _named_methods(self) -> tuple[str, str]:
         thing, names = self.thing, []
-        for given, known, side in ((self.asked.forward, FORWARD, "forward"), (self.asked.backward, BACKWARD, "backward")):
+        for given, known, side in (
+            (self.asked.forward, FORWARD, "forward"),
+            (self.asked.backward, BACKWARD, "backward"),
+        ):
             name = given or _first(thing, known)
             if name is None or not callable(getattr(thing, name, None)):
                 what = f"no method {name!r}" if name else f"no method to go {side}: name it, {side}='…'"
@@ -229,7 +235,9 @@ class Reader:
         params = getattr(thing, "params", None)
         if isinstance(params, Mapping):
             if not params:
-                raise TypeError(f"{subject.name}.params must be a dict of arrays with something in it, got {params!r:.60}")
+                raise TypeError(
+                    f"{subject.name}.params must be a dict of arrays with something in it, got {params!r:.60}"
+                )
             for key, array in params.items():
                 if callable(array) or isinstance(array, float | int):
                     continue
@@ -411,12 +419,20 @@ class Reader:
         value = outcome_of(raw, pair.thing, pair.forward_name, cached=False).arrays[0]
         if not is_apart(value, returned, pair.inputs, pair.wrt):
             pair.outputs()  # says that one number is wanted
-        by = () if pair.wrt or isinstance(returned, tuple | Mapping) else candidates(returned, list(pair.inputs), pair.inputs)
+        by = (
+            ()
+            if pair.wrt or isinstance(returned, tuple | Mapping)
+            else candidates(returned, list(pair.inputs), pair.inputs)
+        )
         ways = [replace(pair, apart=True, wrt=(name,)) for name in by[:2]] or [replace(pair, apart=True)]
-        if value.ndim == 1 and any(np.ndim(g) > 1 for g in bound(returned, pair.inputs, pair.wrt, []).gradients.values()):
+        if value.ndim == 1 and any(
+            np.ndim(g) > 1 for g in bound(returned, pair.inputs, pair.wrt, []).gradients.values()
+        ):
             ways += [replace(way, mean=True, read_as=("the gradient is read as that of the mean",)) for way in ways[:1]]
         if len(pair.inputs) == 1 and not pair.both:
-            ways.append(replace(ways[0], through=True, surely=False, read_as=(f"{pair.backward_name} is given what f gives",)))
+            ways.append(
+                replace(ways[0], through=True, surely=False, read_as=(f"{pair.backward_name} is given what f gives",))
+            )
         return list(ways)
 
 
@@ -504,7 +520,9 @@ def _refuse_unmovable(thing: Any) -> None:
     for name in ("W", "b"):
         value = getattr(thing, name, None)
         integers = isinstance(value, np.ndarray) and value.dtype.kind in "iu"
-        if integers or (isinstance(value, list | tuple) and value and all(isinstance(v, float | int | list) for v in value)):
+        if integers or (
+            isinstance(value, list | tuple) and value and all(isinstance(v, float | int | list) for v in value)
+        ):
             parameter(value, name)
     params = getattr(thing, "params", None)
     for key, value in params.items() if isinstance(params, Mapping) else ():
@@ -539,5 +557,3 @@ def _missing(thing: Any) -> str:
     if callable(thing):
         return f"{getattr(thing, '__name__', name)} is one function, without its gradient"
     return f"{name} cannot be checked"
-
-
