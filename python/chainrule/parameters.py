@@ -51,8 +51,42 @@ SYNONYMS = (("W", "w", "weight", "weights", "kernel", "kernels"), ("b", "B", "bi
 CONTAINERS = ("grads", "gradients", "grad", "derivatives", "dparams", "_grads", "_gradients")
 #: What a layer keeps of its input and output, and their gradients, which are no parameters.
 PASSING = frozenset(
-    "x X xs input inputs inp z Z a A h H y Y out outs output outputs out_ cache last_input last_output y_pred y_true t"
-    " mask dout prev_h h_prev scores probs logits activation activations".split()
+    [
+        "x",
+        "X",
+        "xs",
+        "input",
+        "inputs",
+        "inp",
+        "z",
+        "Z",
+        "a",
+        "A",
+        "h",
+        "H",
+        "y",
+        "Y",
+        "out",
+        "outs",
+        "output",
+        "outputs",
+        "out_",
+        "cache",
+        "last_input",
+        "last_output",
+        "y_pred",
+        "y_true",
+        "t",
+        "mask",
+        "dout",
+        "prev_h",
+        "h_prev",
+        "scores",
+        "probs",
+        "logits",
+        "activation",
+        "activations",
+    ]
 )
 #: Methods that set gradients to nothing, for those that are added to.
 FLUSHES = (

@@ -115,8 +115,8 @@ def check_gradients(
     (False, 'factor 1/2')
     """
     from chainrule.checking.comparison import Settings
+    from chainrule.checking.reader import Asked
     from chainrule.checking.run import check
-    from chainrule.checking.subjects import Asked
 
     if mode not in ("auto", "full", "directions"):
         raise ValueError(f"mode must be 'auto', 'full' or 'directions', got {mode!r}")

@@ -73,10 +73,10 @@ def _own(argument: Any, name: str) -> Any:
     """Give a copy the subject may have; what holds no numbers is passed on as it is."""
     if argument is None or isinstance(argument, str | bytes | bool | int | set | frozenset) or callable(argument):
         return argument
-    if not isinstance(argument, np.ndarray | np.generic | float | list | tuple | memoryview):
-        if not hasattr(type(argument), "__array__") and not hasattr(type(argument), "__dlpack__"):
-            return argument
-    return _copy(argument, name)
+    plain = isinstance(argument, np.ndarray | np.generic | float | list | tuple | memoryview)
+    if plain or hasattr(type(argument), "__array__") or hasattr(type(argument), "__dlpack__"):
+        return _copy(argument, name)
+    return argument
 
 
 def _copy(argument: Any, name: str) -> FloatArray:

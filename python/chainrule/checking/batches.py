@@ -168,15 +168,16 @@ class Batches:
     # --- the second batch, differenced ---
 
     def _elsewhere(self, parameters: Mapping[str, FloatArray]) -> list[str] | None:
-        """Give the names of arrays whose gradients differ beyond doubt at other numbers; None if that was not to be had.
+        """Give the names of arrays whose gradients differ beyond doubt at other numbers; None if there are none.
 
         Moved are parameters, and inputs that have gradients.
         """
         comparison, subject, trial = self.comparison, self.comparison.subject, self.trial
+        given = self.answer.gradients
         inputs = {
-            name: _nearby(value, comparison.rng) if is_float(value) and self.answer.gradients.get(name) is not None else value
+            name: _nearby(value, comparison.rng) if is_float(value) and given.get(name) is not None else value
             for name, value in subject.inputs.items()
-        }  # fmt: skip
+        }
         other = subject.with_inputs(inputs)
         with put_back(subject.parameters.values()):
             for name, values in parameters.items():

@@ -88,8 +88,9 @@ def _factors(e: Evidence) -> Iterator[str]:
         if e.fits(e.claimed / factor):
             yield f"factor {name}"
     for letter, count in e.counts.items():
-        for name, factor, meaning in ((letter, count, f"a sum for a mean{_OVER.get(letter, '')}"),
-                                      (f"1/{letter}", 1 / count, f"a mean{_OVER.get(letter, '')} for a sum")):  # fmt: skip
+        over = _OVER.get(letter, "")
+        ways = ((letter, count, f"a sum for a mean{over}"), (f"1/{letter}", 1 / count, f"a mean{over} for a sum"))
+        for name, factor, meaning in ways:
             if e.fits(e.claimed / factor):
                 told = f", {meaning}" if letter != "C" else ""
                 yield f"factor {name} ({letter.strip('()')} = {count}{told})"

@@ -8,14 +8,13 @@ from typing import Any, Literal
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.checking import numeric
-from chainrule.checking.judging import Tolerance, compare, excess, rule_for, summary
-from chainrule.checking.numeric import Found, largest
-from chainrule.checking.report import ArrayCheck, Unseen
-from chainrule.checking.results import is_float
 from chainrule.checking.conventions import is_target
 from chainrule.checking.holdings import moves
+from chainrule.checking.judging import Tolerance, compare, excess, rule_for, summary
+from chainrule.checking.numeric import Found, largest
 from chainrule.checking.randomness import Randomness
+from chainrule.checking.report import ArrayCheck, Unseen
+from chainrule.checking.results import is_float
 from chainrule.checking.side import Directions, Ground, NumericSide
 from chainrule.checking.subject import Answer, Subject, is_single
 from chainrule.checking.why import examples, misshapen, where_and_why, why

@@ -15,8 +15,8 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking.numeric import largest
-from chainrule.checking.report import Contract
 from chainrule.checking.randomness import Randomness
+from chainrule.checking.report import Contract
 from chainrule.checking.state import same_bits
 from chainrule.checking.subject import Answer, Subject
 from chainrule.parameters import put

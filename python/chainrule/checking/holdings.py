@@ -7,8 +7,11 @@ is read-only, or named by the caller. Anything else is *not compared*, and said.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,9 +21,9 @@ from chainrule.checking import numeric
 from chainrule.checking.conventions import LEARNING_RATES
 from chainrule.checking.layer import LayerSubject
 from chainrule.checking.movers import both_ways
+from chainrule.checking.report import Unseen
 from chainrule.checking.results import fits
 from chainrule.checking.state import State, put_back
-from chainrule.checking.report import Unseen
 from chainrule.checking.subject import Subject, is_single, parameter
 from chainrule.parameters import Place, held, walk
 
@@ -53,88 +56,110 @@ def hold(
     """
     thing = subject.thing
     state = again()
-    stays = _staying(subject, ahead)
-    groups = _grouped([*_mapped(thing), *_told(thing, told or {}), *stays])
-    before = {id(array): array.copy() for _, array in groups.values()}
+    groups = _grouped([*_mapped(thing), *_told(thing, told or {}), *_staying(subject, ahead)])
+    _expect_known(ignore, groups)
+    before = {id(group.array): group.array.copy() for group in groups}
     back()
-    changed = _changed(groups.values(), before)
-    stepped = _stepped(subject, changed)
-    gradients = {id(g[1]) for places, _ in groups.values() for p in places if (g := p.gradient()) is not None}
-    with_gradient, without, with_its_gradient = [], [], {}
-    known = set(map(id, subject.parameters.values()))
-    for places, array in groups.values():
-        if id(array) in known:
-            continue
-        beside = [place for place in places if place.gradient() is not None]
-        with_its_gradient[id(array)] = beside
-        if beside or id(array) in stepped or any(place.told is not None for place in places):
-            with_gradient.append((places, array))
-        elif id(array) not in gradients:
-            without.append((places, array))
+    changed = {id(group.array) for group in groups if group.has_changed(before[id(group.array)])}
+    step = _step_size(subject)
+    for group in groups:
+        group.with_gradient = [place for place in group.places if place.gradient() is not None]
+    gradients = {id(g[1]) for group in groups for p in group.with_gradient if (g := p.gradient()) is not None}
     boxed = list(_boxes(subject, back))
     state.restore()
-    names = {id(array): _name(places) for places, array in groups.values()}
-    _expect_known(ignore, groups.values())
-    for places, array in with_gradient:
-        name = names[id(array)]
-        if _is_named(places, ignore) or not (_is_plain(places) or _stays_as_put(ahead, array)):
-            continue
-        if id(array) in stepped and not moves(ahead, array):  # what an optimizer keeps
-            continue
-        subject.parameters[name] = parameter(array, name)
-        subject.places[name] = tuple(with_its_gradient[id(array)] or places)
-        if id(array) in stepped and isinstance(subject, LayerSubject) and not any(p.gradient() for p in places):
-            subject.steps[name], subject.stepping = stepped[id(array)], True
+
+    known = set(map(id, subject.parameters.values()))
+    left = [g for g in groups if id(g.array) not in known | gradients and not g.is_named(ignore)]
+    unseen: list[Group] = []
+    for group in left:
+        stepped = id(group.array) in changed and not group.with_gradient
+        if group.with_gradient or group.is_told:
+            if group.is_plain or _stays_as_put(ahead, group.array):
+                _take(subject, group, parameter(group.array, group.name))
+        elif group.could_be_one and moves(ahead, group.array):
+            if stepped and isinstance(subject, LayerSubject):
+                subject.stepping = True
+                if step is not None:
+                    _take(subject, group, parameter(group.array, group.name))
+                    subject.steps[group.name] = step
+                    continue
+            unseen.append(group)
     for place in boxed:
         subject.parameters[place.name] = np.array(float(place.value))
         subject.places[place.name], subject.boxes[place.name] = (place,), place
-    left_over, unseen = subject.left_over, []
-    for places, array in without:
-        if _is_named(places, ignore) or not array.flags.writeable or not array.size or array.dtype.itemsize < 4:
-            continue
-        if moves(ahead, array):
-            if id(array) in changed and isinstance(subject, LayerSubject):
-                subject.stepping = True
-            unseen.append((Unseen(names[id(array)], array.shape, tuple(places[0].names())), places, array))
-    chosen = _in_order(left_over, [array for *_, array in unseen])
-    for told, places, array in (unseen[i] for i in chosen):
-        subject.parameters[told.name] = parameter(array, told.name)
-        subject.places[told.name] = tuple(places)
-        subject.returned += (told.name,)
-    subject.unseen = tuple(told for i, (told, *_) in enumerate(unseen) if i not in chosen)
-    if not chosen:
+    # What backward returns behind the gradients of the inputs is that of parameters, in their order.
+    returned = _in_order(subject.left_over, unseen)
+    for group in returned:
+        _take(subject, group, parameter(group.array, group.name))
+        subject.returned += (group.name,)
+    if not returned:
         subject.expect_nothing_left_over()
+    rest = (group for group in unseen if group not in returned)
+    subject.unseen = tuple(Unseen(g.name, g.array.shape, tuple(g.places[0].names())) for g in rest)
     state.restore()
 
 
-def _in_order(gradients: Sequence[Any], arrays: Sequence[FloatArray]) -> list[int]:
-    """Give the numbers of the arrays that returned gradients are those of, in their order; none if not all fit."""
-    chosen: list[int] = []
+@dataclass(eq=False)
+class Group:
+    """An array, with all the places where it lies."""
+
+    array: FloatArray
+    places: list[Place]
+    with_gradient: list[Place] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The shortest of the names it has, or one that was told."""
+        told = [place.name for place in self.places if place.told is not None]
+        return told[0] if told else min((p.name for p in self.places), key=lambda name: (name.count("."), len(name)))
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the caller has named it."""
+        return any(place.told is not None for place in self.places)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is a parameter by its name alone."""
+        return self.is_told or any(place.name in ("W", "b") or place.in_parameters for place in self.places)
+
+    @property
+    def could_be_one(self) -> bool:
+        """Whether it could be a parameter: a constant is read-only."""
+        return bool(self.array.flags.writeable and self.array.size and self.array.dtype.itemsize >= 4)
+
+    def is_named(self, names: Sequence[str]) -> bool:
+        """Tell whether it is one of those that are named."""
+        return any(place.name in names or str(place.way[-1][1]) in names for place in self.places)
+
+    def has_changed(self, before: FloatArray) -> bool:
+        """Tell whether there are other numbers in its place now."""
+        here = next((p.value for p in self.places if isinstance(p.value, np.ndarray)), self.array)
+        return not (here.shape == before.shape and np.array_equal(here, before, equal_nan=True))
+
+
+def _take(subject: Subject, group: Group, array: FloatArray) -> None:
+    subject.parameters[group.name] = array
+    subject.places[group.name] = tuple(group.with_gradient or group.places)
+
+
+def _in_order(gradients: Sequence[Any], groups: Sequence[Group]) -> list[Group]:
+    """Give the groups that returned gradients are those of, in their order; none if not all fit."""
+    chosen: list[Group] = []
     for gradient in gradients:
-        at = next((i for i, array in enumerate(arrays) if i not in chosen and fits(gradient, array)), None)
-        if at is None:
+        one = next((g for g in groups if g not in chosen and fits(gradient, g.array)), None)
+        if one is None:
             return []
-        chosen.append(at)
+        chosen.append(one)
     return chosen
 
 
-def _changed(groups: Iterable[tuple[list[Place], FloatArray]], before: Mapping[int, FloatArray]) -> set[int]:
-    """Give the ids of the arrays that backward has changed or replaced, and that have no gradient beside them."""
-    found = set()
-    for places, array in groups:
-        here = next((p.value for p in places if isinstance(p.value, np.ndarray)), array)
-        same = here.shape == array.shape and np.array_equal(here, before[id(array)], equal_nan=True)
-        if not same and not any(place.gradient() for place in places):
-            found.add(id(array))
-    return found
-
-
-def _stepped(subject: Subject, changed: Iterable[int]) -> dict[int, float]:
-    """Give the arrays that backward changes by a step of training, with its size, if that is known."""
+def _step_size(subject: Subject) -> float | None:
+    """Give the size of the step that backward takes, if it takes one of training itself; None if that is not known."""
     if not isinstance(subject, LayerSubject):
-        return {}
+        return None
     sizes = {1.0} if "lr" in subject.call else set(_rates(subject.thing))
-    return dict.fromkeys(changed, next(iter(sizes))) if len(sizes) == 1 else {}
+    return next(iter(sizes)) if len(sizes) == 1 else None
 
 
 def _rates(thing: Any) -> Iterable[float]:
@@ -177,34 +202,18 @@ def vars_of(thing: Any) -> dict[str, Any]:
     return own if isinstance(own, dict) else {}
 
 
-def _grouped(found: Iterable[tuple[Place, FloatArray]]) -> dict[int, tuple[list[Place], FloatArray]]:
+def _grouped(found: Iterable[tuple[Place, FloatArray]]) -> list[Group]:
     """Give each array once, with all its places."""
-    groups: dict[int, tuple[list[Place], FloatArray]] = {}
+    groups: dict[int, Group] = {}
     for place, array in found:
-        groups.setdefault(id(array), ([], array))[0].append(place)
-    return groups
+        groups.setdefault(id(array), Group(array, [])).places.append(place)
+    return list(groups.values())
 
 
-def _name(places: Sequence[Place]) -> str:
-    """Give the shortest of the names an array has, but one that was told first."""
-    told = [place.name for place in places if place.told is not None]
-    return told[0] if told else min((place.name for place in places), key=lambda name: (name.count("."), len(name)))
-
-
-def _is_plain(places: Sequence[Place]) -> bool:
-    """Tell whether an array is a parameter by its name alone."""
-    return any(place.told is not None or place.name in ("W", "b") or place.in_parameters for place in places)
-
-
-def _is_named(places: Sequence[Place], names: Sequence[str]) -> bool:
-    return any(place.name in names or str(place.way[-1][1]) in names for place in places)
-
-
-def _expect_known(ignore: Sequence[str], groups: Iterable[tuple[list[Place], FloatArray]]) -> None:
-    groups = list(groups)
+def _expect_known(ignore: Sequence[str], groups: Sequence[Group]) -> None:
     for name in ignore:
-        if not any(_is_named(places, [name]) for places, _ in groups):
-            known = ", ".join(_name(places) for places, _ in groups) or "none"
+        if not any(group.is_named([name]) for group in groups):
+            known = ", ".join(group.name for group in groups) or "none"
             raise ValueError(f"ignore names {name!r}, and there is no such array; those that stay in place: {known}")
 
 
@@ -277,14 +286,12 @@ def _told(thing: Any, told: Mapping[str, Any]) -> Iterable[tuple[Place, FloatArr
         if not isinstance(array, np.ndarray):
             raise TypeError(f"params[{name!r}][0] is {type(array).__name__}, and no array: {pair[0]!r:.60}")
         gradient = pair[1]
-        yield Place(((thing, name),), lambda root, gradient=gradient: _at(root, gradient)), array
+        yield Place(((thing, name),), partial(_at, where=gradient)), array
 
 
 def _at(thing: Any, where: Any) -> Any:
     """Give what lies at ``a.b[0]["c"]`` of `thing`, or what a getter gives."""
     if callable(where):
-        import inspect
-
         try:
             takes = len(inspect.signature(where).parameters)
         except (TypeError, ValueError):

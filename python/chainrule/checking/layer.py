@@ -11,8 +11,8 @@ import numpy as np
 from chainrule._gate import FloatArray
 from chainrule.checking.arguments import positional, required
 from chainrule.checking.conventions import CACHES, LEARNING_RATES, is_target
-from chainrule.checking.results import Outcome, outcome_of
 from chainrule.checking.reach import reach
+from chainrule.checking.results import Outcome, outcome_of
 from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject
 from chainrule.parameters import flushes

@@ -1,4 +1,4 @@
-"""What can be reached from a subject: arrays, generators, and everything that holds them, each with a name to tell it by.
+"""What can be reached from a subject: arrays, generators, and what holds them, each with a name to tell it by.
 
 Looked through are attributes (of the object, its class and its slots), containers, and what functions, methods and
 partial calls enclose or name, inner functions included: a generator in a notebook stands beside the class, not in it,

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from chainrule._gate import FloatArray
 
 if TYPE_CHECKING:
@@ -260,8 +258,8 @@ class GradientReport:
             what = f"{a.checked} of {_size(a.shape)}" if a.mode == "full" else f"{a.checked} directions"
             relative = "-" if a.verdict in ("vacuous", "unresolved") else f"{a.max_relative:.1e}"
             yield (
-                f"{_cut(a.name, 12):<12} {_cut(_times(a.shape), 10):<10} {what:>14} {a.mean_difference:>12.1e}"
-                f" {relative:>13} {a.error_bar:>10.1e}  {_verdict(a)}"
+                f"{_cut(a.name, 12):<12} {_cut(times(a.shape), 10):<10} {what:>14} {a.mean_difference:>12.1e}"
+                f" {relative:>13} {a.error_bar:>10.1e}  {verdict_of(a)}"
             )
         for text in self._findings():
             yield from _wrapped(text)
@@ -313,34 +311,9 @@ class GradientReport:
 
     def _repr_html_(self) -> str:
         """Give the report as a table for a notebook."""
-        import html
+        from chainrule.checking.pictures import table  # which imports this
 
-        colours = {"right": "#2a7d2a", "wrong": "#c02020"}
-        left, right = "style='text-align:left'", "style='text-align:right'"
-        rows = []
-        for a in self.arrays:
-            numbers = (
-                _times(a.shape), str(a.checked), f"{a.mean_difference:.1e}", f"{a.max_relative:.1e}",
-                f"{a.error_bar:.1e}",
-            )  # fmt: skip
-            tds = "".join(f"<td {right}>{number}</td>" for number in numbers)
-            colour = colours.get(a.verdict, "#b07000")
-            # The class is for a page with colours of its own.
-            verdict = f"<span class='{a.verdict}'>{html.escape(_verdict(a))}</span>"
-            rows.append(
-                f"<tr><th scope='row' {left}>{html.escape(a.name)}</th>{tds}"
-                f"<td style='text-align:left;color:{colour}'><b>{verdict}</b></td></tr>"
-            )
-        heads = (("array", left), *((h, right) for h in ("shape", "compared", "mean |diff|", "max relative")))
-        head = "".join(
-            f"<th scope='col' {side}>{h}</th>" for h, side in (*heads, ("error bar", right), ("verdict", left))
-        )
-        found = "".join(f"<li>{html.escape(text.strip())}</li>" for text in self._findings())
-        return (
-            f"<div><p><b>{html.escape(self._title())}</b></p><table><thead><tr>{head}</tr></thead>"
-            f"<tbody>{''.join(rows)}</tbody></table><ul>{found}</ul>"
-            f"<p><b>{html.escape(self.headline)}</b></p></div>"
-        )
+        return table(self)
 
     def plot(self) -> Figure:
         """Draw a heat map of the relative difference for each array that was compared entry by entry.
@@ -357,49 +330,13 @@ class GradientReport:
         ValueError
             If no array was compared entry by entry.
         """
-        from chainrule._figure import Figure  # or says what to install
+        from chainrule.checking.pictures import heat_map  # which imports this
 
-        shown = [(a, a.relative) for a in self.arrays if a.relative is not None and a.relative.size]
-        if not shown:
-            raise ValueError("no array was compared entry by entry; check with mode='full'")
-        from matplotlib.colors import LogNorm
-        from matplotlib.ticker import MaxNLocator
-
-        figure = Figure(figsize=(10, 1.2 + 1.8 * len(shown)), layout="constrained")
-        axes = figure.subplots(len(shown), 1, squeeze=False)[:, 0]
-        for ax, (a, relative) in zip(axes, shown, strict=True):
-            image = relative.reshape(-1, relative.shape[-1] if relative.ndim else 1)
-            tall = image.shape[0] > image.shape[1]
-            image = np.maximum(image.T if tall else image, 1e-12)
-            colours = _palette()
-            drawn = ax.imshow(image, norm=LogNorm(1e-10, 1e0), cmap=colours, aspect="auto", interpolation="nearest")
-            title = f"{a.name}  {_times(a.shape)}  {_verdict(a)}"
-            ax.set_title(title, loc="left", fontsize=10, parse_math=False)
-            ax.set_xlabel("row" if tall else "column", fontsize=8)
-            ax.set_ylabel("column" if tall else "row", fontsize=8)
-            ax.tick_params(labelsize=8)
-            for axis in (ax.xaxis, ax.yaxis):  # of a short array there would be ticks between the entries
-                axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-            if image.shape[0] == 1:
-                ax.set_yticks([])
-                ax.set_ylabel("")
-            if a.verdict == "wrong" and a.where:
-                row, column = divmod(int(np.ravel_multi_index(a.where, a.shape)), a.shape[-1])
-                x, y = (row, column) if tall else (column, row)
-                ax.plot([x], [y], "o", mfc="none", mec="black", ms=12)
-        figure.colorbar(drawn, ax=list(axes), label="|analytic - numeric| / larger", shrink=0.8)
-        figure.suptitle(f"{self.subject}: {self.headline}", parse_math=False)
-        return figure
+        return heat_map(self)
 
 
-def _palette() -> Any:
-    from matplotlib.colors import LinearSegmentedColormap
-
-    stops = [(0.0, "#1a9850"), (0.3, "#91cf60"), (0.6, "#fee08b"), (0.8, "#fc8d59"), (1.0, "#d73027")]
-    return LinearSegmentedColormap.from_list("difference", stops).with_extremes(bad="#d0d0d0")
-
-
-def _verdict(a: ArrayCheck) -> str:
+def verdict_of(a: ArrayCheck) -> str:
+    """Give the verdict on an array in words."""
     texts = {
         "right": "ok",
         "wrong": "DIFFERS",
@@ -414,7 +351,8 @@ def _count(n: int, what: str) -> str:
     return f"{n} {what}{'s' if n != 1 else ''}"
 
 
-def _times(shape: tuple[int, ...]) -> str:
+def times(shape: tuple[int, ...]) -> str:
+    """Give a shape as it is written in a table."""
     return "×".join(map(str, shape)) or "number"
 
 

@@ -60,8 +60,8 @@ def outcome_of(raw: Any, thing: Any, what: str, *, cached: bool) -> Outcome:
         left = next((name for name in OUTPUTS if is_numbers(getattr(thing, name, None))), None)
         if left is None:
             raise TypeError(
-                f"{what} gives None, and leaves nothing in {', '.join(OUTPUTS[:4])} …: return the output, or hand over a"
-                " pair of functions (forward, backward)"
+                f"{what} gives None, and leaves nothing in {', '.join(OUTPUTS[:4])} …: return the output, or hand over"
+                " a pair of functions (forward, backward)"
             )
         raw = getattr(thing, left)
     if isinstance(raw, Mapping):
@@ -170,7 +170,7 @@ def _fits(gradient: Any, array: Any) -> bool:
 
 
 def _in_order(items: Sequence[Any], names: Sequence[str], inputs: Mapping[str, Any]) -> list[str]:
-    """Give the names that the items go with: the first ones, unless only others, in the same order, have their shapes."""
+    """Give the names that the items go with: the first, unless only others, in the same order, have their shapes."""
     chosen, left = [], [n for n in names if not is_target(n, list(names))]
     for item in items:
         at = next((i for i, n in enumerate(left) if is_float(inputs.get(n)) and _fits(item, inputs[n])), None)

@@ -16,10 +16,11 @@ from chainrule.checking.contracts import Trial, keep_contracts
 from chainrule.checking.networks import NetworkSubject
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reach import reach
+from chainrule.checking.reader import Asked
 from chainrule.checking.report import ArrayCheck, GradientReport
 from chainrule.checking.state import State
 from chainrule.checking.subject import Subject, place_not_finite
-from chainrule.checking.subjects import Asked, adapt, readings
+from chainrule.checking.subjects import adapt, readings
 from chainrule.checking.walk import first_faulty_layer
 
 #: No script draws its own data from this: a cotangent equal to the data would hide a mistake.

@@ -20,8 +20,8 @@ import numpy as np
 
 from chainrule._gate import FloatArray, numbers
 from chainrule.checking.arguments import Slot, refuse_half
-from chainrule.checking.report import Unseen
 from chainrule.checking.reach import GENERATORS, reach
+from chainrule.checking.report import Unseen
 from chainrule.checking.results import Bound, bound, fits, is_float, left_in
 from chainrule.checking.state import State
 from chainrule.parameters import Place, gradient_at, put
@@ -169,7 +169,7 @@ class Subject(ABC):
         other.boxes = {name: place.on(thing) for name, place in self.boxes.items()}
         return other
 
-    def answer(self, returned: Any, taken_off: Mapping[str, Any] = {}) -> Answer:  # noqa: B006  # read only
+    def answer(self, returned: Any, taken_off: Mapping[str, Any] = {}) -> Answer:  # read only
         """Put in order what backward returned, and what it left beside the parameters.
 
         `taken_off`: what it took off the parameters itself, for a step of 1.
@@ -213,7 +213,8 @@ class Subject(ABC):
             what = f"{self.name}.{self.backward_name}" if self.kind == "layer" else self.backward_name
             count, names = len(self.left_over) + len(self.movable), ", ".join(self.inputs) or "none"
             raise ValueError(
-                f"{what} gives {count} gradients for {len(self.inputs)} inputs ({names}); say with wrt= what they are by"
+                f"{what} gives {count} gradients for {len(self.inputs)} inputs ({names}); say with wrt= what they are"
+                " by"
             )
 
     def _add_left(self, inputs: dict[str, Any]) -> None:

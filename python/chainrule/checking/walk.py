@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from chainrule.checking.report import GradientReport
-from chainrule.checking.randomness import Randomness
 from chainrule.checking.networks import NetworkSubject
+from chainrule.checking.randomness import Randomness
+from chainrule.checking.report import GradientReport
 
 Alone: TypeAlias = Callable[[str, Any, tuple[Any, ...], float | None], GradientReport | None]
 
