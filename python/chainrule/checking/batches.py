@@ -12,7 +12,7 @@ too, but with those arguments moved only that have gradients: the others may mea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ from chainrule.checking.reach import reach
 from chainrule.checking.report import ArrayCheck
 from chainrule.checking.results import is_float
 from chainrule.checking.side import uniform
-from chainrule.checking.state import State, put_back
+from chainrule.checking.state import State, put_back, same_bits
 from chainrule.checking.subject import Answer, Subject
 
 #: The name of the contract.
@@ -66,13 +66,14 @@ class Batches:
         parameters = self._other_parameters()
         noise = trial.randomness.other()
         refused = ""
-        with put_back(subject.parameters.values()) as before:
+        self.reached = reach(subject=subject.thing)
+        self.values = {name: array.copy() for name, array in subject.parameters.items()}
+        with put_back(subject.parameters.values()):
             found = False
             for inputs in self._batches():
-                for array, values in zip(subject.parameters.values(), before, strict=True):
-                    np.copyto(array, values)
                 try:
-                    found = self._compared_with_a_fresh_one(inputs, names, parameters, noise) or found
+                    self._compare_with_a_fresh_one(inputs, names, parameters, noise)
+                    found = True
                 except Exception as error:  # the batch is of our making, and need not be one the subject can take
                     refused = refused or f"the subject refuses a batch with other numbers: {_told(error)}"
                     continue
@@ -88,37 +89,47 @@ class Batches:
 
     # --- the same call after others, and as the first ---
 
-    def _compared_with_a_fresh_one(
+    def _compare_with_a_fresh_one(
         self, inputs: Mapping[str, Any], names: Sequence[str], parameters: Mapping[str, FloatArray], noise: list[Any]
-    ) -> bool:
-        """Call after the first batch, and as if nothing had been called before; tell whether that could be done."""
-        subject, trial = self.comparison.subject, self.trial
-        other = subject.with_inputs(inputs)
-        trial.gradients(self.douts)
-        after_first = self._kept()
-        for name, values in parameters.items():
-            np.copyto(subject.parameters[name], values)
-        rng = np.random.default_rng(11)
-        used = self._call(other, noise, rng)
-        here = State(reach(subject=subject.thing), subject.parameters.values())
-        try:
-            self.first.restore()
-            self._set(other, parameters, noise)
-            fresh = self._call(other, noise, np.random.default_rng(11))
-        finally:
-            here.restore()
+    ) -> None:
+        """Call after the first batch, and as if nothing had been called before: the answers have to be the same."""
+        other = self.comparison.subject.with_inputs(inputs)
+        used, fresh, _ = self._both(other, parameters, noise)
         changed = [n for n in names if not _close(used.gradients.get(n), fresh.gradients.get(n))]
         if not changed:
-            return True
+            return
         same_outputs = all(map(_close, used.outputs, fresh.outputs)) and len(used.outputs) == len(fresh.outputs)
         if not same_outputs and not self._wrong_now(other):
-            return True  # it goes on from what it has seen, as running means do, and its gradients go with it
+            return  # it goes on from what it has seen, as running means do, and its gradients go with it
+        used, fresh, after_first = self._both(other, parameters, noise, looking=True)
         left = [
             path for path, value in used.kept.items()
             if _close(value, after_first.get(path)) and not _close(value, fresh.kept.get(path))
         ]  # fmt: skip
         self._breaks(changed, left)
-        return True
+
+    def _both(
+        self, other: Subject, parameters: Mapping[str, FloatArray], noise: list[Any], *, looking: bool = False
+    ) -> tuple[Call, Call, dict[str, Any]]:
+        """Give the call after the first batch, that of a fresh subject, and, if looked at, what was kept between."""
+        subject = self.comparison.subject
+        before = {name: array.copy() for name, array in subject.parameters.items()}
+        for name, values in self.values.items():
+            np.copyto(subject.parameters[name], values)
+        self.trial.gradients(self.douts)
+        after_first = self._kept() if looking else {}
+        for name, values in parameters.items():
+            np.copyto(subject.parameters[name], values)
+        used = self._call(other, noise, looking)
+        here = State(self.reached, subject.parameters.values())
+        try:
+            self.first.restore()
+            self._set(other, parameters, noise)
+            return used, self._call(other, noise, looking), after_first
+        finally:
+            here.restore()
+            for name, values in before.items():
+                np.copyto(subject.parameters[name], values)
 
     def _breaks(self, changed: Sequence[str], left: Sequence[str]) -> None:
         names = list(dict.fromkeys(path.rpartition(".")[2] for path in left))[:3]
@@ -126,8 +137,8 @@ class Batches:
         told = f"stale batch: {' and '.join(names)} of an earlier call" if names else "stale batch"
         self.trial.breaks(SECOND_BATCH, what + (f"; left over: {', '.join(names)}" if names else ""), told)
 
-    def _call(self, subject: Subject, noise: list[Any], rng: np.random.Generator) -> Call:
-        randomness = self.trial.randomness
+    def _call(self, subject: Subject, noise: list[Any], looking: bool) -> Call:
+        randomness, rng = self.trial.randomness, np.random.default_rng(11)
         randomness.rewind(noise)
         outputs = [out.copy() for out in subject.outputs()]
         if not all(np.isfinite(out).all() for out in outputs):
@@ -136,7 +147,7 @@ class Batches:
         randomness.rewind(noise)
         answer = subject.gradients([np.array(dout)[()] for dout in douts])
         gradients = {n: None if g is None else np.array(g) for n, g in answer.gradients.items()}
-        return Call(outputs, gradients, self._kept())
+        return Call(outputs, gradients, self._kept() if looking else {})
 
     def _set(self, subject: Subject, parameters: Mapping[str, FloatArray], noise: list[Any]) -> None:
         """Set the parameters of the subject as it was: those that its first forward pass makes, after one."""
@@ -251,14 +262,15 @@ class Batches:
         rng, inputs = self.comparison.rng, self.comparison.subject.inputs
         with_gradient = [name for name, gradient in self.answer.gradients.items() if gradient is not None]
         everything = {name: _another(value, rng, scaled=name in with_gradient) for name, value in inputs.items()}
-        some = {n: _nearby(v, rng) if is_float(v) and n in with_gradient else v for n, v in inputs.items()}
-        batches = [everything, some]
+        batches = [everything]
         lengths = {len(value) if value.ndim else 0 for value in inputs.values() if isinstance(value, np.ndarray)}
         if len(lengths) == 1 and min(lengths) > 2:
             batches.append({n: v[1:].copy() if isinstance(v, np.ndarray) else v for n, v in everything.items()})
         return batches
 
     _kept_parameters: Sequence[str] = ()
+    values: Mapping[str, FloatArray] = field(default_factory=dict)
+    reached: Mapping[int, tuple[str, Any]] = field(default_factory=dict)
 
 
 def other_batches(
@@ -288,6 +300,8 @@ def _close(a: Any, b: Any) -> bool:
     if a is None or b is None or np.shape(a) != np.shape(b):
         return False
     a, b = np.asarray(a), np.asarray(b)
+    if same_bits(a, b):  # as nearly always
+        return True
     if a.dtype.kind not in "f" or b.dtype.kind not in "f":
         return bool(np.array_equal(a, b))
     single = min(a.dtype.itemsize, b.dtype.itemsize) < 8

@@ -11,7 +11,7 @@ from chainrule import _engine
 from chainrule._gate import FloatArray, targets
 from chainrule.checking.networks import NetworkSubject
 from chainrule.checking.subject import Subject
-from chainrule.network import Network
+from chainrule.network import Network, TwoLayerNet
 
 
 class KnownNetwork:
@@ -53,3 +53,16 @@ def known_network(subject: Subject) -> KnownNetwork | None:
     x, t = (np.asarray(a) for a in subject.inputs.values())
     ordered, _ = targets(t, (plan.classes,) if x.ndim == 1 else (len(x), plan.classes), plan.dtype)
     return KnownNetwork(plan, np.ascontiguousarray(plan.rows(x), np.float64), ordered)
+
+
+def holds_nothing_else(subject: Subject) -> bool:
+    """Tell whether it is known what a network holds: it is of our layers, unchanged, and they hold its parameters."""
+    net = subject.thing
+    if not isinstance(net, Network) or not _engine.unchanged(net, {"predict": Network.predict, "loss": Network.loss}):
+        return False
+    plan = _engine.plan(net.layers) if type(net) in _OURS and _engine.knows_loss(net.last_layer) else None
+    return plan is not None and set(map(id, plan.arrays)) == set(map(id, subject.parameters.values()))
+
+
+#: A subclass may hold more.
+_OURS = (Network, TwoLayerNet)

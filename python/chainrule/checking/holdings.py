@@ -58,6 +58,8 @@ def hold(
     state = again()
     groups = _grouped([*_mapped(thing), *_told(thing, told or {}), *_staying(subject, ahead)])
     _expect_known(ignore, groups)
+    known = set(map(id, subject.parameters.values()))
+    groups = [group for group in groups if id(group.array) not in known]
     before = {id(group.array): group.array.copy() for group in groups}
     back()
     changed = {id(group.array) for group in groups if group.has_changed(before[id(group.array)])}
@@ -68,8 +70,7 @@ def hold(
     boxed = list(_boxes(subject, back))
     state.restore()
 
-    known = set(map(id, subject.parameters.values()))
-    left = [g for g in groups if id(g.array) not in known | gradients and not g.is_named(ignore)]
+    left = [g for g in groups if id(g.array) not in gradients and not g.is_named(ignore)]
     unseen: list[Group] = []
     for group in left:
         stepped = id(group.array) in changed and not group.with_gradient

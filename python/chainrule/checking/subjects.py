@@ -11,10 +11,10 @@ from typing import Any
 
 from chainrule.checking.arguments import required
 from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES
-from chainrule.checking.networks import network
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reach import reach
 from chainrule.checking.read_layer import layer
+from chainrule.checking.read_network import network
 from chainrule.checking.read_pair import both, derivatives, functions
 from chainrule.checking.reader import USAGE, Asked, Reader, kind_of
 from chainrule.checking.state import State
