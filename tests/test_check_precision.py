@@ -10,9 +10,9 @@ import pytest
 
 from chainrule import GradientReport, check_gradients
 from chainrule.checking.judging import Tolerance
-from chainrule.checking.movers import Outputs, PythonMover
+from chainrule.checking.movers import Outputs, PythonMover, Rounding
 from chainrule.checking.numeric import Found, Slopes, confirmed, differentiate
-from chainrule.checking.precision import FLOAT16, FLOAT32, stairs
+from chainrule.checking.precision import FLOAT16, FLOAT32, Stairs, stairs
 
 SEEDS = range(20)
 MODES = ["full", "directions"]
@@ -103,6 +103,21 @@ def test_a_loss_of_float32_is_right_or_wrong_as_its_gradient_is(mode: Any) -> No
         assert check_gradients((single_loss, lambda x: 2 * x), x, mode=mode).verdict != "wrong"
         for factor in (0.0, 1.0, 4.0, -2.0):
             assert differs(check_gradients((single_loss, lambda x, k=factor: k * x), x, mode=mode))
+
+
+def test_a_loss_of_float16_whose_stairs_are_longer_than_many_steps_is_never_called_wrong() -> None:
+    """Of the smallest entries not even a quarter of 1 shows."""
+    for seed in SEEDS:
+        x = rng(seed).standard_normal((5, 3))
+        report = check_gradients((lambda x: float(np.float16((x**2).sum())), lambda x: 2 * x), x, mode="full")
+        assert not differs(report), str(report)
+
+
+def test_an_entry_whose_stairs_do_not_show_is_as_noisy_as_the_whole_array() -> None:
+    whole = Stairs(np.array([1e-3, 1e-3]), np.array([True, False]), FLOAT16)
+    noise = Rounding(whole).noise(0, lambda offsets: np.array([[p, p] for p in offsets]), np.array([1e-16, 1e-16]))
+    assert noise[0] == 1e-3
+    assert noise[1] < 1e-15
 
 
 class SingleNetwork:

@@ -65,6 +65,8 @@ class Rounding:
     ----------
     whole : Stairs, optional
         Those of the outputs when the whole array is moved: what is taken if an entry's do not show.
+        What is rounded may be an entry that is moved beyond its own size, so that its stairs grow with the step: that
+        makes no more than an ulp of the slope, which the tolerance is wider than.
     """
 
     def __init__(self, whole: Stairs | None = None) -> None:
@@ -73,15 +75,13 @@ class Rounding:
         self.epsilon = 0.0 if whole is None else whole.epsilon
         self._known: dict[int, Stairs] = {}
 
-    def noise(self, i: int, line: Line, noise: Floats, scale: float, step: float, size: float) -> Floats:
-        """Give η for a step at entry `i`, of this `size`, that is found on this line in units of `scale`."""
+    def noise(self, i: int, line: Line, noise: Floats) -> Floats:
+        """Give η for entry `i`, which moves along this line: at least `noise`."""
         if i not in self._known:
             self._known[i] = stairs(line, noise)
             self.epsilon = max(self.epsilon, self._known[i].epsilon)
         found = self._known[i]
-        # What is rounded may be the entry itself: its ulp grows as it is moved beyond its own size.
-        grows = max(1.0, (size + step) / (size + found.length * scale))
-        height = np.where(found.hidden, grows * found.noise, np.where(self.hidden, self.most, found.noise))
+        height = np.where(self.hidden & ~found.hidden, self.most, found.noise)
         return np.asarray(np.maximum(noise, height))
 
 
@@ -149,8 +149,7 @@ class PythonMover:
         far = self._far(i, x) if stays.any() else 0.0
         outputs = self._outputs
         if self._rounding is not None:
-            scale = self._scale(i)
-            noise = self._rounding.noise(i, self._line(i, scale), outputs.noise, scale, h, abs(x))
+            noise = self._rounding.noise(i, self._line(i, self._scale(i)), outputs.noise)
             outputs = replace(outputs, noise=noise)
         return outputs.slopes(np.array(values)[:, None], np.array(points)[:, None], far)
 
@@ -317,7 +316,7 @@ class DirectionMover:
         found = [np.empty((4, 0))]
         for i, direction, step in zip(entries.tolist(), directions, steps.tolist(), strict=True):
             line = partial(self._along, direction)
-            noise = self._rounding.noise(i, line, self._outputs.noise, 1.0, step, 1.0)
+            noise = self._rounding.noise(i, line, self._outputs.noise)
             found.append(self._slopes([direction], np.array([step]), replace(self._outputs, noise=noise)))
         return Slopes(*np.concatenate(found, axis=1))
 

@@ -60,15 +60,12 @@ class Stairs:
         How far each number is from where it would be without, about: the height of its stairs.
     hidden : ndarray of bool, shape (M,)
         Which have a slope that short steps do not see.
-    length : float
-        The distance between points where they were measured.
     epsilon : float
         The ulp of the dtype it looks like; 0 if nothing is hidden.
     """
 
     noise: Floats
     hidden: NDArray[np.bool_]
-    length: float
     epsilon: float
 
 
@@ -84,7 +81,7 @@ def stairs(line: Line, noise: Floats) -> Stairs:
     """
     height, hidden = np.zeros(noise.size), np.zeros(noise.size, bool)
     most = np.zeros(noise.size)
-    first, epsilon = _LENGTHS[0], 0.0
+    epsilon = 0.0
     for length in _LENGTHS:
         try:
             misses, rough, missed, spread = _missing(line, length, noise)
@@ -93,22 +90,29 @@ def stairs(line: Line, noise: Floats) -> Stairs:
                 misses, rough = misses & again, np.maximum(rough, other)
         except Exception:  # moved so far that the subject refuses it
             break
-        if length == first:
+        if length == _LENGTHS[0]:
             height = rough  # whether anything is hidden or not: nothing smooth is left over so short a line
         # Coarser stairs stand beside finer ones if longer steps see still more of a slope, and not because it changes.
         more = misses & ((most == 0) | (missed - most > np.maximum(most / 2, 2 * spread)))
         if more.any() and epsilon == 0:
-            first, epsilon = length, FLOAT32 if length == _LENGTHS[0] else FLOAT16
+            epsilon = FLOAT32 if length == _LENGTHS[0] else FLOAT16
         height, most = np.where(more, np.maximum(height, rough), height), np.where(more, missed, most)
         hidden |= misses
-    return Stairs(height, hidden, first, epsilon)
+    return Stairs(height, hidden, epsilon)
 
 
 def together(several: Sequence[Stairs]) -> Stairs:
     """Give the stairs of arrays that move together."""
     noise = np.sum([np.where(found.hidden, found.noise, 0) for found in several], axis=0)
     hidden = np.any([found.hidden for found in several], axis=0)
-    return Stairs(noise, hidden, several[0].length, max(found.epsilon for found in several))
+    return Stairs(noise, hidden, max(found.epsilon for found in several))
+
+
+def most_of(several: Sequence[Stairs]) -> Stairs:
+    """Give what was seen along any of several lines, for the same arrays."""
+    noise = np.max([found.noise for found in several], axis=0)
+    hidden = np.any([found.hidden for found in several], axis=0)
+    return Stairs(noise, hidden, max(found.epsilon for found in several))
 
 
 def _missing(line: Line, length: float, noise: Floats) -> tuple[NDArray[np.bool_], Floats, Floats, Floats]:

@@ -16,7 +16,7 @@ from chainrule.checking import movers, numeric, precision
 from chainrule.checking.engine import known_network
 from chainrule.checking.movers import DirectionMover, EngineMover, Outputs, PythonMover, Rounding
 from chainrule.checking.numeric import Floats, Mover
-from chainrule.checking.precision import Stairs, together
+from chainrule.checking.precision import Stairs, most_of, together
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.state import put_back
 from chainrule.checking.subject import Subject
@@ -98,8 +98,13 @@ class NumericSide:
         return {name: stairs for name, stairs in found.items() if stairs.hidden.any()}
 
     def _stairs_of(self, names: Sequence[str]) -> Stairs:
+        """Look for stairs along two directions: along one the slopes of many entries may add up to nothing."""
         steps = [movers.both_ways(self.scales[name]) for name in names]
-        return precision.stairs(partial(self._along(names), steps), self.noise)
+        others = [
+            self.scales[name] * _random_signs(self.scales[name].shape, np.random.default_rng(0)) for name in names
+        ]
+        along = self._along(names)
+        return most_of([precision.stairs(partial(along, way), self.noise) for way in (steps, others)])
 
     def _rounding(self, names: Sequence[str]) -> Rounding | None:
         """Give what knows of the stairs when these arrays are moved together; None if there are none."""
