@@ -122,7 +122,7 @@ class Place:
             return str(self.way[1][1])
         text = ""
         for owner, key in self.way:
-            if _is_container(owner):
+            if is_container(owner):
                 text += f"[{key!r}]"
             else:
                 text += f".{key}" if text else str(key)
@@ -136,7 +136,7 @@ class Place:
     @property
     def holder(self) -> tuple[Any, Any]:
         """The innermost object on the way, and the container of it that the array is in; None for an attribute."""
-        at = max((i for i, (owner, _) in enumerate(self.way) if not _is_container(owner)), default=0)
+        at = max((i for i, (owner, _) in enumerate(self.way) if not is_container(owner)), default=0)
         return self.way[at][0], self.way[at][1] if at < len(self.way) - 1 else None
 
     @property
@@ -183,7 +183,7 @@ class Place:
                 found = _follow(_get(owner, name), rest)
                 if found is not None:
                     return name, found
-            if not _is_container(owner):
+            if not is_container(owner):
                 for name in CONTAINERS if key not in CONTAINERS else ():
                     inside = _get(owner, name)
                     found = _follow(inside, [key, *rest]) if isinstance(inside, Mapping) else None
@@ -192,7 +192,8 @@ class Place:
         return None
 
 
-def _is_container(thing: Any) -> bool:
+def is_container(thing: Any) -> bool:
+    """Tell whether something holds others by key or index."""
     return isinstance(thing, Mapping | list | tuple | deque)
 
 
@@ -343,7 +344,7 @@ def walk(thing: Any) -> Iterator[tuple[tuple[tuple[Any, Any], ...], Any]]:
             given += 1
             here = (*way, (owner, key))
             yield here, value
-            if _is_container(value) or is_object(value):
+            if is_container(value) or is_object(value):
                 todo.append((here, value))
 
 
