@@ -22,6 +22,7 @@ from chainrule._gate import FloatArray, count, real
 from chainrule._writing import write_whole
 from chainrule.callbacks import Run
 from chainrule.history import History
+from chainrule.network import params_of
 from chainrule.optimizers import Optimizer
 
 _GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
@@ -107,7 +108,7 @@ class Resumed:
         held = {name: (array.dtype.name, array.shape) for name, array in self.kept.params.items()}
         pairs["params"] = (
             held,
-            {name: (array.dtype.name, array.shape) for name, array in keeping.params_of(net).items()},
+            {name: (array.dtype.name, array.shape) for name, array in params_of(net).items()},
         )
         for name, (was, now) in pairs.items():
             if was != now:

@@ -21,8 +21,8 @@ from chainrule import _engine, _kernels
 from chainrule._errors import DataError
 from chainrule._gate import FloatArray, expect_network, fitting
 from chainrule._idx import expect_regular
-from chainrule.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh, parameters
-from chainrule.network import Network, Parameters, TwoLayerNet
+from chainrule.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
+from chainrule.network import Network, Parameters, TwoLayerNet, expect_each_named, params_of
 
 #: Raised when a file says something that an older chainrule would misread.
 FORMAT = 1
@@ -180,26 +180,16 @@ def fill_in(kept: Kept, net: Any) -> None:
         np.copyto(held[name], array)
 
 
-def params_of(net: Any) -> dict[str, FloatArray]:
-    """Give the parameters that belong to a layer; of an object that has no layers, all."""
-    if not isinstance(net, Network):
-        return dict(net.params)
-    used = {id(array) for layer in net.layers.values() for array in parameters(layer).values()}
-    return {name: array for name, array in net.params.items() if id(array) in used}
-
-
 def describe(net: Any) -> dict[str, Any]:
     """Say what `load` is to build; what is the user's own is named, with the word ``own``."""
     if not isinstance(net, Network):
         return {"network": _own(net), "layers": [], "loss": _own(None)}
+    expect_each_named(net)
     names = {id(array): name for name, array in net.params.items()}
     layers = []
     for name, layer in net.layers.items():
         if not isinstance(name, str):
             raise TypeError(f"a network is saved with layers whose names are strings, got {name!r}")
-        missing = [part for part, array in parameters(layer).items() if id(array) not in names]
-        if missing:
-            raise ValueError(f"{missing[0]} of layer {name!r} is not among net.params: another has its name there")
         if _engine.knows(layer) and type(layer) in _MADE_FROM:
             parts = {part: getattr(layer, part) for part in _MADE_FROM[type(layer)]}
             given = {part: names[id(v)] if isinstance(v, np.ndarray) else float(v) for part, v in parts.items()}

@@ -10,7 +10,6 @@ Like the tutorial's, a layer remembers its last ``forward`` only, so one thread 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -730,32 +729,6 @@ class SoftmaxWithLoss:
             return dx.copy()
         with np.errstate(over="ignore"):
             return _times(dx, dx.dtype.type(dout))
-
-
-#: A script asks for parameters several times a step: of these layers, exactly, it is known that there are none.
-_WITHOUT_PARAMETERS = frozenset({Relu, Sigmoid, Tanh, LeakyRelu, Identity, Rescaling})
-
-
-def parameters(layer: Any) -> dict[str, FloatArray]:
-    """Give the parameters of any layer by the layer's own names for them, such as ``W`` and ``b``."""
-    if type(layer) is Affine:
-        return {"W": layer._W, "b": layer._b}
-    return {} if type(layer) in _WITHOUT_PARAMETERS else _arrays(layer, "params", {"W": "W", "b": "b"})
-
-
-def gradients(layer: Any) -> dict[str, FloatArray]:
-    """Give the gradients of any layer's parameters, under the names of the parameters."""
-    if type(layer) is Affine:
-        return {} if layer.dW is None else {"W": layer.dW, "b": layer.db}
-    return {} if type(layer) in _WITHOUT_PARAMETERS else _arrays(layer, "grads", {"W": "dW", "b": "db"})
-
-
-def _arrays(layer: Any, dictionary: str, attributes: Mapping[str, str]) -> dict[str, FloatArray]:
-    own = getattr(layer, dictionary, None)
-    if own is not None and isinstance(own, Mapping):
-        return dict(own)
-    arrays = {name: getattr(layer, attribute, None) for name, attribute in attributes.items()}
-    return {name: array for name, array in arrays.items() if array is not None}
 
 
 def _remembered(value: Any, layer: Any) -> Any:

@@ -29,7 +29,9 @@ from chainrule._gate import (
     targets,
 )
 from chainrule.gradients import numerical_gradient
-from chainrule.layers import Affine, Identity, Layer, Relu, Rescaling, SoftmaxWithLoss, gradients, parameters
+from chainrule.layer_parameters import parameters
+from chainrule.layers import Affine, Identity, Layer, Relu, Rescaling, SoftmaxWithLoss
+from chainrule.network_parameters import flush, gradients_of, names_in_network
 
 if TYPE_CHECKING:
     from chainrule.graph.drawing import Graph
@@ -132,7 +134,8 @@ class Network:
 
     Notes
     -----
-    The parameters of the i-th layer that has any are called ``W1 b1``, ``W2 b2``, …; see `params`.
+    The parameters of the i-th layer that has any are called ``W1 b1``, ``W2 b2``, …; see `params` for those of layers
+    of your own.
 
     ``loss`` and ``gradient`` leave in the layers what the layers remember, so one thread at a time may call them;
     ``predict`` and ``accuracy`` of known layers keep nothing and may run in many at once, but not while `fit` trains
@@ -175,12 +178,24 @@ class Network:
 
         ``net.params["W1"] = other`` copies `other` into the array; ``net.params["W1"] -= step`` changes it in place;
         ``net.params = {…}`` assigns each. An empty dict, as in the tutorial's ``__init__``, starts anew.
+
+        Notes
+        -----
+        Of a layer of your own, parameters are: ``W`` and ``b``; the arrays of a dict ``params``; and every float array
+        that has a gradient beside it, as ``gamma`` has ``dgamma``, ``grad_gamma`` or ``grads["gamma"]``, in attributes,
+        slots, dicts, lists and objects within the layer. Before the first ``backward`` the names in the code of the
+        class tell. A read-only array is a constant; what ``forward`` stores anew in each pass is a cache.
+
+        ``W``, ``b`` and keys of ``params`` have the number of their layer behind them, among the layers that have such.
+        Every other name is counted by itself: ``gamma1`` is the first ``gamma`` of the network, ``params0_1`` the first
+        ``params[0]``, ``inner.W1`` the first ``inner.W``.
         """
         held: Parameters = self._params
         known = set(map(id, held.values()))
         # A subclass may fill its params before it has layers, as the tutorial does.
-        for layer in getattr(self, "layers", {}).values():
-            for array in parameters(layer).values():
+        layers = getattr(self, "layers", {})
+        for layer in layers.values():
+            for array in parameters(layer, layers.values()).values():
                 if id(array) not in known:  # the network is new, or a layer was replaced
                     self._name_anew()
                     return held
@@ -196,15 +211,14 @@ class Network:
     def _name_anew(self) -> None:
         """Hold the arrays of the layers that are not held yet."""
         held = self._params
-        with_parameters = list(filter(None, map(parameters, self.layers.values())))
-        for _ in range(1 + len(with_parameters)):
+        wanted = names_in_network(self.layers)
+        for _ in range(1 + len(self.layers)):
             known = set(map(id, held.values()))
             before = len(known)
-            for i, arrays in enumerate(with_parameters, start=1):
-                for name, array in arrays.items():
-                    if id(array) not in known:
-                        held.hold(f"{name}{i}", array)
-                        known.add(id(array))
+            for name, array in wanted:
+                if id(array) not in known:
+                    held.hold(name, array)
+                    known.add(id(array))
             if len(known) == before:
                 break
             # Of a layer put in between, the name was that of the layer behind it, which now has to have the next.
@@ -299,16 +313,20 @@ class Network:
         ------
         TypeError, ValueError
             As `loss`.
+        RuntimeError
+            If a layer's ``backward`` has left no gradient beside one of its parameters.
 
         Notes
         -----
+        A layer that adds up its gradients, and has a method called ``zero_grad`` or alike, is told to forget them.
         Source: the tutorial's "误差反向传播算法的实现".
         """
+        flush(self.layers)
         self.loss(x, t, *_if_given(sample_weight))
 
         dout = self.last_layer.backward(1)
         layers = list(self.layers.values())
-        first = next((layer for layer in layers if parameters(layer)), None)
+        first = next((layer for layer in layers if parameters(layer, layers)), None)
         # Between forward and backward no code but ours has run, which changes no x.
         ours = _engine.unchanged(self, {"predict": Network.predict, "loss": Network.loss})
         same_x = ours and all(map(_engine.knows, (*layers, self.last_layer)))
@@ -318,12 +336,7 @@ class Network:
                 break
             dout = layer.backward(dout)
 
-        found: dict[int, FloatArray] = {}
-        for layer in layers:
-            grads = gradients(layer)
-            for name, array in parameters(layer).items():
-                # An array that two layers share has the sum of both gradients.
-                found[id(array)] = found[id(array)] + grads[name] if id(array) in found else grads[name]
+        found = gradients_of(self.layers)
         return {name: found[id(array)] for name, array in self.params.items() if id(array) in found}
 
     def numerical_gradient(self, x: Any, t: Any) -> dict[str, FloatArray]:
@@ -369,13 +382,14 @@ class Network:
         Warns
         -----
         RuntimeWarning
-            If the file is written but the folder could not be brought to the disk.
+            If the file is written but the folder could not be brought to the disk; or if a layer of your own goes by an
+            array that is no parameter, as running statistics, and the file does not hold it.
 
         Notes
         -----
         Kinds, names and numbers of the layers go into the file, and so does the class, if it is `Network` or
-        `TwoLayerNet`. Layers, a loss or a class of your own cannot be written; their parameters are, and
-        ``load(path, into=net)`` puts them into a network you have made.
+        `TwoLayerNet`. Layers, a loss or a class of your own cannot be written; their parameters are, as `params` finds
+        them, and ``load(path, into=net)`` puts them into a network you have made.
         """
         from chainrule.keeping import save
 
@@ -435,6 +449,23 @@ def as_read(net: Network, x: Any) -> Any:
     except ValueError:  # the same again, with the name the weights have in this network
         first.rows(x, next(name for name, array in net.params.items() if array is first.W))
     return x
+
+
+def params_of(net: Any) -> dict[str, FloatArray]:
+    """Give the parameters that belong to a layer; of an object that has no layers, all."""
+    if not isinstance(net, Network):
+        return dict(net.params)
+    used = {id(array) for layer in net.layers.values() for array in parameters(layer, net.layers.values()).values()}
+    return {name: array for name, array in net.params.items() if id(array) in used}
+
+
+def expect_each_named(net: Network) -> None:
+    """Raise ValueError if a parameter of a layer is not among ``net.params``, because two would have one name."""
+    names = set(map(id, net.params.values()))
+    for key, layer in net.layers.items():
+        for part, array in parameters(layer, net.layers.values()).items():
+            if id(array) not in names:
+                raise ValueError(f"{part} of layer {key!r} is not among net.params: another has its name there")
 
 
 def _if_given(sample_weight: Any) -> tuple[Any, ...]:
