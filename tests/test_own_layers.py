@@ -5,6 +5,9 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import subprocess
+import sys
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -12,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule import Affine, Network, Relu, check_gradients, fit
+from chainrule import Affine, Network, Relu, TwoLayerNet, check_gradients, fit
 from chainrule._code import code_of
+from chainrule._untrained import left_untrained
 from chainrule.layer_parameters import parameters
 
 # Central differences with h = 1e-4 of losses near 1: h²/6·f''' is about 1e-9, the rounding ε·f/h about 1e-11.
@@ -527,6 +531,188 @@ def test_a_wrong_gradient_of_a_users_parameter_in_a_network_is_wrong() -> None:
     assert {array.name: array.verdict for array in report.arrays}["gamma1"] == "wrong"
     assert report.layer == "Own1"
     assert check_gradients(between(Scale()), x, t).ok
+
+
+# --- fit ---
+
+
+def by_hand(x: Any, t: Any, epochs: int, batch_size: int, lr: float) -> dict[str, Any]:
+    """Train ``between(Scale(), Relu())`` in NumPy, with no code of ours."""
+    r = rng(5)
+    W1, b1 = r.normal(size=(6, 5)), np.zeros(5)
+    W2, b2 = r.normal(size=(5, 4)), np.zeros(4)
+    gamma = rng(3).normal(1, 0.3, 5)
+    draws = rng(7)
+    for _ in range(epochs):
+        order = draws.permutation(len(x))
+        for start in range(0, len(x), batch_size):
+            rows = order[start : start + batch_size]
+            xb, n = x[rows], len(rows)
+            a = xb @ W1 + b1
+            s = a * gamma
+            h = np.maximum(s, 0)
+            scores = h @ W2 + b2
+            y = np.exp(scores - scores.max(axis=1, keepdims=True))
+            y /= y.sum(axis=1, keepdims=True)
+            y[np.arange(n), t[rows]] -= 1
+            d = y / n
+            ds = (d @ W2.T) * (s > 0)
+            da = ds * gamma
+            W2, b2 = W2 - lr * h.T @ d, b2 - lr * d.sum(axis=0)
+            gamma = gamma - lr * (ds * a).sum(axis=0)
+            W1, b1 = W1 - lr * xb.T @ da, b1 - lr * da.sum(axis=0)
+    return {"W1": W1, "b1": b1, "gamma1": gamma, "W2": W2, "b2": b2}
+
+
+def test_fit_trains_the_users_parameter_as_numpy_does() -> None:
+    x, t = data(50)
+    net = between(Scale(), Relu())
+    fit(net, x, t, epochs=4, batch_size=7, learning_rate=0.2, seed=rng(7))
+    wanted = by_hand(x, t, 4, 7, 0.2)
+    assert list(net.params) == list(wanted)
+    for name, array in wanted.items():  # rounding of 1e-16 a step, 32 steps
+        np.testing.assert_allclose(net.params[name], array, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in CONVENTIONS if CONVENTIONS[kind]])
+def test_fit_trains_every_convention_and_warns_of_nothing(kind: Any) -> None:
+    net, (x, t) = between(kind()), data()
+    before = {name: array.copy() for name, array in net.params.items()}
+    arrays = dict(net.params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        fit(net, x, t, epochs=2, batch_size=4, seed=0)
+    for name in CONVENTIONS[kind]:
+        assert net.params[name] is arrays[name]
+        assert not np.array_equal(net.params[name], before[name]), name
+
+
+def bits_of_everything(net: Network) -> list[Any]:
+    layer = net.layers["Own1"]
+    return [*(array.tobytes() for array in net.params.values()), sorted(vars(layer)), *map(repr, vars(layer).values())]
+
+
+def test_what_fit_leaves_untrained_is_named_and_the_trial_leaves_no_trace() -> None:
+    class Noisy(Shifted):
+        def forward(self, x: Any) -> Any:
+            self.calls = getattr(self, "calls", 0) + 1
+            return super().forward(x + 1e-3 * np.random.standard_normal(x.shape))
+
+    net, (x, t) = between(Noisy()), data()
+    np.random.seed(0)
+    before = bits_of_everything(net)
+    (text,) = left_untrained(net, x, t, 4)
+    assert text == (
+        "fit leaves Noisy.theta (layer 'Own1') untrained: no gradient was found beside it (looked for dtheta,"
+        " grad_theta, theta_grad, d_theta); if it is a constant, make it read-only:"
+        " net.layers['Own1'].theta.flags.writeable = False"
+    )
+    assert bits_of_everything(net) == before
+    assert np.random.random() == np.random.RandomState(0).random()
+    with pytest.warns(RuntimeWarning, match=r"^fit leaves Noisy.theta") as caught:
+        fit(net, x, t, batch_size=4)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_a_read_only_constant_is_not_named() -> None:
+    net = between(Shifted())
+    net.layers["Own1"].theta.flags.writeable = False
+    assert left_untrained(net, *data(), 4) == []
+
+
+def test_a_plain_number_that_cannot_be_trained_is_named_and_as_an_array_it_can() -> None:
+    class Slope:
+        def __init__(self, alpha: Any) -> None:
+            self.alpha = alpha
+
+        def forward(self, x: Any) -> Any:
+            self.x = x
+            return x * self.alpha
+
+        def backward(self, dout: Any) -> Any:
+            self.dalpha = (dout * self.x).sum()
+            return dout * self.alpha
+
+    net, (x, t) = between(Slope(1.5)), data()
+    (text,) = left_untrained(net, x, t, 4)
+    assert text.startswith("fit leaves Slope.alpha (layer 'Own1') untrained: it is a plain number")
+    assert net.layers["Own1"].alpha == 1.5
+    net.layers["Own1"].alpha = np.array(1.5)
+    assert left_untrained(net, x, t, 4) == []
+    fit(net, x, t, batch_size=4)
+    assert net.params["alpha1"] != 1.5
+    assert_gradient_is_the_numeric_one(net)
+
+
+def test_a_parameter_of_the_loss_is_named() -> None:
+    class Tempered:
+        """A loss with a temperature: the mean square of what is scaled by it."""
+
+        def __init__(self) -> None:
+            self.s = np.ones(4)
+
+        def forward(self, x: Any, t: Any) -> float:
+            self.x, self.n = x, len(x)
+            return float(((x * self.s) ** 2).sum() / self.n)
+
+        def backward(self, dout: float = 1) -> Any:
+            self.ds = (2 * self.x**2 * self.s).sum(axis=0) / self.n
+            return dout * 2 * self.x * self.s**2 / self.n
+
+    net = between()
+    net.last_layer = Tempered()
+    (text,) = left_untrained(net, *data(), 4)
+    assert text.startswith("fit leaves Tempered.s (last_layer) untrained: only layers have parameters")
+
+
+def test_an_array_that_another_layer_has_by_its_name_keeps_that() -> None:
+    affine = Affine(rng(3).normal(size=(5, 5)), np.zeros(5))
+    tied = Scale(affine.b)
+    assert list(between(tied, affine).params) == ["W1", "b1", "W2", "b2", "W3", "b3"]
+
+
+def test_an_array_without_effect_on_the_loss_is_not_named() -> None:
+    class Counting(Scale):
+        def __init__(self) -> None:
+            super().__init__()
+            self.seen, self.unused = np.zeros(5), np.ones(5)
+
+        def forward(self, x: Any) -> Any:
+            self.seen += np.abs(x).sum(axis=0)
+            return super().forward(x) + 0 * self.unused
+
+    assert left_untrained(between(Counting()), *data(), 4) == []
+
+
+def test_what_the_networks_own_gradient_leaves_out_is_named() -> None:
+    class WithoutBias(TwoLayerNet):
+        def gradient(self, x: Any, t: Any) -> Any:  # type: ignore[override]  # as a reader writes it
+            found = super().gradient(x, t)
+            del found["b1"]
+            return found
+
+    with pytest.warns(RuntimeWarning, match=r"^fit leaves b1 untrained: WithoutBias.gradient gives none"):
+        fit(WithoutBias(6, 5, 4, seed=0), *data(), batch_size=4)
+
+
+def test_two_parameters_of_one_name_are_refused_by_fit() -> None:
+    own = InDicts()
+    own.params = {"W1": np.zeros(3)}
+    layers: dict[str, Any] = {"own": own, **{f"A{i}": Affine(np.eye(2), np.zeros(2)) for i in range(10)}}
+    with pytest.raises(ValueError, match=r"W1? of layer '(own|A9)' is not among net\.params"):
+        fit(Network(layers), np.ones((4, 2)), np.zeros(4, int), batch_size=2)
+
+
+def test_known_layers_are_trained_without_the_parts_of_the_check() -> None:
+    code = """
+import sys
+import numpy as np
+from chainrule import TwoLayerNet, fit
+fit(TwoLayerNet(6, 5, 4, seed=0), np.ones((8, 6)), np.zeros(8, int), batch_size=4)
+print("chainrule.checking.state" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_the_graph_shows_the_users_parameters_and_their_gradients() -> None:

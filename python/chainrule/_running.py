@@ -5,6 +5,7 @@ A network Rust knows makes its steps there, many to a call; any other, through i
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from chainrule import _engine, _kernels
 from chainrule._gate import FloatArray, rows_of, weighted
 from chainrule.callbacks import Run
-from chainrule.network import Network, loss_and_accuracy
+from chainrule.network import Network, loss_and_accuracy, params_of
 from chainrule.optimizers import Optimizer
 
 
@@ -141,12 +142,21 @@ class Training(Run):
             x, t = self.x[batch], self.taught[batch]
             weights = () if self.weights is None else (self.weights[batch],)
             grads = net.gradient(x, t, *weights)
+            if not len(self.history.losses):
+                self._tell_what_has_no_gradient(grads)
             # The loss that gradient has just computed, if that is the network's whole loss.
             loss = float(net.last_layer.loss if is_ours(net) else net.loss(x, t, *weights))
             if np.isfinite(loss) or not self.strict:
                 with np.errstate(over="ignore", invalid="ignore"):  # told by the loss
                     self.optimizer.update(net.params, grads)
             yield [loss]
+
+    def _tell_what_has_no_gradient(self, grads: Any) -> None:
+        """Warn of parameters that the network's own ``gradient`` leaves out."""
+        without = [name for name in params_of(self.net) if name not in grads]
+        if without:
+            text = f"fit leaves {', '.join(without)} untrained: {type(self.net).__name__}.gradient gives none of it"
+            warnings.warn(text, RuntimeWarning, stacklevel=6)
 
     def _evaluate(self, x: FloatArray, t: NDArray[Any]) -> tuple[float, float]:
         """Give loss and accuracy of a set by the network's own methods: of the same scores, if both are ours."""

@@ -32,9 +32,10 @@ from chainrule._gate import (
     targets,
 )
 from chainrule._running import Training, is_ours
+from chainrule._untrained import left_untrained
 from chainrule.callbacks import call, expect_callbacks
 from chainrule.history import History
-from chainrule.network import Network, as_read
+from chainrule.network import Network, as_read, expect_each_named
 from chainrule.optimizers import SGD, Optimizer
 
 #: The default learning rate: the very object, so that a rate given beside an optimizer is noticed, whatever it is.
@@ -142,13 +143,18 @@ def fit(
         If `resume` is no whole checkpoint. Nothing has been changed then.
     OSError
         If a checkpoint cannot be read or written; the network is then as it is after a whole number of epochs.
+    RuntimeError
+        If a layer's ``backward`` leaves no gradient beside a parameter.
     FloatingPointError
         If a loss, or a parameter at the end of an epoch, is not finite: says at which step.
 
     Warns
     -----
     RuntimeWarning
-        If a run is resumed with another instruction set than it was begun with, or as `on_nonfinite` says.
+        If a run is resumed with another instruction set than it was begun with, or as `on_nonfinite` says; or if a
+        layer of your own holds an array that the loss depends on and that is no parameter, for want of a gradient
+        beside it. To find out, losses of a few examples are taken; arrays, attributes and generators are put back. Or
+        if ``gradient`` of a network of your own leaves out a parameter.
 
     Notes
     -----
@@ -192,6 +198,8 @@ def fit(
             raise TypeError(f"net must have {name}(x, t) to be trained, and {type(net).__name__} has none")
     replace, evaluate_train, rng = flag(replace, "replace"), flag(evaluate_train, "evaluate_train"), generator(seed)
     all_writeable(net.params)
+    if isinstance(net, Network):
+        expect_each_named(net)
 
     x, t = _pairs(net, x, t)
     weights = None if sample_weight is None else sample_weights(sample_weight, len(x))
@@ -240,6 +248,8 @@ def fit(
         resumed = checkpoints.Resumed.read(resume)
         resumed.expect(net, configuration)
         rng = resumed.generator(seed, rng)
+    for text in left_untrained(net, x, t, batch_size):
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
     undo = _undo(net, optimizer, rng)
     held_out = None
     if share:
