@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import copy
 import gc
+import json
 import pickle
+import struct
 import subprocess
 import sys
 import warnings
 import weakref
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from chainrule import Affine, Network, Relu, TwoLayerNet, check_gradients, fit
+from chainrule import Affine, DataError, Network, Relu, TwoLayerNet, check_gradients, fit, keeping, load
 from chainrule._code import code_of
 from chainrule._untrained import left_untrained
 from chainrule.layer_parameters import parameters
@@ -490,6 +493,7 @@ def test_the_state_of_a_recurrent_layer_is_no_parameter_and_not_missed_in_a_file
     net = between(TimeCell())
     net.predict(data()[0])
     assert list(net.params) == ["W1", "b1", "params0_1", "W2", "b2"]
+    assert keeping.not_held(net) == []
 
 
 def test_the_code_tells_caches_from_what_is_kept() -> None:
@@ -701,6 +705,72 @@ def test_two_parameters_of_one_name_are_refused_by_fit() -> None:
     layers: dict[str, Any] = {"own": own, **{f"A{i}": Affine(np.eye(2), np.zeros(2)) for i in range(10)}}
     with pytest.raises(ValueError, match=r"W1? of layer '(own|A9)' is not among net\.params"):
         fit(Network(layers), np.ones((4, 2)), np.zeros(4, int), batch_size=2)
+
+
+# --- files ---
+
+
+@pytest.mark.parametrize("kind", [Scale, Private, InDicts, InLists, Boxed, Residual, Stack, ViewsOfOne, Slotted])
+def test_a_network_with_a_layer_of_the_users_own_comes_back_with_its_parameters(kind: Any, tmp_path: Path) -> None:
+    net, other, path = between(kind()), between(kind(), seed=8), tmp_path / "net.safetensors"
+    fit(net, *data(), batch_size=4, seed=0)
+    net.save(path)
+    with pytest.raises(ValueError, match=rf"made with {kind.__name__} of your own; load\(path, into=net\) puts"):
+        load(path)
+    load(path, into=other)
+    assert [(n, a.tobytes()) for n, a in other.params.items()] == [(n, a.tobytes()) for n, a in net.params.items()]
+    np.testing.assert_array_equal(other.predict(data()[0]), net.predict(data()[0]))
+
+
+@pytest.mark.parametrize("kind", [Scale, InLists, Residual, MadeByForward])
+def test_a_resumed_run_of_a_network_with_such_a_layer_ends_with_the_same_bits(kind: Any, tmp_path: Path) -> None:
+    x, t = data(30)
+    options: dict[str, Any] = {"batch_size": 7, "seed": 3}
+    whole, first, resumed = between(kind()), between(kind()), between(kind(), seed=8)
+    fit(whole, x, t, epochs=3, **options)
+    fit(first, x, t, epochs=2, checkpoint=tmp_path / "run", **options)
+    fit(resumed, x, t, epochs=3, resume=tmp_path / "run", **options)
+    assert {n: a.tobytes() for n, a in resumed.params.items()} == {n: a.tobytes() for n, a in whole.params.items()}
+
+
+def test_what_a_file_does_not_hold_is_named(tmp_path: Path) -> None:
+    net = between(Shifted())
+    with pytest.warns(RuntimeWarning, match=r"^the file does not hold Shifted.theta \(layer 'Own1'\)") as caught:
+        net.save(tmp_path / "net")
+    assert [warning.filename for warning in caught] == [__file__]
+    net = between(BatchNorm())
+    net.gradient(*data())
+    with pytest.warns(RuntimeWarning) as caught:
+        net.save(tmp_path / "net")
+    assert [str(warning.message).split(" (")[0] for warning in caught] == [
+        "the file does not hold BatchNorm.running_mean",
+        "the file does not hold BatchNorm.running_var",
+    ]
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_a_file_from_before_gamma_was_found_loads_as_before_and_says_so(older: bool, tmp_path: Path) -> None:
+    path = tmp_path / "net"
+    old, new = between(Relu()), between(Scale(), seed=8)
+    old.save(path)
+    if older:
+        content = path.read_bytes()
+        (length,) = struct.unpack("<Q", content[:8])
+        header = json.loads(content[8 : 8 + length])
+        said = json.loads(header["__metadata__"]["chainrule"])
+        del said["parameters"]
+        header["__metadata__"]["chainrule"] = json.dumps(said)
+        text = json.dumps(header).encode()
+        path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
+    gamma = new.params["gamma1"].copy()
+    if older:
+        with pytest.warns(RuntimeWarning, match="written before gamma1 was a parameter: it stays as it is"):
+            load(path, into=new)
+        np.testing.assert_array_equal(new.params["W2"], old.params["W2"])
+    else:
+        with pytest.raises(DataError, match="it holds the parameters W1, b1, W2, b2, the network has W1, b1, gamma1"):
+            load(path, into=new)
+    np.testing.assert_array_equal(new.params["gamma1"], gamma)
 
 
 def test_known_layers_are_trained_without_the_parts_of_the_check() -> None:

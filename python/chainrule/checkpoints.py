@@ -69,9 +69,10 @@ def configuration(optimizer: Optimizer, schedule: Any, **others: Any) -> dict[st
     return {"schedule": schedule is not None, "optimizer": f"{type(optimizer).__name__}({rule})", **others}
 
 
-def expect_describable(net: Any) -> None:
-    """Raise now what would be raised at the first checkpoint: TypeError or ValueError."""
+def expect_describable(net: Any) -> list[str]:
+    """Raise now what would be raised at the first checkpoint, TypeError or ValueError; give what it will not hold."""
     keeping.pack(net)
+    return keeping.not_held(net)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Mapping
 from itertools import pairwise
 from typing import Any, NoReturn
@@ -23,9 +24,12 @@ from chainrule._gate import FloatArray, expect_network, fitting
 from chainrule._idx import expect_regular
 from chainrule.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
 from chainrule.network import Network, Parameters, TwoLayerNet, expect_each_named, params_of
+from chainrule.network_parameters import found_by_gradient, not_kept
 
 #: Raised when a file says something that an older chainrule would misread.
 FORMAT = 1
+#: What counts as a parameter of a layer of the user's own, for files that hold fewer: since 2, what has a gradient.
+_PARAMETERS = 2
 _KEY = "chainrule"
 #: What the names of a run's arrays begin with.
 _RUN = "run/"
@@ -72,6 +76,12 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
     OSError
         If the file cannot be read.
 
+    Warns
+    -----
+    RuntimeWarning
+        If the file was written by a version that did not find all parameters of layers of your own: those it does not
+        hold stay as they are in `into`.
+
     Notes
     -----
     Nothing in the file is run, and nothing is allocated that the file does not hold. Keys of its metadata that are not
@@ -101,7 +111,25 @@ def save(net: Any, path: str | os.PathLike[str]) -> None:
     """Write `net` to `path`: see `Network.save`."""
     from chainrule._writing import write_whole
 
-    write_whole(path, pack(net))
+    content = pack(net)
+    for text in not_held(net):
+        warnings.warn(text, RuntimeWarning, stacklevel=3)
+    write_whole(path, content)
+
+
+def not_held(net: Any) -> list[str]:
+    """Give a sentence for each array of the layers that their forward goes by, and that a file does not hold."""
+    if not isinstance(net, Network):
+        return []
+    return [
+        f"the file does not hold {type(net.layers[key]).__name__}.{place.name} (layer {key!r}): no gradient was found"
+        " beside it, so it is no parameter; a network that the file is loaded into has to have it already. If it is a"
+        f" constant, make it read-only: net.layers[{key!r}].{place.name}.flags.writeable = False"
+        if isinstance(place.value, np.ndarray)
+        else f"the file does not hold {type(net.layers[key]).__name__}.{place.name} (layer {key!r}): it is a plain"
+        f" number; make it an array: net.layers[{key!r}].{place.name} = np.array({place.value!r})"
+        for key, place in not_kept(net.layers)
+    ]
 
 
 class Kept:
@@ -128,6 +156,7 @@ def pack(net: Any, run: Mapping[str, Any] | None = None, arrays: Mapping[str, Fl
 
     params = params_of(net)
     description = {"format": FORMAT, "version": _kernels.__version__, "params": list(params), **describe(net)}
+    description["parameters"] = _PARAMETERS
     if run is not None:
         description["run"] = run
     everything = params | {_RUN + name: array for name, array in (arrays or {}).items()}
@@ -170,6 +199,15 @@ def unpack(path: str | os.PathLike[str]) -> Kept:
 def fill_in(kept: Kept, net: Any) -> None:
     """Copy the parameters of a file into `net`; all are looked at before the first is changed."""
     held = params_of(net)
+    missing = held.keys() - kept.params.keys()
+    if missing and kept.network.get("parameters", 1) == 1 and isinstance(net, Network):
+        # An older file: it was whole when it was written.
+        late = found_by_gradient(net.layers)
+        if all(id(held[name]) in late for name in missing):
+            names = [name for name in held if name in missing]
+            text = f"{kept.path}: written before {', '.join(names)} was a parameter: it stays as it is in the network"
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
+            held = {name: array for name, array in held.items() if name not in missing}
     if held.keys() != kept.params.keys():
         kept.refuse(f"it holds the parameters {_names(kept.params)}, the network has {_names(held)}")
     for name, array in kept.params.items():

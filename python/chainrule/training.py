@@ -154,7 +154,7 @@ def fit(
         If a run is resumed with another instruction set than it was begun with, or as `on_nonfinite` says; or if a
         layer of your own holds an array that the loss depends on and that is no parameter, for want of a gradient
         beside it. To find out, losses of a few examples are taken; arrays, attributes and generators are put back. Or
-        if ``gradient`` of a network of your own leaves out a parameter.
+        if ``gradient`` of a network of your own leaves out a parameter, or a checkpoint an array that counts.
 
     Notes
     -----
@@ -227,7 +227,8 @@ def fit(
         from chainrule import checkpoints
         from chainrule._writing import expect_writable
 
-        checkpoints.expect_describable(net)
+        for text in checkpoints.expect_describable(net):
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
         if checkpoint is not None:
             expect_writable(checkpoint)
         configuration = checkpoints.configuration(
