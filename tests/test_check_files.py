@@ -70,8 +70,8 @@ def alone(x):
 
 ODD = """
 class Conv:
-    def __init__(self, kernel):
-        self.kernel = kernel
+    def __init__(self, blades):
+        self.kernel = blades
         self.kernel.flags.writeable = False  # no parameter
 
     def forward(self, x):
@@ -107,16 +107,20 @@ def test_layers_and_pairs_are_found_in_their_order(write: object) -> None:
 def test_a_line_each_and_exit_0(write: object, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", write(LAYERS.format(sum="sum"))]) == 0  # type: ignore[operator]
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(":")[0].split() for line in lines] == [
-        ["right", name] for name in ("Affine", "Log", "Loss", "f", "wave")
+    assert [line.partition(": ")[0] for line in lines] == [
+        "right     Affine(W (4, 3), b (3,)).forward(x (5, 4))",
+        "right     Log().forward(x (5, 4))",
+        "right     Loss().forward(x (5, 4), t int (5,))",
+        "right     f(x (4,))",
+        "right     wave(x (4,), y (4,))",
     ]
-    assert lines[0].startswith("right     Affine: W, b, x agree to ")
+    assert lines[0].partition(": ")[2].startswith("W, b, x agree to ")
 
 
 def test_a_wrong_one_gives_its_reason_and_exit_1(write: object, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", write(LAYERS.format(sum="mean"))]) == 1  # type: ignore[operator]
     line = capsys.readouterr().out.splitlines()[0]
-    assert line.startswith("wrong     Affine: b[")
+    assert line.startswith("wrong     Affine(W (4, 3), b (3,)).forward(x (5, 4)): b[")
     assert line.endswith("cause: factor 1/N (N = 5, a mean for a sum)")
 
 
@@ -136,8 +140,7 @@ def test_what_cannot_be_made_is_skipped_with_what_to_do_and_exit_2(
     assert main(["check", write("import numpy as np\n" + ODD)]) == 2  # type: ignore[operator]
     line = capsys.readouterr().out.strip()
     assert line == (
-        "skipped   Conv: TypeError: do not know what to pass as kernel; say so in the file:"
-        " CHECKS = {'Conv': lambda rng: …}"
+        "skipped   Conv: do not know what to pass as blades; say so in the file: CHECKS = {'Conv': lambda rng: …}"
     )
 
 

@@ -97,7 +97,7 @@ def test_train_prints_the_same_in_json(digits: str, capsys: Text) -> None:
     accuracies = "train accuracy {train_accuracy:.4f}  test accuracy {test_accuracy:.4f}"
     row = "epoch {epoch:>3}  step {step:>6}  loss {loss:.4f}  " + accuracies
     assert [event["event"] for event in epochs] == ["epoch", "epoch"]
-    assert {event["schema"] for event in (*epochs, result)} == {1}
+    assert {event["schema"] for event in (*epochs, result)} == {2}
     assert result["event"] == "result"
     assert result["steps"] == 4
     assert result["seconds"] > 0
@@ -333,8 +333,9 @@ def test_check_exits_with_1_when_a_layer_is_broken(tiny: str, capsys: Text, monk
 def test_check_is_the_tutorials_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[Any] = []
 
-    def check_gradients(*arguments: Any) -> GradientReport:
+    def check_gradients(*arguments: Any, strict: bool) -> GradientReport:
         given.extend(arguments)
+        assert not strict
         return GradientReport("TwoLayerNet", "network", (), ())
 
     monkeypatch.setattr(cli.check, "check_gradients", check_gradients)
@@ -444,7 +445,7 @@ def test_info_says_the_same_in_json(capsys: Text) -> None:
     text = capsys.readouterr().out
     main(["info", "--json"])
     facts = json.loads(capsys.readouterr().out)
-    assert facts.pop("schema") == 1
+    assert facts.pop("schema") == 2
     assert [f"{name.replace('_', ' '):<16} {value}" for name, value in facts.items()] == text.splitlines()
     assert facts["data_state"] == "whole"
 

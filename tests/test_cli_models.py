@@ -93,7 +93,7 @@ def test_eval_tells_what_numpy_computes(
     loss, accuracy, table = expected(model, *test_set)
     assert main(["eval", model, "--confusion", "--format", "jsonl"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert (found["schema"], found["event"], found["model"], found["images"]) == (1, "evaluation", model, 10_000)
+    assert (found["schema"], found["event"], found["model"], found["images"]) == (2, "evaluation", model, 10_000)
     assert found["loss"] == pytest.approx(loss, rel=1e-5)
     assert found["accuracy"] == pytest.approx(accuracy, abs=3e-4)  # a tie of float32 may fall to either side
     assert np.abs(np.array(found["confusion"]) - table).sum() <= 6

@@ -1,39 +1,35 @@
-"""The layers, networks and pairs in a file of somebody's own: found, given something to work on, and checked.
+"""The layers, networks, losses and pairs in a file of somebody's own: found, given something to work on, and checked.
 
 A file may say for itself what to check with: ``CHECKS``, a dict of names to functions that are given a generator and
 return the subject and its arguments:
 
     CHECKS = {"Conv1d": lambda rng: (Conv1d(rng.standard_normal(3)), rng.standard_normal((2, 7)))}
 
-What is not named there is guessed at: a class with ``forward`` and ``backward`` is made with random ``W``, ``b``,
-``gamma``, ``beta`` and what has defaults, and handed random arrays of common shapes until one fits; a function ``f``
-goes with ``grad_f``, ``f_grad`` or ``df``. The file is run, as ``python FILE.py`` would, but not as ``__main__``.
+What is not named there is found by its name (`finding`) and handed what its names ask for (`guesses`, `making`); what
+was made is told. The file is run, as ``python FILE.py`` would, but not as ``__main__``; what it prints goes to stderr.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
-import inspect
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
-from importlib.util import module_from_spec, spec_from_file_location
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FunctionType, ModuleType
 from typing import Any
 
 import numpy as np
 
 from chainrule.checking import GradientReport, check_gradients
+from chainrule.checking.finding import Found, find, line_of
+from chainrule.checking.guesses import Kind
+from chainrule.checking.making import CannotMakeError, Made, guesses, mixes_examples, quiet
+from chainrule.checking.running import Stopped, run_file
 
 #: Given a generator, gives a subject and its arguments.
-Made = tuple[Any, tuple[Any, ...]]
-Maker = Callable[[np.random.Generator], Made]
-
-_LABELS = ("t", "labels", "ids", "target", "targets")
-_INPUTS, _OUTPUTS, _ROWS = 4, 3, 5
+Maker = Callable[[np.random.Generator], Any]
+#: Causes that a layer for single examples has if it is given several.
+_OF_A_BATCH = ("no sum", "wrong shape", "broadcast")
 
 
 @dataclass(frozen=True)
@@ -47,19 +43,35 @@ class FileCheck:
     report : GradientReport or None
         None if it could not be checked.
     reason : str
-        Why not.
+        Why not; or why what looks right is not proved.
+    made : str
+        What it was checked with: ``Dense(n_in=4, n_out=3).forward(x (5, 4))``; the name, if the file says.
+    at : int or None
+        The line that its backward begins in.
     """
 
     name: str
     report: GradientReport | None
     reason: str = ""
+    made: str = ""
+    at: int | None = None
+
+    @property
+    def verdict(self) -> str:
+        """What it comes to: "right", "wrong", "unproven" or "skipped"."""
+        if self.report is None:
+            return "skipped"
+        return "unproven" if self.reason and self.report.ok else self.report.verdict
+
+    @property
+    def why(self) -> str:
+        """What the verdict rests on."""
+        return self.reason or (reason_of(self.report) if self.report is not None else "")
 
     @property
     def line(self) -> str:
-        """One line: the verdict, the name, and what it rests on."""
-        if self.report is None:
-            return f"skipped   {self.name}: {self.reason}"
-        return f"{self.report.verdict:<9} {self.name}: {reason_of(self.report)}"
+        """One line: the verdict, what was made, and what it rests on."""
+        return f"{self.verdict:<9} {self.made or self.name}: {self.why}"
 
 
 def reason_of(report: GradientReport) -> str:
@@ -70,7 +82,8 @@ def reason_of(report: GradientReport) -> str:
             why = a.note or f"analytic {a.analytic:.4g}, numeric {a.numeric:.4g}"
             parts.append(f"{a.place}: {why}")
             break
-    parts += [f"{c.name}: {c.detail}" for c in report.contracts if c.held is False][: 1 if parts else 2]
+    failing = [c for c in report.contracts if c.held is False and (report.strict or not c.hazard)]
+    parts += [f"{c.name}: {c.detail}" for c in failing][: 1 if parts else 2]
     if report.verdict == "wrong":
         if report.layer:
             parts.append(f"layer {report.layer}")
@@ -80,10 +93,11 @@ def reason_of(report: GradientReport) -> str:
     if report.verdict == "unproven":
         return report.headline.partition(": ")[2]
     largest = max((a.max_relative for a in report.arrays), default=0.0)
-    return f"{', '.join(a.name for a in report.arrays)} agree to {max(largest, 1e-16):.0e}"
+    hazards = "".join(f"; hazard: {c.name}: {c.detail}" for c in report.hazards[:1])
+    return f"{', '.join(a.name for a in report.arrays)} agree to {max(largest, 1e-16):.0e}{hazards}"
 
 
-def check_file(path: str, name: str | None = None, seed: int = 0) -> list[FileCheck]:
+def check_file(path: str, name: str | None = None, seed: int = 0, strict: bool = False) -> list[FileCheck]:
     """Check what is in a file.
 
     Parameters
@@ -94,6 +108,8 @@ def check_file(path: str, name: str | None = None, seed: int = 0) -> list[FileCh
         Only this class, object or function of it.
     seed : int, default 0
         For what is handed to the subjects, and for the check.
+    strict : bool, default False
+        Whether hazards fail.
 
     Returns
     -------
@@ -105,145 +121,145 @@ def check_file(path: str, name: str | None = None, seed: int = 0) -> list[FileCh
     OSError
         If it cannot be read.
     ValueError
-        If running it raises, there is nothing in it to check, or nothing of that `name`.
+        If running it raises before anything to check is defined, there is nothing in it to check, or nothing of that
+        `name`.
     """
-    module = _run(Path(path))
-    makers = dict(_makers(module))
-    if name is not None:
-        if name not in makers:
-            known = ", ".join(makers) or "nothing that can be checked"
-            raise ValueError(f"{path} has no layer, network or pair called {name}; it has {known}")
-        makers = {name: makers[name]}
-    if not makers:
+    with contextlib.redirect_stdout(sys.stderr):
+        module, stopped = run_file(Path(path))
+        subjects: dict[str, Found | Maker] = dict(_given(module))
+        subjects |= {found.name: found for found in find(module, subjects)}
+        if name is not None:
+            if name not in subjects:
+                known = ", ".join(subjects) or "nothing that can be checked"
+                raise ValueError(f"{path} has no layer, network or pair called {name}; it has {known}")
+            subjects = {name: subjects[name]}
+        if not subjects and stopped is not None:
+            raise ValueError(f"{path} cannot be run: {stopped}") from stopped.error
+        checks = [
+            check for which in subjects if (check := _check(which, subjects[which], seed, strict, name)) is not None
+        ]
+    if not checks and stopped is None:
         raise ValueError(
             f"{path} has nothing to check: no class with forward and backward, no function f with grad_f, no CHECKS"
         )
-    return [_check(which, maker, seed) for which, maker in makers.items()]
+    return checks + ([_stopped(Path(path), stopped)] if stopped is not None and name is None else [])
 
 
-def _check(name: str, maker: Maker, seed: int) -> FileCheck:
-    try:
-        with np.errstate(all="ignore"):  # of the arguments tried, some may not be for it
-            subject, arguments = maker(np.random.default_rng(seed))
-        return FileCheck(name, check_gradients(subject, *arguments, seed=seed))
-    except Exception as error:  # anything that somebody's code may raise is a reason
-        return FileCheck(name, None, f"{type(error).__name__}: {error}")
+def _stopped(path: Path, stopped: Stopped) -> FileCheck:
+    reason = f"it cannot be run to its end: {stopped}; what stands above was looked at"
+    return FileCheck(path.name, None, reason, f"{path.name}:{stopped.line}" if stopped.line else "", stopped.line)
 
 
-def _run(path: Path) -> ModuleType:
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, "this is a folder; name a file in it", str(path))
-    if not path.is_file():
-        raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
-    spec = spec_from_file_location("checked_file", path)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"{path} is no Python file: its name must end in .py")
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module  # a dataclass in it looks itself up
-    folder = str(path.resolve().parent)
-    sys.path.insert(0, folder)
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # a script that ends itself has not been checked
-        raise ValueError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
-    finally:
-        with contextlib.suppress(ValueError):  # the file may change the path too
-            sys.path.remove(folder)
-    return module
-
-
-def _makers(module: ModuleType) -> Iterator[tuple[str, Maker]]:
+def _given(module: Any) -> Iterator[tuple[str, Maker]]:
+    """Give what the file itself says to check."""
     given = getattr(module, "CHECKS", {})
     if not isinstance(given, dict):
         raise ValueError(f"CHECKS must be a dict of names to functions, got {type(given).__name__}")
-    for name, maker in given.items():
-        yield name, partial(_given, maker)
-    own = {name: thing for name, thing in vars(module).items() if name not in given and not name.startswith("_")}
-    for name, thing in own.items():
-        here = getattr(thing, "__module__", None) == module.__name__
-        if isinstance(thing, type) and here and _is_layer(thing):
-            yield name, partial(_guess_layer, partial(_construct, thing))
-        elif not isinstance(thing, type | ModuleType) and _is_layer(thing):
-            yield name, partial(_guess_layer, partial(_as_it_is, thing))
-        elif isinstance(thing, FunctionType) and here:
-            grad = next((own[n] for n in (f"grad_{name}", f"{name}_grad", f"d{name}") if n in own), None)
-            if grad is not None:
-                yield name, partial(_guess_pair, (thing, grad))
+    yield from given.items()
 
 
-def _given(maker: Callable[[np.random.Generator], Any], rng: np.random.Generator) -> Made:
-    made = maker(rng)
-    if not isinstance(made, tuple) or len(made) < 2:
-        raise TypeError(f"an entry of CHECKS must return (subject, argument, …), got {type(made).__name__}")
-    return made[0], made[1:]
+def _check(name: str, subject: Found | Maker, seed: int, strict: bool, asked: str | None) -> FileCheck | None:
+    """Check one of them; None for what turns out to be nothing to check, unless it was asked for."""
+    if isinstance(subject, Found):
+        check = _check_found(subject, seed, strict)
+        return None if check.report is None and check.reason == "" and asked is None else check
+    at: int | None = None
+    try:
+        with quiet():
+            made = subject(np.random.default_rng(seed))
+        if not isinstance(made, tuple) or len(made) < 2:
+            raise TypeError(f"an entry of CHECKS must return (subject, argument, …), got {type(made).__name__}")
+        at = line_of(made[0][1] if isinstance(made[0], tuple) else type(made[0]))
+        return FileCheck(name, check_gradients(made[0], *made[1:], seed=seed, strict=strict), at=at)
+    except Exception as error:  # anything that somebody's code may raise is a reason
+        return FileCheck(name, None, _said(error), at=at or line_of(subject))
 
 
-def _as_it_is(layer: Any, _: np.random.Generator) -> Any:
-    return layer
-
-
-def _is_layer(thing: Any) -> bool:
-    return callable(getattr(thing, "forward", None)) and callable(getattr(thing, "backward", None))
-
-
-def _construct(kind: type, rng: np.random.Generator) -> Any:
-    """Make a layer with random parameters of the usual names."""
-    shapes = {"W": (_INPUTS, _OUTPUTS), "b": (_OUTPUTS,), "gamma": (_INPUTS,), "beta": (_INPUTS,)}
-    arguments = {}
-    for name in _required(kind):
-        if name not in shapes:
-            raise TypeError(
-                f"do not know what to pass as {name}; say so in the file: CHECKS = {{{kind.__name__!r}: lambda rng: …}}"
-            )
-        arguments[name] = rng.standard_normal(shapes[name])
-    return kind(**arguments)
-
-
-def _required(function: Any) -> list[str]:
-    asked = inspect.signature(function).parameters.values()
-    return [p.name for p in asked if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-
-
-def _guess_layer(make: Callable[[np.random.Generator], Any], rng: np.random.Generator) -> Made:
-    """Give a layer and the first arguments that it takes and gives finite numbers for."""
-    layer = make(rng)
-    names, error = _required(layer.forward), None
-    for shape in ((_ROWS, _INPUTS), (_ROWS, _OUTPUTS), (_INPUTS,), (_ROWS, 2, _INPUTS)):
-        for positive in (False, True):
-            arguments = tuple(_argument(name, shape, positive, rng) for name in names)
-            try:
-                trial = make(rng)
-                out = trial.forward(*(np.array(a) for a in arguments))
-                outs = out if isinstance(out, tuple | list) else (out,)
-                if not all(np.isfinite(np.asarray(o, np.float64)).all() for o in outs):
-                    raise ValueError("its output is not finite")
-                douts = tuple(np.ones_like(np.asarray(o, np.float64))[()] for o in outs)
-                trial.backward(douts[0] if len(douts) == 1 else douts)
-            except Exception as raised:
-                error = error or raised
+def _check_found(found: Found, seed: int, strict: bool) -> FileCheck:
+    """Check with the first arguments that are taken, and that a check does not stumble over."""
+    untaken: list[tuple[bool, Exception]] = []
+    search = _Search(found)
+    try:
+        for made in guesses(found, seed, lambda error, made: untaken.append((made, error))):
+            if search.is_over(made):
+                break
+            if not search.wants(made):
                 continue
-            return make(rng), arguments
-    raise ValueError(f"no arguments of common shapes fit ({type(error).__name__}: {error}); say which in CHECKS")
-
-
-def _guess_pair(pair: tuple[Any, Any], rng: np.random.Generator) -> Made:
-    names, error = _required(pair[0]), None
-    for shape in ((_INPUTS,), (), (_INPUTS, _INPUTS), (_ROWS, _OUTPUTS)):
-        for positive in (False, True):
-            arguments = tuple(_argument(name, shape, positive, rng) for name in names)
             try:
-                value = np.asarray(pair[0](*arguments), np.float64)
-                if value.size != 1 or not np.isfinite(value).all():
-                    raise ValueError(f"f gives {value}, and not one finite number")
-                pair[1](*arguments)
-            except Exception as raised:
-                error = error or raised
+                with quiet():
+                    report = check_gradients(made.subject, *made.arguments, seed=seed, strict=strict)
+            except Exception as error:  # anything that somebody's code may raise is a reason
+                search.stumbled.append(FileCheck(found.name, None, _said(error), made.told, found.line))
                 continue
-            return pair, arguments
-    raise ValueError(f"no arguments of common shapes fit ({type(error).__name__}: {error}); say which in CHECKS")
+            answer = search.answer(FileCheck(found.name, report, "", made.told, found.line), made)
+            if answer is not None:
+                return answer
+    except CannotMakeError as error:
+        return FileCheck(found.name, None, str(error), at=found.line)
+    if search.first is not None or search.stumbled:
+        return search.first or search.stumbled[0]
+    if found.role == "both" or any(isinstance(error, NotImplementedError) for _, error in untaken):
+        return FileCheck(found.name, None)
+    told = next((error for made_one, error in untaken if made_one), untaken[0][1])
+    return FileCheck(
+        found.name, None, f"no arguments of common shapes fit ({_said(told)}); say which in CHECKS", at=found.line
+    )
 
 
-def _argument(name: str, shape: tuple[int, ...], positive: bool, rng: np.random.Generator) -> Any:
-    if name in _LABELS:
-        return np.arange(shape[0] if shape else 1) % 3
-    return rng.uniform(0.2, 0.9, shape) if positive else rng.standard_normal(shape)
+class _Search:
+    """The first verdict counts, but for two kinds of it.
+
+    What is unproven may be proved by other numbers of the same shapes. What is wrong as a layer for single examples is
+    when it is given several, or because a parameter that was made for it has another shape, is tried with other shapes:
+    right with other parameters is right; right for one example only is told, and is no proof. Of each shape the first
+    numbers count: others could be such as hide the fault.
+    """
+
+    def __init__(self, found: Found) -> None:
+        self.found = found
+        self.first: FileCheck | None = None
+        self.kind: Kind | None = None
+        self.stumbled: list[FileCheck] = []
+        self.seen: set[str] = set()
+
+    def wants(self, made: Made) -> bool:
+        """Tell whether these arguments could still change anything."""
+        if self.first is None:
+            return True
+        if self.first.verdict == "unproven":
+            return made.told == self.first.made
+        again = made.told in self.seen
+        self.seen.add(made.told)
+        return not again and (made.kind is self.kind or made.kind.one)
+
+    def is_over(self, made: Made) -> bool:
+        """Tell whether nothing that is still to come could."""
+        return self.first is not None and self.first.verdict == "unproven" and made.kind is not self.kind
+
+    def answer(self, check: FileCheck, made: Made) -> FileCheck | None:
+        """Give what counts, if that is known now."""
+        first = self.first
+        if first is not None:
+            if check.verdict == first.verdict or check.verdict == "unproven":
+                return None
+            if first.verdict == "unproven" or made.kind is self.kind:
+                return check
+            return replace(check, reason=f"right for one example, but not for several, {first.made}: {first.why}")
+        report = check.report
+        assert report is not None
+        open_ = report.verdict == "unproven" and not report.not_compared
+        of_one = report.verdict == "wrong" and not made.kind.one
+        if not open_ and not (of_one and (_as_of_a_batch(report) or mixes_examples(self.found, made))):
+            return check
+        self.first, self.kind, self.seen = check, made.kind, {made.told}
+        return None
+
+
+def _as_of_a_batch(report: GradientReport) -> bool:
+    """Tell whether what is wrong is what goes wrong if a layer for one example is given several."""
+    return any((a.cause or "").startswith(_OF_A_BATCH) for a in report.arrays if a.verdict == "wrong")
+
+
+def _said(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -43,13 +43,10 @@ def add_color(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_format(command: argparse.ArgumentParser) -> None:
-    """Let `command` take ``--format``."""
+def add_format(command: argparse.ArgumentParser, *others: str, told: str = "text, or one JSON object a line") -> None:
+    """Let `command` take ``--format``; `told` says what it and the `others` are."""
     command.add_argument(
-        "--format",
-        choices=["text", "jsonl"],
-        default="text",
-        help="text, or one JSON object a line (default %(default)s)",
+        "--format", choices=["text", "jsonl", *others], default="text", help=f"{told} (default %(default)s)"
     )
 
 

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from typing import TYPE_CHECKING
 
 from chainrule.checking import GradientReport, check_gradients
-from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_seed
-from chainrule.cli.output import Style, style_for
+from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format, add_seed
+from chainrule.cli.output import Style, print_annotation, print_json, style_for
 from chainrule.mnist import load_mnist
 from chainrule.network import TwoLayerNet
 
+if TYPE_CHECKING:
+    from chainrule.checking.files import FileCheck
+
 #: The tutorial's size of network and of sample.
 _HIDDEN, _CLASSES, _SAMPLES = 50, 10, 3
+#: How GitHub shows a verdict.
+_LEVELS = {"wrong": "error", "unproven": "warning", "skipped": "warning"}
 _EXAMPLES = """
 $ chainrule check
-$ chainrule check my_layers.py
+$ chainrule check my_layers.py --strict
 $ chainrule check my_layers.py:Conv1d --verbose
+$ chainrule check my_layers.py --format github
 """
 
 
@@ -29,6 +36,10 @@ def add(commands: Commands) -> None:
     much = check.add_mutually_exclusive_group()
     much.add_argument("--verbose", action="store_true", help="with a file: the whole report of each")
     much.add_argument("--quiet", action="store_true", help="only the verdict; with a file: only what is not right")
+    check.add_argument("--strict", action="store_true", help="hazards fail too, such as a view that is returned")
+    add_format(
+        check, "github", told="text, one JSON object a line, or annotations that GitHub Actions shows beside the code"
+    )
     add_seed(check)
     add_data_dir(check)
 
@@ -36,17 +47,25 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compare gradients with numeric ones: the tutorial's network's on its 3 images, or those of FILE.py, a line each.
 
+    In a file, layers, networks, losses and pairs of functions are found by their names, and handed arguments that are
+    made up and told; a dict CHECKS in it says with what else to check.
+
     Exit 0 if all are right, 1 if any is not, 2 if something could not be checked.
     """
+    if options.verbose and (options.file is None or options.format != "text"):
+        raise ValueError("--verbose goes with a file and with text; elsewhere the whole report is printed")
     if options.file is not None:
         return _check_file(options)
-    if options.verbose:
-        raise ValueError("--verbose goes with a file; without one the whole report is printed")
     (x_train, t_train), _ = load_mnist(one_hot_label=True, data_dir=options.data_dir)
     net = TwoLayerNet(x_train.shape[1], _HIDDEN, _CLASSES, seed=options.seed)
-    report = check_gradients(net, x_train[:_SAMPLES], t_train[:_SAMPLES])
+    report = check_gradients(net, x_train[:_SAMPLES], t_train[:_SAMPLES], strict=options.strict)
     style = style_for(options)
-    print(style.verdict(report.verdict, report.headline) if options.quiet else _painted(report, style))
+    if options.format == "jsonl":
+        print_json("check", file=None, line=None, name=report.subject, verdict=report.verdict, report=report.to_dict())
+    elif options.format == "github" and not report.ok:
+        print_annotation(_LEVELS[report.verdict], report.subject, str(report))
+    else:
+        print(style.verdict(report.verdict, report.headline) if options.quiet else _painted(report, style))
     return 0 if report.ok else 1
 
 
@@ -55,18 +74,45 @@ def _check_file(options: argparse.Namespace) -> int:
     from chainrule.checking.files import check_file
 
     path, _, name = options.file.partition(".py:")
-    checks = check_file(f"{path}.py" if name else options.file, name or None, options.seed)
-    style = style_for(options)
+    path = f"{path}.py" if name else options.file
+    checks = check_file(path, name or None, options.seed, options.strict)
+    show = {"text": _print_text, "jsonl": _print_json, "github": _print_github}[options.format]
     with contextlib.suppress(BrokenPipeError):  # the verdict is the exit code, also if `head` has had enough
         for check in checks:
-            verdict, space, rest = check.line.partition(" ")
-            if not (options.quiet and check.report is not None and check.report.ok):
-                print(f"{style.verdict(verdict, verdict)}{space}{rest}")
-            if options.verbose and check.report is not None:
-                print(_painted(check.report, style), end="\n\n")
-    if any(check.report is not None and not check.report.ok for check in checks):
+            show(check, path, options)
+    if any(check.verdict in ("wrong", "unproven") for check in checks):
         return 1
-    return 2 if any(check.report is None for check in checks) else 0
+    return 2 if any(check.verdict == "skipped" for check in checks) else 0
+
+
+def _print_text(check: FileCheck, _: str, options: argparse.Namespace) -> None:
+    style = style_for(options)
+    verdict, space, rest = check.line.partition(" ")
+    if not (options.quiet and check.verdict == "right"):
+        print(f"{style.verdict(verdict, verdict)}{space}{rest}")
+    if options.verbose and check.report is not None:
+        print(_painted(check.report, style), end="\n\n")
+
+
+def _print_json(check: FileCheck, path: str, options: argparse.Namespace) -> None:
+    if not (options.quiet and check.verdict == "right"):
+        report = None if check.report is None else check.report.to_dict()
+        print_json(
+            "check", file=path, line=check.at, name=check.name, made=check.made, verdict=check.verdict,
+            reason=check.why, report=report,
+        )  # fmt: skip
+
+
+def _print_github(check: FileCheck, path: str, options: argparse.Namespace) -> None:
+    """Print what is not right as annotations, and what is as text, which GitHub leaves as it is."""
+    if check.verdict == "right":
+        _print_text(check, path, options)
+    else:
+        what = check.report if check.verdict == "wrong" else None
+        text = f"{check.made or check.name}: {check.why}" + (f"\n{what}" if what is not None else "")
+        print_annotation(_LEVELS[check.verdict], f"{check.name}: {check.verdict}", text, path, check.at)
+    for hazard in check.report.hazards if check.report is not None and not options.strict else ():
+        print_annotation("notice", f"{check.name}: hazard", f"{hazard.name}: {hazard.detail}", path, check.at)
 
 
 def _painted(report: GradientReport, style: Style) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TextIO
 
 #: Goes up when a field of a JSON object changes its meaning or disappears; new fields do not count.
-SCHEMA = 1
+SCHEMA = 2
 
 
 def on_terminal(stream: TextIO | None) -> bool:
@@ -34,6 +34,31 @@ def print_line(text: str) -> None:
 def print_json(event: str, **values: Any) -> None:
     """Print one JSON object as a line."""
     print(json.dumps({"schema": SCHEMA, "event": event, **values}), flush=True)
+
+
+def print_annotation(level: str, title: str, text: str, path: str | None = None, line: int | None = None) -> None:
+    """Print a workflow command of GitHub Actions, which shows `text` beside a line of a file.
+
+    https://docs.github.com/actions/reference/workflow-commands-for-github-actions
+    """
+    place = (
+        {} if path is None else {"file": _from_here(path)} if line is None else {"file": _from_here(path), "line": line}
+    )
+    properties = ",".join(f"{name}={_escaped(str(value), ':,')}" for name, value in {**place, "title": title}.items())
+    print(f"::{level} {properties}::{_escaped(text)}", flush=True)
+
+
+def _escaped(text: str, also: str = "") -> str:
+    """Give `text` as a workflow command takes it: the sign of escapes itself first."""
+    for sign in "%\r\n" + also:
+        text = text.replace(sign, f"%{ord(sign):02X}")
+    return text
+
+
+def _from_here(path: str) -> str:
+    """Give the path as seen from the current folder, if it lies below it, with slashes: GitHub knows no other."""
+    below = os.path.relpath(path) if os.path.splitdrive(path)[0] in ("", os.path.splitdrive(os.getcwd())[0]) else path
+    return (path if below.startswith("..") else below).replace(os.sep, "/")
 
 
 def print_error(error: BaseException, options: argparse.Namespace) -> None:

@@ -1,0 +1,200 @@
+"""What there is to check in a module: layers, networks, losses and pairs of functions, by the names that they go by."""
+
+from __future__ import annotations
+
+import dis
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import FunctionType, ModuleType
+from typing import Any, Literal
+
+from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES
+from chainrule.checking.guesses import LOSSES
+
+#: In the name of a function that goes forwards, and in that of the one that goes back.
+COUNTERPARTS = (
+    ("forward", "backward"), ("Forward", "Backward"), ("fwd", "bwd"), ("fprop", "bprop"), ("forwards", "backwards"),
+    ("feedforward", "backprop"), ("_fw", "_bw"), ("fw_", "bw_"),
+)  # fmt: skip
+#: What the gradient of ``f`` is called; underscores and capitals do not count.
+GRADIENTS = (
+    "grad{}", "{}grad", "d{}", "{}d", "{}gradient", "gradient{}", "{}derivative", "derivative{}", "{}prime", "prime{}",
+    "{}deriv", "deriv{}", "{}der", "der{}", "{}derivate", "{}backward", "backward{}", "{}bprop", "{}backprop", "{}bwd",
+    "{}dx", "{}delta", "{}grads", "{}gradients", "grads{}", "nabla{}", "{}jac", "{}back",
+)  # fmt: skip
+
+Role = Literal["layer", "network", "value", "pair", "both"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """One thing to check.
+
+    Attributes
+    ----------
+    name : str
+    role : "layer", "network", "value", "pair" or "both"
+        "value" is an object with a value and its derivative, "pair" two functions, "both" one that may give both.
+    thing : object
+        A class, an object, two functions or one.
+    forward : str
+        What its arguments go to: a method's name, or the function's.
+    backward : callable or None
+        Whose line is shown.
+    """
+
+    name: str
+    role: Role
+    thing: Any
+    forward: str
+    backward: Any = None
+
+    @property
+    def line(self) -> int | None:
+        """The line that backward begins in."""
+        return line_of(self.backward) or line_of(self.thing)
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether it gives a number to be made small, as far as names tell."""
+        names = (self.name.lower(), self.forward.lower())
+        return self.role in ("network", "both") or any(part in name for part in LOSSES for name in names)
+
+
+def line_of(thing: Any) -> int | None:
+    """Give the line that a function or class begins in."""
+    try:
+        return inspect.getsourcelines(inspect.unwrap(thing))[1]
+    except (OSError, TypeError, ValueError):
+        return None
+
+
+def find(module: ModuleType, left_out: Iterable[str] = ()) -> Iterator[Found]:
+    """Give what there is to check in a module, in the order of its names; nothing that it imports."""
+    out = set(left_out)
+    own = {name: thing for name, thing in vars(module).items() if name not in out and not name.startswith("_")}
+    functions = {n: t for n, t in own.items() if isinstance(t, FunctionType) and t.__module__ == module.__name__}
+    pairs = {found.name: found for found in _pairs(functions, own)}
+    taken = {id(function) for found in pairs.values() for function in found.thing}
+    for name, thing in own.items():
+        here = getattr(thing, "__module__", None) == module.__name__
+        if isinstance(thing, type):
+            if here:
+                yield from _of_class(name, thing)
+        elif name in pairs:
+            yield pairs[name]
+        elif isinstance(thing, FunctionType):
+            if here and id(thing) not in taken and any(part in name.lower() for part in LOSSES):
+                yield Found(name, "both", thing, name, thing)
+        elif not isinstance(thing, ModuleType):
+            found = _of_object(name, thing, type(thing).__module__ == module.__name__)
+            if found is not None:
+                yield found
+
+
+def _of_class(name: str, kind: type) -> Iterator[Found]:
+    if inspect.isabstract(kind):
+        return
+    methods = _methods(kind)
+    found = _by_methods(name, kind, methods)
+    if found is not None:
+        if not is_abstract(methods[found.forward]) and not is_abstract(found.backward):
+            yield found
+        return
+    functions = {n: getattr(kind, n) for n, m in _raw(kind).items() if isinstance(m, staticmethod)}
+    for pair in _pairs(functions, functions):
+        yield Found(f"{name}.{pair.name}", "pair", pair.thing, pair.forward, pair.backward)
+
+
+def _of_object(name: str, thing: Any, here: bool) -> Found | None:
+    methods = _methods(type(thing))
+    found = _by_methods(name, thing, methods)
+    return found if found is None or here or (found.role, found.forward) == ("layer", "forward") else None
+
+
+def _by_methods(name: str, thing: Any, methods: Mapping[str, Any]) -> Found | None:
+    """Tell what a thing with these methods is, in the order in which the check does."""
+
+    def first(names: Iterable[str]) -> str | None:
+        return next((n for n in names if n in methods), None)
+
+    ahead, back = first(FORWARD), first(BACKWARD)
+    value, derivative = first(VALUES), first(DERIVATIVES)
+    if "loss" in methods and "gradient" in methods and not (ahead and back):
+        return Found(name, "network", thing, "loss", methods["gradient"])
+    if ahead and back:
+        return Found(name, "layer", thing, ahead, methods[back])
+    if value and derivative:
+        return Found(name, "value", thing, value, methods[derivative])
+    if "loss" in methods:
+        return Found(name, "both", thing, "loss", methods["loss"])
+    return None
+
+
+def _methods(kind: type) -> dict[str, Any]:
+    """Give the methods of a class, not those that every class has."""
+    return {
+        n: m.__func__ if isinstance(m, staticmethod | classmethod) else m for n, m in _raw(kind).items() if _calls(m)
+    }
+
+
+def _raw(kind: type) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for base in reversed(kind.__mro__[:-1]):
+        found.update(vars(base))
+    return found
+
+
+def _calls(thing: Any) -> bool:
+    return callable(thing) or isinstance(thing, staticmethod | classmethod)
+
+
+def is_abstract(method: Any) -> bool:
+    """Tell whether a method does nothing but raise NotImplementedError, or nothing at all."""
+    code = getattr(method, "__code__", None)
+    if code is None:
+        return False
+    done = list(dis.get_instructions(code))
+    returns = any(step.opname.startswith("RETURN") for step in done)
+    if "NotImplementedError" in code.co_names and not returns:
+        return True
+    idle = all(step.opname in ("RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST") for step in done)
+    return idle and all(step.argval is None for step in done if step.opname.endswith("CONST"))
+
+
+def _pairs(functions: Mapping[str, FunctionType], around: Mapping[str, Any]) -> Iterator[Found]:
+    """Give pairs of functions by their names, under that of the first of the two, if nothing has it."""
+    used: set[str] = set()
+    plain = {_plain(name): name for name, thing in around.items() if callable(thing) and not isinstance(thing, type)}
+    for name, function in functions.items():  # x_forward and x_backward, x_backward_alt
+        ahead = _ahead_of(name, functions)
+        if ahead is not None:
+            shown = ahead if ahead not in used else name
+            used |= {shown, name}
+            yield Found(shown, "pair", (functions[ahead], function), ahead, function)
+    for name, function in functions.items():
+        if name in used:
+            continue
+        names = (plain.get(pattern.format(_plain(name))) for pattern in GRADIENTS)
+        gradient = next((other for other in names if other not in (None, name, *used)), None)
+        if gradient is not None:
+            yield Found(name, "pair", (function, around[gradient]), name, around[gradient])
+
+
+def _ahead_of(name: str, functions: Mapping[str, Callable[..., Any]]) -> str | None:
+    """Give the name of the function whose way back is called `name`."""
+    for ahead, back in COUNTERPARTS:
+        if back in name:
+            start, _, end = name.rpartition(back)
+            ends = [end]
+            while "_" in ends[-1]:  # batchnorm_backward_alt goes with batchnorm_forward
+                ends.append(ends[-1].rpartition("_")[0])
+            for tail in ends:
+                if f"{start}{ahead}{tail}" in functions:
+                    return f"{start}{ahead}{tail}"
+    return None
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()

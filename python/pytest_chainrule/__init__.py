@@ -1,0 +1,57 @@
+"""chainrule in pytest: the fixture ``check_gradients``, which fails a test whose gradient is not right.
+
+Registered by the entry point ``pytest11``, so every pytest run in an environment with chainrule loads this file. It is
+a package beside chainrule, not in it, and imports nothing of it, nor NumPy, before a test asks for the fixture.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from chainrule import GradientReport
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let pytest take ``--gradient-seed``."""
+    group = parser.getgroup("chainrule", "gradient checks (chainrule)")
+    group.addoption(
+        "--gradient-seed", type=_seed, default=0, metavar="N", help="the seed of check_gradients (default %(default)s)"
+    )
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Name the seed, without which a failure cannot be met again."""
+    return f"chainrule: --gradient-seed={config.getoption('gradient_seed')}"
+
+
+@pytest.fixture
+def check_gradients(request: pytest.FixtureRequest) -> Callable[..., GradientReport]:
+    """Check gradients as ``chainrule.check_gradients`` does, and fail unless they are right.
+
+    It takes the same arguments, and ``allow_unproven=True`` to let pass what could not be compared; gives the report;
+    and fails with the whole report as the assertion's text. The seed is that of ``--gradient-seed`` unless one is
+    given.
+    """
+    from chainrule.testing import assert_gradients
+
+    default = request.config.getoption("gradient_seed")
+
+    def check(subject: Any, *args: Any, allow_unproven: bool = False, **options: Any) -> GradientReport:
+        __tracebackhide__ = True  # pytest shows the line of the test, not this one
+        options.setdefault("seed", default)
+        return assert_gradients(subject, *args, allow_unproven=allow_unproven, **options)
+
+    return check
+
+
+def _seed(text: str) -> int:
+    from argparse import ArgumentTypeError
+
+    if not text.isascii() or not text.isdigit():
+        raise ArgumentTypeError(f"the seed must be a whole number of at least 0, got {text!r}")
+    return int(text)
