@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 from chainrule.checking.files import check_file
 from chainrule.cli import main
+from chainrule.cli.output import print_annotation
 
 LAYERS = """
 import numpy as np
@@ -207,3 +209,97 @@ def test_a_file_that_is_not_python(write: object, capsys: pytest.CaptureFixture[
 def test_verbose_goes_with_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--verbose"]) == 2
     assert "--verbose goes with a file" in capsys.readouterr().err
+
+
+# --- for other programs ---
+
+VIEW = """
+class Right:
+    def forward(self, x): return 2 * x
+    def backward(self, dout): return 2 * dout
+class Wrong:
+    def forward(self, x):
+        return 2 * x
+
+    def backward(self, dout):
+        return 3 * dout  # 50 %
+class View:
+    def forward(self, x): return x[:]
+    def backward(self, dout): return dout.copy()
+class Strange:
+    def __init__(self, blades): ...
+    def forward(self, x): return x * 1
+    def backward(self, dout): return dout * 1
+class Constant:
+    def forward(self, x): return x * 0
+    def backward(self, dout): return dout * 0
+"""
+
+
+def test_hazards_are_told_and_fail_if_strict(write: object, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(VIEW)  # type: ignore[operator]
+    assert main(["check", f"{path}:View"]) == 0
+    line = capsys.readouterr().out
+    assert line.startswith("right     View().forward(x (5, 4)): x agree to ")
+    assert "hazard: " in line
+    assert main(["check", f"{path}:View", "--strict"]) == 1
+    assert capsys.readouterr().out.startswith("wrong     View().forward(x (5, 4)): ")
+
+
+def test_each_is_an_object_of_json(write: object, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(VIEW)  # type: ignore[operator]
+    assert main(["check", path, "--format", "jsonl"]) == 1
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(f["name"], f["verdict"], f["line"]) for f in found] == [
+        ("Right", "right", 4), ("Wrong", "wrong", 9), ("View", "right", 13), ("Strange", "skipped", 17),
+        ("Constant", "unproven", 20),
+    ]  # fmt: skip
+    assert {(f["schema"], f["event"], f["file"]) for f in found} == {(2, "check", path)}
+    assert found[1]["made"] == "Wrong().forward(x (5, 4))"
+    assert found[1]["report"]["arrays"][0]["verdict"] == "wrong"
+    assert found[3]["report"] is None
+    assert "blades" in found[3]["reason"]
+
+
+def test_github_gets_annotations_at_the_line_of_backward(
+    write: object, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(VIEW, "a,b.py")  # type: ignore[operator]
+    monkeypatch.chdir(Path(path).parent)
+    assert main(["check", path, "--format", "github"]) == 1
+    right, wrong, view, hazard, strange, constant = capsys.readouterr().out.splitlines()
+    assert right.startswith("right     Right().forward(x (5, 4)): x agree to ")
+    assert wrong.startswith("::error file=a%2Cb.py,line=9,title=Wrong%3A wrong::Wrong().forward(x (5, 4)): x[")
+    assert "%0AGRADIENTS DIFFER" in wrong  # the whole report, in one line
+    assert view.startswith("right     View()")
+    assert hazard.startswith("::notice file=a%2Cb.py,line=13,title=View%3A hazard::")
+    assert strange.startswith("::warning file=a%2Cb.py,line=17,title=Strange%3A skipped::Strange: do not know what")
+    assert constant.startswith("::warning file=a%2Cb.py,line=20,title=Constant%3A unproven::")
+
+
+def test_signs_that_github_reads_are_escaped(capsys: pytest.CaptureFixture[str]) -> None:
+    print_annotation("error", "50 %: a, b", "1 %\r\n2: 3, 4", "x.py", 7)
+    assert capsys.readouterr().out == "::error file=x.py,line=7,title=50 %25%3A a%2C b::1 %25%0D%0A2: 3, 4\n"
+    print_annotation("error", "t", "text")
+    assert capsys.readouterr().out == "::error title=t::text\n"
+
+
+def test_quiet_leaves_out_what_is_right_in_every_format(write: object, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(VIEW)  # type: ignore[operator]
+    for form in ("text", "jsonl", "github"):
+        main(["check", f"{path}:Right", "--quiet", "--format", form])
+        assert capsys.readouterr().out == ""
+
+
+def test_what_a_file_prints_goes_to_stderr(write: object, capsys: pytest.CaptureFixture[str]) -> None:
+    text = "print('hello')\nclass A:\n    def forward(self, x): print('there'); return 2 * x\n"
+    path = write(text + "    def backward(self, dout): return 2 * dout\n")  # type: ignore[operator]
+    assert main(["check", path, "--format", "jsonl"]) == 0
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 1
+    assert printed.err.startswith("hello\nthere\n")
+
+
+def test_verbose_goes_with_text(write: object, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", write(VIEW), "--verbose", "--format", "jsonl"]) == 2  # type: ignore[operator]
+    assert "--verbose goes with a file and with text" in capsys.readouterr().err

@@ -346,6 +346,18 @@ def test_check_is_the_tutorials_by_default(monkeypatch: pytest.MonkeyPatch) -> N
     np.testing.assert_array_equal(t, np.eye(10)[[5, 0, 4]])
 
 
+def test_check_speaks_json_and_githubs_language(tiny: str, capsys: Text, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["check", "--data-dir", tiny, "--format", "jsonl"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["schema"], found["event"], found["file"], found["verdict"]) == (2, "check", None, "right")
+    assert [array["name"] for array in found["report"]["arrays"]] == ["W1", "b1", "W2", "b2"]
+    monkeypatch.setattr(Relu, "backward", lambda self, dout: np.asarray(dout))
+    assert main(["check", "--data-dir", tiny, "--format", "github"]) == 1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("::error title=TwoLayerNet::network TwoLayerNet(")
+    assert "%0AGRADIENTS DIFFER" in line
+
+
 def test_check_draws_other_weights_for_another_seed(tiny: str, capsys: Text) -> None:
     outputs = set()
     for seed in "011":

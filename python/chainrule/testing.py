@@ -1,6 +1,7 @@
 """For tests: a gradient that is wrong fails the test, with the whole report as the message.
 
-Works in pytest, in unittest and anywhere else an AssertionError means failure.
+Works in pytest, in unittest and anywhere else an AssertionError means failure. In pytest the fixture ``check_gradients``
+does the same without an import; see the package ``pytest_chainrule``.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ def assert_gradients(subject: Any, *args: Any, allow_unproven: bool = False, **o
     allow_unproven : bool, default False
         Let pass what could not be compared: entries at a kink, gradients that are 0 throughout.
     **options
-        ``mode``, ``directions``, ``seed`` and ``tolerance`` of `check_gradients`.
+        Those of `check_gradients`: ``wrt``, ``params``, ``forward``, ``backward`` and ``ignore`` say how the subject is
+        meant, ``strict=True`` lets hazards fail, and ``mode``, ``directions``, ``seed`` and ``tolerance`` how it is
+        compared.
 
     Returns
     -------

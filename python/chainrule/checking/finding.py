@@ -6,6 +6,7 @@ import dis
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import FunctionType, ModuleType
 from typing import Any, Literal
 
@@ -23,6 +24,9 @@ GRADIENTS = (
     "{}deriv", "deriv{}", "{}der", "der{}", "{}derivate", "{}backward", "backward{}", "{}bprop", "{}backprop", "{}bwd",
     "{}dx", "{}delta", "{}grads", "{}gradients", "grads{}", "nabla{}", "{}jac", "{}back",
 )  # fmt: skip
+
+#: Arguments that ask a function for its derivative instead of its value: ``sigmoid(x, deriv=True)``.
+FLAGS = ("derivative", "deriv", "derivate", "derive", "der", "prime", "grad", "gradient", "diff", "derivation")
 
 Role = Literal["layer", "network", "value", "pair", "both"]
 
@@ -176,10 +180,20 @@ def _pairs(functions: Mapping[str, FunctionType], around: Mapping[str, Any]) -> 
     for name, function in functions.items():
         if name in used:
             continue
+        flag = _flag_of(function)
+        if flag is not None:
+            yield Found(name, "pair", (function, partial(function, **{flag: True})), name, function)
+            continue
         names = (plain.get(pattern.format(_plain(name))) for pattern in GRADIENTS)
         gradient = next((other for other in names if other not in (None, name, *used)), None)
         if gradient is not None:
             yield Found(name, "pair", (function, around[gradient]), name, around[gradient])
+
+
+def _flag_of(function: FunctionType) -> str | None:
+    """Give the name of the argument that asks for the derivative, if it is off by default."""
+    asked = inspect.signature(function).parameters.values()
+    return next((p.name for p in asked if p.name.lower() in FLAGS and p.default is False), None)
 
 
 def _ahead_of(name: str, functions: Mapping[str, Callable[..., Any]]) -> str | None:

@@ -55,19 +55,21 @@ _IMAGE = {**_COMMON, "N": 2, "D": 48, "C": 3, "F": 5, "H": 4}
 
 ROWS = Kind("rows", "N D", "rows")
 COLUMNS = Kind("columns", "D N", "columns")
+#: For losses only: a softmax over one number is always 1.
+ONE_EACH = Kind("one number each", "N 1", "rows")
 VECTOR = Kind("a vector", "D", "rows", one=True)
 #: In the order in which they are tried. What takes a batch is given one: a single example hides what is not added up.
 KINDS = (
     ROWS,
     COLUMNS,
-    Kind("one number each", "N 1", "rows"),
+    ONE_EACH,
     Kind("other rows", "N M", "rows"),
     Kind("images", "N C H H", "images"),
     Kind("images, channels last", "N H H C", "images last"),
     Kind("sequences", "N T D", "rows"),
     VECTOR,
-    Kind("one column", "D 1", "columns", one=True),
     Kind("one row", "1 D", "rows", one=True),
+    Kind("one column", "D 1", "columns", one=True),
     Kind("one image", "C H H", "images", one=True),
     Kind("one image, channels last", "H H C", "images last", one=True),
     Kind("one grey image", "H H", "images", one=True),

@@ -29,7 +29,7 @@ from chainrule.checking.filling import (
     told_named,
 )
 from chainrule.checking.finding import Found
-from chainrule.checking.guesses import KINDS, PROBABILITIES, VECTOR, WEIGHTS, Kind
+from chainrule.checking.guesses import KINDS, ONE_EACH, PROBABILITIES, VECTOR, WEIGHTS, Kind
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,15 @@ class Made:
         What was made, for people: ``Dense(n_in=4, n_out=3).forward(x (5, 4))``.
     kind : Kind
         The kind of input.
+    positive : bool
+        Whether the inputs are between 0 and 1.
     """
 
     subject: Any
     arguments: tuple[Any, ...]
     told: str
     kind: Kind
+    positive: bool = False
 
 
 class CannotMakeError(TypeError):
@@ -126,7 +129,7 @@ def _kinds(found: Found, names: Sequence[str]) -> Sequence[Kind]:
     if of_a_vector and not any(name in WEIGHTS or is_label(found, name, names) for name in names):
         return (VECTOR, *(kind for kind in KINDS if kind is not VECTOR))
     measured = found.is_loss and found.role != "network" and any(is_label(found, name, names) for name in names)
-    return [kind for kind in KINDS if not (measured and kind.group.startswith("images"))]
+    return [kind for kind in KINDS if (not kind.group.startswith("images") if measured else kind is not ONE_EACH)]
 
 
 def _asked(found: Found) -> list[str]:
@@ -166,7 +169,7 @@ def _make(found: Found, draw: Draw) -> Made:
         text += f".{found.forward}"
     arguments = tuple(argument(found, name, i, names, draw) for i, name in enumerate(names))
     shown = ", ".join(told_named(name, value) for name, value in zip(names, arguments, strict=True))
-    return Made(subject, arguments, f"{text}({shown})", draw.kind)
+    return Made(subject, arguments, f"{text}({shown})", draw.kind, draw.positive)
 
 
 def _constructor(found: Found, draw: Draw) -> dict[str, Any]:
@@ -200,12 +203,18 @@ def _forwards(found: Found, made: Made, arguments: Sequence[Any]) -> Any:
 
 def mixes_examples(found: Found, made: Made) -> bool:
     """Tell whether what comes out for one of several examples is not what comes out for it alone."""
-    if len(made.arguments) != 1 or made.kind.one or np.ndim(made.arguments[0]) < 2 or found.is_loss:
-        return False
+    axis = -1 if made.kind.group == "columns" else 0
+    count = made.kind.sizes(made.kind.shape)[axis] if made.kind.shape else 0
+
+    def last(array: Any) -> Any:
+        several = isinstance(array, np.ndarray) and array.ndim and array.shape[axis] == count
+        return np.take(array, [-1], axis) if several else array
+
     try:
         with quiet():
-            several, one = (np.asarray(_forwards(found, made, [x])) for x in (made.arguments[0], made.arguments[0][0]))
-        return several.shape[1:] == one.shape and not np.allclose(several[0], one)
+            several = np.asarray(_forwards(found, made, made.arguments))
+            one = np.asarray(_forwards(found, made, [last(array) for array in made.arguments]))
+            return bool(last(several).shape == one.shape != several.shape and not np.allclose(last(several), one))
     except Exception:  # it takes no single one
         return False
 
