@@ -371,6 +371,11 @@ def _views(thing: Any) -> Iterator[tuple[str, FloatArray]]:
                     yield name, value
 
 
+def holders(thing: Any) -> list[Any]:
+    """Give `thing` and the objects within it."""
+    return [thing, *(value for _, value in walk(thing) if is_object(value))]
+
+
 def flushes(thing: Any) -> list[Any]:
     """Give the methods that set gradients to nothing: that of `thing`, or those of the objects within it."""
     found: dict[int, Any] = {}

@@ -1,7 +1,7 @@
 """For tests: a gradient that is wrong fails the test, with the whole report as the message.
 
-Works in pytest, in unittest and anywhere else an AssertionError means failure. In pytest the fixture ``check_gradients``
-does the same without an import; see the package ``pytest_chainrule``.
+Works in pytest, in unittest and anywhere else an AssertionError means failure. In pytest the fixture
+``check_gradients`` does the same without an import; see the package ``pytest_chainrule``.
 """
 
 from __future__ import annotations

@@ -7,20 +7,29 @@ keeps are tried, and for a network that is wrong its layers are walked through t
 
 =================  ===========================================================
 `run`              the order of it all
-`subjects`         a layer, a network, a pair: what can be checked
-`state`            what is put back, whatever happens
+`conventions`      how public code calls things: tables
+`subjects`         how what is handed over is understood; with `reader`,
+                   `read_layer`, `read_pair`, `read_network`
+`subject`          what is checked, whatever it is; with `layer`, `pair`,
+                   `networks`
+`arguments`        its arguments; `results`: what forward and backward give
+`holdings`         what it holds: parameters, constants, and what was not compared
+`reach`            all that can be reached from it
+`state`            what is put back, whatever happens; `randomness`: generators
 `contracts`        what needs no differences: linear in dout, nothing written …
 `numeric`          derivatives by differences, each with its error bar
 `movers`           what moves an array and looks at what comes out
+`precision`        code that rounds to float32 inside; `far`: long steps
 `engine`           networks whose losses Rust evaluates
 `side`             one subject's numeric side: its movers, noise and directions
 `comparison`       the two sides held against each other, array by array
 `judging`          whether two sides differ
 `why`              where a gradient is wrong, and what is tried as a cause
 `causes`           what explains a difference: a factor, a transpose …
+`counts`           what a mean can have been taken over
 `batches`          other batches: nothing is left of an earlier one
 `walk`             which layer of a network is the faulty one
-`report`           what was found, as a table, dict, web page or picture
+`report`           what was found, as a table or dict; `pictures`: web page, picture
 `files`            the layers and pairs in a file, for ``chainrule check``
 =================  ===========================================================
 """
@@ -54,15 +63,32 @@ def check_gradients(
 
     Parameters
     ----------
-    subject : object or tuple of two functions
-        A **layer**: any object with ``forward(*inputs)`` and ``backward(dout)``. ``backward`` gives the gradient of the
-        input, or a tuple, one for each; for several outputs it is given a tuple. Parameters are found as ``W``, ``b``
-        with ``dW``, ``db``, any other array attribute with a gradient so named, or in dicts ``params`` and ``grads``.
-        A **network**: any object with ``loss(x, t)``, ``gradient(x, t)`` and ``params``.
-        A **pair** ``(f, grad_f)``: ``f(*args)`` gives one number, ``grad_f(*args)`` its gradient, or a tuple.
+    subject : object, function or tuple of two functions
+        A **layer**: any object that goes forwards and back, by whatever names: ``forward(*inputs)`` and
+        ``backward(dout)``, ``forward_pass``, ``fprop`` … ``backward`` gives the gradient of the input, or a tuple, one
+        for each; for several outputs it is given a tuple. Parameters are found with their gradients beside them:
+        ``W`` with ``dW`` or ``grad_W``, lists or dicts ``params`` and ``grads``, in objects within it, and so on.
+        A **network**: any object with ``loss(x, t)``, ``gradient(x, t)`` and ``params``, or whose loss gives
+        ``(loss, gradients)``.
+        A **pair** ``(f, grad_f)``: ``f(*args)`` gives one number, or one for each entry, ``grad_f(*args)`` its gradient,
+        a tuple or a dict by name; ``(x_forward, x_backward)`` with ``out, cache`` and ``dout, cache``; or one function
+        that gives ``(value, gradient)``. See "The conventions" in the documentation of the check.
     *args : array_like
         What ``forward``, ``loss`` or ``f`` is called with, of any shape, handed over as copies. Integers, such as
         labels, are passed on and not differentiated by.
+    wrt : int, str or tuple of them, optional
+        The arguments that the gradient is by, by number or name, if it is not by all it could be. With one, a bare
+        array is the gradient; with several, a tuple. The others are held fixed.
+    params : dict of str to pair, optional
+        Parameters that no convention finds: name to (where it lies, where its gradient does), each a name such as
+        ``"weights"`` or ``"cell.weights[0]"``, or a function of the subject.
+    forward, backward : str, optional
+        Names of the methods, if they are called otherwise.
+    ignore : str or tuple of str, optional
+        Arrays that the subject holds and that are constants: a filter, positions, a mean. One that is read-only is
+        taken for one anyway.
+    strict : bool, default False
+        Let hazards fail: a view that is returned, a buffer that is filled again, a gradient in fewer digits.
     mode : {"auto", "full", "directions"}
         "full" compares every entry; "directions" the slope along random directions through each array, at a cost that
         does not depend on its size; "auto" is full up to 2,000 entries an array if evaluations are short, or up to
@@ -78,15 +104,18 @@ def check_gradients(
     Returns
     -------
     GradientReport
-        ``report.ok`` is the verdict, ``print(report)`` a table, ``report.raise_if_failed()`` for tests.
+        ``report.ok`` is the verdict, ``print(report)`` a table, ``report.raise_if_failed()`` for tests;
+        ``report.not_compared`` what the subject holds and was not compared, ``report.hazards`` what is told and changes
+        no number.
 
     Raises
     ------
     TypeError
-        If `subject` is none of the three, a parameter is of integers, an array is float16, or there is nothing to
+        If `subject` is none of these, a parameter is of integers, an array is float16, or there is nothing to
         differentiate by.
     ValueError
-        If a parameter is read-only, an array or an output is not finite, or f gives more than one number. Whatever
+        If a parameter is read-only, an array or an output is not finite, `wrt` or `ignore` names nothing there is, or
+        f gives more than one number, and not one for each entry. Whatever
         ``forward``, ``loss`` or ``f`` raises is passed on. The subject's arrays and all generators are as before.
 
     Notes
