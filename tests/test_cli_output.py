@@ -223,6 +223,8 @@ def test_bash_completes_commands_options_and_files(tmp_path: Path, capsys: Text)
     assert complete("chainrule", "pre") == {"predict"}
     assert "--epochs" in complete("chainrule", "train", "--ep")
     assert complete("chainrule", "eval", "dig") == {"digits.safetensors"}
+    assert complete("chainrule", "check", "--st") == {"--strict"}
+    assert complete("chainrule", "check", "--format", "") == {"text", "jsonl", "github"}
 
 
 def test_completion_without_shtab_names_the_extra() -> None:

@@ -178,7 +178,7 @@ VALUES = _named(
         "bn_param ln_param gn_param": [{"mode": "train"}],
         "dropout_param": [{"mode": "train", "p": 0.5}],
         "conv_param": [{"stride": 1, "pad": 1}],
-        "pool_param": [{"pool_height": 2, "pool_width": 2, "stride": 2}],
+        "pool_param": [{"pool_height": 2, "pool_width": 2, "stride": 2}, {"size": 2, "pool_size": 2, "stride": 2}],
         "hparameters hparams": [{"stride": 2, "pad": 1, "f": 2}],
         "axis": 1,
         "reduction": ["mean", "sum"],

@@ -165,7 +165,8 @@ def _import_package(package: str, path: Path) -> None:
 
 def _line_in(path: Path, error: BaseException) -> int | None:
     """Give the line of the file that raised."""
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
+    here = path.resolve()
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).resolve() == here]
     return lines[-1] if lines else getattr(error, "lineno", None)
 
 
