@@ -484,7 +484,10 @@ def test_a_file_in_a_package_imports_from_beside_and_above_it(tmp_path: Path) ->
         "class Times(Base):\n    def forward(self, x): return factor * x\n"
         "    def backward(self, dout): return factor * dout\n"
     )
-    assert [(c.name, c.verdict) for c in check_file(str(inner / "times.py"))] == [("Times", "right")]
+    path = inner / "times.py"
+    assert [(c.name, c.verdict) for c in check_file(str(path))] == [("Times", "right")]
+    path.write_text(path.read_text().replace("factor * dout", "2 * dout"))  # it is read again each time
+    assert [(c.name, c.verdict) for c in check_file(str(path))] == [("Times", "wrong")]
 
 
 def test_the_same_is_made_each_time(check: Check) -> None:

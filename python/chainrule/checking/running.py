@@ -133,6 +133,7 @@ def _root_of(name: str, folder: Path) -> Path | None:
 def _run(path: Path) -> tuple[ModuleType, Stopped | None]:
     name = _package_of(path) or "checked_file"
     package = name.rpartition(".")[0]
+    sys.modules.pop(name, None)  # as it was when it was last looked at
     if package:
         _import_package(package, path)
         imported = sys.modules.get(name)
