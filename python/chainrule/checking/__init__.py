@@ -30,7 +30,8 @@ keeps are tried, and for a network that is wrong its layers are walked through t
 `batches`          other batches: nothing is left of an earlier one
 `walk`             which layer of a network is the faulty one
 `report`           what was found, as a table or dict; `pictures`: web page, picture
-`files`            the layers and pairs in a file, for ``chainrule check``
+`files`            the layers and pairs in a file, for ``chainrule check``; with
+                   `finding`, `guesses`, `filling`, `making`, `running`
 =================  ===========================================================
 """
 

@@ -142,7 +142,8 @@ def calls_of(
     """
     asked, optional = required(backward), [p.name for p in positional(backward)]
     if not asked:
-        return (() if not optional and _takes_nothing(backward) else ("dout",)), []
+        nothing = all(name.startswith("_") for name in optional) and (optional or _takes_nothing(backward))
+        return (() if nothing else ("dout",)), []
     call: list[str] = []
     others: list[int] = []
     for i, name in enumerate(asked):
