@@ -49,8 +49,8 @@ def batch_axis(subject: Subject, x: FloatArray) -> int:
     """Give the axis of `x` that the examples lie along."""
     if x.ndim != 2:
         return 0
-    for name, t in subject.inputs.items():
-        if not isinstance(t, np.ndarray) or t is x or name in subject.movable:
+    for t in subject.inputs.values():
+        if not isinstance(t, np.ndarray) or t is x:
             continue
         if t.ndim == 1 and t.dtype.kind in "iu" and len(t) in x.shape and x.shape[0] != x.shape[1]:
             return x.shape.index(len(t))

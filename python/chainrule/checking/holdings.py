@@ -25,7 +25,7 @@ from chainrule.checking.report import Unseen
 from chainrule.checking.results import fits
 from chainrule.checking.state import State, put_back
 from chainrule.checking.subject import Subject, is_single, parameter
-from chainrule.parameters import Place, held, walk
+from chainrule.parameters import Place, held, namespace, walk
 
 #: By how much of its size an array is moved to see whether it matters: more than float32 rounds away.
 _FAR = 0.01
@@ -34,7 +34,7 @@ _FAR = 0.01
 def hold(
     subject: Subject,
     ahead: Callable[[], list[FloatArray]],
-    back: Callable[[], Any],
+    back: Callable[[float], Any],
     again: Callable[[], State],
     told: Mapping[str, Any] | None,
     ignore: Sequence[str],
@@ -46,7 +46,7 @@ def hold(
     subject : Subject
         After one forward pass; its ``parameters``, ``places``, ``boxes`` and ``unseen`` are set.
     ahead, back : callable
-        Goes forwards, with the same noise every time; and back with a random cotangent.
+        Goes forwards, with the same noise every time; and back with a random cotangent, times a number.
     again : callable
         Gives the state of the subject as it is, to go back to.
     told : mapping, optional
@@ -61,7 +61,7 @@ def hold(
     known = set(map(id, subject.parameters.values()))
     groups = [group for group in groups if id(group.array) not in known]
     before = {id(group.array): group.array.copy() for group in groups}
-    back()
+    back(1.0)
     changed = {id(group.array) for group in groups if group.has_changed(before[id(group.array)])}
     step = _step_size(subject)
     for group in groups:
@@ -191,16 +191,10 @@ def _mapped(thing: Any) -> Iterable[tuple[Place, FloatArray]]:
     """Give what stands in a dict of parameters that a property may give."""
     for name in ("params", "parameters"):
         mapping = getattr(thing, name, None)
-        if isinstance(mapping, Mapping) and not isinstance(vars_of(thing).get(name), Mapping):
+        if isinstance(mapping, Mapping) and not isinstance(namespace(thing).get(name), Mapping):
             for key, array in mapping.items():
                 if isinstance(array, np.ndarray) and array.dtype.kind == "f":
                     yield Place(((thing, name), (mapping, key))), array
-
-
-def vars_of(thing: Any) -> dict[str, Any]:
-    """Give the attributes of an object; none if it has only slots."""
-    own = getattr(thing, "__dict__", {})
-    return own if isinstance(own, dict) else {}
 
 
 def _grouped(found: Iterable[tuple[Place, FloatArray]]) -> list[Group]:
@@ -259,7 +253,7 @@ def _least(out: FloatArray) -> float:
     return 1e-4 if is_single(out) else 1e-10
 
 
-def _boxes(subject: Subject, back: Callable[[], Any]) -> Iterable[Place]:
+def _boxes(subject: Subject, back: Callable[[float], Any]) -> Iterable[Place]:
     """Give plain numbers that have a gradient beside them which is another for another cotangent."""
     found = []
     for way, value in walk(subject.thing):
@@ -269,7 +263,7 @@ def _boxes(subject: Subject, back: Callable[[], Any]) -> Iterable[Place]:
             if gradient is not None and np.size(gradient[1]) == 1:
                 found.append((place, float(np.reshape(gradient[1], ())), value))
     if found:
-        back()
+        back(2.0)
     for place, before, value in found:
         after = place.gradient()
         if after is not None and float(np.reshape(after[1], ())) != before and place.value == value:

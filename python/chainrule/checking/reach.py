@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.parameters import slots
+from chainrule.parameters import namespace, slots
 
 #: Not looked into: objects of these keep no array and no generator of anybody's, and looking takes long.
 _STANDARD = sys.stdlib_module_names | {"builtins"}
@@ -96,10 +96,10 @@ def _attributes(name: str, thing: Any, found: dict[int, tuple[str, Any]]) -> Ite
             yield f"{name}.{slot}", getattr(thing, slot)
         except Exception:  # a slot that is empty, or an object that refuses to be asked
             continue
-    namespace = getattr(thing, "__dict__", None)
-    if isinstance(namespace, dict):
-        found[id(namespace)] = name, namespace
-        yield from ((f"{name}.{key}" if isinstance(key, str) else name, value) for key, value in _items(namespace))
+    held = namespace(thing)
+    if held:
+        found[id(held)] = name, held
+        yield from ((f"{name}.{key}" if isinstance(key, str) else name, value) for key, value in _items(held))
 
 
 def _of_class(kind: type) -> Iterator[tuple[str, Any]]:

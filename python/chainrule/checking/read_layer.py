@@ -82,7 +82,7 @@ def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) 
         )
     ways = []
     for call in calls:
-        way = replace(subject, call=call, stepping="lr" in call)
+        way = replace(subject, call=call)
         if "douts" in call:
             way.first = len(required(backward)) - len(call) + 1
         if not {"dout", "douts"} & set(call) and first.arrays[0].size > 1:

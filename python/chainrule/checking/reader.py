@@ -92,8 +92,9 @@ class Reader:
             found: list[Any] = self.quietly(subject.outputs, subject.inputs)
             return found
 
-        def back() -> object:
-            return self.quietly(lambda: subject.gradients([np.array(d)[()] for d in douts]), subject.inputs)
+        def back(times: float) -> object:
+            sent = [np.asarray(times * d, np.asarray(d).dtype)[()] for d in douts]
+            return self.quietly(lambda: subject.gradients(sent), subject.inputs)
 
         if isinstance(self.thing, tuple | list):
             return
