@@ -675,6 +675,40 @@ def test_an_array_that_another_layer_has_by_its_name_keeps_that() -> None:
     assert list(between(tied, affine).params) == ["W1", "b1", "W2", "b2", "W3", "b3"]
 
 
+def named(parameter: str, gradient: str) -> Any:
+    """Give a layer whose code names its parameter in variables only."""
+
+    class Named:
+        def __init__(self) -> None:
+            setattr(self, parameter, rng(3).normal(1, 0.3, 5))
+
+        def forward(self, x: Any) -> Any:
+            self.x = x
+            return x * getattr(self, parameter)
+
+        def backward(self, dout: Any) -> Any:
+            setattr(self, gradient.lower(), (dout * self.x).sum(axis=0))
+            return dout * getattr(self, parameter)
+
+    return Named()
+
+
+def test_names_that_the_code_has_from_outside_are_read_too() -> None:
+    net = between(named("scale", "grad_scale"))
+    assert list(net.params) == ["W1", "b1", "scale1", "W2", "b2"]
+    assert_gradient_is_the_numeric_one(net)
+
+
+def test_a_gradient_that_only_backward_shows_is_found_then_and_not_missed_before() -> None:
+    net, (x, t) = between(named("scale", "GRAD_SCALE")), data()
+    assert list(net.params) == ON_BOTH_SIDES
+    before = net.layers["Own1"].scale.copy()
+    assert left_untrained(net, x, t, 4) == []
+    fit(net, x, t, batch_size=4)
+    assert "scale1" in net.params
+    assert not np.array_equal(net.params["scale1"], before)
+
+
 def test_an_array_without_effect_on_the_loss_is_not_named() -> None:
     class Counting(Scale):
         def __init__(self) -> None:

@@ -7,6 +7,7 @@ attribute that every forward pass stores is a cache, and one whose gradient some
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import sys
 import types
@@ -107,6 +108,14 @@ def _functions(kind: type) -> Iterator[tuple[str, list[types.FunctionType]]]:
                 yield from ((name, found) for part in parts if (found := list(_behind(part))))
 
 
+def _enclosed(function: types.FunctionType) -> Iterator[str]:
+    """Give the strings that a function has from the one it was made in."""
+    for cell in function.__closure__ or ():
+        with contextlib.suppress(ValueError):  # named, but not bound yet
+            if isinstance(cell.cell_contents, str):
+                yield cell.cell_contents
+
+
 def _behind(thing: Any) -> Iterator[types.FunctionType]:
     """Give a function, and those behind its decorators."""
     while thing is not None:
@@ -124,6 +133,7 @@ def _reading(kind: type) -> Code:
         for function in functions:
             stored.update(stored_in(function.__code__))
             strings.update(strings_in(function.__code__))
+            strings.update(_enclosed(function))
     roots = [name for name in _FORWARD if name in methods][:1] or [name for name in methods if name != "__init__"]
     accesses: dict[str, list[tuple[bool, tuple[int, ...]]]] = {}
     walk = _Walk(methods, accesses)

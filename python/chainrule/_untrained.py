@@ -78,7 +78,7 @@ def _tried(net: Network, x: FloatArray, t: NDArray[Any]) -> list[str]:
     found = reach(net=net)
     before, randomness = State(found), Randomness(found)
     try:
-        net.loss(x, t)  # makes what the first pass makes
+        net.gradient(x, t)  # makes what the first pass makes, and gradients that the code does not name
         found = reach(net=net)
         randomness.look(found)
         ready = State(found)
