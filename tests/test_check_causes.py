@@ -147,8 +147,11 @@ def test_a_cache_that_shrinks_does_not_accumulate() -> None:
 def test_a_formula_that_is_wrong_elsewhere_is_no_stale_batch() -> None:
     """Right where it is asked, and wrong a tenth away: nothing was kept."""
     x = np.array([0.5, 0.9, -0.3])
-    near = lambda x: (np.abs(x - [0.5, 0.9, -0.3]) < 0.005).all()  # noqa: E731
-    grad = lambda x: 3 * x**2 if near(x) else 2 * x  # noqa: E731
+
+    def grad(x: Any) -> Any:
+        near = (np.abs(x - [0.5, 0.9, -0.3]) < 0.005).all()
+        return 3 * x**2 if near else 2 * x
+
     report = check_gradients((lambda x: (x**3).sum(), grad), x)
     assert report.verdict == "wrong"
     assert "stale" not in (report.cause or "")

@@ -276,11 +276,6 @@ def test_a_generator_in_a_configuration_named_in_a_comprehension_of_a_helper_is_
 # --- arguments without a gradient mean something as they are ---
 
 
-def _rotation(x: Any) -> Any:
-    q, _ = np.linalg.qr(rng(3).standard_normal((3, 3)))
-    return q
-
-
 @pytest.mark.parametrize("factor", [1.0, 1.1])
 @pytest.mark.parametrize("kind", ["rotation", "signs", "unit", "mask"])
 def test_arguments_are_not_moved_where_their_meaning_may_not_survive(kind: str, factor: float) -> None:
@@ -288,12 +283,13 @@ def test_arguments_are_not_moved_where_their_meaning_may_not_survive(kind: str, 
     q, _ = np.linalg.qr(rng(3).standard_normal((3, 3)))
     signs, mask = np.array([1.0, -1.0, 1.0]), np.array([1.0, 0.0, 1.0])
     unit = np.array([0.6, 0.0, 0.8])
-    f, g, data = {
+    kinds: dict[str, Any] = {
         "rotation": (lambda x, q: 0.5 * ((q @ x) ** 2).sum(), lambda x, q: x, q),
         "signs": (lambda x, s: 0.5 * ((s * x) ** 2).sum(), lambda x, s: x, signs),
         "unit": (lambda x, u: 0.5 * ((x @ u) * u @ ((x @ u) * u)), lambda x, u: (x @ u) * u, unit),
         "mask": (lambda x, m: 0.5 * ((m * x) ** 2).sum(), lambda x, m: m * x, mask),
-    }[kind]
+    }
+    f, g, data = kinds[kind]
     report = check_gradients((f, lambda x, d: factor * g(x, d)), rng(4).standard_normal(3), data)
     assert report.verdict == ("right" if factor == 1.0 else "wrong"), str(report)
     assert len(report.held_fixed) == 1

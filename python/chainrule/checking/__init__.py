@@ -44,6 +44,7 @@ from chainrule._gate import count, positive
 from chainrule.checking.report import ArrayCheck as ArrayCheck
 from chainrule.checking.report import Contract as Contract
 from chainrule.checking.report import GradientReport as GradientReport
+from chainrule.checking.report import Unseen as Unseen
 
 
 def check_gradients(
