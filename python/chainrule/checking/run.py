@@ -40,16 +40,16 @@ def check(thing: Any, arguments: Sequence[Any], settings: Settings, asked: Asked
     with _left_as_found(thing, first, randomness), np.errstate(all="ignore"):
         ways = readings(thing, arguments, asked, randomness)
         ready = State(reach(subject=thing))  # with what its first forward pass makes
-        reports = []
-        for subject in ways:
+        reports: list[GradientReport] = []
+        for i, subject in enumerate(ways):
             ready.restore()
             try:
                 reports.append(_whole_report(subject, settings, randomness, first))
-            except Exception:
-                if len(ways) == 1:
+            except Exception:  # as one way to call it may raise; but not all
+                if not reports and i == len(ways) - 1:
                     raise
                 continue
-            if reports[-1].verdict != "wrong":
+            if reports[0].verdict != "wrong" or reports[-1].verdict == "right":
                 break
         return chosen(reports, subject.surely)
 
@@ -61,9 +61,9 @@ def chosen(reports: Sequence[GradientReport], sure: bool) -> GradientReport:
     minus or 1/N, it cannot be known which of the two was meant: then nothing is proved.
     """
     usual, last = reports[0], reports[-1]
-    if last is usual or last.verdict == "wrong":
+    if last is usual or last.verdict != "right":
         return usual
-    other_way = " and ".join(last.notes[:1])
+    other_way = last.notes[0] if last.notes else "it is meant otherwise"
     if sure and not (usual.cause or "").startswith(_PLAIN):
         return last
     note = (
