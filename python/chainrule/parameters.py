@@ -309,16 +309,16 @@ def attributes(thing: Any) -> dict[str, Any]:
             found[name] = getattr(thing, name)
         except Exception:  # a slot that is empty, or an object that refuses to be asked
             found.pop(name, None)
-    return found | namespace(thing)
+    return found | (namespace(thing) or {})
 
 
-def namespace(thing: Any) -> dict[str, Any]:
-    """Give the attributes of an object, the very dict; none if it has only slots, or refuses to be asked."""
+def namespace(thing: Any) -> dict[str, Any] | None:
+    """Give the attributes of an object, the very dict; None if it has only slots, or refuses to be asked."""
     try:
         own = thing.__dict__
     except Exception:
-        return {}
-    return own if isinstance(own, dict) else {}
+        return None
+    return own if isinstance(own, dict) else None
 
 
 def is_object(thing: Any) -> bool:
@@ -373,7 +373,7 @@ def _views(thing: Any) -> Iterator[tuple[str, FloatArray]]:
             continue
         names = [name for name, value in vars(base).items() if isinstance(value, property)]
         for name in names:
-            if any(hasattr(type(thing), g) or g in namespace(thing) for g in gradient_names(name)[:8]):
+            if any(hasattr(type(thing), g) or g in (namespace(thing) or {}) for g in gradient_names(name)[:8]):
                 value = _get(thing, name)
                 if _is_float(value):
                     yield name, value

@@ -191,7 +191,7 @@ def _mapped(thing: Any) -> Iterable[tuple[Place, FloatArray]]:
     """Give what stands in a dict of parameters that a property may give."""
     for name in ("params", "parameters"):
         mapping = getattr(thing, name, None)
-        if isinstance(mapping, Mapping) and not isinstance(namespace(thing).get(name), Mapping):
+        if isinstance(mapping, Mapping) and not isinstance((namespace(thing) or {}).get(name), Mapping):
             for key, array in mapping.items():
                 if isinstance(array, np.ndarray) and array.dtype.kind == "f":
                     yield Place(((thing, name), (mapping, key))), array

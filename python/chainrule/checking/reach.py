@@ -97,7 +97,7 @@ def _attributes(name: str, thing: Any, found: dict[int, tuple[str, Any]]) -> Ite
         except Exception:  # a slot that is empty, or an object that refuses to be asked
             continue
     held = namespace(thing)
-    if held:
+    if held is not None:  # an empty one too: it may be filled
         found[id(held)] = name, held
         yield from ((f"{name}.{key}" if isinstance(key, str) else name, value) for key, value in _items(held))
 
