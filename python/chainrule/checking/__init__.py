@@ -72,9 +72,9 @@ def check_gradients(
         ``W`` with ``dW`` or ``grad_W``, lists or dicts ``params`` and ``grads``, in objects within it, and so on.
         A **network**: any object with ``loss(x, t)``, ``gradient(x, t)`` and ``params``, or whose loss gives
         ``(loss, gradients)``.
-        A **pair** ``(f, grad_f)``: ``f(*args)`` gives one number, or one for each entry, ``grad_f(*args)`` its gradient,
-        a tuple or a dict by name; ``(x_forward, x_backward)`` with ``out, cache`` and ``dout, cache``; or one function
-        that gives ``(value, gradient)``. See "The conventions" in the documentation of the check.
+        A **pair** ``(f, grad_f)``: ``f(*args)`` gives one number, or one for each entry, ``grad_f(*args)`` its
+        gradient, a tuple or a dict by name; ``(x_forward, x_backward)`` with ``out, cache`` and ``dout, cache``; or
+        one function that gives ``(value, gradient)``. See "The conventions" in the documentation of the check.
     *args : array_like
         What ``forward``, ``loss`` or ``f`` is called with, of any shape, handed over as copies. Integers, such as
         labels, are passed on and not differentiated by.

@@ -96,8 +96,22 @@ def refuse_half(array: FloatArray, name: str) -> None:
 
 
 def _names(function: Any, count: int) -> list[str]:
-    names = [p.name for p in positional(function)][:count]
-    return names if len(names) == count else (["x", "y"] if count <= 2 else [f"x{i}" for i in range(count)])[:count]
+    if names_tell(function, count):
+        return [p.name for p in positional(function)][:count]
+    return ["x"] if count == 1 else [f"x{i}" for i in range(count)]
+
+
+def names_tell(function: Any, count: int) -> bool:
+    """Tell whether `function` has names of its own for so many arguments."""
+    return len(positional(function)) >= count
+
+
+def takes_nothing(function: Any) -> bool:
+    """Tell whether `function` can be given nothing at all."""
+    try:
+        return not inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return False
 
 
 def positional(function: Any) -> list[inspect.Parameter]:

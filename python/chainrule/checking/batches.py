@@ -203,20 +203,23 @@ class Batches:
             except Exception:
                 return None
             if wrong:
-                self._kept_parameters = self._that_do_not_count(other, theirs, wrong)
+                self._kept_parameters = self._that_are_kept(other, theirs, wrong)
         trial.tried.setdefault(SECOND_BATCH)
         return wrong
 
-    def _that_do_not_count(self, other: Subject, theirs: Answer, wrong: Sequence[str]) -> list[str]:
-        """Give the parameters that do not change those gradients: they are taken from a copy made before."""
-        counting = []
+    def _that_are_kept(self, other: Subject, theirs: Answer, wrong: Sequence[str]) -> list[str]:
+        """Give the parameters of which a copy is used: gradients stay as they move, and are right as they were."""
+        kept = []
         for name, array in other.parameters.items():
             with put_back([array]) as (before,):
                 np.multiply(before, np.asarray(1.5, array.dtype), out=array)
                 again = Trial(other, self.comparison.randomness).gradients(self.douts)
-            if any(not _close(theirs.gradients[n], again.gradients[n]) for n in wrong if n != name):
-                counting.append(name)
-        return [name for name in other.parameters if name not in counting]
+                if any(not _close(theirs.gradients[n], again.gradients[n]) for n in wrong if n != name):
+                    continue
+                np.copyto(array, self.values[name])
+                if not self.comparison.differs_along(other, theirs, self.douts):
+                    kept.append(name)
+        return kept
 
     def _judged(self, arrays: tuple[ArrayCheck, ...], wrong: Sequence[str]) -> tuple[ArrayCheck, ...]:
         comparison = self.comparison

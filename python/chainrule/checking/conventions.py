@@ -35,6 +35,8 @@ INPUT_GRADIENTS = (
     "input_gradient", "gradient_input", "gradInput", "grad_x", "din", "dA_prev", "da_prev", "dZ", "dz", "dA", "delta",
     "grad", "gradient",
 )  # fmt: skip
+#: What a loss leaves its value in, if it hands on its input.
+LOSSES = ("loss", "cost", "error", "value", "loss_value")
 #: Arguments of backward that are no gradient: a step size, what forward gave for it to keep.
 LEARNING_RATES = frozenset({"lr", "learning_rate", "eta", "alpha", "rate", "step_size", "step", "learningRate", "l_r"})
 CACHES = frozenset({"cache", "caches", "ctx", "context", "memory", "saved", "state", "tape", "stored", "_cache"})

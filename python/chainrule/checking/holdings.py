@@ -25,7 +25,7 @@ from chainrule.checking.report import Unseen
 from chainrule.checking.results import fits
 from chainrule.checking.state import State, put_back
 from chainrule.checking.subject import Subject, is_single, parameter
-from chainrule.parameters import Place, held, namespace, walk
+from chainrule.parameters import Place, gradient_at, held, namespace, walk
 
 #: By how much of its size an array is moved to see whether it matters: more than float32 rounds away.
 _FAR = 0.01
@@ -66,6 +66,8 @@ def hold(
     step = _step_size(subject)
     for group in groups:
         group.with_gradient = [place for place in group.places if place.gradient() is not None]
+    # A layer without weights may have some all the same, from its base class: without effect, and their gradients 0.
+    idle = {id(g.array) for g in groups if g.with_gradient and not np.any(gradient_at(g.with_gradient))}
     gradients = {id(g[1]) for group in groups for p in group.with_gradient if (g := p.gradient()) is not None}
     boxed = list(_boxes(subject, back))
     state.restore()
@@ -75,7 +77,8 @@ def hold(
     for group in left:
         stepped = id(group.array) in changed and not group.with_gradient
         if group.with_gradient or group.is_told:
-            if group.is_plain or _stays_as_put(ahead, group.array):
+            plain = group.is_plain or (id(group.array) not in idle and _stays_as_put(ahead, group.array))
+            if plain or (id(group.array) in idle and moves(ahead, group.array)):
                 _take(subject, group, parameter(group.array, group.name))
         elif group.could_be_one and moves(ahead, group.array):
             if stepped and isinstance(subject, LayerSubject):

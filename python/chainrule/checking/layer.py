@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.checking.arguments import positional, required
+from chainrule.checking.arguments import positional, required, takes_nothing
 from chainrule.checking.conventions import CACHES, LEARNING_RATES, is_target
 from chainrule.checking.reach import reach
 from chainrule.checking.results import Outcome, outcome_of
@@ -39,6 +39,8 @@ class LayerSubject(Subject):
     last: Outcome | None = None
     mean: bool = False
     first: int = 0
+    #: The attribute that forward leaves the loss in, while it hands on its input.
+    loss_in: str = ""
     #: Whether backward takes a step of training itself, and of parameters it changes the size of that step.
     stepping: bool = False
     steps: dict[str, float] = field(default_factory=dict)
@@ -62,6 +64,8 @@ class LayerSubject(Subject):
         for flush in self.flushing:
             flush()
         raw = self.forwards(self.thing)(*handed)
+        if self.loss_in:
+            raw = getattr(self.thing, self.loss_in)
         what = f"{self.name}.{self.forward_name}" if self.kind == "layer" else self.forward_name
         outcome = outcome_of(raw, self.thing, what, cached="cache" in self.call)
         if self.first:  # backward is given the gradient of so many of them
@@ -128,9 +132,7 @@ class LayerSubject(Subject):
         return wide
 
 
-def calls_of(
-    backward: Any, names: Sequence[str], outcome: Outcome, *, learns: bool = True
-) -> tuple[tuple[str, ...], list[str]]:
+def calls_of(backward: Any, names: Sequence[str], outcome: Outcome) -> tuple[tuple[str, ...], list[str]]:
     """Say what to call `backward` with, as far as its signature tells.
 
     Returns
@@ -142,17 +144,17 @@ def calls_of(
     """
     asked, optional = required(backward), [p.name for p in positional(backward)]
     if not asked:
-        nothing = all(name.startswith("_") for name in optional) and (optional or _takes_nothing(backward))
+        nothing = all(name.startswith("_") for name in optional) and (optional or takes_nothing(backward))
         return (() if nothing else ("dout",)), []
     call: list[str] = []
     others: list[int] = []
     for i, name in enumerate(asked):
-        if name in LEARNING_RATES and learns and len(asked) > 1:
+        if name in names and (len(asked) > 1 or is_target(name, list(names))):
+            call.append(name)
+        elif name in LEARNING_RATES and len(asked) > 1:
             call.append("lr")
         elif name in CACHES and outcome.has_cache:
             call.append("cache")
-        elif name in names and (len(asked) > 1 or is_target(name, list(names))):
-            call.append(name)
         else:
             others.append(i)
             call.append("dout")
@@ -164,12 +166,3 @@ def calls_of(
         call[first] = "douts"
         return tuple(call), []
     return tuple(call), [asked[i] for i in others[1:]]
-
-
-def _takes_nothing(function: Any) -> bool:
-    import inspect
-
-    try:
-        return not inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return False

@@ -25,6 +25,8 @@ class PairSubject(Subject):
         Whether it is one that gives both.
     swapped : bool
         Whether it gives the gradient first.
+    after : bool
+        Whether the derivative is given nothing, and is that of the function's last call.
     through : bool
         Whether the derivative is given what the function gives, not its argument: ``y (1 - y)`` for a sigmoid.
     """
@@ -34,6 +36,7 @@ class PairSubject(Subject):
     both: bool = False
     swapped: bool = False
     through: bool = False
+    after: bool = False
     #: Each number that comes out is that of one entry, or one example: the derivative is one for each.
     apart: bool = False
     #: Loss and gradient are by the mean of what comes out.
@@ -58,6 +61,16 @@ class PairSubject(Subject):
         arrays = outcome_of(raw, self.thing, self.forward_name, cached=False).arrays
         return [np.asarray(arrays[0].mean())] if self.mean else arrays
 
+    def derivative(self) -> Any:
+        """Call the derivative, and give what it returns."""
+        handed = self.handed()
+        if self.through:
+            handed = [self.values(self.thing)(*handed)]
+        if self.after:
+            self.values(self.thing)(*handed)
+            handed = []
+        return self.derivatives(self.thing)(*handed)
+
     def gradient_in(self, returned: Any) -> Any:
         """Give the gradient in what was returned."""
         return returned[0 if self.swapped else 1] if self.both else returned
@@ -68,11 +81,7 @@ class PairSubject(Subject):
 
     def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
         """Give what comes back."""
-        handed = self.handed()
-        if self.through:
-            handed = [self.values(self.thing)(*handed)]
-        returned = self.derivatives(self.thing)(*handed)
-        returned = self.gradient_in(returned)
+        returned = self.gradient_in(self.derivative())
         if not self.takes_dout:
             return self.answer(returned)
         return self.answer(_weighted(returned, douts[0]))
@@ -109,8 +118,13 @@ def is_apart(value: Any, returned: Any, inputs: Mapping[str, Any], wrt: Sequence
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.size == 0:
         return False
     gradients = bound(returned, inputs, wrt, []).gradients
-    floats = [g for n, g in gradients.items() if isinstance(g, np.ndarray | float | np.floating)]
-    return bool(floats) and all(
-        np.shape(g) == shape or (len(shape) >= 1 and np.shape(g)[:1] == shape[:1] and value.size == shape[0])
-        for g in floats
+    found = [g for g in gradients.values() if g is not None]
+    return (
+        bool(found)
+        and all(
+            type(g) in (int, float)  # one slope for all
+            or np.shape(g) == shape
+            or (len(shape) >= 1 and np.shape(g)[:1] == shape[:1] and value.size == shape[0])
+            for g in found
+        )
     )

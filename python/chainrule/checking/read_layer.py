@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.checking.arguments import Slot, positional, required
-from chainrule.checking.conventions import CACHES, PERHAPS_TARGETS, TARGETS, is_target
+from chainrule.checking.conventions import CACHES, LOSSES, PERHAPS_TARGETS, TARGETS, is_target
 from chainrule.checking.layer import LayerSubject, calls_of
+from chainrule.checking.pair import is_one
 from chainrule.checking.reach import reach
 from chainrule.checking.reader import Reader
 from chainrule.checking.results import Outcome
@@ -86,6 +87,9 @@ def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) 
         if "douts" in call:
             way.first = len(required(backward)) - len(call) + 1
         if not {"dout", "douts"} & set(call) and first.arrays[0].size > 1:
+            left = next((n for n in LOSSES if is_one(getattr(subject.thing, n, None))), None)
+            if left is not None:
+                ways.append(replace(way, loss_in=left, read_as=(f"the loss is read from {left}",)))
             ways += [replace(way, mean=mean, read_as=_told_call(call, usual, way, mean)) for mean in (False, True)]
             continue
         ways.append(replace(way, read_as=_told_call(call, usual, way, False)))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.checking.arguments import positional, required
+from chainrule.checking.arguments import names_tell, positional, required, takes_nothing
 from chainrule.checking.layer import LayerSubject
 from chainrule.checking.pair import PairSubject, is_apart, is_one
 from chainrule.checking.read_layer import understood
@@ -50,6 +50,7 @@ def derivatives(reader: Reader, value: str, derivative: str) -> list[Subject]:
         values=lambda thing: getattr(thing, value), derivatives=lambda thing: getattr(thing, derivative),
     )  # fmt: skip
     subject.forward_name, subject.backward_name = f"{subject.name}.{value}", f"{subject.name}.{derivative}"
+    subject.after = takes_nothing(getattr(thing, derivative))
     raw = reader.quietly(lambda: subject.values(thing)(*subject.handed()), inputs)
     if is_one(raw):
         return _by_each(reader, subject)
@@ -81,7 +82,7 @@ def _by_each(reader: Reader, pair: PairSubject) -> list[Subject]:
     if pair.wrt is not None:
         return [pair]
     try:
-        returned = reader.quietly(lambda: pair.derivatives(pair.thing)(*pair.handed()), pair.inputs)
+        returned = reader.quietly(pair.derivative, pair.inputs)
     except TypeError as error:
         error.add_note(f"{pair.backward_name} was called with what {pair.forward_name} was called with")
         raise
@@ -94,13 +95,15 @@ def _by_each(reader: Reader, pair: PairSubject) -> list[Subject]:
     for name in names[:3]:
         told = () if name == first else (f"the gradient is read as that by {name}",)
         ways.append(replace(pair, wrt=(name,), read_as=told) if name != first else pair)
+    if ways and not names_tell(pair.values(pair.thing), len(reader.arguments)):
+        ways[0] = replace(ways[0], unsure=len(ways) > 1)
     return list(ways) or [pair]
 
 
 def _apart(reader: Reader, pair: PairSubject, raw: Any) -> list[Subject]:
     """Give the ways to understand a derivative for each entry, or each example."""
     try:
-        returned = reader.quietly(lambda: pair.derivatives(pair.thing)(*pair.handed()), pair.inputs)
+        returned = reader.quietly(pair.derivative, pair.inputs)
     except TypeError as error:
         error.add_note(f"{pair.backward_name} was called with what {pair.forward_name} was called with")
         raise
@@ -113,6 +116,8 @@ def _apart(reader: Reader, pair: PairSubject, raw: Any) -> list[Subject]:
         else candidates(returned, list(pair.inputs), pair.inputs)
     )
     ways = [replace(pair, apart=True, wrt=(name,)) for name in by[:2]] or [replace(pair, apart=True)]
+    if not names_tell(pair.values(pair.thing), len(reader.arguments)):
+        ways[0] = replace(ways[0], unsure=len(ways) > 1)
     if value.ndim == 1 and any(np.ndim(g) > 1 for g in bound(returned, pair.inputs, pair.wrt, []).gradients.values()):
         ways += [replace(way, mean=True, read_as=("the gradient is read as that of the mean",)) for way in ways[:1]]
     if len(pair.inputs) == 1 and not pair.both:

@@ -74,11 +74,13 @@ def outcome_of(raw: Any, thing: Any, what: str, *, cached: bool) -> Outcome:
         and raw
         and any(isinstance(item, np.ndarray) or not is_numbers(item) for item in raw)
     ):
-        *outs, last = raw
-        is_cache = isinstance(raw, tuple) and len(raw) > 1 and (cached or not _is_output(last))
-        outs = outs if is_cache else [*outs, last]
-        arrays = [_floats(item, what) for item in outs]
-        return Outcome(arrays, several=len(arrays) > 1, cache=last if is_cache else None, has_cache=is_cache)
+        other = next((i for i, item in enumerate(raw) if not _is_output(item)), None)
+        at = len(raw) - 1 if cached and other is None else other  # what stands behind a cache is for nobody
+        if isinstance(raw, tuple) and at is not None and at > 0:
+            arrays = [_floats(item, what) for item in raw[:at]]
+            return Outcome(arrays, several=len(arrays) > 1, cache=raw[at], has_cache=True)
+        arrays = [_floats(item, what) for item in raw]
+        return Outcome(arrays, several=len(arrays) > 1)
     return Outcome([_floats(raw, what)])
 
 

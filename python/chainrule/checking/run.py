@@ -49,6 +49,8 @@ def check(thing: Any, arguments: Sequence[Any], settings: Settings, asked: Asked
                 if not reports and i == len(ways) - 1:
                     raise
                 continue
+            if ways[0].unsure:
+                continue
             if reports[0].verdict != "wrong" or reports[-1].verdict == "right":
                 break
         return chosen(reports, subject.surely)
@@ -61,6 +63,8 @@ def chosen(reports: Sequence[GradientReport], sure: bool) -> GradientReport:
     minus or 1/N, it cannot be known which of the two was meant: then nothing is proved.
     """
     usual, last = reports[0], reports[-1]
+    if usual.verdict == "right" and last.verdict == "wrong" and (last.cause or "").startswith(_PLAIN):
+        usual, last = last, usual  # as likely
     if last is usual or last.verdict != "right":
         return usual
     other_way = last.notes[0] if last.notes else "it is meant otherwise"

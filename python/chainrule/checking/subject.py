@@ -93,6 +93,8 @@ class Subject(ABC):
     resets: State | None = None
     #: Whether, if this way to understand it agrees and the usual one does not, it was what was meant.
     surely: bool = True
+    #: Whether other ways to understand it have to be asked even if this one agrees.
+    unsure: bool = False
     kind: str = "subject"
     #: How the two sides are called in messages.
     forward_name: str = "forward"
