@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 
 from chainrule import GradientReport, check_gradients
-from chainrule.checking.judging import Tolerance
-from chainrule.checking.movers import Outputs, PythonMover, Rounding
-from chainrule.checking.numeric import Found, Slopes, confirmed, differentiate
+from chainrule.checking.movers import Rounding
 from chainrule.checking.precision import FLOAT16, FLOAT32, Stairs, stairs
 
 SEEDS = range(20)
@@ -319,85 +317,3 @@ def test_zeros_and_what_is_nearly_0_are_compared(seed: int) -> None:
 
     # A slope of 1e-12 beside one of a half: what is smaller still, down to 1e-13 of it, noise may hide.
     assert check_gradients((certain, probabilities), np.array([0.0, 0.1 + 0.01 * seed, -27.6, -19.0])).ok
-
-
-# --- the rule itself ---
-
-
-def judged(claimed: Any, values: Any, bars: Any, largest: float = 1.0) -> list[bool]:
-    claimed, values, bars = (np.asarray(a, np.float64) for a in (claimed, values, bars))
-    rule = Tolerance(claimed, 1e-7, False, largest, 1e-16)
-    nothing = np.zeros_like(bars)
-    return [bool(b) for b in rule.compared(Slopes(values, nothing, nothing, bars))]
-
-
-def test_an_entry_is_compared_if_its_bar_is_a_twentieth_at_most() -> None:
-    assert judged([1, 1, 0, 1e-9], [1, 1, 1, 1e-9], [0.049, 0.051, 0.049, 4e-11]) == [True, False, True, True]
-
-
-def test_two_sides_that_are_0_within_1e_13_of_the_largest_are_compared() -> None:
-    assert judged([0, 0, 5e-14, 2e-13], [0, 5e-14, 0, 0], [1e-12, 1e-12, 1e-12, 1e-12]) == [True, True, True, False]
-    assert judged([0, 0], [0, 1e-14], [1e-9, 1e-9]) == [True, False]  # exactly 0, and nearly
-    assert judged([0], [0], [1e-6]) == [False]
-
-
-def test_one_unresolved_entry_makes_the_report_unproven_and_is_not_counted() -> None:
-    """The true slope is 1e-9, and f is a wave in it, so that no far step can show more."""
-    pair = (
-        lambda x: float(1e6 + x[0] + 1e-9 * np.sin(x[1])),
-        lambda x: np.array([1.0, 1e-9 * np.cos(x[1])]),
-    )
-    report = check_gradients(pair, np.array([0.7, 0.3]))
-    (x,) = report.arrays
-    assert (report.verdict, x.verdict, x.checked) == ("unproven", "unresolved", 1)
-    assert x.note.startswith("1 of 2 entries unresolved, the worst x[1]: ")
-
-
-# --- rules that keep from believing what should not be ---
-
-
-def plain(f: Callable[[Any], Any], x: Any, noise: float) -> PythonMover:
-    return PythonMover(lambda: np.atleast_1d(f(x)), x, Outputs(np.atleast_1d(f(x)), np.ones(1), np.array([noise])))
-
-
-def test_the_first_step_of_many_is_none_that_a_shorter_one_contradicts() -> None:
-    """A wave that stands still at every second step of a sixteenth: the longest step has the smallest bar, and lies."""
-    x = np.full(20, 1.0)
-
-    def f(x: Any) -> Any:
-        return np.sin(64 * np.pi * (x - 1)).sum()
-
-    true = np.full(20, 64 * np.pi)
-    found = differentiate(
-        plain(f, x, 1e-12), np.arange(20), np.ones(20), 0 * true, lambda d, bar: np.full(20, 1e3), np.full(20, np.inf)
-    )
-    assert (np.abs(found.slopes.value - true) <= found.slopes.bar).all()
-
-
-def test_a_second_look_takes_the_word_of_a_shorter_step_against_a_longer_one() -> None:
-    """What was found is that a wave has no slope, with a bar of nothing; the claim is wrong too."""
-    x = np.array([1.0])
-    moving = plain(lambda x: np.sin(64 * np.pi * (x - 1)), x, 1e-13)
-    none = np.zeros(1)
-    found = Found(Slopes(none, none, none, np.full(1, 1e-6)), np.zeros(1, bool), np.full(1, 0.0625))
-    again = confirmed(moving, np.arange(1), found, np.full(1, 5.0), lambda d, bar: np.full(1, 1e-9))
-    assert abs(again.slopes.value[0] - 64 * np.pi) <= again.slopes.bar[0] < 64 * np.pi
-
-
-def test_the_noise_of_a_tiny_array_is_not_that_of_a_huge_one_beside_it() -> None:
-    """Moved with the others, what rounding makes of 1e9 would drown the slope of 1e-6."""
-
-    class Sum:
-        def __init__(self) -> None:
-            self.W, self.V = np.array([1e12]), np.array([1e-4, 3e-4])
-
-        def forward(self, x: Any) -> Any:
-            self.x = x
-            return np.array(np.sin(self.W * 1e3).sum() + np.sin(self.V * x).sum())
-
-        def backward(self, dout: Any) -> Any:
-            self.dW, self.dV = dout * np.cos(self.W * 1e3), dout * self.x * np.cos(self.V * self.x)
-            return dout * self.V * np.cos(self.V * self.x)
-
-    report = check_gradients(Sum(), np.array([0.3, 0.7]))
-    assert {a.name: a.verdict for a in report.arrays}["V"] == "right"

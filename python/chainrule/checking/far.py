@@ -7,7 +7,7 @@ step is believed only if
 
 - f is a parabola over it, to within its noise there: truncation and jump are no more than noise makes of them;
 - its slope stands out: 20 bars or more;
-- one of about a third the length, also far, says the same, and stands out as well;
+- one of about a third the length, over which f is a parabola too, says the same;
 - no shorter step contradicts it.
 
 An entry whose slope is 0 is therefore never told from one that is nearly so by a far step.
@@ -64,7 +64,7 @@ def reach_out(
         second = mover.slopes(entries[todo], _SECOND * lengths[todo])
         with np.errstate(invalid="ignore"):
             straight = _straight(far) & _straight(second)
-            believed = straight & far.clear() & second.clear() & ~far.contradicts(second)
+            believed = straight & far.clear() & ~far.contradicts(second)
             believed &= ~far.contradicts(best.at(todo)) & (far.bar < best.bar[todo])
         chosen = np.zeros(len(entries), bool)
         chosen[todo[believed]] = True
