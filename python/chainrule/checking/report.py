@@ -34,8 +34,8 @@ class ArrayCheck:
     mean_difference, max_difference : float
         Of abs(analytic - numeric); the mean is the tutorial's figure.
     max_relative : float
-        The largest of abs(analytic - numeric) / max(abs(analytic), abs(numeric)) over entries that are at least a
-        thousandth of the largest, or differ by more than they may.
+        The largest of abs(analytic - numeric) / max(abs(analytic), abs(numeric)) over entries that were compared and
+        are not 0.
     error_bar : float
         The largest error bar of the numeric side.
     kinks : int
