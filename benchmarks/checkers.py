@@ -3,7 +3,7 @@
 Run it: ``python benchmarks/checkers.py``. It prints Markdown tables, writes target/checkers.json, and times nothing.
 
 ===========  ===================================================================================================
-chainrule    `check_gradients`: killed if the report is not ok; for a wrong case that is, or looks, vacuous or at a
+chainrule    `check_gradients`, strict: killed if the report is not ok; for a wrong case that is, or looks, vacuous or at a
              kink, "nothing proved" counts. A false alarm is a right case called wrong.
 tutorial     The tutorial's figure, the mean of abs(backprop - numeric) of each array, by its `numerical_gradient`
              (h = 1e-4). It takes losses; of the outputs of a layer, the sum with random weights is one.
@@ -127,7 +127,7 @@ def main() -> None:
 
 def ours(case: Case, reports: dict[str, GradientReport]) -> float:
     """Give 1 if our check says what a checker should: not ok for a wrong case, wrong for a right one."""
-    report = check_gradients(case.make(), *case.arguments(np.random.default_rng(0)))
+    report = check_gradients(case.make(), *case.arguments(np.random.default_rng(0)), strict=True)
     reports[case.name] = report
     if case in RIGHT or case.expect == "fails":
         return report.verdict == "wrong"

@@ -162,6 +162,13 @@ def keep_contracts(trial: Trial, douts: list[Any], rng: np.random.Generator) -> 
             + ", ".join(trial.randomness.names),
             "not deterministic",
         )
+    if getattr(trial.subject, "by_its_rate", False):
+        trial.breaks(
+            "parameters unchanged",
+            f"{trial.subject.backward_name} takes a step of training, by the learning rate it holds; it was taken back",
+            "writes into a parameter",
+            hazard=True,
+        )
     if trial.subject.resets is not None:
         trial.breaks(
             "the same again from the same arrays",

@@ -117,4 +117,6 @@ PERHAPS_TARGETS = frozenset({"y", "Y", "ys"})
 
 def is_target(name: str, others: list[str]) -> bool:
     """Tell whether an argument of a loss is what it is measured against, as far as the names tell."""
-    return name in TARGETS or (name in PERHAPS_TARGETS and any(other in PREDICTED for other in others if other != name))
+    if name in TARGETS or not {"target", "targets", "label", "labels", "true"}.isdisjoint(name.split("_")):
+        return True
+    return name in PERHAPS_TARGETS and any(other in PREDICTED for other in others if other != name)

@@ -66,6 +66,10 @@ def hold(
     step = _step_size(subject)
     for group in groups:
         group.with_gradient = [place for place in group.places if place.gradient() is not None]
+    if isinstance(subject, LayerSubject):
+        rates = list(_rates(thing))
+        subject.by_its_rate = any(g.has_stepped(before[id(g.array)], rates) for g in groups if g.with_gradient)
+        subject.stepping = subject.stepping or subject.by_its_rate
     # A layer without weights may have some all the same, from its base class: without effect, and their gradients 0.
     idle = {id(g.array) for g in groups if g.with_gradient and not np.any(gradient_at(g.with_gradient))}
     gradients = {id(g[1]) for group in groups for p in group.with_gradient if (g := p.gradient()) is not None}
@@ -140,6 +144,14 @@ class Group:
         """Tell whether there are other numbers in its place now."""
         here = next((p.value for p in self.places if isinstance(p.value, np.ndarray)), self.array)
         return not (here.shape == before.shape and np.array_equal(here, before, equal_nan=True))
+
+    def has_stepped(self, before: FloatArray, rates: Iterable[float]) -> bool:
+        """Tell whether what backward took off is the gradient beside it times a learning rate that is held."""
+        gradient = gradient_at(self.with_gradient)
+        here = next((p.value for p in self.places if isinstance(p.value, np.ndarray)), self.array)
+        if here.shape != before.shape or np.shape(gradient) != before.shape or np.array_equal(here, before):
+            return False
+        return any(np.allclose(before - here, rate * gradient, rtol=1e-4, atol=1e-12) for rate in rates)
 
 
 def _take(subject: Subject, group: Group, array: FloatArray) -> None:

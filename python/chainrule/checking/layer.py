@@ -44,6 +44,8 @@ class LayerSubject(Subject):
     #: Whether backward takes a step of training itself, and of parameters it changes the size of that step.
     stepping: bool = False
     steps: dict[str, float] = field(default_factory=dict)
+    #: Whether what it takes off is the gradients beside the parameters, times a learning rate that it holds.
+    by_its_rate: bool = False
     #: What backward is also given, by name.
     also: tuple[str, ...] = ()
     kind: str = "layer"

@@ -24,6 +24,22 @@ def layer(reader: Reader, ahead: str, back: str) -> list[Subject]:
     """Give an object with methods of these names, in the ways that it can be meant."""
     thing = reader.thing
     _refuse_unmovable(thing)
+    before = State(reach(subject=thing))
+    try:
+        return _entered_by(reader, ahead, back)
+    except Exception:
+        if ahead == "__call__" or not callable(thing) or reader.asked.forward:
+            raise
+        before.restore()  # a base class's __call__ may keep what backward needs, and then call forward
+        try:
+            return _entered_by(reader, "__call__", back)
+        except Exception:  # no better: what is told is about forward
+            before.restore()
+        raise
+
+
+def _entered_by(reader: Reader, ahead: str, back: str) -> list[Subject]:
+    thing = reader.thing
     slots, inputs = reader.slots(getattr(thing, ahead))
     subject = LayerSubject(
         thing, type(thing).__name__, slots, inputs, reader.wrt(inputs),

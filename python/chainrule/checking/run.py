@@ -150,10 +150,12 @@ def _report(
         comparison.notes.append("nothing was compared: differences of a function that changes by itself say nothing")
         trial.skips(SECOND_BATCH, "the outputs change by themselves")
     contracts = trial.results()
-    causes = [c.cause for c in contracts if c.cause] + [a.cause for a in arrays if a.cause]
+    hazards = [c.cause for c in contracts if c.cause and c.hazard]
+    causes = [c.cause for c in contracts if c.cause and not c.hazard] + [a.cause for a in arrays if a.cause]
     if dout is not None and any(a.verdict == "wrong" for a in arrays):  # what is true, and explains nothing here
         causes = [cause for cause in causes if cause != "dout ignored"]
     causes.sort(key=lambda cause: 2 * cause.startswith(_CONSEQUENCES) + cause.startswith(_ROOTS) * -1)
+    causes += hazards
     return GradientReport(
         subject=subject.name,
         kind=subject.kind,
