@@ -3,8 +3,8 @@
 Run it: ``python benchmarks/checkers.py``. It prints Markdown tables, writes target/checkers.json, and times nothing.
 
 ===========  ===================================================================================================
-chainrule    `check_gradients`, strict: killed if the report is not ok; for a wrong case that is, or looks, vacuous or at a
-             kink, "nothing proved" counts. A false alarm is a right case called wrong.
+chainrule    `check_gradients`, strict: killed if the report is not ok; for a wrong case that is, or looks, vacuous or
+             at a kink, "nothing proved" counts. A false alarm is a right case called wrong.
 tutorial     The tutorial's figure, the mean of abs(backprop - numeric) of each array, by its `numerical_gradient`
              (h = 1e-4). It takes losses; of the outputs of a layer, the sum with random weights is one.
 all ones     What DeZero's `gradient_check` does: ones are sent back, central differences with h = 1e-4 of the sum,

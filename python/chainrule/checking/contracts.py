@@ -165,9 +165,8 @@ def keep_contracts(trial: Trial, douts: list[Any], rng: np.random.Generator) -> 
     if getattr(trial.subject, "by_its_rate", False):
         trial.breaks(
             "parameters unchanged",
-            f"{trial.subject.backward_name} takes a step of training, by the learning rate it holds; it was taken back",
+            f"{trial.subject.backward_name} takes a step of training, by the learning rate it holds",
             "writes into a parameter",
-            hazard=True,
         )
     if trial.subject.resets is not None:
         trial.breaks(
