@@ -249,6 +249,14 @@ def test_a_step_of_its_own_is_the_gradient_and_is_taken_back() -> None:
     assert check_gradients(Steps(0.5), X).cause == "factor 1/2"
 
 
+def test_data_in_the_closure_of_a_pair_is_held_fixed_and_said() -> None:
+    a, b = rng().standard_normal((6, 3)), rng(1).standard_normal(6)
+    report = check_gradients((lambda x: 0.5 * ((a @ x - b) ** 2).sum(), lambda x: a.T @ (a @ x - b)), X[0])
+    assert report.verdict == "right"
+    assert report.held_fixed == ("a", "b")
+    assert "held fixed: a, b" in str(report)
+
+
 # --- generators ---
 
 CONFIG = argparse.Namespace(rng=np.random.default_rng(0))

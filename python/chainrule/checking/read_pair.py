@@ -11,6 +11,7 @@ import numpy as np
 from chainrule.checking.arguments import names_tell, positional, required, takes_nothing
 from chainrule.checking.layer import LayerSubject
 from chainrule.checking.pair import PairSubject, is_apart, is_one
+from chainrule.checking.reach import reach
 from chainrule.checking.read_layer import understood
 from chainrule.checking.reader import USAGE, Reader, told
 from chainrule.checking.results import bound, candidates, is_float, outcome_of
@@ -25,7 +26,7 @@ def functions(reader: Reader) -> list[Subject]:
     wrt = reader.wrt(inputs)
     raw = reader.quietly(lambda: ahead(*(slot.handed(inputs) for slot in slots)), inputs)
     asks = len(required(back))
-    pair = PairSubject(tuple(reader.thing), name, slots, inputs, wrt)
+    pair = PairSubject(tuple(reader.thing), name, slots, inputs, wrt, held_fixed=_data_of(reader.thing))
     one = is_one(raw)
     of_arguments = asks == len(required(ahead)) or asks == len(reader.arguments) or not positional(back)
     if (one and (of_arguments or asks == 0)) or raw is None:
@@ -35,10 +36,15 @@ def functions(reader: Reader) -> list[Subject]:
         return _apart(reader, pair, raw)
     layer = LayerSubject(
         tuple(reader.thing), name, slots, inputs, wrt,
-        forwards=lambda thing: thing[0], backwards=lambda thing: thing[1],
+        forwards=lambda thing: thing[0], backwards=lambda thing: thing[1], held_fixed=pair.held_fixed,
     )  # fmt: skip
     layer.kind, layer.forward_name, layer.backward_name = "pair", name, getattr(back, "__name__", "backward")
     return understood(reader, layer, back)
+
+
+def _data_of(functions: Any) -> tuple[str, ...]:
+    """Give the names of the arrays that two functions enclose, or name in their module."""
+    return tuple(dict.fromkeys(name for name, thing in reach(subject=functions).values() if is_float(thing)))
 
 
 def derivatives(reader: Reader, value: str, derivative: str) -> list[Subject]:
