@@ -18,14 +18,18 @@ import numpy as np
 from chainrule import _kernels
 from chainrule.parameters import CONTAINERS, is_container, is_object
 
-#: What holds no array.
-LEAVES = frozenset({
-    int, float, bool, str, bytes, complex, type(None), np.float64, np.float32, np.int64, np.bool_, np.random.Generator,
-    np.random.RandomState, types.FunctionType, types.MethodType, types.BuiltinFunctionType, np.ufunc, type,
-    _kernels.Scratch,
+_LEAVES = frozenset({
+    int, float, bool, str, bytes, complex, type(None), np.float64, np.float32, np.int64, np.bool_, types.FunctionType,
+    types.MethodType, types.BuiltinFunctionType, np.ufunc, type, _kernels.Scratch,
 })  # fmt: skip
 #: So many objects within an object are remembered and no more.
 _MOST = 200
+
+
+def is_leaf(kind: type) -> bool:
+    """Tell whether an object of this kind holds no array: a number, a function, a generator of ``numpy.random``."""
+    # By the name of its module, since to name the generators here would import them with this package.
+    return kind in _LEAVES or kind.__module__.startswith("numpy.random")
 
 
 class Layout(NamedTuple):
@@ -60,7 +64,7 @@ def layout_of(thing: Any, parameters: set[int], passing: Callable[[Any, Any], bo
     for at, owner in enumerate(owners):  # which grows
         tokens.append(_tokens(owner, parameters, passing))
         for key, value in _items(owner):
-            if (is_container(value) or is_object(value)) and type(value) not in LEAVES and id(value) not in seen:
+            if (is_container(value) or is_object(value)) and not is_leaf(type(value)) and id(value) not in seen:
                 if not is_container(owner) and passing(owner, key):
                     continue
                 if not is_container(value) and type(getattr(value, "__dict__", None)) is not dict:
@@ -112,7 +116,7 @@ def _tokens(owner: Any, parameters: set[int], passing: Callable[[Any, Any], bool
             found.append((here if value.flags.writeable else -here) if here in parameters else 0)
         elif of is types.FunctionType:  # a method of one object's own, whose code tells of parameters
             found.append(id(value))
-        elif of in LEAVES or (of is tuple and all(type(item) is int for item in value)):
+        elif is_leaf(of) or (of is tuple and all(type(item) is int for item in value)):
             found.append(of)
         else:
             found.append(id(value))

@@ -31,7 +31,7 @@ from chainrule._code import (
     strings_in,
 )
 from chainrule._gate import FloatArray
-from chainrule._layout import LEAVES, Layout, layout_of, things_in
+from chainrule._layout import Layout, is_leaf, layout_of, things_in
 from chainrule.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
 from chainrule.parameters import (
     COUNTERPARTS,
@@ -172,7 +172,7 @@ def _of_plain(layer: Any) -> dict[str, FloatArray] | None:
                 found[_bare(layer, name, value) if name[0] == "_" else name] = value
         elif of is types.FunctionType:
             return None  # a method of its own
-        elif of not in LEAVES and not (of is tuple and all(type(item) is int for item in value)):
+        elif not is_leaf(of) and not (of is tuple and all(type(item) is int for item in value)):
             return None
     return _without_parts(found) if len(found) > 1 else found
 
