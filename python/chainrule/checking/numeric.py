@@ -33,6 +33,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -69,7 +70,7 @@ class Slopes:
     jump: Floats
     rounding: Floats
 
-    @property
+    @cached_property  # it is asked for many times
     def bar(self) -> Floats:
         """How far D may be from the derivative."""
         return self.truncation + self.jump + self.rounding
