@@ -136,19 +136,24 @@ class Group:
         """Whether it could be a parameter: a constant is read-only."""
         return bool(self.array.flags.writeable and self.array.size and self.array.dtype.itemsize >= 4)
 
+    @property
+    def now(self) -> FloatArray:
+        """The array that lies in its places now: backward may have put another there."""
+        return next((p.value for p in self.places if isinstance(p.value, np.ndarray)), self.array)
+
     def is_named(self, names: Sequence[str]) -> bool:
         """Tell whether it is one of those that are named."""
         return any(place.name in names or str(place.way[-1][1]) in names for place in self.places)
 
     def has_changed(self, before: FloatArray) -> bool:
         """Tell whether there are other numbers in its place now."""
-        here = next((p.value for p in self.places if isinstance(p.value, np.ndarray)), self.array)
+        here = self.now
         return not (here.shape == before.shape and np.array_equal(here, before, equal_nan=True))
 
     def has_stepped(self, before: FloatArray, rates: Iterable[float]) -> bool:
         """Tell whether what backward took off is the gradient beside it times a learning rate that is held."""
         gradient = gradient_at(self.with_gradient)
-        here = next((p.value for p in self.places if isinstance(p.value, np.ndarray)), self.array)
+        here = self.now
         if here.shape != before.shape or np.shape(gradient) != before.shape or np.array_equal(here, before):
             return False
         return any(np.allclose(before - here, rate * gradient, rtol=1e-4, atol=1e-12) for rate in rates)

@@ -23,15 +23,12 @@ class Outcome:
         The outputs, floats.
     keys : tuple or None
         Of a dict, its keys; None if not a dict.
-    several : bool
-        Whether it was a tuple or list of outputs.
-    cache : object
-        What stood behind the outputs, for backward; `NO_CACHE` if nothing did.
+    cache, has_cache : object, bool
+        What stood behind the outputs, for backward, and whether anything did.
     """
 
     arrays: list[FloatArray]
     keys: tuple[Any, ...] | None = None
-    several: bool = False
     cache: Any = None
     has_cache: bool = False
 
@@ -78,9 +75,8 @@ def outcome_of(raw: Any, thing: Any, what: str, *, cached: bool) -> Outcome:
         at = len(raw) - 1 if cached and other is None else other  # what stands behind a cache is for nobody
         if isinstance(raw, tuple) and at is not None and at > 0:
             arrays = [_floats(item, what) for item in raw[:at]]
-            return Outcome(arrays, several=len(arrays) > 1, cache=raw[at], has_cache=True)
-        arrays = [_floats(item, what) for item in raw]
-        return Outcome(arrays, several=len(arrays) > 1)
+            return Outcome(arrays, cache=raw[at], has_cache=True)
+        return Outcome([_floats(item, what) for item in raw])
     return Outcome([_floats(raw, what)])
 
 
