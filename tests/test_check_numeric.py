@@ -48,7 +48,7 @@ def found(f: Function, x: Floats, claimed: Any, relative: float = 1e-9) -> Any:
         np.arange(x.size),
         scales_of(x).reshape(-1),
         values,
-        lambda d, _: relative * np.maximum(np.abs(values), np.abs(d)),
+        lambda slopes: relative * np.maximum(np.abs(values), slopes.size),
         np.full(x.size, np.inf),
     )
 

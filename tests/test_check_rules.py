@@ -83,7 +83,7 @@ def test_the_first_step_of_many_is_none_that_a_shorter_one_contradicts() -> None
 
     true = np.full(20, 64 * np.pi)
     found = differentiate(
-        plain(f, x, 1e-12), np.arange(20), np.ones(20), 0 * true, lambda d, bar: np.full(20, 1e3), np.full(20, np.inf)
+        plain(f, x, 1e-12), np.arange(20), np.ones(20), 0 * true, lambda _: np.full(20, 1e3), np.full(20, np.inf)
     )
     assert (np.abs(found.slopes.value - true) <= found.slopes.bar).all()
 
@@ -94,7 +94,7 @@ def test_a_second_look_takes_the_word_of_a_shorter_step_against_a_longer_one() -
     moving = plain(lambda x: np.sin(64 * np.pi * (x - 1)), x, 1e-13)
     none = np.zeros(1)
     found = Found(Slopes(none, none, none, np.full(1, 1e-6)), np.zeros(1, bool), np.full(1, 0.0625))
-    again = confirmed(moving, np.arange(1), found, np.full(1, 5.0), lambda d, bar: np.full(1, 1e-9))
+    again = confirmed(moving, np.arange(1), found, np.full(1, 5.0), lambda _: np.full(1, 1e-9))
     assert abs(again.slopes.value[0] - 64 * np.pi) <= again.slopes.bar[0] < 64 * np.pi
 
 

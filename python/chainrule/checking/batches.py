@@ -11,7 +11,8 @@ too, but with those arguments moved only that have gradients: the others may mea
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -65,22 +66,18 @@ class Batches:
         names = [name for name, gradient in self.answer.gradients.items() if gradient is not None]
         parameters = self._other_parameters()
         noise = trial.randomness.other()
-        refused = ""
-        self.reached = reach(subject=subject.thing)
-        self.values = {name: array.copy() for name, array in subject.parameters.items()}
-        with put_back(subject.parameters.values()):
-            found = False
-            for inputs in self._batches():
-                try:
-                    self._compare_with_a_fresh_one(inputs, names, parameters, noise)
-                    found = True
-                except Exception as error:  # the batch is of our making, and need not be one the subject can take
-                    refused = refused or f"the subject refuses a batch with other numbers: {_told(error)}"
-                    continue
+        parameters_themselves = {id(array) for array in subject.parameters.values()}
+        reached = reach(subject=subject.thing)
+        self.reached = {i: found for i, found in reached.items() if i not in parameters_themselves}
+        with put_back(subject.parameters.values()) as before:
+            self.values = dict(zip(subject.parameters, before, strict=True))
+            batches, refused = self._that_are_taken(parameters, noise)
+            for other, used, fresh in batches:
+                self._compare_with_a_fresh_one(other, used, fresh, names, parameters, noise)
                 if SECOND_BATCH in trial.broken:
                     return arrays
         wrong_there = self._elsewhere(parameters)
-        if refused and not found and wrong_there is None:
+        if refused and not batches and wrong_there is None:
             trial.skips(SECOND_BATCH, refused)
             return arrays
         results_are_kept(trial, self.answer)
@@ -89,16 +86,42 @@ class Batches:
 
     # --- the same call after others, and as the first ---
 
+    def _that_are_taken(
+        self, parameters: Mapping[str, FloatArray], noise: list[Any]
+    ) -> tuple[list[tuple[Subject, Call, Call]], str]:
+        """Give the batches that the subject takes, each with both calls; and why it refuses others."""
+        others = [self.comparison.subject.with_inputs(inputs) for inputs in self._batches()]
+        used, refused = [], ""
+        self._put(parameters)
+        for other in others:
+            try:
+                used.append((other, self._call(other, noise)))
+            except Exception as error:  # the batch is of our making, and need not be one the subject can take
+                refused = refused or f"the subject refuses a batch with other numbers: {_told(error)}"
+        taken = []
+        with self._afterwards_as_now():
+            for other, call in used:
+                try:
+                    taken.append((other, call, self._fresh(other, parameters, noise)))
+                except Exception as error:
+                    refused = refused or f"the subject refuses a batch with other numbers: {_told(error)}"
+        return taken, refused
+
     def _compare_with_a_fresh_one(
-        self, inputs: Mapping[str, Any], names: Sequence[str], parameters: Mapping[str, FloatArray], noise: list[Any]
-    ) -> None:
-        """Call after the first batch, and as if nothing had been called before: the answers have to be the same."""
-        other = self.comparison.subject.with_inputs(inputs)
-        used, fresh, _ = self._both(other, parameters, noise)
+        self, other: Subject, used: Call, fresh: Call, names: Sequence[str], parameters: Mapping[str, FloatArray],
+        noise: list[Any],
+    ) -> None:  # fmt: skip
+        """Hold the call after others against the one as if nothing had been called before: the answers are the same."""
         changed = [n for n in names if not _close(used.gradients.get(n), fresh.gradients.get(n))]
         if not changed:
             return
-        used, fresh, after_first = self._both(other, parameters, noise, looking=True)
+        self._put(self.values)
+        self.trial.gradients(self.douts)
+        after_first = self._kept()
+        self._put(parameters)
+        used = self._call(other, noise, looking=True)
+        with self._afterwards_as_now():
+            fresh = self._fresh(other, parameters, noise, looking=True)
         same_outputs = all(map(_close, used.outputs, fresh.outputs)) and len(used.outputs) == len(fresh.outputs)
         if not same_outputs and not self._wrong_now(other):
             return  # it goes on from what it has seen, as running means do, and its gradients go with it
@@ -108,30 +131,27 @@ class Batches:
         ]  # fmt: skip
         self._breaks(changed, left)
 
-    def _both(
-        self, other: Subject, parameters: Mapping[str, FloatArray], noise: list[Any], *, looking: bool = False
-    ) -> tuple[Call, Call, dict[str, Any]]:
-        """Give the call after the first batch, that of a fresh subject, and, if looked at, what was kept between."""
-        subject = self.comparison.subject
-        before = {name: array.copy() for name, array in subject.parameters.items()}
-        after_first = {}
-        if looking:  # else the contracts have called it with the first batch already
-            for name, values in self.values.items():
-                np.copyto(subject.parameters[name], values)
-            self.trial.gradients(self.douts)
-            after_first = self._kept()
-        for name, values in parameters.items():
-            np.copyto(subject.parameters[name], values)
-        used = self._call(other, noise, looking)
-        here = State(self.reached, subject.parameters.values())
+    def _fresh(
+        self, other: Subject, parameters: Mapping[str, FloatArray], noise: list[Any], looking: bool = False
+    ) -> Call:
+        """Call the subject as it was before its first call."""
+        self.first.restore()
+        self._set(other, parameters, noise)
+        return self._call(other, noise, looking)
+
+    @contextmanager
+    def _afterwards_as_now(self) -> Iterator[None]:
+        """Put back at the end what the subject holds now, with the parameters of the first batch."""
+        here = State(self.reached)
         try:
-            self.first.restore()
-            self._set(other, parameters, noise)
-            return used, self._call(other, noise, looking), after_first
+            yield
         finally:
             here.restore()
-            for name, values in before.items():
-                np.copyto(subject.parameters[name], values)
+            self._put(self.values)
+
+    def _put(self, parameters: Mapping[str, FloatArray]) -> None:
+        for name, values in parameters.items():
+            np.copyto(self.comparison.subject.parameters[name], values)
 
     def _breaks(self, changed: Sequence[str], left: Sequence[str]) -> None:
         names = list(dict.fromkeys(path.rpartition(".")[2] for path in left))[:3]
@@ -139,7 +159,7 @@ class Batches:
         told = f"stale batch: {' and '.join(names)} of an earlier call" if names else "stale batch"
         self.trial.breaks(SECOND_BATCH, what + (f"; left over: {', '.join(names)}" if names else ""), told)
 
-    def _call(self, subject: Subject, noise: list[Any], looking: bool) -> Call:
+    def _call(self, subject: Subject, noise: list[Any], looking: bool = False) -> Call:
         randomness, rng = self.trial.randomness, np.random.default_rng(11)
         outputs: list[FloatArray] = []
         if looking or subject.takes_dout:

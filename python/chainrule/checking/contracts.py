@@ -19,7 +19,7 @@ from chainrule.checking.randomness import Randomness
 from chainrule.checking.report import Contract
 from chainrule.checking.state import same_bits
 from chainrule.checking.subject import Answer, Subject
-from chainrule.parameters import put
+from chainrule.parameters import put, values_at
 
 #: How far linearity may be off, relative to the largest entry, in float64 and in fewer digits: rounding, with room for
 #: code that sums in another order.
@@ -104,15 +104,17 @@ class Trial:
 
     def _rebound(self) -> None:
         """Put back a parameter that the subject has replaced by another array: moving the old one shows nothing."""
-        for name, places in self.subject.places.items():
-            array = self.subject.parameters[name]
-            for place in places if name not in self.subject.boxes else ():
-                here = place.value
-                # A property may give a new view of the same numbers whenever it is asked.
-                if isinstance(here, np.ndarray) and here.__array_interface__ != array.__array_interface__:
-                    self.breaks("parameters unchanged", f"parameter {name} is replaced", "writes into a parameter")
-                    with contextlib.suppress(AttributeError):  # a property that cannot be set
-                        put(place, array)
+        subject = self.subject
+        found = [(n, place) for n, places in subject.places.items() if n not in subject.boxes for place in places]
+        for (name, place), here in zip(found, list(values_at(place for _, place in found)), strict=True):
+            array = subject.parameters[name]
+            # A property may give a new view of the same numbers whenever it is asked.
+            if here is array or not isinstance(here, np.ndarray):
+                continue
+            if here.__array_interface__ != array.__array_interface__:
+                self.breaks("parameters unchanged", f"parameter {name} is replaced", "writes into a parameter")
+                with contextlib.suppress(AttributeError):  # a property that cannot be set
+                    put(place, array)
 
     def _apart(
         self, contract: str, results: Mapping[str, FloatArray], owned: Mapping[tuple[str, str], FloatArray]
@@ -141,8 +143,10 @@ class Trial:
         return (*tried, *self.skipped.values())
 
 
-def keep_contracts(trial: Trial, douts: list[Any], rng: np.random.Generator) -> tuple[Answer, bool]:
-    """Try all contracts but that of the second batch.
+def keep_contracts(
+    trial: Trial, first: list[FloatArray], douts: list[Any], rng: np.random.Generator
+) -> tuple[Answer, bool]:
+    """Try all contracts but that of the second batch; `first` is what came out of a forward pass.
 
     Returns
     -------
@@ -151,7 +155,7 @@ def keep_contracts(trial: Trial, douts: list[Any], rng: np.random.Generator) -> 
     repeatable : bool
         Whether the same arrays gave the same outputs; if not, differences say nothing.
     """
-    first, again = trial.outputs(), trial.outputs()
+    again = trial.outputs()
     trial.randomness.notice()
     repeatable = len(first) == len(again) and all(map(same_bits, first, again))
     trial.tried.setdefault("the same again from the same arrays")

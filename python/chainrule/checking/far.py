@@ -51,6 +51,8 @@ def reach_out(
     resolved : callable
         Given slopes of all entries, tells which are known well enough.
     """
+    if resolved(found.slopes).all():  # as nearly always
+        return found
     found = _between(mover, entries, found, caps, resolved)
     best, steps = found.slopes, found.steps.copy()
     with np.errstate(invalid="ignore"):
@@ -64,7 +66,7 @@ def reach_out(
         second = mover.slopes(entries[todo], _SECOND * lengths[todo])
         with np.errstate(invalid="ignore"):
             straight = _straight(far) & _straight(second)
-            believed = straight & far.clear() & ~far.contradicts(second)
+            believed = straight & far.clear & ~far.contradicts(second)
             believed &= ~far.contradicts(best.at(todo)) & (far.bar < best.bar[todo])
         chosen = np.zeros(len(entries), bool)
         chosen[todo[believed]] = True

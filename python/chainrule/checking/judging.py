@@ -65,15 +65,15 @@ class Tolerance:
         ulps = (ULPS if epsilon <= FLOAT32 else _HALF_ULPS) * epsilon
         self._relative, self._floor = max(self._relative, ulps), self._largest * ulps / 16
 
-    def __call__(self, values: Floats, bars: Floats | None = None) -> Floats:
-        """Give what each entry may differ by, the numeric side being `values`, and known to within `bars`."""
+    def __call__(self, slopes: Slopes) -> Floats:
+        """Give what each entry may differ by, beside the error bar."""
         with np.errstate(invalid="ignore"):
-            larger = np.fmax(self._sizes, np.abs(values))
-            slack = np.full(larger.shape, 64 * self.resolution)
-            if bars is not None:
-                stands_out = (np.abs(values) >= CLEAR * bars) & (values != 0)
-                slack = np.where(stands_out, np.minimum(slack, larger / 1000), slack)
-            return np.asarray(self._relative * larger + self._floor + slack)
+            larger = np.fmax(self._sizes, slopes.size)
+            allowed = self._relative * larger + self._floor
+            if self.resolution:
+                most = 64 * self.resolution
+                allowed += np.where(slopes.clear, np.minimum(most, larger / 1000), most)
+            return np.asarray(allowed)
 
     def at(self, these: Any) -> Tolerance:
         """Give the rule for some of the entries."""
@@ -91,7 +91,8 @@ class Tolerance:
 
     def resolved(self, slopes: Slopes) -> NDArray[np.bool_]:
         """Tell which entries are known well enough to be compared, or to be 0."""
-        return self._known(slopes) | self._nothing(slopes, self._largest * _NOTHING)
+        known = self._known(slopes)
+        return known if known.all() else known | self._nothing(slopes, self._largest * _NOTHING)
 
     def compared(self, slopes: Slopes) -> NDArray[np.bool_]:
         """Tell which entries count as compared.
@@ -99,33 +100,36 @@ class Tolerance:
         Those whose bar is a twentieth of the larger side at most, and those that are 0 on both sides, within 1e-13 of
         the largest entry. Their bars should be no wider, but need not: beside a corner no step is long enough for that.
         """
+        known = self._known(slopes)
+        if known.all():  # as most often
+            return known
         exact = (self.claimed == 0) & (slopes.value == 0)
         nothing = self._nothing(slopes, self._largest * _NOTHING * np.where(exact, 1e6, 1e3))
         # What is not seen to move has no noise, but neither is seen what is below the last digit of a large f.
         unseen = exact & (slopes.bar == 0) & (self.resolution > self._largest * _NOTHING * 1e4)
-        return np.asarray(self._known(slopes) | (nothing & ~unseen))
+        return np.asarray(known | (nothing & ~unseen))
 
     def _known(self, slopes: Slopes) -> NDArray[np.bool_]:
         """Tell which have a bar, and what they may differ by beside it, that are small against the entry."""
         with np.errstate(invalid="ignore"):
-            larger = np.fmax(self._sizes, np.abs(slopes.value))
-            slack = np.where(slopes.clear(), 0, 64 * self.resolution)
-            narrow = slopes.bar + slack <= larger / CLEAR
+            larger = np.fmax(self._sizes, slopes.size)
+            # Of a slope that stands out, the bar alone: that it does says that it is not 0.
+            narrow = np.where(slopes.clear, slopes.bar, slopes.bar + 64 * self.resolution) <= larger / CLEAR
             return np.asarray(narrow & (self._floor <= larger / 2) & (larger > 0))
 
     def _nothing(self, slopes: Slopes, most: float | Floats) -> NDArray[np.bool_]:
         """Tell which are 0 on both sides."""
         least = self._largest * _NOTHING
         with np.errstate(invalid="ignore"):
-            both = (self._sizes <= least) & (np.abs(slopes.value) <= least) & np.isfinite(self.claimed)
+            both = (self._sizes <= least) & (slopes.size <= least) & np.isfinite(self.claimed)
             return np.asarray(both & (slopes.bar <= most))
 
     def vacuous(self, found: Found) -> bool:
         """Tell whether both sides are 0 off the kinks, as far as can be seen, and a slope of 1e-6 would have been."""
         slopes, off = found.slopes, ~found.kinks
         with np.errstate(invalid="ignore"):
-            larger = np.fmax(np.abs(self.claimed), np.abs(slopes.value))
-            nothing = (larger <= slopes.bar + 64 * self.resolution) & ~slopes.clear()
+            larger = np.fmax(np.abs(self.claimed), slopes.size)
+            nothing = (larger <= slopes.bar + 64 * self.resolution) & ~slopes.clear
         return bool(np.all(nothing[off]) and np.all(slopes.bar[off] <= 1e9 * self.resolution))
 
 
@@ -142,7 +146,7 @@ def bars_of(found: Found) -> Floats:
 
 def excess(found: Found, rule: Tolerance) -> Floats:
     """Give by how much each entry differs beyond bar and tolerance; one that is not finite, infinitely much."""
-    allowed = rule.rounded(found.epsilon)(found.slopes.value, found.slopes.bar)
+    allowed = rule.rounded(found.epsilon)(found.slopes)
     with np.errstate(invalid="ignore"):
         beyond = np.abs(rule.claimed - found.slopes.value) - bars_of(found) - allowed
     unknown = ~np.isfinite(found.slopes.bar)

@@ -75,9 +75,15 @@ class Slopes:
         """How far D may be from the derivative."""
         return self.truncation + self.jump + self.rounding
 
+    @cached_property
+    def size(self) -> Floats:
+        """Without their signs."""
+        return np.abs(self.value)
+
+    @cached_property
     def clear(self) -> NDArray[np.bool_]:
-        """Tell which slopes stand out from their bars."""
-        return np.asarray((np.abs(self.value) >= CLEAR * self.bar) & (self.value != 0))
+        """Which slopes stand out from their bars."""
+        return np.asarray((self.size >= CLEAR * self.bar) & (self.value != 0))
 
     def contradicts(self, other: Slopes) -> NDArray[np.bool_]:
         """Tell which are further apart than both bars together."""
@@ -109,8 +115,8 @@ class Found:
     epsilon: float = 0.0
 
 
-#: Given D and its bar, what each entry may differ by.
-Tolerances: TypeAlias = Callable[[Floats, Floats], Floats]
+#: Given slopes, what each may differ by beside its bar.
+Tolerances: TypeAlias = Callable[[Slopes], Floats]
 
 
 class Mover(Protocol):
@@ -207,7 +213,7 @@ def differentiate(
     claimed : ndarray, shape (E,)
         The analytic side: entries it agrees with to within the tolerance need no finer step.
     tolerances : callable
-        Given D and its bar, gives what each entry may differ by.
+        Given slopes, gives what each may differ by beside its bar.
     caps : ndarray, shape (E,)
         The longest step for each: beyond it f may mean nothing.
     resolved : callable, optional
@@ -260,7 +266,7 @@ def differentiate(
         last = mover.slopes(entries[todo], np.minimum(steps[todo] * heading, caps[todo]))
     with np.errstate(invalid="ignore"):
         kinks = (
-            (moved >= _MOVES_TO_A_KINK) & (best.jump > best.bar / 2) & (best.jump > tolerances(best.value, best.bar))
+            (moved >= _MOVES_TO_A_KINK) & (best.jump > best.bar / 2) & (best.jump > tolerances(best))
         )  # fmt: skip
     return Found(best, kinks, good_steps)
 
@@ -268,7 +274,7 @@ def differentiate(
 def _settled(slopes: Slopes, claimed: Floats, tolerances: Tolerances) -> NDArray[np.bool_]:
     """Tell which need no other step: the bar is within the tolerance, or both sides are and the bar is not far off."""
     with np.errstate(invalid="ignore"):
-        allowed = tolerances(slopes.value, slopes.bar)
+        allowed = tolerances(slopes)
         agree = (np.abs(claimed - slopes.value) <= allowed) & (slopes.bar <= 100 * allowed)
         return np.asarray((slopes.bar <= allowed) | agree)
 
@@ -281,8 +287,9 @@ def _first_steps(mover: Mover, entries: NDArray[np.int64], scales: Floats, claim
     """
     if len(entries) < 16:
         return np.minimum(scales * FIRST, caps)
-    order = np.argsort(-np.abs(np.nan_to_num(claimed)), kind="stable")
-    few = order[[0, len(order) // 64, len(order) // 8]]
+    sizes = np.abs(np.nan_to_num(claimed))
+    places = [-1, -1 - len(sizes) // 64, -1 - len(sizes) // 8]
+    few = np.array([np.argmax(sizes == size) for size in np.partition(sizes, places)[places]])
     multiples = [FIRST * _RATIO**k for k in range(-3, 6)]
     steps = np.minimum(np.outer(multiples, scales[few]), caps[few])
     at_once = mover.slopes(np.tile(entries[few], len(multiples)), steps.reshape(-1))
@@ -310,7 +317,7 @@ def confirmed(mover: Mover, entries: NDArray[np.int64], found: Found, claimed: F
     for ratio in (64.0, 3.0, *(2.0**-k for k in (2, 6, 10, 16, 22, 28))):
         tried = mover.slopes(entries, found.steps * ratio)
         with np.errstate(invalid="ignore"):
-            allowed = tried.bar + tolerances(tried.value, tried.bar)
+            allowed = tried.bar + tolerances(tried)
             agrees = np.abs(claimed - tried.value) <= allowed
             contradicts = tried.contradicts(slopes) & (ratio < 1)
             heard = (agrees & (allowed < distance / 2)) | contradicts

@@ -29,8 +29,9 @@ class Randomness:
         self.names = ["Python's random", "NumPy's global generator"]
         self.look(found)
 
-    def look(self, found: Mapping[int, tuple[str, Any]]) -> None:
-        """Take up generators that are not known yet: some are made in the first forward pass."""
+    def look(self, found: Mapping[int, tuple[str, Any]]) -> bool:
+        """Take up generators that are not known yet, as those made by the first forward pass, and tell of it."""
+        known = len(self._sources)
         for name, thing in found.values():
             if isinstance(thing, GENERATORS) and id(thing) not in self._known:
                 self._known.add(id(thing))
@@ -38,6 +39,7 @@ class Randomness:
                 self.names.append(name)
         self._states += [get() for get, *_ in self._sources[len(self._states) :]]
         self._used = list(range(len(self._sources)))
+        return len(self._sources) > known
 
     def rewind(self, states: list[Any] | None = None) -> None:
         """Set every generator that is drawn from back to where it was when the check began, or to those states."""
@@ -46,6 +48,8 @@ class Randomness:
 
     def other(self) -> list[Any]:
         """Give states from which other numbers are drawn: another batch sees another noise."""
+        if not self._used:
+            return self._states
         self.rewind()
         for _, _, draw in (self._sources[i] for i in self._used):
             draw()

@@ -100,9 +100,7 @@ class NumericSide:
     def _stairs_of(self, names: Sequence[str]) -> Stairs:
         """Look for stairs along two directions: along one the slopes of many entries may add up to nothing."""
         steps = [movers.both_ways(self.scales[name]) for name in names]
-        others = [
-            self.scales[name] * _random_signs(self.scales[name].shape, np.random.default_rng(0)) for name in names
-        ]
+        others = [_with_random_signs(self.scales[name], np.random.default_rng(0)) for name in names]
         along = self._along(names)
         return most_of([precision.stairs(partial(along, way), self.noise) for way in (steps, others)])
 
@@ -220,9 +218,7 @@ class Directions:
 
     def __init__(self, side: NumericSide, names: Sequence[str], count: int, rng: np.random.Generator) -> None:
         self._names = apart(names, side.subject.arrays)
-        self._steps = [
-            [side.scales[n] * _random_signs(side.scales[n].shape, rng) for n in self._names] for _ in range(count)
-        ]
+        self._steps = [[_with_random_signs(side.scales[n], rng) for n in self._names] for _ in range(count)]
         self.mover: Mover = side.directions(self._names, self._steps)
         self.numbers = np.arange(count)
         self.scales = np.ones(count)
@@ -251,11 +247,12 @@ def apart(names: Iterable[str], arrays: Mapping[str, FloatArray]) -> list[str]:
     return found
 
 
-def _random_signs(shape: tuple[int, ...], rng: np.random.Generator) -> Floats:
-    """Give numbers between 0.5 and 1 of either sign."""
-    bits = _bits(shape, rng)
+def _with_random_signs(sizes: Floats, rng: np.random.Generator) -> Floats:
+    """Give the sizes times numbers between 0.5 and 1 of either sign."""
+    bits = _bits(sizes.shape, rng)
     # The bit below the sign's is made its opposite: then a number lies in the outer half of the range.
-    return np.asarray(((bits & ~0x4000) | (~(bits >> 1) & 0x4000)) * 2.0**-15)
+    signs = np.asarray(((bits & ~0x4000) | (~(bits >> 1) & 0x4000)) * 2.0**-15)
+    return np.asarray(np.multiply(signs, sizes, out=signs if signs.ndim else None))
 
 
 def uniform(shape: tuple[int, ...], rng: np.random.Generator) -> NDArray[np.float32]:

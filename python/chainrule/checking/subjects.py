@@ -46,10 +46,10 @@ def readings(
     """
     if isinstance(thing, type):
         raise TypeError(f"{thing.__name__} is a class, not an object: call it first")
-    reached = reach(subject=thing)
-    before = State(reached)
-    found = _what_it_is(Reader(thing, arguments, asked, randomness or Randomness(reached)))
-    if isinstance(thing, tuple | list):  # of functions nothing need be kept that they have kept
+    # Of functions nothing need be kept that they keep while they are read.
+    before = State(reach(subject=thing)) if isinstance(thing, tuple | list) else None
+    found = _what_it_is(Reader(thing, arguments, asked, randomness or Randomness(reach(subject=thing))))
+    if before is not None:
         before.restore()
     for subject in found:
         _expect_something_to_do(subject)

@@ -34,7 +34,7 @@ def why(
         array=array,
         entries=(np.arange(array.size) if entries is None else entries)[compared],
         numeric=numbers,
-        allowed=(bars_of(found) + rule(found.slopes.value))[compared],
+        allowed=(bars_of(found) + rule(found.slopes))[compared],
         counts=counts(subject),
         of_input=check.name in subject.inputs,
     )
