@@ -246,26 +246,36 @@ def test_the_reference_has_a_place_for_every_public_name() -> None:
 PACKAGE = Path(chainrule.__file__).parent
 
 
-def room(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+def module(path: Path) -> str:
+    """Give what a file is imported as, without the package: ``nn.layers.affine``."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
 
 
 #: What stands around the tutorial's modules: they import it when one of their methods is asked for it, or never.
-OUTER = {"checkpoints", "keeping", "plots", "report_page", "sklearn", "cli", "_figure", "_machine", "_download"}
-INNER = [path for path in sorted(PACKAGE.rglob("*.py")) if room(path) not in OUTER | {"__init__", "__main__"}]
+OUTER = ("_machine", "cli", "data.download", "plotting", "sklearn", "storage.model_files", "training.checkpoints")
+MODULES = {module(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def is_outer(name: str) -> bool:
+    """Tell whether a module, or a name in it, is of what stands around."""
+    return f"{name}.".startswith(tuple(f"{outer}." for outer in OUTER))
 
 
 def imported(path: Path) -> set[str]:
-    """Give the rooms of the package that a file imports as it is imported itself."""
+    """Give what a file imports of the package as it is imported itself: modules, and names in them."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found = [node for node in tree.body if isinstance(node, ast.ImportFrom) and (node.module or "")[:9] == "chainrule"]
-    rooms = {part for node in found for part in (node.module or "").split(".")[1:2]}
-    return rooms | {name.name for node in found if node.module == "chainrule" for name in node.names}
+    return {f"{node.module}.{name.name}".removeprefix("chainrule.") for node in found for name in node.names}
 
 
-@pytest.mark.parametrize("path", INNER, ids=lambda path: path.relative_to(PACKAGE).as_posix())
-def test_the_tutorials_modules_import_nothing_of_what_stands_around_them(path: Path) -> None:
-    assert imported(path) & OUTER == set()
+@pytest.mark.parametrize("name", [name for name in MODULES if not is_outer(name) and name[:2] != "__"])
+def test_the_tutorials_modules_import_nothing_of_what_stands_around_them(name: str) -> None:
+    assert [one for one in imported(MODULES[name]) if is_outer(one)] == []
+
+
+@pytest.mark.parametrize("name", OUTER)
+def test_what_stands_around_is_where_it_is_looked_for(name: str) -> None:
+    assert name in MODULES
 
 
 # --- the import ---

@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray, count, flag, floats, positive, real
-from chainrule.functions import log_softmax, softmax
-from chainrule.layers import Affine, Identity, Relu, Sigmoid, Tanh
-from chainrule.network import Network
-from chainrule.optimizers import Adam, Momentum, Nesterov, Optimizer
-from chainrule.training import fit
+from chainrule.nn.functions import log_softmax, softmax
+from chainrule.nn.layers import Affine, Identity, Relu, Sigmoid, Tanh
+from chainrule.nn.network import Network
+from chainrule.training.fit import fit
+from chainrule.training.optimizers import Adam, Momentum, Nesterov, Optimizer
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin

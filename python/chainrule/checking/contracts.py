@@ -19,7 +19,7 @@ from chainrule.checking.randomness import Randomness
 from chainrule.checking.report import Contract
 from chainrule.checking.state import same_bits
 from chainrule.checking.subject import Answer, Subject
-from chainrule.parameters import put, values_at
+from chainrule.nn.parameters.places import put, values_at
 
 #: How far linearity may be off, relative to the largest entry, in float64 and in fewer digits: rounding, with room for
 #: code that sums in another order.

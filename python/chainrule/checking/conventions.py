@@ -1,6 +1,6 @@
 """How public code calls things: a new convention is a line in one of these tables.
 
-How a parameter's gradient is called stands in `chainrule.parameters`, where networks and files look too.
+How a parameter's gradient is called stands in `chainrule.nn.parameters.places`, where networks and files look too.
 """
 
 from __future__ import annotations

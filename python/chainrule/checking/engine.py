@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule import _engine
 from chainrule._gate import FloatArray, targets
 from chainrule.checking.networks import NetworkSubject
 from chainrule.checking.subject import Subject
-from chainrule.network import Network, TwoLayerNet
+from chainrule.nn import engine
+from chainrule.nn.network import Network, TwoLayerNet
 
 
 class KnownNetwork:
     """A network of this package's layers in float64, with its batch made ready."""
 
-    def __init__(self, plan: _engine.Plan, x: FloatArray, t: FloatArray) -> None:
+    def __init__(self, plan: engine.Plan, x: FloatArray, t: FloatArray) -> None:
         self._plan, self._x, self._t = plan, x, t
         self._examples = plan.examples(x)
 
@@ -42,9 +42,9 @@ def known_network(subject: Subject) -> KnownNetwork | None:
     """
     net = subject.thing
     ours = {"predict": Network.predict, "loss": Network.loss}
-    if not isinstance(subject, NetworkSubject) or not isinstance(net, Network) or not _engine.unchanged(net, ours):
+    if not isinstance(subject, NetworkSubject) or not isinstance(net, Network) or not engine.unchanged(net, ours):
         return None
-    plan = _engine.plan(net.layers) if _engine.knows_loss(net.last_layer) else None
+    plan = engine.plan(net.layers) if engine.knows_loss(net.last_layer) else None
     if plan is None or not plan.separate or plan.dtype != np.float64 or len(subject.inputs) != 2:
         return None
     held = set(map(id, plan.arrays))
@@ -58,9 +58,9 @@ def known_network(subject: Subject) -> KnownNetwork | None:
 def holds_nothing_else(subject: Subject) -> bool:
     """Tell whether it is known what a network holds: it is of our layers, unchanged, and they hold its parameters."""
     net = subject.thing
-    if not isinstance(net, Network) or not _engine.unchanged(net, {"predict": Network.predict, "loss": Network.loss}):
+    if not isinstance(net, Network) or not engine.unchanged(net, {"predict": Network.predict, "loss": Network.loss}):
         return False
-    plan = _engine.plan(net.layers) if type(net) in _OURS and _engine.knows_loss(net.last_layer) else None
+    plan = engine.plan(net.layers) if type(net) in _OURS and engine.knows_loss(net.last_layer) else None
     return plan is not None and set(map(id, plan.arrays)) == set(map(id, subject.parameters.values()))
 
 

@@ -25,7 +25,7 @@ from chainrule.checking.report import Unseen
 from chainrule.checking.results import fits
 from chainrule.checking.state import State, put_back
 from chainrule.checking.subject import Subject, is_single, parameter
-from chainrule.parameters import Place, gradient_at, held, namespace, walk
+from chainrule.nn.parameters.places import Place, gradient_at, held, namespace, walk
 
 #: By how much of its size an array is moved to see whether it matters: more than float32 rounds away.
 _FAR = 0.01

@@ -15,7 +15,7 @@ from chainrule.checking.reach import reach
 from chainrule.checking.results import Outcome, outcome_of
 from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject
-from chainrule.parameters import flushes
+from chainrule.nn.parameters.places import flushes
 
 
 @dataclass

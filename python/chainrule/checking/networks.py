@@ -10,7 +10,7 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking.subject import Answer, Subject, one_number
-from chainrule.parameters import gradient_at, gradient_names
+from chainrule.nn.parameters.places import gradient_at, gradient_names
 
 
 @dataclass

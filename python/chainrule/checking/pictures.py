@@ -10,7 +10,7 @@ import numpy as np
 from chainrule.checking.report import GradientReport, times, verdict_of
 
 if TYPE_CHECKING:
-    from chainrule._figure import Figure
+    from chainrule.plotting.figure import Figure
 
 
 def table(report: GradientReport) -> str:
@@ -43,7 +43,7 @@ def table(report: GradientReport) -> str:
 
 def heat_map(report: GradientReport) -> Figure:
     """Draw the relative difference of each array that was compared entry by entry; see `GradientReport.plot`."""
-    from chainrule._figure import Figure  # or says what to install
+    from chainrule.plotting.figure import Figure  # or says what to install
 
     shown = [(a, a.relative) for a in report.arrays if a.relative is not None and a.relative.size]
     if not shown:

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.parameters import namespace, slots
+from chainrule.nn.parameters.places import namespace, slots
 
 #: Not looked into: objects of these keep no array and no generator of anybody's, and looking takes long.
 _STANDARD = sys.stdlib_module_names | {"builtins"}

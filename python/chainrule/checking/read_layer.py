@@ -17,7 +17,7 @@ from chainrule.checking.reader import Reader
 from chainrule.checking.results import Outcome
 from chainrule.checking.state import State
 from chainrule.checking.subject import Subject, parameter
-from chainrule.parameters import flushes, is_numbers
+from chainrule.nn.parameters.places import flushes, is_numbers
 
 
 def layer(reader: Reader, ahead: str, back: str) -> list[Subject]:

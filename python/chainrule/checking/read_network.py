@@ -10,7 +10,7 @@ from chainrule.checking.engine import holds_nothing_else
 from chainrule.checking.networks import NetworkSubject
 from chainrule.checking.reader import USAGE, Reader, told
 from chainrule.checking.subject import Subject, parameter
-from chainrule.parameters import Place
+from chainrule.nn.parameters.places import Place
 
 
 def network(reader: Reader, loss: str, gradient: str | None) -> Subject:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from chainrule._gate import FloatArray
 
 if TYPE_CHECKING:
-    from chainrule._figure import Figure
+    from chainrule.plotting.figure import Figure
 
 Verdict = Literal["right", "wrong", "unproven"]
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking.conventions import INPUT_GRADIENTS, OUTPUTS, is_target
-from chainrule.parameters import gradient_names, is_numbers
+from chainrule.nn.parameters.places import gradient_names, is_numbers
 
 
 @dataclass(frozen=True)

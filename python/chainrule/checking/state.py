@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.parameters import slots
+from chainrule.nn.parameters.places import slots
 
 #: Arrays that are neither parameters nor inputs and larger than this are left alone: a data set, most likely.
 _LARGEST_BYSTANDER = 1 << 26

@@ -24,7 +24,7 @@ from chainrule.checking.reach import GENERATORS, reach
 from chainrule.checking.report import Unseen
 from chainrule.checking.results import Bound, bound, fits, is_float, left_in
 from chainrule.checking.state import State
-from chainrule.parameters import Place, gradient_at, put
+from chainrule.nn.parameters.places import Place, gradient_at, put
 
 
 @dataclass

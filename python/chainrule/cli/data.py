@@ -7,7 +7,7 @@ from pathlib import Path
 
 from chainrule.cli.arguments import Commands, add_command
 from chainrule.cli.output import style_for
-from chainrule.mnist import data_folder, download_mnist, faults, packaged_folder
+from chainrule.data.mnist import data_folder, download_mnist, faults, packaged_folder
 
 _EXAMPLES = """
 $ chainrule data fetch digits

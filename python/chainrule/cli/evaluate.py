@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format
 from chainrule.cli.models import Model
 from chainrule.cli.output import print_json, style_for
-from chainrule.functions import softmax_loss
-from chainrule.mnist import load_part
-from chainrule.network import accuracy_of, confusion_of
+from chainrule.data.mnist import load_part
+from chainrule.nn.functions import softmax_loss
+from chainrule.nn.network import accuracy_of, confusion_of
 
 _EXAMPLES = """
 $ chainrule eval digits.safetensors

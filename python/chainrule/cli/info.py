@@ -10,7 +10,7 @@ from chainrule._errors import DataError
 from chainrule._machine import machine
 from chainrule.cli.arguments import Commands, add_command
 from chainrule.cli.output import SCHEMA, style_for
-from chainrule.mnist import init_mnist, packaged_folder
+from chainrule.data.mnist import init_mnist, packaged_folder
 
 _EXAMPLES = """
 $ chainrule info

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray, numbers
-from chainrule.keeping import load
-from chainrule.layers import Affine, Rescaling
-from chainrule.network import Network
+from chainrule.nn.layers import Affine, Rescaling
+from chainrule.nn.network import Network
+from chainrule.storage.model_files import load
 
 
 class Model:

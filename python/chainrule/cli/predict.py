@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._errors import DataError
-from chainrule._idx import expect_regular
 from chainrule.cli.arguments import Commands, add_command, add_format
 from chainrule.cli.models import Model
 from chainrule.cli.output import print_error, print_json, style_for
-from chainrule.functions import softmax
-from chainrule.images import load_image
-from chainrule.mnist import read_idx
+from chainrule.data.idx import expect_regular
+from chainrule.data.images import load_image
+from chainrule.data.mnist import read_idx
+from chainrule.nn.functions import softmax
 
 _EXAMPLES = """
 $ chainrule predict digits.safetensors seven.png photo.jpg

@@ -15,9 +15,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from chainrule._errors import DataError
-from chainrule.keeping import unpack
-from chainrule.network import Network
-from chainrule.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
+from chainrule.nn.network import Network
+from chainrule.storage.model_files import unpack
+from chainrule.training.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
 
 OPTIMIZERS: dict[str, type[Any]] = {
     kind.__name__.lower(): kind for kind in (SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam)

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from chainrule._writing import expect_writable, write_whole
-from chainrule.callbacks import EarlyStopping, Run
 from chainrule.checking import check_gradients
 from chainrule.cli import settings
 from chainrule.cli.arguments import (
@@ -27,12 +25,14 @@ from chainrule.cli.arguments import (
 )
 from chainrule.cli.output import on_terminal, print_json, print_line, style_for
 from chainrule.cli.settings import DEFAULTS, OPTIMIZERS
-from chainrule.history import History
-from chainrule.layers import Rescaling
-from chainrule.mnist import load_mnist
-from chainrule.network import Network, TwoLayerNet
-from chainrule.report_page import training_report
-from chainrule.training import fit
+from chainrule.data.mnist import load_mnist
+from chainrule.nn.layers import Rescaling
+from chainrule.nn.network import Network, TwoLayerNet
+from chainrule.plotting.report_page import training_report
+from chainrule.storage.atomic_write import expect_writable, write_whole
+from chainrule.training.callbacks import EarlyStopping, Run
+from chainrule.training.fit import fit
+from chainrule.training.history import History
 
 _CLASSES = 10
 #: The tutorial's number of images for a gradient check.
@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
     for path in filter(None, (save, options.report)):
         expect_writable(path)
     if options.report is not None:
-        import_module("chainrule._figure")  # says now, and not after the training, what the page needs
+        import_module("chainrule.plotting.figure")  # says now, and not after the training, what the page needs
     wanted = settings.chosen(options)
     # Bytes, and a first layer that says what they mean: a quarter of the memory, and nothing to convert.
     (x_train, t_train), test = load_mnist(normalize=False, data_dir=options.data_dir)

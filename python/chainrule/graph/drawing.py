@@ -16,7 +16,7 @@ from chainrule.graph import wording
 from chainrule.graph.layout import Point, Size, arrange
 from chainrule.graph.nodes import Node
 from chainrule.graph.variable import Variable, ancestors, own_copy, users_of, walk
-from chainrule.layer_parameters import gradients, parameters
+from chainrule.nn.parameters.layers import gradients, parameters
 
 #: Beyond this an SVG is no picture any more, and takes long.
 _MOST_NODES = 500

@@ -1,7 +1,8 @@
 //! Arrays as the bytes of a safetensors file, and back: a header of JSON, then the numbers, little-endian, end to end.
 //!
-//! Only bytes pass here; files are Python's (`_writing.py`, `keeping.py`). A file is read no further than its header: the caller gets
-//! for each tensor where its numbers lie, which is inside the bytes, without a hole or an overlap, and as long as its shape says.
+//! Only bytes pass here; files are Python's (`storage/atomic_write.py`, `storage/model_files.py`). A file is read no
+//! further than its header: the caller gets for each tensor where its numbers lie, which is inside the bytes, without a
+//! hole or an overlap, and as long as its shape says.
 
 use crate::call::call;
 use pyo3::exceptions::{PyMemoryError, PyValueError};

@@ -1,0 +1,1 @@
+"""The digits, other data in their format, and pictures made into such."""

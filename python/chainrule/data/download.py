@@ -1,0 +1,251 @@
+"""Fetch files from mirrors into a folder; a file gets its name only after its content was found right.
+
+Nothing that arrives is trusted: redirects may only lead to https, a body is read no further than its largest
+possible size, and the caller's check decides. Bodies are held in memory (10 MB for MNIST's largest), written
+to a temporary file beside the target and renamed over it, so another process sees the old file or the new
+one, never a part.
+
+Nothing here runs, or imports the network modules, before `fetch` needs them.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, NoReturn, TypeAlias
+
+from chainrule._errors import DataError, DownloadError
+from chainrule.storage.atomic_write import write_whole
+
+if TYPE_CHECKING:
+    from http.client import HTTPResponse
+    from urllib.request import OpenerDirector
+
+# Called with a file's name and its bytes; raises DataError when they are not that file's.
+Check: TypeAlias = Callable[[str, BinaryIO], None]
+
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+)
+PLAIN_HTTP_HOSTS: frozenset[str] = frozenset()  # the tests add the loopback address
+READ_SECONDS = 30.0
+FILE_SECONDS = 120.0
+TRIES = 3
+BACKOFF_SECONDS = 0.5
+
+_BLOCK = 2**16
+
+
+def fetch(folder: Path, sizes: Mapping[str, int], check: Check) -> None:
+    """Bring every file named in `sizes` into `folder`, leaving alone those that are there and right.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Made when the first file is ready to be written.
+    sizes : mapping of str to int
+        File name to the size of its content in bytes. No gzip file worth fetching is larger than what is in
+        it, so this bounds the body as well.
+    check : callable
+        ``check(name, file)`` raises DataError unless `file` is the one called `name`.
+
+    Raises
+    ------
+    DownloadError, DataError, OSError
+        As `chainrule.data.mnist.download_mnist` says.
+    """
+    for name, size in sizes.items():
+        path = folder / name
+        wrong = _fault(path, check)
+        if wrong is None:
+            continue
+        if os.environ.get("CHAINRULE_OFFLINE", "0") not in ("", "0"):
+            _refuse_offline(path, wrong, list(sizes))
+        body = _from_mirrors(name, size, check, advice=_advice(folder, list(sizes)))
+        _put(path, body, set_aside=bool(wrong))
+        if wrong:
+            import warnings
+
+            warnings.warn(f"{wrong}; set aside as {name}.bad and fetched again, in {folder}", stacklevel=3)
+
+
+def _fault(path: Path, check: Check) -> str | None:
+    """Say what is wrong with the file at `path`: "" if there is none, None if nothing is."""
+    # A link would let the owner of another folder change what is read after it was checked.
+    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        handle = os.open(path, flags)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return f"{path.name}: a symbolic link, which is not followed"
+        raise
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        return f"{path.name}: not a regular file"
+    with open(handle, "rb") as file:
+        try:
+            check(path.name, file)
+        except DataError as error:
+            return str(error)
+    return None
+
+
+def _refuse_offline(path: Path, wrong: str, names: list[str]) -> NoReturn:
+    """Say why a file is needed that may not be fetched."""
+    text = "CHAINRULE_OFFLINE is set, so it is not fetched" + _advice(path.parent, names)
+    if wrong:
+        raise DataError(f"{wrong}; {text}")
+    raise DownloadError(f"{path.name} is not in {path.parent}; {text}")
+
+
+def _advice(folder: Path, names: list[str]) -> str:
+    """Say what to do instead of downloading."""
+    return (
+        f"\nTo do it by hand, put {', '.join(names)} into {folder}"
+        "\n(or name another folder in CHAINRULE_DATA_DIR). load_mnist() itself needs no download."
+    )
+
+
+def _from_mirrors(name: str, size: int, check: Check, advice: str) -> bytes:
+    """Give the body of `name` from the first mirror that has it right."""
+    reasons = []
+    for mirror in MIRRORS:
+        try:
+            return _from_mirror(mirror + name, size, lambda body: check(name, io.BytesIO(body)))
+        except DownloadError as error:
+            reasons.append(f"\n  {mirror}{name}: {error}")
+    raise DownloadError(f"{name} could not be downloaded:{''.join(reasons)}{advice}")
+
+
+def _from_mirror(url: str, limit: int, check: Callable[[bytes], None]) -> bytes:
+    """Give the body at `url`, trying again when the reason it failed may pass."""
+    from http.client import HTTPException
+
+    deadline = time.monotonic() + FILE_SECONDS
+    for attempt in range(TRIES):
+        if attempt:
+            time.sleep(BACKOFF_SECONDS * 2 ** (attempt - 1))
+        try:
+            return _get(url, limit, check, deadline)
+        except (
+            OSError,
+            HTTPException,
+            ValueError,
+        ) as error:  # ValueError: DataError, or a redirect to no address
+            reason, may_pass = _diagnosis(error)
+        if not may_pass or time.monotonic() > deadline:
+            raise DownloadError(reason)
+    raise DownloadError(f"{reason} ({TRIES} tries)")
+
+
+def _diagnosis(error: Exception) -> tuple[str, bool]:
+    """Give the reason in words, and whether another try may go better."""
+    from http.client import IncompleteRead
+    from urllib.error import HTTPError, URLError
+
+    if isinstance(error, HTTPError):
+        error.close()
+        return f"HTTP {error.code} {error.reason}", error.code >= 500
+    cause = error.reason if isinstance(error, URLError) and isinstance(error.reason, Exception) else error
+    may_pass = isinstance(cause, TimeoutError | ConnectionError | IncompleteRead)
+    text = str(cause) if isinstance(cause, DataError | URLError) else f"{type(cause).__name__}: {cause}"
+    return text, may_pass and not isinstance(cause, ConnectionRefusedError)
+
+
+def _get(url: str, limit: int, check: Callable[[bytes], None], deadline: float) -> bytes:
+    """Give the body at `url`, read once and checked."""
+    from urllib.request import Request
+
+    _refuse_unless_safe(url)
+    # identity: a proxy that compresses again would hand over a file that no reader of IDX expects.
+    request = Request(url, headers={"Accept-Encoding": "identity", "User-Agent": "chainrule"})
+    with _opener().open(request, timeout=READ_SECONDS) as response:
+        promised, kind = response.length, response.headers.get_content_type()
+        body = _body(response, limit, deadline, url.rpartition("/")[2])
+    try:
+        check(body)
+    except DataError:
+        if promised is not None and len(body) < min(promised, limit):
+            raise ConnectionError(f"connection closed after {len(body)} of {promised} bytes") from None
+        if kind == "text/html":
+            raise DataError("a web page (text/html) came instead of the file") from None
+        raise
+    return body
+
+
+def _body(response: HTTPResponse, limit: int, deadline: float, name: str) -> bytes:
+    """Read the body, but no more than `limit` + 1 bytes and not after `deadline`."""
+    import sys
+
+    from tqdm import tqdm
+
+    quiet = sys.stderr is None or not sys.stderr.isatty()
+    body = bytearray()
+    with tqdm(total=response.length, desc=name, unit="B", unit_scale=True, leave=False, disable=quiet) as bar:
+        # read1 returns what has arrived: read would wait for a full block, however slowly it drips.
+        while piece := response.read1(min(_BLOCK, limit + 1 - len(body))):
+            body += piece
+            bar.update(len(piece))
+            if len(body) > limit:
+                raise DataError(f"body is longer than {limit} bytes")
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"not done after {FILE_SECONDS:g} s")
+    return bytes(body)
+
+
+def _opener() -> OpenerDirector:
+    """Give an opener that knows http and https only and follows redirects only to https."""
+    import urllib.request as web
+    from http.client import HTTPMessage
+    from typing import IO
+
+    class HttpsRedirects(web.HTTPRedirectHandler):
+        def redirect_request(
+            self, req: web.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+        ) -> web.Request | None:
+            fp.close()  # urllib would read the body of the redirect to its end, however long it is
+            _refuse_unless_safe(newurl)
+            return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+    opener = web.OpenerDirector()
+    for handler in (
+        web.ProxyHandler(),
+        web.HTTPHandler(),
+        web.HTTPSHandler(),
+        HttpsRedirects(),
+        web.HTTPErrorProcessor(),
+        web.HTTPDefaultErrorHandler(),
+        web.UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+def _refuse_unless_safe(url: str) -> None:
+    """Refuse any address but https (or plain http to a host in `PLAIN_HTTP_HOSTS`)."""
+    from urllib.error import URLError
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in PLAIN_HTTP_HOSTS):
+        raise URLError(f"{url} refused: only https is followed")
+
+
+def _put(path: Path, body: bytes, set_aside: bool) -> None:
+    """Write `body` to `path` whole or not at all; keep what was there as ``.bad`` when `set_aside`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if set_aside:
+            os.replace(path, path.with_name(path.name + ".bad"))
+        write_whole(path, body)
+    except OSError as error:
+        text = f"{error.strerror}; name a folder you may write to, as dest or in CHAINRULE_DATA_DIR"
+        raise OSError(error.errno, text, str(path.parent)) from error

@@ -1,0 +1,1 @@
+"""What is differentiated: functions, layers, networks; and which networks Rust runs."""

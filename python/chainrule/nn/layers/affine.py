@@ -1,0 +1,198 @@
+"""The layer with weights: ``x @ W + b``."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from chainrule import _kernels
+from chainrule._gate import FloatArray, examples, fill, floats, parameter
+from chainrule.nn.layers.base import incoming, remembered
+
+
+class Affine:
+    """``out = x @ W + b``, one row per example.
+
+    Parameters
+    ----------
+    W : ndarray, shape (D, M)
+        Weights. Held, not copied: an in-place update by the caller is seen here. Assigning ``layer.W = other`` copies
+        `other` into the held array. What is not a float32 or float64 array is turned into one, and that is held.
+    b : ndarray, shape (M,)
+        Biases, held likewise; copied only if its dtype is not that of `W`.
+
+    Attributes
+    ----------
+    x : ndarray, shape (N, D)
+        The last input, flattened: the caller's own array if that holds uint8, float32 or float64 in rows.
+    original_x_shape : tuple of int
+        The shape it came in.
+    dW, db : ndarray
+        Gradients of `W` and `b`, in their shapes, made anew by each ``backward``.
+
+    Raises
+    ------
+    TypeError
+        If `W` or `b` does not hold real numbers.
+    ValueError
+        If `W` is not 2-D or `b` is not of shape (M,).
+
+    Notes
+    -----
+    dL/dx = dout Wᵀ,  dL/dW = xᵀ dout,  dL/db = column sums of dout.
+    All of it is computed in the dtype of `W`.
+    Source: the tutorial's "Affine层"; `common/layers.py` of deep-learning-from-scratch.
+
+    Examples
+    --------
+    >>> layer = Affine(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([10.0, 20.0]))
+    >>> layer.forward([[1.0, 1.0]])
+    array([[14., 26.]])
+    >>> layer.backward([[1.0, -1.0]])
+    array([[-1., -1.]])
+    >>> layer.dW, layer.db
+    (array([[ 1., -1.],
+           [ 1., -1.]]), array([ 1., -1.]))
+    """
+
+    def __init__(self, W: Any, b: Any) -> None:
+        self._W = parameter(W, "W")
+        if self._W.ndim != 2:
+            raise ValueError(f"W must have shape (D, M), got W.shape={self._W.shape}")
+        self._b = parameter(b, "b", self._W.dtype)
+        if self._b.shape != self._W.shape[1:]:
+            raise ValueError(f"b must have shape {self._W.shape[1:]} to fit W, got b.shape={self._b.shape}")
+        self.x: Any = None
+        self.original_x_shape: Any = None
+        self.dW: Any = None
+        self.db: Any = None
+        self._scratch = _kernels.Scratch()
+
+    @property
+    def W(self) -> FloatArray:
+        """The weights, shape (D, M): the held array itself."""
+        return self._W
+
+    @W.setter
+    def W(self, value: Any) -> None:
+        fill(self._W, value, "W")
+
+    @property
+    def b(self) -> FloatArray:
+        """The biases, shape (M,): the held array itself."""
+        return self._b
+
+    @b.setter
+    def b(self, value: Any) -> None:
+        fill(self._b, value, "b")
+
+    def forward(self, x: Any) -> FloatArray:
+        """Give ``x @ W + b``.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, ...) or (D,)
+            N examples, each flattened to D numbers; or one example.
+
+        Returns
+        -------
+        ndarray, shape (N, M) or (M,)
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers.
+        ValueError
+            If it is 0-d or an example does not have D numbers.
+        """
+        x = examples(x, self._W.dtype)
+        rows = self.rows(x)
+        out = np.empty((len(rows), self._W.shape[1]), self._W.dtype)
+        _kernels.affine(rows, floats(self._W, "W"), floats(self._b, "b"), out, self._scratch)
+        self.x, self.original_x_shape = rows, x.shape
+        return out.reshape(out.shape[1:]) if x.ndim == 1 else out
+
+    def rows(self, x: FloatArray, name: str = "W") -> FloatArray:
+        """Give `x` as (N, D); say so, calling the weights `name`, if it does not fit.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, ...) or (D,)
+            N examples, or one.
+        name : str
+            What the message calls the weights.
+
+        Raises
+        ------
+        ValueError
+            If `x` is 0-d or an example does not have D numbers.
+        """
+        if x.ndim == 0:
+            raise ValueError("x must have an axis of features, got a single number")
+        n, features = (1, x.size) if x.ndim == 1 else (x.shape[0], math.prod(x.shape[1:]))
+        if features != self._W.shape[0]:
+            raise ValueError(
+                f"x has {features} features, {name} expects {self._W.shape[0]}"
+                f" (x.shape={x.shape}, {name}.shape={self._W.shape})"
+            )
+        return x.reshape(n, features)
+
+    def backward(self, dout: Any) -> FloatArray:
+        """Keep `dW` and `db`, and give dL/dx in the shape `x` came in.
+
+        Parameters
+        ----------
+        dout : array_like, the shape of the last output
+            dL/dout.
+
+        Raises
+        ------
+        RuntimeError
+            Before any ``forward``.
+        TypeError
+            If `dout` does not hold real numbers.
+        ValueError
+            If `dout` does not have the shape of the last output.
+        """
+        dout = self.backward_parameters(dout)
+        dx: FloatArray = np.empty(self.x.shape, self._W.dtype)
+        _kernels.matmul_a_bt(dout, floats(self._W, "W"), dx)
+        return dx.reshape(self.original_x_shape)
+
+    def backward_parameters(self, dout: Any) -> FloatArray:
+        """Keep `dW` and `db` without computing dL/dx, for a layer whose `dx` nobody reads.
+
+        Parameters
+        ----------
+        dout : array_like
+            In the shape of the last output.
+
+        Returns
+        -------
+        ndarray, shape (N, M)
+            `dout`, checked and one row per example.
+
+        Raises
+        ------
+        RuntimeError
+            Before any ``forward``.
+        TypeError
+            If `dout` does not hold real numbers.
+        ValueError
+            If `dout` does not have the shape of the last output.
+        """
+        return self._backward_parameters(dout, same_x=False)
+
+    def _backward_parameters(self, dout: Any, *, same_x: bool) -> FloatArray:
+        """Do the same; `same_x` says that nobody can have changed the numbers of `x` since ``forward`` read them."""
+        x = remembered(self.x, self)
+        outputs = self._W.shape[1]
+        shape = (outputs,) if len(self.original_x_shape) == 1 else (len(x), outputs)
+        rows = incoming(dout, shape, self._W.dtype).reshape(len(x), outputs)
+        dW, db = np.empty(self._W.shape, self._W.dtype), np.empty(outputs, self._W.dtype)
+        _kernels.weight_gradient(x, rows, dW, self._scratch, same_x)
+        _kernels.column_sums(rows, db)
+        self.dW, self.db = dW, db
+        return rows

@@ -1,0 +1,58 @@
+"""What is asked of a layer, and what the layers share."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from chainrule._gate import FloatArray, floats
+
+
+class Layer(Protocol):
+    """What a network asks of a layer: these two methods, and no base class.
+
+    A layer with parameters has them as ``W`` and ``b`` with gradients ``dW`` and ``db``, or in two dicts, ``params``
+    and ``grads``, with the same keys.
+    """
+
+    def forward(self, x: Any) -> Any:
+        """Give the output for the input `x`, one row per example.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, ...) or (D,)
+            N examples, or one.
+        """
+
+    def backward(self, dout: Any) -> Any:
+        """Give the gradient of the input, from that of the output.
+
+        Parameters
+        ----------
+        dout : ndarray
+            dL/dout, in the shape of the last output.
+        """
+
+
+def remembered(value: Any, layer: Any) -> Any:
+    """Give what ``forward`` kept; say so, if nothing was."""
+    if value is None:
+        name = type(layer).__name__
+        raise RuntimeError(f"{name}.backward was called before {name}.forward; there is nothing to go back through")
+    return value
+
+
+def times(dout: FloatArray, slope: Any) -> FloatArray:
+    """Give ``dout * slope``, 0 where the slope is 0 whatever `dout` is: nothing passes there, not even a nan."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        dx: FloatArray = np.where(slope == 0, dout.dtype.type(0), dout * slope)
+    return dx
+
+
+def incoming(dout: Any, shape: tuple[int, ...], dtype: Any = None) -> FloatArray:
+    """Give `dout` as an array of the shape of the output; say so, if it has another."""
+    array = floats(dout, "dout", dtype)
+    if array.shape != shape:
+        raise ValueError(f"dout must have the shape of the output, {shape}, got dout.shape={array.shape}")
+    return array

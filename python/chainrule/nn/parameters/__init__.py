@@ -1,0 +1,1 @@
+"""Which arrays of an object are parameters, and where their gradients lie."""

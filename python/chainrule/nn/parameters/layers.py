@@ -1,0 +1,381 @@
+"""Which arrays of a layer are its parameters, what they are called in a network, and their gradients after backward.
+
+This is asked by `Network.params` and `Network.gradient`, by `fit`, by files and by drawings: all of them mean the same.
+
+A parameter is a float array that has a gradient beside it, by one of the conventions of `places.py`; or will have,
+by the code of the layer's class: a method stores an attribute, or a key, of a gradient's name. What forward makes anew
+in each pass is a cache, and what is read-only a constant. ``W`` and ``b``, and all arrays of a dict ``params``, are
+parameters whatever there is beside them.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from chainrule._gate import FloatArray
+from chainrule.nn.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
+from chainrule.nn.parameters.code import (
+    PLAIN,
+    Code,
+    code_of,
+    facts_of,
+    has_gradient,
+    is_cache,
+    is_parameter_by_code,
+    is_passing,
+    names_of_gradient,
+    stored_in,
+    strings_in,
+)
+from chainrule.nn.parameters.layout import Layout, is_leaf, layout_of, things_in
+from chainrule.nn.parameters.places import (
+    COUNTERPARTS,
+    Place,
+    attributes,
+    gradient_at,
+    held,
+    is_container,
+)
+
+#: A script asks for parameters several times a step: of these layers, exactly, it is known that there are none.
+_WITHOUT_PARAMETERS = frozenset({Relu, Sigmoid, Tanh, LeakyRelu, Identity, Rescaling})
+
+
+class Held(NamedTuple):
+    """A parameter of a layer, and where it lies."""
+
+    array: FloatArray
+    places: tuple[Place, ...]
+
+
+def parameters(layer: Any, others: Iterable[Any] = ()) -> dict[str, FloatArray]:
+    """Give the parameters of any layer, by the layer's own names for them.
+
+    Parameters
+    ----------
+    layer : object
+        With ``forward`` and ``backward``.
+    others : iterable of object
+        The layers beside it: what it holds of theirs is theirs.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The very arrays. A name is an attribute's (``gamma``) or the key in a dict of parameters; of a list, its name
+        and the index (``params0``); of an object within the layer, the way to it (``inner.W``).
+
+    Examples
+    --------
+    >>> class Scale:
+    ...     def __init__(self, gamma):
+    ...         self.gamma = gamma
+    ...
+    ...     def forward(self, x):
+    ...         self.x = x
+    ...         return x * self.gamma
+    ...
+    ...     def backward(self, dout):
+    ...         self.dgamma = (dout * self.x).sum(axis=0)
+    ...         return dout * self.gamma
+    >>> parameters(Scale(np.ones(2)))
+    {'gamma': array([1., 1.])}
+    """
+    if type(layer) is Affine:
+        return {"W": layer._W, "b": layer._b}
+    if type(layer) in _WITHOUT_PARAMETERS:
+        return {}
+    found = _of_plain(layer)
+    if found is None:
+        found = {name: part.array for name, part in _of_any(layer, others).items()}
+    return found
+
+
+def gradients(layer: Any, others: Iterable[Any] = ()) -> dict[str, Any]:
+    """Give the gradients that lie beside a layer's parameters now, under the names of the parameters.
+
+    Parameters
+    ----------
+    layer, others
+        As for `parameters`.
+    """
+    if type(layer) is Affine:
+        return {} if layer.dW is None else {"W": layer.dW, "b": layer.db}
+    found = {name: gradient_at(part.places) for name, part in held_by(layer, others).items()}
+    return {name: gradient for name, gradient in found.items() if gradient is not None}
+
+
+def held_by(layer: Any, others: Iterable[Any] = ()) -> dict[str, Held]:
+    """Give the parameters as `parameters` does, with the places where their gradients are looked for."""
+    if type(layer) in _WITHOUT_PARAMETERS:
+        return {}
+    plain = _of_plain(layer)
+    if plain is None:
+        return _of_any(layer, others)
+    found = {}
+    for name, array in plain.items():
+        key = name
+        if name not in PLAIN and name not in vars(layer):  # called as the property that shows it
+            key = next(key for key, value in vars(layer).items() if value is array)
+        found[name] = Held(array, (Place(((layer, key),)),))
+    return found
+
+
+def is_own(layer: Any) -> bool:
+    """Tell whether a layer is one whose arrays have to be looked for."""
+    return type(layer) is not Affine and type(layer) not in _WITHOUT_PARAMETERS
+
+
+def may_flush(layer: Any) -> bool:
+    """Tell whether a layer, or an object within it, may have a method that sets gradients to nothing."""
+    return _of_plain(layer) is None or facts_of(type(layer)).flushes
+
+
+def plain_names(layer: Any) -> Iterable[str]:
+    """Give the names that are parameters whatever there is beside them."""
+    if type(layer) is Affine or type(layer) in _WITHOUT_PARAMETERS:
+        return PLAIN
+    own = getattr(layer, "params", None)
+    return own.keys() if isinstance(own, Mapping) else PLAIN
+
+
+# --- layers that hold arrays, and nothing that holds others: most of them; asked several times a step ---
+
+
+def _of_plain(layer: Any) -> dict[str, FloatArray] | None:
+    """Give the parameters of a layer that holds nothing that could hold others; None if it may."""
+    kind = type(layer)
+    facts = facts_of(kind)
+    own = getattr(layer, "__dict__", None)
+    if not facts.plain or type(own) is not dict:
+        return None
+    found: dict[str, FloatArray] = {}
+    for name in PLAIN:
+        array = getattr(layer, name, None)
+        if isinstance(array, np.ndarray):
+            found[name] = _stable(layer, name, array) if name in facts.properties else array
+    for name, value in own.items():
+        of = type(value)
+        if of is np.ndarray:
+            if name in found or value.dtype.kind != "f" or not value.flags.writeable:
+                continue
+            if name not in facts.known:
+                facts.known[name] = is_parameter_by_code(kind, name)
+            known = facts.known[name]
+            if known is None:
+                known = not own.keys().isdisjoint(names_of_gradient(name))
+            if known and not any(value is other for other in found.values()):
+                found[_bare(layer, name, value) if name[0] == "_" else name] = value
+        elif of is types.FunctionType:
+            return None  # a method of its own
+        elif not is_leaf(of) and not (of is tuple and all(type(item) is int for item in value)):
+            return None
+    return _without_parts(found) if len(found) > 1 else found
+
+
+# --- any layer: with lists, dicts, slots, objects within it ---
+
+
+class _Remembered(NamedTuple):
+    """Where the parameters of a layer were found: of each place its keys, and which of the things within hold it."""
+
+    layout: Layout
+    ids: set[int]
+    places: dict[str, list[list[tuple[int, Any]]]]
+
+
+_REMEMBERED: WeakKeyDictionary[Any, _Remembered] = WeakKeyDictionary()
+
+
+def _of_any(layer: Any, others: Iterable[Any]) -> dict[str, Held]:
+    """Give the parameters of a layer that may hold others: where they were, if it is built as it was then."""
+    try:
+        known = _REMEMBERED.get(layer)
+    except TypeError:  # cannot be referred to weakly, or is not hashable
+        return _looked_for(layer, others)
+    if known is not None:
+        things = things_in(layer, known.layout, known.ids, is_passing)
+        if things is not None and {id(t) for t in things[1:]}.isdisjoint(map(id, others)):
+            found = {}
+            for name, ways in known.places.items():
+                places = tuple(Place(tuple((things[at], key) for at, key in way)) for way in ways)
+                found[name] = Held(places[0].value, places)
+            return found
+    found = _looked_for(layer, others)
+    _remember(layer, found)
+    return found
+
+
+def _remember(layer: Any, found: dict[str, Held]) -> None:
+    """Note where the parameters lie, if a look at what the layer and the objects within it hold would tell a change."""
+    ids = {id(part.array) for part in found.values()}
+    layout = layout_of(layer, ids, is_passing) if type(getattr(layer, "__dict__", None)) is dict else None
+    things = None if layout is None else things_in(layer, layout, ids, is_passing)
+    if layout is None or things is None:
+        return
+    if not all(is_container(thing) or _shows_all(type(thing)) for thing in things):
+        return
+    at = {id(thing): i for i, thing in enumerate(things)}
+    if all(id(owner) in at for part in found.values() for place in part.places for owner, _ in place.way):
+        places = {
+            name: [[(at[id(owner)], key) for owner, key in place.way] for place in part.places]
+            for name, part in found.items()
+        }
+        _REMEMBERED[layer] = _Remembered(layout, ids, places)
+
+
+def _shows_all(kind: type) -> bool:
+    """Tell whether all arrays that count are in an object's ``__dict__``: no slots, no views that properties make."""
+    facts = facts_of(kind)
+    return facts.plain and (not facts.properties or issubclass(kind, Affine))
+
+
+def _looked_for(layer: Any, others: Iterable[Any]) -> dict[str, Held]:
+    """Give the parameters of a layer that may hold others, by looking through it."""
+    plain = _plain_places(layer)
+    apart = tuple(other for other in others if other is not layer)
+    groups: dict[int, tuple[FloatArray, list[Place]]] = {}
+    for place, array in plain:
+        groups.setdefault(id(array), (array, []))[1].append(place)
+    everything = held(layer)
+    beside = {id(gradient[1]) for place, _ in everything if (gradient := place.gradient()) is not None}
+    for place, array in everything:
+        if id(array) in beside or (len(place.way) > 1 and reaches_beyond(place, layer, apart)):
+            continue
+        if len(place.way) == 1 and isinstance(getattr(type(layer), place.way[0][1], None), property):
+            array = _stable(layer, place.way[0][1], array)
+        if id(array) in groups:
+            groups[id(array)][1].append(place)
+        elif array.flags.writeable and is_parameter(place):
+            groups[id(array)] = array, [place]
+    first = {id(array): place for place, array in reversed(plain)}
+    called: dict[str, list[int]] = {}
+    for at, (_, places) in groups.items():
+        name = str(first[at].way[-1][1]) if at in first else min(map(_short_name, places), key=_length)
+        called.setdefault(name, []).append(at)
+    found = {}
+    for name, each in called.items():
+        for at in each:
+            array, places = groups[at]
+            full = name if len(each) == 1 or at in first else min((place.name for place in places), key=len)
+            found[full] = Held(array, tuple(places))
+    kept = _without_parts({name: part.array for name, part in found.items()})
+    return {name: part for name, part in found.items() if name in kept}
+
+
+def _plain_places(layer: Any) -> list[tuple[Place, FloatArray]]:
+    """Give what is a parameter whatever there is beside it."""
+    own = getattr(layer, "params", None)
+    if isinstance(own, Mapping):
+        pairs = [(Place(((layer, "params"), (own, key))), array) for key, array in own.items()]
+    else:
+        pairs = [(Place(((layer, name),)), getattr(layer, name, None)) for name in PLAIN]
+        pairs = [(p, _stable(layer, p.way[0][1], a) if isinstance(a, np.ndarray) else a) for p, a in pairs]
+    return [(place, array) for place, array in pairs if isinstance(array, np.ndarray)]
+
+
+def is_parameter(place: Place) -> bool:
+    """Tell whether there is a gradient beside an array, or will be."""
+    way = place.way
+    if is_cache(*attribute_of(place)) and not place.in_parameters:
+        return False
+    if place.gradient() is not None:
+        return True
+    at = max(i for i, (owner, _) in enumerate(way) if i == 0 or not is_container(owner))
+    codes = [code_of(type(thing)) for thing, _ in way[: at + 1]]
+    codes += [_of_functions(thing) for thing, _ in way[: at + 1]]
+    for holder, name in way[at:]:
+        if isinstance(name, str):
+            beside = holder if isinstance(holder, Mapping) else attributes(holder)
+            if any(has_gradient(name, code, map(str, beside)) for code in codes):
+                return True
+    return False
+
+
+def _of_functions(thing: Any) -> Code:
+    """Give what is stored, and the strings, in functions that stand in for methods of one object only."""
+    own = [f.__code__ for f in getattr(thing, "__dict__", {}).values() if isinstance(f, types.FunctionType)]
+    stored = frozenset(name for code in own for name in stored_in(code))
+    strings = frozenset(name for code in own for name in strings_in(code))
+    return Code(stored, strings, frozenset(), frozenset(), frozenset())
+
+
+def attribute_of(place: Place) -> tuple[str, Code]:
+    """Give the name of the attribute of the innermost object on the way, and the code of that object."""
+    at = max(i for i, (owner, _) in enumerate(place.way) if i == 0 or not is_container(owner))
+    owner, key = place.way[at]
+    return str(key), code_of(type(owner))
+
+
+def reaches_beyond(place: Place, layer: Any, others: Iterable[Any]) -> bool:
+    """Tell whether an array belongs to another layer, or to a network that the layer knows."""
+    owners = {id(owner) for owner, _ in place.way[1:]}
+    return any(id(other) in owners for other in others) or any(_is_network(owner) for owner, _ in place.way[1:])
+
+
+def _short_name(place: Place) -> str:
+    """Give the way to an array, without what goes without saying."""
+    parts: list[str] = []
+    for i, (owner, key) in enumerate(place.way):
+        last = i == len(place.way) - 1
+        inner = None if last else place.way[i + 1][0]
+        if isinstance(owner, Mapping):
+            if not (last and parts and key in COUNTERPARTS):  # {"val": …, "grad": …}
+                parts.append(str(key))
+        elif is_container(owner):
+            parts.append(f"{parts.pop() if parts else ''}{key}")
+        elif not (isinstance(inner, Mapping) and key in COUNTERPARTS):
+            parts.append(_bare(owner, str(key), place.value if last else inner))
+    return ".".join(parts)
+
+
+def _bare(owner: Any, name: str, value: Any) -> str:
+    """Give the name of the property that shows a private attribute, if there is one."""
+    bare = name.lstrip("_")
+    return bare if bare and getattr(owner, bare, None) is value else name
+
+
+def _length(name: str) -> tuple[int, int, str]:
+    return name.count("."), len(name), name
+
+
+def _without_parts(found: dict[str, FloatArray]) -> dict[str, FloatArray]:
+    """Leave out arrays that are part of another one, and those whose parts are W or b: each number is trained once."""
+    at = {id(array): name for name, array in found.items()}
+    out = set()
+    for name, array in found.items():
+        base = array.base
+        while isinstance(base, np.ndarray):
+            if id(base) in at and at[id(base)] != name:
+                out.add(at[id(base)] if name in PLAIN else name)
+            base = base.base
+    return {name: array for name, array in found.items() if name not in out}
+
+
+#: Views that properties have shown, by object and name: a property may make a new one whenever it is asked.
+_VIEWS: WeakKeyDictionary[Any, dict[str, FloatArray]] = WeakKeyDictionary()
+
+
+def _stable(layer: Any, name: str, array: FloatArray) -> FloatArray:
+    """Give the object that this property has shown before, if it is the same memory."""
+    try:
+        known = _VIEWS.setdefault(layer, {})
+    except TypeError:  # cannot be referred to weakly, or is not hashable
+        return array
+    before = known.get(name)
+    if before is array:
+        return array
+    if before is not None and before.__array_interface__ == array.__array_interface__:
+        return before
+    if array.base is not None:
+        known[name] = array
+    return array
+
+
+def _is_network(thing: Any) -> bool:
+    """Tell whether something is a network, or its parameters: what a layer reaches through one is not the layer's."""
+    return any(base.__module__ == "chainrule.nn.network" for base in type(thing).__mro__)

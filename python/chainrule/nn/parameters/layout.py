@@ -1,0 +1,123 @@
+"""Whether an object is still built as it was: what it holds and where, whatever the numbers.
+
+To look through an object with lists and objects in it takes longer than to go through a small one forwards, and a
+script asks for parameters several times a step. So the places found are remembered, with what would have to change for
+them to be others: keys, lengths, types, and which objects and parameters lie where. Only ways are kept, and ids to
+compare: nothing is kept alive.
+"""
+
+from __future__ import annotations
+
+import types
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from chainrule import _kernels
+from chainrule.nn.parameters.places import CONTAINERS, is_container, is_object
+
+_LEAVES = frozenset({
+    int, float, bool, str, bytes, complex, type(None), np.float64, np.float32, np.int64, np.bool_, types.FunctionType,
+    types.MethodType, types.BuiltinFunctionType, np.ufunc, type, _kernels.Scratch,
+})  # fmt: skip
+#: So many objects within an object are remembered and no more.
+_MOST = 200
+
+
+def is_leaf(kind: type) -> bool:
+    """Tell whether an object of this kind holds no array: a number, a function, a generator of ``numpy.random``."""
+    # By the name of its module, since to name the generators here would import them with this package.
+    return kind in _LEAVES or kind.__module__.startswith("numpy.random")
+
+
+class Layout(NamedTuple):
+    """How an object is built.
+
+    Attributes
+    ----------
+    ways : tuple of (int, object)
+        Of each thing within it, which of those before it holds that, and under which key; the object itself first.
+    tokens : tuple of tuple
+        What each of them holds.
+    """
+
+    ways: tuple[tuple[int, Any], ...]
+    tokens: tuple[tuple[Any, ...], ...]
+
+
+def layout_of(thing: Any, parameters: set[int], passing: Callable[[Any, Any], bool]) -> Layout | None:
+    """Give how `thing` is built; None if it is too large to be worth it.
+
+    Parameters
+    ----------
+    thing : object
+        With a ``__dict__``, as all objects within it.
+    parameters : set of int
+        The ids of arrays that have to stay the same objects.
+    passing : callable
+        Tells of an object, and the name of an attribute of it, whether what lies there does not matter.
+    """
+    owners, ways, tokens = [thing], [(0, None)], []
+    seen = {id(thing)}
+    for at, owner in enumerate(owners):  # which grows
+        tokens.append(_tokens(owner, parameters, passing))
+        for key, value in _items(owner):
+            if (is_container(value) or is_object(value)) and not is_leaf(type(value)) and id(value) not in seen:
+                if not is_container(owner) and passing(owner, key):
+                    continue
+                if not is_container(value) and type(getattr(value, "__dict__", None)) is not dict:
+                    return None
+                seen.add(id(value))
+                owners.append(value)
+                ways.append((at, key))
+        if len(owners) > _MOST:
+            return None
+    return Layout(tuple(ways), tuple(tokens))
+
+
+def things_in(
+    thing: Any, layout: Layout, parameters: set[int], passing: Callable[[Any, Any], bool]
+) -> list[Any] | None:
+    """Give the things on the ways of the layout, if `thing` is still built like that; None if not."""
+    owners = [thing]
+    for (above, key), tokens in zip(layout.ways, layout.tokens, strict=True):
+        if key is not None:
+            holder = owners[above]
+            owners.append(holder[key] if is_container(holder) else holder.__dict__[key])
+        if _tokens(owners[-1], parameters, passing) != tokens:
+            return None
+    return owners
+
+
+def _items(owner: Any) -> list[tuple[Any, Any]]:
+    if isinstance(owner, Mapping):
+        return list(owner.items())
+    if isinstance(owner, list | tuple | deque):
+        return list(enumerate(owner))
+    return list(owner.__dict__.items())
+
+
+def _tokens(owner: Any, parameters: set[int], passing: Callable[[Any, Any], bool]) -> tuple[Any, ...]:
+    """Give what stands for each thing that is held, in order."""
+    kind = type(owner)
+    found: list[Any] = [kind]
+    skips = kind is not dict and kind is not list and kind is not tuple and not is_container(owner)
+    for key, value in _items(owner):
+        found.append(key)
+        of = type(value)
+        if skips and passing(owner, key):
+            if key in CONTAINERS and isinstance(value, Mapping):
+                found.append(len(value))  # of names that nobody knew before
+            continue
+        if of is np.ndarray:
+            here = id(value)
+            found.append((here if value.flags.writeable else -here) if here in parameters else 0)
+        elif of is types.FunctionType:  # a method of one object's own, whose code tells of parameters
+            found.append(id(value))
+        elif is_leaf(of) or (of is tuple and all(type(item) is int for item in value)):
+            found.append(of)
+        else:
+            found.append(id(value))
+    return tuple(found)

@@ -1,0 +1,150 @@
+"""What `fit` would leave as it is, though the loss depends on it: told before the first step, by name.
+
+Layers of this package have nothing of the kind, and are not looked at. In one of the user's own, an array that no
+gradient was found for may be a parameter that was forgotten, or a constant, or what another pass overwrites. Trying
+tells: it counts if a forward pass leaves it in its place and as it is, and if the loss changes when it does. The trial
+is on a few examples; arrays, attributes and generators are put back afterwards, bit for bit.
+
+The check finds what moves the outputs of a layer in the same way, and its parts are used here. They are imported where
+they are needed, so that ``import chainrule`` and the training of known layers do without them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule._gate import FloatArray
+from chainrule.nn.network import Network
+from chainrule.nn.parameters.code import code_of
+from chainrule.nn.parameters.layers import is_own
+from chainrule.nn.parameters.networks import not_trained, not_trained_of_loss
+from chainrule.nn.parameters.places import Place, holders, put
+
+#: Examples of the trial: enough for statistics of a batch.
+_ROWS = 8
+#: Stands for the loss among the keys of layers.
+_LOSS = object()
+
+
+def left_untrained(net: Any, x: FloatArray, t: NDArray[Any], batch_size: int) -> list[str]:
+    """Give a sentence for each array, or number, of the layers that the loss depends on and that is not trained.
+
+    Parameters
+    ----------
+    net : Network
+        Anything else is not looked into.
+    x, t : ndarray
+        The examples and the teaching signal; the first few are used.
+    batch_size : int
+        Taken instead, if the network does not take few.
+    """
+    if not isinstance(net, Network):
+        return []
+    if not any(_may_hold_more(layer, net) for layer in net.layers.values()) and not not_trained_of_loss(net.last_layer):
+        return []
+    for rows in dict.fromkeys((min(_ROWS, batch_size, len(x)), min(batch_size, len(x)))):
+        try:
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                return _tried(net, x[:rows].copy(), t[:rows].copy())
+        except Exception:  # what is wrong with the network, its first step will say
+            continue
+    return []
+
+
+def _may_hold_more(layer: Any, net: Network) -> bool:
+    """Tell whether a layer holds anything that a trial could be about, or will after its first pass."""
+    if not is_own(layer):
+        return False
+    return bool(not_trained(layer, net.layers)) or any(map(_is_yet_to_make, holders(layer)))
+
+
+def _is_yet_to_make(thing: Any) -> bool:
+    """Tell whether the first forward pass makes something that it goes on with later."""
+    code = code_of(type(thing))
+    return any(getattr(thing, name, None) is None for name in code.kept - code.untouched - code.caches)
+
+
+def _tried(net: Network, x: FloatArray, t: NDArray[Any]) -> list[str]:
+    from chainrule.checking.randomness import Randomness
+    from chainrule.checking.reach import reach
+    from chainrule.checking.state import State
+
+    found = reach(net=net)
+    before, randomness = State(found), Randomness(found)
+    try:
+        net.gradient(x, t)  # makes what the first pass makes, and gradients that the code does not name
+        found = reach(net=net)
+        randomness.look(found)
+        ready = State(found)
+        candidates: list[tuple[Any, Place, Any, Any]] = [
+            (key, place, value, np.array(value))
+            for key, layer in net.layers.items()
+            if is_own(layer)
+            for place, value in not_trained(layer, net.layers)
+        ]
+        candidates += [(_LOSS, place, value, np.array(value)) for place, value in not_trained_of_loss(net.last_layer)]
+        randomness.rewind()
+        net.loss(x, t)
+        stay = [(key, p, v) for key, p, v, was in candidates if p.value is v and np.array_equal(v, was, equal_nan=True)]
+        changing = ready.of_what_changed()
+
+        def loss(move: Callable[[], object] = lambda: None) -> float:
+            changing.restore()
+            move()
+            randomness.rewind()
+            return float(net.loss(x, t))
+
+        if loss() != loss():  # it changes by itself: nothing can be told
+            return []
+        return [_sentence(net, key, place, value) for key, place, value in stay if _matters(place, value, loss)]
+    finally:
+        before.restore()
+        randomness.restore()
+
+
+def _sentence(net: Network, key: Any, place: Place, value: Any) -> str:
+    if key is _LOSS:
+        return (
+            f"fit leaves {type(net.last_layer).__name__}.{place.name} (last_layer) untrained: only layers have"
+            " parameters; put it into a layer"
+        )
+    what, there = f"{type(net.layers[key]).__name__}.{place.name} (layer {key!r})", f"net.layers[{key!r}].{place.name}"
+    if isinstance(value, np.ndarray):
+        return (
+            f"fit leaves {what} untrained: no gradient was found beside it (looked for {', '.join(place.names())}); if"
+            f" it is a constant, make it read-only: {there}.flags.writeable = False"
+        )
+    return (
+        f"fit leaves {what} untrained: it is a plain number, which a step cannot change in its place; make it an array:"
+        f" {there} = np.array({value!r})"
+    )
+
+
+def _matters(place: Place, value: Any, loss: Callable[..., float]) -> bool:
+    """Tell whether the loss changes when the value does by a hundredth, each number by another part; put it back."""
+    kept = np.array(value)
+    size = np.maximum(np.abs(kept), np.abs(kept).max() or 1.0) * 0.01
+    moved = kept + size * (1 + 0.5 * np.sin(1.0 + 2.4 * np.arange(kept.size).reshape(kept.shape)))
+    is_array = isinstance(value, np.ndarray)
+
+    def write(numbers: Any) -> None:
+        if is_array:
+            np.copyto(value, numbers, casting="same_kind")
+        else:
+            put(place, float(numbers))
+
+    here = loss()
+    try:
+        there = loss(lambda: write(moved))
+    except Exception:  # it does not take this number: it looks at it, then
+        return True
+    finally:
+        write(kept)
+    # Two passes give the same bits; what is added and taken away again differs by rounding.
+    return not np.isclose(there, here, rtol=1e-6 if kept.dtype == np.float32 else 1e-10, atol=0, equal_nan=True)

@@ -1,0 +1,316 @@
+"""A training run as one page: an HTML file that needs nothing else, opens offline, and can be printed.
+
+The pictures are those of `chainrule.plotting.plots`, in the page as SVG whose text is text. Light or dark is what the
+reader's system asks for. There is no script and no address; a content security policy in the page forbids both.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule._gate import expect_network, real
+from chainrule._machine import machine
+from chainrule.checking import GradientReport
+from chainrule.graph.wording import escaped
+from chainrule.plotting import plots
+from chainrule.training.history import History
+
+if TYPE_CHECKING:
+    from chainrule.plotting.figure import Figure
+
+#: So many pixels of mistakes, and of weights, stand on the page, so that it stays under 2 MB: 100 images of 28×28.
+_MOST_PIXELS = 100 * 28 * 28
+_MISTAKES = 20
+#: A confusion matrix of more classes cannot be read on a page.
+_MOST_CLASSES = 30
+#: Text in pictures is drawn in this colour, which the page then replaces by its own.
+_INK = "#1f2328"
+
+_STYLE = """
+:root{color-scheme:light dark;--paper:#fff;--ink:#1f2328;--soft:#59636e;--line:#d5dae0;--card:#f5f7f9;--good:#1a7f37;
+--bad:#c02020;--doubt:#946000}
+@media (prefers-color-scheme:dark){:root{--paper:#15181d;--ink:#e6e9ed;--soft:#9aa4af;--line:#343b44;--card:#1e2329;
+--good:#56c271;--bad:#ff7b72;--doubt:#e0a93b}}
+*{box-sizing:border-box}
+body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 ui-sans-serif,system-ui,"Segoe UI",Roboto,
+Helvetica,Arial,sans-serif;font-variant-numeric:tabular-nums}
+main{max-width:64rem;margin:0 auto;padding:2rem 1.25rem 3rem}
+h1{font-size:1.75rem;line-height:1.2;margin:0 0 .25rem}
+h2{font-size:1.2rem;margin:2.5rem 0 .75rem;padding-top:1rem;border-top:1px solid var(--line)}
+p{margin:.5rem 0}
+.soft{color:var(--soft);font-size:.9rem}
+.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.75rem;margin:1.5rem 0 0}
+.figures div{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.6rem .9rem;
+display:flex;flex-direction:column;justify-content:space-between}
+.figures dt{color:var(--soft);font-size:.85rem}
+.figures dd{margin:0;font-size:1.4rem;font-weight:600;line-height:1.3}
+.right{color:var(--good)}.wrong{color:var(--bad)}.unproven,.kink,.vacuous,.unresolved{color:var(--doubt)}
+figure{margin:1rem 0}
+figure svg{display:block;max-width:100%;height:auto}
+figure svg text{font-family:inherit!important}
+figure svg *{stroke-linejoin:round}
+.scroll{overflow-x:auto}
+.columns{display:flex;flex-wrap:wrap;gap:0 3rem}
+.columns>*{flex:1 1 20rem;min-width:0}
+.columns>.scroll{flex:0 1 auto}
+.columns>figure.scroll{flex:1 1 28rem}
+.columns table{margin:1rem 0}
+table{border-collapse:collapse;font-size:.9rem}
+th,td{padding:.25rem .9rem .25rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
+th:last-child,td:last-child{padding-right:0}
+.number{text-align:right!important;white-space:nowrap}
+thead th{font-weight:600;white-space:nowrap}
+tbody th{font-weight:400;color:var(--soft)}
+.facts{width:100%}
+.facts td{overflow-wrap:anywhere}
+caption{text-align:left;font-weight:600;padding-bottom:.25rem}
+.check ul{padding-left:1.25rem}
+summary{cursor:pointer;color:var(--soft);font-size:.9rem;margin:.75rem 0 .5rem}
+@media print{:root{--paper:#fff;--ink:#000;--soft:#444;--line:#bbb;--card:#fff;--good:#1a7f37;--bad:#a01010;
+--doubt:#7a5000}
+@page{margin:15mm}
+body{font-size:10.5pt;print-color-adjust:exact;-webkit-print-color-adjust:exact}
+main{max-width:none;padding:0}
+figure svg{max-height:140mm;width:auto}
+details{display:none}
+.columns{gap:0 1.5rem}.columns>figure.scroll{flex-basis:18rem}
+h2{margin-top:1.25rem;padding-top:.75rem}
+section,figure,tr,.figures,table{break-inside:avoid}h2{break-after:avoid}}
+"""
+
+
+def training_report(
+    net: Any,
+    history: History,
+    *,
+    test: tuple[Any, Any] | None = None,
+    configuration: Mapping[str, Any] | None = None,
+    check: GradientReport | None = None,
+    seconds: float | None = None,
+) -> str:
+    """Give a page about a training run, as HTML.
+
+    Parameters
+    ----------
+    net : Network
+        The network that was trained, as it is now.
+    history : History
+        What `fit` gave.
+    test : (x, t), optional
+        Examples and labels, as for `plot_mistakes`, that the network is looked at with: for the confusion matrix and
+        the mistakes, which are left out without.
+    configuration : mapping, optional
+        What the run was asked to do, by name; shown as ``str`` gives it.
+    check : GradientReport, optional
+        What `check_gradients` found.
+    seconds : float, optional
+        How long the run took.
+
+    Returns
+    -------
+    str
+        A whole HTML document, to be written to a file in UTF-8. It loads nothing, runs nothing, is under 2 MB, and
+        follows the reader's light or dark. What cannot be drawn (weights that make no square image, say) is told.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed: it comes with the extra ``plot``.
+    TypeError
+        If an argument is of the wrong kind.
+    ValueError
+        If `history` holds no step, `test` does not fit, or `seconds` is not a finite number.
+
+    Notes
+    -----
+    While the pictures are drawn, matplotlib's settings are its defaults, in all threads; then they are as before.
+
+    Examples
+    --------
+    >>> from chainrule import TwoLayerNet, fit
+    >>> x, t = np.eye(4), [0, 1, 0, 1]
+    >>> net = TwoLayerNet(4, 3, 2, seed=0)
+    >>> page = training_report(net, fit(net, x, t, epochs=5, batch_size=2, seed=0), test=(x, t))
+    >>> page[:15]
+    '<!doctype html>'
+    """
+    if not (test is None or (isinstance(test, tuple | list) and len(test) == 2)):
+        raise TypeError(f"test must be a pair (x, t), got {type(test).__name__}")
+    if not (configuration is None or isinstance(configuration, Mapping)):
+        raise TypeError(f"configuration must be a mapping of names to values, got {type(configuration).__name__}")
+    if not (check is None or isinstance(check, GradientReport)):
+        raise TypeError(f"check must be what check_gradients gave, a GradientReport, got {type(check).__name__}")
+    expect_network(net)
+    plots.expect_steps(history)
+    seconds = None if seconds is None else real(seconds, "seconds")
+    counts = None if test is None else plots.confusion(net, *test)
+    made = datetime.now().astimezone()
+    parts = [
+        f"<h1>Training report</h1><p class='soft'>{escaped(_described(net))}</p>",
+        _headline(history, counts, check, seconds),
+        _section("Loss and accuracy", _curves(history)),
+    ]
+    if test is not None and counts is not None:
+        parts.append(_section("Confusion", _confusion(net, *test, counts)))
+        parts.append(_section("Worst mistakes", _mistakes(net, *test)))
+    parts.append(_section("First-layer weights", _weights(net)))
+    if check is not None:
+        parts.append(_section("Gradient check", f"<div class='check scroll'>{check._repr_html_()}</div>"))
+    parts.append(_section("The run", _run(history, configuration, seconds)))
+    return (
+        "<!doctype html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
+        "<meta name='viewport' content='width=device-width,initial-scale=1'>\n"
+        "<meta http-equiv='Content-Security-Policy' "
+        "content=\"default-src 'none';style-src 'unsafe-inline';img-src data:\">\n"
+        f"<title>Training report</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(parts)
+        + f"\n<p class='soft'>Made by chainrule, <time datetime='{made:%Y-%m-%dT%H:%M%z}'>"
+        f"{made:%Y-%m-%d %H:%M %Z}</time></p>\n</main>\n</body>\n</html>\n"
+    )
+
+
+# --- the parts ---
+
+
+def _described(net: Any) -> str:
+    """Give the kind of network, its parameters' shapes, and how many numbers they hold."""
+    arrays = {name: np.asarray(array) for name, array in net.params.items()}
+    shapes = ", ".join(f"{name} {'×'.join(map(str, array.shape))}" for name, array in arrays.items())
+    dtypes = " and ".join(sorted({array.dtype.name for array in arrays.values()}))
+    return f"{type(net).__name__} of {_count(sum(a.size for a in arrays.values()))} parameters: {shapes}; {dtypes}"
+
+
+def _headline(
+    history: History, counts: NDArray[Any] | None, check: GradientReport | None, seconds: float | None
+) -> str:
+    figures = []
+    if counts is not None:
+        figures.append(("test accuracy", f"{np.trace(counts) / counts.sum():.4f}", ""))
+    # Of the last epoch; after early stopping the network is that of a better one.
+    for name, values in {"train": history.train_accuracy, "validation": history.validation_accuracy}.items():
+        figures += [(f"last {name} accuracy", f"{values[-1]:.4f}", "")] if values else []
+    figures.append(("steps", _count(len(history.losses)), ""))
+    if seconds is not None:
+        figures.append(("time", f"{seconds:.1f} s", ""))
+    if check is not None:
+        figures.append(("gradients", check.verdict, check.verdict))
+    cells = "".join(f"<div><dt>{name}</dt><dd class='{kind}'>{text}</dd></div>" for name, text, kind in figures)
+    return f"<dl class='figures'>{cells}</dl>"
+
+
+def _curves(history: History) -> str:
+    alt = f"Curves of loss and accuracy. The loss went from {history.losses[0]:.4g} to {history.losses[-1]:.4g}."
+    return _picture("curves", alt, lambda: plots.plot_history(history))
+
+
+def _confusion(net: Any, x: Any, t: Any, counts: NDArray[Any]) -> str:
+    C = len(counts)
+    if C > _MOST_CLASSES:
+        picture = f"<p class='soft'>The matrix of {C} classes is too large for a page: plot_confusion draws it.</p>"
+    else:
+        alt = f"Confusion matrix of {C} classes; the table after it tells each class's share of right answers."
+        picture = _picture("confusion", alt, lambda: plots.plot_confusion(net, x, t))
+    rows = []
+    for c, row in enumerate(counts):
+        others = np.where(np.arange(C) == c, 0, row)
+        most = f"{others.argmax()} ({others.max()} times)" if others.any() else "no other"
+        rows.append((c, _count(row.sum()), _count(row[c]), f"{row[c] / row.sum():.1%}" if row.any() else "", most))
+    table = _table(("class", "examples", "right", "share", "taken for"), rows, numbers=4)
+    return f"<div class='columns'>{picture}<div class='scroll'>{table}</div></div>"
+
+
+def _mistakes(net: Any, x: Any, t: Any) -> str:
+    wrong, right, predicted, probability = plots.mistakes(net, x, t)
+    if not len(wrong):
+        return f"<p>None among {_count(len(right))} test examples.</p>"
+    alt = "The examples the network is most wrong about; the table after it lists them."
+    pixels = np.size(x) // len(right)
+    picture = _picture("mistakes", alt, lambda: plots.plot_mistakes(net, x, t, count=_count_on_page(pixels, _MISTAKES)))
+    rows = [(n, right[n], predicted[n], f"{probability[n]:.2%}") for n in wrong[:_MISTAKES]]
+    table = _table(("place in the test set", "class", "predicted", "probability"), rows, numbers=4)
+    return f"{picture}<details><summary>The same as a table</summary><div class='scroll'>{table}</div></details>"
+
+
+def _weights(net: Any) -> str:
+    def draw() -> Figure:
+        _, W = plots.first_matrix(net)
+        return plots.plot_weights(net, count=_count_on_page(W.shape[0], 100))
+
+    return _picture("weights", "The columns of the first weights as images: red above 0, blue below.", draw)
+
+
+def _run(history: History, configuration: Mapping[str, Any] | None, seconds: float | None) -> str:
+    facts = {"steps": _count(len(history.losses)), "evaluations": _count(len(history.steps))}
+    if seconds is not None:
+        facts["seconds"] = f"{seconds:.3f}"
+        facts["milliseconds a step, all included"] = f"{1000 * seconds / len(history.losses):.3f}"
+    asked = "" if configuration is None else f"<div>{_facts('Configuration', configuration)}</div>"
+    at_work = {name.replace("_", " "): value for name, value in machine().items()}
+    return f"<div class='columns'>{asked}<div>{_facts('Time', facts)}{_facts('Machine', at_work)}</div></div>"
+
+
+# --- pieces of HTML ---
+
+
+def _section(title: str, body: str) -> str:
+    name = title.lower().replace(" ", "-")
+    return f"<section aria-labelledby='{name}'>\n<h2 id='{name}'>{title}</h2>\n{body}\n</section>"
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]], numbers: int) -> str:
+    """Give a table whose first columns, so many, hold numbers."""
+    kinds = [" class='number'" if n < numbers else "" for n in range(len(heads))]
+    head = "".join(f"<th scope='col'{kind}>{text}</th>" for text, kind in zip(heads, kinds, strict=True))
+    lines = (
+        "<tr>"
+        + "".join(f"<td{kind}>{escaped(str(cell))}</td>" for cell, kind in zip(row, kinds, strict=True))
+        + "</tr>"
+        for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
+
+
+def _facts(title: str, facts: Mapping[str, Any]) -> str:
+    lines = (
+        f"<tr><th scope='row'>{escaped(str(name))}</th><td>{escaped(str(value))}</td></tr>"
+        for name, value in facts.items()
+    )
+    return f"<table class='facts'><caption>{title}</caption><tbody>{''.join(lines)}</tbody></table>"
+
+
+def _count(n: Any) -> str:
+    return f"{int(n):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def _picture(name: str, alt: str, draw: Callable[[], Figure]) -> str:
+    """Give a picture as SVG, or the sentence why there is none; its ids begin with `name`, since a page has others."""
+    from chainrule.plotting.figure import style
+
+    colours = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK)
+    # Text stays text; ids are the same each time.
+    with style.context(["default", {**colours, "svg.fonttype": "none", "svg.hashsalt": name}]):
+        out = io.StringIO()
+        try:
+            draw().savefig(out, format="svg", transparent=True, bbox_inches="tight", pad_inches=0.03)
+        except ValueError as error:
+            return f"<p class='soft'>Not drawn: {escaped(str(error))}.</p>"
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub("<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'( id="|"#|url\(#)', rf"\g<1>{name}-", svg)
+    svg = svg.replace(_INK, "currentColor").replace("<svg ", f'<svg role="img" aria-label="{escaped(alt)}" ', 1)
+    return f"<figure class='scroll'>\n{svg}</figure>"
+
+
+def _count_on_page(pixels: int, most: int) -> int:
+    """Give how many images of so many pixels there is room for, at most `most`."""
+    if pixels > _MOST_PIXELS:
+        raise ValueError(f"images of {pixels} pixels are too large for a page")
+    return min(most, _MOST_PIXELS // pixels)

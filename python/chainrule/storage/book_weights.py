@@ -1,0 +1,238 @@
+"""The book's ``sample_weight.pkl`` and ``params.pkl``, read without trusting them.
+
+A pickle is a program for a machine with a stack, and one of its instructions calls any function there is. This module
+runs the few instructions that a dict of arrays is written with, on a machine of its own, in which the only functions
+are those that NumPy writes for an array, and these are stand-ins. Everything else is a `DataError`.
+
+The standard library's ``pickletools`` takes the file apart; it runs nothing. No array is made that the file does not
+hold byte for byte, so a short file cannot ask for much memory.
+
+Source: the standard library's ``pickletools``, which defines the instructions; ``ndarray.__reduce__``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule._errors import DataError
+from chainrule._gate import FloatArray
+from chainrule.data.idx import expect_regular
+
+
+def read_book_weights(path: str | os.PathLike[str]) -> dict[str, FloatArray]:
+    """Read a pickled dict of arrays, such as the book's ``sample_weight.pkl``; no code in it is run.
+
+    Parameters
+    ----------
+    path : path-like
+        A regular file: one pickle, of any protocol, of a dict with strings as keys and arrays of real numbers (float16,
+        float32, float64, integers, booleans) as values.
+
+    Returns
+    -------
+    dict of str to ndarray
+        In the shapes and dtypes of the file, in native byte order; writable. ``net.params.update(…)`` puts them into a
+        network with the same names.
+
+    Raises
+    ------
+    DataError
+        If the pickle is damaged or holds anything else: says at which byte, and what.
+    OSError
+        If the file cannot be read.
+    TypeError
+        If `path` is not a path.
+
+    Notes
+    -----
+    Source: "Deep Learning from Scratch" §3.6, ``ch03/sample_weight.pkl``, and the ``save_params`` of its chapter 7.
+
+    Examples
+    --------
+    >>> import pathlib, pickle, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "params.pkl")
+    ...     _ = path.write_bytes(pickle.dumps({"b1": np.array([1.0, 2.0])}))
+    ...     read_book_weights(path)
+    {'b1': array([1., 2.])}
+    """
+    import pickletools
+
+    name = os.fspath(path)
+    expect_regular(name)
+    with open(name, "rb") as file:
+        content = file.read()
+    machine, at, last = _Machine(room=2 * len(content)), 0, ""
+    try:
+        for opcode, argument, position in pickletools.genops(content):
+            at, last = position or 0, opcode.name
+            machine.step(opcode.name, argument)
+        if at + 1 != len(content):
+            raise ValueError(f"{len(content) - at - 1} bytes follow its end")
+        return machine.result()
+    except DataError as error:
+        raise DataError(f"{name}: at byte {at}: {error}") from None
+    # What the stack does not hold, and what cannot be taken apart.
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise DataError(f"{name}: at byte {at}: damaged, or no pickle ({last or 'start'}: {error})") from None
+
+
+class _Dtype:
+    """What ``numpy.dtype(code, …)`` gives here, and its ``__setstate__``: only a kind, a size and an order of bytes."""
+
+    def __init__(self, code: Any, *_: Any) -> None:
+        if not re.fullmatch("f[248]|[iu][1248]|b1", _word(code, "dtype")):
+            raise DataError(f"it holds an array of dtype {code!r}, not of real numbers")
+        self.code, self.order = code, "="
+
+    def build(self, state: Any) -> None:
+        order = _word(state[1], "byte order")
+        if order not in ("<", ">", "|", "="):
+            raise ValueError(f"byte order {order!r}")
+        self.order = order
+
+
+class _Array:
+    """What an array is until its shape, dtype and bytes are all there."""
+
+    def __init__(self, *_: Any) -> None:
+        self.array: FloatArray | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the array."""
+        return 0 if self.array is None else self.array.nbytes
+
+    def build(self, state: Any) -> None:
+        _, shape, dtype, fortran, numbers = state
+        self.array = _array(numbers, dtype, shape, "F" if fortran else "C")
+
+
+class _Machine:
+    """The stack, the memo, and what each instruction does to them."""
+
+    def __init__(self, room: int) -> None:
+        #: Bytes that may still be made. Text in the file becomes bytes, and these an array: twice the file.
+        self.room = room
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+
+    def step(self, name: str, argument: Any) -> None:
+        """Carry out one instruction."""
+        stack = self.stack
+        if name in _CONSTANTS:
+            stack.append(_CONSTANTS[name])
+        elif name in _VALUES:
+            stack.append(argument)
+        elif name in ("PUT", "BINPUT", "LONG_BINPUT"):
+            self.memo[argument] = stack[-1]
+        elif name == "MEMOIZE":
+            self.memo[len(self.memo)] = stack[-1]
+        elif name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(self.memo[argument])
+        elif name == "MARK":
+            self.marks.append(len(stack))
+        elif name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"):
+            stack.append(tuple(self.pop(None if name == "TUPLE" else int(name[5:]))))
+        elif name in ("EMPTY_DICT", "DICT"):
+            stack.append(_pairs(self.pop(None) if name == "DICT" else []))
+        elif name in ("SETITEM", "SETITEMS"):
+            items = self.pop(2 if name == "SETITEM" else None)
+            stack[-1].update(_pairs(items))
+        elif name in ("GLOBAL", "STACK_GLOBAL"):
+            module, function = argument.split(" ") if name == "GLOBAL" else self.pop(2)
+            stack.append(_function(module, function))
+        elif name == "REDUCE":
+            function, arguments = self.pop(2)
+            if function not in _FUNCTIONS.values():
+                raise ValueError("what is called is no function")
+            self.push(function(*arguments))
+        elif name == "BUILD":
+            thing, state = self.pop(2)
+            thing.build(state)
+            self.push(thing)
+        elif name not in ("PROTO", "FRAME", "STOP"):
+            raise DataError(f"it holds more than a dict of arrays ({name})")
+
+    def pop(self, n: int | None) -> list[Any]:
+        """Take the last `n` off the stack, or all down to the last mark."""
+        first = self.marks.pop() if n is None else len(self.stack) - n
+        if first < 0:
+            raise IndexError("the stack is empty")
+        taken = self.stack[first:]
+        del self.stack[first:]
+        return taken
+
+    def push(self, made: Any) -> None:
+        """Put what was made on the stack; the same bytes may be asked for again and again, but not without end."""
+        self.room -= len(made) if isinstance(made, bytes) else getattr(made, "size", 0)
+        if self.room < 0:
+            raise DataError("its arrays would be larger than the file")
+        self.stack.append(made)
+
+    def result(self) -> dict[str, FloatArray]:
+        """Give what is left at the end."""
+        (found,) = self.stack
+        if not isinstance(found, dict):
+            raise DataError(f"it holds {type(found).__name__}, not a dict of arrays")
+        for name, value in found.items():
+            if not (isinstance(value, _Array) and value.array is not None):
+                raise DataError(f"what it holds under {name!r} is no array")
+        return {name: value.array for name, value in found.items()}
+
+
+def _pairs(items: list[Any]) -> dict[str, Any]:
+    return dict(zip([_word(name, "name") for name in items[::2]], items[1::2], strict=True))
+
+
+def _word(thing: Any, what: str) -> str:
+    """Give `thing` if it is a word: a short file can hold a tuple so deep that hashing or printing it never ends."""
+    if not isinstance(thing, str):
+        raise DataError(f"a {what} in it is of type {type(thing).__name__}, not a word")
+    return thing
+
+
+def _array(numbers: Any, dtype: Any, shape: Any, order: Any) -> FloatArray:
+    if isinstance(numbers, str):  # as Python 2 wrote bytes
+        numbers = numbers.encode("latin1")
+    if not (isinstance(dtype, _Dtype) and isinstance(numbers, bytes | bytearray) and order in ("C", "F")):
+        raise DataError("an array in it does not hold real numbers")
+    kind = np.dtype(dtype.code).newbyteorder(dtype.order)
+    stored = np.frombuffer(numbers, kind).reshape(shape, order=order)
+    return stored.astype(kind.newbyteorder("="), order="C")
+
+
+def _from_buffer(numbers: Any, dtype: Any, shape: Any, order: Any) -> _Array:
+    made = _Array()
+    made.array = _array(numbers, dtype, shape, order)
+    return made
+
+
+def _function(module: str, name: str) -> Any:
+    """Give the stand-in for a function a pickle names."""
+    # NumPy 2 calls ``numpy.core`` ``numpy._core``.
+    known = _FUNCTIONS.get((_word(module, "module").replace("numpy._core.", "numpy.core."), _word(name, "function")))
+    if known is None:
+        raise DataError(f"it names {module}.{name}; a dict of arrays needs no such thing, so it is not read")
+    return known
+
+
+_FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {
+    ("numpy", "dtype"): _Dtype,
+    ("numpy", "ndarray"): _Array,
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy.core.numeric", "_frombuffer"): _from_buffer,
+    ("__builtin__", "bytes"): lambda: b"",  # old protocols write no bytes so
+    ("_codecs", "encode"): lambda text, encoding: text.encode({"latin1": "latin1"}[_word(encoding, "encoding")]),
+}
+_CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_VALUES = frozenset(
+    """INT BININT BININT1 BININT2 LONG LONG1 LONG4 STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8
+    BYTEARRAY8 UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8""".split()  # noqa: SIM905  # a list is a line a word
+)

@@ -1,0 +1,209 @@
+"""A training run on disk: what it takes to go on as if it had never been interrupted.
+
+The file is the network's own (see `storage/model_files.py`), so `load` reads it. Beside the parameters lie, as arrays,
+what the optimizer keeps, the history, the rows held out for validation, and what callbacks keep; in the metadata the
+state of the generator, how the run was configured and which instruction set computed it.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule import _kernels
+from chainrule._errors import DataError
+from chainrule._gate import FloatArray, count, real
+from chainrule.nn.network import params_of
+from chainrule.storage import model_files
+from chainrule.storage.atomic_write import write_whole
+from chainrule.training.callbacks import Run
+from chainrule.training.history import History
+from chainrule.training.optimizers import Optimizer
+
+_GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
+#: How the history's lists lie in the file, if not in float64.
+_KINDS = {"steps": np.dtype(np.int64)}
+
+
+def save(
+    path: str | os.PathLike[str],
+    run: Run,
+    configuration: dict[str, Any],
+    generator: Any,
+    held_out: NDArray[np.int64] | None,
+    callbacks: Sequence[Any],
+) -> None:
+    """Write the run as it is now; `generator` is the state from which the epoch under way, or the next, is drawn."""
+    kept = [callback.to_keep() if hasattr(callback, "to_keep") else (None, {}) for callback in callbacks]
+    arrays: dict[str, NDArray[Any]] = {
+        f"optimizer/{name}/{i}": array for name, each in run.optimizer.kept.items() for i, array in enumerate(each)
+    }
+    for name, values in run.history.to_dict().items():
+        arrays[f"history/{name}"] = np.array(values, _KINDS.get(name, np.float64))
+    if held_out is not None:
+        arrays["validation"] = held_out
+    for i, (_, params) in enumerate(kept):
+        arrays |= {f"callbacks/{i}/{name}": array for name, array in params.items()}
+    said = {
+        "configuration": configuration,
+        "instruction_set": _kernels.instruction_set(),
+        "numbers": _numbers(run.optimizer),
+        "iter": run.optimizer.iter,
+        "generator": _plain(generator),
+        "callbacks": [numbers for numbers, _ in kept],
+    }
+    write_whole(path, model_files.pack(run.net, said, arrays))
+
+
+def configuration(optimizer: Optimizer, schedule: Any, **others: Any) -> dict[str, Any]:
+    """Give what a resumed run must have in common with the one that was interrupted."""
+    numbers = _numbers(optimizer)
+    if schedule is not None:
+        del numbers["lr"]  # whatever it is: it is about to be overwritten
+    rule = ", ".join(f"{name}={value!r}" for name, value in numbers.items())
+    return {"schedule": schedule is not None, "optimizer": f"{type(optimizer).__name__}({rule})", **others}
+
+
+def expect_describable(net: Any) -> list[str]:
+    """Raise now what would be raised at the first checkpoint, TypeError or ValueError; give what it will not hold."""
+    model_files.pack(net)
+    return model_files.not_held(net)
+
+
+@dataclass
+class Resumed:
+    """A run as it was when it was written."""
+
+    kept: model_files.Kept
+    run: dict[str, Any]
+
+    @classmethod
+    def read(cls, path: str | os.PathLike[str]) -> Resumed:
+        """Read a checkpoint."""
+        kept = model_files.unpack(path)
+        if kept.run is None:
+            kept.refuse("it holds a network, but no training run to go on with; load(path) gives the network")
+        return cls(kept, kept.run)
+
+    def held_out(self, n: int, share: int) -> NDArray[np.int64]:
+        """Give the `share` rows, of `n`, that were held out for validation."""
+        rows = self.kept.arrays.get("validation")
+        fits = rows is not None and rows.shape == (share,) and rows.dtype == np.int64
+        if rows is None or not fits or not ((rows >= 0) & (rows < n)).all() or len(np.unique(rows)) != share:
+            self.kept.refuse(f"it does not say which {share} of {n} examples were held out")
+        return rows
+
+    def expect(self, net: Any, wanted: dict[str, Any]) -> None:
+        """Raise ValueError if this call is not for the same network, trained in the same way."""
+        theirs = self.run.get("configuration")
+        if not isinstance(theirs, dict):
+            self.kept.refuse("its configuration is missing")
+        said = model_files.describe(net)
+        pairs = {name: (self.kept.network[name], said[name]) for name in ("network", "layers", "loss")}
+        pairs |= {name: (theirs.get(name), value) for name, value in wanted.items()}
+        held = {name: (array.dtype.name, array.shape) for name, array in self.kept.params.items()}
+        pairs["params"] = (
+            held,
+            {name: (array.dtype.name, array.shape) for name, array in params_of(net).items()},
+        )
+        for name, (was, now) in pairs.items():
+            if was != now:
+                raise ValueError(
+                    f"{self.kept.path}: the run was made with {name}={was!r}, this call has {name}={now!r}"
+                )
+
+    def restore(self, run: Run, rng: np.random.Generator, callbacks: Sequence[Any]) -> None:
+        """Make everything as it was; after an error the caller undoes what has been done to `run`."""
+        try:
+            history = self._history()
+            state = self.run["generator"]
+            _try(rng, state)
+            optimizer = self._optimizer_arrays(run)
+            iterations = count(self.run["iter"], "iter", least=0)
+            for name in _numbers(run.optimizer):
+                setattr(run.optimizer, name, real(self.run["numbers"][name], name))
+            for i, (callback, said) in enumerate(zip(callbacks, self.run["callbacks"], strict=True)):
+                if said is not None and hasattr(callback, "bring_back"):
+                    run.stopped |= callback.bring_back(said, self._arrays(f"callbacks/{i}/")) is True
+        except DataError:
+            raise
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            self.kept.refuse(f"the run in it does not hold together: {type(error).__name__}: {error}")
+        model_files.fill_in(self.kept, run.net)
+        run.optimizer.kept, run.optimizer.iter = optimizer, iterations
+        run.history = history
+        rng.bit_generator.state = state
+        here, there = _kernels.instruction_set(), self.run.get("instruction_set")
+        if here != there:
+            text = f"{self.kept.path}: the run was computed with {there}, here it is {here}: the last bits may differ"
+            warnings.warn(text, RuntimeWarning, stacklevel=3)
+
+    def generator(self, seed: Any, rng: np.random.Generator) -> np.random.Generator:
+        """Give the generator whose state is to be set: `rng`, or, if nobody gave one, one of the right kind."""
+        state = self.run.get("generator")
+        kind = state.get("bit_generator") if isinstance(state, dict) else None
+        if kind not in _GENERATORS:
+            self.kept.refuse(f"it does not hold the state of a generator of NumPy's, but of {kind!r}")
+        ours = type(rng.bit_generator).__name__
+        if ours == kind:
+            return rng
+        if isinstance(seed, np.random.Generator):
+            raise ValueError(f"{self.kept.path}: the run was drawn from {kind}, this call's seed is a {ours}")
+        return np.random.Generator(getattr(np.random, kind)())
+
+    def _history(self) -> History:
+        lists = {f.name: self.kept.arrays[f"history/{f.name}"] for f in fields(History)}
+        for name, array in lists.items():
+            if array.ndim != 1 or array.dtype != _KINDS.get(name, np.float64):
+                raise ValueError(f"the history's {name} are not a list of numbers")
+        losses, steps = lists.pop("losses"), lists.pop("steps")
+        if steps.size == 0 or (np.diff(steps, prepend=0) <= 0).any() or steps[-1] != len(losses):
+            raise ValueError("the history's steps do not count its losses")
+        if any(len(values) not in (0, len(steps)) for values in lists.values()):
+            raise ValueError("the history's lists differ in length")
+        return History(losses.tolist(), steps.tolist(), **{name: values.tolist() for name, values in lists.items()})
+
+    def _optimizer_arrays(self, run: Run) -> dict[str, tuple[FloatArray, ...]]:
+        kept = {}
+        for name, param in run.net.params.items():
+            places = [f"optimizer/{name}/{i}" for i in range(run.optimizer.arrays)]
+            found = tuple(self.kept.arrays[place] for place in places if place in self.kept.arrays)
+            fits = all((array.shape, array.dtype) == (param.shape, param.dtype) for array in found)
+            if not fits or len(found) not in (0, len(places)):
+                raise ValueError(f"what the optimizer keeps for {name} does not have its shape and dtype")
+            if len(found) == len(places):  # or it has had no gradient yet
+                kept[name] = found
+        return kept
+
+    def _arrays(self, prefix: str) -> dict[str, FloatArray]:
+        """Give the arrays with that prefix, by the rest of their names."""
+        return {k.removeprefix(prefix): array for k, array in self.kept.arrays.items() if k.startswith(prefix)}
+
+
+def _numbers(optimizer: Optimizer) -> dict[str, float]:
+    """Give the numbers of an optimizer by name, all of which a callback may change."""
+    return {name: float(value) for name, value in vars(optimizer).items() if isinstance(value, float)}
+
+
+def _try(rng: np.random.Generator, state: Any) -> None:
+    """Raise if `rng` cannot have that state."""
+    trial = type(rng.bit_generator)(0)
+    trial.state = state
+    taken: Any = trial.state
+    # NumPy takes any place in a buffer, and would read there.
+    for place, end in ((taken["state"].get("pos", 0), 624), (taken.get("buffer_pos", 0), 4)):
+        if not 0 <= place <= end:
+            raise ValueError(f"the generator is to go on at {place}, which is not in 0..{end}")
+
+
+def _plain(value: Any) -> Any:
+    """Give a generator's state in numbers and lists."""
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

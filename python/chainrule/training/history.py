@@ -1,0 +1,126 @@
+"""What a training run did, as a table: a row an epoch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from chainrule.plotting.figure import Figure
+
+
+@dataclass
+class History:
+    """What a training run did.
+
+    Attributes
+    ----------
+    losses : list of float
+        The mean loss of each step's batch, in nats, before that step's update: with sample weights and label smoothing,
+        if there were any.
+    steps : list of int
+        How many steps had been done at the end of each epoch, when what follows was taken.
+    train_loss, test_loss, validation_loss : list of float
+        The mean loss of the whole set, in nats, without sample weights and label smoothing: one for each entry of
+        `steps`; empty without such a set.
+    train_accuracy, test_accuracy, validation_accuracy : list of float
+        Shares, 0.0-1.0, likewise.
+
+    Examples
+    --------
+    >>> history = History([0.9, 0.7, 0.5, 0.3], [2, 4], train_loss=[0.6, 0.2], train_accuracy=[0.5, 1.0])
+    >>> print(history.to_csv(), end="")
+    epoch,step,loss,train_loss,train_accuracy
+    1,2,0.8,0.6,0.5
+    2,4,0.4,0.2,1.0
+    """
+
+    losses: list[float] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+    train_loss: list[float] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
+    test_loss: list[float] = field(default_factory=list)
+    test_accuracy: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    validation_accuracy: list[float] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """Give every attribute by name, in lists of plain numbers that are the caller's own.
+
+        Returns
+        -------
+        dict of str to list
+        """
+        return asdict(self)
+
+    def to_csv(self, path: str | os.PathLike[str] | None = None) -> str | None:
+        """Give the table as CSV: epoch, step, mean loss of the epoch's steps, then a column for each list there is.
+
+        Parameters
+        ----------
+        path : path-like, optional
+            Write it there, in UTF-8.
+
+        Returns
+        -------
+        str or None
+            The text, with a line for the names; None if it was written.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written; what was there is as it was.
+        """
+        table = [self._columns(), *([repr(value) for value in row] for row in self._rows())]
+        text = "".join(",".join(row) + "\n" for row in table)
+        if path is None:
+            return text
+        from chainrule.storage.atomic_write import write_whole
+
+        write_whole(path, text.encode())
+        return None
+
+    def plot(self) -> Figure:
+        """Draw losses and accuracies over the steps: `chainrule.plotting.plots.plot_history`.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed: it comes with the extra ``plot``.
+        ValueError
+            If there was no step yet.
+        """
+        from chainrule.plotting.plots import plot_history
+
+        return plot_history(self)
+
+    def _repr_html_(self) -> str:
+        """Give the table for a notebook; losses and shares with four decimals."""
+        head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in self._columns())
+        body = "".join(
+            f"<tr>{''.join(f'<td>{v:.4f}</td>' if isinstance(v, float) else f'<td>{v}</td>' for v in row)}</tr>"
+            for row in self._rows()
+        )
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+    def _measures(self) -> list[str]:
+        """Name the lists that have an entry an epoch."""
+        return [name for name, values in vars(self).items() if name not in ("losses", "steps") and values]
+
+    def _columns(self) -> list[str]:
+        return ["epoch", "step", "loss", *self._measures()]
+
+    def _rows(self) -> Iterator[list[Any]]:
+        before = 0
+        for epoch, step in enumerate(self.steps):
+            losses, before = self.losses[before:step], step
+            measures = [getattr(self, name)[epoch] for name in self._measures()]
+            yield [epoch + 1, step, float(np.mean(losses)), *measures]

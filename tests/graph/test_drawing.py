@@ -1,0 +1,355 @@
+"""The drawings of a graph: what they tell, that nothing overlaps, that they are well-formed and safe to show."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import re
+import weakref
+import xml.etree.ElementTree as ElementTree
+from itertools import combinations, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chainrule import Affine, Network, Relu, TwoLayerNet, Variable, apply
+from chainrule.graph.drawing import Graph
+from chainrule.graph.layout import arrange
+
+ROOT = Path(__file__).parents[2]
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def tutorial() -> Variable:
+    x, y, z = Variable(2, "x"), Variable(3, "y"), Variable(4, "z")
+    p = x + y
+    p.name = "p"
+    g = p * z
+    g.name = "g"
+    return g
+
+
+def with_gradients(last: Variable) -> Graph:
+    last.backward()
+    return last.graph()
+
+
+def network() -> TwoLayerNet:
+    return TwoLayerNet(6, 5, 3, weight_init_std=0.5, seed=0)
+
+
+def texts(svg: str, kind: str | None = None) -> list[str]:
+    """Give what is written, all of it or that of one class."""
+    found = ElementTree.fromstring(svg).iter(f"{SVG}text")
+    return [text.text or "" for text in found if kind is None or text.get("class") == kind]
+
+
+# --- what is told ---
+
+
+def test_the_svg_of_the_tutorials_graph_tells_values_and_gradients() -> None:
+    svg = with_gradients(tutorial()).to_svg()
+    assert sorted(texts(svg, "name")) == ["g", "x", "y", "z"]
+    assert sorted(texts(svg, "sign")) == ["+", "×"]
+    assert sorted(texts(svg, "grad")) == ["1", "4", "4", "4", "5"]
+    assert {"2", "3", "4", "p = 5", "20"} <= set(texts(svg))
+
+
+def test_a_value_stands_over_its_arrow_and_the_gradient_under_it() -> None:
+    root = ElementTree.fromstring(with_gradients(Variable(2, "x") * 7).to_svg())
+    for group in root.findall(f"{SVG}g"):
+        written = group.findall(f"{SVG}text")
+        if group.find(f"{SVG}path") is not None and written:
+            value, gradient = written
+            start = float(re.findall(r"-?[\d.]+", group.findall(f"{SVG}path")[0].get("d", ""))[1])
+            assert float(value.get("y", "")) < start < float(gradient.get("y", ""))
+            assert gradient.get("class") == "grad"
+
+
+def test_without_backward_there_are_values_only() -> None:
+    graph = tutorial().graph()
+    assert texts(graph.to_svg(), "grad") == []
+    with pytest.raises(ValueError, match=r"call backward\(\)"):
+        graph.to_svg(backward=True)
+
+
+def test_the_way_back_is_drawn_on_demand_once_for_every_gradient() -> None:
+    graph = with_gradients(tutorial())
+    assert graph.to_svg().count('class="back"') == 0
+    svg = graph.to_svg(backward=True)
+    assert svg.count('class="back"') == svg.count('class="back-tip"') == len(texts(svg, "grad"))
+
+
+def test_every_arrow_of_a_shared_variable_has_its_share_and_the_variable_their_sum() -> None:
+    x = Variable(3, "x")
+    svg = with_gradients(x * 5 + x * 7).to_svg()
+    assert sorted(texts(svg, "grad")) == ["1", "1", "1", "5", "7", "Σ 12"]
+
+
+def test_the_gradients_are_of_this_graph_also_when_another_came_by_later() -> None:
+    x = Variable(3, "x")
+    one, two = x * 5, x * 7
+    one.backward()
+    two.backward()
+    assert sorted(texts(one.graph().to_svg(), "grad")) == ["1", "5"]
+    assert x.grad == 7
+
+
+def test_long_arrays_are_told_by_shape_and_norm_and_short_ones_written_out() -> None:
+    x, y = Variable(np.full((3, 4), 2.0), "x"), Variable([1.0, 2.5], "y")
+    svg = with_gradients(x.sum() + y.sum()).to_svg()
+    assert f"3×4, |x| {np.sqrt(48):.4g}" in texts(svg)
+    assert f"|dout| {np.sqrt(12):.4g}" in texts(svg, "grad")
+    assert "[1, 2.5]" in texts(svg)
+
+
+def test_drawing_changes_no_gradient_and_no_layer() -> None:
+    layer, x = Affine(np.ones((2, 2)), np.zeros(2)), Variable(np.ones((1, 2)))
+    last = apply(layer, x).sum()
+    last.backward()
+    before = layer.dW, layer.db, x.grad
+    last.graph().to_svg()
+    assert all(now is then for now, then in zip((layer.dW, layer.db, x.grad), before, strict=True))
+
+
+def test_a_variable_by_itself_is_a_graph() -> None:
+    assert repr(Variable(2, "x").graph()) == "Graph(2 nodes, 1 arrows)"
+
+
+# --- networks ---
+
+
+def test_a_network_tells_shapes_and_norms_of_every_layer() -> None:
+    net, x, t = network(), np.random.default_rng(0).random((4, 6)), [0, 2, 1, 1]
+    expected = net.gradient(x, t)
+    svg = net.graph(x, t).to_svg()
+    norm = np.linalg.norm
+    assert texts(svg, "name") == ["x", "Affine1", "Relu1", "Affine2", "SoftmaxWithLoss", "loss"]
+    assert f"4×6, |x| {norm(x):.4g}" in texts(svg)
+    assert f"W 6×5, |W| {norm(net.params['W1']):.4g}" in texts(svg)
+    for name in ("W1", "b1", "W2", "b2"):
+        assert f"|d{name[0]}| {norm(expected[name]):.4g}" in texts(svg, "grad")
+    dx = net.layers["Affine1"].backward(net.layers["Relu1"].backward(net.layers["Affine2"].backward(
+        net.last_layer.backward(1))))  # fmt: skip
+    assert f"|dout| {norm(dx):.4g}" in texts(svg, "grad")
+
+
+def test_a_network_is_left_as_after_gradient() -> None:
+    net, x, t = network(), np.random.default_rng(0).random((4, 6)), [0, 2, 1, 1]
+    before = {name: array.copy() for name, array in net.params.items()}
+    net.graph(x, t)
+    for name, array in net.params.items():
+        np.testing.assert_array_equal(array, before[name])
+    np.testing.assert_array_equal(net.layers["Affine1"].dW, net.gradient(x, t)["W1"])
+
+
+def test_a_network_names_its_weights_and_labels_as_ever() -> None:
+    with pytest.raises(ValueError, match="x has 5 features, W1 expects 6"):
+        network().graph(np.ones((4, 5)), [0, 2, 1, 1])
+    with pytest.raises(ValueError, match=r"labels must lie in 0..2"):
+        network().graph(np.ones((1, 6)), [3])
+    relu = Relu()
+    with pytest.raises(RuntimeError, match="this Relu was applied again since"):
+        Network({"a": relu, "b": relu}).graph(np.ones((1, 2)), [0])
+
+
+# --- DOT and Mermaid ---
+
+
+def test_dot_of_the_tutorials_graph() -> None:
+    assert with_gradients(tutorial()).to_dot() == "\n".join(
+        [
+            "digraph {",
+            "  rankdir=LR",
+            "  ordering=in",
+            '  node [fontname="Helvetica"]',
+            '  edge [fontname="Helvetica"]',
+            '  n0 [shape=plaintext, label="y"]',
+            '  n1 [shape=plaintext, label="x"]',
+            '  n2 [shape=plaintext, label="z"]',
+            '  n3 [shape=circle, label="+"]',
+            '  n4 [shape=circle, label="×"]',
+            '  n5 [shape=plaintext, label="g"]',
+            '  n1 -> n3 [label="2\\n∂ 4"]',
+            '  n0 -> n3 [label="3\\n∂ 4"]',
+            '  n3 -> n4 [label="p = 5\\n∂ 4"]',
+            '  n2 -> n4 [label="4\\n∂ 5"]',
+            '  n4 -> n5 [label="20\\n∂ 1"]',
+            "}",
+        ]
+    )
+
+
+def test_mermaid_of_the_tutorials_graph() -> None:
+    lines = with_gradients(tutorial()).to_mermaid().splitlines()
+    assert lines[0] == "flowchart LR"
+    assert '  n3(("+"))' in lines
+    assert '  n0["y"]:::plain' in lines
+    assert '  n3 -->|"p = 5<br>∂ 4"| n4' in lines
+
+
+def test_an_operator_with_a_name_has_a_shape_for_words() -> None:
+    graph = Variable(2, "x").exp().graph()
+    assert '  n1 [shape=box, style=rounded, label="exp"]' in graph.to_dot().splitlines()
+    assert '  n1(["exp"])' in graph.to_mermaid().splitlines()
+
+
+NASTY = ['a"b', "a\\", "<script>alert(1)</script>", "a&b", "a\nb", "a|b]", "]]>", "\x00", "é∂", "a`b", "end"]
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_no_name_breaks_a_drawing(name: str) -> None:
+    graph = with_gradients(Variable(2, name) * 3)
+    svg = graph.to_svg()
+    assert len(texts(svg, "name")) == 2
+    assert "<script" not in svg
+    for line in graph.to_mermaid().splitlines()[2:]:
+        assert re.fullmatch(
+            r'  n\d+(\["[^"\[\]|<>]*"\]:::plain|\(\("[^"()]*"\)\)| --> n\d+| -->\|"[^"|]*"\| n\d+)',
+            line.replace("<br>", ""),
+        ), line
+    for line in graph.to_dot().splitlines()[5:-1]:
+        assert re.fullmatch(r'  n\d+ (\[shape=\w+, label="([^"\\]|\\.)*"\]|-> n\d+( \[label="([^"\\]|\\.)*"\])?)', line)
+
+
+# --- the SVG as a document ---
+
+
+def test_the_svg_stands_by_itself() -> None:
+    svg = with_gradients(tutorial()).to_svg()
+    root = ElementTree.fromstring(svg)
+    assert root.tag == f"{SVG}svg"
+    assert root.get("viewBox")
+    assert root.get("role") == "img"
+    assert root[0].tag == f"{SVG}title"
+    assert "g = 20" in (root[0].text or "")
+    assert not re.search(r"<script|<image|<use|href|@import|url\(| on\w+=|\bid=", svg)
+    assert svg.count("http") == 1  # the name of the namespace
+
+
+def test_the_svg_has_colours_for_light_dark_and_print() -> None:
+    svg = tutorial().graph().to_svg()
+    light, dark, printed = (
+        set(re.findall(r"--(\w+):", part)) for part in re.split(r"@media[^{]*", svg.split("</style>")[0])
+    )
+    used = set(re.findall(r"var\(--(\w+)\)", svg))
+    assert used == light == dark == printed
+    # The rules of the style reach nothing else on the page.
+    style = re.sub(r"@media[^{]*\{", "", svg.split("<style>")[1].split("</style>")[0])
+    assert all(rule.strip("} \n").startswith(".chainrule-graph") for rule in style.split("}") if rule.strip("} \n"))
+
+
+def test_on_paper_a_wide_graph_is_as_wide_as_the_page() -> None:
+    svg = tutorial().graph().to_svg()
+    assert "max-width:100%;height:auto" in svg.split("@media print")[1].split("</style>")[0].splitlines()[1]
+
+
+def test_a_notebook_shows_the_svg() -> None:
+    graph = with_gradients(tutorial())
+    assert graph._repr_svg_() == graph.to_svg()
+    assert graph.to_svg() in graph._repr_html_()
+
+
+def test_a_picture_that_nobody_can_read_is_refused() -> None:
+    x = Variable(1.0)
+    for _ in range(600):
+        x = -x
+    with pytest.raises(ValueError, match=r"use to_dot\(\)"):
+        x.graph().to_svg()
+    assert x.graph().to_dot().count("->") == 601
+
+
+def test_a_graph_holds_nothing_of_what_it_shows() -> None:
+    gc.disable()
+    try:
+        last = tutorial()
+        graph, held = with_gradients(last), weakref.ref(last)
+        del last
+        assert held() is None
+        assert graph.to_svg()
+    finally:
+        gc.enable()
+
+
+# --- the layout ---
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[list[tuple[float, float]], list[tuple[int, int]], list[tuple[float, float]]]:
+    """Draw up to 40 nodes with arrows from lower to higher numbers."""
+    count = draw(st.integers(2, 40))
+    edges = [
+        (source, target)
+        for target in range(1, count)
+        for source in draw(st.lists(st.integers(max(0, target - 12), target - 1), min_size=0, max_size=2))
+    ]
+    sides = st.tuples(st.floats(10, 150), st.floats(10, 90))
+    return draw(st.lists(sides, min_size=count, max_size=count)), edges, [draw(sides) for _ in edges]
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(graphs())
+def test_nothing_overlaps_and_every_arrow_leads_to_the_right(graph: Any) -> None:
+    nodes, edges, labels = graph
+    places = arrange(nodes, edges, labels, {})
+    boxes = [
+        (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+        for (x, y), (w, h) in zip([*places.nodes, *places.labels], [*nodes, *labels], strict=True)
+    ]
+    width, height = places.size
+    slack = 1e-6  # of adding floats in another order
+    for left, top, right, bottom in boxes:
+        assert -slack <= left <= right <= width + slack
+        assert -slack <= top <= bottom <= height + slack
+    for a, b in combinations(boxes, 2):
+        assert a[2] <= b[0] + slack or b[2] <= a[0] + slack or a[3] <= b[1] + slack or b[3] <= a[1] + slack
+    for (source, target), (x, y), (w, _), route in zip(edges, places.labels, labels, places.routes, strict=True):
+        assert all(a[0] <= b[0] + slack for a, b in pairwise(route))
+        assert route[0] == pytest.approx((boxes[source][2], places.nodes[source][1]))
+        assert route[-1][0] == pytest.approx(boxes[target][0])
+        # The label is on a level part of its way.
+        level = [(a, b) for a, b in list(pairwise(route))[::2] if a[1] == b[1] == y]
+        assert any(a[0] <= x - w / 2 + slack and x + w / 2 <= b[0] + slack for a, b in level)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(graphs())
+def test_no_arrow_runs_through_a_node_or_a_label(graph: Any) -> None:
+    nodes, edges, labels = graph
+    places = arrange(nodes, edges, labels, {})
+    boxes = [
+        (x - w / 2, y - h / 2, x + w / 2, y + h / 2)
+        for (x, y), (w, h) in zip([*places.nodes, *places.labels], [*nodes, *labels], strict=True)
+    ]
+    for n, ((source, target), route) in enumerate(zip(edges, places.routes, strict=True)):
+        others = [box for k, box in enumerate(boxes) if k not in (source, target, len(nodes) + n)]
+        # The level parts; a curve lies between two columns, where no box is.
+        for (x0, y), (x1, _) in list(pairwise(route))[::2]:
+            assert not any(x0 < box[2] - 1e-6 and box[0] + 1e-6 < x1 and box[1] < y < box[3] for box in others)
+
+
+def test_a_tree_is_drawn_without_crossings_in_the_order_of_its_operands() -> None:
+    # Eight leaves, added in pairs.
+    edges = [(2 * i + k, 8 + i) for i in range(7) for k in (0, 1)]
+    places = arrange([(20, 20)] * 15, edges, [(30, 30)] * 14, {})
+    leaves = [y for _, y in places.nodes[:8]]
+    assert leaves == sorted(leaves)
+
+
+# --- the pictures of the documentation ---
+
+
+def test_the_pictures_in_the_docs_are_what_is_drawn() -> None:
+    spec = importlib.util.spec_from_file_location("make_pictures", ROOT / "docs" / "pictures" / "make.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    pictures = module.pictures()
+    assert len(pictures) >= 3
+    for name, svg in pictures.items():
+        assert (ROOT / "docs" / "pictures" / name).read_text(encoding="utf-8") == svg, name
