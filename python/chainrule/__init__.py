@@ -36,8 +36,10 @@ from chainrule.nn.functions import (
 )
 from chainrule.nn.gradients import _numerical_gradient_1d, numerical_gradient, numerical_gradient_2d
 from chainrule.nn.layers import Affine, Identity, Layer, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
-from chainrule.nn.losses import SoftmaxWithLoss
-from chainrule.nn.network import Network, Parameters, TwoLayerNet
+from chainrule.nn.losses import IdentityWithLoss, Loss, SigmoidWithLoss, SoftmaxWithLoss
+from chainrule.nn.network import Network
+from chainrule.nn.parameters.named import Parameters
+from chainrule.nn.two_layer_net import TwoLayerNet
 from chainrule.plotting.plots import plot_confusion, plot_history, plot_mistakes, plot_weights
 from chainrule.plotting.report_page import training_report
 from chainrule.storage.book_weights import read_book_weights
@@ -62,8 +64,10 @@ __all__ = [
     "GradientReport",
     "History",
     "Identity",
+    "IdentityWithLoss",
     "Layer",
     "LeakyRelu",
+    "Loss",
     "Momentum",
     "MulLayer",
     "Nesterov",
@@ -75,6 +79,7 @@ __all__ = [
     "Rescaling",
     "Run",
     "Sigmoid",
+    "SigmoidWithLoss",
     "SoftmaxWithLoss",
     "Tanh",
     "TwoLayerNet",

@@ -10,7 +10,7 @@ from chainrule.checking import GradientReport, check_gradients
 from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format, add_seed
 from chainrule.cli.output import Style, print_annotation, print_json, style_for
 from chainrule.data.mnist import load_mnist
-from chainrule.nn.network import TwoLayerNet
+from chainrule.nn.two_layer_net import TwoLayerNet
 
 if TYPE_CHECKING:
     from chainrule.checking.files import FileCheck

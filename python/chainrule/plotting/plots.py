@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from chainrule import _gate
 from chainrule._gate import FloatArray
 from chainrule.nn.functions import log_softmax
-from chainrule.nn.network import confusion_of
+from chainrule.nn.losses import confusion_of
 from chainrule.training.history import History
 
 if TYPE_CHECKING:
