@@ -173,7 +173,11 @@ def network(loss: Loss, outputs: int, dtype: Any = np.float64, own: bool = False
 
     r = rng(5)
     W1, W2 = r.normal(0, 0.5, (6, 8)).astype(dtype), r.normal(0, 0.5, (8, outputs)).astype(dtype)
-    layers = [Affine(W1, np.zeros(8, dtype)), (OwnTanh if own else Tanh)(), Affine(W2, np.zeros(outputs, dtype))]
+    layers: list[Any] = [
+        Affine(W1, np.zeros(8, dtype)),
+        (OwnTanh if own else Tanh)(),
+        Affine(W2, np.zeros(outputs, dtype)),
+    ]
     return Network({str(i): layer for i, layer in enumerate(layers)}, loss)
 
 
