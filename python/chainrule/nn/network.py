@@ -330,7 +330,7 @@ class Network:
         `TwoLayerNet`. Layers, a loss or a class of your own cannot be written; their parameters are, as `params` finds
         them, and ``load(path, into=net)`` puts them into a network you have made.
         """
-        from chainrule.storage.model_files import save
+        from chainrule.storage.model_files import save  # delegates: files know networks
 
         save(self, path)
 
@@ -365,7 +365,7 @@ class Network:
         >>> net.graph(np.ones((5, 4)), [0, 1, 0, 1, 0])
         Graph(6 nodes, 5 arrows)
         """
-        from chainrule.graph.networks import graph_of
+        from chainrule.graph.networks import graph_of  # delegates: graphs know networks
 
         return graph_of(self, as_read(self, x), t)
 

@@ -103,7 +103,7 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
 
 def save(net: Any, path: str | os.PathLike[str]) -> None:
     """Write `net` to `path`: see `Network.save`."""
-    from chainrule.storage.atomic_write import write_whole
+    from chainrule.storage.atomic_write import write_whole  # only who writes a file needs it
 
     content = pack(net)
     for text in not_held(net):

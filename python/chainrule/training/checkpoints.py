@@ -21,7 +21,6 @@ from chainrule._errors import DataError
 from chainrule._gate import FloatArray, count, real
 from chainrule.nn.network import params_of
 from chainrule.storage import model_files
-from chainrule.storage.atomic_write import expect_writable, write_whole
 from chainrule.training.callbacks import Run
 from chainrule.training.history import History
 from chainrule.training.optimizers import Optimizer
@@ -56,6 +55,8 @@ class Checkpoints:
         model_files.pack(net)  # raises now what would be raised at the first checkpoint
         self.not_held = model_files.not_held(net)
         if self.path is not None:
+            from chainrule.storage.atomic_write import expect_writable  # pathlib: as long as a fifth of chainrule
+
             expect_writable(self.path)
         self._configuration = _configuration(sets, settings)
         if settings.resume is not None:
@@ -88,6 +89,8 @@ class Checkpoints:
         """Write the run as it is now; from the state `generator` the epoch under way, or the next, is drawn."""
         if self.path is None:
             return
+        from chainrule.storage.atomic_write import write_whole  # only who writes a file needs it
+
         kept = [callback.to_keep() if hasattr(callback, "to_keep") else (None, {}) for callback in self._callbacks]
         arrays: dict[str, NDArray[Any]] = {
             f"optimizer/{name}/{i}": array for name, each in run.optimizer.kept.items() for i, array in enumerate(each)

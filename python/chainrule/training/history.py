@@ -84,7 +84,7 @@ class History:
         text = "".join(",".join(row) + "\n" for row in table)
         if path is None:
             return text
-        from chainrule.storage.atomic_write import write_whole
+        from chainrule.storage.atomic_write import write_whole  # only who writes a file needs it
 
         write_whole(path, text.encode())
         return None
@@ -103,7 +103,7 @@ class History:
         ValueError
             If there was no step yet.
         """
-        from chainrule.plotting.plots import plot_history
+        from chainrule.plotting.plots import plot_history  # delegates: plots know histories
 
         return plot_history(self)
 
