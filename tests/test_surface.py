@@ -21,6 +21,8 @@ from numpydoc.validate import validate
 import chainrule
 import seed_reference as seed
 from chainrule import _kernels
+from chainrule.nn import layers
+from chainrule.training import optimizers
 
 ROOT = Path(__file__).parents[1]
 CRATES = [ROOT / "rust" / "kernels", ROOT / "rust" / "bindings"]
@@ -142,10 +144,18 @@ def public() -> Iterator[tuple[str, Any]]:
 
 
 def methods() -> Iterator[tuple[str, Any]]:
+    """Give what no base class has: an override shows what that tells."""
     for name, thing in public():
         for attribute, value in vars(thing).items() if inspect.isclass(thing) else ():
-            if not attribute.startswith("_") and (inspect.isfunction(value) or isinstance(value, property)):
+            own = inspect.isfunction(value) or isinstance(value, property)
+            if not attribute.startswith("_") and own and overridden(thing, attribute) is None:
                 yield f"{name}.{attribute}", value
+
+
+def overridden(cls: type, attribute: str) -> Any:
+    """Give what stands under the name in the first base class of ours that has it; None if none has."""
+    bases = (base for base in cls.__mro__[1:] if base.__module__.startswith("chainrule."))
+    return next((vars(base)[attribute] for base in bases if attribute in vars(base)), None)
 
 
 def sections(thing: Any) -> NumpyDocString:
@@ -153,10 +163,34 @@ def sections(thing: Any) -> NumpyDocString:
     return NumpyDocString(inspect.getdoc(thing) or "")
 
 
-#: The nodes of a graph.
+#: The nodes of a graph, the layers of a network, and the optimizers: classes that differ in a formula.
 NODES = sorted(
     name for name, thing in vars(chainrule.graph).items() if inspect.isclass(thing) and name.endswith("Layer")
 )
+FORMULAS: dict[str, Any] = {
+    **{name: getattr(chainrule.graph, name) for name in NODES},
+    **{name: thing for name, thing in vars(layers).items() if inspect.isclass(thing) and thing is not layers.Layer},
+    **{
+        thing.__name__: thing
+        for thing in vars(optimizers).values()
+        if optimizers.Optimizer in getattr(thing, "__bases__", ())
+    },
+}
+OVERRIDES = [
+    (f"{name}.{attribute}", value, overridden(thing, attribute))
+    for name, thing in FORMULAS.items()
+    for attribute, value in vars(thing).items()
+    if inspect.isfunction(value) and not attribute.startswith("_") and overridden(thing, attribute) is not None
+]
+#: What all overrides share, once.
+SHARED = [
+    "graph.base.Node.backward",
+    "graph.base.OneInput.forward",
+    "graph.base.TwoInputs.forward",
+    "nn.layers.base.Layer.backward",
+    "nn.layers.base.Layer.forward",
+    "training.optimizers.Optimizer.step",
+]
 #: Not called by users: what comes back from a call, and a protocol. They tell their attributes, or their methods.
 NOT_CALLED = {"GradientReport", "ArrayCheck", "Contract", "History", "Layer", "Run"}
 #: Public, and imported from a module of their own.
@@ -165,10 +199,11 @@ ELSEWHERE = [
     "sklearn.MLPClassifier",
     *(f"sklearn.MLPClassifier.{method}" for method in ("fit", "partial_fit", "predict", "predict_proba")),
     "graph.sum_to",
-    *(f"graph.{node}{method}" for node in NODES for method in ("", ".forward", ".backward")),
+    *(f"graph.{node}" for node in NODES),
+    *SHARED,
 ]
 #: Of a protocol, or called by our own code with what it has checked.
-NOT_CHECKING = re.compile(r"Layer\..*|EarlyStopping\..*|Parameters\.hold|.*\.step")
+NOT_CHECKING = re.compile(r"Layer\..*|Optimizer\.factors|EarlyStopping\..*|Parameters\.hold|.*\.step")
 
 PUBLIC = dict([*public(), *methods()])
 CALLED = [
@@ -206,16 +241,46 @@ def test_its_docstring_tells_the_shape_of_every_array(name: str) -> None:
 
 @pytest.mark.parametrize("name", CHECKING)
 def test_its_docstring_tells_the_errors(name: str) -> None:
-    assert sections(PUBLIC[name])["Raises"]
+    thing = PUBLIC[name]
+    ours = (
+        [thing, *(base for base in thing.__mro__[1:] if base.__module__.startswith("chainrule."))]
+        if inspect.isclass(thing)
+        else [thing]
+    )
+    assert any(sections(one)["Raises"] for one in ours)
 
 
-@pytest.mark.parametrize("method", ["forward", "backward"])
-@pytest.mark.parametrize("name", NODES)
-def test_a_nodes_methods_tell_shapes_and_errors(name: str, method: str) -> None:
-    told = sections(getattr(getattr(chainrule.graph, name), method))
+def test_there_are_overrides_to_look_at() -> None:
+    told = {name for name, _, _ in OVERRIDES}
+    assert {"MulLayer.backward", "Affine.forward", "Adam.step", "Relu.backward", "SumLayer.forward"} <= told
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_what_all_overrides_share_stands_in_the_base(name: str) -> None:
+    room, _, method = name.rpartition(".")
+    place, _, cls = room.rpartition(".")
+    told = sections(getattr(getattr(importlib.import_module(f"chainrule.{place}"), cls), method))
     assert [p.name for p in told["Parameters"] if "shape" not in " ".join([p.type, *p.desc])] == []
     assert told["Returns"]
-    assert "TypeError" in {entry.type for entry in told["Raises"]}
+    assert told["Raises"]
+
+
+@pytest.mark.parametrize(("method", "base"), [pair[1:] for pair in OVERRIDES], ids=[name for name, _, _ in OVERRIDES])
+def test_an_override_repeats_nothing_of_it_and_shows_it_all_the_same(method: Any, base: Any) -> None:
+    own = NumpyDocString(inspect.cleandoc(method.__doc__ or ""))
+    assert [title for title in ("Parameters", "Returns", "Raises") if own[title]] == []
+    assert method.__doc__ or inspect.getdoc(method) == inspect.getdoc(base)
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+def test_its_class_tells_formula_shapes_and_an_example(name: str) -> None:
+    cls = FORMULAS[name]
+    text = inspect.cleandoc(cls.__doc__ or "")
+    assert re.search(r"``\w+ (=|←) [^`]+``", text)
+    if not issubclass(cls, optimizers.Optimizer):
+        assert re.search(r"∂out/∂|dL/d|gradient", text)  # the rule beside the operation
+        assert "shape" in text or "shape" in (inspect.getdoc(cls.forward) or "")
+    assert f">>> {name}(" in text.replace(f"= {name}(", f">>> {name}(")
 
 
 @pytest.mark.parametrize("name", [name for name, _ in public() if name in CHECKING])

@@ -1,7 +1,9 @@
 """The computational graph: recorded, differentiated, drawn and explained.
 
-==============  ==================================================================
+==============  ==================================================================================
 `nodes`         one small class for each operator, its rule visible under it
+`base`          what every node takes, gives and raises
+`arithmetic`    Python's numbers and NumPy's arrays under the same operators; undoing a broadcast
 `variable`      `Variable` and `apply`: recording, and the chain rule backwards
 `drawing`       `Graph`: SVG, DOT, Mermaid
 `layout`        where the nodes and labels of a drawing go
@@ -9,9 +11,10 @@
 `wording`       numbers, arrays and names as drawings and explanations write them
 `networks`      a `Network` as a graph
 `expression`    ``(x + y) * z`` read from text, for ``chainrule graph``
-==============  ==================================================================
+==============  ==================================================================================
 """
 
+from chainrule.graph.arithmetic import sum_to as sum_to
 from chainrule.graph.nodes import AddLayer as AddLayer
 from chainrule.graph.nodes import DivLayer as DivLayer
 from chainrule.graph.nodes import ExpLayer as ExpLayer
@@ -26,6 +29,5 @@ from chainrule.graph.nodes import ReshapeLayer as ReshapeLayer
 from chainrule.graph.nodes import SubLayer as SubLayer
 from chainrule.graph.nodes import SumLayer as SumLayer
 from chainrule.graph.nodes import TransposeLayer as TransposeLayer
-from chainrule.graph.nodes import sum_to as sum_to
 from chainrule.graph.variable import Variable as Variable
 from chainrule.graph.variable import apply as apply

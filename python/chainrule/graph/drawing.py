@@ -13,8 +13,8 @@ from itertools import pairwise
 from typing import Any
 
 from chainrule.graph import wording
+from chainrule.graph.base import Node
 from chainrule.graph.layout import Point, Size, arrange
-from chainrule.graph.nodes import Node
 from chainrule.graph.variable import Variable, ancestors, own_copy, users_of, walk
 from chainrule.nn.parameters.layers import gradients, parameters
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph import nodes, wording
+from chainrule.graph.base import TwoInputs
 from chainrule.graph.variable import Variable, ancestors, own_copy, users_of, walk
 
 
@@ -191,9 +192,7 @@ class _Explanation:
         target = self._d(given) if users == 1 else f"{form.words('a part of ')}{self._d(given)}"
         if np.ndim(variable.value) or np.ndim(given.value):
             shown = self._shown(share)
-            stretched = isinstance(variable.layer, nodes.TwoInputs) and not isinstance(
-                variable.layer, nodes.MatMulLayer
-            )
+            stretched = isinstance(variable.layer, TwoInputs) and not isinstance(variable.layer, nodes.MatMulLayer)
             summed = stretched and np.shape(given.value) != np.shape(variable.value)
             tail = form.words(", summed to the shape of the input") if summed else ""
             return f"{target}: {self._back(variable, n)}{tail} = {shown}"

@@ -4,7 +4,10 @@ Each has the book's ``update(params, grads)`` over two dicts with the same keys:
 floats replaced. The same object given to `fit` is run in Rust where the network is; what it keeps between steps stays
 in its ``kept``, so either way goes on where the other stopped.
 
-Source: "Deep Learning from Scratch" §6.1, ``common/optimizer.py``.
+Sources: "Deep Learning from Scratch" §6.1, ``common/optimizer.py``, whose 1e-7 all have; Nesterov: Sutskever et al.,
+"On the importance of initialization and momentum in deep learning", 2013; AdaGrad: Duchi, Hazan, Singer, "Adaptive
+subgradient methods", 2011; RMSprop: Tieleman, Hinton, "Lecture 6.5: RMSProp", 2012; Adam: Kingma, Ba, "Adam: a method
+for stochastic optimization", 2015.
 """
 
 from __future__ import annotations
@@ -143,6 +146,11 @@ class Optimizer:
         *kept : ndarray
             What is kept for the parameter, in its shape.
 
+        Returns
+        -------
+        ndarray or float
+            In the shape of the parameter.
+
         Raises
         ------
         NotImplementedError
@@ -163,11 +171,6 @@ class SGD(Optimizer):
     weight_decay : float, default 0.0
         Adds ``weight_decay · p`` to the gradient of every parameter with two axes or more: of weights, not of biases.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is of the wrong kind or out of range.
-
     Examples
     --------
     >>> params = {"x": 1.0}
@@ -183,15 +186,6 @@ class SGD(Optimizer):
         super().__init__(lr, weight_decay)
 
     def step(self, grad: Any, *kept: Any) -> Any:
-        """Give ``-lr · g``.
-
-        Parameters
-        ----------
-        grad : ndarray or float
-            As for `Optimizer.step`.
-        *kept : ndarray
-            As for `Optimizer.step`.
-        """
         return -(self.lr * grad)
 
 
@@ -207,10 +201,12 @@ class Momentum(Optimizer):
     weight_decay : float, default 0.0
         As for `SGD`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is of the wrong kind or out of range.
+    Examples
+    --------
+    >>> params = {"x": 1.0}
+    >>> Momentum(lr=0.1).update(params, {"x": 2.0})
+    >>> params
+    {'x': 0.8}
     """
 
     rule = "momentum"
@@ -220,19 +216,9 @@ class Momentum(Optimizer):
         self.momentum = _share(momentum, "momentum")
 
     def factors(self) -> tuple[float, float]:
-        """Give the rule's own numbers, for Rust."""
         return self.momentum, 0.0
 
     def step(self, grad: Any, *kept: Any) -> Any:
-        """Give the new velocity.
-
-        Parameters
-        ----------
-        grad : ndarray or float
-            As for `Optimizer.step`.
-        *kept : ndarray
-            As for `Optimizer.step`.
-        """
         (v,) = kept
         v[...] = self.momentum * v - self.lr * grad
         return v
@@ -250,28 +236,17 @@ class Nesterov(Momentum):
     weight_decay : float, default 0.0
         As for `SGD`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is of the wrong kind or out of range.
-
-    Notes
-    -----
-    Source: Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013.
+    Examples
+    --------
+    >>> params = {"x": 1.0}
+    >>> Nesterov(lr=0.1).update(params, {"x": 2.0})
+    >>> params
+    {'x': 0.62}
     """
 
     rule = "nesterov"
 
     def step(self, grad: Any, *kept: Any) -> Any:
-        """Give the new velocity, carried one step further.
-
-        Parameters
-        ----------
-        grad : ndarray or float
-            As for `Optimizer.step`.
-        *kept : ndarray
-            As for `Optimizer.step`.
-        """
         return self.momentum * super().step(grad, *kept) - self.lr * grad
 
 
@@ -285,14 +260,12 @@ class AdaGrad(Optimizer):
     weight_decay : float, default 0.0
         As for `SGD`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is of the wrong kind or out of range.
-
-    Notes
-    -----
-    Source: Duchi, Hazan, Singer, "Adaptive subgradient methods", 2011.
+    Examples
+    --------
+    >>> params = {"x": 1.0}
+    >>> AdaGrad(lr=0.1).update(params, {"x": 2.0})
+    >>> params
+    {'x': 0.9000000049999998}
     """
 
     rule = "adagrad"
@@ -301,15 +274,6 @@ class AdaGrad(Optimizer):
         super().__init__(lr, weight_decay)
 
     def step(self, grad: Any, *kept: Any) -> Any:
-        """Give ``-lr · g / (√h + 1e-7)``.
-
-        Parameters
-        ----------
-        grad : ndarray or float
-            As for `Optimizer.step`.
-        *kept : ndarray
-            As for `Optimizer.step`.
-        """
         (h,) = kept
         h += grad * grad
         return -(self.lr * grad / (np.sqrt(h) + _EPSILON))
@@ -327,14 +291,12 @@ class RMSprop(Optimizer):
     weight_decay : float, default 0.0
         As for `SGD`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is of the wrong kind or out of range.
-
-    Notes
-    -----
-    Source: Tieleman, Hinton, "Lecture 6.5: RMSProp", 2012.
+    Examples
+    --------
+    >>> params = {"x": 1.0}
+    >>> RMSprop(lr=0.1).update(params, {"x": 2.0})
+    >>> params
+    {'x': 4.999997503807307e-07}
     """
 
     rule = "rmsprop"
@@ -344,19 +306,9 @@ class RMSprop(Optimizer):
         self.decay_rate = _share(decay_rate, "decay_rate")
 
     def factors(self) -> tuple[float, float]:
-        """Give the rule's own numbers, for Rust."""
         return self.decay_rate, 0.0
 
     def step(self, grad: Any, *kept: Any) -> Any:
-        """Give ``-lr · g / (√h + 1e-7)``.
-
-        Parameters
-        ----------
-        grad : ndarray or float
-            As for `Optimizer.step`.
-        *kept : ndarray
-            As for `Optimizer.step`.
-        """
         (h,) = kept
         h[...] = self.decay_rate * h + (1 - self.decay_rate) * (grad * grad)
         return -(self.lr * grad / (np.sqrt(h) + _EPSILON))
@@ -364,6 +316,9 @@ class RMSprop(Optimizer):
 
 class Adam(Optimizer):
     """Momentum and RMSprop in one, both corrected for their start at 0.
+
+    ``m ← m + (1 - β₁)(g - m)``, ``v ← v + (1 - β₂)(g² - v)``,
+    ``p ← p - lr √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√v + 1e-7)``.
 
     Parameters
     ----------
@@ -374,15 +329,12 @@ class Adam(Optimizer):
     weight_decay : float, default 0.0
         As for `SGD`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is of the wrong kind or out of range.
-
-    Notes
-    -----
-    m ← m + (1 - β₁)(g - m),  v ← v + (1 - β₂)(g² - v),  p ← p - lr √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√v + 1e-7).
-    Source: Kingma, Ba, "Adam: a method for stochastic optimization", 2015, with the book's 1e-7.
+    Examples
+    --------
+    >>> params = {"x": 1.0}
+    >>> Adam(lr=0.1).update(params, {"x": 2.0})
+    >>> params
+    {'x': 0.900000158113633}
     """
 
     rule = "adam"
@@ -395,19 +347,9 @@ class Adam(Optimizer):
         self.beta1, self.beta2 = _share(beta1, "beta1"), _share(beta2, "beta2")
 
     def factors(self) -> tuple[float, float]:
-        """Give the rule's own numbers, for Rust."""
         return self.beta1, self.beta2
 
     def step(self, grad: Any, *kept: Any) -> Any:
-        """Give the step of the formula above.
-
-        Parameters
-        ----------
-        grad : ndarray or float
-            As for `Optimizer.step`.
-        *kept : ndarray
-            As for `Optimizer.step`.
-        """
         m, v = kept
         rate = self.lr * ((1 - self.beta2**self.iter) ** 0.5 / (1 - self.beta1**self.iter))
         m += (1 - self.beta1) * (grad - m)
