@@ -187,8 +187,8 @@ SHARED = [
     "graph.base.Node.backward",
     "graph.base.OneInput.forward",
     "graph.base.TwoInputs.forward",
-    "nn.layers.base.Layer.backward",
-    "nn.layers.base.Layer.forward",
+    "nn.layers.base.BaseLayer.backward",
+    "nn.layers.base.BaseLayer.forward",
     "training.optimizers.Optimizer.step",
 ]
 #: Not called by users: what comes back from a call, and a protocol. They tell their attributes, or their methods.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from chainrule.graph.arithmetic import operand, sum_to
 
 
-class Node(ABC):
+class Node:
     """What all nodes share: what they are asked, what they remember, and the check of what comes back.
 
     Attributes
@@ -31,7 +30,6 @@ class Node(ABC):
     #: Of the last output; None for a Python number.
     dtype: Any = None
 
-    @abstractmethod
     def backward(self, dout: Any) -> Any:
         """Give the gradient of each input, from that of the output.
 
@@ -54,6 +52,7 @@ class Node(ABC):
         ValueError
             If `dout` has another shape than the output.
         """
+        raise NotImplementedError
 
     def _arriving(self, dout: Any) -> Any:
         """Give `dout` in the shape of the output; a single number stands for every entry."""
@@ -73,7 +72,6 @@ class Node(ABC):
 class OneInput(Node):
     """A node with one input."""
 
-    @abstractmethod
     def forward(self, x: Any) -> Any:
         """Give the output.
 
@@ -94,6 +92,7 @@ class OneInput(Node):
         ValueError
             If `x` has not the axes, the entries or the size that the node asks for.
         """
+        raise NotImplementedError
 
     def _remember(self, x: Any, out: Any) -> Any:
         """Keep `x`, and of `out` what ``backward`` will ask for; give `out`."""
@@ -106,7 +105,6 @@ class TwoInputs(Node):
 
     y: Any = None
 
-    @abstractmethod
     def forward(self, x: Any, y: Any) -> Any:
         """Give the output.
 
@@ -127,6 +125,7 @@ class TwoInputs(Node):
         ValueError
             If the shapes do not fit.
         """
+        raise NotImplementedError
 
     def _remember(self, x: Any, y: Any) -> None:
         if type(x) is float and type(y) is float:

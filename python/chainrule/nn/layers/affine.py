@@ -9,10 +9,10 @@ import numpy as np
 
 from chainrule import _kernels
 from chainrule._gate import FloatArray, examples, fill, floats, parameter
-from chainrule.nn.layers.base import Layer, incoming, remembered
+from chainrule.nn.layers.base import BaseLayer, incoming, remembered
 
 
-class Affine(Layer):
+class Affine(BaseLayer):
     """``out = x @ W + b``: dL/dx = dout Wᵀ, dL/dW = xᵀ dout, dL/db = column sums of dout.
 
     `x` has shape (N, ...), each example flattened to D numbers, or (D,) for one; the output (N, M) or (M,). All of it

@@ -17,6 +17,28 @@ class Layer(Protocol):
     """
 
     def forward(self, x: Any) -> Any:
+        """Give the output for the input `x`, one row per example.
+
+        Parameters
+        ----------
+        x : ndarray, shape (N, ...) or (D,)
+            N examples, or one.
+        """
+
+    def backward(self, dout: Any) -> Any:
+        """Give the gradient of the input, from that of the output.
+
+        Parameters
+        ----------
+        dout : ndarray
+            dL/dout, in the shape of the last output.
+        """
+
+
+class BaseLayer:
+    """What the layers of this package are asked: each has its formula, and ``forward`` and ``backward`` for it."""
+
+    def forward(self, x: Any) -> Any:
         """Give the output for the input `x`, and keep what ``backward`` will need.
 
         Parameters
@@ -36,6 +58,7 @@ class Layer(Protocol):
         ValueError
             If its shape does not fit.
         """
+        raise NotImplementedError
 
     def backward(self, dout: Any) -> Any:
         """Give the gradient of the input, from that of the output; keep those of the parameters.
@@ -59,6 +82,7 @@ class Layer(Protocol):
         ValueError
             If `dout` does not have the shape of the last output.
         """
+        raise NotImplementedError
 
 
 def remembered(value: Any, layer: Any) -> Any:

@@ -14,10 +14,10 @@ import numpy as np
 from chainrule import _kernels
 from chainrule._gate import FloatArray, floats, positive, real
 from chainrule.nn.functions import sigmoid
-from chainrule.nn.layers.base import Layer, incoming, remembered, times
+from chainrule.nn.layers.base import BaseLayer, incoming, remembered, times
 
 
-class Relu(Layer):
+class Relu(BaseLayer):
     """``out = max(x, 0)``: dL/dx = dout where x > 0, else 0, so the slope at 0 is 0. nan stays nan.
 
     Attributes
@@ -53,7 +53,7 @@ class Relu(Layer):
         return dx
 
 
-class Sigmoid(Layer):
+class Sigmoid(BaseLayer):
     """``out = 1 / (1 + exp(-x))``: dL/dx = dout · out · (1 - out).
 
     Attributes
@@ -83,7 +83,7 @@ class Sigmoid(Layer):
         return times(incoming(dout, out.shape), (1 - out) * out)
 
 
-class Tanh(Layer):
+class Tanh(BaseLayer):
     """``out = tanh(x)``: dL/dx = dout · (1 - out²).
 
     Attributes
@@ -113,7 +113,7 @@ class Tanh(Layer):
         return times(incoming(dout, out.shape), 1 - out * out)
 
 
-class LeakyRelu(Layer):
+class LeakyRelu(BaseLayer):
     """``out = x`` where x > 0, else ``slope * x``: dL/dx = dout where x > 0, else slope · dout.
 
     Parameters
@@ -153,7 +153,7 @@ class LeakyRelu(Layer):
         return times(dout, np.where(mask, dout.dtype.type(self.slope), dout.dtype.type(1)))
 
 
-class Identity(Layer):
+class Identity(BaseLayer):
     """``out = x``, dL/dx = dout: where there is nothing to do, such as an output layer for regression.
 
     Examples
@@ -175,7 +175,7 @@ class Identity(Layer):
         return dx
 
 
-class Rescaling(Layer):
+class Rescaling(BaseLayer):
     """``out = scale * x``, dL/dx = scale · dout: says what a stored number means, such as the byte of a pixel.
 
     At the front of a network it lets bytes be trained on as they are: `fit` folds it into the first product, and the
