@@ -4,7 +4,8 @@
 `nodes`         one small class for each operator, its rule visible under it
 `base`          what every node takes, gives and raises
 `arithmetic`    Python's numbers and NumPy's arrays under the same operators; undoing a broadcast
-`variable`      `Variable` and `apply`: recording, and the chain rule backwards
+`variable`      `Variable` and `apply`: recording
+`record`        what is recorded, and the chain rule backwards through it
 `drawing`       `Graph`: SVG, DOT, Mermaid
 `layout`        where the nodes and labels of a drawing go
 `explaining`    the chain rule line by line, with its numbers

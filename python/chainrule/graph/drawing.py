@@ -15,7 +15,8 @@ from typing import Any
 from chainrule.graph import wording
 from chainrule.graph.base import Node
 from chainrule.graph.layout import Point, Size, arrange
-from chainrule.graph.variable import Variable, ancestors, own_copy, users_of, walk
+from chainrule.graph.record import Recorded, ancestors, backpropagate, own_copy, users_of
+from chainrule.graph.variable import Variable
 from chainrule.nn.parameters.layers import gradients, parameters
 
 #: Beyond this an SVG is no picture any more, and takes long.
@@ -88,32 +89,33 @@ class Graph:
     """
 
     def __init__(self, last: Variable, titles: Mapping[Variable, str] | None = None) -> None:
-        layers: dict[Variable, Any] = {}
+        layers: dict[Recorded, Any] = {}
 
-        def layer_of(variable: Variable) -> Any:
+        def layer_of(variable: Recorded) -> Any:
             layers[variable] = own_copy(variable)
             return layers[variable]
 
+        written: Mapping[Any, str] = titles or {}
         variables = ancestors(last)
         # Anew, because what `grad` holds may be of another graph that a variable is also part of.
-        shares: dict[Variable, tuple[Any, ...]] = {}
-        totals = {} if last.grad is None else walk(last, last.grad, layer_of, shares)
+        shares: dict[Recorded, tuple[Any, ...]] = {}
+        totals = {} if last.grad is None else backpropagate(last, last.grad, layer_of, shares)
 
         names = wording.names_of(variables)
         users = users_of(variables)
 
         self._nodes: list[_Node] = []
         self._edges: list[_Edge] = []
-        place: dict[Variable, int] = {}
+        place: dict[Recorded, int] = {}
         for variable in reversed(variables):  # inputs first
-            title = (titles or {}).get(variable)
+            title = written.get(variable)
             shared = wording.number_or_norm(totals[variable]) if totals and users[variable] > 1 else ""
             place[variable] = self._add(
                 _node(variable, names[variable], title, layers.get(variable, variable.layer), shared)
             )
             handed = shares.get(variable, ())
             for n, given in enumerate(variable.inputs):
-                if isinstance(given, Variable):
+                if isinstance(given, Recorded):
                     share = handed[n] if handed else None
                     self._edges.append(_edge(place[given], place[variable], given, given.name, share))
                 elif isinstance(variable.layer, Node):
@@ -246,7 +248,7 @@ class Graph:
         return f'<div style="overflow-x:auto">{self.to_svg()}</div>'
 
 
-def _node(variable: Variable, name: str, title: str | None, layer: Any, shared: str) -> _Node:
+def _node(variable: Recorded, name: str, title: str | None, layer: Any, shared: str) -> _Node:
     """Give the node of what made `variable`; `shared` is the sum of several gradients, where there are several."""
     total = ((f"Σ {shared}", True),) if shared else ()
     told = f"{name} = {wording.brief(variable.value)}"
@@ -264,7 +266,7 @@ def _node(variable: Variable, name: str, title: str | None, layer: Any, shared: 
     return _Node("layer", (*lines, *total), f"{told}, by {title or type(layer).__name__}")
 
 
-def _edge(source: int, target: int, variable: Variable, name: str | None, share: Any) -> _Edge:
+def _edge(source: int, target: int, variable: Recorded, name: str | None, share: Any) -> _Edge:
     """Give the arrow along which `variable` goes and `share` of its gradient comes back."""
     value, computed = variable.value, variable.layer is not None
     if wording.is_long(value):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from chainrule.graph.variable import Variable
+from chainrule.graph.record import Recorded
 
 #: An array of so many numbers is written out; of a longer one, shape and norm.
 _WRITTEN_OUT = 4
@@ -53,7 +52,7 @@ def escaped(text: str) -> str:
     return escape("".join(kept))
 
 
-def names_of(variables: list[Variable]) -> dict[Variable, str]:
+def names_of(variables: list[Recorded]) -> dict[Recorded, str]:
     """Give every variable a name of its own: its own name, or a free letter.
 
     The tutorial's letters: g for the last, p, q, r, … on the way, a, b, c, … for what was not computed. Of two with the
@@ -64,7 +63,7 @@ def names_of(variables: list[Variable]) -> dict[Variable, str]:
     variables : list of Variable
         The last first, as `ancestors` gives them.
     """
-    names: dict[Variable, str] = {}
+    names: dict[Recorded, str] = {}
     free = _Free()
     forwards = variables[::-1]
     for variable in forwards:
@@ -77,7 +76,7 @@ def names_of(variables: list[Variable]) -> dict[Variable, str]:
     return names
 
 
-def free_name(letter: str, names: dict[Variable, str]) -> str:
+def free_name(letter: str, names: dict[Recorded, str]) -> str:
     """Give `letter`, with a number behind it if one of `names` is that already."""
     free = _Free()
     free.taken = set(names.values())
