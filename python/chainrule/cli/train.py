@@ -117,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
     layers = TwoLayerNet(x_train.shape[1], wanted["hidden"], _CLASSES, dtype=np.dtype(wanted["dtype"]), seed=rng).layers
     net = Network({"Rescaling1": Rescaling(), **layers})
     if save is not None:
-        settings.keep(net, wanted, x_train, t_train, options.resume)
+        settings.store(net, wanted, x_train, t_train, options.resume)
 
     rows = _Rows(options)
     stopping = None if wanted["patience"] is None else EarlyStopping(wanted["patience"])

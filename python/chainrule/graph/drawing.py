@@ -7,7 +7,7 @@ several arrows, each with its share of the gradient; their sum stands at the var
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -23,27 +23,6 @@ from chainrule.nn.parameters.layers import gradients, parameters
 _MOST_NODES = 500
 
 _FONT, _LINE, _RADIUS, _MARGIN = 13, 17, 19, 16
-
-# A background of its own, because a page's may be of the other kind than the reader's system.
-_STYLE = """
-.chainrule-graph{--paper:#fff;--ink:#1f2328;--line:#6b7480;--node:#eaf2fd;--edge:#2f6db5;--grad:#b93a0a;--box:#f2f4f7}
-@media (prefers-color-scheme:dark){.chainrule-graph{--paper:#15181d;--ink:#e6e9ed;--line:#98a2ae;--node:#1c2d44;
---edge:#7fb2f0;--grad:#ff9c66;--box:#22272f}}
-@media print{.chainrule-graph{--paper:#fff;--ink:#000;--line:#444;--node:#fff;--edge:#000;--grad:#a03000;--box:#fff;
-max-width:100%;height:auto}}
-.chainrule-graph text{font:13px ui-sans-serif,system-ui,"Segoe UI",Roboto,Helvetica,Arial,sans-serif;fill:var(--ink);
-text-anchor:middle}
-.chainrule-graph .paper{fill:var(--paper)}
-.chainrule-graph .node{fill:var(--node);stroke:var(--edge);stroke-width:1.5}
-.chainrule-graph .box{fill:var(--box);stroke:var(--edge);stroke-width:1.5}
-.chainrule-graph .name{font-weight:600}
-.chainrule-graph .sign{font-size:19px}
-.chainrule-graph .grad{fill:var(--grad)}
-.chainrule-graph .way{fill:none;stroke:var(--line);stroke-width:1.3}
-.chainrule-graph .tip{fill:var(--line)}
-.chainrule-graph .back{fill:none;stroke:var(--grad);stroke-width:1.3}
-.chainrule-graph .back-tip{fill:var(--grad)}
-"""
 
 
 @dataclass(frozen=True)
@@ -152,17 +131,12 @@ class Graph:
           n1 -> n3 [label="6"]
         }
         """
-        shapes = {"operator": "box, style=rounded", "layer": "box"}
+        shapes = {"circle": "circle", "operator": "box, style=rounded", "layer": "box", "plain": "plaintext"}
+        nodes = {kind: f' [shape={shape}, label="{{}}"]' for kind, shape in shapes.items()}
         # Operands from top to bottom, in their order.
         lines = ["digraph {", "  rankdir=LR", "  ordering=in"]
         lines += [f'  {part} [fontname="Helvetica"]' for part in ("node", "edge")]
-        for n, node in enumerate(self._nodes):
-            text = "\\n".join(_dot(line) for line, _ in node.lines)
-            shape = "circle" if _is_circle(node) else shapes.get(node.kind, "plaintext")
-            lines.append(f'  n{n} [shape={shape}, label="{text}"]')
-        for edge in self._edges:
-            text = "\\n".join(map(_dot, filter(None, (edge.value, edge.gradient and f"∂ {edge.gradient}"))))
-            lines.append(f"  n{edge.source} -> n{edge.target}" + (f' [label="{text}"]' if text else ""))
+        lines += self._written(_dot, "\\n", nodes, "n{} -> n{}", 'n{} -> n{} [label="{}"]')
         return "\n".join([*lines, "}"])
 
     def to_mermaid(self) -> str:
@@ -181,16 +155,21 @@ class Graph:
           n2 --> n1
           n1 -->|"6"| n3
         """
-        shapes = {"operator": '(["{}"])', "layer": '["{}"]'}
-        lines = ["flowchart LR", "  classDef plain fill:none,stroke:none"]
+        nodes = {"circle": '(("{}"))', "operator": '(["{}"])', "layer": '["{}"]', "plain": '["{}"]:::plain'}
+        lines = self._written(_mermaid, "<br>", nodes, "n{} --> n{}", 'n{0} -->|"{2}"| n{1}')
+        return "\n".join(["flowchart LR", "  classDef plain fill:none,stroke:none", *lines])
+
+    def _written(
+        self, escape: Callable[[str], str], newline: str, nodes: Mapping[str, str], arrow: str, labelled: str
+    ) -> Iterator[str]:
+        """Give a line for each node, in the form of its kind, and for each arrow, in that with or without a label."""
         for n, node in enumerate(self._nodes):
-            text = "<br>".join(_mermaid(line) for line, _ in node.lines)
-            shape = '(("{}"))' if _is_circle(node) else shapes.get(node.kind, '["{}"]:::plain')
-            lines.append(f"  n{n}{shape.format(text)}")
+            text = newline.join(escape(line) for line, _ in node.lines)
+            form = nodes.get("circle" if _is_circle(node) else node.kind, nodes["plain"])
+            yield f"  n{n}{form.format(text)}"
         for edge in self._edges:
-            text = "<br>".join(map(_mermaid, filter(None, (edge.value, edge.gradient and f"∂ {edge.gradient}"))))
-            lines.append(f"  n{edge.source} -->" + (f'|"{text}"|' if text else "") + f" n{edge.target}")
-        return "\n".join(lines)
+            text = newline.join(map(escape, filter(None, (edge.value, edge.gradient and f"∂ {edge.gradient}"))))
+            yield "  " + (labelled if text else arrow).format(edge.source, edge.target, text)
 
     def to_svg(self, backward: bool = False) -> str:
         """Give the graph as one SVG element: light, dark or for print, as its reader asks; no script, no links.
@@ -227,7 +206,7 @@ class Graph:
             f'<svg xmlns="http://www.w3.org/2000/svg" class="chainrule-graph" role="img" width="{width:.0f}"'
             f' height="{height:.0f}" viewBox="{-_MARGIN} {-_MARGIN} {width:.0f} {height:.0f}">',
             f"<title>{wording.escaped(self._title())}</title>",
-            f"<style>{_STYLE}</style>",
+            f"<style>{wording.style_beside(__file__)}</style>",
             f'<rect class="paper" x="{-_MARGIN}" y="{-_MARGIN}" width="{width:.0f}" height="{height:.0f}" rx="6"/>',
         ]
         for edge, route, middle in zip(self._edges, places.routes, places.labels, strict=True):
@@ -367,12 +346,8 @@ def _text(x: float, y: float, text: str, kind: str = "") -> str:
 
 
 def _dot(text: str) -> str:
-    return _one_line(text).replace("\\", "\\\\").replace('"', '\\"')
+    return wording.one_line(text).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _mermaid(text: str) -> str:
-    return "".join(c if c.isalnum() or c in " .,=-+×÷−Σ∂·" else f"#{ord(c)};" for c in _one_line(text))
-
-
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
+    return "".join(c if c.isalnum() or c in " .,=-+×÷−Σ∂·" else f"#{ord(c)};" for c in wording.one_line(text))

@@ -4,7 +4,7 @@ For numbers: the slope of each node by its rule, and the product with the gradie
 matrix of matrices that nobody wants to read: there the rule says what is done with the gradient that arrives. Where a
 variable has several users, the sum over them is written out.
 
-Every formula is written once, in small steps that both forms know: ``a·b`` and ``a/b`` as plain text or as LaTeX.
+A rule stands in two tables, as plain text and as LaTeX; what is made of it is written once, for both.
 """
 
 from __future__ import annotations
@@ -229,12 +229,7 @@ class _Explanation:
     def _filled(self, variable: Recorded, inputs: list[str] | None = None) -> dict[str, str]:
         if inputs is None:
             inputs = [self._names[x] if isinstance(x, Recorded) else self._factor(x) for x in variable.inputs]
-        return {
-            "x": inputs[0],
-            "y": inputs[-1],
-            "o": self._names[variable],
-            "d": self._d(variable),
-        }
+        return {"x": inputs[0], "y": inputs[-1], "o": self._names[variable], "d": self._d(variable)}
 
     def _formula(self, variable: Recorded) -> str:
         rule = self._form.rules.get(type(variable.layer))

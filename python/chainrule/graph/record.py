@@ -55,23 +55,10 @@ def backpropagate(
     layer_of: Callable[[Recorded], Any] = operator.attrgetter("layer"),
     handed: dict[Recorded, tuple[Any, ...]] | None = None,
 ) -> dict[Recorded, Any]:
-    """Go from `last` back to the first variables, each after all its users.
+    """Go from `last`, whose gradient is `dout`, back to the first variables; give dL/d(variable) of each, in order.
 
-    Parameters
-    ----------
-    last : Variable
-        Where to begin.
-    dout : array_like
-        dL/d(last).
-    layer_of : callable, optional
-        Gives the layer whose ``backward`` is called; `own_copy`, if the layers are to stay as they are.
-    handed : dict, optional
-        Filled with what the layer of each variable hands back, one for each of `inputs`; of no meaning for constants.
-
-    Returns
-    -------
-    dict
-        dL/d(variable) of each variable, in the order of the walk, which depends on the graph alone.
+    `layer_of` gives the layer whose ``backward`` is called; `own_copy`, if the layers are to stay as they are. `handed`
+    is filled with what the layer of each variable hands back, one for each of `inputs`; of no meaning for constants.
     """
     met = ancestors(last)
     gradients: dict[Recorded, Any] = dict.fromkeys(met)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from chainrule import _gate
 from chainrule._gate import FloatArray
+from chainrule.graph.wording import thousands
 from chainrule.nn.functions import log_softmax
 from chainrule.nn.network import confusion_of
 from chainrule.training.history import History
@@ -369,7 +370,7 @@ def _finish(axes: Axes, what: str) -> None:
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-    axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}"))
+    axes.xaxis.set_major_formatter(lambda step, _: thousands(round(step)))
     axes.legend(frameon=False, fontsize="small", loc="upper right" if what == "loss" else "lower right")
 
 

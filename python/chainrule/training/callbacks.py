@@ -210,13 +210,7 @@ class EarlyStopping:
 
 
 def expect_callbacks(callbacks: Iterable[Any]) -> list[Any]:
-    """Give the callbacks as a list.
-
-    Raises
-    ------
-    TypeError
-        If one of them is none.
-    """
+    """Give the callbacks as a list; refuse what is none."""
     if not isinstance(callbacks, list | tuple):
         raise TypeError(f"callbacks must be a list of callbacks, got {type(callbacks).__name__}")
     for callback in callbacks:
