@@ -319,14 +319,7 @@ class SumLayer(OneInput):
 
 
 class MeanLayer(SumLayer):
-    """``out = Σ x / n``, over all n entries or along `axis`: ∂out/∂(each entry) = 1 / n.
-
-    Parameters
-    ----------
-    axis : int or sequence of int, optional
-        All axes by default.
-    keepdims : bool, default False
-        Whether the axes the mean is taken over stay, with length 1; otherwise the output is without them.
+    """``out = Σ x / n``, over all n entries or along `axis`, as in `SumLayer`: ∂out/∂(each entry) = 1 / n.
 
     Examples
     --------

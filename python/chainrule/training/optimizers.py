@@ -29,9 +29,10 @@ class Optimizer:
     Parameters
     ----------
     lr : float
-        Learning rate, > 0.
+        Learning rate, > 0; by default 0.001 for `Adam` and 0.01 for the others.
     weight_decay : float, default 0.0
-        Adds ``weight_decay · p`` to the gradient of every parameter with two axes or more; >= 0.
+        Adds ``weight_decay · p`` to the gradient of every parameter with two axes or more: of weights, not of biases;
+        >= 0.
 
     Attributes
     ----------
@@ -107,18 +108,7 @@ class Optimizer:
                 params[name] = float(p + step)
 
     def prepare(self, params: Mapping[str, Any]) -> None:
-        """Make sure that there is something kept for each of `params`: zeros to begin with.
-
-        Parameters
-        ----------
-        params : dict of str to ndarray or float
-            Only names, shapes and dtypes are looked at.
-
-        Raises
-        ------
-        ValueError
-            If what is kept for a name has another shape: the optimizer belongs to another network.
-        """
+        """Have zeros kept for each of `params` that has nothing yet; refuse those of another network, by shape."""
         made = {}
         for name, p in params.items():
             dtype = p.dtype if isinstance(p, np.ndarray) else np.dtype(np.float64)
@@ -164,13 +154,6 @@ class Optimizer:
 class SGD(Optimizer):
     """Gradient descent: ``p ← p - lr · g``.
 
-    Parameters
-    ----------
-    lr : float, default 0.01
-        Learning rate, > 0.
-    weight_decay : float, default 0.0
-        Adds ``weight_decay · p`` to the gradient of every parameter with two axes or more: of weights, not of biases.
-
     Examples
     --------
     >>> params = {"x": 1.0}
@@ -194,12 +177,8 @@ class Momentum(Optimizer):
 
     Parameters
     ----------
-    lr : float, default 0.01
-        Learning rate, > 0.
     momentum : float, default 0.9
         What is left of the velocity after a step, in 0..1.
-    weight_decay : float, default 0.0
-        As for `SGD`.
 
     Examples
     --------
@@ -227,15 +206,6 @@ class Momentum(Optimizer):
 class Nesterov(Momentum):
     """`Momentum` that looks ahead: ``v ← momentum · v - lr · g``, ``p ← p + momentum · v - lr · g``.
 
-    Parameters
-    ----------
-    lr : float, default 0.01
-        Learning rate, > 0.
-    momentum : float, default 0.9
-        What is left of the velocity after a step, in 0..1.
-    weight_decay : float, default 0.0
-        As for `SGD`.
-
     Examples
     --------
     >>> params = {"x": 1.0}
@@ -252,13 +222,6 @@ class Nesterov(Momentum):
 
 class AdaGrad(Optimizer):
     """Steps that shrink with all gradients so far: ``h ← h + g²``, ``p ← p - lr · g / (√h + 1e-7)``.
-
-    Parameters
-    ----------
-    lr : float, default 0.01
-        Learning rate, > 0.
-    weight_decay : float, default 0.0
-        As for `SGD`.
 
     Examples
     --------
@@ -284,12 +247,8 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    lr : float, default 0.01
-        Learning rate, > 0.
     decay_rate : float, default 0.99
         ρ, in 0..1.
-    weight_decay : float, default 0.0
-        As for `SGD`.
 
     Examples
     --------
@@ -322,12 +281,8 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    lr : float, default 0.001
-        Learning rate, > 0.
     beta1, beta2 : float, default 0.9 and 0.999
         How much of the running means of g and of g² is left after a step, in 0..1.
-    weight_decay : float, default 0.0
-        As for `SGD`.
 
     Examples
     --------
