@@ -15,6 +15,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from chainrule._errors import DataError
+from chainrule.cli.arguments import above_zero, share, whole
 from chainrule.nn.network import Network
 from chainrule.storage.model_files import unpack
 from chainrule.training.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
@@ -34,8 +35,24 @@ DEFAULTS: dict[str, Any] = {
     "patience": None,
     "seed": 0,
 }
+_WHOLE = {"type": whole, "metavar": "N"}
+#: How each is given on the command line: what its help says, and what argparse is told.
+OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "iterations": ("steps of one batch each (default 10000)", _WHOLE),
+    "epochs": ("passes over the training images instead", _WHOLE),
+    "hidden": (f"hidden units (default {DEFAULTS['hidden']})", _WHOLE),
+    "batch_size": (f"images a step (default {DEFAULTS['batch_size']})", _WHOLE),
+    "optimizer": (
+        f"{', '.join(OPTIMIZERS)} (default {DEFAULTS['optimizer']})",
+        {"choices": OPTIMIZERS, "metavar": "NAME"},
+    ),
+    "learning_rate": ("step size (default 0.1 for sgd, else the optimizer's)", {"type": above_zero, "metavar": "X"}),
+    "dtype": (f"to compute in (default {DEFAULTS['dtype']})", {"choices": ["float32", "float64"]}),
+    "validation": ("hold this share of the training images out, such as 0.1", {"type": share, "metavar": "X"}),
+    "patience": ("stop after N epochs without a smaller validation loss, with the best network", _WHOLE),
+}
 #: What may be another when a run goes on.
-_LENGTH = {"iterations", "epochs"}
+LENGTH = {"iterations", "epochs"}
 _KEY = "chainrule train"
 
 
@@ -44,13 +61,13 @@ def chosen(options: argparse.Namespace) -> dict[str, Any]:
     given = {name: getattr(options, name) for name in DEFAULTS if getattr(options, name) is not None}
     stored = {} if options.resume is None else _stored(options.resume)
     for name, value in given.items():
-        if name not in _LENGTH and stored.get(name, value) != value:
+        if name not in LENGTH and stored.get(name, value) != value:
             option = f"--{name.replace('_', '-')}"
             was = f"without {option}" if stored[name] is None else f"with {option} {stored[name]}, not {value}"
             raise ValueError(f"{options.resume}: the run was made {was}")
     settings = {name: stored.get(name, value) for name, value in DEFAULTS.items()} | given
-    if given.keys() & _LENGTH:
-        settings |= {name: given.get(name) for name in _LENGTH}
+    if given.keys() & LENGTH:
+        settings |= {name: given.get(name) for name in LENGTH}
     if settings["learning_rate"] is None:  # the tutorial's for plain descent, and for any other its own
         kind = OPTIMIZERS[settings["optimizer"]]
         settings["learning_rate"] = 0.1 if kind is SGD else kind().lr

@@ -192,10 +192,8 @@ class Variable(Recorded):
 
         Parameters
         ----------
-        axis : int or sequence of int, optional
-            All axes by default.
-        keepdims : bool, default False
-            Whether the axes the mean is taken over stay, with length 1.
+        axis, keepdims : int or sequence of int, and bool, optional
+            As for `sum`.
 
         Raises
         ------
