@@ -193,8 +193,11 @@ SHARED = [
 ]
 #: Not called by users: what comes back from a call, and a protocol. They tell their attributes, or their methods.
 NOT_CALLED = {"GradientReport", "ArrayCheck", "Contract", "History", "Layer", "Run"}
-#: Called by `fit`: callbacks as `Run` tells, and what it asks of an optimizer.
-BY_FIT = re.compile(r"EarlyStopping\..*|Optimizer\.(prepare|factors)")
+#: Called by `fit` and the engine: callbacks as `Run` tells, and what they ask of an optimizer, a loss, a history.
+BY_FIT = re.compile(
+    r"EarlyStopping\..*|Optimizer\.(prepare|factors)|History\.note"
+    r"|Loss\.(in_order|evaluate|right|score|with_weights|to_read|smoothed)"
+)
 #: Public, and imported from a module of their own.
 ELSEWHERE = [
     "testing.assert_gradients",

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray, count, flag, floats, positive, real
 from chainrule.nn.functions import log_softmax, softmax
-from chainrule.nn.layers import Affine, Identity, Relu, Sigmoid, Tanh
+from chainrule.nn.kinds import LAYERS
+from chainrule.nn.layers import Affine
 from chainrule.nn.network import Network
 from chainrule.training.fit import fit
 from chainrule.training.optimizers import Adam, Momentum, Nesterov, Optimizer
@@ -34,7 +35,7 @@ try:
 except ImportError as error:
     raise ImportError("chainrule.sklearn needs scikit-learn 1.6 or newer: pip install 'chainrule[sklearn]'") from error
 
-_ACTIVATIONS: dict[str, Any] = {"identity": Identity, "logistic": Sigmoid, "tanh": Tanh, "relu": Relu}
+_ACTIVATIONS = {kind.word: kind.of for kind in LAYERS.values() if kind.word}
 _CHOICES = {
     "activation": tuple(_ACTIVATIONS),
     "solver": ("adam", "sgd"),

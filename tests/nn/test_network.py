@@ -18,7 +18,9 @@ from chainrule.nn import engine
 from chainrule.nn.functions import relu, sigmoid, softmax
 from chainrule.nn.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
 from chainrule.nn.losses import SoftmaxWithLoss
-from chainrule.nn.network import Network, Parameters, TwoLayerNet
+from chainrule.nn.network import Network
+from chainrule.nn.parameters.named import Parameters
+from chainrule.nn.two_layer_net import TwoLayerNet
 from chainrule.training.fit import fit
 
 # Row D3 of the fault list: 1e-12 relative for one operation; absolute where sums cancel.

@@ -452,14 +452,14 @@ def test_a_checkpoint_is_written_every_so_many_epochs_and_at_the_end(
     from chainrule.training import checkpoints
 
     epochs = []
-    save = checkpoints.save
+    save = checkpoints.Checkpoints.save
 
-    def noting(where: Any, run: Run, *others: Any) -> None:
+    def noting(self: Any, run: Run, generator: Any) -> None:
         epochs.append(run.epoch)
         assert len(run.history.train_loss) == run.epoch
-        save(where, run, *others)
+        save(self, run, generator)
 
-    monkeypatch.setattr(checkpoints, "save", noting)
+    monkeypatch.setattr(checkpoints.Checkpoints, "save", noting)
     x, t = np.tile(data()[0], (10, 1)), np.tile(data()[1], 10)
     fit(net(), x, t, epochs=EPOCHS, batch_size=10, seed=3, checkpoint=path, every=every)
     assert epochs == written

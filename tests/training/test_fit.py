@@ -19,7 +19,8 @@ from chainrule.data.mnist import load_mnist
 from chainrule.nn import engine
 from chainrule.nn.functions import softmax
 from chainrule.nn.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
-from chainrule.nn.network import Network, TwoLayerNet
+from chainrule.nn.network import Network
+from chainrule.nn.two_layer_net import TwoLayerNet
 from chainrule.training.fit import fit
 from chainrule.training.history import History
 from chainrule.training.optimizers import SGD
@@ -913,10 +914,10 @@ def test_with_a_callback_evaluations_are_not_put_off() -> None:
 
 
 def test_an_error_of_an_evaluation_put_off_is_raised_and_the_network_as_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(evaluation: Any) -> Any:
+    def fails(plan: Any, evaluation: Any, t: Any) -> Any:
         raise MemoryError("no room")
 
-    monkeypatch.setattr("chainrule.nn.engine.finish", fails)
+    monkeypatch.setattr("chainrule.nn.engine.Plan.result", fails)
     net = engine_net()
     before = bits(net)
     with pytest.raises(MemoryError, match="no room"):
@@ -952,13 +953,13 @@ def test_an_evaluation_is_of_the_network_as_it_was(make: Any) -> None:
     sgd.prepare(net.params)
     names = ["W1", "b1", "W2", "b2"]
     for _ in range(1000):  # the other thread comes when it can
-        steps, _ = plan.steps(sgd, names, examples, t, rows, 10, True, losses, evaluations[:1])
+        steps, _ = plan.steps(sgd, names, examples, (t, None), rows, 10, True, losses, evaluations[:1])
         assert steps > 0
-        if not np.isnan(evaluations[0].loss_and_accuracy()[0]):
+        if not np.isnan(evaluations[0].result()[0]):
             break
-    assert np.isnan(evaluations[0].loss_and_accuracy()[0]) == (_kernels.threads() == 1)
+    assert np.isnan(evaluations[0].result()[0]) == (_kernels.threads() == 1)
     assert net.loss(x, t) < 0.9 * wanted[0]
-    (loss, accuracy), other = (engine.finish(evaluation) for evaluation in evaluations)
+    (loss, accuracy), other = (plan.result(evaluation, t) for evaluation in evaluations)
     assert (loss, accuracy) == other
     np.testing.assert_allclose(loss, wanted[0], rtol=1e-13)
     assert accuracy == wanted[1]

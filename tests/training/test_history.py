@@ -13,7 +13,8 @@ import pytest
 
 from chainrule.nn.functions import softmax
 from chainrule.nn.layers import Relu
-from chainrule.nn.network import TwoLayerNet, loss_and_accuracy
+from chainrule.nn.losses import SoftmaxWithLoss
+from chainrule.nn.two_layer_net import TwoLayerNet
 from chainrule.training.fit import fit
 from chainrule.training.history import History
 
@@ -76,7 +77,7 @@ def test_losses_are_those_of_their_epoch() -> None:
 
 def test_losses_and_accuracies_of_more_rows_than_are_taken_in_one_go_are_numpys() -> None:
     scores, t = np.random.default_rng(0).normal(size=(10_000, 7)), np.arange(10_000) % 7
-    loss, accuracy = loss_and_accuracy(scores, t)
+    loss, accuracy = SoftmaxWithLoss().evaluate(scores, t)
     np.testing.assert_allclose(loss, -np.mean(np.log(softmax(scores)[np.arange(10_000), t])), rtol=1e-13)
     assert accuracy == np.mean(np.argmax(scores, axis=1) == t)
 

@@ -18,7 +18,8 @@ import seed_reference as seed
 from chainrule.data.mnist import load_mnist
 from chainrule.nn import engine
 from chainrule.nn.layers import Affine, Relu
-from chainrule.nn.network import Network, TwoLayerNet
+from chainrule.nn.network import Network
+from chainrule.nn.two_layer_net import TwoLayerNet
 from chainrule.training.callbacks import Run
 from chainrule.training.fit import fit
 from chainrule.training.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, Optimizer, RMSprop

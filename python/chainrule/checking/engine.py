@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule._gate import FloatArray, targets
+from chainrule._gate import FloatArray
 from chainrule.checking.networks import NetworkSubject
 from chainrule.checking.subject import Subject
 from chainrule.nn import engine
-from chainrule.nn.network import Network, TwoLayerNet
+from chainrule.nn.network import Network
+from chainrule.nn.two_layer_net import TwoLayerNet
 
 
 class KnownNetwork:
@@ -41,26 +42,24 @@ def known_network(subject: Subject) -> KnownNetwork | None:
     Only the forward side is asked for: ``gradient`` may be anybody's, it is what is checked.
     """
     net = subject.thing
-    ours = {"predict": Network.predict, "loss": Network.loss}
-    if not isinstance(subject, NetworkSubject) or not isinstance(net, Network) or not engine.unchanged(net, ours):
+    if not isinstance(subject, NetworkSubject) or not isinstance(net, Network):
         return None
-    plan = engine.plan(net.layers) if engine.knows_loss(net.last_layer) else None
+    plan = engine.Ours(net).plan
     if plan is None or not plan.separate or plan.dtype != np.float64 or len(subject.inputs) != 2:
         return None
     held = set(map(id, plan.arrays))
     if not all(id(array) in held for array in subject.parameters.values()):
         return None
     x, t = (np.asarray(a) for a in subject.inputs.values())
-    ordered, _ = targets(t, (plan.classes,) if x.ndim == 1 else (len(x), plan.classes), plan.dtype)
+    shape = (plan.classes,) if x.ndim == 1 else (len(x), plan.classes)
+    ordered = plan.loss.in_order(t, shape, plan.dtype)
     return KnownNetwork(plan, np.ascontiguousarray(plan.rows(x), np.float64), ordered)
 
 
 def holds_nothing_else(subject: Subject) -> bool:
     """Tell whether it is known what a network holds: it is of our layers, unchanged, and they hold its parameters."""
     net = subject.thing
-    if not isinstance(net, Network) or not engine.unchanged(net, {"predict": Network.predict, "loss": Network.loss}):
-        return False
-    plan = engine.plan(net.layers) if type(net) in _OURS and engine.knows_loss(net.last_layer) else None
+    plan = engine.Ours(net).plan if type(net) in _OURS else None
     return plan is not None and set(map(id, plan.arrays)) == set(map(id, subject.parameters.values()))
 
 

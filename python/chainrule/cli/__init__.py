@@ -53,13 +53,14 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Give the parser of the whole command line; its options have a function ``run``."""
+    """Give the parser of the whole command line; its options have a function ``run``, and the parser itself."""
     parser = argparse.ArgumentParser(
         prog="chainrule",
         description="Gradients to see and to trust: train the tutorial's network on MNIST, prove its gradients right.",
         epilog="chainrule COMMAND --help tells more, with examples.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"chainrule {__version__}")
+    parser.set_defaults(parser=parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in (train, evaluate, predict, check, graph, data, info, completion):
         command.add(commands)

@@ -12,7 +12,7 @@ from chainrule.cli.models import Model
 from chainrule.cli.output import print_json, style_for
 from chainrule.data.mnist import load_split
 from chainrule.nn.functions import softmax_loss
-from chainrule.nn.network import accuracy_of, confusion_of
+from chainrule.nn.losses import accuracy_of, confusion_of
 
 _EXAMPLES = """
 $ chainrule eval digits.safetensors

@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 
 from chainrule._errors import DataError
 from chainrule.cli.arguments import above_zero, share, whole
+from chainrule.nn import kinds
 from chainrule.nn.network import Network
 from chainrule.storage.model_files import unpack
-from chainrule.training.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
+from chainrule.training.optimizers import SGD
 
-OPTIMIZERS: dict[str, type[Any]] = {
-    kind.__name__.lower(): kind for kind in (SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam)
-}
+OPTIMIZERS = {name.lower(): kind for name, kind in kinds.by_name(kinds.OPTIMIZERS).items()}
 DEFAULTS: dict[str, Any] = {
     "iterations": 10_000,
     "epochs": None,

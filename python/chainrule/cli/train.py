@@ -18,7 +18,8 @@ from chainrule.cli.output import on_terminal, print_json, print_line, style_for
 from chainrule.cli.settings import OPTIMIZERS
 from chainrule.data.mnist import load_mnist
 from chainrule.nn.layers import Rescaling
-from chainrule.nn.network import Network, TwoLayerNet
+from chainrule.nn.network import Network
+from chainrule.nn.two_layer_net import TwoLayerNet
 from chainrule.plotting.report_page import training_report
 from chainrule.storage.atomic_write import expect_writable, write_whole
 from chainrule.training.callbacks import EarlyStopping, Run

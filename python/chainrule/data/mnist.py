@@ -209,6 +209,7 @@ def download_mnist(dest: str | os.PathLike[str] | None = None) -> Path:
     """
     from pathlib import Path
 
+    # What nothing else needs: see the head of this module.
     from chainrule.data import download
 
     folder = data_folder() if dest is None else Path(dest)

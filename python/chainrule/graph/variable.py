@@ -284,6 +284,7 @@ class Variable(Recorded):
         >>> print(g.graph().to_mermaid().splitlines()[0])
         flowchart LR
         """
+        # The drawing knows variables; this only hands over to it.
         from chainrule.graph.drawing import Graph
 
         return Graph(self)
@@ -318,6 +319,7 @@ class Variable(Recorded):
             ∂g/∂x = z = 4
             ∂g/∂z = x = 5
         """
+        # As above.
         from chainrule.graph.explaining import explain
 
         return explain(self, form)

@@ -1,47 +1,46 @@
-"""What ends a network: from the scores and `t` to a loss."""
+"""What ends a network: from the scores and `t` to one number, and back.
+
+A loss is a layer of two inputs. It also says what `t` may be, and how well scores answer it: by which measure, under
+which name. A loss of your own need only have ``forward`` and ``backward``.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chainrule import _kernels
-from chainrule._gate import FloatArray, floats, real, rows_of, sample_weights, targets, weighted
+from chainrule._gate import FloatArray, floats, numbers, real, rows_of, sample_weights, targets, weighted
 from chainrule.nn.layers.base import remembered, times
 
+#: So many rows of scores are evaluated at once: what a kernel writes about them stays in the cache.
+_ROWS = 4096
 
-class SoftmaxWithLoss:
-    """``loss = mean over the rows of -log softmax(x)[t]``: softmax and cross entropy in one layer.
+
+class Loss:
+    """What the losses share; use `SoftmaxWithLoss`, `SigmoidWithLoss` or `IdentityWithLoss`.
 
     Attributes
     ----------
     loss : float
-        The last loss, in nats per example.
+        The last loss, the mean over the examples.
     y : ndarray, the shape of the scores
-        The softmax of the last scores.
+        What the network says, from the last scores: probabilities, or numbers.
     t : ndarray
-        The last teaching signal: class ids int64 (N,), or distributions in the dtype of the scores, times the weights.
+        The last teaching signal, in order.
+    measure : str
+        What `score` gives: "accuracy" or "r2".
 
     Notes
     -----
-    dL/dx = (y - t) / N · dout. (For a `t` whose row sums to s, within 1e-3 of 1: s·y - t, the exact derivative.)
-
-    With sample weights w: the sum of w times an example's loss, divided by N (as in Keras; not by the sum of w), and
-    dL/dx = w (y - t) / N · dout.
-
-    The loss is taken from the scores by log-sum-exp, not from the probabilities: it is 0 and not below when the
-    network is certain and right, and is not capped when it is certain and wrong.
-    Source: the tutorial's "Softmax层".
-
-    Examples
-    --------
-    >>> layer = SoftmaxWithLoss()
-    >>> round(layer.forward(np.log([[1.0, 2.0, 5.0]]), [2]), 6)  # -log(5/8)
-    0.470004
-    >>> layer.backward()
-    array([[ 0.125,  0.25 , -0.375]])
+    With sample weights w: the sum of w times an example's loss, divided by N (as in Keras; not by the sum of w).
     """
+
+    #: Its name in Rust.
+    name: ClassVar[str]
+    measure: ClassVar[str] = "accuracy"
 
     def __init__(self) -> None:
         self.loss: Any = None
@@ -55,9 +54,9 @@ class SoftmaxWithLoss:
         Parameters
         ----------
         x : array_like, shape (N, C) or (C,)
-            Scores, before softmax.
-        t : array_like, shape (N,), (N, 1) or (N, C); for one example () or (C,)
-            Class ids, or one distribution per example: one-hot or soft, used as given.
+            Scores.
+        t : array_like
+            What they should say: see `in_order`.
         sample_weight : array_like, shape (N,), optional
             How often each example counts, >= 0. The mean is still taken over N.
 
@@ -66,21 +65,21 @@ class SoftmaxWithLoss:
         TypeError
             If any of them does not hold real numbers.
         ValueError
-            If the shapes do not fit, the batch is empty, an id is not in 0..C-1, a row of `t` is not a distribution, or
-            a weight is negative or not finite.
+            If the shapes do not fit, the batch is empty, `t` is not what the loss is for, or a weight is negative or
+            not finite.
         """
         x = floats(x, "x")
         if x.ndim not in (1, 2) or x.shape[-1] == 0:
             raise ValueError(f"scores must have shape (N, C) or (C,), got x.shape={x.shape}")
-        t, _ = targets(t, x.shape, x.dtype)
+        t = self.in_order(t, x.shape, x.dtype)
         if x.size == 0:
             raise ValueError("the mean loss of an empty batch is not defined")
-        if sample_weight is not None:
-            rows = rows_of(t, x.shape[-1], x.dtype)
-            t = weighted(rows, sample_weights(sample_weight, len(rows)))
-        y, dx = np.empty_like(x), np.empty_like(x)
         shape = (-1, x.shape[-1])
-        loss = _kernels.softmax_loss(x.reshape(shape), t, y.reshape(shape), dx.reshape(shape))
+        y, dx, weights = np.empty_like(x), np.empty_like(x), None
+        if sample_weight is not None:
+            weights = sample_weights(sample_weight, len(x.reshape(shape)))
+            t, weights = self.with_weights(t, weights, x.shape[-1], x.dtype)
+        loss = _kernels.loss(self.name, x.reshape(shape), t, y.reshape(shape), dx.reshape(shape), weights)
         self.loss, self.y, self.t, self._dx = loss, y, t, dx
         return loss
 
@@ -105,3 +104,227 @@ class SoftmaxWithLoss:
             return dx.copy()
         with np.errstate(over="ignore"):
             return times(dx, dx.dtype.type(dout))
+
+    def in_order(self, t: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Put `t` in order for scores of this shape, (N, C) or (C,), and dtype: checked, a copy, a row an example.
+
+        Raises
+        ------
+        TypeError
+            If it does not hold real numbers.
+        ValueError
+            If it is not what the loss is for.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not say what t may be")
+
+    def evaluate(self, scores: FloatArray, t: Any) -> tuple[float, float]:
+        """Give the mean loss of `scores`, (N, C) or (C,), and the measure called `measure`; nothing is remembered."""
+        scores = floats(scores, "scores")  # those of a layer of the user's own may come in any layout
+        t = self.in_order(t, scores.shape, scores.dtype)
+        if scores.size == 0:
+            raise ValueError(f"the {self.measure} of an empty batch is not defined")
+        scores = np.atleast_2d(scores)
+        loss = 0.0
+        y, dx = np.empty_like(scores[:_ROWS]), np.empty_like(scores[:_ROWS])
+        for start in range(0, len(scores), _ROWS):
+            block = scores[start : start + _ROWS]
+            n = len(block)
+            loss += n * _kernels.loss(self.name, block, t[start : start + n], y[:n], dx[:n])
+        loss /= len(scores)
+        return loss, self.score(loss, self.right(scores, t), t)
+
+    def right(self, scores: FloatArray, t: NDArray[Any]) -> float:
+        """Give the share, 0.0-1.0, of rows that are answered right; nan if there is no right and wrong."""
+        return np.nan
+
+    def score(self, loss: float, right: float, t: NDArray[Any]) -> float:
+        """Give the measure, from the mean loss over a set, the share of right answers, and `t` in order."""
+        return right
+
+    def with_weights(
+        self, t: NDArray[Any], weights: FloatArray, classes: int, dtype: np.dtype[Any]
+    ) -> tuple[NDArray[Any], FloatArray | None]:
+        """Give `t` and the weights as the kernels take them."""
+        return t, weights.astype(dtype)
+
+    def to_read(self, t: NDArray[Any]) -> NDArray[Any]:
+        """Give `t` of a whole set as training reads it: with the same loss and gradient."""
+        return t
+
+    def smoothed(self, t: NDArray[Any], share: float, classes: int, dtype: np.dtype[Any]) -> FloatArray:
+        """Give `t` with a share of each answer spread over all answers there are."""
+        raise ValueError(f"label_smoothing is for classes, and {type(self).__name__} has none")
+
+
+class SoftmaxWithLoss(Loss):
+    """``loss = mean over the rows of -log softmax(x)[t]``: softmax and cross entropy in one layer.
+
+    `t` holds class ids, shape (N,) or (N, 1), or a distribution for each example, (N, C), one-hot or soft, used as
+    given; for scores of one example, (C,), it is one id, or has shape (C,). The measure is the accuracy: the share of
+    rows whose largest score is that of the right class.
+
+    Notes
+    -----
+    dL/dx = (y - t) / N · dout, with y = softmax(x). (For a `t` whose row sums to s, within 1e-3 of 1: s·y - t, the
+    exact derivative.) With sample weights, w (y - t) / N · dout.
+
+    The loss is taken from the scores by log-sum-exp, not from the probabilities: it is 0 and not below when the
+    network is certain and right, and is not capped when it is certain and wrong. In nats.
+    Source: the tutorial's "Softmax层".
+
+    Examples
+    --------
+    >>> layer = SoftmaxWithLoss()
+    >>> round(layer.forward(np.log([[1.0, 2.0, 5.0]]), [2]), 6)  # -log(5/8)
+    0.470004
+    >>> layer.backward()
+    array([[ 0.125,  0.25 , -0.375]])
+    """
+
+    name = "softmax"
+
+    def in_order(self, t: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Put `t` in order: int64 of shape (N,) for class ids, or distributions in `dtype`, (N, C)."""
+        return targets(t, shape, dtype)[0]
+
+    def right(self, scores: FloatArray, t: NDArray[Any]) -> float:
+        """Give the share of rows whose largest score is that of the right class."""
+        ids = t if t.ndim == 1 else np.argmax(t, axis=1)
+        return float(np.mean(np.argmax(scores, axis=1) == ids))
+
+    def with_weights(
+        self, t: NDArray[Any], weights: FloatArray, classes: int, dtype: np.dtype[Any]
+    ) -> tuple[NDArray[Any], FloatArray | None]:
+        """Give rows times their weights: the loss takes the sum of a row for its weight."""
+        return weighted(rows_of(t, classes, dtype), weights), None
+
+    def to_read(self, t: NDArray[Any]) -> NDArray[Any]:
+        """Give one-hot rows as class ids: there is less to read."""
+        one_hot = t.ndim == 2 and bool(((t == 0) | (t == 1)).all())
+        return np.argmax(t, axis=1) if one_hot else t
+
+    def smoothed(self, t: NDArray[Any], share: float, classes: int, dtype: np.dtype[Any]) -> FloatArray:
+        """Spread a share of each distribution evenly over all classes."""
+        return np.asarray(rows_of(t, classes, dtype) * dtype.type(1 - share) + dtype.type(share / classes))
+
+
+class SigmoidWithLoss(Loss):
+    """``loss = mean over the rows of Σ -t log(y) - (1 - t) log(1 - y)``, ``y = sigmoid(x)``: yes or no, C times.
+
+    `t` holds numbers between 0 and 1, in the shape of the scores, (N, C); with one column, shape (N,) will do. The
+    measure is the accuracy: the share of rows all of whose answers are right, y > 1/2 where t > 1/2.
+
+    Notes
+    -----
+    dL/dx = (y - t) / N · dout; with sample weights, w (y - t) / N · dout.
+
+    The loss is taken from the scores, ``max(x, 0) - x t + log(1 + exp(-|x|))``, so that nothing is capped. In nats.
+    Source: "Deep Learning from Scratch 2" §4.2.4.
+
+    Examples
+    --------
+    >>> layer = SigmoidWithLoss()
+    >>> round(layer.forward([[np.log(3.0)]], [1]), 6)  # -log(3/4)
+    0.287682
+    >>> layer.backward()
+    array([[-0.25]])
+    """
+
+    name = "sigmoid"
+
+    def in_order(self, t: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Put `t` in order, in `dtype`, (N, C)."""
+        rows = _rows(t, shape, dtype)
+        bad = ~((rows >= 0) & (rows <= 1))  # written so that nan is bad
+        if bad.any():
+            row, column = (int(i) for i in np.argwhere(bad)[0])
+            raise ValueError(f"t must lie in 0..1; got {rows[row, column]} at row {row}")
+        return rows
+
+    def right(self, scores: FloatArray, t: NDArray[Any]) -> float:
+        """Give the share of rows all of whose answers are right."""
+        return float(np.mean(np.all((scores > 0) == (t > 0.5), axis=1)))
+
+    def smoothed(self, t: NDArray[Any], share: float, classes: int, dtype: np.dtype[Any]) -> FloatArray:
+        """Spread a share of each answer evenly over yes and no."""
+        return np.asarray(t * dtype.type(1 - share) + dtype.type(share / 2))
+
+
+class IdentityWithLoss(Loss):
+    """``loss = mean over the rows of ½ Σ (x - t)²``: the scores are the answer, as in regression.
+
+    `t` holds finite numbers in the shape of the scores, (N, C); with one column, shape (N,) will do. The measure is R²,
+    the share of the variance of `t` that is explained: ``1 - Σ (x - t)² / Σ (t - mean of its column)²``, 1 at best, 0
+    for the mean; of a constant `t`, 1 if it is met and 0 if not.
+
+    Notes
+    -----
+    dL/dx = (x - t) / N · dout; with sample weights, w (x - t) / N · dout. The half is the book's: with it the gradient
+    is that of softmax with cross entropy.
+    Source: "Deep Learning from Scratch" §4.2.1 and §5.6.3.
+
+    Examples
+    --------
+    >>> layer = IdentityWithLoss()
+    >>> layer.forward([[1.0], [5.0]], [2.0, 2.0])
+    2.5
+    >>> layer.backward()
+    array([[-0.5],
+           [ 1.5]])
+    """
+
+    name = "squared"
+    measure = "r2"
+
+    def in_order(self, t: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Put `t` in order, in `dtype`, (N, C)."""
+        rows = _rows(t, shape, dtype)
+        bad = ~np.isfinite(rows)
+        if bad.any():
+            row, column = (int(i) for i in np.argwhere(bad)[0])
+            raise ValueError(f"t must be finite; got {rows[row, column]} at row {row}")
+        return rows
+
+    def score(self, loss: float, right: float, t: NDArray[Any]) -> float:
+        """Give R²."""
+        variance = float(np.var(t, axis=0, dtype=np.float64).sum())
+        return 1 - 2 * loss / variance if variance else float(loss == 0)
+
+
+def accuracy_of(scores: FloatArray, t: Any) -> float:
+    """Give the share, 0.0-1.0, of rows, (N, C) or (C,), whose largest score is that of the right class.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit, there are no examples, or a label is out of range.
+    """
+    ordered = targets(t, scores.shape, scores.dtype)[0]
+    if scores.size == 0:
+        raise ValueError("the accuracy of an empty batch is not defined")
+    return SoftmaxWithLoss().right(np.atleast_2d(scores), ordered)
+
+
+def confusion_of(scores: FloatArray, ids: NDArray[Any]) -> NDArray[np.int64]:
+    """Give how many examples of each class (a row) have their largest score in each (a column), shape (C, C).
+
+    Parameters
+    ----------
+    scores : ndarray, shape (N, C)
+        As `Network.predict` gives them.
+    ids : ndarray of int, shape (N,)
+        Class ids that have been checked.
+    """
+    C = scores.shape[1]
+    return np.bincount(ids.astype(np.int64) * C + scores.argmax(axis=1), minlength=C * C).reshape(C, C)
+
+
+def _rows(t: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Give a copy of numbers with a row for each of the scores."""
+    array = numbers(t, "t")
+    n, columns = shape if len(shape) == 2 else (1, shape[0])
+    fits = array.shape == shape or (columns == 1 and array.shape == shape[:-1])
+    if not fits:
+        raise ValueError(f"t must have the shape of the scores, {shape}, got t.shape={array.shape}")
+    with np.errstate(all="ignore"):  # what overflows in the cast is refused by name
+        return np.array(array, dtype, order="C").reshape(n, columns)

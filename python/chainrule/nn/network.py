@@ -9,104 +9,19 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from chainrule import _kernels
-from chainrule._gate import (
-    FloatArray,
-    all_writeable,
-    count,
-    examples,
-    fill,
-    fitting,
-    floats,
-    generator,
-    real,
-    shape,
-    targets,
-)
+from chainrule._gate import FloatArray, all_writeable, examples
 from chainrule.nn import engine
 from chainrule.nn.gradients import numerical_gradient
-from chainrule.nn.layers import Affine, Identity, Layer, Relu, Rescaling
-from chainrule.nn.losses import SoftmaxWithLoss
+from chainrule.nn.layers import Affine, Identity, Layer, Rescaling
+from chainrule.nn.losses import SoftmaxWithLoss, accuracy_of
 from chainrule.nn.parameters.layers import parameters
+from chainrule.nn.parameters.named import Parameters
 from chainrule.nn.parameters.networks import flush, gradients_of, names_in_network
 
 if TYPE_CHECKING:
     from chainrule.graph.drawing import Graph
-
-
-#: Rows whose losses are taken in one go.
-_ROWS = 4096
-
-
-class Parameters(dict[str, Any]):
-    """Parameters by name. Assigning to a name copies into the array that is held there, so it reaches the layer.
-
-    Raises
-    ------
-    ValueError
-        On assignment, if the shape differs or the held array is read-only. Nothing is changed then.
-    TypeError
-        On assignment of something that does not hold real numbers.
-
-    Examples
-    --------
-    >>> W = np.zeros(2)
-    >>> params = Parameters(W1=W)
-    >>> params["W1"] = [3, 4]
-    >>> W
-    array([3., 4.])
-    """
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        if name in self:
-            fill(self[name], value, f"params[{name!r}]")
-        else:
-            super().__setitem__(name, value)
-
-    def update(self, *others: Any, **values: Any) -> None:
-        """Assign each of the values, as ``params[name] = value`` does.
-
-        Parameters
-        ----------
-        *others, **values
-            As for ``dict.update``; the values array_like, each in the shape of the array that is held.
-
-        Raises
-        ------
-        TypeError, ValueError
-            As ``params[name] = value``.
-        """
-        # All are looked at before the first is changed.
-        ready = {
-            name: fitting(self[name], value, f"params[{name!r}]") if name in self else value
-            for name, value in dict(*others, **values).items()
-        }
-        for name, value in ready.items():
-            if name in self:
-                np.copyto(self[name], value)
-            else:
-                self.hold(name, value)
-
-    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]  # any mapping, as in update
-        self.update(other)
-        return self
-
-    def hold(self, name: str, array: FloatArray) -> None:
-        """Make `array` itself the parameter `name`.
-
-        Parameters
-        ----------
-        name : str
-            Known or new.
-        array : ndarray, any shape, float32 or float64
-            Held, not copied.
-        """
-        super().__setitem__(name, array)
 
 
 class Network:
@@ -271,8 +186,7 @@ class Network:
         """
         # A subclass that changed predict means its loss to follow. Ours keeps nothing, and backward needs what the
         # layers keep.
-        ours = engine.unchanged(self, {"predict": Network.predict})
-        scores = self._forward(x) if ours else self.predict(x)
+        scores = self._forward(x) if engine.Ours(self).scores else self.predict(x)
         loss: float = self.last_layer.forward(scores, t, *_if_given(sample_weight))
         return loss
 
@@ -291,7 +205,30 @@ class Network:
         ValueError
             If a shape does not fit, there are no examples, or a label is out of range.
         """
-        return accuracy_of(self.predict(x), t)
+        loss = engine.known_loss(self.last_layer)
+        if loss is None:
+            return accuracy_of(self.predict(x), t)
+        if loss.measure != "accuracy":
+            raise ValueError(f"there is no accuracy with {type(loss).__name__}; net.score gives its {loss.measure}")
+        return loss.evaluate(self.predict(x), t)[1]
+
+    def score(self, x: Any, t: Any) -> float:
+        """Give the measure that belongs to the loss: the accuracy, or R² with `IdentityWithLoss`.
+
+        Parameters
+        ----------
+        x, t : array_like
+            As for `gradient`.
+
+        Raises
+        ------
+        ValueError
+            If a shape does not fit, there are no examples, or `t` is not what the loss is for.
+        """
+        loss = engine.known_loss(self.last_layer)
+        if loss is None or loss.measure == "accuracy":
+            return self.accuracy(x, t)
+        return loss.evaluate(self.predict(x), t)[1]
 
     def gradient(self, x: Any, t: Any, sample_weight: Any = None) -> dict[str, FloatArray]:
         """Give the gradient of ``loss(x, t)`` with respect to each parameter, by backpropagation.
@@ -330,8 +267,8 @@ class Network:
         layers = list(self.layers.values())
         first = next((layer for layer in layers if parameters(layer, layers)), None)
         # Between forward and backward no code but ours has run, which changes no x.
-        ours = engine.unchanged(self, {"predict": Network.predict, "loss": Network.loss})
-        same_x = ours and all(map(engine.knows, (*layers, self.last_layer)))
+        ours = engine.Ours(self)
+        same_x = ours.loss is not None and ours.layers
         for layer in reversed(layers):
             if layer is first and isinstance(layer, Affine) and engine.knows(layer):
                 layer._backward_parameters(dout, same_x=same_x)  # its dx nobody reads, nor anything before it
@@ -393,7 +330,7 @@ class Network:
         `TwoLayerNet`. Layers, a loss or a class of your own cannot be written; their parameters are, as `params` finds
         them, and ``load(path, into=net)`` puts them into a network you have made.
         """
-        from chainrule.storage.model_files import save
+        from chainrule.storage.model_files import save  # delegates: files know networks
 
         save(self, path)
 
@@ -428,7 +365,7 @@ class Network:
         >>> net.graph(np.ones((5, 4)), [0, 1, 0, 1, 0])
         Graph(6 nodes, 5 arrows)
         """
-        from chainrule.graph.networks import graph_of
+        from chainrule.graph.networks import graph_of  # delegates: graphs know networks
 
         return graph_of(self, as_read(self, x), t)
 
@@ -438,6 +375,9 @@ class Network:
         for layer in self.layers.values():
             out = layer.forward(out)
         return out
+
+
+engine.remember(Network)
 
 
 def as_read(net: Network, x: Any) -> Any:
@@ -473,127 +413,3 @@ def expect_each_named(net: Network) -> None:
 def _if_given(sample_weight: Any) -> tuple[Any, ...]:
     """Give what to pass on: nothing to a loss of the user's own, which need not know of weights, unless there are."""
     return () if sample_weight is None else (sample_weight,)
-
-
-def loss_and_accuracy(scores: FloatArray, t: Any) -> tuple[float, float]:
-    """Give the mean cross entropy of `scores`, in nats, and their accuracy; arguments as for `accuracy_of`."""
-    scores = floats(scores, "scores")  # those of a layer of the user's own may come in any layout
-    ordered, ids = targets(t, scores.shape, scores.dtype)
-    loss = 0.0
-    # The kernel writes the softmax and the gradient too: of a few rows at a time, they stay in the cache.
-    y, dx = np.empty_like(scores[:_ROWS]), np.empty_like(scores[:_ROWS])
-    for start in range(0, len(scores), _ROWS):
-        block = scores[start : start + _ROWS]
-        n = len(block)
-        loss += n * _kernels.softmax_loss(block, ordered[start : start + n], y[:n], dx[:n])
-    return loss / len(scores), _share_of_right(scores, ordered, ids)
-
-
-def accuracy_of(scores: FloatArray, t: Any) -> float:
-    """Give the share, 0.0-1.0, of rows whose largest score is that of the right class.
-
-    Parameters
-    ----------
-    scores : ndarray, shape (N, C) or (C,)
-        As `Network.predict` gives them.
-    t : array_like, shape (N,), (N, 1) or (N, C)
-        Class ids or distributions.
-
-    Raises
-    ------
-    ValueError
-        If a shape does not fit, there are no examples, or a label is out of range.
-    """
-    t, ids = targets(t, scores.shape, scores.dtype)
-    if scores.size == 0:
-        raise ValueError("the accuracy of an empty batch is not defined")
-    return _share_of_right(scores, t, ids)
-
-
-def _share_of_right(scores: FloatArray, ordered: Any, ids: bool) -> float:
-    right = ordered if ids else np.argmax(ordered, axis=1)
-    return float(np.mean(np.argmax(np.atleast_2d(scores), axis=1) == right))
-
-
-def confusion_of(scores: FloatArray, ids: NDArray[Any]) -> NDArray[np.int64]:
-    """Give how many examples of each class (a row) have their largest score in each (a column), shape (C, C).
-
-    Parameters
-    ----------
-    scores : ndarray, shape (N, C)
-        As `Network.predict` gives them.
-    ids : ndarray of int, shape (N,)
-        Class ids that have been checked.
-    """
-    C = scores.shape[1]
-    return np.bincount(ids.astype(np.int64) * C + scores.argmax(axis=1), minlength=C * C).reshape(C, C)
-
-
-class TwoLayerNet(Network):
-    """The tutorial's network: Affine, Relu, Affine, and softmax with cross entropy.
-
-    Parameters
-    ----------
-    input_size, hidden_size, output_size : int
-        D, H and C: features, hidden units, classes.
-    weight_init_std : float, default 0.01
-        The weights are drawn from a normal distribution of this standard deviation; the biases are 0.
-    dtype : numpy.float64 or numpy.float32, keyword-only
-        What the network holds and computes in.
-    seed : int or numpy.random.Generator, optional, keyword-only
-        By default the weights come from NumPy's global generator, W1 first, so that a script that calls
-        ``np.random.seed(0)`` gets the tutorial's numbers.
-
-    Attributes
-    ----------
-    params : dict of str to ndarray
-        ``W1`` (D, H), ``b1`` (H,), ``W2`` (H, C), ``b2`` (C,).
-    layers : OrderedDict
-        ``Affine1``, ``Relu1``, ``Affine2``.
-
-    Raises
-    ------
-    TypeError
-        If a size is not a whole number or `dtype` not one of the two.
-    ValueError
-        If a size is not positive, or a weight matrix would not fit in the address space.
-    MemoryError
-        If it does not fit in the memory there is.
-
-    Notes
-    -----
-    scores = max(x W1 + b1, 0) W2 + b2,  loss = mean of -log softmax(scores)[t].
-    Source: the tutorial's "误差反向传播算法的实现".
-
-    Examples
-    --------
-    >>> net = TwoLayerNet(784, 50, 10, seed=0)
-    >>> x, t = np.zeros((3, 784)), np.array([5, 0, 4])
-    >>> round(net.loss(x, t), 4)  # nothing learnt: log 10
-    2.3026
-    >>> {name: gradient.shape for name, gradient in net.gradient(x, t).items()}
-    {'W1': (784, 50), 'b1': (50,), 'W2': (50, 10), 'b2': (10,)}
-    """
-
-    def __init__(
-        self,
-        input_size: int,
-        hidden_size: int,
-        output_size: int,
-        weight_init_std: float = 0.01,
-        *,
-        dtype: Any = np.float64,
-        seed: int | np.random.Generator | None = None,
-    ) -> None:
-        kind = np.dtype(np.void if dtype is None else dtype)
-        if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
-            raise TypeError(f"dtype must be float32 or float64, got {kind}")
-        W1_shape = shape("W1", count(input_size, "input_size"), count(hidden_size, "hidden_size"), dtype=kind)
-        W2_shape = shape("W2", hidden_size, count(output_size, "output_size"), dtype=kind)
-        std = real(weight_init_std, "weight_init_std")
-        # The legacy generator and the new one agree on this much: standard_normal(size).
-        rng: Any = np.random if seed is None else generator(seed)
-
-        W1, b1 = floats(std * rng.standard_normal(W1_shape), "W1", kind), np.zeros(hidden_size, kind)
-        W2, b2 = floats(std * rng.standard_normal(W2_shape), "W2", kind), np.zeros(output_size, kind)
-        super().__init__({"Affine1": Affine(W1, b1), "Relu1": Relu(), "Affine2": Affine(W2, b2)})

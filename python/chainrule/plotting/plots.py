@@ -18,7 +18,7 @@ from chainrule import _gate
 from chainrule._gate import FloatArray
 from chainrule.graph.wording import thousands
 from chainrule.nn.functions import log_softmax
-from chainrule.nn.network import confusion_of
+from chainrule.nn.losses import confusion_of
 from chainrule.training.history import History
 
 if TYPE_CHECKING:
@@ -71,15 +71,13 @@ def plot_history(history: History) -> Figure:
     >>> [axes.get_ylabel() for axes in figure.axes]
     ['loss', 'accuracy']
     """
-    from chainrule.plotting.figure import Figure
-
     expect_steps(history)
     losses = {"train": history.train_loss, "validation": history.validation_loss, "test": history.test_loss}
     accuracies = {
         "train": history.train_accuracy, "validation": history.validation_accuracy, "test": history.test_accuracy,
     }  # fmt: skip
     panels = 2 if any(accuracies.values()) else 1
-    figure = Figure(figsize=(5.2 * panels, 3.6), layout="constrained")
+    figure = _figure(5.2 * panels, 3.6)
     left, *rest = figure.subplots(1, panels, squeeze=False, gridspec_kw={"wspace": 0.06})[0]
 
     means = _draw_batches(left, history.losses)
@@ -239,12 +237,10 @@ def plot_confusion(net: Any, x: Any, t: Any) -> Figure:
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['1', '50.0%', '1', '50.0%', '1', '100.0%']
     """
-    from chainrule.plotting.figure import Figure
-
     counts = confusion(net, x, t)
     C = len(counts)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = Figure(figsize=(6.6, 6.8), layout="constrained")
+    figure = _figure(6.6, 6.8)
     axes = figure.subplots()
     _draw_cells(axes, counts, shares)
     axes.set(xlim=(-0.5, C - 0.5), ylim=(C - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="right class")
@@ -326,6 +322,14 @@ def _image_shape(size: int, shape: Any, what: str) -> tuple[int, int]:
 # --- how ---
 
 
+def _figure(width: float, height: float) -> Figure:
+    """Give a figure of so many inches."""
+    # matplotlib is an extra, which nothing but a picture needs.
+    from chainrule.plotting.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
 def _draw_batches(axes: Axes, losses: Sequence[float]) -> FloatArray:
     """Draw the losses of the steps; give the finite ones of what was drawn."""
     middles, means, least, most, length = _stretches(losses)
@@ -385,11 +389,9 @@ def _make_logarithmic(axes: Axes) -> None:
 
 def _figure_of_tiles(count: int, aspect: float, *, lines: int, bar: bool = False) -> tuple[Figure, Axes]:
     """Give a figure with room for so many images, with so many lines under each."""
-    from chainrule.plotting.figure import Figure
-
     across, down = min(count, _ACROSS), -(-count // _ACROSS)
     height = down * _INCHES * (aspect + 0.04 + 0.16 * lines) / 1.06 + 0.4
-    figure = Figure(figsize=(max(across * _INCHES, 4.5) + 0.8 * bar, max(height, 1.4)), layout="constrained")
+    figure = _figure(max(across * _INCHES, 4.5) + 0.8 * bar, max(height, 1.4))
     axes = figure.subplots()
     axes.set_axis_off()
     axes.set_anchor("NW")

@@ -236,6 +236,7 @@ def _facts(title: str, facts: Mapping[str, Any]) -> str:
 
 def _picture(name: str, alt: str, draw: Callable[[], Figure]) -> str:
     """Give a picture as SVG, or the sentence why there is none; its ids begin with `name`, since a page has others."""
+    # matplotlib is an extra, and says so when a picture needs it.
     from chainrule.plotting.figure import style
 
     colours = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK)

@@ -23,9 +23,12 @@ from chainrule._errors import DataError
 from chainrule._gate import FloatArray, expect_network, fitting
 from chainrule.data.idx import expect_regular
 from chainrule.nn import engine
-from chainrule.nn.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
-from chainrule.nn.network import Network, Parameters, TwoLayerNet, expect_each_named, params_of
+from chainrule.nn.kinds import LAYERS, LOSSES, by_name
+from chainrule.nn.layers import Affine
+from chainrule.nn.network import Network, expect_each_named, params_of
+from chainrule.nn.parameters.named import Parameters
 from chainrule.nn.parameters.networks import found_by_gradient, not_kept
+from chainrule.nn.two_layer_net import TwoLayerNet
 
 #: Raised when a file says something that an older chainrule would misread.
 FORMAT = 1
@@ -36,17 +39,7 @@ _KEY = "chainrule"
 _RUN = "run/"
 _DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8"}
 _NETWORKS = {kind.__name__: kind for kind in (Network, TwoLayerNet)}
-#: What each layer is made from: arrays or numbers.
-_MADE_FROM: dict[Any, tuple[str, ...]] = {
-    Affine: ("W", "b"),
-    Relu: (),
-    LeakyRelu: ("slope",),
-    Sigmoid: (),
-    Tanh: (),
-    Rescaling: ("scale",),
-    Identity: (),
-}
-_LAYERS = {kind.__name__: kind for kind in _MADE_FROM}
+_LAYERS, _LOSSES = by_name(LAYERS), by_name(LOSSES)
 
 
 def load(path: str | os.PathLike[str], into: Any = None) -> Any:
@@ -110,7 +103,7 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
 
 def save(net: Any, path: str | os.PathLike[str]) -> None:
     """Write `net` to `path`: see `Network.save`."""
-    from chainrule.storage.atomic_write import write_whole
+    from chainrule.storage.atomic_write import write_whole  # only who writes a file needs it
 
     content = pack(net)
     for text in not_held(net):
@@ -229,9 +222,10 @@ def describe(net: Any) -> dict[str, Any]:
     for name, layer in net.layers.items():
         if not isinstance(name, str):
             raise TypeError(f"a network is saved with layers whose names are strings, got {name!r}")
-        if engine.knows(layer) and type(layer) in _MADE_FROM:
-            parts = {part: getattr(layer, part) for part in _MADE_FROM[type(layer)]}
-            given = {part: names[id(v)] if isinstance(v, np.ndarray) else float(v) for part, v in parts.items()}
+        kind = LAYERS.get(type(layer))
+        if kind is not None and engine.knows(layer):
+            given: dict[str, Any] = {part: names[id(getattr(layer, part))] for part in kind.parameters}
+            given |= {part: float(getattr(layer, part)) for part in kind.numbers}
             layers.append({"name": name, "kind": type(layer).__name__, **given})
         else:
             layers.append({"name": name, **_own(layer)})
@@ -240,7 +234,7 @@ def describe(net: Any) -> dict[str, Any]:
     return {
         "network": {"kind": type(net).__name__} if ours else _own(net),
         "layers": layers,
-        "loss": {"kind": type(loss).__name__} if engine.knows_loss(loss) else _own(loss),
+        "loss": {"kind": type(loss).__name__} if engine.known_loss(loss) is not None else _own(loss),
     }
 
 
@@ -259,6 +253,7 @@ def _build(kept: Kept) -> Network:
         raise ValueError(f"{kept.path}: the network is made with {', '.join(dict.fromkeys(own))} of your own; {into}")
     try:
         layers = {part["name"]: _layer(part, kept.params) for part in said["layers"]}
+        loss = _LOSSES[said["loss"]["kind"]]()
         kind = _NETWORKS[said["network"]["kind"]]
     except (KeyError, TypeError, ValueError) as error:
         kept.refuse(f"its description of the network does not hold together: {type(error).__name__}: {error}")
@@ -267,7 +262,7 @@ def _build(kept: Kept) -> Network:
         if W.shape[1] != following.shape[0]:
             kept.refuse(f"weights of shape {W.shape} are followed by weights of shape {following.shape}")
     net = kind.__new__(kind)  # its own __init__ would draw weights
-    Network.__init__(net, layers)
+    Network.__init__(net, layers, loss)
     net.metadata = kept.metadata
     net._params = Parameters(kept.params)  # the layers' arrays, under the names they had
     if not net.params.keys() == params_of(net).keys() == kept.params.keys():
@@ -277,8 +272,8 @@ def _build(kept: Kept) -> Network:
 
 def _layer(part: Mapping[str, Any], params: Mapping[str, FloatArray]) -> Any:
     kind = _LAYERS[part["kind"]]
-    given = {name: part[name] for name in _MADE_FROM[kind]}
-    return kind(**{name: params[value] if isinstance(value, str) else value for name, value in given.items()})
+    arrays = {name: params[part[name]] for name in LAYERS[kind].parameters}
+    return kind(**arrays, **{name: part[name] for name in LAYERS[kind].numbers})
 
 
 def _understand(kept: Kept, text: str) -> None:

@@ -29,6 +29,8 @@ class Run:
         What has happened so far.
     sets : dict of str to (x, t)
         What is evaluated after each epoch: "train", unless `fit` is told not to; "test" and "validation" if there are.
+    measure : str or None
+        What is measured beside the loss: "accuracy" or "r2", as the network's loss says; None if nothing is.
     step, epoch : int
         Steps and epochs done.
     stopped : bool
@@ -52,6 +54,7 @@ class Run:
     net: Any
     optimizer: Optimizer
     sets: dict[str, tuple[Any, Any]]
+    measure: str | None = field(default="accuracy", kw_only=True)
     history: History = field(default_factory=History, kw_only=True)
     stopped: bool = field(default=False, kw_only=True)
 
@@ -74,7 +77,7 @@ class EarlyStopping:
     patience : int, default 5
         After so many epochs in a row without a better value, >= 1, training ends.
     monitor : str, default "validation_loss"
-        Which list of the `History` to look at: a loss is better when smaller, an accuracy when larger.
+        Which list of the `History` to look at: a loss is better when smaller, an accuracy or R² when larger.
     min_delta : float, default 0.0
         By how much a value has to be better than the best so far to count, >= 0.
 
@@ -111,7 +114,7 @@ class EarlyStopping:
 
     def __init__(self, patience: int = 5, monitor: str = "validation_loss", min_delta: float = 0.0) -> None:
         self.patience = count(patience, "patience")
-        measures = [f.name for f in fields(History) if f.name.endswith(("_loss", "_accuracy"))]
+        measures = [f.name for f in fields(History) if f.name not in ("losses", "steps")]
         if monitor not in measures:
             raise ValueError(f"monitor must be one of {', '.join(measures)}, got {monitor!r}")
         self.monitor = monitor
@@ -128,17 +131,19 @@ class EarlyStopping:
         self._shapes: dict[str, tuple[int, ...]] = {}
 
     def on_start(self, run: Run) -> None:
-        """Begin anew; refuse a run that has no such set to look at."""
-        name = self.monitor.partition("_")[0]
+        """Begin anew; refuse a run that has no such set or measure to look at."""
+        name, _, measure = self.monitor.partition("_")
         if name not in run.sets:
             raise ValueError(f"EarlyStopping looks at {self.monitor}; give fit a {name} set")
+        if measure not in ("loss", run.measure):
+            raise ValueError(f"EarlyStopping looks at {self.monitor}; beside the loss this run has {run.measure}")
         self._reset()
         self._shapes = {name: array.shape for name, array in run.net.params.items()}
 
     def on_epoch(self, run: Run) -> bool:
         """Look at the epoch's value, and tell whether to stop."""
         value = getattr(run.history, self.monitor)[-1]
-        sign = 1 if self.monitor.endswith("accuracy") else -1
+        sign = -1 if self.monitor.endswith("loss") else 1
         best = -np.inf if self.best is None else sign * self.best
         if sign * value - best > self.min_delta:
             self.best, self.best_epoch, self.waited = value, run.epoch, 0

@@ -21,70 +21,128 @@ from chainrule._errors import DataError
 from chainrule._gate import FloatArray, count, real
 from chainrule.nn.network import params_of
 from chainrule.storage import model_files
-from chainrule.storage.atomic_write import write_whole
 from chainrule.training.callbacks import Run
 from chainrule.training.history import History
 from chainrule.training.optimizers import Optimizer
+from chainrule.training.sets import Sets
+from chainrule.training.settings import Settings
 
 _GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
 #: How the history's lists lie in the file, if not in float64.
 _KINDS = {"steps": np.dtype(np.int64)}
+#: Lists that files from before there were such have not, and of which none is written if it is empty.
+_LATER = {"train_r2", "test_r2", "validation_r2"}
 
 
-def save(
-    path: str | os.PathLike[str],
-    run: Run,
-    configuration: dict[str, Any],
-    generator: Any,
-    held_out: NDArray[np.int64] | None,
-    callbacks: Sequence[Any],
-) -> None:
-    """Write the run as it is now; `generator` is the state from which the epoch under way, or the next, is drawn."""
-    kept = [callback.to_keep() if hasattr(callback, "to_keep") else (None, {}) for callback in callbacks]
-    arrays: dict[str, NDArray[Any]] = {
-        f"optimizer/{name}/{i}": array for name, each in run.optimizer.kept.items() for i, array in enumerate(each)
-    }
-    for name, values in run.history.to_dict().items():
-        arrays[f"history/{name}"] = np.array(values, _KINDS.get(name, np.float64))
-    if held_out is not None:
-        arrays["validation"] = held_out
-    for i, (_, params) in enumerate(kept):
-        arrays |= {f"callbacks/{i}/{name}": array for name, array in params.items()}
-    said = {
-        "configuration": configuration,
-        "instruction_set": _kernels.instruction_set(),
-        "numbers": _numbers(run.optimizer),
-        "iter": run.optimizer.iter,
-        "generator": _plain(generator),
-        "callbacks": [numbers for numbers, _ in kept],
-    }
-    write_whole(path, model_files.pack(run.net, said, arrays))
+class Checkpoints:
+    """Where a run is written, if anywhere, and what it goes on from, if from anything.
+
+    Attributes
+    ----------
+    path : path-like or None
+        Where it is written.
+    not_held : list of str
+        A sentence for each array that the files will not hold, though it counts.
+    """
+
+    def __init__(self, net: Any, sets: Sets, settings: Settings) -> None:
+        self.path, self._every, self._callbacks = settings.checkpoint, settings.every, settings.callbacks
+        self.not_held: list[str] = []
+        self._held_out: NDArray[np.int64] | None = None
+        self._resumed: _Resumed | None = None
+        if self.path is None and settings.resume is None:
+            return
+        model_files.pack(net)  # raises now what would be raised at the first checkpoint
+        self.not_held = model_files.not_held(net)
+        if self.path is not None:
+            from chainrule.storage.atomic_write import expect_writable  # pathlib: as long as a fifth of chainrule
+
+            expect_writable(self.path)
+        self._configuration = _configuration(sets, settings)
+        if settings.resume is not None:
+            self._resumed = _Resumed.read(settings.resume)
+            self._resumed.expect(net, self._configuration)
+
+    def generator(self, seed: Any, rng: np.random.Generator) -> np.random.Generator:
+        """Give the generator of the run that is gone on with, or `rng`."""
+        return rng if self._resumed is None else self._resumed.generator(seed, rng)
+
+    def held_out(self, sets: Sets, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Give the rows that are held out for validation: drawn, or those of the run that is gone on with."""
+        n = len(sets.x)
+        if self._resumed is None:
+            self._held_out = rng.permutation(n)[: sets.share]
+        else:
+            self._held_out = self._resumed.held_out(n, sets.share)
+        return self._held_out
+
+    def restore(self, run: Run, rng: np.random.Generator) -> None:
+        """Make everything as it was when the run was written; after an error the caller undoes what was done."""
+        if self._resumed is not None:
+            self._resumed.restore(run, rng, self._callbacks)
+
+    def due(self, epoch: int) -> bool:
+        """Tell whether one is to be written after so many epochs."""
+        return self.path is not None and epoch % self._every == 0
+
+    def save(self, run: Run, generator: Any) -> None:
+        """Write the run as it is now; from the state `generator` the epoch under way, or the next, is drawn."""
+        if self.path is None:
+            return
+        from chainrule.storage.atomic_write import write_whole  # only who writes a file needs it
+
+        kept = [callback.to_keep() if hasattr(callback, "to_keep") else (None, {}) for callback in self._callbacks]
+        arrays: dict[str, NDArray[Any]] = {
+            f"optimizer/{name}/{i}": array for name, each in run.optimizer.kept.items() for i, array in enumerate(each)
+        }
+        for name, values in run.history.to_dict().items():
+            if values or name not in _LATER:
+                arrays[f"history/{name}"] = np.array(values, _KINDS.get(name, np.float64))
+        if self._held_out is not None:
+            arrays["validation"] = self._held_out
+        for i, (_, params) in enumerate(kept):
+            arrays |= {f"callbacks/{i}/{name}": array for name, array in params.items()}
+        said = {
+            "configuration": self._configuration,
+            "instruction_set": _kernels.instruction_set(),
+            "numbers": _numbers(run.optimizer),
+            "iter": run.optimizer.iter,
+            "generator": _plain(generator),
+            "callbacks": [numbers for numbers, _ in kept],
+        }
+        write_whole(self.path, model_files.pack(run.net, said, arrays))
 
 
-def configuration(optimizer: Optimizer, schedule: Any, **others: Any) -> dict[str, Any]:
+def _configuration(sets: Sets, settings: Settings) -> dict[str, Any]:
     """Give what a resumed run must have in common with the one that was interrupted."""
-    numbers = _numbers(optimizer)
-    if schedule is not None:
+    numbers = _numbers(settings.optimizer)
+    if settings.schedule is not None:
         del numbers["lr"]  # whatever it is: it is about to be overwritten
     rule = ", ".join(f"{name}={value!r}" for name, value in numbers.items())
-    return {"schedule": schedule is not None, "optimizer": f"{type(optimizer).__name__}({rule})", **others}
-
-
-def expect_describable(net: Any) -> list[str]:
-    """Raise now what would be raised at the first checkpoint, TypeError or ValueError; give what it will not hold."""
-    model_files.pack(net)
-    return model_files.not_held(net)
+    return {
+        "schedule": settings.schedule is not None,
+        "optimizer": f"{type(settings.optimizer).__name__}({rule})",
+        "examples": list(sets.x.shape),
+        "batch_size": settings.batch_size,
+        "replace": settings.replace,
+        "held_out": sets.share,
+        "sets": {name: list(examples.shape) for name, (examples, _) in sets.evaluated.items()},
+        "sample_weight": sets.weights is not None,
+        "label_smoothing": settings.label_smoothing,
+        "callbacks": len(settings.callbacks),
+        "evaluate_train": settings.evaluate_train,
+    }
 
 
 @dataclass
-class Resumed:
+class _Resumed:
     """A run as it was when it was written."""
 
     kept: model_files.Kept
     run: dict[str, Any]
 
     @classmethod
-    def read(cls, path: str | os.PathLike[str]) -> Resumed:
+    def read(cls, path: str | os.PathLike[str]) -> _Resumed:
         """Read a checkpoint."""
         kept = model_files.unpack(path)
         if kept.run is None:
@@ -158,7 +216,11 @@ class Resumed:
         return np.random.Generator(getattr(np.random, kind)())
 
     def _history(self) -> History:
-        lists = {f.name: self.kept.arrays[f"history/{f.name}"] for f in fields(History)}
+        lists = {
+            f.name: self.kept.arrays[f"history/{f.name}"]
+            for f in fields(History)
+            if f.name not in _LATER or f"history/{f.name}" in self.kept.arrays
+        }
         for name, array in lists.items():
             if array.ndim != 1 or array.dtype != _KINDS.get(name, np.float64):
                 raise ValueError(f"the history's {name} are not a list of numbers")

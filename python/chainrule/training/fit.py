@@ -1,45 +1,26 @@
 """Training: mini-batch gradient descent over a data set, in one call.
 
-A network Rust knows is trained there, many steps to a call; any other, through its own ``gradient``. Both draw the same
-batches from the same generator and give the same numbers to rounding.
+Arguments become `Settings`, data `Sets`; a run is resumed from `Checkpoints`; the loop is `Training`'s.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from chainrule._gate import (
-    FloatArray,
-    all_writeable,
-    count,
-    examples,
-    expect_network,
-    flag,
-    generator,
-    numbers,
-    positive,
-    real,
-    rows_of,
-    sample_weights,
-    targets,
-)
-from chainrule.nn.network import Network, as_read, expect_each_named
+from chainrule._gate import all_writeable, expect_network, generator
+from chainrule.nn.network import Network, expect_each_named
 from chainrule.nn.parameters.untrained import left_untrained
-from chainrule.training.callbacks import call, expect_callbacks
+from chainrule.training.checkpoints import Checkpoints
 from chainrule.training.history import History
-from chainrule.training.optimizers import SGD, Optimizer
-from chainrule.training.run import Training, is_ours
-
-#: The default learning rate: the very object, so that a rate given beside an optimizer is noticed, whatever it is.
-_TUTORIALS_RATE = float("0.1")
+from chainrule.training.optimizers import Optimizer
+from chainrule.training.run import Training
+from chainrule.training.sets import Sets
+from chainrule.training.settings import TUTORIALS_RATE, Settings
 
 
 def fit(
@@ -52,7 +33,7 @@ def fit(
     epochs: int | None = None,
     iterations: int | None = None,
     batch_size: int = 100,
-    learning_rate: float = _TUTORIALS_RATE,
+    learning_rate: float = TUTORIALS_RATE,
     optimizer: Optimizer | None = None,
     schedule: Callable[[int], float] | None = None,
     sample_weight: Any = None,
@@ -179,253 +160,49 @@ def fit(
     >>> history.train_accuracy[-1] > 0.97
     True
     """
-    batch_size = count(batch_size, "batch_size")
-    optimizer = _optimizer(optimizer, learning_rate, schedule)
-    smoothing = real(label_smoothing, "label_smoothing")
-    if not 0 <= smoothing < 1:
-        raise ValueError(f"label_smoothing must lie in 0 <= label_smoothing < 1, got {label_smoothing!r}")
-    if on_nonfinite not in ("raise", "warn", "ignore"):
-        raise ValueError(f"on_nonfinite must be 'raise', 'warn' or 'ignore', got {on_nonfinite!r}")
-    if not (progress is None or isinstance(progress, bool) or callable(progress)):
-        raise TypeError(f"progress must be a function, got {progress!r}")
-    callbacks = expect_callbacks(callbacks)
-    if every is not None and checkpoint is None:
-        raise ValueError(f"every={every!r} says how often to write a checkpoint; say where: checkpoint=path")
-    every = count(1 if every is None else every, "every")
-    expect_network(net)
-    for name in ("loss", "accuracy"):
-        if not callable(getattr(net, name, None)):
-            raise TypeError(f"net must have {name}(x, t) to be trained, and {type(net).__name__} has none")
-    replace, evaluate_train, rng = flag(replace, "replace"), flag(evaluate_train, "evaluate_train"), generator(seed)
-    all_writeable(net.params)
-    if isinstance(net, Network):
-        expect_each_named(net)
-
-    x, t = _pairs(net, x, t)
-    weights = None if sample_weight is None else sample_weights(sample_weight, len(x))
-    if weights is not None and not weights.any():
-        raise ValueError("sample_weight is 0 throughout: there is nothing to learn from")
-    if (weights is not None or smoothing) and not is_ours(net):
-        raise ValueError(
-            f"sample_weight and label_smoothing need the loss and gradient of Network, {type(net).__name__} has its own"
-        )
-    sets = {} if test is None else {"test": _second_set(net, test, "test")}
-    share = 0
-    if isinstance(validation, tuple | list):
-        sets["validation"] = _second_set(net, validation, "validation")
-    elif validation is not None:
-        share = _share(validation, len(x))
-    n = len(x) - share
-    if batch_size > n and not replace:
-        raise ValueError(
-            f"batch_size is {batch_size}, but there are {n} examples; replace=True would draw with replacement"
-        )
-    per_epoch = -(-n // batch_size)
-    total = _total_steps(epochs, iterations, per_epoch)
-
-    if checkpoint is not None or resume is not None:
-        from chainrule.storage.atomic_write import expect_writable
-        from chainrule.training import checkpoints
-
-        for text in checkpoints.expect_describable(net):
-            warnings.warn(text, RuntimeWarning, stacklevel=2)
-        if checkpoint is not None:
-            expect_writable(checkpoint)
-        configuration = checkpoints.configuration(
-            optimizer,
-            schedule,
-            examples=list(x.shape),
-            batch_size=batch_size,
-            replace=replace,
-            held_out=share,
-            sets={name: list(examples.shape) for name, (examples, _) in sets.items()},
-            sample_weight=weights is not None,
-            label_smoothing=smoothing,
-            callbacks=len(callbacks),
-            evaluate_train=evaluate_train,
-        )
-    resumed = None
-    if resume is not None:
-        resumed = checkpoints.Resumed.read(resume)
-        resumed.expect(net, configuration)
-        rng = resumed.generator(seed, rng)
-    for text in left_untrained(net, x, t, batch_size):
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
-    undo = _undo(net, optimizer, rng)
-    held_out = None
-    if share:
-        held_out = rng.permutation(len(x))[:share] if resumed is None else resumed.held_out(len(x), share)
-        sets["validation"] = x[held_out], t[held_out]
-        learnt = np.delete(np.arange(len(x)), held_out)
-        x, t, weights = x[learnt], t[learnt], None if weights is None else weights[learnt]
-    taught = _smoothed(net, x, t, smoothing) if smoothing else t
-
-    run = Training(
-        net,
-        optimizer,
-        {"train": (x, t), **sets} if evaluate_train else sets,
-        x,
-        taught,
-        weights,
+    settings = Settings.of(
+        epochs=epochs,
+        iterations=iterations,
         batch_size=batch_size,
-        strict=on_nonfinite == "raise",
-        step_by_step=any(hasattr(callback, "on_step") for callback in callbacks),
+        learning_rate=learning_rate,
+        optimizer=optimizer,
+        schedule=schedule,
+        label_smoothing=label_smoothing,
+        replace=replace,
+        evaluate_train=evaluate_train,
+        callbacks=callbacks,
+        checkpoint=checkpoint,
+        every=every,
+        resume=resume,
+        progress=progress,
+        on_nonfinite=on_nonfinite,
     )
-    with _undoing(undo):
-        call(callbacks, "on_start", run)
-    if resumed is not None:
-        with _undoing(undo, BaseException):
-            resumed.restore(run, rng, callbacks)
-            if run.step > total:
-                raise ValueError(f"{resume}: the run has made {run.step} steps, this call asks for {total} in all")
-        at_its_end = run.step >= total or run.stopped
-        if at_its_end and checkpoint is not None and checkpoint != resume:  # its end is written elsewhere too
-            checkpoints.save(checkpoint, run, configuration, rng.bit_generator.state, held_out, callbacks)
-        if run.step % per_epoch and run.step < total:
-            run.forget_a_part_of_an_epoch()
-        elif run.step % per_epoch:
-            call(callbacks, "on_epoch", run)  # the file is from before it was called
-    with _reporter(progress, total) as report:
-        while run.step < total and not run.stopped:
-            epoch, done = divmod(run.step, per_epoch)
-            if schedule is not None and not done:
-                with _undoing(undo):
-                    optimizer.lr = _rate(schedule, epoch)
-            state = rng.bit_generator.state if checkpoint is not None else None
-            steps = min(per_epoch, total - epoch * per_epoch)
-            size = steps * batch_size
-            rows = rng.integers(n, size=size) if replace else rng.permutation(n)[:size]
-            due = checkpoint is not None and (epoch + 1) % every == 0
-            # A callback, or a checkpoint, is to have the losses and accuracies of its epoch.
-            more = not (callbacks or due) and epoch * per_epoch + steps < total
-            for _ in _restoring(undo, run.run_epoch(rows[done * batch_size :], more=more)):
-                report(run.step, total)
-                call(callbacks, "on_step", run)
-            whole = run.step % per_epoch == 0
-            if checkpoint is not None and not whole:  # to be finished by a longer run, which calls on_epoch then
-                checkpoints.save(checkpoint, run, configuration, state, held_out, callbacks)
-            call(callbacks, "on_epoch", run)
-            if checkpoint is not None and whole and (due or run.stopped or run.step == total):
-                checkpoints.save(checkpoint, run, configuration, rng.bit_generator.state, held_out, callbacks)
-        call(callbacks, "on_end", run)
+    rng = generator(seed)
+    _expect_trainable(net)
+    sets = Sets.of(net, x, t, sample_weight, test, validation, settings)
+    total = settings.total_steps(-(-len(sets) // settings.batch_size))
+
+    checkpoints = Checkpoints(net, sets, settings)
+    rng = checkpoints.generator(seed, rng)
+    for text in (*checkpoints.not_held, *left_untrained(net, sets.x, sets.t, settings.batch_size)):
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
+    run = Training(net, sets, settings, checkpoints, rng, total)
+    run.begin()
+    run.go_on()
     losses = run.history.losses
     if on_nonfinite == "warn" and not np.isfinite(losses).all():
         first = int(np.argmin(np.isfinite(losses)))
-        text = f"loss is {losses[first]} at step {first + 1} (lr={optimizer.lr})"
+        text = f"loss is {losses[first]} at step {first + 1} (lr={settings.optimizer.lr})"
         warnings.warn(text, RuntimeWarning, stacklevel=2)
     return run.history
 
 
-def _optimizer(optimizer: Any, learning_rate: Any, schedule: Any) -> Optimizer:
-    """Give the optimizer of all three arguments, which must not contradict each other."""
-    if not (optimizer is None or isinstance(optimizer, Optimizer)):
-        raise TypeError(f"optimizer must be an Optimizer such as Adam(), got {optimizer!r}")
-    if not (schedule is None or callable(schedule)):
-        raise TypeError(f"schedule must be a function of the epoch such as cosine(0.1, 20), got {schedule!r}")
-    if learning_rate is not _TUTORIALS_RATE and optimizer is not None:
-        raise ValueError("give the learning rate to the optimizer: fit(…, optimizer=Adam(lr=…))")
-    if learning_rate is not _TUTORIALS_RATE and schedule is not None:
-        raise ValueError("the schedule gives the learning rate: leave out learning_rate")
-    rate = positive(learning_rate, "learning_rate") if schedule is None else _rate(schedule, 0)
-    return SGD(rate) if optimizer is None else optimizer
-
-
-def _rate(schedule: Callable[[int], float], epoch: int) -> float:
-    return positive(schedule(epoch), f"schedule({epoch})")
-
-
-def _share(validation: Any, n: int) -> int:
-    """Give how many of `n` examples a share is: one at least, and one at least is left."""
-    share = real(validation, "validation")
-    if not 0 < share < 1:
-        raise ValueError(f"validation must be a pair (x, t) or a share between 0 and 1, got {validation!r}")
-    if n < 2:
-        raise ValueError(f"there is {n} example: none can be held out for validation")
-    return min(max(round(share * n), 1), n - 1)
-
-
-def _second_set(net: Any, pair: Any, name: str) -> tuple[FloatArray, NDArray[Any]]:
-    if not (isinstance(pair, tuple | list) and len(pair) == 2):
-        raise TypeError(f"{name} must be a pair (x, t), got {type(pair).__name__}")
-    try:
-        return _pairs(net, *pair)
-    except (TypeError, ValueError) as error:
-        raise type(error)(f"{name} set: {error}") from None
-
-
-def _smoothed(net: Any, x: FloatArray, t: NDArray[Any], share: float) -> FloatArray:
-    """Spread a share of each distribution evenly over all classes."""
-    scores = net.predict(x[:1])
-    rows = rows_of(t, scores.shape[-1], scores.dtype)
-    return np.asarray(rows * scores.dtype.type(1 - share) + scores.dtype.type(share / scores.shape[-1]))
-
-
-def _restoring(undo: Callable[[], None], work: Iterator[None]) -> Iterator[None]:
-    """Go through `work`, calling `undo` if it raises: not for Ctrl-C, nor for what the caller does in between."""
-    with _undoing(undo):
-        yield from work
-
-
-@contextmanager
-def _undoing(undo: Callable[[], None], errors: type[BaseException] = Exception) -> Iterator[None]:
-    try:
-        yield
-    except errors:
-        undo()
-        raise
-
-
-def _undo(net: Any, optimizer: Optimizer, rng: np.random.Generator) -> Callable[[], None]:
-    """Give what puts the parameters, the optimizer and the generator back as they are now."""
-    before = [(array, array.copy()) for array in net.params.values()]
-    kept = {name: tuple(array.copy() for array in arrays) for name, arrays in optimizer.kept.items()}
-    attributes, state = vars(optimizer) | {"kept": kept}, rng.bit_generator.state
-
-    def undo() -> None:
-        for array, values in before:
-            array[...] = values
-        vars(optimizer).update(attributes)
-        rng.bit_generator.state = state
-
-    return undo
-
-
-def _pairs(net: Any, x: Any, t: Any) -> tuple[FloatArray, NDArray[Any]]:
-    """Give examples, and the teaching signal in order if it is a loss of ours that will read it."""
-    first = next(iter(net.params.values()), None)
-    x = examples(x, np.dtype(np.float64) if first is None else first.dtype)
-    t = numbers(t, "t")
-    if x.ndim < 2 or t.ndim < 1 or len(x) != len(t):
-        raise ValueError(f"x and t must have one row per example, got x.shape={x.shape}, t.shape={t.shape}")
-    if len(x) == 0:
-        raise ValueError(f"there are no examples to train on, got x.shape={x.shape}")
-    if any(np.may_share_memory(x, array) for array in net.params.values()):
-        x = x.copy()  # trained on as it was at the start, whatever becomes of the parameter
+def _expect_trainable(net: Any) -> None:
+    """Raise TypeError or ValueError if `net` has not what training asks for."""
+    expect_network(net)
+    for name in ("loss", "accuracy"):
+        if not callable(getattr(net, name, None)):
+            raise TypeError(f"net must have {name}(x, t) to be trained, and {type(net).__name__} has none")
+    all_writeable(net.params)
     if isinstance(net, Network):
-        x = as_read(net, x)  # a wrong number of features is named here
-    if not is_ours(net):
-        return x, t
-    scores = net.predict(x[:1])  # how many classes there are
-    ordered, ids = targets(t, (len(x), scores.shape[-1]), scores.dtype)
-    one_hot = not ids and bool(((ordered == 0) | (ordered == 1)).all())
-    return x, np.argmax(ordered, axis=1) if one_hot else ordered  # the same loss and gradient, with less to read
-
-
-def _total_steps(epochs: int | None, iterations: int | None, per_epoch: int) -> int:
-    if epochs is not None and iterations is not None:
-        raise ValueError(f"give epochs or iterations, not both; got epochs={epochs!r}, iterations={iterations!r}")
-    if iterations is not None:
-        return count(iterations, "iterations")
-    return count(1 if epochs is None else epochs, "epochs") * per_epoch
-
-
-@contextmanager
-def _reporter(progress: Any, total: int) -> Iterator[Callable[[int, int], object]]:
-    """Give what is called with (steps done, steps in all)."""
-    if progress is True:
-        from tqdm import tqdm
-
-        with tqdm(total=total, unit="step", file=sys.stderr) as bar:
-            yield lambda done, _: bar.update(done - bar.n)
-    else:
-        yield progress or (lambda done, total: None)
+        expect_each_named(net)

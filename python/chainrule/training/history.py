@@ -28,7 +28,9 @@ class History:
         The mean loss of the whole set, in nats, without sample weights and label smoothing: one for each entry of
         `steps`; empty without such a set.
     train_accuracy, test_accuracy, validation_accuracy : list of float
-        Shares, 0.0-1.0, likewise.
+        Shares, 0.0-1.0, likewise; empty if the loss is not about classes.
+    train_r2, test_r2, validation_r2 : list of float
+        R², 1 at best, likewise; empty but for `IdentityWithLoss`.
 
     Examples
     --------
@@ -47,6 +49,9 @@ class History:
     test_accuracy: list[float] = field(default_factory=list)
     validation_loss: list[float] = field(default_factory=list)
     validation_accuracy: list[float] = field(default_factory=list)
+    train_r2: list[float] = field(default_factory=list)
+    test_r2: list[float] = field(default_factory=list)
+    validation_r2: list[float] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, list[Any]]:
         """Give every attribute by name, in lists of plain numbers that are the caller's own.
@@ -79,7 +84,7 @@ class History:
         text = "".join(",".join(row) + "\n" for row in table)
         if path is None:
             return text
-        from chainrule.storage.atomic_write import write_whole
+        from chainrule.storage.atomic_write import write_whole  # only who writes a file needs it
 
         write_whole(path, text.encode())
         return None
@@ -98,7 +103,7 @@ class History:
         ValueError
             If there was no step yet.
         """
-        from chainrule.plotting.plots import plot_history
+        from chainrule.plotting.plots import plot_history  # delegates: plots know histories
 
         return plot_history(self)
 
@@ -111,16 +116,22 @@ class History:
         )
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
-    def _measures(self) -> list[str]:
-        """Name the lists that have an entry an epoch."""
-        return [name for name, values in vars(self).items() if name not in ("losses", "steps") and values]
+    def note(self, name: str, measure: str | None, loss: float, score: float) -> None:
+        """Append the loss of the set of that name and, if there is one, its measure."""
+        getattr(self, f"{name}_loss").append(loss)
+        if measure is not None:
+            getattr(self, f"{name}_{measure}").append(score)
+
+    def measures(self) -> dict[str, list[float]]:
+        """Give the lists that have an entry an epoch, by name."""
+        return {name: values for name, values in vars(self).items() if name not in ("losses", "steps") and values}
 
     def _columns(self) -> list[str]:
-        return ["epoch", "step", "loss", *self._measures()]
+        return ["epoch", "step", "loss", *self.measures()]
 
     def _rows(self) -> Iterator[list[Any]]:
         before = 0
         for epoch, step in enumerate(self.steps):
             losses, before = self.losses[before:step], step
-            measures = [getattr(self, name)[epoch] for name in self._measures()]
+            measures = [values[epoch] for values in self.measures().values()]
             yield [epoch + 1, step, float(np.mean(losses)), *measures]

@@ -1,109 +1,170 @@
-"""The steps of a training run, and the losses and accuracies after each epoch.
+"""The steps of a training run, and the losses and measures after each epoch.
 
-A network Rust knows makes its steps there, many to a call; any other, through its own ``gradient``.
+A network Rust knows makes its steps there, many to a call; any other, through its own ``gradient``. Both draw the same
+batches from the same generator and give the same numbers to rounding.
 """
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import _kernels
-from chainrule._gate import FloatArray, rows_of, weighted
+from chainrule._gate import FloatArray
 from chainrule.nn import engine
-from chainrule.nn.network import Network, loss_and_accuracy, params_of
-from chainrule.training.callbacks import Run
+from chainrule.nn.engine import Ours
+from chainrule.nn.network import Network, params_of
+from chainrule.training.callbacks import Run, call
+from chainrule.training.checkpoints import Checkpoints
+from chainrule.training.history import History
 from chainrule.training.optimizers import Optimizer
+from chainrule.training.sets import Sets
+from chainrule.training.settings import Settings
 
 
-class Training(Run):
-    """A run, and what its steps are made with.
+class Training:
+    """A run under way; what callbacks see of it is `run`.
 
     Parameters
     ----------
-    net, optimizer, sets
-        As in `Run`.
-    x : ndarray, shape (N, ...)
-        The examples to train on.
-    taught : ndarray
-        The teaching signal of the training set, smoothed if that is asked for.
-    weights : ndarray or None
-        Sample weights.
-    batch_size : int
-        Examples a step.
-    strict : bool
-        Whether to stop when a loss is not finite.
-    step_by_step : bool
-        Whether somebody wants to see each step.
+    net : Network
+        Or any object with its methods.
+    sets : Sets
+        The data.
+    settings : Settings
+        How to train.
+    checkpoints : Checkpoints
+        Where the run is written, and what it is to go on from.
+    rng : numpy.random.Generator
+        Where the batches are drawn from.
+    total : int
+        Steps in all.
     """
 
     def __init__(
-        self,
-        net: Any,
-        optimizer: Optimizer,
-        sets: dict[str, tuple[FloatArray, NDArray[Any]]],
-        x: FloatArray,
-        taught: NDArray[Any],
-        weights: FloatArray | None,
-        *,
-        batch_size: int,
-        strict: bool,
-        step_by_step: bool,
+        self, net: Any, sets: Sets, settings: Settings, checkpoints: Checkpoints, rng: np.random.Generator, total: int
     ) -> None:
-        super().__init__(net, optimizer, sets)
-        self.x, self.taught, self.weights = x, taught, weights
-        self.batch_size, self.strict, self.step_by_step = batch_size, strict, step_by_step
-        # The rows that Rust reads: of the signal, times the weights.
-        self._weighted: FloatArray | None = None
+        self.net, self.optimizer, self.settings, self._checkpoints = net, settings.optimizer, settings, checkpoints
+        self._rng, self._total = rng, total
+        self._undo = _undo(net, self.optimizer, rng)
+        if sets.share:
+            sets.hold_out(checkpoints.held_out(sets, rng))
+        sets.smooth(net, settings.label_smoothing)
+        self._sets = sets
+        self._per_epoch = -(-len(sets) // settings.batch_size)
+        evaluated = {"train": (sets.x, sets.t), **sets.evaluated} if settings.evaluate_train else sets.evaluated
+        loss = engine.known_loss(net.last_layer) if isinstance(net, Network) else None
+        self.run = Run(net, self.optimizer, evaluated, measure="accuracy" if loss is None else loss.measure)
+        # The signal and the weights as Rust reads them.
+        self._taught: tuple[NDArray[Any], FloatArray | None] | None = None
         # Each data set as Rust reads it, and for which kind of plan that is.
         self._prepared: dict[int, tuple[Any, _kernels.Examples]] = {}
         # Evaluations of the last epoch, which are gone on with beside the steps of this one.
-        self._evaluations: list[_kernels.Evaluation] = []
+        self._evaluations: list[tuple[engine.Plan, _kernels.Evaluation, NDArray[Any]]] = []
 
-    def forget_a_part_of_an_epoch(self) -> None:
+    @property
+    def history(self) -> History:
+        """What has happened so far."""
+        return self.run.history
+
+    def begin(self) -> None:
+        """Call ``on_start``, and bring back the run that is to be gone on with, if there is one."""
+        run, callbacks, per_epoch = self.run, self.settings.callbacks, self._per_epoch
+        with _undoing(self._undo):
+            call(callbacks, "on_start", run)
+        if self.settings.resume is None:
+            return
+        with _undoing(self._undo, BaseException):
+            self._checkpoints.restore(run, self._rng)
+            if run.step > self._total:
+                made = f"the run has made {run.step} steps, this call asks for {self._total} in all"
+                raise ValueError(f"{self.settings.resume}: {made}")
+        at_its_end = run.step >= self._total or run.stopped
+        if at_its_end and self.settings.checkpoint != self.settings.resume:  # its end is written elsewhere too
+            self._checkpoints.save(run, self._rng.bit_generator.state)
+        if run.step % per_epoch and run.step < self._total:
+            self._forget_a_part_of_an_epoch()
+        elif run.step % per_epoch:
+            call(callbacks, "on_epoch", run)  # the file is from before it was called
+
+    def go_on(self) -> None:
+        """Make the steps that are left, epoch by epoch."""
+        run, settings, checkpoints, callbacks = self.run, self.settings, self._checkpoints, self.settings.callbacks
+        per_epoch, total, n = self._per_epoch, self._total, len(self._sets)
+        with _reporter(settings.progress, total) as report:
+            while run.step < total and not run.stopped:
+                epoch, done = divmod(run.step, per_epoch)
+                if settings.schedule is not None and not done:
+                    with _undoing(self._undo):
+                        self.optimizer.lr = settings.rate(epoch)
+                state = self._rng.bit_generator.state if checkpoints.path is not None else None
+                steps = min(per_epoch, total - epoch * per_epoch)
+                size = steps * settings.batch_size
+                rows = self._rng.integers(n, size=size) if settings.replace else self._rng.permutation(n)[:size]
+                due = checkpoints.due(epoch + 1)
+                # A callback, or a checkpoint, is to have the losses and measures of its epoch.
+                more = not (callbacks or due) and epoch * per_epoch + steps < total
+                for _ in _restoring(self._undo, self._run_epoch(rows[done * settings.batch_size :], more=more)):
+                    report(run.step, total)
+                    call(callbacks, "on_step", run)
+                whole = run.step % per_epoch == 0
+                if not whole:  # to be finished by a longer run, which calls on_epoch then
+                    checkpoints.save(run, state)
+                call(callbacks, "on_epoch", run)
+                if whole and (due or run.stopped or run.step == total):
+                    checkpoints.save(run, self._rng.bit_generator.state)
+            call(callbacks, "on_end", run)
+
+    def _forget_a_part_of_an_epoch(self) -> None:
         """Drop the row of an epoch that was cut short, which is to be finished now."""
-        for name, values in vars(self.history).items():
-            if name != "losses":
-                del values[-1:]
+        lists: list[list[Any]] = [self.history.steps, *self.history.measures().values()]
+        for values in lists:
+            del values[-1:]
 
-    def run_epoch(self, rows: NDArray[np.int64], *, more: bool) -> Iterator[None]:
+    def _run_epoch(self, rows: NDArray[np.int64], *, more: bool) -> Iterator[None]:
         """Do the steps of an epoch, and evaluate after them; or, if `more` steps follow, beside or after those."""
         plan = self._plan()
         for losses in self._readable_steps(rows) if plan is None else self._engine_steps(plan, rows):
             self.history.losses += losses
             self._expect_finite(f"loss is {losses[-1]}", losses[-1])
             yield
-            if self.stopped:
+            if self.run.stopped:
                 break
         for name, array in self.net.params.items():  # a last step that overflowed: no loss comes after it to show it
             self._expect_finite(f"params[{name!r}] is not finite", array)
         self._finish_evaluations()
         self.history.steps.append(len(self.history.losses))
-        if plan is not None and evaluates_as_ours(self.net):
-            self._evaluations = plan.evaluations([(self._examples(plan, x), t) for x, t in self.sets.values()])
+        sets = self.run.sets
+        if plan is not None and Ours(self.net).evaluated is not None:
+            found = plan.evaluations([(self._examples(plan, x), t) for x, t in sets.values()])
+            self._evaluations = [(plan, one, t) for one, (_, t) in zip(found, sets.values(), strict=True)]
             if not more:
                 self._finish_evaluations()
         else:
-            self._note([self._evaluate(x, t) for x, t in self.sets.values()])
+            self._note([self._evaluate(x, t) for x, t in sets.values()])
 
     def _finish_evaluations(self) -> None:
         if self._evaluations:
-            self._note([engine.finish(evaluation) for evaluation in self._evaluations])
+            self._note([plan.result(evaluation, t) for plan, evaluation, t in self._evaluations])
             self._evaluations = []
 
     def _note(self, found: list[tuple[float, float]]) -> None:
-        """Write loss and accuracy of each set into the history."""
-        for name, (loss, accuracy) in zip(self.sets, found, strict=True):
-            getattr(self.history, f"{name}_loss").append(loss)
-            getattr(self.history, f"{name}_accuracy").append(accuracy)
+        """Write loss and measure of each set into the history."""
+        for name, values in zip(self.run.sets, found, strict=True):
+            self.history.note(name, self.run.measure, *values)
 
     def _plan(self) -> engine.Plan | None:
         """Choose who does the steps: Rust, or the network's own methods."""
-        plan = engine.plan(self.net.layers) if is_ours(self.net) and engine.knows(self.optimizer) else None
+        ours = Ours(self.net)
+        if ours.trained is None or not engine.knows(self.optimizer):
+            return None
+        plan = ours.plan
         return plan if plan is not None and plan.separate else None
 
     def _examples(self, plan: engine.Plan, x: FloatArray) -> _kernels.Examples:
@@ -119,35 +180,38 @@ class Training(Run):
         params = self.net.params
         self.optimizer.prepare(params)
         names = [next(name for name, p in params.items() if p is array) for array in plan.arrays]
-        x, t = self._examples(plan, self.x), self.taught
-        if self.weights is not None:
-            if self._weighted is None:
-                self._weighted = weighted(rows_of(t, plan.classes, plan.dtype), self.weights)
-            t = self._weighted
-        losses = np.empty(-(-len(rows) // self.batch_size))
+        x, sets, batch_size = self._examples(plan, self._sets.x), self._sets, self.settings.batch_size
+        if self._taught is None:
+            weights = sets.weights
+            self._taught = (
+                (sets.taught, None)
+                if weights is None
+                else plan.loss.with_weights(sets.taught, weights, plan.classes, plan.dtype)
+            )
+        losses, beside = np.empty(-(-len(rows) // batch_size)), [one for _, one, _ in self._evaluations]
         done, diverged = 0, False
         while done < len(losses) and not diverged:
-            end = (done + 1) * self.batch_size if self.step_by_step else len(rows)
-            left = rows[done * self.batch_size : end]
+            end = (done + 1) * batch_size if self.settings.step_by_step else len(rows)
+            left = rows[done * batch_size : end]
             steps, diverged = plan.steps(
-                self.optimizer, names, x, t, left, self.batch_size, self.strict, losses[done:], self._evaluations
+                self.optimizer, names, x, self._taught, left, batch_size, self._strict, losses[done:], beside
             )
             yield losses[done : done + steps + diverged].tolist()
             done += steps
 
     def _readable_steps(self, rows: NDArray[np.int64]) -> Iterator[list[float]]:
         """Take the steps as the tutorial's loop does, through the network's own methods."""
-        net = self.net
-        for start in range(0, len(rows), self.batch_size):
-            batch = rows[start : start + self.batch_size]
-            x, t = self.x[batch], self.taught[batch]
-            weights = () if self.weights is None else (self.weights[batch],)
+        net, sets, batch_size = self.net, self._sets, self.settings.batch_size
+        for start in range(0, len(rows), batch_size):
+            batch = rows[start : start + batch_size]
+            x, t = sets.x[batch], sets.taught[batch]
+            weights = () if sets.weights is None else (sets.weights[batch],)
             grads = net.gradient(x, t, *weights)
             if not len(self.history.losses):
                 self._tell_what_has_no_gradient(grads)
             # The loss that gradient has just computed, if that is the network's whole loss.
-            loss = float(net.last_layer.loss if is_ours(net) else net.loss(x, t, *weights))
-            if np.isfinite(loss) or not self.strict:
+            loss = float(net.last_layer.loss if Ours(net).trained is not None else net.loss(x, t, *weights))
+            if np.isfinite(loss) or not self._strict:
                 with np.errstate(over="ignore", invalid="ignore"):  # told by the loss
                     self.optimizer.update(net.params, grads)
             yield [loss]
@@ -157,31 +221,82 @@ class Training(Run):
         without = [name for name in params_of(self.net) if name not in grads]
         if without:
             text = f"fit leaves {', '.join(without)} untrained: {type(self.net).__name__}.gradient gives none of it"
-            warnings.warn(text, RuntimeWarning, stacklevel=6)
+            warnings.warn(text, RuntimeWarning, stacklevel=7)
 
     def _evaluate(self, x: FloatArray, t: NDArray[Any]) -> tuple[float, float]:
-        """Give loss and accuracy of a set by the network's own methods: of the same scores, if both are ours."""
-        net = self.net
-        if not evaluates_as_ours(net):
-            return float(net.loss(x, t)), float(net.accuracy(x, t))
-        return loss_and_accuracy(net.predict(x), t)
+        """Give loss and measure of a set by the network's own methods: of the same scores, if both are ours."""
+        net, loss = self.net, Ours(self.net).evaluated
+        if loss is not None:
+            return loss.evaluate(net.predict(x), t)
+        value = float(net.loss(x, t))
+        return value, self._own_score(x, t)
+
+    def _own_score(self, x: FloatArray, t: NDArray[Any]) -> float:
+        """Give the measure by the network's own methods; a loss of somebody's own need not be about classes."""
+        net, history = self.net, self.history
+        if not isinstance(net, Network):
+            return float(net.accuracy(x, t))
+        if self.run.measure is None:
+            return np.nan
+        try:
+            return net.score(x, t)
+        except ValueError:
+            if len(history.steps) > 1 or not Ours(net).accuracy or engine.known_loss(net.last_layer) is not None:
+                raise
+            self.run.measure = None
+            return np.nan
+
+    @property
+    def _strict(self) -> bool:
+        """Whether to stop when a loss is not finite."""
+        return self.settings.on_nonfinite == "raise"
 
     def _expect_finite(self, what: str, values: Any) -> None:
         """Stop, if asked to, because `values` are not finite."""
-        if self.strict and not np.isfinite(values).all():
+        if self._strict and not np.isfinite(values).all():
             raise FloatingPointError(
                 f"{what} at step {len(self.history.losses)} (lr={self.optimizer.lr}); the network is as it was before"
                 " the call. Try a smaller learning rate, or on_nonfinite='ignore' to go on"
             )
 
 
-def is_ours(net: Any) -> bool:
-    """Tell whether `net` is a Network with our own ``predict``, ``loss``, ``gradient`` and loss layer."""
-    ours = {"predict": Network.predict, "loss": Network.loss, "gradient": Network.gradient}
-    return isinstance(net, Network) and engine.knows_loss(net.last_layer) and engine.unchanged(net, ours)
+def _undo(net: Any, optimizer: Optimizer, rng: np.random.Generator) -> Callable[[], None]:
+    """Give what puts the parameters, the optimizer and the generator back as they are now."""
+    before = [(array, array.copy()) for array in net.params.values()]
+    kept = {name: tuple(array.copy() for array in arrays) for name, arrays in optimizer.kept.items()}
+    attributes, state = vars(optimizer) | {"kept": kept}, rng.bit_generator.state
+
+    def undo() -> None:
+        for array, values in before:
+            array[...] = values
+        vars(optimizer).update(attributes)
+        rng.bit_generator.state = state
+
+    return undo
 
 
-def evaluates_as_ours(net: Any) -> bool:
-    """Tell whether loss and accuracy of `net` are those of the scores that its ``predict`` gives."""
-    ours = {"predict": Network.predict, "loss": Network.loss, "accuracy": Network.accuracy}
-    return isinstance(net, Network) and engine.knows_loss(net.last_layer) and engine.unchanged(net, ours)
+@contextmanager
+def _undoing(undo: Callable[[], None], errors: type[BaseException] = Exception) -> Iterator[None]:
+    try:
+        yield
+    except errors:
+        undo()
+        raise
+
+
+def _restoring(undo: Callable[[], None], work: Iterator[None]) -> Iterator[None]:
+    """Go through `work`, calling `undo` if it raises: not for Ctrl-C, nor for what the caller does in between."""
+    with _undoing(undo):
+        yield from work
+
+
+@contextmanager
+def _reporter(progress: Any, total: int) -> Iterator[Callable[[int, int], object]]:
+    """Give what is called with (steps done, steps in all)."""
+    if progress is True:
+        from tqdm import tqdm  # takes a third as long to import as everything else
+
+        with tqdm(total=total, unit="step", file=sys.stderr) as bar:
+            yield lambda done, _: bar.update(done - bar.n)
+    else:
+        yield progress or (lambda done, total: None)

@@ -1,0 +1,75 @@
+"""A network's parameters by name, as one dict."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+
+from chainrule._gate import FloatArray, fill, fitting
+
+
+class Parameters(dict[str, Any]):
+    """Parameters by name. Assigning to a name copies into the array that is held there, so it reaches the layer.
+
+    Raises
+    ------
+    ValueError
+        On assignment, if the shape differs or the held array is read-only. Nothing is changed then.
+    TypeError
+        On assignment of something that does not hold real numbers.
+
+    Examples
+    --------
+    >>> W = np.zeros(2)
+    >>> params = Parameters(W1=W)
+    >>> params["W1"] = [3, 4]
+    >>> W
+    array([3., 4.])
+    """
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name in self:
+            fill(self[name], value, f"params[{name!r}]")
+        else:
+            super().__setitem__(name, value)
+
+    def update(self, *others: Any, **values: Any) -> None:
+        """Assign each of the values, as ``params[name] = value`` does.
+
+        Parameters
+        ----------
+        *others, **values
+            As for ``dict.update``; the values array_like, each in the shape of the array that is held.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As ``params[name] = value``.
+        """
+        # All are looked at before the first is changed.
+        ready = {
+            name: fitting(self[name], value, f"params[{name!r}]") if name in self else value
+            for name, value in dict(*others, **values).items()
+        }
+        for name, value in ready.items():
+            if name in self:
+                np.copyto(self[name], value)
+            else:
+                self.hold(name, value)
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]  # any mapping, as in update
+        self.update(other)
+        return self
+
+    def hold(self, name: str, array: FloatArray) -> None:
+        """Make `array` itself the parameter `name`.
+
+        Parameters
+        ----------
+        name : str
+            Known or new.
+        array : ndarray, any shape, float32 or float64
+            Held, not copied.
+        """
+        super().__setitem__(name, array)

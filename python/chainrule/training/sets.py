@@ -1,0 +1,134 @@
+"""The data of a run: what it learns from, and what it is evaluated on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule._gate import FloatArray, examples, numbers, real, sample_weights
+from chainrule.nn.engine import Ours
+from chainrule.nn.network import Network, as_read
+from chainrule.training.settings import Settings
+
+
+@dataclass
+class Sets:
+    """The data of a run.
+
+    Attributes
+    ----------
+    x, t : ndarray
+        What it learns from: N examples, and their teaching signal, in order if it is a loss of ours that will read it.
+    taught : ndarray
+        `t`, smoothed if that is asked for.
+    weights : ndarray or None
+        Sample weights, shape (N,).
+    evaluated : dict of str to (x, t)
+        What is evaluated after each epoch.
+    share : int
+        How many of the examples are to be held out for validation; see `hold_out`.
+    held_out : ndarray of int64 or None
+        The rows that are.
+    """
+
+    x: FloatArray
+    t: NDArray[Any]
+    weights: FloatArray | None
+    evaluated: dict[str, tuple[FloatArray, NDArray[Any]]]
+    share: int
+    held_out: NDArray[np.int64] | None = None
+    taught: NDArray[Any] = field(default_factory=lambda: np.empty(0))
+
+    @classmethod
+    def of(cls, net: Any, x: Any, t: Any, sample_weight: Any, test: Any, validation: Any, settings: Settings) -> Sets:
+        """Check the data against the network.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it does not fit, or is not what the network's loss is for.
+        """
+        x, t = _in_order(net, x, t)
+        weights = None if sample_weight is None else sample_weights(sample_weight, len(x))
+        if weights is not None and not weights.any():
+            raise ValueError("sample_weight is 0 throughout: there is nothing to learn from")
+        if (weights is not None or settings.label_smoothing) and Ours(net).trained is None:
+            raise ValueError(
+                "sample_weight and label_smoothing need the loss and gradient of Network,"
+                f" {type(net).__name__} has its own"
+            )
+        evaluated = {} if test is None else {"test": _second(net, test, "test")}
+        share = 0
+        if isinstance(validation, tuple | list):
+            evaluated["validation"] = _second(net, validation, "validation")
+        elif validation is not None:
+            share = _share(validation, len(x))
+        sets = cls(x, t, weights, evaluated, share)
+        if settings.batch_size > len(sets) and not settings.replace:
+            raise ValueError(
+                f"batch_size is {settings.batch_size}, but there are {len(sets)} examples;"
+                " replace=True would draw with replacement"
+            )
+        return sets
+
+    def __len__(self) -> int:
+        return len(self.x) - (self.share if self.held_out is None else 0)
+
+    def hold_out(self, rows: NDArray[np.int64] | None) -> None:
+        """Take these rows for validation."""
+        if rows is not None:
+            self.held_out = rows
+            self.evaluated["validation"] = self.x[rows], self.t[rows]
+            learnt = np.delete(np.arange(len(self.x)), rows)
+            self.x, self.t = self.x[learnt], self.t[learnt]
+            self.weights = None if self.weights is None else self.weights[learnt]
+
+    def smooth(self, net: Any, share: float) -> None:
+        """Spread a share of each answer over all there are."""
+        self.taught = self.t
+        loss = Ours(net).trained
+        if share and loss is not None:
+            scores = net.predict(self.x[:1])
+            self.taught = loss.smoothed(self.t, share, scores.shape[-1], scores.dtype)
+
+
+def _in_order(net: Any, x: Any, t: Any) -> tuple[FloatArray, NDArray[Any]]:
+    """Give examples, and the teaching signal in order if it is a loss of ours that will read it."""
+    first = next(iter(net.params.values()), None)
+    x = examples(x, np.dtype(np.float64) if first is None else first.dtype)
+    t = numbers(t, "t")
+    if x.ndim < 2 or t.ndim < 1 or len(x) != len(t):
+        raise ValueError(f"x and t must have one row per example, got x.shape={x.shape}, t.shape={t.shape}")
+    if len(x) == 0:
+        raise ValueError(f"there are no examples to train on, got x.shape={x.shape}")
+    if any(np.may_share_memory(x, array) for array in net.params.values()):
+        x = x.copy()  # trained on as it was at the start, whatever becomes of the parameter
+    if isinstance(net, Network):
+        x = as_read(net, x)  # a wrong number of features is named here
+    loss = Ours(net).trained
+    if loss is None:
+        return x, t
+    scores = net.predict(x[:1])  # how many classes there are
+    return x, loss.to_read(loss.in_order(t, (len(x), scores.shape[-1]), scores.dtype))
+
+
+def _second(net: Any, pair: Any, name: str) -> tuple[FloatArray, NDArray[Any]]:
+    if not (isinstance(pair, tuple | list) and len(pair) == 2):
+        raise TypeError(f"{name} must be a pair (x, t), got {type(pair).__name__}")
+    try:
+        return _in_order(net, *pair)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{name} set: {error}") from None
+
+
+def _share(validation: Any, n: int) -> int:
+    """Give how many of `n` examples a share is: one at least, and one at least is left."""
+    share = real(validation, "validation")
+    if not 0 < share < 1:
+        raise ValueError(f"validation must be a pair (x, t) or a share between 0 and 1, got {validation!r}")
+    if n < 2:
+        raise ValueError(f"there is {n} example: none can be held out for validation")
+    return min(max(round(share * n), 1), n - 1)

@@ -1,0 +1,100 @@
+"""The arguments of `fit` that are no data, checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from chainrule._gate import count, flag, positive, real
+from chainrule.training.callbacks import expect_callbacks
+from chainrule.training.optimizers import SGD, Optimizer
+
+#: The default learning rate: the very object, so that a rate given beside an optimizer is noticed, whatever it is.
+TUTORIALS_RATE = float("0.1")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train: see `chainrule.fit`, whose arguments these are."""
+
+    epochs: int | None
+    iterations: int | None
+    batch_size: int
+    optimizer: Optimizer
+    schedule: Callable[[int], float] | None
+    label_smoothing: float
+    replace: bool
+    evaluate_train: bool
+    callbacks: list[Any]
+    checkpoint: str | os.PathLike[str] | None
+    every: int
+    resume: str | os.PathLike[str] | None
+    progress: Any
+    on_nonfinite: str
+
+    @classmethod
+    def of(cls, *, learning_rate: Any, optimizer: Any, every: Any, **given: Any) -> Settings:
+        """Check each argument, and whether one contradicts another.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If one is of the wrong kind or out of range.
+        """
+        given["batch_size"] = count(given["batch_size"], "batch_size")
+        optimizer = _optimizer(optimizer, learning_rate, given["schedule"])
+        smoothing = real(given["label_smoothing"], "label_smoothing")
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"label_smoothing must lie in 0 <= label_smoothing < 1, got {given['label_smoothing']!r}")
+        given["label_smoothing"] = smoothing
+        if given["on_nonfinite"] not in ("raise", "warn", "ignore"):
+            raise ValueError(f"on_nonfinite must be 'raise', 'warn' or 'ignore', got {given['on_nonfinite']!r}")
+        progress = given["progress"]
+        if not (progress is None or isinstance(progress, bool) or callable(progress)):
+            raise TypeError(f"progress must be a function, got {progress!r}")
+        given["callbacks"] = expect_callbacks(given["callbacks"])
+        if every is not None and given["checkpoint"] is None:
+            raise ValueError(f"every={every!r} says how often to write a checkpoint; say where: checkpoint=path")
+        every = count(1 if every is None else every, "every")
+        for name in ("replace", "evaluate_train"):
+            given[name] = flag(given[name], name)
+        return cls(optimizer=optimizer, every=every, **given)
+
+    @property
+    def step_by_step(self) -> bool:
+        """Whether somebody wants to see each step."""
+        return any(hasattr(callback, "on_step") for callback in self.callbacks)
+
+    def total_steps(self, per_epoch: int) -> int:
+        """Give how many steps that are, of so many an epoch."""
+        if self.epochs is not None and self.iterations is not None:
+            raise ValueError(
+                f"give epochs or iterations, not both; got epochs={self.epochs!r}, iterations={self.iterations!r}"
+            )
+        if self.iterations is not None:
+            return count(self.iterations, "iterations")
+        return count(1 if self.epochs is None else self.epochs, "epochs") * per_epoch
+
+    def rate(self, epoch: int) -> float:
+        """Give the learning rate that the schedule has for an epoch."""
+        return self.optimizer.lr if self.schedule is None else _rate(self.schedule, epoch)
+
+
+def _optimizer(optimizer: Any, learning_rate: Any, schedule: Any) -> Optimizer:
+    """Give the optimizer of all three arguments, which must not contradict each other."""
+    if not (optimizer is None or isinstance(optimizer, Optimizer)):
+        raise TypeError(f"optimizer must be an Optimizer such as Adam(), got {optimizer!r}")
+    if not (schedule is None or callable(schedule)):
+        raise TypeError(f"schedule must be a function of the epoch such as cosine(0.1, 20), got {schedule!r}")
+    if learning_rate is not TUTORIALS_RATE and optimizer is not None:
+        raise ValueError("give the learning rate to the optimizer: fit(…, optimizer=Adam(lr=…))")
+    if learning_rate is not TUTORIALS_RATE and schedule is not None:
+        raise ValueError("the schedule gives the learning rate: leave out learning_rate")
+    rate = positive(learning_rate, "learning_rate") if schedule is None else _rate(schedule, 0)
+    return SGD(rate) if optimizer is None else optimizer
+
+
+def _rate(schedule: Callable[[int], float], epoch: int) -> float:
+    return positive(schedule(epoch), f"schedule({epoch})")
