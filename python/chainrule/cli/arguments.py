@@ -85,7 +85,7 @@ def above_zero(text: str) -> float:
     return float(_checked(lambda: positive(_number(text, float), "the value")))
 
 
-def share(text: str) -> float:
+def fraction(text: str) -> float:
     """Read a number between 0 and 1."""
     number = above_zero(text)
     if number >= 1:

@@ -59,6 +59,6 @@ def _text(table: NDArray[np.int64], options: argparse.Namespace) -> str:
     lines = ["class  taken for", " " * 5 + "".join(f"{j:>{width}}" for j in range(len(table))) + "   found"]
     for i, row in enumerate(table):
         counts = "".join(strong(f"{n:>{width}}") if i == j else f"{n or '·':>{width}}" for j, n in enumerate(row))
-        share = f"{row[i] / row.sum():8.4f}" if row.any() else f"{'-':>8}"
-        lines.append(f"{i:>5}{counts}{share}")
+        recall = f"{row[i] / row.sum():8.4f}" if row.any() else f"{'-':>8}"
+        lines.append(f"{i:>5}{counts}{recall}")
     return "\n".join(lines)

@@ -15,7 +15,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from chainrule._errors import DataError
-from chainrule.cli.arguments import above_zero, share, whole
+from chainrule.cli.arguments import above_zero, fraction, whole
 from chainrule.nn import kinds
 from chainrule.nn.network import Network
 from chainrule.storage.model_files import unpack
@@ -47,7 +47,7 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "learning_rate": ("step size (default 0.1 for sgd, else the optimizer's)", {"type": above_zero, "metavar": "X"}),
     "dtype": (f"to compute in (default {DEFAULTS['dtype']})", {"choices": ["float32", "float64"]}),
-    "validation": ("hold this share of the training images out, such as 0.1", {"type": share, "metavar": "X"}),
+    "validation": ("hold this share of the training images out, such as 0.1", {"type": fraction, "metavar": "X"}),
     "patience": ("stop after N epochs without a smaller validation loss, with the best network", _WHOLE),
 }
 #: What may be another when a run goes on.

@@ -202,7 +202,7 @@ class Graph:
             {n: _RADIUS for n, node in enumerate(self._nodes) if _is_circle(node)},
         )
         width, height = (length + 2 * _MARGIN for length in places.size)
-        parts = [
+        svg = [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="chainrule-graph" role="img" width="{width:.0f}"'
             f' height="{height:.0f}" viewBox="{-_MARGIN} {-_MARGIN} {width:.0f} {height:.0f}">',
             f"<title>{wording.escaped(self._title())}</title>",
@@ -210,9 +210,9 @@ class Graph:
             f'<rect class="paper" x="{-_MARGIN}" y="{-_MARGIN}" width="{width:.0f}" height="{height:.0f}" rx="6"/>',
         ]
         for edge, route, middle in zip(self._edges, places.routes, places.labels, strict=True):
-            parts += _drawn_edge(edge, route, middle, backward)
-        parts += [_drawn_node(node, middle) for node, middle in zip(self._nodes, places.nodes, strict=True)]
-        return "\n".join([*parts, "</svg>\n"])
+            svg += _drawn_edge(edge, route, middle, backward)
+        svg += [_drawn_node(node, middle) for node, middle in zip(self._nodes, places.nodes, strict=True)]
+        return "\n".join([*svg, "</svg>\n"])
 
     def _title(self) -> str:
         nodes = [node.title for node in self._nodes if node.kind in ("operator", "layer")]
@@ -288,16 +288,16 @@ def _label_size(edge: _Edge, backward: bool) -> Size:
 def _drawn_edge(edge: _Edge, route: list[Point], middle: Point, backward: bool) -> list[str]:
     x, y = middle
     x1, y1 = route[-1]
-    parts = ["<g>", f'<path class="way" d="{_path([*route[:-1], (x1 - 6, y1)])}"/>', _tip(x1, y1, -1, "tip")]
+    svg = ["<g>", f'<path class="way" d="{_path([*route[:-1], (x1 - 6, y1)])}"/>', _tip(x1, y1, -1, "tip")]
     if edge.value:
-        parts.append(_text(x, y - 6, edge.value))
+        svg.append(_text(x, y - 6, edge.value))
     if edge.gradient:
         if backward:
             (x0, y0), down = route[0], 5
             way = [(x1 - 1, y1 + down), *((px, py + down) for px, py in route[-2:0:-1]), (x0 + 7, y0 + down)]
-            parts += [f'<path class="back" d="{_path(way)}"/>', _tip(x0 + 1, y0 + down, 1, "back-tip")]
-        parts.append(_text(x, y + (21 if backward else 16), edge.gradient, "grad"))
-    return [*parts, "</g>"]
+            svg += [f'<path class="back" d="{_path(way)}"/>', _tip(x0 + 1, y0 + down, 1, "back-tip")]
+        svg.append(_text(x, y + (21 if backward else 16), edge.gradient, "grad"))
+    return [*svg, "</g>"]
 
 
 def _path(points: list[Point]) -> str:
@@ -319,23 +319,23 @@ def _tip(x: float, y: float, direction: int, kind: str) -> str:
 def _drawn_node(node: _Node, middle: Point) -> str:
     x, y = middle
     width, height = _size(node)
-    parts = [f"<g><title>{wording.escaped(node.title)}</title>"]
+    svg = [f"<g><title>{wording.escaped(node.title)}</title>"]
     if _is_circle(node):
-        parts.append(f'<circle class="node" cx="{x:.1f}" cy="{y:.1f}" r="{_RADIUS}"/>')
-        parts.append(_text(x, y + 6.5, node.lines[0][0], "sign"))
-        parts += [_text(x, y + _RADIUS + 15 + n * _LINE, line, "grad") for n, (line, _) in enumerate(node.lines[1:])]
-        return "".join([*parts, "</g>"])
+        svg.append(f'<circle class="node" cx="{x:.1f}" cy="{y:.1f}" r="{_RADIUS}"/>')
+        svg.append(_text(x, y + 6.5, node.lines[0][0], "sign"))
+        svg += [_text(x, y + _RADIUS + 15 + n * _LINE, line, "grad") for n, (line, _) in enumerate(node.lines[1:])]
+        return "".join([*svg, "</g>"])
     if node.kind in ("operator", "layer"):
         kind, corner = ("node", height / 2) if node.kind == "operator" else ("box", 6)
-        parts.append(
+        svg.append(
             f'<rect class="{kind}" x="{x - width / 2:.1f}" y="{y - height / 2:.1f}" width="{width:.1f}"'
             f' height="{height:.1f}" rx="{min(corner, 18):.1f}"/>'
         )
     first = y - (len(node.lines) - 1) * _LINE / 2 + 4.5
     for n, (line, gradient) in enumerate(node.lines):
         named = n == 0 and node.kind in ("variable", "result", "layer")
-        parts.append(_text(x, first + n * _LINE, line, "grad" if gradient else "name" if named else ""))
-    return "".join([*parts, "</g>"])
+        svg.append(_text(x, first + n * _LINE, line, "grad" if gradient else "name" if named else ""))
+    return "".join([*svg, "</g>"])
 
 
 def _text(x: float, y: float, text: str, kind: str = "") -> str:

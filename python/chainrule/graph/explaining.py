@@ -152,7 +152,7 @@ class _Explanation:
         lines = [form.head("forward")]
         lines += [self._forward(variable) for variable in self._forwards if variable.layer is not None]
         lines += [form.head("backward")]
-        parts: dict[Recorded, list[Any]] = {}
+        received: dict[Recorded, list[Any]] = {}
         users = users_of(self._forwards)
         lines.append(form.line(1, f"{self._d(self._last)} = {self._shown(self._last.grad)}"))
         handed: dict[Recorded, tuple[Any, ...]] = {}
@@ -163,7 +163,7 @@ class _Explanation:
                 if not isinstance(given, Recorded):
                     continue
                 lines.append(form.line(2, self._share(variable, n, gradients[variable], share, users[given])))
-                so_far = parts.setdefault(given, [])
+                so_far = received.setdefault(given, [])
                 so_far.append(share)
                 if len(so_far) == users[given] > 1:
                     lines.append(form.line(2, self._sum(given, so_far)))

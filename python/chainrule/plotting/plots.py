@@ -239,10 +239,10 @@ def plot_confusion(net: Any, x: Any, t: Any) -> Figure:
     """
     counts = confusion(net, x, t)
     C = len(counts)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     figure = _figure(6.6, 6.8)
     axes = figure.subplots()
-    _draw_cells(axes, counts, shares)
+    _draw_cells(axes, counts, fractions)
     axes.set(xlim=(-0.5, C - 0.5), ylim=(C - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="right class")
     step = -(-C // _MOST_WRITTEN)
     axes.set_xticks(range(0, C, step), minor=False)
@@ -415,19 +415,19 @@ def _draw_tiles(axes: Axes, images: FloatArray, captions: Sequence[str], *, line
     return axes.imshow(np.ma.masked_invalid(whole), interpolation="none")
 
 
-def _draw_cells(axes: Axes, counts: NDArray[Any], shares: FloatArray) -> None:
+def _draw_cells(axes: Axes, counts: NDArray[Any], fractions: FloatArray) -> None:
     """Draw the cells, mistakes as strongly as they are frequent among mistakes, and the numbers that are not 0."""
     from matplotlib.collections import PatchCollection
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Rectangle
 
     right = np.eye(len(counts), dtype=bool)
-    most = shares[~right].max(initial=0)
+    most = fractions[~right].max(initial=0)
     large = len(counts) <= _MOST_WRITTEN
     side = 0.96 if large else 1.0  # gaps between small cells would come and go with the pixels
     squares, colours = [], []
     for (i, j), n in np.ndenumerate(counts):
-        strength = shares[i, j] if i == j else shares[i, j] / most if n else 0.0
+        strength = fractions[i, j] if i == j else fractions[i, j] / most if n else 0.0
         squares.append(Rectangle((j - side / 2, i - side / 2), side, side))
         # Never so strong that text in the colour of text cannot be read on it.
         colours.append(to_rgba(_GREY if n == 0 else _BLUE if i == j else _RED, 0.08 + 0.62 * float(strength)))
@@ -437,4 +437,4 @@ def _draw_cells(axes: Axes, counts: NDArray[Any], shares: FloatArray) -> None:
     size = min(11.0, 95 / len(counts))
     for i, j in np.argwhere(counts):
         axes.text(j, i + 0.04, str(counts[i, j]), ha="center", va="bottom", fontsize=size)
-        axes.text(j, i + 0.12, f"{shares[i, j]:.1%}", ha="center", va="top", fontsize=0.68 * size)
+        axes.text(j, i + 0.12, f"{fractions[i, j]:.1%}", ha="center", va="top", fontsize=0.68 * size)

@@ -100,25 +100,25 @@ def training_report(
     seconds = None if seconds is None else real(seconds, "seconds")
     counts = None if test is None else plots.confusion(net, *test)
     made = datetime.now().astimezone()
-    parts = [
+    body = [
         f"<h1>Training report</h1><p class='soft'>{escaped(_described(net))}</p>",
         _headline(history, counts, check, seconds),
         _section("Loss and accuracy", _curves(history)),
     ]
     if test is not None and counts is not None:
-        parts.append(_section("Confusion", _confusion(net, *test, counts)))
-        parts.append(_section("Worst mistakes", _mistakes(net, *test)))
-    parts.append(_section("First-layer weights", _weights(net)))
+        body.append(_section("Confusion", _confusion(net, *test, counts)))
+        body.append(_section("Worst mistakes", _mistakes(net, *test)))
+    body.append(_section("First-layer weights", _weights(net)))
     if check is not None:
-        parts.append(_section("Gradient check", f"<div class='check scroll'>{check._repr_html_()}</div>"))
-    parts.append(_section("The run", _run(history, configuration, seconds)))
+        body.append(_section("Gradient check", f"<div class='check scroll'>{check._repr_html_()}</div>"))
+    body.append(_section("The run", _run(history, configuration, seconds)))
     return (
         "<!doctype html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
         "<meta name='viewport' content='width=device-width,initial-scale=1'>\n"
         "<meta http-equiv='Content-Security-Policy' "
         "content=\"default-src 'none';style-src 'unsafe-inline';img-src data:\">\n"
         f"<title>Training report</title>\n<style>{style_beside(__file__)}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(parts)
+        + "\n".join(body)
         + f"\n<p class='soft'>Made by chainrule, <time datetime='{made:%Y-%m-%dT%H:%M%z}'>"
         f"{made:%Y-%m-%d %H:%M %Z}</time></p>\n</main>\n</body>\n</html>\n"
     )
@@ -169,8 +169,8 @@ def _confusion(net: Any, x: Any, t: Any, counts: NDArray[Any]) -> str:
     for c, row in enumerate(counts):
         others = np.where(np.arange(C) == c, 0, row)
         most = f"{others.argmax()} ({others.max()} times)" if others.any() else "no other"
-        share = f"{row[c] / row.sum():.1%}" if row.any() else ""
-        rows.append((c, thousands(row.sum()), thousands(row[c]), share, most))
+        recall = f"{row[c] / row.sum():.1%}" if row.any() else ""
+        rows.append((c, thousands(row.sum()), thousands(row[c]), recall, most))
     table = _table(("class", "examples", "right", "share", "taken for"), rows, numbers=4)
     return f"<div class='columns'>{picture}<div class='scroll'>{table}</div></div>"
 

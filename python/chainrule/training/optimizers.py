@@ -192,7 +192,7 @@ class Momentum(Optimizer):
 
     def __init__(self, lr: float = 0.01, momentum: float = 0.9, *, weight_decay: float = 0.0) -> None:
         super().__init__(lr, weight_decay)
-        self.momentum = _share(momentum, "momentum")
+        self.momentum = _fraction(momentum, "momentum")
 
     def factors(self) -> tuple[float, float]:
         return self.momentum, 0.0
@@ -262,7 +262,7 @@ class RMSprop(Optimizer):
 
     def __init__(self, lr: float = 0.01, decay_rate: float = 0.99, *, weight_decay: float = 0.0) -> None:
         super().__init__(lr, weight_decay)
-        self.decay_rate = _share(decay_rate, "decay_rate")
+        self.decay_rate = _fraction(decay_rate, "decay_rate")
 
     def factors(self) -> tuple[float, float]:
         return self.decay_rate, 0.0
@@ -299,7 +299,7 @@ class Adam(Optimizer):
         self, lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, *, weight_decay: float = 0.0
     ) -> None:
         super().__init__(lr, weight_decay)
-        self.beta1, self.beta2 = _share(beta1, "beta1"), _share(beta2, "beta2")
+        self.beta1, self.beta2 = _fraction(beta1, "beta1"), _fraction(beta2, "beta2")
 
     def factors(self) -> tuple[float, float]:
         return self.beta1, self.beta2
@@ -312,7 +312,7 @@ class Adam(Optimizer):
         return -(rate * m / (np.sqrt(v) + _EPSILON))
 
 
-def _share(value: Any, name: str) -> float:
+def _fraction(value: Any, name: str) -> float:
     number = real(value, name)
     if not 0 <= number < 1:
         raise ValueError(f"{name} must lie in 0 <= {name} < 1, got {value!r}")
