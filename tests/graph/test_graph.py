@@ -48,7 +48,7 @@ from chainrule.graph import (
     TransposeLayer,
     sum_to,
 )
-from chainrule.graph.nodes import TwoInputs
+from chainrule.graph.base import TwoInputs
 
 LAYERS = [MulLayer, AddLayer]
 SHAPES = [

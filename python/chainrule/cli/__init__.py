@@ -20,22 +20,9 @@ from chainrule.cli.output import complain, hold_any_text, let_go, print_error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line and give the exit code.
+    """Run the command line, ``sys.argv[1:]`` by default, and give the exit code.
 
-    Parameters
-    ----------
-    arguments : sequence of str, optional
-        ``sys.argv[1:]`` by default.
-
-    Returns
-    -------
-    int
-        0 fine, 1 the check said no, 2 unusable input, 130 after Ctrl-C.
-
-    Raises
-    ------
-    SystemExit
-        By argparse: 2 for unusable arguments, 0 after ``--help`` and ``--version``.
+    argparse itself exits: with 2 for unusable arguments, with 0 after ``--help`` and ``--version``.
     """
     hold_any_text(sys.stdout)
     try:
@@ -66,13 +53,14 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Give the parser of the whole command line; its options have a function ``run``."""
+    """Give the parser of the whole command line; its options have a function ``run``, and the parser itself."""
     parser = argparse.ArgumentParser(
         prog="chainrule",
         description="Gradients to see and to trust: train the tutorial's network on MNIST, prove its gradients right.",
         epilog="chainrule COMMAND --help tells more, with examples.",
     )
     parser.add_argument("-V", "--version", action="version", version=f"chainrule {__version__}")
+    parser.set_defaults(parser=parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in (train, evaluate, predict, check, graph, data, info, completion):
         command.add(commands)

@@ -50,6 +50,11 @@ def add_format(command: argparse.ArgumentParser, *others: str, told: str = "text
     )
 
 
+def add_model(command: argparse.ArgumentParser) -> None:
+    """Let `command` take a trained network."""
+    command.add_argument("model", metavar="MODEL", help="what train --save wrote, or save() of a network")
+
+
 def add_seed(command: argparse._ActionsContainer, default: int | None = 0) -> None:
     """Let `command` take ``--seed``; a `default` of None tells 0 from nothing."""
     command.add_argument("--seed", type=seed, default=default, metavar="N", help="for what is drawn (default 0)")
@@ -80,7 +85,7 @@ def above_zero(text: str) -> float:
     return float(_checked(lambda: positive(_number(text, float), "the value")))
 
 
-def share(text: str) -> float:
+def fraction(text: str) -> float:
     """Read a number between 0 and 1."""
     number = above_zero(text)
     if number >= 1:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from typing import TYPE_CHECKING
 
 from chainrule.checking import GradientReport, check_gradients
+from chainrule.checking.files import FileCheck, check_file
 from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format, add_seed
 from chainrule.cli.output import Style, print_annotation, print_json, style_for
 from chainrule.data.mnist import load_mnist
 from chainrule.nn.two_layer_net import TwoLayerNet
-
-if TYPE_CHECKING:
-    from chainrule.checking.files import FileCheck
 
 #: The tutorial's size of network and of sample.
 _HIDDEN, _CLASSES, _SAMPLES = 50, 10, 3
@@ -71,8 +68,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _check_file(options: argparse.Namespace) -> int:
     """Print a line for each layer, network and pair of a file."""
-    from chainrule.checking.files import check_file
-
     path, _, name = options.file.partition(".py:")
     path = f"{path}.py" if name else options.file
     checks = check_file(path, name or None, options.seed, options.strict)

@@ -28,16 +28,13 @@ def run(options: argparse.Namespace) -> int:
         import shtab
     except ImportError:
         raise ImportError("completion needs shtab: pip install 'chainrule[completion]'") from None
-    from chainrule.cli import build_parser
-
-    parser = build_parser()
-    for actions in (parser._actions, *(command._actions for command in _commands(parser))):
+    for actions in (options.parser._actions, *(command._actions for command in _commands(options.parser))):
         for action in actions:
             if action.metavar in ("FILE", "MODEL", "FILE.py[:NAME]"):
-                action.complete = shtab.FILE  # type: ignore[attr-defined]  # where shtab looks
+                action.complete = shtab.FILE  # where shtab looks
             elif action.metavar == "DIR":
-                action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
-    print(shtab.complete(parser, options.shell))
+                action.complete = shtab.DIRECTORY
+    print(shtab.complete(options.parser, options.shell))
     return 0
 
 

@@ -7,10 +7,10 @@ import argparse
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format
+from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format, add_model
 from chainrule.cli.models import Model
 from chainrule.cli.output import print_json, style_for
-from chainrule.data.mnist import load_part
+from chainrule.data.mnist import load_split
 from chainrule.nn.functions import softmax_loss
 from chainrule.nn.losses import accuracy_of, confusion_of
 
@@ -24,7 +24,7 @@ $ chainrule eval clothes.safetensors --data-dir fashion-mnist --format jsonl
 def add(commands: Commands) -> None:
     """Add the command to `commands`."""
     command = add_command(commands, "eval", run, "accuracy and loss of a trained network on the test images", _EXAMPLES)
-    command.add_argument("model", metavar="MODEL", help="what train --save wrote, or save() of a network")
+    add_model(command)
     command.add_argument("--confusion", action="store_true", help="also what the images of each class were taken for")
     add_data_dir(command)
     add_format(command)
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     A network that begins with a Rescaling layer, as train makes it, is given the bytes; any other, pixels in 0-1.
     """
     model = Model(options.model)
-    images, t = load_part("test", normalize=False, data_dir=options.data_dir)
+    images, t = load_split("test", normalize=False, data_dir=options.data_dir)
     scores = model.scores(model.images(images, "test images"))
     loss, accuracy = softmax_loss(scores, t), accuracy_of(scores, t)
     table = confusion_of(scores, t) if options.confusion else None
@@ -59,6 +59,6 @@ def _text(table: NDArray[np.int64], options: argparse.Namespace) -> str:
     lines = ["class  taken for", " " * 5 + "".join(f"{j:>{width}}" for j in range(len(table))) + "   found"]
     for i, row in enumerate(table):
         counts = "".join(strong(f"{n:>{width}}") if i == j else f"{n or '·':>{width}}" for j, n in enumerate(row))
-        share = f"{row[i] / row.sum():8.4f}" if row.any() else f"{'-':>8}"
-        lines.append(f"{i:>5}{counts}{share}")
+        recall = f"{row[i] / row.sum():8.4f}" if row.any() else f"{'-':>8}"
+        lines.append(f"{i:>5}{counts}{recall}")
     return "\n".join(lines)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.cli.arguments import Commands, add_command
+from chainrule.graph.expression import evaluate, read_value
 
 _EXAMPLES = """
 $ chainrule graph "(x + y) * z" x=2 y=3 z=4
@@ -36,8 +37,6 @@ def run(options: argparse.Namespace) -> int:
 
     An expression that begins with a minus goes behind all options and --.
     """
-    from chainrule.graph.expression import evaluate
-
     result = evaluate(options.expression, _values(options.values))
     result.backward()
     form = options.format or (_FORMATS.get(options.output.suffix.lower(), "text") if options.output else "text")
@@ -59,8 +58,6 @@ def run(options: argparse.Namespace) -> int:
 
 def _values(texts: list[str]) -> dict[str, Any]:
     """Read ``NAME=VALUE`` for each name."""
-    from chainrule.graph.expression import read_value
-
     values: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")

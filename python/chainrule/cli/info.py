@@ -31,11 +31,7 @@ def run(options: argparse.Namespace) -> int:
         data = "whole"
     except DataError as error:
         data = str(error)
-    facts: dict[str, Any] = {
-        **machine(),
-        "data": str(packaged_folder()),
-        "data_state": data,
-    }
+    facts: dict[str, Any] = {**machine(), "data": str(packaged_folder()), "data_state": data}
     if options.json:
         print(json.dumps({"schema": SCHEMA, **facts}))
     else:

@@ -31,15 +31,7 @@ class Model:
         self.features = len(first.W)
 
     def images(self, array: Any, name: str) -> NDArray[Any]:
-        """Give an array of images, in any shape that holds whole ones, as rows of pixels that the network reads.
-
-        Raises
-        ------
-        ValueError
-            Naming `name`: if the shape holds no images of the right size, or a pixel is out of range.
-        TypeError
-            If it does not hold real numbers.
-        """
+        """Give an array of images, in any shape that holds whole ones, as rows of pixels that the network reads."""
         array = numbers(array, name)
         ways = (k for k in range(array.ndim) if math.prod(array.shape[k:]) == self.features)
         leading = next(ways, None)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._errors import DataError
-from chainrule.cli.arguments import Commands, add_command, add_format
+from chainrule.cli.arguments import Commands, add_command, add_format, add_model
 from chainrule.cli.models import Model
 from chainrule.cli.output import print_error, print_json, style_for
 from chainrule.data.idx import expect_regular
@@ -28,7 +28,7 @@ $ chainrule predict digits.safetensors images.npy --format jsonl
 def add(commands: Commands) -> None:
     """Add the command to `commands`."""
     command = add_command(commands, "predict", run, "what a trained network sees in images", _EXAMPLES)
-    command.add_argument("model", metavar="MODEL", help="what train --save wrote, or save() of a network")
+    add_model(command)
     command.add_argument("files", nargs="+", metavar="FILE", help="IDX (gzipped or not), .npy, PNG or JPEG")
     add_format(command)
 
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
 
     A PNG or JPEG (with the extra "image") shows one digit, dark on light or light on dark: it is made grey, cut out,
     scaled and centred as MNIST's digits are. The images in IDX and .npy files, many in one if you like, are taken as
-    they are, 0 the ground: bytes 0-255, or fractions 0-1.
+    they are, 0 the background: bytes 0-255, or fractions 0-1.
 
     A file that cannot be read is named on stderr, and the exit code is then 2; the others are told all the same.
     """

@@ -15,6 +15,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from chainrule._errors import DataError
+from chainrule.cli.arguments import above_zero, fraction, whole
 from chainrule.nn import kinds
 from chainrule.nn.network import Network
 from chainrule.storage.model_files import unpack
@@ -33,29 +34,39 @@ DEFAULTS: dict[str, Any] = {
     "patience": None,
     "seed": 0,
 }
+_WHOLE = {"type": whole, "metavar": "N"}
+#: How each is given on the command line: what its help says, and what argparse is told.
+OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
+    "iterations": ("steps of one batch each (default 10000)", _WHOLE),
+    "epochs": ("passes over the training images instead", _WHOLE),
+    "hidden": (f"hidden units (default {DEFAULTS['hidden']})", _WHOLE),
+    "batch_size": (f"images a step (default {DEFAULTS['batch_size']})", _WHOLE),
+    "optimizer": (
+        f"{', '.join(OPTIMIZERS)} (default {DEFAULTS['optimizer']})",
+        {"choices": OPTIMIZERS, "metavar": "NAME"},
+    ),
+    "learning_rate": ("step size (default 0.1 for sgd, else the optimizer's)", {"type": above_zero, "metavar": "X"}),
+    "dtype": (f"to compute in (default {DEFAULTS['dtype']})", {"choices": ["float32", "float64"]}),
+    "validation": ("hold this share of the training images out, such as 0.1", {"type": fraction, "metavar": "X"}),
+    "patience": ("stop after N epochs without a smaller validation loss, with the best network", _WHOLE),
+}
 #: What may be another when a run goes on.
-_LENGTH = {"iterations", "epochs"}
+LENGTH = {"iterations", "epochs"}
 _KEY = "chainrule train"
 
 
 def chosen(options: argparse.Namespace) -> dict[str, Any]:
-    """Give each setting: as `options` say, or the run to go on with, or the defaults.
-
-    Raises
-    ------
-    ValueError
-        If they contradict each other, or the file was not written by ``chainrule train``.
-    """
+    """Give each setting: as `options` say, or the run to go on with, or the defaults; refuse a contradiction."""
     given = {name: getattr(options, name) for name in DEFAULTS if getattr(options, name) is not None}
-    kept = {} if options.resume is None else _kept(options.resume)
+    stored = {} if options.resume is None else _stored(options.resume)
     for name, value in given.items():
-        if name not in _LENGTH and kept.get(name, value) != value:
+        if name not in LENGTH and stored.get(name, value) != value:
             option = f"--{name.replace('_', '-')}"
-            was = f"without {option}" if kept[name] is None else f"with {option} {kept[name]}, not {value}"
+            was = f"without {option}" if stored[name] is None else f"with {option} {stored[name]}, not {value}"
             raise ValueError(f"{options.resume}: the run was made {was}")
-    settings = {name: kept.get(name, value) for name, value in DEFAULTS.items()} | given
-    if given.keys() & _LENGTH:
-        settings |= {name: given.get(name) for name in _LENGTH}
+    settings = {name: stored.get(name, value) for name, value in DEFAULTS.items()} | given
+    if given.keys() & LENGTH:
+        settings |= {name: given.get(name) for name in LENGTH}
     if settings["learning_rate"] is None:  # the tutorial's for plain descent, and for any other its own
         kind = OPTIMIZERS[settings["optimizer"]]
         settings["learning_rate"] = 0.1 if kind is SGD else kind().lr
@@ -64,24 +75,24 @@ def chosen(options: argparse.Namespace) -> dict[str, Any]:
     return settings
 
 
-def keep(net: Network, settings: dict[str, Any], x: NDArray[Any], t: NDArray[Any], resume: Path | None) -> None:
-    """Put the settings where checkpoints of `net` keep them; refuse other data than that of the run to go on with."""
+def store(net: Network, settings: dict[str, Any], x: NDArray[Any], t: NDArray[Any], resume: Path | None) -> None:
+    """Put the settings where checkpoints of `net` have them; refuse other data than that of the run to go on with."""
     data = f"{zlib.crc32(x.data):08x}{zlib.crc32(t.data):08x}"
-    if resume is not None and _kept(resume)["data"] != data:
+    if resume is not None and _stored(resume)["data"] != data:
         raise ValueError(f"{resume}: the run was made with other training images; name their folder: --data-dir")
     net.metadata[_KEY] = json.dumps(settings | {"data": data})
 
 
-def _kept(path: Path) -> dict[str, Any]:
+def _stored(path: Path) -> dict[str, Any]:
     """Read the settings of a run."""
     text = unpack(path).metadata.get(_KEY)
     if text is None:
         raise ValueError(f"{path}: not written by chainrule train --save; a run of fit goes on with fit(resume=…)")
     try:
-        kept = json.loads(text)
+        stored = json.loads(text)
     except ValueError:
-        kept = None
-    known = isinstance(kept, dict) and kept.keys() == {*DEFAULTS, "data"}
-    if not known or kept["optimizer"] not in list(OPTIMIZERS) or kept["dtype"] not in ("float32", "float64"):
+        stored = None
+    known = isinstance(stored, dict) and stored.keys() == {*DEFAULTS, "data"}
+    if not known or stored["optimizer"] not in list(OPTIMIZERS) or stored["dtype"] not in ("float32", "float64"):
         raise DataError(f"{path}: the settings of the run in it cannot be read")
-    return dict(kept)
+    return dict(stored)

@@ -13,18 +13,9 @@ import numpy as np
 
 from chainrule.checking import check_gradients
 from chainrule.cli import settings
-from chainrule.cli.arguments import (
-    Commands,
-    above_zero,
-    add_command,
-    add_data_dir,
-    add_format,
-    add_seed,
-    share,
-    whole,
-)
+from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format, add_seed, whole
 from chainrule.cli.output import on_terminal, print_json, print_line, style_for
-from chainrule.cli.settings import DEFAULTS, OPTIMIZERS
+from chainrule.cli.settings import OPTIMIZERS
 from chainrule.data.mnist import load_mnist
 from chainrule.nn.layers import Rescaling
 from chainrule.nn.network import Network
@@ -52,31 +43,9 @@ def add(commands: Commands) -> None:
     train = add_command(commands, "train", run, "train a two-layer network on MNIST", _EXAMPLES)
     network = train.add_argument_group("the run, of which --resume knows what is not given")
     length = network.add_mutually_exclusive_group()
-    length.add_argument("--iterations", type=whole, metavar="N", help="steps of one batch each (default 10000)")
-    length.add_argument("--epochs", type=whole, metavar="N", help="passes over the training images instead")
-    network.add_argument("--hidden", type=whole, metavar="N", help=f"hidden units (default {DEFAULTS['hidden']})")
-    network.add_argument(
-        "--batch-size", type=whole, metavar="N", help=f"images a step (default {DEFAULTS['batch_size']})"
-    )
-    network.add_argument(
-        "--optimizer",
-        choices=OPTIMIZERS,
-        metavar="NAME",
-        help=f"{', '.join(OPTIMIZERS)} (default {DEFAULTS['optimizer']})",
-    )
-    network.add_argument(
-        "--learning-rate", type=above_zero, metavar="X", help="step size (default 0.1 for sgd, else the optimizer's)"
-    )
-    network.add_argument("--dtype", choices=["float32", "float64"], help=f"to compute in (default {DEFAULTS['dtype']})")
-    network.add_argument(
-        "--validation", type=share, metavar="X", help="hold this share of the training images out, such as 0.1"
-    )
-    network.add_argument(
-        "--patience",
-        type=whole,
-        metavar="N",
-        help="stop after N epochs without a smaller validation loss, with the best network",
-    )
+    for name, (text, how) in settings.OPTIONS.items():
+        group = length if name in settings.LENGTH else network
+        group.add_argument(f"--{name.replace('_', '-')}", help=text, **how)
     add_seed(network, default=None)
     files = train.add_argument_group("files")
     files.add_argument("--save", type=Path, metavar="FILE", help="write network and run there, as safetensors")
@@ -118,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     layers = TwoLayerNet(x_train.shape[1], wanted["hidden"], _CLASSES, dtype=np.dtype(wanted["dtype"]), seed=rng).layers
     net = Network({"Rescaling1": Rescaling(), **layers})
     if save is not None:
-        settings.keep(net, wanted, x_train, t_train, options.resume)
+        settings.store(net, wanted, x_train, t_train, options.resume)
 
     rows = _Rows(options)
     stopping = None if wanted["patience"] is None else EarlyStopping(wanted["patience"])

@@ -45,20 +45,8 @@ _BLOCK = 2**16
 def fetch(folder: Path, sizes: Mapping[str, int], check: Check) -> None:
     """Bring every file named in `sizes` into `folder`, leaving alone those that are there and right.
 
-    Parameters
-    ----------
-    folder : pathlib.Path
-        Made when the first file is ready to be written.
-    sizes : mapping of str to int
-        File name to the size of its content in bytes. No gzip file worth fetching is larger than what is in
-        it, so this bounds the body as well.
-    check : callable
-        ``check(name, file)`` raises DataError unless `file` is the one called `name`.
-
-    Raises
-    ------
-    DownloadError, DataError, OSError
-        As `chainrule.data.mnist.download_mnist` says.
+    `sizes` has the bytes of each one's content: no gzip file worth fetching is larger than what is in it, so this
+    bounds the body as well. Raises what `chainrule.data.mnist.download_mnist` says.
     """
     for name, size in sizes.items():
         path = folder / name
@@ -135,11 +123,7 @@ def _from_mirror(url: str, limit: int, check: Callable[[bytes], None]) -> bytes:
             time.sleep(BACKOFF_SECONDS * 2 ** (attempt - 1))
         try:
             return _get(url, limit, check, deadline)
-        except (
-            OSError,
-            HTTPException,
-            ValueError,
-        ) as error:  # ValueError: DataError, or a redirect to no address
+        except (OSError, HTTPException, ValueError) as error:  # ValueError: DataError, or a redirect to no address
             reason, may_pass = _diagnosis(error)
         if not may_pass or time.monotonic() > deadline:
             raise DownloadError(reason)
@@ -216,16 +200,9 @@ def _opener() -> OpenerDirector:
             return super().redirect_request(req, fp, code, msg, headers, newurl)
 
     opener = web.OpenerDirector()
-    for handler in (
-        web.ProxyHandler(),
-        web.HTTPHandler(),
-        web.HTTPSHandler(),
-        HttpsRedirects(),
-        web.HTTPErrorProcessor(),
-        web.HTTPDefaultErrorHandler(),
-        web.UnknownHandler(),
-    ):
-        opener.add_handler(handler)
+    handlers = (web.ProxyHandler, web.HTTPHandler, web.HTTPSHandler, HttpsRedirects)
+    for handler in (*handlers, web.HTTPErrorProcessor, web.HTTPDefaultErrorHandler, web.UnknownHandler):
+        opener.add_handler(handler())
     return opener
 
 

@@ -32,13 +32,13 @@ def load_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Parameters
     ----------
     path : path-like
-        A picture with one digit on an even ground: dark on light or light on dark, in colour or grey, upright, of any
-        size. What is transparent is ground.
+        A picture with one digit on an even background: dark on light or light on dark, in colour or grey, upright, of
+        any size. What is transparent is background.
 
     Returns
     -------
     ndarray, shape (784,), uint8
-        28 rows of 28 pixels, 0 the ground, 255 the ink.
+        28 rows of 28 pixels, 0 the background, 255 the ink.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def load_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     -----
     The rule is MNIST's own: the digit is scaled to fit a box of 20×20 pixels with its aspect kept, and laid into the
     field of 28×28 by its centre of mass. Before that the picture is turned as its EXIF data say and made grey; the
-    ground, a plane through the picture's edge, is taken away, so that uneven light does not matter; the ink is what
+    background, a plane through the picture's edge, is taken away, so that uneven light does not matter; the ink is what
     lies above Otsu's threshold, and its median becomes 255.
 
     Whatever is drawn counts as the digit: a second digit, a frame, the lines of the paper. Cut those off first.
@@ -132,8 +132,8 @@ def _grey(picture: Image) -> NDArray[Any]:
 
 
 def _ink(grey: NDArray[Any]) -> NDArray[np.uint8] | None:
-    """Give the part of the picture that the ink fills, 0 the ground and 255 the ink; None if there is none."""
-    above = grey - _ground(grey)
+    """Give the part of the picture that the ink fills, 0 the background and 255 the ink; None if there is none."""
+    above = grey - _background(grey)
     if -above.min() > above.max():  # dark on light
         above = -above
     if above.max() < _LEAST_CONTRAST:
@@ -146,8 +146,8 @@ def _ink(grey: NDArray[Any]) -> NDArray[np.uint8] | None:
     return np.asarray(np.rint(ink), np.uint8)
 
 
-def _ground(grey: NDArray[Any]) -> NDArray[Any]:
-    """Give the ground's grey everywhere: a plane through the picture's edge, without the ink that is there."""
+def _background(grey: NDArray[Any]) -> NDArray[Any]:
+    """Give the background's grey everywhere: a plane through the picture's edge, without the ink that is there."""
     height, width = grey.shape
     y, x = np.mgrid[:height, :width] / max(height, width)
     edge = np.ones(grey.shape, bool)
@@ -157,8 +157,8 @@ def _ground(grey: NDArray[Any]) -> NDArray[Any]:
     near = 60.0  # grey levels: far apart enough for a shadow, near enough to leave out most ink
     for _ in range(3):
         off = np.abs(values - places @ (a, b, c))
-        kept = off <= near
-        a, b, c = np.linalg.lstsq(places[kept], values[kept], rcond=None)[0]
+        paper = off <= near
+        a, b, c = np.linalg.lstsq(places[paper], values[paper], rcond=None)[0]
         near = max(3 * float(np.median(np.abs(values - places @ (a, b, c)))), 8.0)
     return np.asarray(a + b * y + c * x)
 

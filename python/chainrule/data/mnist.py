@@ -107,8 +107,8 @@ def load_mnist(
     >>> t_train[:5].tolist()
     [5, 0, 4, 1, 9]
     """
-    train = load_part("train", normalize, flatten, one_hot_label, data_dir=data_dir)
-    test = load_part("test", normalize, flatten, one_hot_label, data_dir=data_dir)
+    train = load_split("train", normalize, flatten, one_hot_label, data_dir=data_dir)
+    test = load_split("test", normalize, flatten, one_hot_label, data_dir=data_dir)
     return train, test
 
 
@@ -209,6 +209,7 @@ def download_mnist(dest: str | os.PathLike[str] | None = None) -> Path:
     """
     from pathlib import Path
 
+    # What nothing else needs: see the head of this module.
     from chainrule.data import download
 
     folder = data_folder() if dest is None else Path(dest)
@@ -216,20 +217,20 @@ def download_mnist(dest: str | os.PathLike[str] | None = None) -> Path:
     return folder
 
 
-def load_part(
-    part: str,
+def load_split(
+    split: str,
     normalize: bool = True,
     flatten: bool = True,
     one_hot_label: bool = False,
     *,
     data_dir: str | os.PathLike[str] | None = None,
 ) -> Examples:
-    """Load the images and labels of `part`, "train" or "test", as `load_mnist` gives both."""
+    """Load the images and labels of `split`, "train" or "test", as `load_mnist` gives both."""
     from pathlib import Path
 
     folder = Path(_PACKAGED if data_dir is None else data_dir)
-    image_path = _find(folder, key_file[f"{part}_img"])
-    label_path = _find(folder, key_file[f"{part}_label"])
+    image_path = _find(folder, key_file[f"{split}_img"])
+    label_path = _find(folder, key_file[f"{split}_label"])
     images = _bytes_of_rank(image_path, 3, "images (N, rows, columns)")
     labels = _bytes_of_rank(label_path, 1, "labels (N,)")
     if len(images) != len(labels):

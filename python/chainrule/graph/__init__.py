@@ -1,17 +1,21 @@
 """The computational graph: recorded, differentiated, drawn and explained.
 
-==============  ==================================================================
+==============  ==================================================================================
 `nodes`         one small class for each operator, its rule visible under it
-`variable`      `Variable` and `apply`: recording, and the chain rule backwards
+`base`          what every node takes, gives and raises
+`arithmetic`    Python's numbers and NumPy's arrays under the same operators; undoing a broadcast
+`variable`      `Variable` and `apply`: recording
+`record`        what is recorded, and the chain rule backwards through it
 `drawing`       `Graph`: SVG, DOT, Mermaid
 `layout`        where the nodes and labels of a drawing go
 `explaining`    the chain rule line by line, with its numbers
 `wording`       numbers, arrays and names as drawings and explanations write them
 `networks`      a `Network` as a graph
 `expression`    ``(x + y) * z`` read from text, for ``chainrule graph``
-==============  ==================================================================
+==============  ==================================================================================
 """
 
+from chainrule.graph.arithmetic import sum_to as sum_to
 from chainrule.graph.nodes import AddLayer as AddLayer
 from chainrule.graph.nodes import DivLayer as DivLayer
 from chainrule.graph.nodes import ExpLayer as ExpLayer
@@ -26,6 +30,5 @@ from chainrule.graph.nodes import ReshapeLayer as ReshapeLayer
 from chainrule.graph.nodes import SubLayer as SubLayer
 from chainrule.graph.nodes import SumLayer as SumLayer
 from chainrule.graph.nodes import TransposeLayer as TransposeLayer
-from chainrule.graph.nodes import sum_to as sum_to
 from chainrule.graph.variable import Variable as Variable
 from chainrule.graph.variable import apply as apply

@@ -7,42 +7,22 @@ several arrows, each with its share of the gradient; their sum stands at the var
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from chainrule.graph import wording
+from chainrule.graph.base import Node
 from chainrule.graph.layout import Point, Size, arrange
-from chainrule.graph.nodes import Node
-from chainrule.graph.variable import Variable, ancestors, own_copy, users_of, walk
+from chainrule.graph.record import Recorded, ancestors, backpropagate, own_copy, users_of
+from chainrule.graph.variable import Variable
 from chainrule.nn.parameters.layers import gradients, parameters
 
 #: Beyond this an SVG is no picture any more, and takes long.
 _MOST_NODES = 500
 
 _FONT, _LINE, _RADIUS, _MARGIN = 13, 17, 19, 16
-
-# A background of its own, because a page's may be of the other kind than the reader's system.
-_STYLE = """
-.chainrule-graph{--paper:#fff;--ink:#1f2328;--line:#6b7480;--node:#eaf2fd;--edge:#2f6db5;--grad:#b93a0a;--box:#f2f4f7}
-@media (prefers-color-scheme:dark){.chainrule-graph{--paper:#15181d;--ink:#e6e9ed;--line:#98a2ae;--node:#1c2d44;
---edge:#7fb2f0;--grad:#ff9c66;--box:#22272f}}
-@media print{.chainrule-graph{--paper:#fff;--ink:#000;--line:#444;--node:#fff;--edge:#000;--grad:#a03000;--box:#fff;
-max-width:100%;height:auto}}
-.chainrule-graph text{font:13px ui-sans-serif,system-ui,"Segoe UI",Roboto,Helvetica,Arial,sans-serif;fill:var(--ink);
-text-anchor:middle}
-.chainrule-graph .paper{fill:var(--paper)}
-.chainrule-graph .node{fill:var(--node);stroke:var(--edge);stroke-width:1.5}
-.chainrule-graph .box{fill:var(--box);stroke:var(--edge);stroke-width:1.5}
-.chainrule-graph .name{font-weight:600}
-.chainrule-graph .sign{font-size:19px}
-.chainrule-graph .grad{fill:var(--grad)}
-.chainrule-graph .way{fill:none;stroke:var(--line);stroke-width:1.3}
-.chainrule-graph .tip{fill:var(--line)}
-.chainrule-graph .back{fill:none;stroke:var(--grad);stroke-width:1.3}
-.chainrule-graph .back-tip{fill:var(--grad)}
-"""
 
 
 @dataclass(frozen=True)
@@ -88,32 +68,33 @@ class Graph:
     """
 
     def __init__(self, last: Variable, titles: Mapping[Variable, str] | None = None) -> None:
-        layers: dict[Variable, Any] = {}
+        layers: dict[Recorded, Any] = {}
 
-        def layer_of(variable: Variable) -> Any:
+        def layer_of(variable: Recorded) -> Any:
             layers[variable] = own_copy(variable)
             return layers[variable]
 
+        written: Mapping[Any, str] = titles or {}
         variables = ancestors(last)
         # Anew, because what `grad` holds may be of another graph that a variable is also part of.
-        shares: dict[Variable, tuple[Any, ...]] = {}
-        totals = {} if last.grad is None else walk(last, last.grad, layer_of, shares)
+        shares: dict[Recorded, tuple[Any, ...]] = {}
+        totals = {} if last.grad is None else backpropagate(last, last.grad, layer_of, shares)
 
         names = wording.names_of(variables)
         users = users_of(variables)
 
         self._nodes: list[_Node] = []
         self._edges: list[_Edge] = []
-        place: dict[Variable, int] = {}
+        place: dict[Recorded, int] = {}
         for variable in reversed(variables):  # inputs first
-            title = (titles or {}).get(variable)
+            title = written.get(variable)
             shared = wording.number_or_norm(totals[variable]) if totals and users[variable] > 1 else ""
             place[variable] = self._add(
                 _node(variable, names[variable], title, layers.get(variable, variable.layer), shared)
             )
             handed = shares.get(variable, ())
             for n, given in enumerate(variable.inputs):
-                if isinstance(given, Variable):
+                if isinstance(given, Recorded):
                     share = handed[n] if handed else None
                     self._edges.append(_edge(place[given], place[variable], given, given.name, share))
                 elif isinstance(variable.layer, Node):
@@ -150,17 +131,12 @@ class Graph:
           n1 -> n3 [label="6"]
         }
         """
-        shapes = {"operator": "box, style=rounded", "layer": "box"}
+        shapes = {"circle": "circle", "operator": "box, style=rounded", "layer": "box", "plain": "plaintext"}
+        nodes = {kind: f' [shape={shape}, label="{{}}"]' for kind, shape in shapes.items()}
         # Operands from top to bottom, in their order.
         lines = ["digraph {", "  rankdir=LR", "  ordering=in"]
         lines += [f'  {part} [fontname="Helvetica"]' for part in ("node", "edge")]
-        for n, node in enumerate(self._nodes):
-            text = "\\n".join(_dot(line) for line, _ in node.lines)
-            shape = "circle" if _is_circle(node) else shapes.get(node.kind, "plaintext")
-            lines.append(f'  n{n} [shape={shape}, label="{text}"]')
-        for edge in self._edges:
-            text = "\\n".join(map(_dot, filter(None, (edge.value, edge.gradient and f"∂ {edge.gradient}"))))
-            lines.append(f"  n{edge.source} -> n{edge.target}" + (f' [label="{text}"]' if text else ""))
+        lines += self._written(_dot, "\\n", nodes, "n{} -> n{}", 'n{} -> n{} [label="{}"]')
         return "\n".join([*lines, "}"])
 
     def to_mermaid(self) -> str:
@@ -179,16 +155,21 @@ class Graph:
           n2 --> n1
           n1 -->|"6"| n3
         """
-        shapes = {"operator": '(["{}"])', "layer": '["{}"]'}
-        lines = ["flowchart LR", "  classDef plain fill:none,stroke:none"]
+        nodes = {"circle": '(("{}"))', "operator": '(["{}"])', "layer": '["{}"]', "plain": '["{}"]:::plain'}
+        lines = self._written(_mermaid, "<br>", nodes, "n{} --> n{}", 'n{0} -->|"{2}"| n{1}')
+        return "\n".join(["flowchart LR", "  classDef plain fill:none,stroke:none", *lines])
+
+    def _written(
+        self, escape: Callable[[str], str], newline: str, nodes: Mapping[str, str], arrow: str, labelled: str
+    ) -> Iterator[str]:
+        """Give a line for each node, in the form of its kind, and for each arrow, in that with or without a label."""
         for n, node in enumerate(self._nodes):
-            text = "<br>".join(_mermaid(line) for line, _ in node.lines)
-            shape = '(("{}"))' if _is_circle(node) else shapes.get(node.kind, '["{}"]:::plain')
-            lines.append(f"  n{n}{shape.format(text)}")
+            text = newline.join(escape(line) for line, _ in node.lines)
+            form = nodes.get("circle" if _is_circle(node) else node.kind, nodes["plain"])
+            yield f"  n{n}{form.format(text)}"
         for edge in self._edges:
-            text = "<br>".join(map(_mermaid, filter(None, (edge.value, edge.gradient and f"∂ {edge.gradient}"))))
-            lines.append(f"  n{edge.source} -->" + (f'|"{text}"|' if text else "") + f" n{edge.target}")
-        return "\n".join(lines)
+            text = newline.join(map(escape, filter(None, (edge.value, edge.gradient and f"∂ {edge.gradient}"))))
+            yield "  " + (labelled if text else arrow).format(edge.source, edge.target, text)
 
     def to_svg(self, backward: bool = False) -> str:
         """Give the graph as one SVG element: light, dark or for print, as its reader asks; no script, no links.
@@ -221,17 +202,17 @@ class Graph:
             {n: _RADIUS for n, node in enumerate(self._nodes) if _is_circle(node)},
         )
         width, height = (length + 2 * _MARGIN for length in places.size)
-        parts = [
+        svg = [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="chainrule-graph" role="img" width="{width:.0f}"'
             f' height="{height:.0f}" viewBox="{-_MARGIN} {-_MARGIN} {width:.0f} {height:.0f}">',
             f"<title>{wording.escaped(self._title())}</title>",
-            f"<style>{_STYLE}</style>",
+            f"<style>{wording.style_beside(__file__)}</style>",
             f'<rect class="paper" x="{-_MARGIN}" y="{-_MARGIN}" width="{width:.0f}" height="{height:.0f}" rx="6"/>',
         ]
         for edge, route, middle in zip(self._edges, places.routes, places.labels, strict=True):
-            parts += _drawn_edge(edge, route, middle, backward)
-        parts += [_drawn_node(node, middle) for node, middle in zip(self._nodes, places.nodes, strict=True)]
-        return "\n".join([*parts, "</svg>\n"])
+            svg += _drawn_edge(edge, route, middle, backward)
+        svg += [_drawn_node(node, middle) for node, middle in zip(self._nodes, places.nodes, strict=True)]
+        return "\n".join([*svg, "</svg>\n"])
 
     def _title(self) -> str:
         nodes = [node.title for node in self._nodes if node.kind in ("operator", "layer")]
@@ -246,7 +227,7 @@ class Graph:
         return f'<div style="overflow-x:auto">{self.to_svg()}</div>'
 
 
-def _node(variable: Variable, name: str, title: str | None, layer: Any, shared: str) -> _Node:
+def _node(variable: Recorded, name: str, title: str | None, layer: Any, shared: str) -> _Node:
     """Give the node of what made `variable`; `shared` is the sum of several gradients, where there are several."""
     total = ((f"Σ {shared}", True),) if shared else ()
     told = f"{name} = {wording.brief(variable.value)}"
@@ -264,7 +245,7 @@ def _node(variable: Variable, name: str, title: str | None, layer: Any, shared: 
     return _Node("layer", (*lines, *total), f"{told}, by {title or type(layer).__name__}")
 
 
-def _edge(source: int, target: int, variable: Variable, name: str | None, share: Any) -> _Edge:
+def _edge(source: int, target: int, variable: Recorded, name: str | None, share: Any) -> _Edge:
     """Give the arrow along which `variable` goes and `share` of its gradient comes back."""
     value, computed = variable.value, variable.layer is not None
     if wording.is_long(value):
@@ -307,16 +288,16 @@ def _label_size(edge: _Edge, backward: bool) -> Size:
 def _drawn_edge(edge: _Edge, route: list[Point], middle: Point, backward: bool) -> list[str]:
     x, y = middle
     x1, y1 = route[-1]
-    parts = ["<g>", f'<path class="way" d="{_path([*route[:-1], (x1 - 6, y1)])}"/>', _tip(x1, y1, -1, "tip")]
+    svg = ["<g>", f'<path class="way" d="{_path([*route[:-1], (x1 - 6, y1)])}"/>', _tip(x1, y1, -1, "tip")]
     if edge.value:
-        parts.append(_text(x, y - 6, edge.value))
+        svg.append(_text(x, y - 6, edge.value))
     if edge.gradient:
         if backward:
             (x0, y0), down = route[0], 5
             way = [(x1 - 1, y1 + down), *((px, py + down) for px, py in route[-2:0:-1]), (x0 + 7, y0 + down)]
-            parts += [f'<path class="back" d="{_path(way)}"/>', _tip(x0 + 1, y0 + down, 1, "back-tip")]
-        parts.append(_text(x, y + (21 if backward else 16), edge.gradient, "grad"))
-    return [*parts, "</g>"]
+            svg += [f'<path class="back" d="{_path(way)}"/>', _tip(x0 + 1, y0 + down, 1, "back-tip")]
+        svg.append(_text(x, y + (21 if backward else 16), edge.gradient, "grad"))
+    return [*svg, "</g>"]
 
 
 def _path(points: list[Point]) -> str:
@@ -338,23 +319,23 @@ def _tip(x: float, y: float, direction: int, kind: str) -> str:
 def _drawn_node(node: _Node, middle: Point) -> str:
     x, y = middle
     width, height = _size(node)
-    parts = [f"<g><title>{wording.escaped(node.title)}</title>"]
+    svg = [f"<g><title>{wording.escaped(node.title)}</title>"]
     if _is_circle(node):
-        parts.append(f'<circle class="node" cx="{x:.1f}" cy="{y:.1f}" r="{_RADIUS}"/>')
-        parts.append(_text(x, y + 6.5, node.lines[0][0], "sign"))
-        parts += [_text(x, y + _RADIUS + 15 + n * _LINE, line, "grad") for n, (line, _) in enumerate(node.lines[1:])]
-        return "".join([*parts, "</g>"])
+        svg.append(f'<circle class="node" cx="{x:.1f}" cy="{y:.1f}" r="{_RADIUS}"/>')
+        svg.append(_text(x, y + 6.5, node.lines[0][0], "sign"))
+        svg += [_text(x, y + _RADIUS + 15 + n * _LINE, line, "grad") for n, (line, _) in enumerate(node.lines[1:])]
+        return "".join([*svg, "</g>"])
     if node.kind in ("operator", "layer"):
         kind, corner = ("node", height / 2) if node.kind == "operator" else ("box", 6)
-        parts.append(
+        svg.append(
             f'<rect class="{kind}" x="{x - width / 2:.1f}" y="{y - height / 2:.1f}" width="{width:.1f}"'
             f' height="{height:.1f}" rx="{min(corner, 18):.1f}"/>'
         )
     first = y - (len(node.lines) - 1) * _LINE / 2 + 4.5
     for n, (line, gradient) in enumerate(node.lines):
         named = n == 0 and node.kind in ("variable", "result", "layer")
-        parts.append(_text(x, first + n * _LINE, line, "grad" if gradient else "name" if named else ""))
-    return "".join([*parts, "</g>"])
+        svg.append(_text(x, first + n * _LINE, line, "grad" if gradient else "name" if named else ""))
+    return "".join([*svg, "</g>"])
 
 
 def _text(x: float, y: float, text: str, kind: str = "") -> str:
@@ -365,12 +346,8 @@ def _text(x: float, y: float, text: str, kind: str = "") -> str:
 
 
 def _dot(text: str) -> str:
-    return _one_line(text).replace("\\", "\\\\").replace('"', '\\"')
+    return wording.one_line(text).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def _mermaid(text: str) -> str:
-    return "".join(c if c.isalnum() or c in " .,=-+×÷−Σ∂·" else f"#{ord(c)};" for c in _one_line(text))
-
-
-def _one_line(text: str) -> str:
-    return "".join(c if c.isprintable() else " " for c in text)
+    return "".join(c if c.isalnum() or c in " .,=-+×÷−Σ∂·" else f"#{ord(c)};" for c in wording.one_line(text))

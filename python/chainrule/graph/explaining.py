@@ -4,7 +4,7 @@ For numbers: the slope of each node by its rule, and the product with the gradie
 matrix of matrices that nobody wants to read: there the rule says what is done with the gradient that arrives. Where a
 variable has several users, the sum over them is written out.
 
-Every formula is written once, in small steps that both forms know: ``a·b`` and ``a/b`` as plain text or as LaTeX.
+A rule stands in two tables, as plain text and as LaTeX; what is made of it is written once, for both.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph import nodes, wording
-from chainrule.graph.variable import Variable, ancestors, own_copy, users_of, walk
+from chainrule.graph.base import TwoInputs
+from chainrule.graph.record import Recorded, ancestors, backpropagate, own_copy, users_of
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ _FORMS = {
 }
 
 
-def explain(last: Variable, form: str = "text") -> str:
+def explain(last: Recorded, form: str = "text") -> str:
     """Tell the chain rule from `last` to the first variables; see `Variable.explain`."""
     if form not in _FORMS:
         raise ValueError(f"form must be one of {', '.join(map(repr, _FORMS))}, got {form!r}")
@@ -137,7 +138,7 @@ def explain(last: Variable, form: str = "text") -> str:
 class _Explanation:
     """One graph in one form."""
 
-    def __init__(self, last: Variable, form: _Form) -> None:
+    def __init__(self, last: Recorded, form: _Form) -> None:
         self._last, self._form = last, form
         variables = ancestors(last)
         self._names = {v: form.name(name) for v, name in wording.names_of(variables).items()}
@@ -151,18 +152,18 @@ class _Explanation:
         lines = [form.head("forward")]
         lines += [self._forward(variable) for variable in self._forwards if variable.layer is not None]
         lines += [form.head("backward")]
-        parts: dict[Variable, list[Any]] = {}
+        received: dict[Recorded, list[Any]] = {}
         users = users_of(self._forwards)
         lines.append(form.line(1, f"{self._d(self._last)} = {self._shown(self._last.grad)}"))
-        handed: dict[Variable, tuple[Any, ...]] = {}
-        gradients = walk(self._last, self._last.grad, own_copy, handed)
+        handed: dict[Recorded, tuple[Any, ...]] = {}
+        gradients = backpropagate(self._last, self._last.grad, own_copy, handed)
         for variable, shares in handed.items():
             lines.append(form.line(1, f"{form.words('through ')}{self._names[variable]} = {self._formula(variable)}"))
             for n, (given, share) in enumerate(zip(variable.inputs, shares, strict=True)):
-                if not isinstance(given, Variable):
+                if not isinstance(given, Recorded):
                     continue
                 lines.append(form.line(2, self._share(variable, n, gradients[variable], share, users[given])))
-                so_far = parts.setdefault(given, [])
+                so_far = received.setdefault(given, [])
                 so_far.append(share)
                 if len(so_far) == users[given] > 1:
                     lines.append(form.line(2, self._sum(given, so_far)))
@@ -170,11 +171,11 @@ class _Explanation:
 
     # --- one line each ---
 
-    def _forward(self, variable: Variable) -> str:
+    def _forward(self, variable: Recorded) -> str:
         """``p = x + y = 2 + 3 = 5``."""
         steps = [self._names[variable], self._formula(variable)]
         rule = self._form.rules.get(type(variable.layer))
-        values = [given.value if isinstance(given, Variable) else given for given in variable.inputs]
+        values = [given.value if isinstance(given, Recorded) else given for given in variable.inputs]
         if rule is not None and not any(map(np.ndim, values)):
             # In the parentheses of a function a negative number needs none of its own.
             bare = isinstance(variable.layer, nodes.ExpLayer | nodes.MaximumLayer)
@@ -184,22 +185,20 @@ class _Explanation:
         shown = self._shown(variable.value)
         return self._form.line(1, " = ".join([*steps, *([] if steps[-1] == shown else [shown])]))
 
-    def _share(self, variable: Variable, n: int, gradient: Any, share: Any, users: int) -> str:
+    def _share(self, variable: Recorded, n: int, gradient: Any, share: Any, users: int) -> str:
         """``∂p/∂x = 1, so ∂g/∂x = ∂g/∂p · ∂p/∂x = 4 · 1 = 4``; of a variable with several users, the part of it."""
         form, given = self._form, variable.inputs[n]
         so = form.words(", so " if users == 1 else ", which gives ")
         target = self._d(given) if users == 1 else f"{form.words('a part of ')}{self._d(given)}"
         if np.ndim(variable.value) or np.ndim(given.value):
             shown = self._shown(share)
-            stretched = isinstance(variable.layer, nodes.TwoInputs) and not isinstance(
-                variable.layer, nodes.MatMulLayer
-            )
+            stretched = isinstance(variable.layer, TwoInputs) and not isinstance(variable.layer, nodes.MatMulLayer)
             summed = stretched and np.shape(given.value) != np.shape(variable.value)
             tail = form.words(", summed to the shape of the input") if summed else ""
             return f"{target}: {self._back(variable, n)}{tail} = {shown}"
         slope = own_copy(variable).backward(1.0)
         if isinstance(slope, tuple):
-            variables = [k for k, other in enumerate(variable.inputs) if isinstance(other, Variable)]
+            variables = [k for k, other in enumerate(variable.inputs) if isinstance(other, Recorded)]
             slope = slope[n] if len(slope) == len(variable.inputs) else slope[variables.index(n)]
         rule = form.rules.get(type(variable.layer))
         steps = [form.derivative(self._names[variable], self._names[given])]
@@ -213,7 +212,7 @@ class _Explanation:
         numbers = f"{wording.number(gradient)}{form.times}{self._factor(slope)}"
         return f"{local}{so}{target} = {product} = {numbers} = {wording.number(share)}"
 
-    def _sum(self, variable: Variable, shares: list[Any]) -> str:
+    def _sum(self, variable: Recorded, shares: list[Any]) -> str:
         """``∂g/∂x = 4 + 3 = 7``: over all users."""
         words = self._form.words(f", the sum of its {len(shares)} parts")
         total: Any = sum(shares[1:], start=shares[0])
@@ -224,27 +223,22 @@ class _Explanation:
 
     # --- pieces ---
 
-    def _d(self, variable: Variable) -> str:
+    def _d(self, variable: Recorded) -> str:
         return self._form.derivative(self._whole, self._names[variable])
 
-    def _filled(self, variable: Variable, inputs: list[str] | None = None) -> dict[str, str]:
+    def _filled(self, variable: Recorded, inputs: list[str] | None = None) -> dict[str, str]:
         if inputs is None:
-            inputs = [self._names[x] if isinstance(x, Variable) else self._factor(x) for x in variable.inputs]
-        return {
-            "x": inputs[0],
-            "y": inputs[-1],
-            "o": self._names[variable],
-            "d": self._d(variable),
-        }
+            inputs = [self._names[x] if isinstance(x, Recorded) else self._factor(x) for x in variable.inputs]
+        return {"x": inputs[0], "y": inputs[-1], "o": self._names[variable], "d": self._d(variable)}
 
-    def _formula(self, variable: Variable) -> str:
+    def _formula(self, variable: Recorded) -> str:
         rule = self._form.rules.get(type(variable.layer))
         if rule is not None:
             return rule.formula.format(**self._filled(variable))
-        given = [self._names[x] if isinstance(x, Variable) else "…" for x in variable.inputs]
+        given = [self._names[x] if isinstance(x, Recorded) else "…" for x in variable.inputs]
         return f"{self._form.words(type(variable.layer).__name__)}({', '.join(given)})"
 
-    def _back(self, variable: Variable, n: int) -> str:
+    def _back(self, variable: Recorded, n: int) -> str:
         rule = self._form.rules.get(type(variable.layer))
         if rule is not None:
             return rule.backs[n].format(**self._filled(variable))

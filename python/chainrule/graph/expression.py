@@ -13,6 +13,7 @@ So ``-x ** 2`` is -(x²) and ``2 ** 3 ** 2`` is 2 to the 9th, as in Python. Func
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from chainrule.graph.variable import Variable
+from chainrule.graph.wording import one_line
 
 #: Nesting deeper than this is refused, before Python's own stack is full.
 _DEEPEST = 100
@@ -30,20 +32,13 @@ _TOKEN = re.compile(
 )
 
 _FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
-    "exp": (1, lambda x: x.exp()),
-    "log": (1, lambda x: x.log()),
-    "sum": (1, lambda x: x.sum()),
-    "mean": (1, lambda x: x.mean()),
-    "maximum": (2, lambda x, y: x.maximum(y)),
+    **{name: (1, operator.methodcaller(name)) for name in ("exp", "log", "sum", "mean")},
+    "maximum": (2, Variable.maximum),
 }
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
-    "+": lambda x, y: x + y,
-    "-": lambda x, y: x - y,
-    "*": lambda x, y: x * y,
-    "/": lambda x, y: x / y,
-    "@": lambda x, y: x @ y,
-    "**": lambda x, y: x**y,
-}
+    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "@": operator.matmul,
+    "**": operator.pow,
+}  # fmt: skip
 
 
 class ExpressionError(ValueError):
@@ -51,8 +46,7 @@ class ExpressionError(ValueError):
 
     def __init__(self, message: str, text: str, column: int) -> None:
         # Tabs and the like would move the caret.
-        shown = "".join(c if c.isprintable() else " " for c in text)
-        super().__init__(f"{message}, at column {column + 1}\n  {shown}\n  {' ' * column}^")
+        super().__init__(f"{message}, at column {column + 1}\n  {one_line(text)}\n  {' ' * column}^")
         self.column = column
 
 
@@ -64,21 +58,10 @@ class _Token:
 
 
 def evaluate(text: str, values: Mapping[str, Any]) -> Variable:
-    """Read `text` and give its value as a variable, recorded.
+    """Read `text`, with a value for every name in it, and give its value as a variable, recorded.
 
-    Parameters
-    ----------
-    text : str
-        The expression.
-    values : mapping of str to array_like
-        A value for every name in it.
-
-    Raises
-    ------
-    ExpressionError
-        If it cannot be read, a name has no value, or shapes do not fit; with the column.
-    ValueError
-        If a value is of no name in the expression.
+    An ExpressionError tells the column of what cannot be read, has no value or does not fit; a value of no name in the
+    expression is a ValueError.
 
     Examples
     --------
@@ -96,12 +79,7 @@ def evaluate(text: str, values: Mapping[str, Any]) -> Variable:
 
 
 def read_value(text: str) -> Any:
-    """Give the number, vector (``1,2,3``) or matrix (``1,2;3,4``) that `text` writes.
-
-    Raises
-    ------
-    ValueError
-        If it writes none of these.
+    """Give the number, vector (``1,2,3``) or matrix (``1,2;3,4``) that `text` writes, or raise ValueError.
 
     Examples
     --------
@@ -171,15 +149,16 @@ class _Reader:
     # --- the grammar ---
 
     def _sum(self) -> Any:
-        x = self._product()
-        while sign := self._taken("+", "-"):
-            x = self._applied(_OPERATORS[sign.text], sign, x, self._product())
-        return x
+        return self._chain(self._product, "+", "-")
 
     def _product(self) -> Any:
-        x = self._unary()
-        while sign := self._taken("*", "/", "@"):
-            x = self._applied(_OPERATORS[sign.text], sign, x, self._unary())
+        return self._chain(self._unary, "*", "/", "@")
+
+    def _chain(self, operand: Callable[[], Any], *signs: str) -> Any:
+        """Read operands between `signs`, from left to right."""
+        x = operand()
+        while sign := self._taken(*signs):
+            x = self._applied(_OPERATORS[sign.text], sign, x, operand())
         return x
 
     def _unary(self) -> Any:
@@ -187,7 +166,7 @@ class _Reader:
         if self._depth > _DEEPEST:
             self._refuse(f"nested more than {_DEEPEST} deep", self._token)
         sign = self._taken("-")
-        result = self._applied(lambda x: -x, sign, self._unary()) if sign else self._power()
+        result = self._applied(operator.neg, sign, self._unary()) if sign else self._power()
         self._depth -= 1
         return result
 

@@ -27,19 +27,10 @@ _SWEEPS = 12
 
 @dataclass
 class Layout:
-    """The places found.
+    """The places found: the centres of the nodes and of the edges' labels, and the way of each edge.
 
-    Attributes
-    ----------
-    size : (width, height)
-        Of the whole.
-    nodes : list of (x, y)
-        Centre of each node.
-    labels : list of (x, y)
-        Centre of each edge's label.
-    routes : list of lists of (x, y)
-        For each edge the points it passes: from one to the next alternately a level line and a curve that is level at
-        both ends, beginning and ending with a line.
+    A route is the points an edge passes: from one to the next alternately a level line and a curve that is level at
+    both ends, beginning and ending with a line.
     """
 
     size: Size
@@ -64,16 +55,10 @@ class _Item:
 def arrange(
     nodes: Sequence[Size], edges: Sequence[tuple[int, int]], labels: Sequence[Size], circles: Mapping[int, float]
 ) -> Layout:
-    """Find places for the nodes and the edges' labels.
+    """Find places for nodes and edges' labels of these sizes.
 
-    Parameters
-    ----------
-    nodes, labels : sequence of (width, height)
-        Of each node, and of each edge's label.
-    edges : sequence of (source, target)
-        Places in `nodes`. Those into one node arrive at it from top to bottom in this order.
-    circles : mapping of int to float
-        The radius of the nodes that are circles, where edges begin and end on the circle.
+    An edge is (source, target), by their places in `nodes`; those into one node arrive from top to bottom in this
+    order. `circles` has the radius of the nodes that are circles, where edges begin and end on the circle.
     """
     columns = _columns(len(nodes), edges)
     items = [_Item(2 * column, *size) for column, size in zip(columns, nodes, strict=True)]

@@ -1,50 +1,44 @@
-"""The recorded graph: a variable knows the layer that made it and the inputs of that layer, and nothing more.
-
-Every operator applies a node layer and gives a new `Variable`; ``backward`` walks from the last variable to the first,
-each only after all its users: dL/dx = Σ over the users of x of (what the user's layer hands back to x).
-
-References lead from a result to its inputs and never back, so a graph is freed as soon as its last variable is, without
-the garbage collector. All walks are loops, not recursions: a chain may be 100,000 nodes long.
-"""
+"""Recording: every operator applies a node layer and gives a new `Variable`; `apply` does so with any layer."""
 
 from __future__ import annotations
 
-import copy
-import operator
-import weakref
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chainrule._gate import floats
-from chainrule.graph.nodes import (
-    AddLayer,
-    DivLayer,
-    ExpLayer,
-    LogLayer,
-    MatMulLayer,
-    MaximumLayer,
-    MeanLayer,
-    MulLayer,
-    NegLayer,
-    PowLayer,
-    ReshapeLayer,
-    SubLayer,
-    SumLayer,
-    TransposeLayer,
-)
+from chainrule.graph import nodes
+from chainrule.graph.base import TwoInputs
+from chainrule.graph.record import Recorded, backpropagate, held, made_last
 
 if TYPE_CHECKING:
     from chainrule.graph.drawing import Graph
 
-#: The variable that each applied layer made last, by the layer's id, for as long as that variable lives.
-_made_last: weakref.WeakValueDictionary[int, Variable] = weakref.WeakValueDictionary()
+
+def _operator(node: Callable[[], TwoInputs]) -> tuple[Callable[[Any, Any], Variable], Callable[[Any, Any], Variable]]:
+    """Give what an operator does with its left and with its right operand: it records a node."""
+
+    def of_left(self: Any, other: Any) -> Variable:
+        return _record(node(), self, other)
+
+    def of_right(self: Any, other: Any) -> Variable:
+        return _record(node(), other, self)
+
+    return of_left, of_right
 
 
-class Variable:
+def _refused(sign: str) -> Callable[[Any, object], NoReturn]:
+    def method(self: Any, other: object) -> NoReturn:
+        raise TypeError(
+            f"Variables are not compared: {sign} has no derivative and no place in a graph; compare their .value, or"
+            " use x.maximum(y)"
+        )
+
+    return method
+
+
+class Variable(Recorded):
     """A number or array whose gradient can be asked for: what is computed from it is recorded.
 
     ``+ - * / ** @``, unary minus, and the methods `sum`, `mean`, `exp`, `log`, `maximum`, `reshape` and `T` give
@@ -98,7 +92,7 @@ class Variable:
     (4.0, 4.0, 5.0)
     """
 
-    __slots__ = ("__weakref__", "_depth", "_own", "grad", "inputs", "layer", "name", "value")
+    __slots__ = ()
 
     # NumPy leaves ``array * variable`` to the variable.
     __array_ufunc__ = None
@@ -109,56 +103,25 @@ class Variable:
             raise TypeError(f"name must be a str, got {type(name).__name__}")
         if isinstance(value, Variable):
             raise TypeError("value is a Variable already; use it as it is, or its .value")
-        self.value: Any = _held(value, "value")
+        self.value: Any = held(value, "value")
         self.grad: Any = None
         self.name = name
         self.layer: Any = None
         self.inputs: tuple[Any, ...] = ()
-        # How many layers the longest way from the first variables has.
-        self._depth = 0
-        # Whether the layer is one of our nodes, made for this variable alone.
-        self._own = False
+        self.depth = 0
+        self.own = False
 
     # --- what is recorded ---
 
-    def __add__(self, other: Any) -> Variable:
-        return _record(AddLayer(), self, other)
-
-    def __radd__(self, other: Any) -> Variable:
-        return _record(AddLayer(), other, self)
-
-    def __sub__(self, other: Any) -> Variable:
-        return _record(SubLayer(), self, other)
-
-    def __rsub__(self, other: Any) -> Variable:
-        return _record(SubLayer(), other, self)
-
-    def __mul__(self, other: Any) -> Variable:
-        return _record(MulLayer(), self, other)
-
-    def __rmul__(self, other: Any) -> Variable:
-        return _record(MulLayer(), other, self)
-
-    def __truediv__(self, other: Any) -> Variable:
-        return _record(DivLayer(), self, other)
-
-    def __rtruediv__(self, other: Any) -> Variable:
-        return _record(DivLayer(), other, self)
-
-    def __pow__(self, other: Any) -> Variable:
-        return _record(PowLayer(), self, other)
-
-    def __rpow__(self, other: Any) -> Variable:
-        return _record(PowLayer(), other, self)
-
-    def __matmul__(self, other: Any) -> Variable:
-        return _record(MatMulLayer(), self, other)
-
-    def __rmatmul__(self, other: Any) -> Variable:
-        return _record(MatMulLayer(), other, self)
+    __add__, __radd__ = _operator(nodes.AddLayer)
+    __sub__, __rsub__ = _operator(nodes.SubLayer)
+    __mul__, __rmul__ = _operator(nodes.MulLayer)
+    __truediv__, __rtruediv__ = _operator(nodes.DivLayer)
+    __pow__, __rpow__ = _operator(nodes.PowLayer)
+    __matmul__, __rmatmul__ = _operator(nodes.MatMulLayer)
 
     def __neg__(self) -> Variable:
-        return _record_one(NegLayer(), self)
+        return _record_one(nodes.NegLayer(), self)
 
     def exp(self) -> Variable:
         """Give e^x, entry by entry.
@@ -168,7 +131,7 @@ class Variable:
         >>> Variable(0.0).exp().value
         1.0
         """
-        return _record_one(ExpLayer(), self)
+        return _record_one(nodes.ExpLayer(), self)
 
     def log(self) -> Variable:
         """Give the natural logarithm, entry by entry.
@@ -178,7 +141,7 @@ class Variable:
         >>> Variable(1.0).log().value
         0.0
         """
-        return _record_one(LogLayer(), self)
+        return _record_one(nodes.LogLayer(), self)
 
     def maximum(self, other: Any) -> Variable:
         """Give the larger of this and `other`, entry by entry; ``x.maximum(0)`` is relu.
@@ -200,7 +163,7 @@ class Variable:
         >>> Variable([-1.0, 2.0]).maximum(0).value
         array([0., 2.])
         """
-        return _record(MaximumLayer(), self, other)
+        return _record(nodes.MaximumLayer(), self, other)
 
     def sum(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Variable:
         """Give the sum of all entries, or of those along `axis`.
@@ -222,17 +185,15 @@ class Variable:
         >>> Variable([[1.0, 2.0], [3.0, 4.0]]).sum(axis=0).value
         array([4., 6.])
         """
-        return _record_one(SumLayer(axis, keepdims), self)
+        return _record_one(nodes.SumLayer(axis, keepdims), self)
 
     def mean(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Variable:
         """Give the mean of all entries, or of those along `axis`.
 
         Parameters
         ----------
-        axis : int or sequence of int, optional
-            All axes by default.
-        keepdims : bool, default False
-            Whether the axes the mean is taken over stay, with length 1.
+        axis, keepdims : int or sequence of int, and bool, optional
+            As for `sum`.
 
         Raises
         ------
@@ -244,7 +205,7 @@ class Variable:
         >>> Variable([1.0, 2.0, 6.0]).mean().value
         3.0
         """
-        return _record_one(MeanLayer(axis, keepdims), self)
+        return _record_one(nodes.MeanLayer(axis, keepdims), self)
 
     def reshape(self, *shape: Any) -> Variable:
         """Give the same entries in another shape.
@@ -265,12 +226,12 @@ class Variable:
         array([[1., 2.],
                [3., 4.]])
         """
-        return _record_one(ReshapeLayer(shape[0] if len(shape) == 1 else shape), self)
+        return _record_one(nodes.ReshapeLayer(shape[0] if len(shape) == 1 else shape), self)
 
     @property
     def T(self) -> Variable:
         """The axes in reverse order: for a matrix, the transpose."""
-        return _record_one(TransposeLayer(), self)
+        return _record_one(nodes.TransposeLayer(), self)
 
     # --- what is asked of the record ---
 
@@ -305,7 +266,7 @@ class Variable:
         >>> x.grad
         7.0
         """
-        for variable, gradient in walk(self, dout).items():
+        for variable, gradient in backpropagate(self, dout).items():
             variable.grad = gradient
 
     def graph(self) -> Graph:
@@ -323,6 +284,7 @@ class Variable:
         >>> print(g.graph().to_mermaid().splitlines()[0])
         flowchart LR
         """
+        # The drawing knows variables; this only hands over to it.
         from chainrule.graph.drawing import Graph
 
         return Graph(self)
@@ -357,37 +319,22 @@ class Variable:
             ∂g/∂x = z = 4
             ∂g/∂z = x = 5
         """
+        # As above.
         from chainrule.graph.explaining import explain
 
         return explain(self, form)
+
+    # What has no place in a graph.
+    __eq__, __ne__ = _refused("=="), _refused("!=")
+    __lt__, __le__, __gt__, __ge__ = map(_refused, ("<", "<=", ">", ">="))
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError("a Variable is neither true nor false; ask its .value")
 
     def __repr__(self) -> str:
         name = "" if self.name is None else f", name={self.name!r}"
         grad = "" if self.grad is None else f", grad={self.grad!r}"
         return f"Variable({self.value!r}{name}{grad})"
-
-    # --- what has no place in a graph ---
-
-    def __bool__(self) -> NoReturn:
-        raise TypeError("a Variable is neither true nor false; ask its .value")
-
-    def __eq__(self, other: object) -> NoReturn:
-        _not_compared("==")
-
-    def __ne__(self, other: object) -> NoReturn:
-        _not_compared("!=")
-
-    def __lt__(self, other: Any) -> NoReturn:
-        _not_compared("<")
-
-    def __le__(self, other: Any) -> NoReturn:
-        _not_compared("<=")
-
-    def __gt__(self, other: Any) -> NoReturn:
-        _not_compared(">")
-
-    def __ge__(self, other: Any) -> NoReturn:
-        _not_compared(">=")
 
 
 def apply(layer: Any, *inputs: Any) -> Variable:
@@ -432,105 +379,37 @@ def apply(layer: Any, *inputs: Any) -> Variable:
         raise TypeError(f"layer must have a method backward(dout), and {type(layer).__name__} has none")
     if not any(isinstance(given, Variable) for given in inputs):
         raise TypeError(f"apply needs at least one Variable for {type(layer).__name__}; make one with Variable(x)")
-    out = layer.forward(*map(_value, inputs))
-    value = _held(out, f"what {type(layer).__name__}.forward gives")
-    depth = 1 + max(given._depth for given in inputs if isinstance(given, Variable))
+    out = layer.forward(*(given.value if isinstance(given, Variable) else given for given in inputs))
+    value = held(out, f"what {type(layer).__name__}.forward gives")
+    depth = 1 + max(given.depth for given in inputs if isinstance(given, Variable))
     variable = _made(layer, inputs, value, depth, False)
-    _made_last[id(layer)] = variable
+    made_last[id(layer)] = variable
     return variable
-
-
-def walk(
-    last: Variable,
-    dout: ArrayLike,
-    layer_of: Callable[[Variable], Any] = operator.attrgetter("layer"),
-    handed: dict[Variable, tuple[Any, ...]] | None = None,
-) -> dict[Variable, Any]:
-    """Go from `last` back to the first variables, each after all its users.
-
-    Parameters
-    ----------
-    last : Variable
-        Where to begin.
-    dout : array_like
-        dL/d(last).
-    layer_of : callable, optional
-        Gives the layer whose ``backward`` is called; `own_copy`, if the layers are to stay as they are.
-    handed : dict, optional
-        Filled with what the layer of each variable hands back, one for each of `inputs`; of no meaning for constants.
-
-    Returns
-    -------
-    dict
-        dL/d(variable) of each variable, in the order of the walk, which depends on the graph alone.
-    """
-    met = ancestors(last)
-    gradients: dict[Variable, Any] = dict.fromkeys(met)
-    gradients[last] = _seed(last, dout)
-    with np.errstate(all="ignore"):
-        for variable in met:
-            if variable.layer is None:
-                continue
-            layer, gradient = layer_of(variable), gradients[variable]
-            shares = layer.backward(gradient) if variable._own else _shares(variable, layer, gradient)
-            if type(shares) is not tuple:
-                shares = (shares,)
-            for given, share in zip(variable.inputs, shares):  # noqa: B905  # strict costs time, and _shares has counted
-                if isinstance(given, Variable):
-                    if type(share) is not float or type(given.value) is not float:
-                        share = _fitting(share, given, layer)
-                    before = gradients[given]
-                    gradients[given] = share if before is None else before + share
-            if handed is not None:
-                handed[variable] = shares
-    return gradients
-
-
-def ancestors(last: Variable) -> list[Variable]:
-    """Give `last` and all it was computed from, each after all its users."""
-    met, seen = [last], {last}
-    for variable in met:  # which grows meanwhile
-        for given in variable.inputs:
-            if isinstance(given, Variable) and given not in seen:
-                seen.add(given)
-                met.append(given)
-    met.sort(key=_depth, reverse=True)  # an input is less deep than each of its users
-    return met
-
-
-def users_of(variables: list[Variable]) -> Counter[Variable]:
-    """Count how often each goes into a layer of `variables`."""
-    return Counter(given for variable in variables for given in variable.inputs if isinstance(given, Variable))
-
-
-def own_copy(variable: Variable) -> Any:
-    """Give a layer whose ``backward`` does what that of the layer of `variable` does, but leaves its ``dW`` alone."""
-    return variable.layer if variable._own else copy.copy(variable.layer)
 
 
 def _record(layer: Any, x: Any, y: Any) -> Variable:
     """Apply a node layer of our own, which has not been used before, to two operands, one of them a variable."""
     if isinstance(x, Variable):
-        left, depth = x.value, x._depth
+        left, depth = x.value, x.depth
         if isinstance(y, Variable):
             right = y.value
-            if y._depth > depth:
-                depth = y._depth
+            if y.depth > depth:
+                depth = y.depth
         else:
-            y = right = _held(y, "the right operand")
+            y = right = held(y, "the right operand")
     else:
-        x = left = _held(x, "the left operand")
-        right, depth = y.value, y._depth
+        x = left = held(x, "the left operand")
+        right, depth = y.value, y.depth
     if type(left) is float and type(right) is float:
         return _made(layer, (x, y), layer.forward(left, right), depth + 1, True)
     with np.errstate(all="ignore"):
-        return _made(layer, (x, y), _held(layer.forward(left, right), "the result"), depth + 1, True)
+        return _made(layer, (x, y), held(layer.forward(left, right), "the result"), depth + 1, True)
 
 
 def _record_one(layer: Any, x: Variable) -> Variable:
     """Do the same for one operand."""
     with np.errstate(all="ignore"):
-        return _made(layer, (x,), _held(layer.forward(x.value), "the result"), x._depth + 1, True)
+        return _made(layer, (x,), held(layer.forward(x.value), "the result"), x.depth + 1, True)
 
 
 def _made(layer: Any, inputs: tuple[Any, ...], value: Any, depth: int, own: bool) -> Variable:
@@ -539,83 +418,9 @@ def _made(layer: Any, inputs: tuple[Any, ...], value: Any, depth: int, own: bool
     variable.grad = variable.name = None
     variable.layer = layer
     variable.inputs = inputs
-    variable._depth = depth
-    variable._own = own
+    variable.depth = depth
+    variable.own = own
     return variable
 
 
 _new = Variable.__new__
-_NUMBER = (int, float)
-_depth = operator.attrgetter("_depth")
-
-
-def _value(given: Any) -> Any:
-    return given.value if isinstance(given, Variable) else given
-
-
-def _held(value: Any, name: str) -> Any:
-    """Give a number as a Python float, unless it is a float32, and an array as float32 or float64."""
-    if type(value) is float:
-        return value
-    if isinstance(value, _NUMBER):
-        try:
-            return float(value)
-        except OverflowError:
-            raise ValueError(f"{name} is a whole number beyond float64") from None
-    array = floats(value, name)
-    return float(array) if array.ndim == 0 and array.dtype == np.float64 else array
-
-
-def _seed(last: Variable, dout: ArrayLike) -> Any:
-    """Give `dout` in the shape and dtype of `last`."""
-    if isinstance(dout, Variable):
-        raise TypeError("dout must be a number or an array, got a Variable; give its .value")
-    gradient = _held(dout, "dout")
-    if type(gradient) is float and type(last.value) is float:
-        return gradient
-    shape = np.shape(last.value)
-    if np.shape(gradient) not in (shape, ()):
-        raise ValueError(f"dout must have the shape of the output, {shape}, got dout.shape={np.shape(gradient)}")
-    if type(last.value) is float:
-        return float(gradient)
-    return np.array(np.broadcast_to(gradient, shape), last.value.dtype)
-
-
-def _shares(variable: Variable, layer: Any, gradient: Any) -> tuple[Any, ...]:
-    """Ask an applied layer for the gradients of its inputs, and count them."""
-    if _made_last.get(id(variable.layer), variable) is not variable:
-        name = type(layer).__name__
-        raise RuntimeError(
-            f"this {name} was applied again since, and remembers only its last forward: give every place in a graph a"
-            f" {name} of its own"
-        )
-    # A copy: a layer like the tutorial's Relu writes into what it is given.
-    given = layer.backward(gradient if type(gradient) is float else gradient.copy())
-    shares: tuple[Any, ...] = given if isinstance(given, tuple) else (given,)
-    inputs = variable.inputs
-    if len(shares) == len(inputs):
-        return shares
-    wanted = sum(isinstance(x, Variable) for x in inputs)
-    if len(shares) != wanted:
-        raise ValueError(
-            f"{type(layer).__name__}.backward gave {len(shares)} gradients for {wanted} variables; what has no"
-            " gradient, such as labels, is applied as an array and not as a Variable"
-        )
-    found = iter(shares)
-    return tuple(next(found) if isinstance(x, Variable) else None for x in inputs)
-
-
-def _fitting(share: Any, x: Variable, layer: Any) -> Any:
-    """Give a gradient in the dtype of `x`, in memory of its own; by name of the layer if its shape is wrong."""
-    name = f"what {type(layer).__name__}.backward gives"
-    array = floats(share, name)
-    if array.shape != np.shape(x.value):
-        raise ValueError(f"{name} must have the shape of the input, {np.shape(x.value)}, got {array.shape}")
-    return float(array) if type(x.value) is float else np.array(array, x.value.dtype)
-
-
-def _not_compared(sign: str) -> NoReturn:
-    raise TypeError(
-        f"Variables are not compared: {sign} has no derivative and no place in a graph; compare their .value, or use"
-        " x.maximum(y)"
-    )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from typing import Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from chainrule.graph.variable import Variable
+from chainrule.graph.record import Recorded
 
 #: An array of so many numbers is written out; of a longer one, shape and norm.
 _WRITTEN_OUT = 4
@@ -44,27 +44,43 @@ def brief(value: Any) -> str:
     return number(value)
 
 
+def number_or_norm(value: Any) -> str:
+    """Give a number or a short array, and of a long one the norm."""
+    return f"|d| {norm(value)}" if is_long(value) else brief(value)
+
+
+def one_line(text: str) -> str:
+    """Give `text` with a space for what cannot be printed."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
+def thousands(n: Any) -> str:
+    """Give a whole number with narrow spaces between its thousands."""
+    return f"{int(n):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def style_beside(file: str) -> str:
+    """Give the style sheet that lies beside a file of this package, under its name."""
+    with open(os.path.splitext(file)[0] + ".css", encoding="utf-8") as style:
+        return style.read()
+
+
 def escaped(text: str) -> str:
     """Give `text` as it may stand in HTML or XML, between tags or in an attribute."""
     from html import escape  # which reads in two thousand names of characters
 
     # Control characters have no place there, not even escaped.
-    kept = (c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return escape("".join(kept))
+    shown = (c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return escape("".join(shown))
 
 
-def names_of(variables: list[Variable]) -> dict[Variable, str]:
+def names_of(variables: list[Recorded]) -> dict[Recorded, str]:
     """Give every variable a name of its own: its own name, or a free letter.
 
-    The tutorial's letters: g for the last, p, q, r, … on the way, a, b, c, … for what was not computed. Of two with the
-    same name the second gets a number.
-
-    Parameters
-    ----------
-    variables : list of Variable
-        The last first, as `ancestors` gives them.
+    The tutorial's letters: g for the last (the first of `variables`, as `ancestors` gives them), p, q, r, … on the way,
+    a, b, c, … for what was not computed. Of two with the same name the second gets a number.
     """
-    names: dict[Variable, str] = {}
+    names: dict[Recorded, str] = {}
     free = _Free()
     forwards = variables[::-1]
     for variable in forwards:
@@ -77,7 +93,7 @@ def names_of(variables: list[Variable]) -> dict[Variable, str]:
     return names
 
 
-def free_name(letter: str, names: dict[Variable, str]) -> str:
+def free_name(letter: str, names: dict[Recorded, str]) -> str:
     """Give `letter`, with a number behind it if one of `names` is that already."""
     free = _Free()
     free.taken = set(names.values())
@@ -100,8 +116,3 @@ class _Free:
             name = f"{letter}{self._last[letter]}"
         self.taken.add(name)
         return name
-
-
-def number_or_norm(value: Any) -> str:
-    """Give a number or a short array, and of a long one the norm."""
-    return f"|d| {norm(value)}" if is_long(value) else brief(value)

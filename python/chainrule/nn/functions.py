@@ -5,6 +5,11 @@ NumPy scalar. Every one is right from -inf to inf, gives nan for nan as NumPy do
 
 Dtypes follow NumPy: float32 stays float32, float64 float64; booleans and integers become float64; float16 and
 bfloat16 are computed in float32 and rounded once to what they came in.
+
+Sources: the tutorial's "基本函数" and "Softmax 层"; "Deep Learning from Scratch" §3.2, §3.5, §4.2, §5.5.2. Unlike the
+tutorial's, `softmax` normalises the last axis from 3-D on too, `cross_entropy_error` takes soft labels as they are, and
+`softmax_loss` adds nothing to the probabilities: it is the log-sum-exp of Blanchard, Higham and Higham, "Accurately
+computing the log-sum-exp and softmax functions", IMA Journal of Numerical Analysis 41 (2021).
 """
 
 from __future__ import annotations
@@ -24,6 +29,26 @@ class _Function(Protocol):
     def __call__(self, x: ArrayLike) -> Any: ...
 
 
+#: What every function of one array says of it, put before its examples.
+_SECTIONS = """    Parameters
+    ----------
+    x : array_like
+        Any shape.
+
+    Returns
+    -------
+    ndarray or scalar
+        In the shape and dtype of `x` (whole numbers give float64).
+
+    Raises
+    ------
+    TypeError
+        If `x` does not hold real numbers, or is masked.
+
+    Examples
+"""
+
+
 def _on_floats(formula: Callable[[FloatArray], Any]) -> _Function:
     """Hand `formula` its argument as float32 or float64, quietly; give the result NumPy's dtype."""
 
@@ -33,6 +58,7 @@ def _on_floats(formula: Callable[[FloatArray], Any]) -> _Function:
         with np.errstate(all="ignore"):
             return formula(floats(given, "x")).astype(_returned_dtype(given.dtype), copy=False)
 
+    function.__doc__ = (formula.__doc__ or "").replace("    Examples\n", _SECTIONS)
     return function
 
 
@@ -46,25 +72,6 @@ def identity_function(x: FloatArray) -> Any:
     """Give `x` itself, in a new array: the output activation of a regression.
 
     ``y = x``
-
-    Parameters
-    ----------
-    x : array_like
-        Any shape.
-
-    Returns
-    -------
-    ndarray or scalar
-        The values of `x`, in its shape and dtype (whole numbers as float64).
-
-    Raises
-    ------
-    TypeError
-        If `x` does not hold real numbers, or is masked.
-
-    Notes
-    -----
-    Source: the tutorial's "基本函数"; "Deep Learning from Scratch" §3.5.
 
     Examples
     --------
@@ -94,11 +101,6 @@ def step_function(x: ArrayLike) -> NDArray[np.int64]:
     TypeError
         If `x` does not hold real numbers, or is masked.
 
-    Notes
-    -----
-    Source: the tutorial's "基本函数", whose ``np.int`` NumPy no longer has; "Deep Learning from Scratch"
-    §3.2.3.
-
     Examples
     --------
     >>> step_function([-1.0, 0.0, 2.0])
@@ -111,29 +113,8 @@ def step_function(x: ArrayLike) -> NDArray[np.int64]:
 def sigmoid(x: FloatArray) -> Any:
     """Squash every number into 0..1.
 
-    ``y = 1 / (1 + exp(-x))``
-
-    Parameters
-    ----------
-    x : array_like
-        Any shape.
-
-    Returns
-    -------
-    ndarray or scalar
-        In the shape and dtype of `x` (whole numbers give float64).
-
-    Raises
-    ------
-    TypeError
-        If `x` does not hold real numbers, or is masked.
-
-    Notes
-    -----
-    Written with ``e = exp(-|x|)``, which never overflows: ``1 / (1 + e)`` for x >= 0, and, the same
-    fraction expanded by exp(x), ``e / (1 + e)`` below.
-
-    Source: the tutorial's "基本函数"; "Deep Learning from Scratch" §3.2.4.
+    ``y = 1 / (1 + exp(-x))``, written with ``e = exp(-|x|)``, which never overflows: ``1 / (1 + e)`` for x >= 0, and,
+    the same fraction expanded by exp(x), ``e / (1 + e)`` below.
 
     Examples
     --------
@@ -146,31 +127,10 @@ def sigmoid(x: FloatArray) -> Any:
 
 @_on_floats
 def sigmoid_grad(x: FloatArray) -> Any:
-    """Give the slope of `sigmoid` at `x`.
+    """Give the slope of `sigmoid` at `x`, its argument and not its result.
 
-    ``dy/dx = y (1 - y) = sigmoid(x) sigmoid(-x)``
-
-    Parameters
-    ----------
-    x : array_like
-        Any shape; the argument of the sigmoid, not its result.
-
-    Returns
-    -------
-    ndarray or scalar
-        In the shape and dtype of `x` (whole numbers give float64).
-
-    Raises
-    ------
-    TypeError
-        If `x` does not hold real numbers, or is masked.
-
-    Notes
-    -----
-    The tutorial's ``1 - sigmoid(x)`` loses every digit for large x, where the sigmoid rounds to 1;
-    ``sigmoid(-x)`` is the same number with all of them.
-
-    Source: the tutorial's "基本函数" and "Sigmoid层"; "Deep Learning from Scratch" §5.5.2.
+    ``dy/dx = y (1 - y) = sigmoid(x) sigmoid(-x)``. The tutorial's ``1 - sigmoid(x)`` loses every digit for large x,
+    where the sigmoid rounds to 1; ``sigmoid(-x)`` is the same number with all of them.
 
     Examples
     --------
@@ -182,28 +142,9 @@ def sigmoid_grad(x: FloatArray) -> Any:
 
 @_on_floats
 def relu(x: FloatArray) -> Any:
-    """Keep what is above 0, put 0 for the rest.
+    """Keep what is above 0, put 0 for the rest; nan stays nan.
 
     ``y = max(0, x)``
-
-    Parameters
-    ----------
-    x : array_like
-        Any shape.
-
-    Returns
-    -------
-    ndarray or scalar
-        In the shape and dtype of `x` (whole numbers give float64). nan stays nan.
-
-    Raises
-    ------
-    TypeError
-        If `x` does not hold real numbers, or is masked.
-
-    Notes
-    -----
-    Source: the tutorial's "基本函数"; "Deep Learning from Scratch" §3.2.7.
 
     Examples
     --------
@@ -215,31 +156,10 @@ def relu(x: FloatArray) -> Any:
 
 @_on_floats
 def relu_grad(x: FloatArray) -> Any:
-    """Give the slope of `relu` at `x`: 1 above 0, otherwise 0.
+    """Give the slope of `relu` at `x`: 1 above 0, otherwise 0, also for nan.
 
-    ``dy/dx = 1 if x > 0 else 0``
-
-    Parameters
-    ----------
-    x : array_like
-        Any shape; the argument of the relu.
-
-    Returns
-    -------
-    ndarray or scalar
-        Ones and zeros in the shape and dtype of `x` (whole numbers give float64). 0 for nan.
-
-    Raises
-    ------
-    TypeError
-        If `x` does not hold real numbers, or is masked.
-
-    Notes
-    -----
-    At 0, where there is no slope, it is 0 as in the layer `Relu` and the tutorial's formula. The tutorial's
-    function says 1 there (and does not run).
-
-    Source: the tutorial's "基本函数" and "ReLU层".
+    ``dy/dx = 1 if x > 0 else 0``. At 0, where there is no slope, it is 0 as in the layer `Relu` and the tutorial's
+    formula. The tutorial's function says 1 there (and does not run).
 
     Examples
     --------
@@ -251,34 +171,11 @@ def relu_grad(x: FloatArray) -> Any:
 
 @_on_floats
 def softmax(x: FloatArray) -> Any:
-    """Turn scores into probabilities along the last axis.
+    """Turn scores (..., C) into probabilities along the last axis; a single number is the only class there is.
 
-    ``yₖ = exp(xₖ) / Σᵢ exp(xᵢ)``
-
-    Parameters
-    ----------
-    x : array_like, shape (..., C)
-        Scores: one example (C,), a batch (N, C), or any rank above. A single number is the only class there
-        is.
-
-    Returns
-    -------
-    ndarray or scalar
-        In the shape and dtype of `x` (whole numbers give float64); each row is >= 0 and sums to 1. A row
-        with nan or inf, or with nothing but -inf, is nan. Empty for an empty `x`.
-
-    Raises
-    ------
-    TypeError
-        If `x` does not hold real numbers, or is masked.
-
-    Notes
-    -----
-    The largest score of the row is taken off first: it cancels in the fraction and keeps exp from
-    overflowing.
-
-    Source: the tutorial's "Softmax 层", whose function normalises the wrong axis from 3-D on; "Deep Learning
-    from Scratch" §3.5.
+    ``yₖ = exp(xₖ) / Σᵢ exp(xᵢ)``. The largest score of the row is taken off first: it cancels in the fraction and keeps
+    exp from overflowing. Each row is >= 0 and sums to 1; one with nan or inf, or with nothing but -inf, is nan. Empty
+    for an empty `x`.
 
     Examples
     --------
@@ -294,28 +191,8 @@ def softmax(x: FloatArray) -> Any:
 def log_softmax(x: FloatArray) -> Any:
     """Give the logarithm of `softmax` without ever taking the logarithm of a probability.
 
-    ``ln yₖ = xₖ - ln Σᵢ exp(xᵢ)``
-
-    Parameters
-    ----------
-    x : array_like, shape (..., C)
-        Scores, as for `softmax`.
-
-    Returns
-    -------
-    ndarray or scalar
-        In the shape and dtype of `x` (whole numbers give float64); never above 0. Finite where the
-        probability itself would round to 0. nan where `softmax` is nan, empty for an empty `x`.
-
-    Raises
-    ------
-    TypeError
-        If `x` does not hold real numbers, or is masked.
-
-    Notes
-    -----
-    Source: the log-sum-exp of Blanchard, Higham and Higham, "Accurately computing the log-sum-exp and softmax
-    functions", IMA Journal of Numerical Analysis 41 (2021).
+    ``ln yₖ = xₖ - ln Σᵢ exp(xᵢ)``: never above 0, and finite where the probability itself would round to 0. nan where
+    `softmax` is nan, empty for an empty `x`.
 
     Examples
     --------
@@ -355,10 +232,6 @@ def sum_squared_error(y: ArrayLike, t: ArrayLike) -> Any:
     ValueError
         If the shapes differ. NumPy would broadcast (N,) with (N, 1) to N × N differences, silently.
 
-    Notes
-    -----
-    Source: the tutorial's "基本函数"; "Deep Learning from Scratch" §4.2.1.
-
     Examples
     --------
     >>> sum_squared_error([0.5, 0.0], [1.0, 1.0])
@@ -385,16 +258,12 @@ def mean_squared_error(y: ArrayLike, t: ArrayLike) -> Any:
     Returns
     -------
     scalar
-        As for `sum_squared_error`. For a true mean divide by ``y.size / 2``.
+        For a true mean divide by ``y.size / 2``.
 
     Raises
     ------
     TypeError, ValueError
         As `sum_squared_error` does.
-
-    Notes
-    -----
-    Source: the tutorial's "基本函数"; "Deep Learning from Scratch" §4.2.1.
 
     Examples
     --------
@@ -432,11 +301,6 @@ def cross_entropy_error(y: ArrayLike, t: ArrayLike, eps: float = 1e-7) -> Any:
     ValueError
         If `y` has no rows or another number of axes, `t` does not fit it or is not made of classes 0..C-1
         or of distributions, or `eps` is negative.
-
-    Notes
-    -----
-    Source: the tutorial's "基本函数", which takes the argmax of soft labels; "Deep Learning from Scratch"
-    §4.2.4.
 
     Examples
     --------
@@ -488,9 +352,6 @@ def softmax_loss(X: ArrayLike, t: ArrayLike) -> float:
     Notes
     -----
     Computed in float32 for float32, float16 and bfloat16 scores, in float64 for all others.
-
-    Source: the tutorial's "基本函数" (there softmax, then the logarithm of it plus 1e-7); for the log-sum-exp
-    see `log_softmax`.
 
     Examples
     --------

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from chainrule import _gate
 from chainrule._gate import FloatArray
+from chainrule.graph.wording import thousands
 from chainrule.nn.functions import log_softmax
 from chainrule.nn.losses import confusion_of
 from chainrule.training.history import History
@@ -70,15 +71,13 @@ def plot_history(history: History) -> Figure:
     >>> [axes.get_ylabel() for axes in figure.axes]
     ['loss', 'accuracy']
     """
-    from chainrule.plotting.figure import Figure
-
     expect_steps(history)
     losses = {"train": history.train_loss, "validation": history.validation_loss, "test": history.test_loss}
     accuracies = {
         "train": history.train_accuracy, "validation": history.validation_accuracy, "test": history.test_accuracy,
     }  # fmt: skip
     panels = 2 if any(accuracies.values()) else 1
-    figure = Figure(figsize=(5.2 * panels, 3.6), layout="constrained")
+    figure = _figure(5.2 * panels, 3.6)
     left, *rest = figure.subplots(1, panels, squeeze=False, gridspec_kw={"wspace": 0.06})[0]
 
     means = _draw_batches(left, history.losses)
@@ -238,14 +237,12 @@ def plot_confusion(net: Any, x: Any, t: Any) -> Figure:
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['1', '50.0%', '1', '50.0%', '1', '100.0%']
     """
-    from chainrule.plotting.figure import Figure
-
     counts = confusion(net, x, t)
     C = len(counts)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure = Figure(figsize=(6.6, 6.8), layout="constrained")
+    fractions = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure = _figure(6.6, 6.8)
     axes = figure.subplots()
-    _draw_cells(axes, counts, shares)
+    _draw_cells(axes, counts, fractions)
     axes.set(xlim=(-0.5, C - 0.5), ylim=(C - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="right class")
     step = -(-C // _MOST_WRITTEN)
     axes.set_xticks(range(0, C, step), minor=False)
@@ -325,6 +322,14 @@ def _image_shape(size: int, shape: Any, what: str) -> tuple[int, int]:
 # --- how ---
 
 
+def _figure(width: float, height: float) -> Figure:
+    """Give a figure of so many inches."""
+    # matplotlib is an extra, which nothing but a picture needs.
+    from chainrule.plotting.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
 def _draw_batches(axes: Axes, losses: Sequence[float]) -> FloatArray:
     """Draw the losses of the steps; give the finite ones of what was drawn."""
     middles, means, least, most, length = _stretches(losses)
@@ -369,7 +374,7 @@ def _finish(axes: Axes, what: str) -> None:
     axes.grid(alpha=0.25, linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, min_n_ticks=1))
-    axes.xaxis.set_major_formatter(lambda step, _: f"{step:,.0f}".replace(",", "\N{NARROW NO-BREAK SPACE}"))
+    axes.xaxis.set_major_formatter(lambda step, _: thousands(round(step)))
     axes.legend(frameon=False, fontsize="small", loc="upper right" if what == "loss" else "lower right")
 
 
@@ -384,11 +389,9 @@ def _make_logarithmic(axes: Axes) -> None:
 
 def _figure_of_tiles(count: int, aspect: float, *, lines: int, bar: bool = False) -> tuple[Figure, Axes]:
     """Give a figure with room for so many images, with so many lines under each."""
-    from chainrule.plotting.figure import Figure
-
     across, down = min(count, _ACROSS), -(-count // _ACROSS)
     height = down * _INCHES * (aspect + 0.04 + 0.16 * lines) / 1.06 + 0.4
-    figure = Figure(figsize=(max(across * _INCHES, 4.5) + 0.8 * bar, max(height, 1.4)), layout="constrained")
+    figure = _figure(max(across * _INCHES, 4.5) + 0.8 * bar, max(height, 1.4))
     axes = figure.subplots()
     axes.set_axis_off()
     axes.set_anchor("NW")
@@ -412,19 +415,19 @@ def _draw_tiles(axes: Axes, images: FloatArray, captions: Sequence[str], *, line
     return axes.imshow(np.ma.masked_invalid(whole), interpolation="none")
 
 
-def _draw_cells(axes: Axes, counts: NDArray[Any], shares: FloatArray) -> None:
+def _draw_cells(axes: Axes, counts: NDArray[Any], fractions: FloatArray) -> None:
     """Draw the cells, mistakes as strongly as they are frequent among mistakes, and the numbers that are not 0."""
     from matplotlib.collections import PatchCollection
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Rectangle
 
     right = np.eye(len(counts), dtype=bool)
-    most = shares[~right].max(initial=0)
+    most = fractions[~right].max(initial=0)
     large = len(counts) <= _MOST_WRITTEN
     side = 0.96 if large else 1.0  # gaps between small cells would come and go with the pixels
     squares, colours = [], []
     for (i, j), n in np.ndenumerate(counts):
-        strength = shares[i, j] if i == j else shares[i, j] / most if n else 0.0
+        strength = fractions[i, j] if i == j else fractions[i, j] / most if n else 0.0
         squares.append(Rectangle((j - side / 2, i - side / 2), side, side))
         # Never so strong that text in the colour of text cannot be read on it.
         colours.append(to_rgba(_GREY if n == 0 else _BLUE if i == j else _RED, 0.08 + 0.62 * float(strength)))
@@ -434,4 +437,4 @@ def _draw_cells(axes: Axes, counts: NDArray[Any], shares: FloatArray) -> None:
     size = min(11.0, 95 / len(counts))
     for i, j in np.argwhere(counts):
         axes.text(j, i + 0.04, str(counts[i, j]), ha="center", va="bottom", fontsize=size)
-        axes.text(j, i + 0.12, f"{shares[i, j]:.1%}", ha="center", va="top", fontsize=0.68 * size)
+        axes.text(j, i + 0.12, f"{fractions[i, j]:.1%}", ha="center", va="top", fontsize=0.68 * size)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from chainrule._gate import expect_network, real
 from chainrule._machine import machine
 from chainrule.checking import GradientReport
-from chainrule.graph.wording import escaped
+from chainrule.graph.wording import escaped, style_beside, thousands
 from chainrule.plotting import plots
 from chainrule.training.history import History
 
@@ -32,58 +32,6 @@ _MISTAKES = 20
 _MOST_CLASSES = 30
 #: Text in pictures is drawn in this colour, which the page then replaces by its own.
 _INK = "#1f2328"
-
-_STYLE = """
-:root{color-scheme:light dark;--paper:#fff;--ink:#1f2328;--soft:#59636e;--line:#d5dae0;--card:#f5f7f9;--good:#1a7f37;
---bad:#c02020;--doubt:#946000}
-@media (prefers-color-scheme:dark){:root{--paper:#15181d;--ink:#e6e9ed;--soft:#9aa4af;--line:#343b44;--card:#1e2329;
---good:#56c271;--bad:#ff7b72;--doubt:#e0a93b}}
-*{box-sizing:border-box}
-body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 ui-sans-serif,system-ui,"Segoe UI",Roboto,
-Helvetica,Arial,sans-serif;font-variant-numeric:tabular-nums}
-main{max-width:64rem;margin:0 auto;padding:2rem 1.25rem 3rem}
-h1{font-size:1.75rem;line-height:1.2;margin:0 0 .25rem}
-h2{font-size:1.2rem;margin:2.5rem 0 .75rem;padding-top:1rem;border-top:1px solid var(--line)}
-p{margin:.5rem 0}
-.soft{color:var(--soft);font-size:.9rem}
-.figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.75rem;margin:1.5rem 0 0}
-.figures div{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.6rem .9rem;
-display:flex;flex-direction:column;justify-content:space-between}
-.figures dt{color:var(--soft);font-size:.85rem}
-.figures dd{margin:0;font-size:1.4rem;font-weight:600;line-height:1.3}
-.right{color:var(--good)}.wrong{color:var(--bad)}.unproven,.kink,.vacuous,.unresolved{color:var(--doubt)}
-figure{margin:1rem 0}
-figure svg{display:block;max-width:100%;height:auto}
-figure svg text{font-family:inherit!important}
-figure svg *{stroke-linejoin:round}
-.scroll{overflow-x:auto}
-.columns{display:flex;flex-wrap:wrap;gap:0 3rem}
-.columns>*{flex:1 1 20rem;min-width:0}
-.columns>.scroll{flex:0 1 auto}
-.columns>figure.scroll{flex:1 1 28rem}
-.columns table{margin:1rem 0}
-table{border-collapse:collapse;font-size:.9rem}
-th,td{padding:.25rem .9rem .25rem 0;text-align:left;vertical-align:top;border-bottom:1px solid var(--line)}
-th:last-child,td:last-child{padding-right:0}
-.number{text-align:right!important;white-space:nowrap}
-thead th{font-weight:600;white-space:nowrap}
-tbody th{font-weight:400;color:var(--soft)}
-.facts{width:100%}
-.facts td{overflow-wrap:anywhere}
-caption{text-align:left;font-weight:600;padding-bottom:.25rem}
-.check ul{padding-left:1.25rem}
-summary{cursor:pointer;color:var(--soft);font-size:.9rem;margin:.75rem 0 .5rem}
-@media print{:root{--paper:#fff;--ink:#000;--soft:#444;--line:#bbb;--card:#fff;--good:#1a7f37;--bad:#a01010;
---doubt:#7a5000}
-@page{margin:15mm}
-body{font-size:10.5pt;print-color-adjust:exact;-webkit-print-color-adjust:exact}
-main{max-width:none;padding:0}
-figure svg{max-height:140mm;width:auto}
-details{display:none}
-.columns{gap:0 1.5rem}.columns>figure.scroll{flex-basis:18rem}
-h2{margin-top:1.25rem;padding-top:.75rem}
-section,figure,tr,.figures,table{break-inside:avoid}h2{break-after:avoid}}
-"""
 
 
 def training_report(
@@ -152,25 +100,25 @@ def training_report(
     seconds = None if seconds is None else real(seconds, "seconds")
     counts = None if test is None else plots.confusion(net, *test)
     made = datetime.now().astimezone()
-    parts = [
+    body = [
         f"<h1>Training report</h1><p class='soft'>{escaped(_described(net))}</p>",
         _headline(history, counts, check, seconds),
         _section("Loss and accuracy", _curves(history)),
     ]
     if test is not None and counts is not None:
-        parts.append(_section("Confusion", _confusion(net, *test, counts)))
-        parts.append(_section("Worst mistakes", _mistakes(net, *test)))
-    parts.append(_section("First-layer weights", _weights(net)))
+        body.append(_section("Confusion", _confusion(net, *test, counts)))
+        body.append(_section("Worst mistakes", _mistakes(net, *test)))
+    body.append(_section("First-layer weights", _weights(net)))
     if check is not None:
-        parts.append(_section("Gradient check", f"<div class='check scroll'>{check._repr_html_()}</div>"))
-    parts.append(_section("The run", _run(history, configuration, seconds)))
+        body.append(_section("Gradient check", f"<div class='check scroll'>{check._repr_html_()}</div>"))
+    body.append(_section("The run", _run(history, configuration, seconds)))
     return (
         "<!doctype html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
         "<meta name='viewport' content='width=device-width,initial-scale=1'>\n"
         "<meta http-equiv='Content-Security-Policy' "
         "content=\"default-src 'none';style-src 'unsafe-inline';img-src data:\">\n"
-        f"<title>Training report</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<main>\n"
-        + "\n".join(parts)
+        f"<title>Training report</title>\n<style>{style_beside(__file__)}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(body)
         + f"\n<p class='soft'>Made by chainrule, <time datetime='{made:%Y-%m-%dT%H:%M%z}'>"
         f"{made:%Y-%m-%d %H:%M %Z}</time></p>\n</main>\n</body>\n</html>\n"
     )
@@ -184,7 +132,7 @@ def _described(net: Any) -> str:
     arrays = {name: np.asarray(array) for name, array in net.params.items()}
     shapes = ", ".join(f"{name} {'×'.join(map(str, array.shape))}" for name, array in arrays.items())
     dtypes = " and ".join(sorted({array.dtype.name for array in arrays.values()}))
-    return f"{type(net).__name__} of {_count(sum(a.size for a in arrays.values()))} parameters: {shapes}; {dtypes}"
+    return f"{type(net).__name__} of {thousands(sum(a.size for a in arrays.values()))} parameters: {shapes}; {dtypes}"
 
 
 def _headline(
@@ -196,7 +144,7 @@ def _headline(
     # Of the last epoch; after early stopping the network is that of a better one.
     for name, values in {"train": history.train_accuracy, "validation": history.validation_accuracy}.items():
         figures += [(f"last {name} accuracy", f"{values[-1]:.4f}", "")] if values else []
-    figures.append(("steps", _count(len(history.losses)), ""))
+    figures.append(("steps", thousands(len(history.losses)), ""))
     if seconds is not None:
         figures.append(("time", f"{seconds:.1f} s", ""))
     if check is not None:
@@ -221,7 +169,8 @@ def _confusion(net: Any, x: Any, t: Any, counts: NDArray[Any]) -> str:
     for c, row in enumerate(counts):
         others = np.where(np.arange(C) == c, 0, row)
         most = f"{others.argmax()} ({others.max()} times)" if others.any() else "no other"
-        rows.append((c, _count(row.sum()), _count(row[c]), f"{row[c] / row.sum():.1%}" if row.any() else "", most))
+        recall = f"{row[c] / row.sum():.1%}" if row.any() else ""
+        rows.append((c, thousands(row.sum()), thousands(row[c]), recall, most))
     table = _table(("class", "examples", "right", "share", "taken for"), rows, numbers=4)
     return f"<div class='columns'>{picture}<div class='scroll'>{table}</div></div>"
 
@@ -229,7 +178,7 @@ def _confusion(net: Any, x: Any, t: Any, counts: NDArray[Any]) -> str:
 def _mistakes(net: Any, x: Any, t: Any) -> str:
     wrong, right, predicted, probability = plots.mistakes(net, x, t)
     if not len(wrong):
-        return f"<p>None among {_count(len(right))} test examples.</p>"
+        return f"<p>None among {thousands(len(right))} test examples.</p>"
     alt = "The examples the network is most wrong about; the table after it lists them."
     pixels = np.size(x) // len(right)
     picture = _picture("mistakes", alt, lambda: plots.plot_mistakes(net, x, t, count=_count_on_page(pixels, _MISTAKES)))
@@ -247,7 +196,7 @@ def _weights(net: Any) -> str:
 
 
 def _run(history: History, configuration: Mapping[str, Any] | None, seconds: float | None) -> str:
-    facts = {"steps": _count(len(history.losses)), "evaluations": _count(len(history.steps))}
+    facts = {"steps": thousands(len(history.losses)), "evaluations": thousands(len(history.steps))}
     if seconds is not None:
         facts["seconds"] = f"{seconds:.3f}"
         facts["milliseconds a step, all included"] = f"{1000 * seconds / len(history.losses):.3f}"
@@ -285,12 +234,9 @@ def _facts(title: str, facts: Mapping[str, Any]) -> str:
     return f"<table class='facts'><caption>{title}</caption><tbody>{''.join(lines)}</tbody></table>"
 
 
-def _count(n: Any) -> str:
-    return f"{int(n):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-
-
 def _picture(name: str, alt: str, draw: Callable[[], Figure]) -> str:
     """Give a picture as SVG, or the sentence why there is none; its ids begin with `name`, since a page has others."""
+    # matplotlib is an extra, and says so when a picture needs it.
     from chainrule.plotting.figure import style
 
     colours = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK)

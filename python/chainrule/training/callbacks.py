@@ -131,18 +131,7 @@ class EarlyStopping:
         self._shapes: dict[str, tuple[int, ...]] = {}
 
     def on_start(self, run: Run) -> None:
-        """Begin anew.
-
-        Parameters
-        ----------
-        run : Run
-            The call of `fit`.
-
-        Raises
-        ------
-        ValueError
-            If the run has no such set to look at.
-        """
+        """Begin anew; refuse a run that has no such set or measure to look at."""
         name, _, measure = self.monitor.partition("_")
         if name not in run.sets:
             raise ValueError(f"EarlyStopping looks at {self.monitor}; give fit a {name} set")
@@ -152,13 +141,7 @@ class EarlyStopping:
         self._shapes = {name: array.shape for name, array in run.net.params.items()}
 
     def on_epoch(self, run: Run) -> bool:
-        """Look at the epoch's value, and tell whether to stop.
-
-        Parameters
-        ----------
-        run : Run
-            The call of `fit`.
-        """
+        """Look at the epoch's value, and tell whether to stop."""
         value = getattr(run.history, self.monitor)[-1]
         sign = -1 if self.monitor.endswith("loss") else 1
         best = -np.inf if self.best is None else sign * self.best
@@ -170,40 +153,18 @@ class EarlyStopping:
         return self.waited >= self.patience
 
     def on_end(self, run: Run) -> None:
-        """Put the best parameters back.
-
-        Parameters
-        ----------
-        run : Run
-            The call of `fit`.
-        """
+        """Put the best parameters back."""
         for name, array in self._params.items():
             np.copyto(run.net.params[name], array)
 
     def to_keep(self) -> tuple[dict[str, Any], dict[str, FloatArray]]:
-        """Give what a checkpoint has to hold: numbers, and the best parameters.
-
-        Returns
-        -------
-        (dict, dict of str to ndarray)
-        """
+        """Give what a checkpoint has to hold: numbers, and the best parameters."""
         best = None if self.best is None else repr(self.best)  # JSON has no infinities
         said = {"monitor": self.monitor, "best": best, "best_epoch": self.best_epoch, "waited": self.waited}
         return said, self._params
 
     def bring_back(self, numbers: dict[str, Any], params: dict[str, FloatArray]) -> bool:
-        """Take what `to_keep` gave, and tell whether to stop.
-
-        Parameters
-        ----------
-        numbers, params : dict
-            As `to_keep` gave them.
-
-        Raises
-        ------
-        ValueError
-            If they are of another measure, or of another network than that of `on_start`.
-        """
+        """Take what `to_keep` gave, of this measure and of the network of `on_start`, and tell whether to stop."""
         if numbers["monitor"] != self.monitor:
             raise ValueError(f"EarlyStopping looked at {numbers['monitor']}, now it is to look at {self.monitor}")
         if params and {name: array.shape for name, array in params.items()} != self._shapes:
@@ -215,13 +176,7 @@ class EarlyStopping:
 
 
 def expect_callbacks(callbacks: Iterable[Any]) -> list[Any]:
-    """Give the callbacks as a list.
-
-    Raises
-    ------
-    TypeError
-        If one of them is none.
-    """
+    """Give the callbacks as a list; refuse what is none."""
     if not isinstance(callbacks, list | tuple):
         raise TypeError(f"callbacks must be a list of callbacks, got {type(callbacks).__name__}")
     for callback in callbacks:

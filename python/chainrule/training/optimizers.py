@@ -4,7 +4,10 @@ Each has the book's ``update(params, grads)`` over two dicts with the same keys:
 floats replaced. The same object given to `fit` is run in Rust where the network is; what it keeps between steps stays
 in its ``kept``, so either way goes on where the other stopped.
 
-Source: "Deep Learning from Scratch" §6.1, ``common/optimizer.py``.
+Sources: "Deep Learning from Scratch" §6.1, ``common/optimizer.py``, whose 1e-7 all have; Nesterov: Sutskever et al.,
+"On the importance of initialization and momentum in deep learning", 2013; AdaGrad: Duchi, Hazan, Singer, "Adaptive
+subgradient methods", 2011; RMSprop: Tieleman, Hinton, "Lecture 6.5: RMSProp", 2012; Adam: Kingma, Ba, "Adam: a method
+for stochastic optimization", 2015.
 """
 
 from __future__ import annotations
@@ -26,9 +29,10 @@ class Optimizer:
     Parameters
     ----------
     lr : float
-        Learning rate, > 0.
+        Learning rate, > 0; by default 0.001 for `Adam` and 0.01 for the others.
     weight_decay : float, default 0.0
-        Adds ``weight_decay · p`` to the gradient of every parameter with two axes or more; >= 0.
+        Adds ``weight_decay · p`` to the gradient of every parameter with two axes or more: of weights, not of biases;
+        >= 0.
 
     Attributes
     ----------
@@ -104,18 +108,7 @@ class Optimizer:
                 params[name] = float(p + step)
 
     def prepare(self, params: Mapping[str, Any]) -> None:
-        """Make sure that there is something kept for each of `params`: zeros to begin with.
-
-        Parameters
-        ----------
-        params : dict of str to ndarray or float
-            Only names, shapes and dtypes are looked at.
-
-        Raises
-        ------
-        ValueError
-            If what is kept for a name has another shape: the optimizer belongs to another network.
-        """
+        """Have zeros kept for each of `params` that has nothing yet; refuse those of another network, by shape."""
         made = {}
         for name, p in params.items():
             dtype = p.dtype if isinstance(p, np.ndarray) else np.dtype(np.float64)
@@ -143,6 +136,11 @@ class Optimizer:
         *kept : ndarray
             What is kept for the parameter, in its shape.
 
+        Returns
+        -------
+        ndarray or float
+            In the shape of the parameter.
+
         Raises
         ------
         NotImplementedError
@@ -155,18 +153,6 @@ class Optimizer:
 
 class SGD(Optimizer):
     """Gradient descent: ``p ← p - lr · g``.
-
-    Parameters
-    ----------
-    lr : float, default 0.01
-        Learning rate, > 0.
-    weight_decay : float, default 0.0
-        Adds ``weight_decay · p`` to the gradient of every parameter with two axes or more: of weights, not of biases.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is of the wrong kind or out of range.
 
     Examples
     --------
@@ -183,15 +169,6 @@ class SGD(Optimizer):
         super().__init__(lr, weight_decay)
 
     def step(self, grad: Any, *kept: Any) -> Any:
-        """Give ``-lr · g``.
-
-        Parameters
-        ----------
-        grad : ndarray or float
-            As for `Optimizer.step`.
-        *kept : ndarray
-            As for `Optimizer.step`.
-        """
         return -(self.lr * grad)
 
 
@@ -200,39 +177,27 @@ class Momentum(Optimizer):
 
     Parameters
     ----------
-    lr : float, default 0.01
-        Learning rate, > 0.
     momentum : float, default 0.9
         What is left of the velocity after a step, in 0..1.
-    weight_decay : float, default 0.0
-        As for `SGD`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is of the wrong kind or out of range.
+    Examples
+    --------
+    >>> params = {"x": 1.0}
+    >>> Momentum(lr=0.1).update(params, {"x": 2.0})
+    >>> params
+    {'x': 0.8}
     """
 
     rule = "momentum"
 
     def __init__(self, lr: float = 0.01, momentum: float = 0.9, *, weight_decay: float = 0.0) -> None:
         super().__init__(lr, weight_decay)
-        self.momentum = _share(momentum, "momentum")
+        self.momentum = _fraction(momentum, "momentum")
 
     def factors(self) -> tuple[float, float]:
-        """Give the rule's own numbers, for Rust."""
         return self.momentum, 0.0
 
     def step(self, grad: Any, *kept: Any) -> Any:
-        """Give the new velocity.
-
-        Parameters
-        ----------
-        grad : ndarray or float
-            As for `Optimizer.step`.
-        *kept : ndarray
-            As for `Optimizer.step`.
-        """
         (v,) = kept
         v[...] = self.momentum * v - self.lr * grad
         return v
@@ -241,58 +206,29 @@ class Momentum(Optimizer):
 class Nesterov(Momentum):
     """`Momentum` that looks ahead: ``v ← momentum · v - lr · g``, ``p ← p + momentum · v - lr · g``.
 
-    Parameters
-    ----------
-    lr : float, default 0.01
-        Learning rate, > 0.
-    momentum : float, default 0.9
-        What is left of the velocity after a step, in 0..1.
-    weight_decay : float, default 0.0
-        As for `SGD`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is of the wrong kind or out of range.
-
-    Notes
-    -----
-    Source: Sutskever et al., "On the importance of initialization and momentum in deep learning", 2013.
+    Examples
+    --------
+    >>> params = {"x": 1.0}
+    >>> Nesterov(lr=0.1).update(params, {"x": 2.0})
+    >>> params
+    {'x': 0.62}
     """
 
     rule = "nesterov"
 
     def step(self, grad: Any, *kept: Any) -> Any:
-        """Give the new velocity, carried one step further.
-
-        Parameters
-        ----------
-        grad : ndarray or float
-            As for `Optimizer.step`.
-        *kept : ndarray
-            As for `Optimizer.step`.
-        """
         return self.momentum * super().step(grad, *kept) - self.lr * grad
 
 
 class AdaGrad(Optimizer):
     """Steps that shrink with all gradients so far: ``h ← h + g²``, ``p ← p - lr · g / (√h + 1e-7)``.
 
-    Parameters
-    ----------
-    lr : float, default 0.01
-        Learning rate, > 0.
-    weight_decay : float, default 0.0
-        As for `SGD`.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is of the wrong kind or out of range.
-
-    Notes
-    -----
-    Source: Duchi, Hazan, Singer, "Adaptive subgradient methods", 2011.
+    Examples
+    --------
+    >>> params = {"x": 1.0}
+    >>> AdaGrad(lr=0.1).update(params, {"x": 2.0})
+    >>> params
+    {'x': 0.9000000049999998}
     """
 
     rule = "adagrad"
@@ -301,15 +237,6 @@ class AdaGrad(Optimizer):
         super().__init__(lr, weight_decay)
 
     def step(self, grad: Any, *kept: Any) -> Any:
-        """Give ``-lr · g / (√h + 1e-7)``.
-
-        Parameters
-        ----------
-        grad : ndarray or float
-            As for `Optimizer.step`.
-        *kept : ndarray
-            As for `Optimizer.step`.
-        """
         (h,) = kept
         h += grad * grad
         return -(self.lr * grad / (np.sqrt(h) + _EPSILON))
@@ -320,43 +247,27 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    lr : float, default 0.01
-        Learning rate, > 0.
     decay_rate : float, default 0.99
         ρ, in 0..1.
-    weight_decay : float, default 0.0
-        As for `SGD`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is of the wrong kind or out of range.
-
-    Notes
-    -----
-    Source: Tieleman, Hinton, "Lecture 6.5: RMSProp", 2012.
+    Examples
+    --------
+    >>> params = {"x": 1.0}
+    >>> RMSprop(lr=0.1).update(params, {"x": 2.0})
+    >>> params
+    {'x': 4.999997503807307e-07}
     """
 
     rule = "rmsprop"
 
     def __init__(self, lr: float = 0.01, decay_rate: float = 0.99, *, weight_decay: float = 0.0) -> None:
         super().__init__(lr, weight_decay)
-        self.decay_rate = _share(decay_rate, "decay_rate")
+        self.decay_rate = _fraction(decay_rate, "decay_rate")
 
     def factors(self) -> tuple[float, float]:
-        """Give the rule's own numbers, for Rust."""
         return self.decay_rate, 0.0
 
     def step(self, grad: Any, *kept: Any) -> Any:
-        """Give ``-lr · g / (√h + 1e-7)``.
-
-        Parameters
-        ----------
-        grad : ndarray or float
-            As for `Optimizer.step`.
-        *kept : ndarray
-            As for `Optimizer.step`.
-        """
         (h,) = kept
         h[...] = self.decay_rate * h + (1 - self.decay_rate) * (grad * grad)
         return -(self.lr * grad / (np.sqrt(h) + _EPSILON))
@@ -365,24 +276,20 @@ class RMSprop(Optimizer):
 class Adam(Optimizer):
     """Momentum and RMSprop in one, both corrected for their start at 0.
 
+    ``m ← m + (1 - β₁)(g - m)``, ``v ← v + (1 - β₂)(g² - v)``,
+    ``p ← p - lr √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√v + 1e-7)``.
+
     Parameters
     ----------
-    lr : float, default 0.001
-        Learning rate, > 0.
     beta1, beta2 : float, default 0.9 and 0.999
         How much of the running means of g and of g² is left after a step, in 0..1.
-    weight_decay : float, default 0.0
-        As for `SGD`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If a number is of the wrong kind or out of range.
-
-    Notes
-    -----
-    m ← m + (1 - β₁)(g - m),  v ← v + (1 - β₂)(g² - v),  p ← p - lr √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√v + 1e-7).
-    Source: Kingma, Ba, "Adam: a method for stochastic optimization", 2015, with the book's 1e-7.
+    Examples
+    --------
+    >>> params = {"x": 1.0}
+    >>> Adam(lr=0.1).update(params, {"x": 2.0})
+    >>> params
+    {'x': 0.900000158113633}
     """
 
     rule = "adam"
@@ -392,22 +299,12 @@ class Adam(Optimizer):
         self, lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, *, weight_decay: float = 0.0
     ) -> None:
         super().__init__(lr, weight_decay)
-        self.beta1, self.beta2 = _share(beta1, "beta1"), _share(beta2, "beta2")
+        self.beta1, self.beta2 = _fraction(beta1, "beta1"), _fraction(beta2, "beta2")
 
     def factors(self) -> tuple[float, float]:
-        """Give the rule's own numbers, for Rust."""
         return self.beta1, self.beta2
 
     def step(self, grad: Any, *kept: Any) -> Any:
-        """Give the step of the formula above.
-
-        Parameters
-        ----------
-        grad : ndarray or float
-            As for `Optimizer.step`.
-        *kept : ndarray
-            As for `Optimizer.step`.
-        """
         m, v = kept
         rate = self.lr * ((1 - self.beta2**self.iter) ** 0.5 / (1 - self.beta1**self.iter))
         m += (1 - self.beta1) * (grad - m)
@@ -415,7 +312,7 @@ class Adam(Optimizer):
         return -(rate * m / (np.sqrt(v) + _EPSILON))
 
 
-def _share(value: Any, name: str) -> float:
+def _fraction(value: Any, name: str) -> float:
     number = real(value, name)
     if not 0 <= number < 1:
         raise ValueError(f"{name} must lie in 0 <= {name} < 1, got {value!r}")

@@ -1,4 +1,4 @@
-"""The layer with weights: ``x @ W + b``."""
+"""The layer with weights: the tutorial's "Affine层", and `common/layers.py` of deep-learning-from-scratch."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import numpy as np
 
 from chainrule import _kernels
 from chainrule._gate import FloatArray, examples, fill, floats, parameter
-from chainrule.nn.layers.base import incoming, remembered
+from chainrule.nn.layers.base import BaseLayer, incoming, remembered
 
 
-class Affine:
-    """``out = x @ W + b``, one row per example.
+class Affine(BaseLayer):
+    """``out = x @ W + b``: dL/dx = dout Wᵀ, dL/dW = xᵀ dout, dL/db = column sums of dout.
+
+    `x` has shape (N, ...), each example flattened to D numbers, or (D,) for one; the output (N, M) or (M,). All of it
+    is computed in the dtype of `W`.
 
     Parameters
     ----------
@@ -38,12 +41,6 @@ class Affine:
         If `W` or `b` does not hold real numbers.
     ValueError
         If `W` is not 2-D or `b` is not of shape (M,).
-
-    Notes
-    -----
-    dL/dx = dout Wᵀ,  dL/dW = xᵀ dout,  dL/db = column sums of dout.
-    All of it is computed in the dtype of `W`.
-    Source: the tutorial's "Affine层"; `common/layers.py` of deep-learning-from-scratch.
 
     Examples
     --------
@@ -89,24 +86,6 @@ class Affine:
         fill(self._b, value, "b")
 
     def forward(self, x: Any) -> FloatArray:
-        """Give ``x @ W + b``.
-
-        Parameters
-        ----------
-        x : array_like, shape (N, ...) or (D,)
-            N examples, each flattened to D numbers; or one example.
-
-        Returns
-        -------
-        ndarray, shape (N, M) or (M,)
-
-        Raises
-        ------
-        TypeError
-            If `x` does not hold real numbers.
-        ValueError
-            If it is 0-d or an example does not have D numbers.
-        """
         x = examples(x, self._W.dtype)
         rows = self.rows(x)
         out = np.empty((len(rows), self._W.shape[1]), self._W.dtype)
@@ -140,48 +119,23 @@ class Affine:
         return x.reshape(n, features)
 
     def backward(self, dout: Any) -> FloatArray:
-        """Keep `dW` and `db`, and give dL/dx in the shape `x` came in.
-
-        Parameters
-        ----------
-        dout : array_like, the shape of the last output
-            dL/dout.
-
-        Raises
-        ------
-        RuntimeError
-            Before any ``forward``.
-        TypeError
-            If `dout` does not hold real numbers.
-        ValueError
-            If `dout` does not have the shape of the last output.
-        """
         dout = self.backward_parameters(dout)
         dx: FloatArray = np.empty(self.x.shape, self._W.dtype)
         _kernels.matmul_a_bt(dout, floats(self._W, "W"), dx)
         return dx.reshape(self.original_x_shape)
 
     def backward_parameters(self, dout: Any) -> FloatArray:
-        """Keep `dW` and `db` without computing dL/dx, for a layer whose `dx` nobody reads.
+        """Keep `dW` and `db`, and give `dout` checked, shape (N, M): for a layer whose `dx` nobody reads.
 
         Parameters
         ----------
         dout : array_like
-            In the shape of the last output.
-
-        Returns
-        -------
-        ndarray, shape (N, M)
-            `dout`, checked and one row per example.
+            As for ``backward``.
 
         Raises
         ------
-        RuntimeError
-            Before any ``forward``.
-        TypeError
-            If `dout` does not hold real numbers.
-        ValueError
-            If `dout` does not have the shape of the last output.
+        RuntimeError, TypeError, ValueError
+            As ``backward`` does.
         """
         return self._backward_parameters(dout, same_x=False)
 

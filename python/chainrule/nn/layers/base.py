@@ -35,6 +35,56 @@ class Layer(Protocol):
         """
 
 
+class BaseLayer:
+    """What the layers of this package are asked: each has its formula, and ``forward`` and ``backward`` for it."""
+
+    def forward(self, x: Any) -> Any:
+        """Give the output for the input `x`, and keep what ``backward`` will need.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, ...) or (D,)
+            N examples, or one. Not written to.
+
+        Returns
+        -------
+        ndarray
+            One row per example; the caller's to keep and to change.
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers.
+        ValueError
+            If its shape does not fit.
+        """
+        raise NotImplementedError
+
+    def backward(self, dout: Any) -> Any:
+        """Give the gradient of the input, from that of the output; keep those of the parameters.
+
+        Parameters
+        ----------
+        dout : array_like, the shape of the last output
+            dL/dout. Not written to.
+
+        Returns
+        -------
+        ndarray, the shape of the last `x`
+            dL/dx, new.
+
+        Raises
+        ------
+        RuntimeError
+            Before any ``forward``.
+        TypeError
+            If `dout` does not hold real numbers.
+        ValueError
+            If `dout` does not have the shape of the last output.
+        """
+        raise NotImplementedError
+
+
 def remembered(value: Any, layer: Any) -> Any:
     """Give what ``forward`` kept; say so, if nothing was."""
     if value is None:

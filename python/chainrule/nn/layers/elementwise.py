@@ -1,4 +1,9 @@
-"""Layers that treat each number by itself: activations, and what rescales."""
+"""Layers that treat each number by itself: activations, and what rescales. All take any shape, and keep it.
+
+Sources: the tutorial's "ReLU层" and "Sigmoid层", and `common/layers.py` of deep-learning-from-scratch; for tanh LeCun
+et al., "Efficient BackProp", 1998; for the leaky relu Maas, Hannun, Ng, "Rectifier nonlinearities improve neural
+network acoustic models", 2013; for the identity the book's "恒等函数".
+"""
 
 from __future__ import annotations
 
@@ -9,21 +14,16 @@ import numpy as np
 from chainrule import _kernels
 from chainrule._gate import FloatArray, floats, positive, real
 from chainrule.nn.functions import sigmoid
-from chainrule.nn.layers.base import incoming, remembered, times
+from chainrule.nn.layers.base import BaseLayer, incoming, remembered, times
 
 
-class Relu:
-    """``out = max(x, 0)``, element by element.
+class Relu(BaseLayer):
+    """``out = max(x, 0)``: dL/dx = dout where x > 0, else 0, so the slope at 0 is 0. nan stays nan.
 
     Attributes
     ----------
     mask : ndarray of bool, the shape of `x`
         Where the last `x` was <= 0.
-
-    Notes
-    -----
-    dL/dx = dout where x > 0, else 0; so the slope at 0 is 0. nan stays nan.
-    Source: the tutorial's "ReLU层"; `common/layers.py` of deep-learning-from-scratch.
 
     Examples
     --------
@@ -40,39 +40,11 @@ class Relu:
         self.mask: Any = None
 
     def forward(self, x: Any) -> FloatArray:
-        """Give ``max(x, 0)`` in the shape of `x`.
-
-        Parameters
-        ----------
-        x : array_like
-            Any shape.
-
-        Raises
-        ------
-        TypeError
-            If `x` does not hold real numbers.
-        """
         x = floats(x, "x")
         self.mask = x <= 0
         return np.asarray(np.maximum(x, 0))
 
     def backward(self, dout: Any) -> FloatArray:
-        """Give dL/dx from `dout` = dL/dout, both of the shape of `x`.
-
-        Parameters
-        ----------
-        dout : array_like
-            In the shape of the last output.
-
-        Raises
-        ------
-        RuntimeError
-            Before any ``forward``.
-        TypeError
-            If `dout` does not hold real numbers.
-        ValueError
-            If `dout` does not have the shape of the last output.
-        """
         mask = remembered(self.mask, self)
         dout = incoming(dout, mask.shape)
         dx: FloatArray = np.empty_like(dout)
@@ -81,18 +53,13 @@ class Relu:
         return dx
 
 
-class Sigmoid:
-    """``out = 1 / (1 + exp(-x))``, element by element.
+class Sigmoid(BaseLayer):
+    """``out = 1 / (1 + exp(-x))``: dL/dx = dout · out · (1 - out).
 
     Attributes
     ----------
     out : ndarray, the shape of `x`
         The last output.
-
-    Notes
-    -----
-    dL/dx = dout · out · (1 - out).
-    Source: the tutorial's "Sigmoid层".
 
     Examples
     --------
@@ -107,56 +74,22 @@ class Sigmoid:
         self.out: Any = None
 
     def forward(self, x: Any) -> FloatArray:
-        """Give the sigmoid of `x`, in its shape.
-
-        Parameters
-        ----------
-        x : array_like
-            Any shape.
-
-        Raises
-        ------
-        TypeError
-            If `x` does not hold real numbers.
-        """
         out: FloatArray = np.asarray(sigmoid(floats(x, "x")))
         self.out = out
         return out.copy()  # the caller may change what it got; backward needs what it was
 
     def backward(self, dout: Any) -> FloatArray:
-        """Give dL/dx from `dout` = dL/dout, both of the shape of `x`.
-
-        Parameters
-        ----------
-        dout : array_like
-            In the shape of the last output.
-
-        Raises
-        ------
-        RuntimeError
-            Before any ``forward``.
-        TypeError
-            If `dout` does not hold real numbers.
-        ValueError
-            If `dout` does not have the shape of the last output.
-        """
         out = remembered(self.out, self)
         return times(incoming(dout, out.shape), (1 - out) * out)
 
 
-class Tanh:
-    """``out = tanh(x)``, element by element.
+class Tanh(BaseLayer):
+    """``out = tanh(x)``: dL/dx = dout · (1 - out²).
 
     Attributes
     ----------
     out : ndarray, the shape of `x`
         The last output.
-
-    Notes
-    -----
-    dL/dx = dout · (1 - out²).
-
-    Source: the book's exercise beside the sigmoid; LeCun et al., "Efficient BackProp", 1998.
 
     Examples
     --------
@@ -171,45 +104,17 @@ class Tanh:
         self.out: Any = None
 
     def forward(self, x: Any) -> FloatArray:
-        """Give tanh of `x`, in its shape.
-
-        Parameters
-        ----------
-        x : array_like
-            Any shape.
-
-        Raises
-        ------
-        TypeError
-            If `x` does not hold real numbers.
-        """
         out: FloatArray = np.asarray(np.tanh(floats(x, "x")))
         self.out = out
         return out.copy()
 
     def backward(self, dout: Any) -> FloatArray:
-        """Give dL/dx from `dout` = dL/dout, both of the shape of `x`.
-
-        Parameters
-        ----------
-        dout : array_like
-            In the shape of the last output.
-
-        Raises
-        ------
-        RuntimeError
-            Before any ``forward``.
-        TypeError
-            If `dout` does not hold real numbers.
-        ValueError
-            If `dout` does not have the shape of the last output.
-        """
         out = remembered(self.out, self)
         return times(incoming(dout, out.shape), 1 - out * out)
 
 
-class LeakyRelu:
-    """``out = x`` where x > 0, else ``slope * x``, element by element.
+class LeakyRelu(BaseLayer):
+    """``out = x`` where x > 0, else ``slope * x``: dL/dx = dout where x > 0, else slope · dout.
 
     Parameters
     ----------
@@ -226,11 +131,6 @@ class LeakyRelu:
     TypeError, ValueError
         If `slope` is not a finite number above 0.
 
-    Notes
-    -----
-    dL/dx = dout where x > 0, else slope · dout.
-    Source: Maas, Hannun, Ng, "Rectifier nonlinearities improve neural network acoustic models", 2013.
-
     Examples
     --------
     >>> LeakyRelu(0.1).forward([-2.0, 3.0])
@@ -242,52 +142,19 @@ class LeakyRelu:
         self.mask: Any = None
 
     def forward(self, x: Any) -> FloatArray:
-        """Give the output, in the shape of `x`.
-
-        Parameters
-        ----------
-        x : array_like
-            Any shape.
-
-        Raises
-        ------
-        TypeError
-            If `x` does not hold real numbers.
-        """
         x = floats(x, "x")
         self.mask = x <= 0
         out: FloatArray = np.where(self.mask, x * x.dtype.type(self.slope), x)
         return out
 
     def backward(self, dout: Any) -> FloatArray:
-        """Give dL/dx from `dout` = dL/dout, both of the shape of `x`.
-
-        Parameters
-        ----------
-        dout : array_like
-            In the shape of the last output.
-
-        Raises
-        ------
-        RuntimeError
-            Before any ``forward``.
-        TypeError
-            If `dout` does not hold real numbers.
-        ValueError
-            If `dout` does not have the shape of the last output.
-        """
         mask = remembered(self.mask, self)
         dout = incoming(dout, mask.shape)
         return times(dout, np.where(mask, dout.dtype.type(self.slope), dout.dtype.type(1)))
 
 
-class Identity:
-    """``out = x``: a place in a network where there is nothing to do, such as an output layer for regression.
-
-    Notes
-    -----
-    dL/dx = dout.
-    Source: the book's "恒等函数" (identity function).
+class Identity(BaseLayer):
+    """``out = x``, dL/dx = dout: where there is nothing to do, such as an output layer for regression.
 
     Examples
     --------
@@ -299,45 +166,17 @@ class Identity:
         self._shape: tuple[int, ...] | None = None
 
     def forward(self, x: Any) -> FloatArray:
-        """Give the numbers of `x`, in a new array of its shape.
-
-        Parameters
-        ----------
-        x : array_like
-            Any shape.
-
-        Raises
-        ------
-        TypeError
-            If `x` does not hold real numbers.
-        """
         out: FloatArray = floats(x, "x").copy()
         self._shape = out.shape
         return out
 
     def backward(self, dout: Any) -> FloatArray:
-        """Give dL/dx = `dout` = dL/dout, in a new array.
-
-        Parameters
-        ----------
-        dout : array_like
-            In the shape of the last output.
-
-        Raises
-        ------
-        RuntimeError
-            Before any ``forward``.
-        TypeError
-            If `dout` does not hold real numbers.
-        ValueError
-            If `dout` does not have the shape of the last output.
-        """
         dx: FloatArray = incoming(dout, remembered(self._shape, self)).copy()
         return dx
 
 
-class Rescaling:
-    """``out = scale * x``: says what a stored number means, such as the byte of a pixel.
+class Rescaling(BaseLayer):
+    """``out = scale * x``, dL/dx = scale · dout: says what a stored number means, such as the byte of a pixel.
 
     At the front of a network it lets bytes be trained on as they are: `fit` folds it into the first product, and the
     images take a quarter of the memory of float32.
@@ -352,10 +191,6 @@ class Rescaling:
     TypeError, ValueError
         If `scale` is not a finite number.
 
-    Notes
-    -----
-    dL/dx = scale · dout.
-
     Examples
     --------
     >>> Rescaling().forward(np.array([0, 255], np.uint8))
@@ -367,38 +202,10 @@ class Rescaling:
         self._shape: tuple[int, ...] | None = None
 
     def forward(self, x: Any) -> FloatArray:
-        """Give ``scale * x``, in the shape of `x`.
-
-        Parameters
-        ----------
-        x : array_like
-            Any shape.
-
-        Raises
-        ------
-        TypeError
-            If `x` does not hold real numbers.
-        """
         x = floats(x, "x")
         self._shape = x.shape
         return np.asarray(x * x.dtype.type(self.scale))
 
     def backward(self, dout: Any) -> FloatArray:
-        """Give dL/dx from `dout` = dL/dout, both of the shape of `x`.
-
-        Parameters
-        ----------
-        dout : array_like
-            In the shape of the last output.
-
-        Raises
-        ------
-        RuntimeError
-            Before any ``forward``.
-        TypeError
-            If `dout` does not hold real numbers.
-        ValueError
-            If `dout` does not have the shape of the last output.
-        """
         dout = incoming(dout, remembered(self._shape, self))
         return times(dout, dout.dtype.type(self.scale))

@@ -1,0 +1,95 @@
+"""The numbers of a graph: Python's stay Python's, arrays become float arrays; where NumPy gives inf, nothing raises."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from chainrule._gate import compute_dtype, numbers
+
+#: Python's own; a union written in the call would be made anew every time.
+NUMBER = (int, float)
+
+
+def sum_to(gradient: Any, shape: tuple[int, ...]) -> Any:
+    """Undo broadcasting: give the gradient of an input of `shape` that was stretched to that of `gradient`.
+
+    An entry that broadcasting copied to several places has an effect at each of them, so its gradient is
+    their sum.
+
+    Parameters
+    ----------
+    gradient : number or ndarray
+        dL/d(stretched input).
+    shape : tuple of int
+        The input's own shape.
+
+    Returns
+    -------
+    number or ndarray
+        In shape `shape` and the dtype of `gradient`; `gradient` itself if it has that shape already.
+
+    Raises
+    ------
+    ValueError
+        If `shape` does not broadcast to the shape of `gradient`.
+
+    Examples
+    --------
+    >>> sum_to(np.ones((2, 3)), (2, 1))
+    array([[3.],
+           [3.]])
+    """
+    stretched = np.shape(gradient)
+    if stretched == shape:
+        return gradient
+    new = len(stretched) - len(shape)
+    if new < 0 or any(size not in (1, whole) for size, whole in zip(shape, stretched[new:], strict=True)):
+        raise ValueError(f"an input of shape {shape} does not broadcast to {stretched}")
+    axes = (*range(new), *(new + axis for axis, size in enumerate(shape) if size == 1))
+    return total(gradient, axes).reshape(shape)
+
+
+def total(x: Any, axis: Any, keepdims: bool = False) -> Any:
+    """Sum over `axis`, half precision in float32 and rounded once."""
+    return np.sum(x, axis=axis, keepdims=keepdims, dtype=compute_dtype(x.dtype)).astype(x.dtype)
+
+
+def quotient(x: Any, y: Any) -> Any:
+    """Give ``x / y``, inf or nan for a division by 0."""
+    try:
+        return x / y
+    except ZeroDivisionError:  # Python's numbers raise, NumPy's give inf or nan
+        return float(quietly(np.divide, float(x), y))
+
+
+def power(x: Any, y: Any) -> Any:
+    """Give ``x ** y``, nan where that is not a real number."""
+    if isinstance(x, NUMBER) and isinstance(y, NUMBER):
+        try:
+            return math.pow(x, y)
+        except (ValueError, OverflowError):  # as above
+            return float(quietly(np.power, float(x), float(y)))
+    return np.power(x, y)
+
+
+def as_real(x: Any) -> Any:
+    """Give `x` with Python's whole numbers as floats, which NumPy raises to negative powers."""
+    return float(x) if isinstance(x, int) else x
+
+
+def quietly(function: Any, *arguments: Any) -> Any:
+    """Give NumPy's inf or nan without its warning; a Python float for Python numbers."""
+    with np.errstate(all="ignore"):
+        out = function(*arguments)
+    return out if isinstance(arguments[0], np.ndarray) else float(out)
+
+
+def operand(x: Any, name: str) -> Any:
+    """Give a Python number as it is, and all else as an array of float numbers."""
+    if isinstance(x, NUMBER):
+        return x
+    array = numbers(x, name)
+    return array.astype(compute_dtype(array.dtype)) if array.dtype.kind in "biu" else array
