@@ -363,6 +363,14 @@ def python(code: str, folder: Path) -> str:
     return done.stdout
 
 
+def test_a_star_import_brings_the_public_names_and_no_module() -> None:
+    names: dict[str, Any] = {}
+    exec("from chainrule import *", names)
+    assert set(chainrule.__all__) <= names.keys()
+    assert [name for name, thing in names.items() if inspect.ismodule(thing)] == []
+    assert {*FUNCTIONS, *CLASSES, "load_mnist"} <= names.keys()  # the tutorial's
+
+
 def test_an_import_prints_nothing(tmp_path: Path) -> None:
     assert python("import chainrule", tmp_path) == ""
 

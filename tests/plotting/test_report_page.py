@@ -13,7 +13,18 @@ import matplotlib
 import numpy as np
 import pytest
 
-from chainrule import Affine, History, Network, Relu, TwoLayerNet, check_gradients, training_report
+from chainrule import (
+    Affine,
+    History,
+    IdentityWithLoss,
+    Network,
+    Relu,
+    SigmoidWithLoss,
+    TwoLayerNet,
+    check_gradients,
+    fit,
+    training_report,
+)
 
 NET = Network({"Affine1": Affine(np.eye(4), np.zeros(4))})
 RNG = np.random.default_rng(0)
@@ -277,3 +288,14 @@ try: chainrule.training_report(chainrule.TwoLayerNet(4, 3, 2), chainrule.History
 except ImportError as error: print(error)"""
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "pictures need matplotlib: pip install 'chainrule[plot]'\n"
+
+
+@pytest.mark.parametrize(("loss", "named"), [(IdentityWithLoss, "R²"), (SigmoidWithLoss, "accuracy")])
+def test_of_numbers_and_of_yes_and_no_it_shows_what_is_measured_and_no_confusion(loss: Any, named: str) -> None:
+    x = np.random.default_rng(0).normal(size=(40, 4))
+    t = (x[:, :2] > 0).astype(float)
+    net = Network(TwoLayerNet(4, 3, 2, 0.5, seed=0).layers, loss())
+    page = training_report(net, fit(net, x, t, epochs=3, batch_size=10, seed=0, test=(x, t)), test=(x, t))
+    assert f"Loss and {named}" in page
+    assert f"<dt>test {named}</dt><dd class=''>{net.score(x, t):.4f}</dd>" in page
+    assert "Confusion" not in page

@@ -40,9 +40,12 @@ _MOST_WRITTEN = 20
 #: Images side by side, and inches for each with its gap.
 _ACROSS, _INCHES = 10, 1.0
 
+#: How measures are written.
+NAMES = {"accuracy": "accuracy", "r2": "R²"}
+
 
 def plot_history(history: History) -> Figure:
-    """Draw what a training run did: the losses, and beside them the accuracies.
+    """Draw what a training run did: the losses, and beside them accuracy or R².
 
     Parameters
     ----------
@@ -73,10 +76,8 @@ def plot_history(history: History) -> Figure:
     """
     expect_steps(history)
     losses = {"train": history.train_loss, "validation": history.validation_loss, "test": history.test_loss}
-    accuracies = {
-        "train": history.train_accuracy, "validation": history.validation_accuracy, "test": history.test_accuracy,
-    }  # fmt: skip
-    panels = 2 if any(accuracies.values()) else 1
+    measure = history.measure
+    panels = 1 if measure is None else 2
     figure = _figure(5.2 * panels, 3.6)
     left, *rest = figure.subplots(1, panels, squeeze=False, gridspec_kw={"wspace": 0.06})[0]
 
@@ -86,8 +87,8 @@ def plot_history(history: History) -> Figure:
     if means.min(initial=np.inf) > 0 and means.max(initial=0) > 10 * means.min(initial=np.inf):
         _make_logarithmic(left)
     for right in rest:
-        _draw_epochs(right, history.steps, accuracies)
-        _finish(right, "accuracy")
+        _draw_epochs(right, history.steps, {name: getattr(history, f"{name}_{measure}") for name in losses})
+        _finish(right, NAMES[str(measure)])
     return figure
 
 

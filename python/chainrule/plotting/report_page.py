@@ -19,6 +19,8 @@ from chainrule._gate import expect_network, real
 from chainrule._machine import machine
 from chainrule.checking import GradientReport
 from chainrule.graph.wording import escaped, style_beside, thousands
+from chainrule.nn.engine import known_loss
+from chainrule.nn.losses import SoftmaxWithLoss
 from chainrule.plotting import plots
 from chainrule.training.history import History
 
@@ -98,12 +100,19 @@ def training_report(
     expect_network(net)
     plots.expect_steps(history)
     seconds = None if seconds is None else real(seconds, "seconds")
-    counts = None if test is None else plots.confusion(net, *test)
+    loss = known_loss(getattr(net, "last_layer", None))
+    one_class = loss is None or type(loss) is SoftmaxWithLoss  # else no row of scores is an answer of one class
+    counts = plots.confusion(net, *test) if test is not None and one_class else None
+    figures = []
+    if counts is not None:
+        figures.append(("test accuracy", f"{np.trace(counts) / counts.sum():.4f}", ""))
+    elif test is not None and loss is not None:
+        figures.append((f"test {plots.NAMES[loss.measure]}", f"{net.score(*test):.4f}", ""))
     made = datetime.now().astimezone()
     body = [
         f"<h1>Training report</h1><p class='soft'>{escaped(_described(net))}</p>",
-        _headline(history, counts, check, seconds),
-        _section("Loss and accuracy", _curves(history)),
+        _headline(history, figures, check, seconds),
+        _section(" and ".join(["Loss", *_drawn(history)[1:]]), _curves(history)),
     ]
     if test is not None and counts is not None:
         body.append(_section("Confusion", _confusion(net, *test, counts)))
@@ -136,14 +145,12 @@ def _described(net: Any) -> str:
 
 
 def _headline(
-    history: History, counts: NDArray[Any] | None, check: GradientReport | None, seconds: float | None
+    history: History, figures: list[tuple[str, str, str]], check: GradientReport | None, seconds: float | None
 ) -> str:
-    figures = []
-    if counts is not None:
-        figures.append(("test accuracy", f"{np.trace(counts) / counts.sum():.4f}", ""))
     # Of the last epoch; after early stopping the network is that of a better one.
-    for name, values in {"train": history.train_accuracy, "validation": history.validation_accuracy}.items():
-        figures += [(f"last {name} accuracy", f"{values[-1]:.4f}", "")] if values else []
+    for name in ("train", "validation"):
+        values = history.measures().get(f"{name}_{history.measure}")
+        figures += [(f"last {name} {_drawn(history)[-1]}", f"{values[-1]:.4f}", "")] if values else []
     figures.append(("steps", thousands(len(history.losses)), ""))
     if seconds is not None:
         figures.append(("time", f"{seconds:.1f} s", ""))
@@ -153,8 +160,14 @@ def _headline(
     return f"<dl class='figures'>{cells}</dl>"
 
 
+def _drawn(history: History) -> list[str]:
+    """Name what the curves are of."""
+    return ["loss", *(plots.NAMES[measure] for measure in [history.measure] if measure is not None)]
+
+
 def _curves(history: History) -> str:
-    alt = f"Curves of loss and accuracy. The loss went from {history.losses[0]:.4g} to {history.losses[-1]:.4g}."
+    first, last = history.losses[0], history.losses[-1]
+    alt = f"Curves of {' and '.join(_drawn(history))}. The loss went from {first:.4g} to {last:.4g}."
     return _picture("curves", alt, lambda: plots.plot_history(history))
 
 

@@ -122,6 +122,11 @@ class History:
         if measure is not None:
             getattr(self, f"{name}_{measure}").append(score)
 
+    @property
+    def measure(self) -> str | None:
+        """What stands beside the loss: "accuracy" or "r2"; None if nothing does."""
+        return next((name.partition("_")[2] for name in self.measures() if not name.endswith("_loss")), None)
+
     def measures(self) -> dict[str, list[float]]:
         """Give the lists that have an entry an epoch, by name."""
         return {name: values for name, values in vars(self).items() if name not in ("losses", "steps") and values}
