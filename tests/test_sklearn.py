@@ -1,4 +1,4 @@
-"""sklearn.py: scikit-learn's own checks of an estimator, and its MLPClassifier as the oracle of every number."""
+"""sklearn: scikit-learn's own checks of an estimator, and its MLPClassifier as the oracle of every number."""
 
 from __future__ import annotations
 
@@ -389,7 +389,7 @@ def test_after_ctrl_c_a_new_training_leaves_the_classifier_as_it_was(monkeypatch
 
     model = trained()
     before = dict(vars(model))
-    monkeypatch.setattr("chainrule.sklearn._Watch.on_epoch", ctrl_c)
+    monkeypatch.setattr("chainrule.sklearn.base._Watch.on_epoch", ctrl_c)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, Y)
     assert vars(model) == before
