@@ -52,11 +52,12 @@ def test_every_check_of_an_estimator_passes(estimator: Any, check: Any) -> None:
 @pytest.mark.skipif(
     [int(part) for part in sklearn.__version__.split(".")[:2]] < [1, 9], reason="older ones have no such check"
 )
-def test_the_check_that_scikit_learn_skips_unless_asked_to_passes_too() -> None:
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+def test_the_check_that_scikit_learn_skips_unless_asked_to_passes_too(name: str) -> None:
     code = (
         "from sklearn.utils.estimator_checks import estimator_checks_generator as checks\n"
-        "from chainrule.sklearn import MLPClassifier\n"
-        "asked = [(model, check) for model, check in checks(MLPClassifier()) if 'array_api' in str(check)]\n"
+        f"from chainrule.sklearn import {name}\n"
+        f"asked = [(model, check) for model, check in checks({name}()) if 'array_api' in str(check)]\n"
         "print(len([check(model) for model, check in asked]))"
     )
     env = {**os.environ, "SCIPY_ARRAY_API": "1"}

@@ -164,6 +164,8 @@ ELSEWHERE = [
     "testing.assert_gradients",
     "sklearn.MLPClassifier",
     *(f"sklearn.MLPClassifier.{method}" for method in ("fit", "partial_fit", "predict", "predict_proba")),
+    "sklearn.MLPRegressor",
+    *(f"sklearn.MLPRegressor.{method}" for method in ("fit", "partial_fit", "predict")),
     "graph.sum_to",
     *(f"graph.{node}{method}" for node in NODES for method in ("", ".forward", ".backward")),
 ]

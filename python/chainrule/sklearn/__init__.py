@@ -10,7 +10,8 @@ except ImportError as error:
     raise ImportError("chainrule.sklearn needs scikit-learn 1.6 or newer: pip install 'chainrule[sklearn]'") from error
 
 from chainrule.sklearn.classifier import MLPClassifier
+from chainrule.sklearn.regressor import MLPRegressor
 
 del _of_scikit_learn_1_6
 
-__all__ = ["MLPClassifier"]
+__all__ = ["MLPClassifier", "MLPRegressor"]
