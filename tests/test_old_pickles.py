@@ -13,6 +13,7 @@ import pytest
 
 import chainrule
 from chainrule import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
+from chainrule.sklearn import MLPClassifier
 
 #: Written by `pickle.dumps(thing, 4)` on 29 November 2026, at commit 40ba0e1.
 WRITTEN = {
@@ -87,6 +88,37 @@ WRITTEN = {
     """,
 }
 
+#: Of a classifier for scikit-learn, at commit fa28494, when chainrule.sklearn was one file.
+CLASSIFIER = """
+    gASVnwgAAAAAAACMEWNoYWlucnVsZS5za2xlYXJulIwNTUxQQ2xhc3NpZmllcpSTlCmBlH2UKIwSaGlkZGVuX2xheWVyX3NpemVzlCmMCmFjdGl2
+    YXRpb26UjAhpZGVudGl0eZSMBnNvbHZlcpSMA3NnZJSMBWFscGhhlEc/Gjbi6xxDLYwKYmF0Y2hfc2l6ZZSMBGF1dG+UjA1sZWFybmluZ19yYXRl
+    lIwIY29uc3RhbnSUjBJsZWFybmluZ19yYXRlX2luaXSURz+5mZmZmZmajAdwb3dlcl90lEc/4AAAAAAAAIwIbWF4X2l0ZXKUSwOMDHJhbmRvbV9z
+    dGF0ZZRLAIwDdG9slEc/Gjbi6xxDLYwHdmVyYm9zZZSJjAp3YXJtX3N0YXJ0lImMCG1vbWVudHVtlEc/7MzMzMzMzYwSbmVzdGVyb3ZzX21vbWVu
+    dHVtlIiMDmVhcmx5X3N0b3BwaW5nlImME3ZhbGlkYXRpb25fZnJhY3Rpb26URz+5mZmZmZmajAZiZXRhXzGURz/szMzMzMzNjAZiZXRhXzKURz/v
+    987ZFocrjBBuX2l0ZXJfbm9fY2hhbmdllEsKjA5uX2ZlYXR1cmVzX2luX5RLAowIX2VuY29kZXKUjBxza2xlYXJuLnByZXByb2Nlc3NpbmcuX2xh
+    YmVslIwMTGFiZWxFbmNvZGVylJOUKYGUfZQojAhjbGFzc2VzX5SMFm51bXB5Ll9jb3JlLm11bHRpYXJyYXmUjAxfcmVjb25zdHJ1Y3SUk5SMBW51
+    bXB5lIwHbmRhcnJheZSTlEsAhZRDAWKUh5RSlChLAUsChZRoKIwFZHR5cGWUk5SMAlUxlImIh5RSlChLA4wBPJROTk5LBEsESwh0lGKJQwhhAAAA
+    YgAAAJR0lGKMEF9za2xlYXJuX3ZlcnNpb26UjAUxLjkuMZR1YmgkaC6MBV9tYWRllGgHSwJLAoaUhpSMCG5ldHdvcmtflIwUY2hhaW5ydWxlLm5u
+    Lm5ldHdvcmuUjAdOZXR3b3JrlJOUKYGUfZQojAZsYXllcnOUjAtjb2xsZWN0aW9uc5SMC09yZGVyZWREaWN0lJOUKVKUjAdBZmZpbmUxlIwaY2hh
+    aW5ydWxlLm5uLmxheWVycy5hZmZpbmWUjAZBZmZpbmWUk5QpgZR9lCiMAl9XlGgnaCpLAIWUaCyHlFKUKEsBSwJLAoaUaDGMAmY4lImIh5RSlChL
+    A2g1Tk5OSv////9K/////0sAdJRiiUMgJJGFdw6fsj9a8bUOjV3iP9pJHBKMZeE/naqF/5dLx7+UdJRijAJfYpRoJ2gqSwCFlGgsh5RSlChLAUsC
+    hZRoVolDEBRKJmRa/bG/wvM9+wLNzj+UdJRijAF4lE6MEG9yaWdpbmFsX3hfc2hhcGWUTowCZFeUTowCZGKUTowIX3NjcmF0Y2iUjBJjaGFpbnJ1
+    bGUuX2tlcm5lbHOUjAdTY3JhdGNolJOUKVKUdWJzjAlsYXN0TGF5ZXKUjBNjaGFpbnJ1bGUubm4ubG9zc2VzlIwPU29mdG1heFdpdGhMb3NzlJOU
+    KYGUfZQojARsb3NzlE6MAXmUTowBdJROjANfZHiUTnVijAhtZXRhZGF0YZR9lIwHX3BhcmFtc5SMHWNoYWlucnVsZS5ubi5wYXJhbWV0ZXJzLm5h
+    bWVklIwKUGFyYW1ldGVyc5STlCmBlCiMAlcxlGhSjAJiMZRoXXV1YowJbl9sYXllcnNflEsCjApuX291dHB1dHNflEsCjA9vdXRfYWN0aXZhdGlv
+    bl+UjAdzb2Z0bWF4lIwLbG9zc19jdXJ2ZV+UXZQoRz/kqLBvR2JtRz/iRhQ2/3Y1Rz/fygUFbawxZYwSdmFsaWRhdGlvbl9zY29yZXNflE6MCF9i
+    YXRjaGVzlIwUbnVtcHkucmFuZG9tLl9waWNrbGWUjBBfX2dlbmVyYXRvcl9jdG9ylJOUaIWMFF9fYml0X2dlbmVyYXRvcl9jdG9ylJOUjBNudW1w
+    eS5yYW5kb20uX3BjZzY0lIwFUENHNjSUk5SFlFKUfZQojA1iaXRfZ2VuZXJhdG9ylIwFUENHNjSUjAVzdGF0ZZR9lChokooRmKeoSdOJln+gEJ1J
+    MtVwrwCMA2luY5SKEZmFnL5+bPGftGYyVBZ6dowAdYwKaGFzX3VpbnQzMpRLAYwIdWludGVnZXKUigW2BiCcAHWMGm51bXB5LnJhbmRvbS5iaXRf
+    Z2VuZXJhdG9ylIwbX19weXhfdW5waWNrbGVfU2VlZFNlcXVlbmNllJOUaJeMDFNlZWRTZXF1ZW5jZZSTlEoiouoDToeUUpQoSiS3BXBLAGgnaCpL
+    AIWUaCyHlFKUKEsBSwSFlGgxjAJ1NJSJiIeUUpQoSwNoNU5OTkr/////Sv////9LAHSUYolDECZAiw9ZQZQuFx4JOUJgu6mUdJRiSwQpdJRihpRi
+    hZRSlIwFX3J1bGWUjB1jaGFpbnJ1bGUudHJhaW5pbmcub3B0aW1pemVyc5SMCE5lc3Rlcm92lJOUKYGUfZQojAJscpRHP7mZmZmZmZqMDHdlaWdo
+    dF9kZWNheZRHPvo24uscQy2MBGl0ZXKUSwOMBGtlcHSUfZQoaHtoJ2gqSwCFlGgsh5RSlChLAUsCSwKGlGhWiUMgESeK34DXk79UL3PbWtaTPzcD
+    801jvLc/qGCUaYy8t7+UdJRihZRofGgnaCpLAIWUaCyHlFKUKEsBSwKFlGhWiUMQCPfZFgMYoj8I99kWAxiiv5R0lGKFlHVoFkc/7MzMzMzMzXVi
+    jAVfYmVzdJRHv9/KBQVtrDGMBl9zdGFsZZRLAIwFX3NlZW6USwCMB25faXRlcl+USwOMBWxvc3NflEc/38oFBW2sMYwKYmVzdF9sb3NzX5RHP9/K
+    BQVtrDGMFmJlc3RfdmFsaWRhdGlvbl9zY29yZV+UTnViLg==
+"""
+
 
 def read(name: str) -> Any:
     return pickle.loads(base64.b64decode(WRITTEN[name]))
@@ -152,6 +184,19 @@ def test_early_stopping_keeps_what_it_saw() -> None:
 
 def test_functions_are_found_by_name() -> None:
     assert read("functions") == [chainrule.sigmoid, chainrule.numerical_gradient]
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.InconsistentVersionWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_classifier_for_scikit_learn_goes_on() -> None:
+    x, y = [[0.0, 1.0], [1.0, 0.0], [2.0, 1.0], [1.0, 2.0]], ["a", "b", "b", "a"]
+    model = pickle.loads(base64.b64decode(CLASSIFIER))
+    assert type(model) is MLPClassifier
+    same = MLPClassifier((), "identity", solver="sgd", learning_rate_init=0.1, random_state=0, max_iter=3).fit(x, y)
+    np.testing.assert_allclose(model.predict_proba(x), same.predict_proba(x), rtol=1e-12)
+    model.partial_fit(x, y), same.partial_fit(x, y)
+    np.testing.assert_allclose(model.predict_proba(x), same.predict_proba(x), rtol=1e-12)
+    assert (model.predict([[2.0, 1.0]]).tolist(), len(model.loss_curve_)) == (["b"], 4)
 
 
 @pytest.mark.parametrize("name", WRITTEN)

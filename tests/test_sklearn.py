@@ -1,4 +1,4 @@
-"""sklearn.py: scikit-learn's own checks of an estimator, and its MLPClassifier as the oracle of every number."""
+"""sklearn: scikit-learn's own checks of an estimator, and its MLPClassifier as the oracle of every number."""
 
 from __future__ import annotations
 
@@ -52,11 +52,12 @@ def test_every_check_of_an_estimator_passes(estimator: Any, check: Any) -> None:
 @pytest.mark.skipif(
     [int(part) for part in sklearn.__version__.split(".")[:2]] < [1, 9], reason="older ones have no such check"
 )
-def test_the_check_that_scikit_learn_skips_unless_asked_to_passes_too() -> None:
+@pytest.mark.parametrize("name", ["MLPClassifier", "MLPRegressor"])
+def test_the_check_that_scikit_learn_skips_unless_asked_to_passes_too(name: str) -> None:
     code = (
         "from sklearn.utils.estimator_checks import estimator_checks_generator as checks\n"
-        "from chainrule.sklearn import MLPClassifier\n"
-        "asked = [(model, check) for model, check in checks(MLPClassifier()) if 'array_api' in str(check)]\n"
+        f"from chainrule.sklearn import {name}\n"
+        f"asked = [(model, check) for model, check in checks({name}()) if 'array_api' in str(check)]\n"
         "print(len([check(model) for model, check in asked]))"
     )
     env = {**os.environ, "SCIPY_ARRAY_API": "1"}
@@ -389,7 +390,7 @@ def test_after_ctrl_c_a_new_training_leaves_the_classifier_as_it_was(monkeypatch
 
     model = trained()
     before = dict(vars(model))
-    monkeypatch.setattr("chainrule.sklearn._Watch.on_epoch", ctrl_c)
+    monkeypatch.setattr("chainrule.sklearn.base._Watch.on_epoch", ctrl_c)
     with pytest.raises(KeyboardInterrupt):
         model.fit(X, Y)
     assert vars(model) == before

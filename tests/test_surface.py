@@ -203,6 +203,8 @@ ELSEWHERE = [
     "testing.assert_gradients",
     "sklearn.MLPClassifier",
     *(f"sklearn.MLPClassifier.{method}" for method in ("fit", "partial_fit", "predict", "predict_proba")),
+    "sklearn.MLPRegressor",
+    *(f"sklearn.MLPRegressor.{method}" for method in ("fit", "partial_fit", "predict")),
     "graph.sum_to",
     *SHARED,
 ]

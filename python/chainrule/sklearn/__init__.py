@@ -1,0 +1,17 @@
+"""Estimators for scikit-learn: `chainrule.Network` behind ``fit`` and ``predict``, trained by `chainrule.fit`.
+
+They have the parameters, attributes and stopping rules of the classes of the same names in ``sklearn.neural_network``,
+so a script that uses those changes one import; what differs stands under their Notes. Needs the extra ``sklearn``.
+"""
+
+try:
+    from sklearn.utils.validation import validate_data as _of_scikit_learn_1_6
+except ImportError as error:
+    raise ImportError("chainrule.sklearn needs scikit-learn 1.6 or newer: pip install 'chainrule[sklearn]'") from error
+
+from chainrule.sklearn.classifier import MLPClassifier
+from chainrule.sklearn.regressor import MLPRegressor
+
+del _of_scikit_learn_1_6
+
+__all__ = ["MLPClassifier", "MLPRegressor"]
