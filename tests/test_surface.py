@@ -195,7 +195,7 @@ SHARED = [
 NOT_CALLED = {"GradientReport", "ArrayCheck", "Contract", "History", "Layer", "Run"}
 #: Called by `fit` and the engine: callbacks as `Run` tells, and what they ask of an optimizer, a loss, a history.
 BY_FIT = re.compile(
-    r"EarlyStopping\..*|Optimizer\.(prepare|factors)|History\.note"
+    r"EarlyStopping\..*|Optimizer\.prepare|History\.note"
     r"|Loss\.(in_order|evaluate|right|score|with_weights|to_read|smoothed)"
 )
 #: Public, and imported from a module of their own.

@@ -574,7 +574,6 @@ def test_t7_after_an_interruption_the_optimizer_has_the_networks_steps(relu: Any
 class SignDescent(Optimizer):
     """A user's own rule: steps of lr against the sign of the gradient."""
 
-    rule = "sgd"  # a name Rust knows, for something it does not know
     arrays = 0
 
     def step(self, grad: Any, *kept: Any) -> Any:

@@ -56,7 +56,7 @@ class Loss:
         x : array_like, shape (N, C) or (C,)
             Scores.
         t : array_like
-            What they should say: see `in_order`.
+            What they should say, in the shape that the class asks for.
         sample_weight : array_like, shape (N,), optional
             How often each example counts, >= 0. The mean is still taken over N.
 

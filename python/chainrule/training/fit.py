@@ -15,7 +15,6 @@ import numpy as np
 from chainrule._gate import all_writeable, expect_network, generator
 from chainrule.nn.network import Network, expect_each_named
 from chainrule.nn.parameters.untrained import left_untrained
-from chainrule.training.checkpoints import Checkpoints
 from chainrule.training.history import History
 from chainrule.training.optimizers import Optimizer
 from chainrule.training.run import Training
@@ -181,6 +180,8 @@ def fit(
     _expect_trainable(net)
     sets = Sets.of(net, x, t, sample_weight, test, validation, settings)
     total = settings.total_steps(-(-len(sets) // settings.batch_size))
+
+    from chainrule.training.checkpoints import Checkpoints  # files and their formats: no part of training itself
 
     checkpoints = Checkpoints(net, sets, settings)
     rng = checkpoints.generator(seed, rng)

@@ -49,7 +49,6 @@ class Optimizer:
         If a number is of the wrong kind or out of range.
     """
 
-    rule: ClassVar[str]
     #: How many arrays the rule keeps for a parameter.
     arrays: ClassVar[int] = 1
 
@@ -122,10 +121,6 @@ class Optimizer:
                 )
         self.kept.update(made)
 
-    def factors(self) -> tuple[float, float]:
-        """Give the rule's own numbers, for Rust."""
-        return 0.0, 0.0
-
     def step(self, grad: Any, *kept: Any) -> Any:
         """Give what is added to a parameter, and bring `kept` up to date in place.
 
@@ -162,7 +157,6 @@ class SGD(Optimizer):
     {'x': 0.8}
     """
 
-    rule = "sgd"
     arrays = 0
 
     def __init__(self, lr: float = 0.01, *, weight_decay: float = 0.0) -> None:
@@ -188,14 +182,9 @@ class Momentum(Optimizer):
     {'x': 0.8}
     """
 
-    rule = "momentum"
-
     def __init__(self, lr: float = 0.01, momentum: float = 0.9, *, weight_decay: float = 0.0) -> None:
         super().__init__(lr, weight_decay)
         self.momentum = _fraction(momentum, "momentum")
-
-    def factors(self) -> tuple[float, float]:
-        return self.momentum, 0.0
 
     def step(self, grad: Any, *kept: Any) -> Any:
         (v,) = kept
@@ -214,8 +203,6 @@ class Nesterov(Momentum):
     {'x': 0.62}
     """
 
-    rule = "nesterov"
-
     def step(self, grad: Any, *kept: Any) -> Any:
         return self.momentum * super().step(grad, *kept) - self.lr * grad
 
@@ -230,8 +217,6 @@ class AdaGrad(Optimizer):
     >>> params
     {'x': 0.9000000049999998}
     """
-
-    rule = "adagrad"
 
     def __init__(self, lr: float = 0.01, *, weight_decay: float = 0.0) -> None:
         super().__init__(lr, weight_decay)
@@ -258,14 +243,9 @@ class RMSprop(Optimizer):
     {'x': 4.999997503807307e-07}
     """
 
-    rule = "rmsprop"
-
     def __init__(self, lr: float = 0.01, decay_rate: float = 0.99, *, weight_decay: float = 0.0) -> None:
         super().__init__(lr, weight_decay)
         self.decay_rate = _fraction(decay_rate, "decay_rate")
-
-    def factors(self) -> tuple[float, float]:
-        return self.decay_rate, 0.0
 
     def step(self, grad: Any, *kept: Any) -> Any:
         (h,) = kept
@@ -292,7 +272,6 @@ class Adam(Optimizer):
     {'x': 0.900000158113633}
     """
 
-    rule = "adam"
     arrays = 2
 
     def __init__(
@@ -300,9 +279,6 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(lr, weight_decay)
         self.beta1, self.beta2 = _fraction(beta1, "beta1"), _fraction(beta2, "beta2")
-
-    def factors(self) -> tuple[float, float]:
-        return self.beta1, self.beta2
 
     def step(self, grad: Any, *kept: Any) -> Any:
         m, v = kept

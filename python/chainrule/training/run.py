@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +21,13 @@ from chainrule.nn import engine
 from chainrule.nn.engine import Ours
 from chainrule.nn.network import Network, params_of
 from chainrule.training.callbacks import Run, call
-from chainrule.training.checkpoints import Checkpoints
 from chainrule.training.history import History
 from chainrule.training.optimizers import Optimizer
 from chainrule.training.sets import Sets
 from chainrule.training.settings import Settings
+
+if TYPE_CHECKING:
+    from chainrule.training.checkpoints import Checkpoints
 
 
 class Training:
