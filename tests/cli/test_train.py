@@ -109,7 +109,7 @@ def test_checkpoints_are_written_as_often_as_asked(
     digits: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[bytes] = []
-    monkeypatch.setattr("chainrule.training.checkpoints.write_whole", lambda path, content: written.append(content))
+    monkeypatch.setattr("chainrule.storage.atomic_write.write_whole", lambda path, content: written.append(content))
     train("--data-dir", digits, "--epochs", "7", "--save", str(tmp_path / "net"), "--checkpoint-every", "3")
     assert len(written) == 3  # after epochs 3 and 6, and at the end
 
