@@ -138,7 +138,7 @@ def test_softmax_loss_and_its_gradient(n: int, classes: int, labels: str, dtype:
     soft = rng(3).dirichlet(np.ones(classes), size=n).astype(dtype)
     t = ids if labels == "ids" else soft
     probs, d_scores = untouched(scores.shape, dtype), untouched(scores.shape, dtype)
-    loss = _kernels.softmax_loss(scores, t, probs, d_scores)
+    loss = _kernels.loss("softmax", scores, t, probs, d_scores)
 
     wide = scores.astype(np.float64)
     y = seed.softmax(wide)
@@ -377,7 +377,7 @@ CLASSES = [1, 2, 10, 1000]
 
 def softmax_loss(scores: NDArray[Any], t: NDArray[Any]) -> tuple[float, NDArray[Any], NDArray[Any]]:
     probs, d_scores = untouched(scores.shape, scores.dtype), untouched(scores.shape, scores.dtype)
-    return _kernels.softmax_loss(scores, t, probs, d_scores), probs, d_scores
+    return _kernels.loss("softmax", scores, t, probs, d_scores), probs, d_scores
 
 
 def log_sum_exp_losses(scores: NDArray[Any], ids: NDArray[Any]) -> NDArray[np.float64]:
@@ -463,6 +463,120 @@ def test_a13_minus_infinity_beside_other_scores_is_a_probability_of_0(dtype: str
     np.testing.assert_allclose(loss, (np.log(2) + np.log(4) - np.log(3) / 2) / 2, rtol=4 * eps(dtype))
 
 
+# --- the other losses ---
+
+
+def formula(name: str, scores: NDArray[Any], t: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Give each row's loss, the network's output, and each row's gradient, in float64."""
+    s, t = scores.astype(np.float64), t.astype(np.float64)
+    if name == "squared":
+        return ((s - t) ** 2).sum(axis=1) / 2, s, s - t
+    y = 1 / (1 + np.exp(-s))
+    return (np.logaddexp(0, s) - t * s).sum(axis=1), y, y - t
+
+
+def numbers_for(name: str, shape: tuple[int, int], dtype: str) -> NDArray[Any]:
+    """Make what rows should be: any numbers, or labels that are there, are not, or are in between."""
+    if name == "squared":
+        return normal(shape, dtype, 11)
+    return rng(11).choice([0, 1, 1, 0.3], shape).astype(dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", ["squared", "sigmoid"])
+def test_each_loss_is_its_formula(name: str, weighted: bool, dtype: str) -> None:
+    for n, columns in itertools.product([1, 3, 64], [1, 15, 16, 17, 50]):
+        scores, t = normal((n, columns), dtype, 1) * 5, numbers_for(name, (n, columns), dtype)
+        weights = rng(2).random(n).astype(dtype) if weighted else None
+        y, d = untouched(scores.shape, dtype), untouched(scores.shape, dtype)
+        loss = _kernels.loss(name, scores, t, y, d, weights)
+        rows, outputs, gradients = formula(name, scores, t)
+        counts = np.ones(n) if weights is None else weights.astype(np.float64)
+        # The terms of a row are below 200; each is rounded some six times.
+        np.testing.assert_allclose(loss, (counts * rows).mean(), rtol=6 * eps(dtype), atol=6 * eps(dtype))
+        np.testing.assert_allclose(y, outputs, rtol=6 * eps(dtype), atol=0)
+        np.testing.assert_allclose(d, gradients * counts[:, None] / n, rtol=0, atol=40 * eps(dtype) / n)
+
+
+@pytest.mark.parametrize("share", [0.2, 1])
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("name", ["softmax", "squared", "sigmoid"])
+def test_steps_evaluations_and_moves_know_the_loss(name: str, weighted: bool, share: float) -> None:
+    x, W, b = normal((40, 30), "float64", 1), normal((30, 4), "float64", 2), normal((4,), "float64", 3)
+    x[rng(6).random(x.shape) > share] = 0
+    t = np.full((40, 4), 0.25) if name == "softmax" else numbers_for(name, (40, 4), "float64")
+    weights = rng(7).random(40) if weighted else None
+    counts = np.ones(40) if weights is None else weights
+    engine = _kernels.Engine("float64", 30, [("affine", 4, 0.0)], name)
+    examples, params, losses = ready(engine, x), [W.copy(), b.copy()], np.zeros(2)
+    rows = np.arange(40)
+    done = 0
+    while done < 2:
+        left = (rows[20 * done :], 20, SGD, True, losses[done:])
+        done += engine.steps(params, [], examples, t, *left, weights=weights)[0]
+    every, once = rows, np.ones(40)
+
+    def loss_and_gradient(W: Any, b: Any, rows: Any = every, counts: Any = once) -> tuple[float, Any]:
+        scores = x[rows] @ W + b
+        if name == "softmax":
+            y = seed.softmax(scores)
+            of_rows, d = -(t[rows] * np.log(y)).sum(axis=1), y - t[rows]
+        else:
+            of_rows, _, d = formula(name, scores, t[rows])
+        return float((counts[rows] * of_rows).mean()), d * counts[rows][:, None] / len(rows)
+
+    W_by_hand, b_by_hand = W.copy(), b.copy()
+    for batch, found in zip((rows[:20], rows[20:]), losses, strict=True):
+        expected, d = loss_and_gradient(W_by_hand, b_by_hand, batch, counts)
+        assert found == pytest.approx(expected, rel=1e-13)
+        W_by_hand -= 0.1 * x[batch].T @ d
+        b_by_hand -= 0.1 * d.sum(axis=0)
+    np.testing.assert_allclose(params[0], W_by_hand, rtol=0, atol=1e-13)
+    np.testing.assert_allclose(params[1], b_by_hand, rtol=0, atol=1e-13)
+
+    expected = loss_and_gradient(W, b)[0]
+    for data in (x, examples):
+        (evaluation,) = engine.evaluations([W, b], [(data, t)])
+        while not evaluation.advance():
+            pass
+        loss, right = evaluation.result()
+        assert loss == pytest.approx(expected, rel=1e-13)
+        scores = x @ W + b
+        answers = {"softmax": np.argmax(scores, axis=1) == 0, "sigmoid": ((scores > 0) == (t > 0.5)).all(axis=1)}
+        np.testing.assert_equal(right, answers[name].mean() if name in answers else np.nan)
+        out = np.zeros(2)
+        done = 0
+        while done < 2:
+            done = engine.losses_along([W, b], [np.ones_like(W), None], data, t, np.array([0.0, 0.25]), out, done)
+        assert out == pytest.approx([expected, loss_and_gradient(W + 0.25, b)[0]], rel=1e-13)
+    moved, out = W.copy(), np.zeros((1, 1))
+    moved.flat[5] += 0.5
+    assert engine.losses([W, b], x, t, 0, np.array([5]), np.array([[0.5]]), out, 0) == 1
+    assert out == pytest.approx(loss_and_gradient(moved, b)[0], rel=1e-13)
+
+
+@pytest.mark.parametrize("name", ["squared", "sigmoid"])
+def test_class_ids_are_refused_where_numbers_are_compared(name: str) -> None:
+    scores, ids, W, b = np.ones((5, 3)), np.zeros(5, np.int64), np.ones((4, 3)), np.ones(3)
+    expected = f"t holds class ids, but the {name} loss wants a row of numbers for each example"
+    assert refused(ValueError, lambda: _kernels.loss(name, scores, ids, scores.copy(), scores.copy())) == expected
+    engine, x = _kernels.Engine("float64", 4, [("affine", 3, 0.0)], name), np.ones((5, 4))
+    rest = (ids, np.arange(5), 2, SGD, True, np.zeros(3))
+    assert refused(ValueError, lambda: engine.steps([W, b], [], ready(engine, x), *rest)) == expected
+    (evaluation,) = engine.evaluations([W, b], [(x, ids)])
+    assert refused(ValueError, evaluation.advance) == expected
+
+
+def test_an_unknown_loss_is_refused() -> None:
+    scores = np.ones((5, 3))
+    for call in (
+        lambda: _kernels.loss("hinge", scores, scores, scores.copy(), scores.copy()),
+        lambda: _kernels.Engine("float64", 4, [], "hinge"),
+    ):
+        assert refused(ValueError, call) == 'no loss is called "hinge"'
+
+
 # --- a stack of layers ---
 
 
@@ -520,7 +634,7 @@ class Case:
         number, layer = LAYERS[activation]
         front = [] if scale is None else [("scale", 0, scale)]
         stack = [*front, ("affine", hidden, 0.0), (activation, 0, number), ("affine", classes, 0.0)]
-        self.engine = _kernels.Engine(dtype, features, stack)
+        self.engine = _kernels.Engine(dtype, features, stack, "softmax")
         self.scale = 1 if scale is None else scale
         W1, b1, W2, b2 = (p.astype(np.float64) for p in self.params)
         self.layers = [seed.Affine(W1, b1), layer(), seed.Affine(W2, b2)]
@@ -827,8 +941,8 @@ def test_examples_made_for_another_dtype_are_read_as_they_are_stored(share: floa
 @pytest.mark.parametrize("front", [("scale", 0, 5.0), ("tanh", 0, 0.0)])
 def test_sparse_examples_made_for_another_front_are_refused_and_nothing_written(front: tuple[str, int, float]) -> None:
     """What was kept without its zeros is without the scale, and of no use where the first layer is no product."""
-    engine = _kernels.Engine("float64", 40, [front, ("affine", 3, 0.0)])
-    plain = _kernels.Engine("float64", 40, [("affine", 3, 0.0)])
+    engine = _kernels.Engine("float64", 40, [front, ("affine", 3, 0.0)], "softmax")
+    plain = _kernels.Engine("float64", 40, [("affine", 3, 0.0)], "softmax")
     params, out, losses = [np.ones((40, 3)), np.ones(3)], np.ones((100, 3)), np.ones(1)
     examples, t, rows = ready(plain, sparse(100, 40, "float64")), np.zeros(100, np.int64), np.arange(100)
     refused(TypeError, lambda: engine.scores(params, examples, 0, out))
@@ -838,7 +952,7 @@ def test_sparse_examples_made_for_another_front_are_refused_and_nothing_written(
 
 @pytest.mark.parametrize("thing", [None, "x", 1.0, [[1.0]], np.ones((5, 4))])
 def test_a3_steps_over_what_are_no_examples_are_refused(thing: Any) -> None:
-    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)])
+    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)], "softmax")
     params, t, rows, losses = [np.ones((4, 3)), np.ones(3)], np.zeros(5, np.int64), np.arange(5), np.zeros(3)
     refused(TypeError, lambda: engine.steps(params, [], thing, t, rows, 2, SGD, True, losses))
 
@@ -852,7 +966,7 @@ def test_a13_nan_and_infinity_go_where_numpy_sends_them() -> None:
 def test_a13_softmax_of_a_row_of_minus_infinity_is_nan() -> None:
     scores = np.array([[-np.inf, -np.inf], [0, 0]])
     probs, d_scores = np.zeros((2, 2)), np.zeros((2, 2))
-    assert np.isnan(_kernels.softmax_loss(scores, np.array([0, 1]), probs, d_scores))
+    assert np.isnan(_kernels.loss("softmax", scores, np.array([0, 1]), probs, d_scores))
     np.testing.assert_array_equal(probs, [[np.nan, np.nan], [0.5, 0.5]])
 
 
@@ -900,7 +1014,7 @@ def test_d1_softmax_loss_has_the_same_bits_every_time(dtype: str) -> None:
     results = set()
     for _ in range(3):
         probs, d_scores = untouched(scores.shape, dtype), untouched(scores.shape, dtype)
-        loss = _kernels.softmax_loss(scores, t, probs, d_scores)
+        loss = _kernels.loss("softmax", scores, t, probs, d_scores)
         results.add((loss, probs.tobytes(), d_scores.tobytes()))
     assert len(results) == 1
 
@@ -940,11 +1054,12 @@ def arguments(kernel: str, dtype: str = "float64") -> Arguments:
             "dout": t,
             "out": np.full((5, 3), 7, dtype),
         },
-        "softmax_loss": {
+        "loss": {
             "scores": t * 3,
             "t": t,
-            "probs": np.full((5, 3), 7, dtype),
+            "y": np.full((5, 3), 7, dtype),
             "d_scores": np.full((5, 3), 7, dtype),
+            "weights": np.ones(5, dtype),
         },
         "scores": {"W": W, "b": b, "x": x, "out": np.full((5, 3), 7, dtype)},
         "steps": {
@@ -956,6 +1071,7 @@ def arguments(kernel: str, dtype: str = "float64") -> Arguments:
             "t": t,
             "rows": np.arange(5),
             "losses": np.full(3, 7.0),
+            "weights": np.ones(5, dtype),
         },
     }
     return made[kernel]
@@ -964,15 +1080,18 @@ def arguments(kernel: str, dtype: str = "float64") -> Arguments:
 def run(kernel: str, given: Arguments, batch_size: int = 2, width: int | None = None) -> Any:
     """Call `kernel`; the two methods on an engine of one affine layer, 4 → 3, or `width` → `width`, in float64."""
     if kernel not in ("scores", "steps"):
+        if kernel == "loss":
+            return _kernels.loss("softmax", *given.values())
         scratch = [_kernels.Scratch()] if kernel in ("affine", "weight_gradient") else []
         return getattr(_kernels, kernel)(*given.values(), *scratch)
     features, outputs = (4, 3) if width is None else (width, width)
-    engine = _kernels.Engine("float64", features, [("affine", outputs, 0.0)])
+    engine = _kernels.Engine("float64", features, [("affine", outputs, 0.0)], "softmax")
     if kernel == "scores":
         W, b, x, out = given.values()
         return engine.scores([W, b], x, 0, out)
-    W, b, vW, vb, x, t, rows, losses = given.values()
-    return engine.steps([W, b], [vW, vb], ready(engine, x), t, rows, batch_size, MOMENTUM, True, losses)
+    W, b, vW, vb, x, t, rows, losses, weights = given.values()
+    rest = (t, rows, batch_size, MOMENTUM, True, losses)
+    return engine.steps([W, b], [vW, vb], ready(engine, x), *rest, weights=weights)
 
 
 OUTPUTS = {
@@ -981,7 +1100,7 @@ OUTPUTS = {
     "matmul_a_bt": ["out"],
     "column_sums": ["out"],
     "zero_where": ["out"],
-    "softmax_loss": ["probs", "d_scores"],
+    "loss": ["y", "d_scores"],
     "scores": ["out"],
     "steps": ["W", "b", "vW", "vb", "losses"],
 }
@@ -1118,9 +1237,13 @@ def test_a_matrix_with_an_axis_less_is_refused(kernel: str, name: str) -> None:
     refused_and_unwritten(TypeError, kernel, given | {name: given[name].reshape(-1)})
 
 
-@pytest.mark.parametrize("thing", [None, "x", [[1.0]], 1.0, b"1", {}])
-@pytest.mark.parametrize(("kernel", "name"), EVERY)
-def test_a3_what_is_no_array_is_refused(kernel: str, name: str, thing: Any) -> None:
+NO_ARRAYS: Any = itertools.product(EVERY, [None, "x", [[1.0]], 1.0, b"1", {}])
+NO_WEIGHTS = [("loss", "weights"), ("steps", "weights")]  # may be None
+
+
+@pytest.mark.parametrize(("case", "thing"), [(c, t) for c, t in NO_ARRAYS if not (c in NO_WEIGHTS and t is None)])
+def test_a3_what_is_no_array_is_refused(case: tuple[str, str], thing: Any) -> None:
+    kernel, name = case
     refused_and_unwritten(TypeError, kernel, arguments(kernel) | {name: thing})
 
 
@@ -1259,7 +1382,7 @@ def test_a1_transposed_arrays_kept_are_refused_and_nothing_written() -> None:
 
 
 @pytest.mark.parametrize("label", [3, -1, 2**63 - 1, -(2**63)])
-@pytest.mark.parametrize("kernel", ["softmax_loss", "steps"])
+@pytest.mark.parametrize("kernel", ["loss", "steps"])
 def test_l1_a_label_out_of_range_is_refused_and_nothing_written(kernel: str, label: int) -> None:
     given = arguments(kernel) | {"t": np.array([0, 1, 2, label, 0])}
     message = refused_and_unwritten(ValueError, kernel, given)
@@ -1275,7 +1398,7 @@ def test_a_row_number_out_of_range_is_refused_and_nothing_written(row: int) -> N
 
 def test_a11_the_loss_of_no_rows_is_refused() -> None:
     none = np.zeros((0, 3))
-    message = refused(ValueError, lambda: _kernels.softmax_loss(none, none, none.copy(), none.copy()))
+    message = refused(ValueError, lambda: _kernels.loss("softmax", none, none, none.copy(), none.copy()))
     assert message == "the mean loss of an empty batch is not defined"
 
 
@@ -1293,7 +1416,7 @@ KEPT = {"sgd": 0, "momentum": 1, "nesterov": 1, "adagrad": 1, "rmsprop": 1, "ada
 @pytest.mark.parametrize("rule", KEPT)
 @pytest.mark.parametrize("arrays", range(6))
 def test_a_wrong_number_of_arrays_kept_is_refused_and_nothing_written(rule: str, arrays: int) -> None:
-    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)])
+    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)], "softmax")
     params, losses = [np.ones((4, 3)), np.ones(3)], np.full(3, 7.0)
     shapes = [p.shape for p in params for _ in range(KEPT[rule])] + [(3,)] * 6
     kept = [np.full(shape, 7.0) for shape in shapes[:arrays]]
@@ -1315,7 +1438,7 @@ def test_a_wrong_number_of_arrays_kept_is_refused_and_nothing_written(rule: str,
 
 @pytest.mark.parametrize("kept", ["W", "b", "both"])
 def test_arrays_kept_that_are_one_array_are_refused(kept: str) -> None:
-    engine = _kernels.Engine("float64", 3, [("affine", 3, 0.0)])
+    engine = _kernels.Engine("float64", 3, [("affine", 3, 0.0)], "softmax")
     params, t, rows = [np.ones((3, 3)), np.ones(3)], np.zeros(5, np.int64), np.arange(5)
     m, v, m_b, v_b = np.zeros((3, 3)), np.zeros((3, 3)), np.zeros(3), np.zeros(3)
     arrays = {"W": [m, m, m_b, v_b], "b": [m, v, m_b, m_b], "both": [m, v, m[0], v_b]}[kept]
@@ -1324,7 +1447,7 @@ def test_arrays_kept_that_are_one_array_are_refused(kept: str) -> None:
 
 
 def test_an_unknown_optimizer_is_refused() -> None:
-    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)])
+    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)], "softmax")
     params, examples = [np.ones((4, 3)), np.ones(3)], ready(engine, np.ones((5, 4)))
     rest = (np.zeros(5, np.int64), np.arange(5), 2, ("lbfgs", 0.1, 0.0, 0.0, 0.0, 0), True, np.zeros(3))
     assert refused(ValueError, lambda: engine.steps(params, [], examples, *rest)) == 'no optimizer is called "lbfgs"'
@@ -1332,7 +1455,7 @@ def test_an_unknown_optimizer_is_refused() -> None:
 
 @pytest.mark.parametrize("steps", [-1, 2**64])
 def test_s3_a_number_of_steps_that_is_no_machine_word_is_refused(steps: int) -> None:
-    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)])
+    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)], "softmax")
     params, examples = [np.ones((4, 3)), np.ones(3)], ready(engine, np.ones((5, 4)))
     rest = (np.zeros(5, np.int64), np.arange(5), 2, ("sgd", 0.1, 0.0, 0.0, 0.0, steps), True, np.zeros(3))
     refused(OverflowError, lambda: engine.steps(params, [], examples, *rest))
@@ -1349,19 +1472,19 @@ def test_a_row_number_out_of_range_of_examples_is_refused(row: int, share: float
 
 
 def test_an_unknown_kind_of_layer_is_refused() -> None:
-    message = refused(ValueError, lambda: _kernels.Engine("float64", 4, [("conv", 3, 0.0)]))
+    message = refused(ValueError, lambda: _kernels.Engine("float64", 4, [("conv", 3, 0.0)], "softmax"))
     assert message == 'no layer is called "conv"'
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float16", ">f8", ""])
 def test_an_unknown_dtype_is_refused(dtype: str) -> None:
-    message = refused(ValueError, lambda: _kernels.Engine(dtype, 4, []))
+    message = refused(ValueError, lambda: _kernels.Engine(dtype, 4, [], "softmax"))
     assert message == f"dtype must be float32 or float64, got {dtype}"
 
 
 @pytest.mark.parametrize("params", [0, 1, 3])
 def test_a_wrong_number_of_parameters_is_refused(params: int) -> None:
-    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)])
+    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)], "softmax")
     arrays = [np.ones((4, 3)), np.ones(3), np.ones(3)][:params]
     message = refused(ValueError, lambda: engine.scores(arrays, np.ones((5, 4)), 0, np.ones((5, 3))))
     assert (
@@ -1371,13 +1494,15 @@ def test_a_wrong_number_of_parameters_is_refused(params: int) -> None:
 
 @pytest.mark.parametrize("width", [-1, 2**64])
 def test_s1_a_width_that_is_no_machine_word_is_refused(width: int) -> None:
-    refused(OverflowError, lambda: _kernels.Engine("float64", width, []))
-    refused(OverflowError, lambda: _kernels.Engine("float64", 4, [("affine", width, 0.0)]))
+    refused(OverflowError, lambda: _kernels.Engine("float64", width, [], "softmax"))
+    refused(OverflowError, lambda: _kernels.Engine("float64", 4, [("affine", width, 0.0)], "softmax"))
 
 
 @pytest.mark.parametrize("width", [2**32, 2**61, 2**64 - 1])
 def test_s1_layers_whose_size_overflows_are_refused(width: int) -> None:
-    engine = _kernels.Engine("float64", width, [("affine", width, 0.0), ("relu", 0, 0.0), ("affine", 3, 0.0)])
+    engine = _kernels.Engine(
+        "float64", width, [("affine", width, 0.0), ("relu", 0, 0.0), ("affine", 3, 0.0)], "softmax"
+    )
     params = [np.ones((4, 3)), np.ones(3), np.ones((3, 3)), np.ones(3)]
     x, t, out, rows, losses = np.ones((5, 4)), np.zeros(5, np.int64), np.ones((5, 3)), np.arange(5), np.zeros(3)
     examples = ready(engine, x)
@@ -1398,7 +1523,7 @@ from chainrule import _kernels
 
 resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
 x, t, rows, losses = np.zeros((1, 1)), np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1)
-engine = _kernels.Engine("float64", 1, [("affine", 2**20, 0.0), ("affine", 2, 0.0)])
+engine = _kernels.Engine("float64", 1, [("affine", 2**20, 0.0), ("affine", 2, 0.0)], "softmax")
 examples, rule = engine.examples(x), ("sgd", 0.1, 0.0, 0.0, 0.0, 0)
 assert examples.prepare()
 params = [np.zeros((1, 2**20)), np.zeros(2**20), np.zeros((2**20, 2)), np.zeros(2)]
@@ -1449,18 +1574,18 @@ def long_weight_gradient() -> None:
 
 
 def long_steps() -> None:
-    engine = _kernels.Engine("float64", 64, [("affine", 64, 0.0)])
+    engine = _kernels.Engine("float64", 64, [("affine", 64, 0.0)], "softmax")
     params, t, rows = [np.zeros((64, 64)), np.zeros(64)], np.zeros(1, np.int64), np.zeros(100_000, np.int64)
     engine.steps(params, [], ready(engine, np.ones((1, 64))), t, rows, 10, SGD, True, np.zeros(10_000))
 
 
 def long_scores() -> None:
-    engine = _kernels.Engine("float64", 64, [("affine", 64, 0.0)])
+    engine = _kernels.Engine("float64", 64, [("affine", 64, 0.0)], "softmax")
     engine.scores([np.zeros((64, 64)), np.zeros(64)], np.ones((20_000, 64)), 0, np.empty((20_000, 64)))
 
 
 def long_reading() -> None:
-    engine = _kernels.Engine("float64", 64, [("affine", 64, 0.0)])
+    engine = _kernels.Engine("float64", 64, [("affine", 64, 0.0)], "softmax")
     engine.examples(np.zeros((200_000, 64), np.uint8)).prepare()
 
 

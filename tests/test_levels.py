@@ -132,7 +132,7 @@ for dtype in ("float64", "float32"):
                 made[f"{dtype} {kind} {stored} {n} out"] = out[:n].copy()
                 made[f"{dtype} {kind} {stored} {n} dW"] = dW.copy()
     probs, d_scores = np.empty_like(scores), np.empty_like(scores)
-    made[dtype + " loss"] = _kernels.softmax_loss(scores, data["t"], probs, d_scores)
+    made[dtype + " loss"] = _kernels.loss("softmax", scores, data["t"], probs, d_scores)
     made[dtype + " probs"], made[dtype + " d_scores"] = probs, d_scores
 np.savez(sys.argv[2], **made)
 print(_kernels.instruction_set())

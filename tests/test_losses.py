@@ -57,7 +57,7 @@ class Case:
     def __init__(self, name: str = "tutorial", n: int = 3, soft: bool = False) -> None:
         layers = NETWORKS[name]()
         self.net = Network({f"layer{i}": layer for i, layer in enumerate(layers)})
-        self.engine = _kernels.Engine("float64", 20, [described(layer) for layer in layers])
+        self.engine = _kernels.Engine("float64", 20, [described(layer) for layer in layers], "softmax")
         self.params = list(self.net.params.values())
         self.x = rng(1).normal(size=(n, 20))
         self.x.flat[::3] = 0
@@ -123,7 +123,7 @@ def test_an_engine_of_a_float32_network_takes_its_parameters_widened() -> None:
     case = Case()
     expected = case.losses(2, [0, 1, 2])
     layers = [described(layer) for layer in case.net.layers.values()]
-    case.engine = _kernels.Engine("float32", 20, layers)
+    case.engine = _kernels.Engine("float32", 20, layers, "softmax")
     np.testing.assert_array_equal(case.losses(2, [0, 1, 2]), expected)
 
 
@@ -153,7 +153,7 @@ print(_kernels.threads())
 r = np.random.default_rng(0)
 layers = [("affine", 30, 0.0), ("relu", 0, 0.0), ("affine", 40, 0.0), ("sigmoid", 0, 0.0), ("affine", 10, 0.0)]
 params = [r.normal(size=shape) / 5 for shape in [(100, 30), 30, (30, 40), 40, (40, 10), 10]]
-engine, x, t = _kernels.Engine("float64", 100, layers), r.normal(size=(150, 100)), r.integers(10, size=150)
+engine, x, t = _kernels.Engine("float64", 100, layers, "softmax"), r.normal(size=(150, 100)), r.integers(10, size=150)
 for index, array in enumerate(params):
     entries = np.arange(array.size)
     offsets, done = np.tile([1e-3, -1e-3, 0.5], (array.size, 1)), 0

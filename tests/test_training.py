@@ -953,9 +953,9 @@ def test_an_evaluation_is_of_the_network_as_it_was(make: Any) -> None:
     for _ in range(1000):  # the other thread comes when it can
         steps, _ = plan.steps(sgd, names, examples, t, rows, 10, True, losses, evaluations[:1])
         assert steps > 0
-        if not np.isnan(evaluations[0].loss_and_accuracy()[0]):
+        if not np.isnan(evaluations[0].result()[0]):
             break
-    assert np.isnan(evaluations[0].loss_and_accuracy()[0]) == (_kernels.threads() == 1)
+    assert np.isnan(evaluations[0].result()[0]) == (_kernels.threads() == 1)
     assert net.loss(x, t) < 0.9 * wanted[0]
     (loss, accuracy), other = (_engine.finish(evaluation) for evaluation in evaluations)
     assert (loss, accuracy) == other

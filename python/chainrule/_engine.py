@@ -78,7 +78,7 @@ class Plan:
         self.rows = affine[0].rows
         #: Plans that agree in this read a data set alike.
         self.reading = (self.dtype, layers[:2])
-        self._engine = _kernels.Engine(self.dtype.name, affine[0].W.shape[0], layers)
+        self._engine = _kernels.Engine(self.dtype.name, affine[0].W.shape[0], layers, "softmax")
 
     @property
     def separate(self) -> bool:
@@ -163,4 +163,4 @@ def finish(evaluation: _kernels.Evaluation) -> tuple[float, float]:
     """Evaluate what is left to be evaluated, and give the mean loss in nats, and the accuracy."""
     while not evaluation.advance():
         pass  # Ctrl-C is seen between calls
-    return evaluation.loss_and_accuracy()
+    return evaluation.result()

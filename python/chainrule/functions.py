@@ -500,7 +500,7 @@ def softmax_loss(X: ArrayLike, t: ArrayLike) -> float:
     given = floats(X, "X")
     scores = _rows(given, "X")
     classes, _ = targets(t, given.shape, scores.dtype)
-    return _kernels.softmax_loss(scores, classes, np.empty_like(scores), np.empty_like(scores))
+    return _kernels.loss("softmax", scores, classes, np.empty_like(scores), np.empty_like(scores))
 
 
 def _rows(x: FloatArray, name: str) -> FloatArray:

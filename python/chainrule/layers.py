@@ -704,7 +704,7 @@ class SoftmaxWithLoss:
             t = weighted(rows, sample_weights(sample_weight, len(rows)))
         y, dx = np.empty_like(x), np.empty_like(x)
         shape = (-1, x.shape[-1])
-        loss = _kernels.softmax_loss(x.reshape(shape), t, y.reshape(shape), dx.reshape(shape))
+        loss = _kernels.loss("softmax", x.reshape(shape), t, y.reshape(shape), dx.reshape(shape))
         self.loss, self.y, self.t, self._dx = loss, y, t, dx
         return loss
 

@@ -483,7 +483,7 @@ def loss_and_accuracy(scores: FloatArray, t: Any) -> tuple[float, float]:
     for start in range(0, len(scores), _ROWS):
         block = scores[start : start + _ROWS]
         n = len(block)
-        loss += n * _kernels.softmax_loss(block, ordered[start : start + n], y[:n], dx[:n])
+        loss += n * _kernels.loss("softmax", block, ordered[start : start + n], y[:n], dx[:n])
     return loss / len(scores), _share_of_right(scores, ordered, ids)
 
 

@@ -1,7 +1,9 @@
 //! NumPy arrays as the kernels read them.
 
+use crate::call::to_python;
+use chainrule_kernels::loss::Targets;
 use chainrule_kernels::rows::Rows;
-use chainrule_kernels::softmax_loss::Targets;
+use chainrule_kernels::Float;
 use ndarray::{ArrayView2, ArrayViewMut2, Dimension};
 use numpy::{
     Element, PyArray, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2, PyUntypedArray,
@@ -48,29 +50,39 @@ impl<'py> Stored<'py> {
     }
 }
 
-/// The teaching signal, as `_gate.py` puts it in order.
-pub(crate) enum Teaching<'py, T: Element> {
-    Ids(PyReadonlyArray1<'py, i64>),
-    Distributions(PyReadonlyArray2<'py, T>),
+/// The teaching signal, as `_gate.py` puts it in order, and how often each row of it counts.
+pub(crate) struct Teaching<'py, T: Element> {
+    wanted: Wanted<'py, T>,
+    weights: Option<PyReadonlyArray1<'py, T>>,
 }
 
-impl<'py, T: Element> Teaching<'py, T> {
-    pub(crate) fn new(t: &Bound<'py, PyAny>) -> PyResult<Self> {
-        t.extract().map(Self::Ids).or_else(|_| Ok(Self::Distributions(t.extract()?)))
+enum Wanted<'py, T: Element> {
+    Ids(PyReadonlyArray1<'py, i64>),
+    Numbers(PyReadonlyArray2<'py, T>),
+}
+
+impl<'py, T: Element + Float> Teaching<'py, T> {
+    pub(crate) fn new(t: &Bound<'py, PyAny>, weights: Option<&Bound<'py, PyAny>>) -> PyResult<Self> {
+        let weights = weights.map(|weights| weights.extract()).transpose()?;
+        let wanted = t.extract().map(Wanted::Ids).or_else(|_| t.extract().map(Wanted::Numbers))?;
+        Ok(Self { wanted, weights })
     }
 
-    pub(crate) fn memory(&self) -> Range<usize> {
-        match self {
-            Self::Ids(ids) => memory(ids),
-            Self::Distributions(t) => memory(t),
-        }
+    pub(crate) fn memory(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        let wanted = match &self.wanted {
+            Wanted::Ids(ids) => memory(ids),
+            Wanted::Numbers(t) => memory(t),
+        };
+        self.weights.iter().map(|weights| memory(weights)).chain([wanted])
     }
 
     pub(crate) fn targets(&self) -> PyResult<Targets<'_, T>> {
-        Ok(match self {
-            Self::Ids(ids) => Targets::Ids(ids.as_slice()?),
-            Self::Distributions(t) => Targets::Distributions(view(t)?),
-        })
+        let targets = match &self.wanted {
+            Wanted::Ids(ids) => Targets::ids(ids.as_slice()?),
+            Wanted::Numbers(t) => Targets::numbers(view(t)?),
+        };
+        let weights = self.weights.as_ref().map(|weights| weights.as_slice()).transpose()?;
+        targets.weighted(weights).map_err(to_python)
     }
 }
 

@@ -9,6 +9,7 @@ use chainrule_kernels::activation::Activation;
 use chainrule_kernels::along::{self, losses_along};
 use chainrule_kernels::evaluation;
 use chainrule_kernels::level::Level;
+use chainrule_kernels::loss::Loss;
 use chainrule_kernels::nonzeros::Nonzeros;
 use chainrule_kernels::numeric::{self, Moves};
 use chainrule_kernels::optimize::{Optimizer, Rule};
@@ -151,8 +152,9 @@ fn prepare<T: Float>(level: Level, kept: &mut Nonzeros<T>, x: Rows<'_>) -> Resul
     Ok(kept.rows() == n)
 }
 
-/// Engine(dtype, features, layers): `layers` holds a name, the outputs of an affine layer, and a number for the others:
-/// ("affine", 50, 0.0), ("relu", 0, 0.0), ("leaky_relu", 0, slope), ("scale", 0, factor), …
+/// Engine(dtype, features, layers, loss): `layers` holds a name, the outputs of an affine layer, and a number for the others:
+/// ("affine", 50, 0.0), ("relu", 0, 0.0), ("leaky_relu", 0, slope), ("scale", 0, factor), …; `loss` is
+/// "softmax", "squared" or "sigmoid".
 #[pyclass]
 pub(crate) struct Engine {
     stack: Stack,
@@ -163,7 +165,7 @@ pub(crate) struct Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    fn new(dtype: &str, features: usize, layers: Vec<(String, usize, f64)>) -> PyResult<Self> {
+    fn new(dtype: &str, features: usize, layers: Vec<(String, usize, f64)>, loss: &str) -> PyResult<Self> {
         let layers =
             layers.iter().map(|(kind, outputs, number)| layer(kind, *outputs, *number)).collect::<PyResult<_>>()?;
         let trainer = match dtype {
@@ -171,7 +173,7 @@ impl Engine {
             "float64" => AnyTrainer::Double(None),
             _ => return Err(PyValueError::new_err(format!("dtype must be float32 or float64, got {dtype}"))),
         };
-        Ok(Self { stack: Stack::new(features, layers), trainer, along: along::Scratch::default() })
+        Ok(Self { stack: Stack::new(features, layers, loss_called(loss)?), trainer, along: along::Scratch::default() })
     }
 
     /// A data set to train on; call its `prepare` until it says True.
@@ -187,9 +189,9 @@ impl Engine {
 
     /// Steps through the batches in `rows`, updating `params` and `kept` in place: (steps done, whether the next one diverged).
     /// `optimizer` is (rule, learning rate, weight decay, two factors, steps made before). What there is to evaluate `beside` them is gone on
-    /// with where a thread has nothing else to do.
+    /// with where a thread has nothing else to do. `weights` say how often each row of `t` counts.
     #[allow(clippy::too_many_arguments)] // a training step's own
-    #[pyo3(signature = (params, kept, x, t, rows, batch_size, optimizer, stop_if_diverged, losses, beside = vec![]))]
+    #[pyo3(signature = (params, kept, x, t, rows, batch_size, optimizer, stop_if_diverged, losses, beside = vec![], weights = None))]
     fn steps(
         &mut self,
         py: Python<'_>,
@@ -203,6 +205,7 @@ impl Engine {
         stop_if_diverged: bool,
         mut losses: PyReadwriteArray1<'_, f64>,
         beside: Vec<PyRefMut<'_, Evaluation>>,
+        weights: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<(usize, bool)> {
         expect_shapes(&self.stack, &params)?;
         x.expect_stack(&self.stack)?;
@@ -214,8 +217,8 @@ impl Engine {
         let (rows, losses) = (rows.as_slice()?, losses.as_slice_mut()?);
         let plan = Steps { x, rows, batch_size, optimizer, stop_if_diverged, losses, beside };
         let done = match &self.trainer {
-            AnyTrainer::Single(_) => plan.run::<f32>(py, self, &params, &kept, t),
-            AnyTrainer::Double(_) => plan.run::<f64>(py, self, &params, &kept, t),
+            AnyTrainer::Single(_) => plan.run::<f32>(py, self, &params, &kept, (t, weights)),
+            AnyTrainer::Double(_) => plan.run::<f64>(py, self, &params, &kept, (t, weights)),
         }?;
         Ok((done.steps, done.diverged))
     }
@@ -267,9 +270,9 @@ impl Engine {
     ) -> PyResult<usize> {
         expect_shapes(&self.stack, &params)?;
         let params = params.iter().map(doubles).collect::<PyResult<Vec<_>>>()?;
-        let t = Teaching::<f64>::new(t)?;
+        let t = Teaching::<f64>::new(t, None)?;
         let inputs = params.iter().map(|p| memory(p));
-        let inputs: Vec<_> = inputs.chain([memory(&x), t.memory(), memory(&entries), memory(&offsets)]).collect();
+        let inputs: Vec<_> = inputs.chain(t.memory()).chain([memory(&x), memory(&entries), memory(&offsets)]).collect();
         separate(&[memory(&out)], &inputs)?;
         let params = params.iter().map(|p| Ok(p.as_slice()?)).collect::<PyResult<Vec<&[f64]>>>()?;
         let (x, t, entries, level) = (view(&x)?, t.targets()?, entries.as_slice()?, level()?);
@@ -304,10 +307,10 @@ impl Engine {
         let params = params.iter().map(doubles).collect::<PyResult<Vec<_>>>()?;
         let directions =
             directions.iter().map(|v| v.as_ref().map(doubles).transpose()).collect::<PyResult<Vec<_>>>()?;
-        let t = Teaching::<f64>::new(t)?;
+        let t = Teaching::<f64>::new(t, None)?;
         let data = Read::new(&self.stack, x)?;
         let arrays = params.iter().chain(directions.iter().flatten()).map(|array| memory(array));
-        let inputs: Vec<_> = arrays.chain([data.stored.memory(), t.memory(), memory(&offsets)]).collect();
+        let inputs: Vec<_> = arrays.chain(t.memory()).chain([data.stored.memory(), memory(&offsets)]).collect();
         separate(&[memory(&out)], &inputs)?;
         let params = params.iter().map(|p| Ok(p.as_slice()?)).collect::<PyResult<Vec<&[f64]>>>()?;
         let directions = directions.iter().map(|v| v.as_ref().map(|v| Ok(v.as_slice()?)).transpose());
@@ -367,7 +370,7 @@ impl Engine {
     }
 }
 
-/// Loss and accuracy of a network over a data set: call `advance` until it says True.
+/// Mean loss and share of right answers of a network over a data set: call `advance` until it says True.
 #[pyclass]
 pub(crate) struct Evaluation {
     inner: AnyEvaluation,
@@ -386,11 +389,11 @@ impl Evaluation {
         }
     }
 
-    /// Mean loss in nats, and accuracy.
-    fn loss_and_accuracy(&self) -> (f64, f64) {
+    /// The mean loss, and the share of rows that are right: nan if nothing is right or wrong.
+    fn result(&self) -> (f64, f64) {
         match &self.inner {
-            AnyEvaluation::Single(evaluation) => evaluation.loss_and_accuracy(),
-            AnyEvaluation::Double(evaluation) => evaluation.loss_and_accuracy(),
+            AnyEvaluation::Single(evaluation) => evaluation.result(),
+            AnyEvaluation::Double(evaluation) => evaluation.result(),
         }
     }
 }
@@ -413,7 +416,12 @@ fn read<'py, T: Kind>(
     x: &Py<PyAny>,
     t: &Py<PyAny>,
 ) -> PyResult<(Read<'py>, Teaching<'py, T>)> {
-    Ok((Read::new(evaluation.stack(), x.bind(py))?, Teaching::new(t.bind(py))?))
+    Ok((Read::new(evaluation.stack(), x.bind(py))?, Teaching::new(t.bind(py), None)?))
+}
+
+/// The loss of that name.
+pub(crate) fn loss_called(name: &str) -> PyResult<Loss> {
+    Loss::from_name(name).ok_or_else(|| PyValueError::new_err(format!("no loss is called {name:?}")))
 }
 
 fn layer(kind: &str, outputs: usize, number: f64) -> PyResult<Layer> {
@@ -484,16 +492,18 @@ impl Steps<'_> {
         engine: &mut Engine,
         params: &[Bound<'_, PyAny>],
         kept: &[Bound<'_, PyAny>],
-        t: &Bound<'_, PyAny>,
+        (t, weights): (&Bound<'_, PyAny>, Option<&Bound<'_, PyAny>>),
     ) -> PyResult<Progress> {
-        let t = Teaching::<T>::new(t)?;
+        let t = Teaching::<T>::new(t, weights)?;
         let stored = Stored::new(self.x.x.bind(py))?;
         let mut params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
         let mut kept = kept.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
         let written: Vec<_> = params.iter().chain(&kept).map(|p| memory(p)).collect();
-        separate(&written, &[stored.memory(), t.memory()])?;
+        separate(&written, &t.memory().chain([stored.memory()]).collect::<Vec<_>>())?;
         // What cannot be gone on with beside these steps is left for later, and its error, if it is one, too.
-        let fits = |(x, t): &(Read<'_>, Teaching<'_, T>)| separate(&written, &[x.stored.memory(), t.memory()]).is_ok();
+        let fits = |(x, t): &(Read<'_>, Teaching<'_, T>)| {
+            separate(&written, &t.memory().chain([x.stored.memory()]).collect::<Vec<_>>()).is_ok()
+        };
         let readable = self.beside.iter_mut().filter_map(|evaluation| {
             let Evaluation { inner, x, t } = &mut **evaluation;
             let evaluation = T::evaluation(inner)?;

@@ -18,6 +18,7 @@ use arrays::{by_dtype, in_c_order, memory, separate, view, view_mut, Stored, Tea
 use call::{call, level};
 use chainrule_kernels::affine as layer;
 use chainrule_kernels::{activation, matmul};
+use engine::loss_called;
 use numpy::{
     PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArray2, PyReadwriteArrayDyn,
 };
@@ -28,7 +29,7 @@ use pyo3::prelude::*;
 mod _kernels {
     #[pymodule_export]
     use super::{
-        affine, column_sums, instruction_set, matmul_a_bt, not_a_distribution, softmax_loss, threads, weight_gradient,
+        affine, column_sums, instruction_set, loss, matmul_a_bt, not_a_distribution, threads, weight_gradient,
         zero_where,
     };
 
@@ -140,24 +141,29 @@ fn matmul_a_bt(py: Python<'_>, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>, out: 
     })
 }
 
-/// The mean loss; probs ← softmax(scores), d_scores ← the gradient of the mean loss.
+/// The mean loss; y ← the network's output for these scores, d_scores ← the gradient of the mean loss. `weights` say how often each row counts.
 #[pyfunction]
-fn softmax_loss(
+#[pyo3(signature = (name, scores, t, y, d_scores, weights = None))]
+fn loss(
     py: Python<'_>,
+    name: &str,
     scores: &Bound<'_, PyAny>,
     t: &Bound<'_, PyAny>,
-    probs: &Bound<'_, PyAny>,
+    y: &Bound<'_, PyAny>,
     d_scores: &Bound<'_, PyAny>,
+    weights: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<f64> {
+    let loss = loss_called(name)?;
     by_dtype!(scores, T => {
         let scores: PyReadonlyArray2<T> = scores.extract()?;
-        let mut probs: PyReadwriteArray2<T> = probs.extract()?;
+        let mut y: PyReadwriteArray2<T> = y.extract()?;
         let mut d_scores: PyReadwriteArray2<T> = d_scores.extract()?;
-        let t = Teaching::<T>::new(t)?;
-        separate(&[memory(&probs), memory(&d_scores)], &[memory(&scores), t.memory()])?;
-        let (scores, probs, d_scores) = (view(&scores)?, view_mut(&mut probs)?, view_mut(&mut d_scores)?);
+        let t = Teaching::<T>::new(t, weights)?;
+        let inputs: Vec<_> = t.memory().chain([memory(&scores)]).collect();
+        separate(&[memory(&y), memory(&d_scores)], &inputs)?;
+        let (scores, y, d_scores) = (view(&scores)?, view_mut(&mut y)?, view_mut(&mut d_scores)?);
         let (t, level) = (t.targets()?, level()?);
-        call(py, || chainrule_kernels::softmax_loss::softmax_loss(level, scores, t, probs, d_scores))
+        call(py, || loss.run(level, scores, t, y, d_scores))
     })
 }
 
@@ -167,7 +173,7 @@ fn not_a_distribution(py: Python<'_>, t: &Bound<'_, PyAny>) -> PyResult<Option<u
     by_dtype!(t, T => {
         let t: PyReadonlyArray2<T> = t.extract()?;
         let t = view(&t)?;
-        call(py, || Ok(chainrule_kernels::softmax_loss::not_a_distribution(t)))
+        call(py, || Ok(chainrule_kernels::loss::softmax::not_a_distribution(t)))
     })
 }
 

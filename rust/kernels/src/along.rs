@@ -12,8 +12,8 @@
 
 use crate::error::{agree, reserve, resize};
 use crate::level::Level;
+use crate::loss::Targets;
 use crate::padded::Padded;
-use crate::softmax_loss::{Losses, Targets};
 use crate::stack::{self, Data, Stack, BLOCK};
 use crate::{threads, KernelError};
 use ndarray::ArrayViewMut2;
@@ -27,15 +27,15 @@ use std::time::Instant;
 /// use chainrule_kernels::along::{losses_along, Scratch};
 /// use chainrule_kernels::level::detect;
 /// use chainrule_kernels::rows::Rows;
-/// use chainrule_kernels::softmax_loss::Targets;
+/// use chainrule_kernels::loss::{Loss, Targets};
 /// use chainrule_kernels::stack::{Data, Layer, Stack};
 /// use ndarray::array;
 /// use std::time::{Duration, Instant};
 ///
-/// let stack = Stack::new(1, vec![Layer::Affine(2)]);
+/// let stack = Stack::new(1, vec![Layer::Affine(2)], Loss::Softmax);
 /// let (w, b): (&[f64], &[f64]) = (&[0.0, 0.0], &[0.0, 0.0]);
 /// let (x, mut out) = (array![[1.0]], [0.0; 2]);
-/// let (data, t) = (Data::Rows(Rows::Double(x.view())), Targets::Ids(&[0]));
+/// let (data, t) = (Data::Rows(Rows::Double(x.view())), Targets::ids(&[0]));
 /// let directions: [Option<&[f64]>; 2] = [None, Some(&[1.0, 0.0])];
 /// let offsets = [0.0, 3f64.ln()];
 /// let later = Instant::now() + Duration::from_secs(1);
@@ -66,7 +66,7 @@ pub fn losses_along<P: Deref<Target = [f64]> + Sync>(
     stack.check(params)?;
     x.check(stack)?;
     agree("the number of rows of t", targets.rows(), "the number of rows of x", n)?;
-    targets.check(classes)?;
+    stack.loss.check(&targets, classes)?;
     agree("the number of directions", directions.len(), "the number of parameters", params.len())?;
     for (p, v) in params.iter().zip(directions) {
         agree("the size of a direction", v.map_or(p.len(), <[f64]>::len), "the size of its parameter", p.len())?;
@@ -188,8 +188,7 @@ impl<P: Deref<Target = [f64]> + Sync> Moving<'_, '_, '_, P> {
             };
             self.stack.scores_of_block(self.level, &params, skip.then_some(&*padded), self.x, rows, block, out)?;
         }
-        let (scores, targets) = (&scores[..size], self.targets);
-        Ok(self.level.run(Losses { scores, targets, rows: 0..n, y: &mut y[..size] }))
+        Ok(self.stack.loss.mean(self.level, &scores[..size], self.targets, 0..n, &mut y[..size]))
     }
 }
 
@@ -198,6 +197,7 @@ mod tests {
     use super::*;
     use crate::activation::Activation::{self, LeakyRelu, Relu, Scale, Sigmoid, Tanh};
     use crate::level::{available, detect};
+    use crate::loss::Loss;
     use crate::matmul::tests::numbers;
     use crate::nonzeros::Nonzeros;
     use crate::numeric::tests::naive;
@@ -216,7 +216,7 @@ mod tests {
 
     /// A network, its parameters, and data of which about every second number is 0.
     fn network(features: usize, layers: Vec<Layer>, n: usize) -> (Stack, Vec<Vec<f64>>, Array2<f64>, Array2<f64>) {
-        let stack = Stack::new(features, layers);
+        let stack = Stack::new(features, layers, Loss::Softmax);
         let sizes = stack.affine_shapes().flat_map(|(d, m)| [d * m, m]);
         let params = sizes.enumerate().map(|(i, size)| vector(size, i as u64 + 1));
         let params = params.collect();
@@ -256,7 +256,7 @@ mod tests {
                     let mut scratch = Scratch::default();
                     for some in &moving {
                         let mut out = [0.0; 3];
-                        let targets = Targets::Distributions(t.view());
+                        let targets = Targets::numbers(t.view());
                         let done = losses_along(
                             level,
                             &stack,
@@ -294,7 +294,7 @@ mod tests {
         let level = detect().unwrap();
         let run = |directions: &[Option<&[f64]>], ids: &[i64], rows: usize, out: &mut [f64]| {
             let x = x.slice(ndarray::s![..rows, ..]);
-            let (data, t) = (Data::Rows(Rows::Double(x)), Targets::Ids(ids));
+            let (data, t) = (Data::Rows(Rows::Double(x)), Targets::ids(ids));
             losses_along(level, &stack, &params, directions, data, t, &[0.0], 0, later(), out, &mut Scratch::default())
                 .unwrap_err()
         };
@@ -313,7 +313,7 @@ mod tests {
         let level = detect().unwrap();
         let v = vector(15, 3);
         let run = |first: usize, deadline: Instant, out: &mut [f64]| {
-            let (data, t) = (Data::Rows(Rows::Double(x.view())), Targets::Distributions(t.view()));
+            let (data, t) = (Data::Rows(Rows::Double(x.view())), Targets::numbers(t.view()));
             losses_along(
                 level,
                 &stack,

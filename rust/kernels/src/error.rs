@@ -23,6 +23,11 @@ pub enum KernelError {
         /// How many classes there are.
         classes: usize,
     },
+    /// Class ids for a loss that compares numbers.
+    Ids {
+        /// Its name.
+        loss: &'static str,
+    },
     /// A row number outside the data.
     Row {
         /// The row number asked for.
@@ -65,6 +70,9 @@ impl fmt::Display for KernelError {
             }
             Self::Label { got, row, classes } => {
                 write!(f, "labels must lie in 0..{}; got {got} at row {row}", classes.saturating_sub(1))
+            }
+            Self::Ids { loss } => {
+                write!(f, "t holds class ids, but the {loss} loss wants a row of numbers for each example")
             }
             Self::Row { got, rows } => write!(f, "row {got} was asked for, but the data has {rows} rows"),
             Self::Number { what, got, there } => {

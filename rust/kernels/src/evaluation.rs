@@ -1,7 +1,5 @@
-//! Loss and accuracy of a network over a data set, so many rows at a time as there is time for.
-//!
-//! With `s` a row's scores and `t` what it should have been, the loss is the mean of `softmax_loss`, and a row is right if its largest
-//! score is that of the class that is largest in `t`; among equal ones the first counts, and nan is the largest of all, as in NumPy's `argmax`.
+//! Mean loss, and share of right answers, of a network over a data set, so many rows at a time as there is time for. What they are, the
+//! [`loss`](crate::loss) says.
 //!
 //! An [`Evaluation`] has copies of the parameters, so that it can go on while they change: beside the steps of the next epoch, or afterwards. Rows are taken
 //! in blocks of [`BLOCK`], and what each block adds is added in their order, whoever took it. Cost: that of [`Stack::scores`], and a tenth of it
@@ -9,8 +7,8 @@
 
 use crate::error::{agree, resize};
 use crate::level::Level;
+use crate::loss::Targets;
 use crate::padded::Padded;
-use crate::softmax_loss::{Losses, Target, Targets};
 use crate::stack::{matrix_mut, Data, Room, Stack, BLOCK};
 use crate::{threads, Float, KernelError};
 use std::ops::Range;
@@ -47,7 +45,7 @@ pub struct Evaluation<T> {
     /// Rows done.
     done: usize,
     loss: f64,
-    right: usize,
+    right: f64,
 }
 
 /// Room for one block.
@@ -66,7 +64,7 @@ impl<T: Float> Evaluation<T> {
     /// [`KernelError::Sizes`].
     pub fn new(stack: &Stack, level: Level, params: Copies<T>) -> Result<Self, KernelError> {
         stack.check(&params)?;
-        Ok(Self { stack: stack.clone(), level, params, begun: false, ready: None, done: 0, loss: 0.0, right: 0 })
+        Ok(Self { stack: stack.clone(), level, params, begun: false, ready: None, done: 0, loss: 0.0, right: 0.0 })
     }
 
     /// The network's layers.
@@ -92,7 +90,7 @@ impl<T: Float> Evaluation<T> {
         }
         while self.done < n {
             let end = n.min(self.done + self.stack.round());
-            let mut found = vec![(0.0, 0); (end - self.done).div_ceil(BLOCK)];
+            let mut found = vec![(0.0, 0.0); (end - self.done).div_ceil(BLOCK)];
             let blocks = (self.done..end).step_by(BLOCK).map(|start| start..end.min(start + BLOCK));
             threads::try_each_with(blocks.zip(&mut found).collect(), BlockRoom::default, |room, (rows, found)| {
                 *found = self.block(x, t, rows, room)?;
@@ -110,10 +108,10 @@ impl<T: Float> Evaluation<T> {
         Ok(self.done == n)
     }
 
-    /// Mean loss, in nats, and the share of rows that are right, of the rows done so far; nan if there are none.
-    pub fn loss_and_accuracy(&self) -> (f64, f64) {
+    /// The mean loss and the share of rows that are right, of the rows done so far; nan if there are none, or if nothing is right or wrong.
+    pub fn result(&self) -> (f64, f64) {
         let n = self.done as f64;
-        (self.loss / n, self.right as f64 / n)
+        (self.loss / n, self.right / n)
     }
 
     /// The sum of the losses of some rows, and how many are right.
@@ -123,35 +121,16 @@ impl<T: Float> Evaluation<T> {
         t: Targets<'_, T>,
         rows: Range<usize>,
         BlockRoom { room, scores, y }: &mut BlockRoom<T>,
-    ) -> Result<(f64, usize), KernelError> {
+    ) -> Result<(f64, f64), KernelError> {
         let (n, classes) = (rows.len(), self.stack.classes());
         resize(scores, n * classes, T::zero())?;
         resize(y, n * classes, T::zero())?;
         let (out, t) = (matrix_mut(scores, n, classes)?, t.part(rows.clone()));
-        t.check(classes)?;
+        self.stack.loss.check(&t, classes)?;
         self.stack.scores_of_block(self.level, &self.params, self.ready.as_ref(), x, rows, room, out)?;
-        let loss = self.level.run(Losses { scores, targets: t, rows: 0..n, y });
-        let right = |(scores, row): (&[T], usize)| {
-            let wanted = match t.row(row) {
-                Target::Id(id) => id,
-                Target::Distribution(t) => largest(t.iter().copied()),
-            };
-            largest(scores.iter().copied()) == wanted
-        };
-        let right = scores.chunks_exact(classes.max(1)).zip(0..).filter(|&pair| right(pair)).count();
-        Ok((loss * n as f64, right))
+        let loss = self.stack.loss.mean(self.level, scores, t, 0..n, y);
+        Ok((loss * n as f64, self.stack.loss.right(&t, scores, classes)))
     }
-}
-
-/// The place of the largest number.
-fn largest<T: Float>(numbers: impl Iterator<Item = T>) -> usize {
-    let mut found = (0, T::neg_infinity());
-    for (i, number) in numbers.enumerate() {
-        if i == 0 || number > found.1 || (number.is_nan() && !found.1.is_nan()) {
-            found = (i, number);
-        }
-    }
-    found.0
 }
 
 #[cfg(test)]
@@ -159,12 +138,13 @@ mod tests {
     use super::*;
     use crate::activation::Activation::{Relu, Scale};
     use crate::level::{available, detect};
+    use crate::loss::{tests::one_row, Loss};
     use crate::matmul::tests::numbers;
     use crate::nonzeros::Nonzeros;
     use crate::rows::Rows;
     use crate::sparse::tests::{mostly_zeros, Kinds};
     use crate::stack::Layer;
-    use ndarray::Array2;
+    use ndarray::{Array2, ArrayView1};
     use std::time::Duration;
 
     const ROWS: usize = 5 * BLOCK + 7;
@@ -175,59 +155,67 @@ mod tests {
 
     fn network<T: Float>() -> (Stack, Vec<Vec<T>>) {
         let layers = vec![Layer::Activation(Scale(1.0)), Layer::Affine(9), Layer::Activation(Relu), Layer::Affine(4)];
-        let stack = Stack::new(30, layers);
+        let stack = Stack::new(30, layers, Loss::Softmax);
         let fill = |n: usize| numbers::<T>((1, n), n as u64).into_iter().map(|x| x * T::of(0.05)).collect();
         let params =
             stack.affine_shapes().flat_map(|(inputs, outputs)| [inputs * outputs, outputs]).map(fill).collect();
         (stack, params)
     }
 
-    /// Loss and accuracy of these scores, in f64.
-    fn naive<T: Float>(scores: &Array2<f64>, t: Targets<'_, T>) -> (f64, f64) {
-        let (mut loss, mut right) = (0.0, 0);
-        for (i, s) in scores.rows().into_iter().enumerate() {
-            let log_sum = s.mapv(f64::exp).sum().ln();
-            let t = |j: usize| match t {
-                Targets::Ids(ids) => f64::from(u8::from(ids[i] == j as i64)),
-                Targets::Distributions(t) => t[[i, j]].wide(),
+    /// Mean loss and share of right answers of these scores, in f64.
+    fn naive(loss: Loss, scores: &Array2<f64>, t: &Array2<f64>) -> (f64, f64) {
+        let (mut sum, mut right) = (0.0, 0.0);
+        for (s, t) in scores.rows().into_iter().zip(t.rows()) {
+            sum += one_row(loss, s.as_slice().unwrap(), t);
+            let best = |of: ArrayView1<f64>| (1..4).fold(0, |best, j| if of[j] > of[best] { j } else { best });
+            right += match loss {
+                Loss::Softmax => f64::from(u8::from(best(s) == best(t))),
+                Loss::Squared => f64::NAN,
+                Loss::Sigmoid => f64::from(u8::from((0..4).all(|j| (s[j] > 0.0) == (t[j] > 0.5)))),
             };
-            loss += (0..4).map(|j| t(j) * (log_sum - s[j])).sum::<f64>();
-            let best = |of: &dyn Fn(usize) -> f64| (1..4).fold(0, |best, j| if of(j) > of(best) { j } else { best });
-            right += usize::from(best(&|j| s[j]) == best(&t));
         }
-        (loss / ROWS as f64, right as f64 / ROWS as f64)
+        (sum / ROWS as f64, right / ROWS as f64)
     }
 
     fn it_is_the_mean_over_all_rows<T: Float>() {
         let (stack, params) = network::<T>();
         let params: Vec<&[T]> = params.iter().map(Vec::as_slice).collect();
-        let compare = |level: Level, x: Data<'_, T>, t: Targets<'_, T>| {
+        let bits = |(loss, right): (f64, f64)| (loss.to_bits(), right.to_bits());
+        let compare = |loss: Loss, level: Level, x: Data<'_, T>, t: Targets<'_, T>, numbers: &Array2<f64>| {
+            let stack = Stack { loss, ..stack.clone() };
             let mut scores = Array2::zeros((ROWS, 4));
             stack.scores(level, &params, x, 0, late(), scores.view_mut()).unwrap();
-            let (want, right) = naive(&scores.mapv(T::wide), t);
+            let (want, right) = naive(loss, &scores.mapv(T::wide), numbers);
             let mut evaluation = Evaluation::new(&stack, level, copies(&params).unwrap()).unwrap();
             assert_eq!(evaluation.advance(x, t, late()), Ok(true));
-            let (loss, accuracy) = evaluation.loss_and_accuracy();
-            assert_eq!(accuracy, right);
+            let found = evaluation.result();
+            assert!(found.1 == right || (found.1.is_nan() && right.is_nan()), "{loss:?}");
             // Four exponentials, their sum, its logarithm and a difference of numbers about 1, each rounded.
-            assert!((loss - want).abs() < 20.0 * T::epsilon().wide() * want, "{loss} for {want}");
+            assert!((found.0 - want).abs() < 20.0 * T::epsilon().wide() * want, "{loss:?}: {} for {want}", found.0);
             // As often as it takes, on one thread: the same bits.
             let mut some = Evaluation::new(&stack, level, copies(&params).unwrap()).unwrap();
             let calls = (1..).find(|_| threads::alone(|| some.advance(x, t, Instant::now())).unwrap());
-            assert_eq!((calls, some.loss_and_accuracy()), (Some(6), (loss, accuracy)));
+            assert_eq!((calls, bits(some.result())), (Some(6), bits(found)));
             assert_eq!(some.advance(x, t, late()), Ok(true));
-            assert_eq!(some.loss_and_accuracy(), (loss, accuracy));
+            assert_eq!(bits(some.result()), bits(found));
         };
         let kinds = Kinds::of(&mostly_zeros(ROWS, 30, 3));
         let ids: Vec<i64> = (0..ROWS as i64).map(|i| i * i % 4).collect();
+        let one_hot = Array2::from_shape_fn((ROWS, 4), |(i, j)| f64::from(u8::from(ids[i] == j as i64)));
         let sizes = numbers::<f64>((ROWS, 4), 9).mapv(|x| x.abs() + 0.01);
         let shares = Array2::from_shape_fn((ROWS, 4), |(i, j)| T::of(sizes[[i, j]] / sizes.row(i).sum()));
         for (&level, x) in available().iter().flat_map(|level| kinds.each().map(move |x| (level, x))) {
             let mut sparse = Nonzeros::new(30, x, 1.0);
             sparse.extend(level, x, 0..ROWS).unwrap();
-            for t in [Targets::Ids(&ids), Targets::Distributions(shares.view())] {
-                compare(level, Data::Rows(x), t);
-                compare(level, Data::Nonzeros(&sparse), t);
+            let (by_id, by_row) = (Targets::ids(&ids), Targets::numbers(shares.view()));
+            for (loss, t, numbers) in [
+                (Loss::Softmax, by_id, &one_hot),
+                (Loss::Softmax, by_row, &shares.mapv(T::wide)),
+                (Loss::Squared, by_row, &shares.mapv(T::wide)),
+                (Loss::Sigmoid, by_row, &shares.mapv(T::wide)),
+            ] {
+                compare(loss, level, Data::Rows(x), t, numbers);
+                compare(loss, level, Data::Nonzeros(&sparse), t, numbers);
             }
         }
     }
@@ -246,7 +234,7 @@ mod tests {
     fn parameters_are_those_it_was_made_with() {
         let (stack, mut params) = network::<f64>();
         let x = numbers::<f64>((10, 30), 1);
-        let (x, t) = (Data::Rows(Rows::Double(x.view())), Targets::Ids(&[1; 10]));
+        let (x, t) = (Data::Rows(Rows::Double(x.view())), Targets::ids(&[1; 10]));
         let [mut before, mut made_before] = [0, 1].map(|_| {
             let slices: Vec<&[f64]> = params.iter().map(Vec::as_slice).collect();
             Evaluation::new(&stack, detect().unwrap(), copies(&slices).unwrap()).unwrap()
@@ -254,7 +242,7 @@ mod tests {
         before.advance(x, t, late()).unwrap();
         params[2][0] += 1.0;
         made_before.advance(x, t, late()).unwrap();
-        assert_eq!(before.loss_and_accuracy(), made_before.loss_and_accuracy());
+        assert_eq!(before.result(), made_before.result());
     }
 
     #[test]
@@ -264,25 +252,10 @@ mod tests {
         let (x, narrow) = (Array2::<f64>::zeros((2, 30)), Array2::<f64>::zeros((2, 29)));
         let mut evaluation = Evaluation::new(&stack, detect().unwrap(), copies(&slices).unwrap()).unwrap();
         for (x, t) in [(&x, &[1i64][..]), (&x, &[1, 4]), (&narrow, &[1, 1])] {
-            assert!(evaluation.advance(Data::Rows(Rows::Double(x.view())), Targets::Ids(t), late()).is_err());
+            assert!(evaluation.advance(Data::Rows(Rows::Double(x.view())), Targets::ids(t), late()).is_err());
         }
-        assert!(evaluation.loss_and_accuracy().0.is_nan());
+        assert!(evaluation.result().0.is_nan());
         slices.pop();
         assert!(Evaluation::new(&stack, detect().unwrap(), copies(&slices).unwrap()).is_err());
-    }
-
-    #[test]
-    fn the_largest_is_numpys() {
-        let nan = f64::NAN;
-        // np.argmax of each
-        for (numbers, want) in [
-            (vec![1.0, 3.0, 3.0], 1),
-            (vec![f64::NEG_INFINITY, f64::NEG_INFINITY], 0),
-            (vec![1.0, nan, 5.0, nan], 1),
-            (vec![nan, 5.0], 0),
-            (vec![-2.0, -1.0], 1),
-        ] {
-            assert_eq!(largest(numbers.iter().copied()), want, "{numbers:?}");
-        }
     }
 }

@@ -528,8 +528,8 @@ impl Steps {
 mod tests {
     use super::*;
     use crate::level::detect;
+    use crate::loss::{Loss, Targets};
     use crate::matmul::tests::numbers;
-    use crate::softmax_loss::{softmax_loss, Targets};
     use ndarray::{array, Array1, Array2, Axis, Ix2};
 
     fn square(x: &Array2<f64>) -> f64 {
@@ -551,8 +551,8 @@ mod tests {
     /// The mean cross entropy of softmax scores, and its gradient by the kernel.
     fn cross_entropy(scores: &Array2<f64>, ids: &[i64]) -> (f64, Array2<f64>) {
         let (mut probs, mut d) = (Array2::zeros(scores.dim()), Array2::zeros(scores.dim()));
-        let t = Targets::Ids(ids);
-        let loss = softmax_loss(detect().unwrap(), scores.view(), t, probs.view_mut(), d.view_mut()).unwrap();
+        let t = Targets::ids(ids);
+        let loss = Loss::Softmax.run(detect().unwrap(), scores.view(), t, probs.view_mut(), d.view_mut()).unwrap();
         (loss, d)
     }
 

@@ -7,7 +7,7 @@
 //! | [`matmul`] | A·B, Aᵀ·B, A·Bᵀ |
 //! | [`sparse`] | products that skip zeros, found by `columns` in [`nonzeros`] (training) or by `marks` in the data itself |
 //! | [`padded`] | a matrix whose rows are whole vectors |
-//! | [`softmax_loss`] | the mean cross entropy of softmax scores, and its gradient |
+//! | [`loss`] | what is made small: softmax, squared, sigmoid; its gradient, and what is right |
 //! | [`activation`] | the elementwise layers |
 //! | [`stack`] | what a network is made of, and its forward pass over many rows |
 //! | [`optimize`] | what a gradient does to a parameter |
@@ -28,13 +28,13 @@ pub mod along;
 pub mod evaluation;
 pub mod gradcheck;
 pub mod level;
+pub mod loss;
 pub mod matmul;
 pub mod nonzeros;
 pub mod numeric;
 pub mod optimize;
 pub mod padded;
 pub mod rows;
-pub mod softmax_loss;
 pub mod sparse;
 pub mod stack;
 pub mod threads;

@@ -14,7 +14,7 @@
 //!           then, row by row where the column has other bits than before:
 //!               the activations up to the next affine layer; rows whose number comes out as before (a dead ReLU) are done
 //!               next affine layer = (b and its other inputs, kept for column j) + the new number · W[j, :]
-//!               all layers after it, softmax and loss, in full
+//!               all layers after it, and the loss, in full
 //! b[j]      the same: b is one more row of W, and its feature is 1 in every row
 //! ```
 //!
@@ -32,10 +32,9 @@
 
 use crate::activation::{Activation, Forward};
 use crate::error::{agree, reserve, resize};
-use crate::exp::Exp;
 use crate::level::{Arithmetic, Kernel, Level};
+use crate::loss::{Loss, Targets};
 use crate::padded::{Lane, Padded, LANES};
-use crate::softmax_loss::{Target, Targets};
 use crate::sparse::add_scaled;
 use crate::stack::{Layer, Stack};
 use crate::{threads, KernelError};
@@ -84,15 +83,15 @@ pub struct Moves<'a> {
 /// ```
 /// use chainrule_kernels::level::detect;
 /// use chainrule_kernels::numeric::{losses, Moves};
-/// use chainrule_kernels::softmax_loss::Targets;
+/// use chainrule_kernels::loss::{Loss, Targets};
 /// use chainrule_kernels::stack::{Layer, Stack};
 /// use ndarray::array;
 /// use std::time::Instant;
 ///
-/// let stack = Stack::new(1, vec![Layer::Affine(2)]);
+/// let stack = Stack::new(1, vec![Layer::Affine(2)], Loss::Softmax);
 /// let params: [&[f64]; 2] = [&[0.0, 0.0], &[0.0, 0.0]];
 /// let moves = Moves { parameter: 1, entries: &[0], each: 2, offsets: &[0.0, 3f64.ln()] };
-/// let (x, t, mut out) = (array![[1.0]], Targets::Ids(&[0]), [0.0; 2]);
+/// let (x, t, mut out) = (array![[1.0]], Targets::ids(&[0]), [0.0; 2]);
 /// let done = losses(detect().unwrap(), &stack, &params, x.view(), t, moves, 0, Instant::now(), &mut out);
 /// assert_eq!(done, Ok(1));
 /// // softmax gives the right class 1/2 before and 3/4 after
@@ -120,7 +119,7 @@ pub fn losses<P: Deref<Target = [f64]> + Sync>(
     stack.check(params)?;
     agree("the number of columns of x", x.ncols(), "the number of features", stack.features)?;
     agree("the number of rows of t", targets.rows(), "the number of rows of x", n)?;
-    targets.check(stack.classes())?;
+    stack.loss.check(&targets, stack.classes())?;
     agree(
         "the number of offsets",
         moves.offsets.len(),
@@ -187,6 +186,7 @@ struct Task {
 /// What no move touches.
 struct Ready<'a, 't> {
     level: Level,
+    loss: Loss,
     targets: Targets<'t, f64>,
     /// `W` and `b` of the layer that is moved, which of the two it is, and the rows that flow into it.
     w: &'a [f64],
@@ -281,6 +281,7 @@ impl<'a, 't> Ready<'a, 't> {
         let (widest, classes, between) = (stack.widest(), stack.classes(), &layers[start..end]);
         Ok(Self {
             level,
+            loss: stack.loss,
             targets,
             w,
             b,
@@ -558,8 +559,8 @@ impl Room {
                     }
                 }
             }
-            let (targets, scores) = (ready.targets, &mut self.x[..ready.classes]);
-            let losses = RowLosses { targets, rows: rows.map(|row| first + row), scores }.run(arithmetic);
+            let targets = rows.map(|row| ready.targets.row(first + row));
+            let losses = ready.loss.side_by_side(&targets, &mut self.x[..ready.classes], arithmetic);
             let moves = &self.changed.moves[start..][..LANES];
             for ((&row, &moved), loss) in rows.iter().zip(moves).zip(losses.0) {
                 self.losses[moved as usize * width + row / LANES].0[row % LANES] = loss;
@@ -780,61 +781,11 @@ impl Room {
     }
 }
 
-/// The losses of sixteen rows of scores side by side, as `softmax_loss` defines them; the scores are overwritten.
-struct RowLosses<'a, 't> {
-    targets: Targets<'t, f64>,
-    /// The target of each.
-    rows: [usize; LANES],
-    scores: &'a mut [Numbers],
-}
-
-impl Kernel for RowLosses<'_, '_> {
-    type Output = Numbers;
-
-    #[inline(always)]
-    fn run(self, arithmetic: impl Arithmetic) -> Numbers {
-        let Self { targets, rows, scores } = self;
-        let mut losses = ZEROS;
-        if scores.is_empty() {
-            return losses;
-        }
-        let mut largest = Lane([f64::NEG_INFINITY; LANES]);
-        for scores in &*scores {
-            largest.0.iter_mut().zip(scores.0).for_each(|(m, s)| *m = if s > *m { s } else { *m });
-        }
-        for scores in &mut *scores {
-            scores.0.iter_mut().zip(largest.0).for_each(|(s, m)| *s -= m);
-        }
-        let mut totals = [1.0; LANES];
-        for (i, (&row, total)) in rows.iter().zip(&mut totals).enumerate() {
-            match targets.row(row) {
-                Target::Id(t) => losses.0[i] -= scores[t].0[i],
-                Target::Distribution(t) => {
-                    // A class of probability 0 costs nothing, whatever its score: 0 · ∞ is not asked for.
-                    let terms = t.iter().zip(&*scores).filter(|(t, _)| **t != 0.0);
-                    losses.0[i] -= terms.map(|(&t, below)| t * below.0[i]).sum::<f64>();
-                    *total = t.sum();
-                }
-            }
-        }
-        let mut sums = ZEROS;
-        for scores in &mut *scores {
-            for s in &mut scores.0 {
-                *s = s.exp_of_negative(arithmetic);
-            }
-            add(&mut sums, scores);
-        }
-        for (loss, (sum, total)) in losses.0.iter_mut().zip(sums.0.iter().zip(totals)) {
-            *loss += sum.ln() * total;
-        }
-        losses
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
     use crate::level::{available, detect};
+    use crate::loss::tests::one_row;
     use crate::matmul::tests::numbers;
     use ndarray::{array, Array2};
     use std::time::Duration;
@@ -876,10 +827,7 @@ pub(crate) mod tests {
                         .collect(),
                 };
             }
-            let largest = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let log_sum = row.iter().map(|s| (s - largest).exp()).sum::<f64>().ln();
-            let terms = row.iter().zip(t).filter(|(_, t)| **t != 0.0);
-            loss += terms.map(|(s, t)| t * (log_sum + largest - s)).sum::<f64>();
+            loss += one_row(stack.loss, &row, t);
         }
         loss / x.nrows() as f64
     }
@@ -895,7 +843,8 @@ pub(crate) mod tests {
     /// Stacks of every build: an activation first or last, none, one, two or three products, widths on both sides of a lane and of a
     /// block of features, widths of 0 and 1.
     fn stacks() -> Vec<Stack> {
-        let build = |features: usize, layers: Vec<Layer>| Stack::new(features, layers);
+        let build = |features: usize, layers: Vec<Layer>| Stack::new(features, layers, Loss::Softmax);
+        let with = |loss: Loss, stack: Stack| Stack { loss, ..stack };
         vec![
             build(37, vec![affine(5), f(Relu), affine(3)]),
             build(16, vec![f(Scale(0.5)), affine(17), f(Sigmoid), affine(16), f(Tanh), affine(4)]),
@@ -906,6 +855,10 @@ pub(crate) mod tests {
             build(2, vec![affine(0), affine(3)]),
             build(0, vec![affine(4), f(Relu), affine(2)]),
             build(2, vec![affine(3), f(Relu), affine(0), f(Relu), affine(20), f(Sigmoid), affine(2)]),
+            with(Loss::Squared, build(9, vec![affine(5), f(Tanh), affine(18)])),
+            with(Loss::Squared, build(4, vec![affine(7)])),
+            with(Loss::Sigmoid, build(9, vec![affine(5), f(Relu), affine(18)])),
+            with(Loss::Sigmoid, build(4, vec![affine(7)])),
         ]
     }
 
@@ -936,11 +889,16 @@ pub(crate) mod tests {
             stacks().into_iter().flat_map(|stack| [1, 3, 16, 17].map(|n| Self::new(stack.clone(), n)))
         }
 
+        /// Whether targets are rows of numbers: asked for, or all that this loss takes.
+        fn soft(&self, asked: bool) -> bool {
+            asked || self.stack.loss != Loss::Softmax
+        }
+
         fn targets(&self, soft: bool) -> Targets<'_, f64> {
-            if soft {
-                Targets::Distributions(self.soft.view())
+            if self.soft(soft) {
+                Targets::numbers(self.soft.view())
             } else {
-                Targets::Ids(&self.ids)
+                Targets::ids(&self.ids)
             }
         }
 
@@ -950,7 +908,7 @@ pub(crate) mod tests {
             params[parameter][entry] += offset;
             let mut one_hot = Array2::zeros(self.soft.dim());
             self.ids.iter().enumerate().for_each(|(i, &id)| one_hot[[i, id as usize]] = 1.0);
-            naive(&self.stack, &params, &self.x, if soft { &self.soft } else { &one_hot })
+            naive(&self.stack, &params, &self.x, if self.soft(soft) { &self.soft } else { &one_hot })
         }
 
         fn try_losses(&self, level: Level, soft: bool, moves: Moves<'_>) -> Result<Vec<f64>, KernelError> {
@@ -1129,7 +1087,7 @@ pub(crate) mod tests {
         assert!(refuse(Moves { each: usize::MAX, ..good }).contains("the number of offsets is 2"));
         let call = |params: &[Vec<f64>], x: &Array2<f64>, ids: &[i64], out: &mut [f64]| {
             let level = detect().unwrap();
-            losses(level, &case.stack, params, x.view(), Targets::Ids(ids), good, 0, Instant::now(), out)
+            losses(level, &case.stack, params, x.view(), Targets::ids(ids), good, 0, Instant::now(), out)
         };
         let mut out = [7.0; 2];
         let ids = &case.ids[..];

@@ -14,6 +14,7 @@
 use crate::activation::Activation;
 use crate::error::{agree, resize};
 use crate::level::Level;
+use crate::loss::Loss;
 use crate::marks::Marks;
 use crate::nonzeros::{self, Nonzeros};
 use crate::padded::Padded;
@@ -39,17 +40,18 @@ pub enum Layer {
     Activation(Activation),
 }
 
-/// The layers of a network and how wide what flows between them is.
+/// The layers of a network, how wide what flows between them is, and its loss.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stack {
     pub(crate) features: usize,
     pub(crate) layers: Vec<Layer>,
+    pub(crate) loss: Loss,
 }
 
 impl Stack {
-    /// Layers for rows of `features` numbers.
-    pub fn new(features: usize, layers: Vec<Layer>) -> Self {
-        Self { features, layers }
+    /// Layers for rows of `features` numbers, and the loss behind them.
+    pub fn new(features: usize, layers: Vec<Layer>, loss: Loss) -> Self {
+        Self { features, layers, loss }
     }
 
     /// How many numbers a row of the data has.
@@ -391,7 +393,7 @@ mod tests {
     fn xor() -> (Stack, Vec<Vec<f64>>) {
         // |a - b| as relu(a - b) + relu(b - a): exact on 0 and 1.
         let layers = vec![Layer::Affine(2), Layer::Activation(Activation::Relu), Layer::Affine(1)];
-        (Stack::new(2, layers), vec![vec![1., -1., -1., 1.], vec![0., 0.], vec![1., 1.], vec![0.5]])
+        (Stack::new(2, layers, Loss::Softmax), vec![vec![1., -1., -1., 1.], vec![0., 0.], vec![1., 1.], vec![0.5]])
     }
 
     fn level() -> Level {
@@ -409,7 +411,7 @@ mod tests {
         let cases = [(&[1024, 10], 4, 0, true), (&[1024, 10], 4, 1, false), (&[1024, 10], 3, 0, false)];
         let deep = [(&[1024, 1024], 3, 1, true), (&[1024, 1024], 2, 1, false)];
         for (outputs, batch, skipped, divided) in cases.into_iter().chain(deep) {
-            let stack = Stack::new(784, outputs.map(Layer::Affine).to_vec());
+            let stack = Stack::new(784, outputs.map(Layer::Affine).to_vec(), Loss::Softmax);
             assert_eq!(stack.divides_products(batch, skipped), divided && more, "{outputs:?} {batch}");
         }
     }
@@ -450,7 +452,7 @@ mod tests {
 
     fn two_products() -> Stack {
         let layers = vec![Layer::Activation(Activation::Scale(0.5)), Layer::Affine(37), Layer::Affine(3)];
-        Stack::new(TILE + 1, layers)
+        Stack::new(TILE + 1, layers, Loss::Softmax)
     }
 
     fn params<T: Float>(stack: &Stack) -> Vec<Vec<T>> {

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! forward    x → layer → … → scores
-//! loss       the mean cross entropy of softmax(scores); d = its gradient
+//! loss       the mean loss of the scores; d = its gradient
 //! backward   affine:      dW = xᵀ·d,  db = column sums of d,  d ← d·Wᵀ       activation:  d ← d ⊙ f'(x)
 //! update     W, b by the optimizer's rule
 //! ```
@@ -21,11 +21,11 @@ pub use crate::pair::Beside;
 use crate::error::{agree, zeros};
 use crate::first::{First, InSteps};
 use crate::level::Level;
+use crate::loss::Targets;
 use crate::matmul::{matmul, matmul_a_bt, matmul_at_b, ColumnSums, Onto};
 use crate::optimize::Optimizer;
 use crate::pair;
 use crate::rows::index;
-use crate::softmax_loss::{Gradients, Losses, Targets};
 use crate::stack::{matrix, matrix_mut, Data, Layer, Stack};
 use crate::{Float, KernelError};
 use std::time::Instant;
@@ -208,7 +208,7 @@ impl<T: Float> Trainer<T> {
         batches.x.check(&self.stack)?;
         let n = batches.x.rows();
         agree("the number of rows of t", batches.t.rows(), "the number of rows of x", n)?;
-        batches.t.check(self.stack.classes())?;
+        self.stack.loss.check(&batches.t, self.stack.classes())?;
         agree("the batch size", batches.size, "the size there is room for", self.batch)?;
         match batches.rows.iter().find(|&&row| usize::try_from(row).map_or(true, |row| row >= n)) {
             Some(&got) => Err(KernelError::Row { got, rows: n }),
@@ -244,10 +244,10 @@ impl<T: Float> Trainer<T> {
         }
         let classes = self.stack.classes();
         let scores = &self.inputs[self.stack.layers.len()][..n * classes];
-        let (targets, d) = (batches.t, &mut self.d[..n * classes]);
-        let loss = self.level.run(Losses { scores, targets, rows: numbers.clone(), y: d });
-        self.level.run(Gradients { targets, rows: numbers, d });
-        Ok(loss)
+        let (level, loss, d) = (self.level, self.stack.loss, &mut self.d[..n * classes]);
+        let mean = loss.mean(level, scores, batches.t, numbers.clone(), d);
+        loss.gradient(level, batches.t, numbers, d);
+        Ok(mean)
     }
 
     /// From `self.d` back through the layers, updating each affine layer's parameters.
@@ -306,6 +306,7 @@ mod tests {
     use super::*;
     use crate::activation::Activation::{LeakyRelu, Relu, Scale, Sigmoid, Tanh};
     use crate::level::{available, detect};
+    use crate::loss::Loss;
     use crate::matmul::tests::numbers;
     use crate::nonzeros::{Nonzeros, TILE};
     use crate::optimize::Rule;
@@ -327,7 +328,7 @@ mod tests {
             Layer::Activation(Sigmoid),
             Layer::Affine(2),
         ];
-        let stack = Stack::new(3, layers);
+        let stack = Stack::new(3, layers, Loss::Softmax);
         let mut k = 0.0;
         let mut fill = |n: usize| {
             (0..n)
@@ -374,7 +375,7 @@ mod tests {
         let mut after = before.clone();
         let x = Array2::from_shape_fn((4, 3), |(i, j)| X[i][j]);
         let batches =
-            Batches { x: Data::Rows(Rows::Double(x.view())), t: Targets::Ids(&T), rows: &[0, 1, 2, 3], size: 4 };
+            Batches { x: Data::Rows(Rows::Double(x.view())), t: Targets::ids(&T), rows: &[0, 1, 2, 3], size: 4 };
         let mut losses = [0.0];
         let mut trainer = Trainer::new(stack.clone(), detect().unwrap(), 4).unwrap();
         let done = trainer.run(plain(&mut borrow(&mut after)), batches, &mut sgd(1.0), true, late(), &mut losses, None);
@@ -400,12 +401,8 @@ mod tests {
         let x = Array2::from_shape_fn((4, 3), |(i, j)| X[i][j]);
         let t = array![[1.0, 0.0], [0.25, 0.75], [0.0, 1.0], [1.0, 0.0]];
         let rows = [3, 1, 2, 0, 0, 1, 2];
-        let all = Batches {
-            x: Data::Rows(Rows::Double(x.view())),
-            t: Targets::Distributions(t.view()),
-            rows: &rows,
-            size: 2,
-        };
+        let all =
+            Batches { x: Data::Rows(Rows::Double(x.view())), t: Targets::numbers(t.view()), rows: &rows, size: 2 };
         let (mut once, mut parts) = (params.clone(), params);
         let mut losses = [0.0; 9];
         let mut trainer = Trainer::new(stack, detect().unwrap(), 2).unwrap();
@@ -430,7 +427,7 @@ mod tests {
         params[0][0] = f64::NAN;
         let before: Vec<u64> = params.concat().iter().map(|p| p.to_bits()).collect();
         let x = Array2::ones((1, 3));
-        let batches = Batches { x: Data::Rows(Rows::Double(x.view())), t: Targets::Ids(&[1]), rows: &[0, 0], size: 1 };
+        let batches = Batches { x: Data::Rows(Rows::Double(x.view())), t: Targets::ids(&[1]), rows: &[0, 0], size: 1 };
         let mut losses = [0.0; 2];
         let mut trainer = Trainer::new(stack, detect().unwrap(), 1).unwrap();
         let mut run = |params: &mut [Vec<f64>], stop| {
@@ -447,13 +444,13 @@ mod tests {
         let before = params.clone();
         let x = Array2::<f64>::zeros((4, 3));
         let narrow = Array2::<f64>::zeros((4, 2));
-        let good = Batches { x: Data::Rows(Rows::Double(x.view())), t: Targets::Ids(&T), rows: &[0, 3], size: 2 };
+        let good = Batches { x: Data::Rows(Rows::Double(x.view())), t: Targets::ids(&T), rows: &[0, 3], size: 2 };
         let mut trainer = Trainer::new(stack, detect().unwrap(), 2).unwrap();
         let bad = [
             Batches { rows: &[0, 4], ..good },
             Batches { rows: &[-1, 0], ..good },
-            Batches { t: Targets::Ids(&[0, 1, 2, 0]), ..good },
-            Batches { t: Targets::Ids(&[0, 1]), ..good },
+            Batches { t: Targets::ids(&[0, 1, 2, 0]), ..good },
+            Batches { t: Targets::ids(&[0, 1]), ..good },
             Batches { x: Data::Rows(Rows::Double(narrow.view())), ..good },
             Batches { size: 3, ..good },
             Batches { size: 0, ..good },
@@ -479,7 +476,7 @@ mod tests {
             Layer::Activation(LeakyRelu(0.1)),
             Layer::Affine(3),
         ];
-        let stack = Stack::new(30, layers);
+        let stack = Stack::new(30, layers, Loss::Softmax);
         let fill = |n: usize| (0..n).map(|i| (i as f64 * 1.3 + 0.5).sin() * 0.4).collect();
         let params = stack.affine_shapes().flat_map(|(i, o)| [i * o, o]).map(fill).collect();
         let x = Array2::from_shape_fn((40, 30), |(i, j)| if (i * 7 + j) % 4 == 0 { (i * 5 + j) as u8 } else { 0 });
@@ -508,7 +505,7 @@ mod tests {
                     let mut values = params.clone();
                     let kept = params.iter().flat_map(|p| vec![vec![0.0; p.len()]; rule.kept()]);
                     let (mut kept, mut losses): (Vec<_>, _) = (kept.collect(), [0.0; 10]);
-                    let batches = Batches { x: data, t: Targets::Ids(&t), rows: &rows, size: 10 };
+                    let batches = Batches { x: data, t: Targets::ids(&t), rows: &rows, size: 10 };
                     let params = Parameters { values: &mut borrow(&mut values), kept: &mut borrow(&mut kept) };
                     let mut trainer = Trainer::new(stack.clone(), level, 10).unwrap();
                     let done = trainer.run(params, batches, &mut optimizer, true, late(), &mut losses, None).unwrap();
@@ -529,7 +526,7 @@ mod tests {
         let features = TILE + 1;
         let layers =
             vec![Layer::Activation(Scale(1.0 / 255.0)), Layer::Affine(65), Layer::Activation(Tanh), Layer::Affine(4)];
-        let stack = Stack::new(features, layers);
+        let stack = Stack::new(features, layers, Loss::Softmax);
         let fill = |n: usize| numbers::<T>((1, n), n as u64).into_iter().map(|x| x * T::of(0.2)).collect();
         let before: Vec<Vec<T>> = stack.affine_shapes().flat_map(|(i, o)| [i * o, o]).map(fill).collect();
         let x = sparse_tests::mostly_zeros(40, features, 1);
@@ -548,7 +545,7 @@ mod tests {
                     let mut optimizer = Optimizer { rule, learning_rate: 0.2, weight_decay: 0.0, steps: 0 };
                     let mut trainer = Trainer::new(stack.clone(), level, 10).unwrap();
                     for losses in &mut losses {
-                        let batches = Batches { x: data, t: Targets::Ids(&t), rows: &rows, size: 10 };
+                        let batches = Batches { x: data, t: Targets::ids(&t), rows: &rows, size: 10 };
                         let params = Parameters { values: &mut borrow(&mut values), kept: &mut borrow(&mut kept) };
                         let done = trainer.run(params, batches, &mut optimizer, true, late(), losses, None);
                         assert_eq!(done, Ok(Progress { steps: 4, diverged: false }));
@@ -592,11 +589,12 @@ mod tests {
             (Data::Nonzeros(&sparse), 64, 10, true),
             (Data::Nonzeros(&sparse), 30, 8, false), // too few to wake a thread for
         ] {
-            let stack = Stack::new(1024, vec![Layer::Affine(hidden), Layer::Activation(Relu), Layer::Affine(2)]);
+            let stack =
+                Stack::new(1024, vec![Layer::Affine(hidden), Layer::Activation(Relu), Layer::Affine(2)], Loss::Softmax);
             let zeros = stack.affine_shapes().flat_map(|(i, o)| [vec![0.0f32; i * o], vec![0.0; o]]);
             let mut params: Vec<_> = zeros.collect();
             let mut trainer = Trainer::new(stack, detect().unwrap(), 64).unwrap();
-            let batches = Batches { x: data, t: Targets::Ids(&[1; 64]), rows: &rows[..64 * steps], size: 64 };
+            let batches = Batches { x: data, t: Targets::ids(&[1; 64]), rows: &rows[..64 * steps], size: 64 };
             let mut calls = 0;
             // It may be at work elsewhere for other tests, but not always.
             for _ in 0..1000 {
@@ -625,9 +623,9 @@ mod tests {
         let rows: Vec<i64> = (0..10).collect();
         let mut after = [Data::Rows(x), Data::Nonzeros(&sparse)].map(|x| {
             let mut params = [vec![], vec![], vec![], vec![0.5, -0.5]];
-            let stack = Stack::new(20, vec![Layer::Affine(0), Layer::Affine(2)]);
+            let stack = Stack::new(20, vec![Layer::Affine(0), Layer::Affine(2)], Loss::Softmax);
             let mut trainer = Trainer::new(stack, detect().unwrap(), 10).unwrap();
-            let batches = Batches { x, t: Targets::Ids(&[1; 10]), rows: &rows, size: 10 };
+            let batches = Batches { x, t: Targets::ids(&[1; 10]), rows: &rows, size: 10 };
             let done =
                 trainer.run(plain(&mut borrow(&mut params)), batches, &mut sgd(0.1), true, late(), &mut [0.0], None);
             assert_eq!(done, Ok(Progress { steps: 1, diverged: false }));
@@ -641,7 +639,7 @@ mod tests {
     #[test]
     fn arrays_kept_that_do_not_fit_are_refused() {
         let (stack, params, x, t) = mostly_zeros();
-        let batches = Batches { x: Data::Rows(Rows::Bytes(x.view())), t: Targets::Ids(&t), rows: &[0], size: 1 };
+        let batches = Batches { x: Data::Rows(Rows::Bytes(x.view())), t: Targets::ids(&t), rows: &[0], size: 1 };
         let mut trainer = Trainer::new(stack, detect().unwrap(), 1).unwrap();
         let mut optimizer = Optimizer { rule: Rule::Momentum(0.9), ..sgd(0.1) };
         for sizes in [vec![], vec![1; 6]] {

@@ -1,79 +1,33 @@
-//! The mean cross entropy of softmax scores, and its gradient, in one pass over the rows.
+//! The cross entropy of softmax, for one of several classes.
 //!
 //! With `s` a row of scores, `m` its largest and `t` what it should have been:
 //!
 //! ```text
-//! lse  = ln Σₖ exp(sₖ - m)                     (log-sum-exp; m cancels, and keeps exp from overflowing)
-//! yₖ   = exp(sₖ - m - lse)                     softmax
-//! loss = lse Σₖ tₖ + Σₖ tₖ (m - sₖ)            for a class id t: lse + (m - sₜ)
-//! ∂loss/∂sₖ = yₖ Σⱼ tⱼ - tₖ                    divided by N for the mean over N rows
+//! lse = ln Σₖ exp(sₖ - m)                      (log-sum-exp; m cancels, and keeps exp from overflowing)
+//! yₖ  = exp(sₖ - m - lse)                      softmax
+//! e   = lse Σₖ tₖ + Σₖ tₖ (m - sₖ)             for a class id t: lse + (m - sₜ)
+//! ∂e/∂sₖ = yₖ Σⱼ tⱼ - tₖ
 //! ```
 //!
 //! Why so: the logarithm is never taken of a probability, so there is nothing to add inside it and no loss is capped. `y` is
 //! computed as `exp(sₖ - m) / Σ`, one `exp` a score, all of a batch in one go (see `exp`). Nothing in the sums of the loss is below 0,
 //! so nothing cancels. Distributions need not sum to 1 exactly: `Σ t` stands in the gradient, so that
-//! it is the derivative of the loss that is returned. Losses are added up in f64, row after row.
+//! it is the derivative of the loss that is returned. An example is right if its largest score is that of the class that is largest in `t`; among
+//! equal ones the first counts, and nan is the largest of all, as in NumPy's `argmax`.
 //!
 //! A nan anywhere in a row makes that row nan; so does +∞, or -∞ in every place, as it does in NumPy.
 
-use crate::error::agree;
-use crate::level::{Arithmetic, Kernel, Level};
-use crate::{Float, KernelError};
-use ndarray::{s, Array2, ArrayView1, ArrayView2, ArrayViewMut2};
-use std::ops::Range;
-
-/// What the rows should have been.
-#[derive(Clone, Copy, Debug)]
-pub enum Targets<'a, T> {
-    /// A class id a row.
-    Ids(&'a [i64]),
-    /// A distribution a row, shape (N, C).
-    Distributions(ArrayView2<'a, T>),
-}
-
-impl<T: Float> Targets<'_, T> {
-    /// How many rows there are.
-    pub fn rows(&self) -> usize {
-        match self {
-            Self::Ids(ids) => ids.len(),
-            Self::Distributions(t) => t.nrows(),
-        }
-    }
-
-    /// `Ok` if every row is one of `classes` classes.
-    pub(crate) fn check(&self, classes: usize) -> Result<(), KernelError> {
-        match self {
-            Self::Ids(ids) => {
-                let outside = |&id: &i64| usize::try_from(id).map_or(true, |id| id >= classes);
-                match ids.iter().position(outside) {
-                    Some(row) => Err(KernelError::Label { got: ids[row], row, classes }),
-                    None => Ok(()),
-                }
-            }
-            Self::Distributions(t) => agree("the number of columns of t", t.ncols(), "the number of classes", classes),
-        }
-    }
-
-    /// Those of some rows.
-    pub(crate) fn part(&self, rows: Range<usize>) -> Targets<'_, T> {
-        match self {
-            Self::Ids(ids) => Targets::Ids(&ids[rows]),
-            Self::Distributions(t) => Targets::Distributions(t.slice(s![rows, ..])),
-        }
-    }
-
-    pub(crate) fn row(&self, row: usize) -> Target<'_, T> {
-        match self {
-            Self::Ids(ids) => Target::Id(ids[row] as usize),
-            Self::Distributions(t) => Target::Distribution(t.row(row)),
-        }
-    }
-}
+use super::{row_length, Definition, Target, Targets};
+use crate::exp::Exp;
+use crate::level::Arithmetic;
+use crate::padded::{Lane, LANES};
+use crate::Float;
+use ndarray::{ArrayView1, ArrayView2};
 
 /// The first row of `t` that is no distribution: with a number below 0 or not finite, or numbers whose sum is not 1 within 1e-3.
 ///
 /// ```
-/// use chainrule_kernels::softmax_loss::not_a_distribution;
+/// use chainrule_kernels::loss::softmax::not_a_distribution;
 /// use ndarray::array;
 ///
 /// assert_eq!(not_a_distribution(array![[0.5, 0.5], [1.5, -0.5]].view()), Some(1));
@@ -91,151 +45,130 @@ pub fn not_a_distribution<T: Float>(t: ArrayView2<'_, T>) -> Option<usize> {
     t.outer_iter().position(|row| !is_one(row))
 }
 
-/// What one row should have been.
-pub(crate) enum Target<'a, T> {
-    Id(usize),
-    Distribution(ArrayView1<'a, T>),
-}
+pub(super) struct Softmax;
 
-impl<T: Float> Target<'_, T> {
-    /// Σ t
-    fn total(&self) -> T {
-        match self {
-            Self::Id(_) => T::one(),
-            Self::Distribution(t) => t.sum(),
-        }
-    }
-}
-
-/// The mean loss; `probs ← softmax(scores)`; `d_scores ←` the gradient of the mean loss. All of shape (N, C).
-///
-/// ```
-/// use chainrule_kernels::level::detect;
-/// use chainrule_kernels::softmax_loss::{softmax_loss, Targets};
-/// use ndarray::{array, Array2};
-///
-/// let (mut probs, mut d_scores) = (Array2::zeros((1, 2)), Array2::zeros((1, 2)));
-/// let scores = array![[0.0f64, 0.0]];
-/// let loss = softmax_loss(detect().unwrap(), scores.view(), Targets::Ids(&[1]), probs.view_mut(), d_scores.view_mut()).unwrap();
-/// assert_eq!(loss, 2f64.ln());
-/// assert_eq!(d_scores, array![[0.5, -0.5]]);
-/// ```
-///
-/// # Errors
-///
-/// [`KernelError::Sizes`] if the shapes differ, [`KernelError::Label`] for a class id outside `0..C`,
-/// [`KernelError::Empty`] for N = 0. Nothing is written then.
-pub fn softmax_loss<T: Float>(
-    level: Level,
-    scores: ArrayView2<'_, T>,
-    targets: Targets<'_, T>,
-    mut probs: ArrayViewMut2<'_, T>,
-    mut d_scores: ArrayViewMut2<'_, T>,
-) -> Result<f64, KernelError> {
-    let (n, classes) = scores.dim();
-    agree("the number of rows of t", targets.rows(), "the number of rows of scores", n)?;
-    for (rows, columns) in [probs.dim(), d_scores.dim()] {
-        agree("the number of rows of an output", rows, "the number of rows of scores", n)?;
-        agree("the number of columns of an output", columns, "the number of columns of scores", classes)?;
-    }
-    targets.check(classes)?;
-    if n == 0 {
-        return Err(KernelError::Empty);
-    }
-    if !(probs.is_standard_layout() && d_scores.is_standard_layout()) {
-        let (mut y, mut d) = (Array2::zeros((n, classes)), Array2::zeros((n, classes)));
-        let loss = softmax_loss(level, scores, targets, y.view_mut(), d.view_mut())?;
-        probs.assign(&y);
-        d_scores.assign(&d);
-        return Ok(loss);
-    }
-    let (scores, rows) = (scores.as_standard_layout(), 0..n);
-    if let (Some(scores), Some(y), Some(d)) = (scores.as_slice(), probs.as_slice_mut(), d_scores.as_slice_mut()) {
-        let loss = level.run(Losses { scores, targets, rows: rows.clone(), y });
-        d.copy_from_slice(y);
-        level.run(Gradients { targets, rows, d });
-        return Ok(loss);
-    }
-    Ok(f64::NAN) // not reached: all three are in standard layout
-}
-
-/// The mean loss of `scores`, row after row; `y ←` their softmax.
-pub(crate) struct Losses<'a, 't, T, R> {
-    pub scores: &'a [T],
-    pub targets: Targets<'t, T>,
-    /// The target of each row.
-    pub rows: R,
-    pub y: &'a mut [T],
-}
-
-impl<T: Float, R: ExactSizeIterator<Item = usize> + Clone> Kernel for Losses<'_, '_, T, R> {
-    type Output = f64;
+impl Definition for Softmax {
+    const TAKES_IDS: bool = true;
 
     #[inline(always)]
-    fn run(self, arithmetic: impl Arithmetic) -> f64 {
-        let Self { scores, targets, rows, y } = self;
-        let n = rows.len();
-        let classes = (scores.len() / n.max(1)).max(1);
-        let mut loss = 0.0;
+    fn losses<T: Float>(
+        scores: &[T],
+        targets: Targets<'_, T>,
+        rows: impl ExactSizeIterator<Item = usize> + Clone,
+        y: &mut [T],
+        arithmetic: impl Arithmetic,
+    ) -> f64 {
+        let (mut loss, classes) = (0.0, row_length(scores, rows.len()));
         for ((y, scores), row) in y.chunks_exact_mut(classes).zip(scores.chunks_exact(classes)).zip(rows.clone()) {
             // A nan is not seen here, but in the sum.
             let largest = scores.iter().fold(T::neg_infinity(), |m, &s| if s > m { s } else { m });
             y.iter_mut().zip(scores).for_each(|(y, &s)| *y = s - largest);
-            match targets.row(row) {
-                Target::Id(t) => loss -= y[t].wide(),
-                // A class of probability 0 costs nothing, whatever its score: 0 · ∞ is not asked for.
-                Target::Distribution(t) => {
-                    let terms = t.iter().zip(y).filter(|(t, _)| **t != T::zero());
-                    loss -= terms.map(|(&t, &mut below)| (t * below).wide()).sum::<f64>();
-                }
-            }
+            let target = targets.row(row);
+            loss -= target.weight
+                * match target.id {
+                    Some(t) => y[t].wide(),
+                    // A class of probability 0 costs nothing, whatever its score: 0 · ∞ is not asked for.
+                    None => {
+                        let terms = target.numbers.iter().zip(y).filter(|(t, _)| **t != T::zero());
+                        terms.map(|(&t, &mut below)| (t * below).wide()).sum::<f64>()
+                    }
+                };
         }
         y.iter_mut().for_each(|y| *y = y.exp_of_negative(arithmetic));
         for (y, row) in y.chunks_exact_mut(classes).zip(rows) {
             let sum = y.iter().fold(T::zero(), |sum, &y| sum + y);
             y.iter_mut().for_each(|y| *y /= sum);
-            loss += (sum.ln() * targets.row(row).total()).wide();
+            let target = targets.row(row);
+            loss += target.weight * (sum.ln() * total(&target)).wide();
         }
-        loss / n as f64
+        loss
     }
-}
-
-/// `d`: softmax in, the gradient of the mean loss out.
-pub(crate) struct Gradients<'a, 't, T, R> {
-    pub targets: Targets<'t, T>,
-    /// The target of each row.
-    pub rows: R,
-    pub d: &'a mut [T],
-}
-
-impl<T: Float, R: ExactSizeIterator<Item = usize>> Kernel for Gradients<'_, '_, T, R> {
-    type Output = ();
 
     #[inline(always)]
-    fn run(self, _: impl Arithmetic) {
-        let Self { targets, rows, d } = self;
-        let n = rows.len();
-        let classes = (d.len() / n.max(1)).max(1);
-        let scale = T::one() / T::of(n as f64);
-        for (d, row) in d.chunks_exact_mut(classes).zip(rows) {
-            match targets.row(row) {
-                Target::Id(t) => d[t] -= T::one(),
-                Target::Distribution(t) => {
-                    let total = t.sum();
-                    d.iter_mut().zip(t).for_each(|(d, &t)| *d = *d * total - t);
+    fn gradient<T: Float>(target: &Target<'_, T>, d: &mut [T]) {
+        match target.id {
+            Some(t) => d[t] -= T::one(),
+            None => {
+                let total = total(target);
+                d.iter_mut().zip(target.numbers).for_each(|(d, &t)| *d = *d * total - t);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn losses_side_by_side(
+        targets: &[Target<'_, f64>; LANES],
+        scores: &mut [Lane<f64>],
+        arithmetic: impl Arithmetic,
+    ) -> Lane<f64> {
+        let mut losses = Lane([0.0; LANES]);
+        if scores.is_empty() {
+            return losses;
+        }
+        let mut largest = [f64::NEG_INFINITY; LANES];
+        for scores in &*scores {
+            largest.iter_mut().zip(scores.0).for_each(|(m, s)| *m = if s > *m { s } else { *m });
+        }
+        for scores in &mut *scores {
+            scores.0.iter_mut().zip(largest).for_each(|(s, m)| *s -= m);
+        }
+        for (i, target) in targets.iter().enumerate() {
+            match target.id {
+                Some(t) => losses.0[i] -= scores[t].0[i],
+                None => {
+                    // A class of probability 0 costs nothing, whatever its score: 0 · ∞ is not asked for.
+                    let terms = target.numbers.iter().zip(&*scores).filter(|(t, _)| **t != 0.0);
+                    losses.0[i] -= terms.map(|(&t, below)| t * below.0[i]).sum::<f64>();
                 }
             }
         }
-        d.iter_mut().for_each(|d| *d *= scale);
+        let mut sums = [0.0; LANES];
+        for scores in &mut *scores {
+            for s in &mut scores.0 {
+                *s = s.exp_of_negative(arithmetic);
+            }
+            sums.iter_mut().zip(scores.0).for_each(|(sum, y)| *sum += y);
+        }
+        for (loss, (sum, target)) in losses.0.iter_mut().zip(sums.iter().zip(targets)) {
+            *loss = target.weight * (*loss + sum.ln() * total(target));
+        }
+        losses
     }
+
+    fn right<T: Float>(target: &Target<'_, T>, scores: &[T]) -> f64 {
+        let wanted = target.id.unwrap_or_else(|| largest(target.numbers.iter().copied()));
+        f64::from(u8::from(largest(scores.iter().copied()) == wanted))
+    }
+}
+
+/// Σ t
+#[inline(always)]
+fn total<T: Float>(target: &Target<'_, T>) -> T {
+    match target.id {
+        Some(_) => T::one(),
+        None => target.numbers.sum(),
+    }
+}
+
+/// The place of the largest number.
+fn largest<T: Float>(numbers: impl Iterator<Item = T>) -> usize {
+    let mut found = (0, T::neg_infinity());
+    for (i, number) in numbers.enumerate() {
+        if i == 0 || number > found.1 || (number.is_nan() && !found.1.is_nan()) {
+            found = (i, number);
+        }
+    }
+    found.0
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Loss;
     use super::*;
     use crate::level::{available, detect};
     use crate::matmul::tests::numbers;
-    use ndarray::{array, Array2, Axis, ShapeBuilder};
+    use crate::KernelError;
+    use ndarray::{array, s, Array2, ArrayViewMut2, Axis, ShapeBuilder};
     use proptest::prelude::*;
 
     fn rows_that_are_no_distribution<T: Float>() {
@@ -263,11 +196,7 @@ mod tests {
     }
 
     fn run<T: Float>(scores: &Array2<T>, targets: Targets<'_, T>) -> (f64, Array2<T>, Array2<T>) {
-        let mut probs = Array2::from_elem(scores.dim(), T::nan());
-        let mut d_scores = probs.clone();
-        let loss =
-            softmax_loss(detect().unwrap(), scores.view(), targets, probs.view_mut(), d_scores.view_mut()).unwrap();
-        (loss, probs, d_scores)
+        super::super::tests::run(Loss::Softmax, scores, targets)
     }
 
     /// The oracle: the definition, in f64, for scores small enough not to overflow.
@@ -281,7 +210,7 @@ mod tests {
     fn three_rows_by_hand() {
         // softmax of (0, ln 2, ln 5) is (1, 2, 5) / 8.
         let scores = array![[0.0, 2f64.ln(), 5f64.ln()]];
-        let (loss, probs, d) = run(&scores, Targets::Ids(&[1]));
+        let (loss, probs, d) = run(&scores, Targets::ids(&[1]));
         assert!((loss - 4f64.ln()).abs() < 1e-15);
         for (got, want) in probs.iter().zip([0.125, 0.25, 0.625]) {
             assert!((got - want).abs() < 1e-15);
@@ -293,7 +222,7 @@ mod tests {
 
     #[test]
     fn huge_scores_do_not_overflow_and_no_loss_is_capped() {
-        let (loss, probs, _) = run(&array![[1000.0f32, 0.0]], Targets::Ids(&[1]));
+        let (loss, probs, _) = run(&array![[1000.0f32, 0.0]], Targets::ids(&[1]));
         assert_eq!(loss, 1000.0);
         assert_eq!(probs, array![[1.0, 0.0]]);
     }
@@ -303,10 +232,10 @@ mod tests {
         let inf = f64::INFINITY;
         for row in [[f64::NAN, 1.0], [1.0, f64::NAN], [-inf, -inf], [inf, 0.0]] {
             let scores = array![[row[0], row[1]]];
-            let (loss, probs, _) = run(&scores, Targets::Ids(&[0]));
+            let (loss, probs, _) = run(&scores, Targets::ids(&[0]));
             assert!(loss.is_nan() && probs[[0, 0]].is_nan(), "{row:?}");
         }
-        let (loss, probs, _) = run(&array![[-inf, 0.0]], Targets::Distributions(array![[0.0, 1.0]].view()));
+        let (loss, probs, _) = run(&array![[-inf, 0.0]], Targets::numbers(array![[0.0, 1.0]].view()));
         assert_eq!((loss, probs), (0.0, array![[0.0, 1.0]]));
     }
 
@@ -315,17 +244,20 @@ mod tests {
         let scores = Array2::<f64>::zeros((2, 3));
         let (mut y, mut d) = (scores.clone(), scores.clone());
         let mut refuse = |targets| {
-            softmax_loss(detect().unwrap(), scores.view(), targets, y.view_mut(), d.view_mut()).unwrap_err().to_string()
+            Loss::Softmax
+                .run(detect().unwrap(), scores.view(), targets, y.view_mut(), d.view_mut())
+                .unwrap_err()
+                .to_string()
         };
-        assert_eq!(refuse(Targets::Ids(&[0, 3])), "labels must lie in 0..2; got 3 at row 1");
-        assert_eq!(refuse(Targets::Ids(&[-1, 0])), "labels must lie in 0..2; got -1 at row 0");
-        assert!(refuse(Targets::Ids(&[0])).contains("rows of t is 1"));
-        assert!(refuse(Targets::Distributions(Array2::zeros((2, 2)).view())).contains("columns of t is 2"));
+        assert_eq!(refuse(Targets::ids(&[0, 3])), "labels must lie in 0..2; got 3 at row 1");
+        assert_eq!(refuse(Targets::ids(&[-1, 0])), "labels must lie in 0..2; got -1 at row 0");
+        assert!(refuse(Targets::ids(&[0])).contains("rows of t is 1"));
+        assert!(refuse(Targets::numbers(Array2::zeros((2, 2)).view())).contains("columns of t is 2"));
         let mut none = Array2::<f64>::zeros((0, 3));
-        let empty = softmax_loss(
+        let empty = Loss::Softmax.run(
             detect().unwrap(),
             none.clone().view(),
-            Targets::Ids(&[]),
+            Targets::ids(&[]),
             none.view_mut(),
             d.slice_mut(ndarray::s![..0, ..]),
         );
@@ -355,9 +287,9 @@ mod tests {
             |x| x.slice_mut(s![..5, ..7]).reversed_axes(),
         ];
         for &level in available() {
-            for targets in [Targets::Ids(&ids[..]), Targets::Distributions(t.view())] {
+            for targets in [Targets::ids(&ids[..]), Targets::numbers(t.view())] {
                 let (mut y, mut d) = (Array2::zeros((n, classes)), Array2::zeros((n, classes)));
-                let loss = softmax_loss(level, scores.view(), targets, y.view_mut(), d.view_mut()).unwrap();
+                let loss = Loss::Softmax.run(level, scores.view(), targets, y.view_mut(), d.view_mut()).unwrap();
                 let want = bits(loss, y.view(), d.view());
                 for (i, from) in places.into_iter().enumerate() {
                     let mut copy = room((n, classes));
@@ -365,7 +297,8 @@ mod tests {
                     let scores = from(&mut copy);
                     for (j, k) in [(i, 0), (0, i), (i, (i + 1) % places.len())] {
                         let (mut y, mut d) = (room((n, classes)), room((n, classes)));
-                        let loss = softmax_loss(level, scores.view(), targets, places[j](&mut y), places[k](&mut d));
+                        let loss =
+                            Loss::Softmax.run(level, scores.view(), targets, places[j](&mut y), places[k](&mut d));
                         assert_eq!(bits(loss.unwrap(), places[j](&mut y).view(), places[k](&mut d).view()), want);
                         // Around them nothing is written.
                         places[j](&mut y).fill(T::of(7.0));
@@ -376,24 +309,24 @@ mod tests {
                 // One of the two in order, the other not.
                 for place in places {
                     let (mut y, mut d) = (Array2::zeros((n, classes)), room((n, classes)));
-                    let loss = softmax_loss(level, scores.view(), targets, y.view_mut(), place(&mut d));
+                    let loss = Loss::Softmax.run(level, scores.view(), targets, y.view_mut(), place(&mut d));
                     assert_eq!(bits(loss.unwrap(), y.view(), place(&mut d).view()), want);
                     let (mut y, mut d) = (room((n, classes)), Array2::zeros((n, classes)));
-                    let loss = softmax_loss(level, scores.view(), targets, place(&mut y), d.view_mut());
+                    let loss = Loss::Softmax.run(level, scores.view(), targets, place(&mut y), d.view_mut());
                     assert_eq!(bits(loss.unwrap(), place(&mut y).view(), d.view()), want);
                 }
                 // Arrays that are column after column as a whole.
                 let (mut y, mut d) = (Array2::zeros((n, classes).f()), Array2::zeros((n, classes).f()));
-                let loss = softmax_loss(level, scores.view(), targets, y.view_mut(), d.view_mut()).unwrap();
+                let loss = Loss::Softmax.run(level, scores.view(), targets, y.view_mut(), d.view_mut()).unwrap();
                 assert_eq!(bits(loss, y.view(), d.view()), want);
             }
         }
         // Of the targets the numbers are the same too, but the sum of a row may be added up in another order.
-        let (loss, y, d) = run(&scores, Targets::Distributions(t.view()));
+        let (loss, y, d) = run(&scores, Targets::numbers(t.view()));
         for from in places {
             let mut copy = room((n, classes));
             from(&mut copy).assign(&t);
-            let (other, other_y, other_d) = run(&scores, Targets::Distributions(from(&mut copy).view()));
+            let (other, other_y, other_d) = run(&scores, Targets::numbers(from(&mut copy).view()));
             assert!((loss - other).abs() <= 8.0 * T::epsilon().wide() * loss);
             assert_eq!(other_y, y);
             assert!((&other_d - &d).iter().all(|off| off.abs() <= T::of(8.0) * T::epsilon()));
@@ -417,21 +350,27 @@ mod tests {
         let rows = [3usize, 1, 3];
         let (chosen_ids, chosen_t) = (rows.map(|row| ids[row]), t.select(Axis(0), &rows));
         for (all, chosen) in [
-            (Targets::Ids(&ids), Targets::Ids(&chosen_ids)),
-            (Targets::Distributions(t.view()), Targets::Distributions(chosen_t.view())),
+            (Targets::ids(&ids), Targets::ids(&chosen_ids)),
+            (Targets::numbers(t.view()), Targets::numbers(chosen_t.view())),
         ] {
             let (loss, y, d) = run(&scores, chosen);
             for &level in available() {
-                let (mut of_all, rows) = (Array2::zeros((3, 5)), rows.into_iter());
-                let numbers = of_all.as_slice_mut().unwrap();
-                let kernel =
-                    Losses { scores: scores.as_slice().unwrap(), targets: all, rows: rows.clone(), y: numbers };
+                let mut of_all = [0.0; 15];
+                let mean = Loss::Softmax.mean(level, scores.as_slice().unwrap(), all, rows.into_iter(), &mut of_all);
                 // exp is off by two units, sums of five by a few more.
-                assert!((level.run(kernel) - loss).abs() < 1e-14);
-                assert!((&of_all - &y).iter().all(|off| off.abs() < 1e-15));
-                level.run(Gradients { targets: all, rows, d: of_all.as_slice_mut().unwrap() });
-                assert!((&of_all - &d).iter().all(|off| off.abs() < 1e-15));
+                assert!((mean - loss).abs() < 1e-14);
+                assert!(of_all.iter().zip(&y).all(|(a, b)| (a - b).abs() < 1e-15));
+                Loss::Softmax.gradient(level, all, rows.into_iter(), &mut of_all);
+                assert!(of_all.iter().zip(&d).all(|(a, b)| (a - b).abs() < 1e-15));
             }
+        }
+    }
+
+    #[test]
+    fn sixteen_rows_are_one_by_one() {
+        let (scores, t) = (numbers::<f64>((7, 18), 1).mapv(|s| 9.0 * s), numbers::<f64>((7, 18), 2).mapv(f64::abs));
+        for t in [Targets::numbers(t.view()), Targets::ids(&[3, 0, 17, 5, 5, 9, 1])] {
+            super::super::tests::side_by_side_is_one_by_one(Loss::Softmax, &scores, t);
         }
     }
 
@@ -439,12 +378,12 @@ mod tests {
     fn one_class_is_certain() {
         for n in [1, 2, 15, 16, 17, 100] {
             let scores = numbers::<f32>((n, 1), 1).mapv(|x| x * 1e4);
-            for t in [Targets::Ids(&vec![0; n]), Targets::Distributions(Array2::from_elem((n, 1), 0.3).view())] {
+            for t in [Targets::ids(&vec![0; n]), Targets::numbers(Array2::from_elem((n, 1), 0.3).view())] {
                 let (loss, probs, d) = run(&scores, t);
                 assert_eq!(loss, 0.0);
                 assert!(probs.iter().all(|&y| y == 1.0) && d.iter().all(|&d| d == 0.0));
             }
-            assert!(run(&(scores * f32::NAN), Targets::Ids(&vec![0; n])).0.is_nan());
+            assert!(run(&(scores * f32::NAN), Targets::ids(&vec![0; n])).0.is_nan());
         }
     }
 
@@ -455,17 +394,32 @@ mod tests {
         let want = naive(&scores, &t);
         for &level in available() {
             let (mut y, mut d) = (Array2::zeros((37, 10)), Array2::zeros((37, 10)));
-            let t = Targets::Distributions(t.view());
-            let loss = softmax_loss(level, scores.view(), t, y.view_mut(), d.view_mut()).unwrap();
+            let t = Targets::numbers(t.view());
+            let loss = Loss::Softmax.run(level, scores.view(), t, y.view_mut(), d.view_mut()).unwrap();
             assert!((loss - want).abs() < 1e-13);
             let (mut single_y, mut single_d) = (Array2::zeros((37, 10)), Array2::zeros((37, 10)));
-            let t = Targets::Distributions(single_t.view());
-            let loss = softmax_loss(level, single.view(), t, single_y.view_mut(), single_d.view_mut()).unwrap();
+            let t = Targets::numbers(single_t.view());
+            let loss = Loss::Softmax.run(level, single.view(), t, single_y.view_mut(), single_d.view_mut()).unwrap();
             // A loss of about 13, each row's rounded some twenty times in f32; probabilities and gradients below 1 likewise.
             assert!((loss - want).abs() < 20.0 * f64::from(f32::EPSILON) * want);
             let close =
                 |a: &Array2<f32>, b: &Array2<f64>| a.iter().zip(b).all(|(&a, b)| (f64::from(a) - b).abs() < 3e-6);
             assert!(close(&single_y, &y) && close(&single_d, &d));
+        }
+    }
+
+    #[test]
+    fn the_largest_is_numpys() {
+        let nan = f64::NAN;
+        // np.argmax of each
+        for (numbers, want) in [
+            (vec![1.0, 3.0, 3.0], 1),
+            (vec![f64::NEG_INFINITY, f64::NEG_INFINITY], 0),
+            (vec![1.0, nan, 5.0, nan], 1),
+            (vec![nan, 5.0], 0),
+            (vec![-2.0, -1.0], 1),
+        ] {
+            assert_eq!(largest(numbers.iter().copied()), want, "{numbers:?}");
         }
     }
 
@@ -478,13 +432,13 @@ mod tests {
         ) {
             let scores = Array2::from_shape_vec((3, 4), scores).unwrap();
             let t = Array2::from_shape_vec((3, 4), t).unwrap();
-            let (loss, probs, d) = run(&scores, Targets::Distributions(t.view()));
+            let (loss, probs, d) = run(&scores, Targets::numbers(t.view()));
             prop_assert!((loss - naive(&scores, &t)).abs() < 1e-13);
             for row in probs.rows() {
                 prop_assert!((row.sum() - 1.0).abs() < 1e-14);
             }
             // A shift of all scores changes nothing but the last bits of score - largest.
-            let (shifted, _, _) = run(&(&scores + shift), Targets::Distributions(t.view()));
+            let (shifted, _, _) = run(&(&scores + shift), Targets::numbers(t.view()));
             prop_assert!((loss - shifted).abs() < 1e-11);
             for i in 0..12 {
                 let at = (i / 4, i % 4);
@@ -504,7 +458,7 @@ mod tests {
             let mut t = Array2::zeros((2, 4));
             t[[0, a as usize]] = 1.0;
             t[[1, b as usize]] = 1.0;
-            prop_assert_eq!(run(&scores, Targets::Ids(&[a, b])), run(&scores, Targets::Distributions(t.view())));
+            prop_assert_eq!(run(&scores, Targets::ids(&[a, b])), run(&scores, Targets::numbers(t.view())));
         }
     }
 }
