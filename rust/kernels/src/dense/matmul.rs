@@ -11,13 +11,14 @@
 //! Sums are taken in blocks of `DEPTH` terms, in order. That is what the crate would do by itself for a cache of common size;
 //! done here, the order, and so the bits, depend neither on the size of the cache nor on how a large product is divided among threads.
 
+use crate::dense::leftover::{self, Leftover};
+use crate::dense::padded::{Padded, LANES};
+use crate::dense::transpose::Transpose;
 use crate::error::{agree, resize};
-use crate::leftover::{self, Leftover};
-use crate::level::{available, Arithmetic, Kernel, Level};
-use crate::padded::{Padded, LANES};
-use crate::sparse::add_scaled;
-use crate::transpose::Transpose;
-use crate::{threads, Float, KernelError};
+use crate::machine::level::{available, Arithmetic, Kernel, Level};
+use crate::machine::threads;
+use crate::sparse::product::add_scaled;
+use crate::{Float, KernelError};
 use ndarray::{s, ArrayView2, ArrayViewMut2, Axis};
 
 /// Terms of a sum taken at a time.
@@ -39,8 +40,8 @@ pub enum Onto<T> {
 /// `C ← A·B`, or `C ← C + f·A·B`, for `a` of shape (m, k), `b` of (k, n) and `c` of (m, n).
 ///
 /// ```
-/// use chainrule_kernels::level::detect;
-/// use chainrule_kernels::matmul::{matmul, Onto};
+/// use chainrule_kernels::machine::level::detect;
+/// use chainrule_kernels::dense::matmul::{matmul, Onto};
 /// use ndarray::{array, Array2};
 ///
 /// let (a, b) = (array![[1.0, 2.0]], array![[3.0], [4.0]]);

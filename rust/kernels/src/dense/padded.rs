@@ -5,7 +5,7 @@
 //! again. What is gone through once at a time can be kept as whole half lanes, 56: an eighth less to read, write and update.
 
 use crate::error::reserve;
-use crate::level::{Arithmetic, Kernel, Level};
+use crate::machine::level::{Arithmetic, Kernel, Level};
 use crate::{Float, KernelError};
 
 /// How many numbers a lane of a row holds.
@@ -233,7 +233,7 @@ impl<T: Float> Kernel for Store<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::level::{available, detect};
+    use crate::machine::level::{available, detect};
 
     fn level() -> Level {
         detect().unwrap()

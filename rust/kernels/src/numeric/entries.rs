@@ -30,14 +30,15 @@
 //! affine one. For 784-50-10 with 100 digits, of which four fifths are zeros, some 10 of 100 rows reach the softmax, and no product of
 //! 784 terms is taken.
 
-use crate::activation::{Activation, Forward};
+use crate::dense::padded::{Lane, Padded, LANES};
 use crate::error::{agree, reserve, resize};
-use crate::level::{Arithmetic, Kernel, Level};
+use crate::layers::activation::{Activation, Forward};
 use crate::loss::{Loss, Targets};
-use crate::padded::{Lane, Padded, LANES};
-use crate::sparse::add_scaled;
-use crate::stack::{Layer, Stack};
-use crate::{threads, KernelError};
+use crate::machine::level::{Arithmetic, Kernel, Level};
+use crate::machine::threads;
+use crate::network::stack::{Layer, Stack};
+use crate::sparse::product::add_scaled;
+use crate::KernelError;
 use ndarray::ArrayView2;
 use std::ops::{Deref, Range};
 use std::time::Instant;
@@ -81,10 +82,10 @@ pub struct Moves<'a> {
 /// the offsets are. Answers how many entries are done now: where to go on.
 ///
 /// ```
-/// use chainrule_kernels::level::detect;
-/// use chainrule_kernels::numeric::{losses, Moves};
+/// use chainrule_kernels::machine::level::detect;
+/// use chainrule_kernels::numeric::entries::{losses, Moves};
 /// use chainrule_kernels::loss::{Loss, Targets};
-/// use chainrule_kernels::stack::{Layer, Stack};
+/// use chainrule_kernels::network::stack::{Layer, Stack};
 /// use ndarray::array;
 /// use std::time::Instant;
 ///
@@ -784,9 +785,9 @@ impl Room {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::level::{available, detect};
+    use crate::dense::matmul::tests::numbers;
     use crate::loss::tests::one_row;
-    use crate::matmul::tests::numbers;
+    use crate::machine::level::{available, detect};
     use ndarray::{array, Array2};
     use std::time::Duration;
     use Activation::{LeakyRelu, Relu, Scale, Sigmoid, Tanh};

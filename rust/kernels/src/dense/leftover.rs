@@ -9,9 +9,9 @@
 //!
 //! Cost: one pass over A, 6 µs instead of those 23. The order of a sum depends on its length alone.
 
-use crate::level::{Arithmetic, Kernel};
-use crate::matmul::Onto;
-use crate::padded::LANES;
+use crate::dense::matmul::Onto;
+use crate::dense::padded::LANES;
+use crate::machine::level::{Arithmetic, Kernel};
 use crate::Float;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -134,9 +134,9 @@ fn total<T: Float>(lane: [T; LANES]) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::level::available;
-    use crate::matmul::tests::numbers;
-    use crate::sparse::tests::{bound, three_loops, wide};
+    use crate::dense::matmul::tests::numbers;
+    use crate::machine::level::available;
+    use crate::sparse::product::tests::{bound, three_loops, wide};
     use ndarray::Array2;
 
     fn each_number_of_columns<T: Float>() {

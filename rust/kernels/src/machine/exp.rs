@@ -9,7 +9,7 @@
 //! (Cody and Waite 1980); the sum is Taylor's, cut where what is left out is below half a unit in the last place. 2ⁿ is multiplied in
 //! two halves, so that results too small for a full mantissa are rounded as they should be. At most 2 units in the last place off.
 
-use crate::level::Arithmetic;
+use crate::machine::level::Arithmetic;
 use std::f64::consts::LOG2_E;
 
 /// ln 2 in two parts: the first has 9 bits, so its product with a whole number below 2¹⁵ is exact in f32 too.
@@ -63,7 +63,7 @@ exp!(f64, i64, u64, mantissa 52, bias 1023, lowest -746.0, degree 13);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::level::{available, Kernel};
+    use crate::machine::level::{available, Kernel};
     use crate::Float;
 
     struct Each<'a, T>(&'a mut [T]);

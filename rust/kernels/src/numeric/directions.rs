@@ -10,12 +10,13 @@
 //!
 //! Cost of an offset: a forward pass, and one pass over the parameters that move. Offsets are divided among the threads.
 
+use crate::dense::padded::Padded;
 use crate::error::{agree, reserve, resize};
-use crate::level::Level;
 use crate::loss::Targets;
-use crate::padded::Padded;
-use crate::stack::{self, Data, Stack, BLOCK};
-use crate::{threads, KernelError};
+use crate::machine::level::Level;
+use crate::machine::threads;
+use crate::network::stack::{self, Data, Stack, BLOCK};
+use crate::KernelError;
 use ndarray::ArrayViewMut2;
 use std::ops::Deref;
 use std::time::Instant;
@@ -24,11 +25,11 @@ use std::time::Instant;
 /// direction stays. Answers how many offsets are done now: where to go on.
 ///
 /// ```
-/// use chainrule_kernels::along::{losses_along, Scratch};
-/// use chainrule_kernels::level::detect;
-/// use chainrule_kernels::rows::Rows;
+/// use chainrule_kernels::numeric::directions::{losses_along, Scratch};
+/// use chainrule_kernels::machine::level::detect;
+/// use chainrule_kernels::sparse::rows::Rows;
 /// use chainrule_kernels::loss::{Loss, Targets};
-/// use chainrule_kernels::stack::{Data, Layer, Stack};
+/// use chainrule_kernels::network::stack::{Data, Layer, Stack};
 /// use ndarray::array;
 /// use std::time::{Duration, Instant};
 ///
@@ -195,14 +196,14 @@ impl<P: Deref<Target = [f64]> + Sync> Moving<'_, '_, '_, P> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activation::Activation::{self, LeakyRelu, Relu, Scale, Sigmoid, Tanh};
-    use crate::level::{available, detect};
+    use crate::dense::matmul::tests::numbers;
+    use crate::layers::activation::Activation::{self, LeakyRelu, Relu, Scale, Sigmoid, Tanh};
     use crate::loss::Loss;
-    use crate::matmul::tests::numbers;
-    use crate::nonzeros::Nonzeros;
-    use crate::numeric::tests::naive;
-    use crate::rows::Rows;
-    use crate::stack::Layer::{self, Affine};
+    use crate::machine::level::{available, detect};
+    use crate::network::stack::Layer::{self, Affine};
+    use crate::numeric::entries::tests::naive;
+    use crate::sparse::nonzeros::Nonzeros;
+    use crate::sparse::rows::Rows;
     use ndarray::Array2;
     use std::time::Duration;
 

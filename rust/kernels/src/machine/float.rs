@@ -1,5 +1,5 @@
-use crate::exp::Exp;
-use crate::rows::Rows;
+use crate::machine::exp::Exp;
+use crate::sparse::rows::Rows;
 use ndarray::ArrayView2;
 
 /// The two number types the kernels compute in.

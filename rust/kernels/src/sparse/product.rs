@@ -1,8 +1,8 @@
 //! Matrix products that skip the zeros of the left operand: `X·W + b` forwards and `Xᵀ·d` back.
 //!
 //! Zeros are skipped in pairs of neighbouring columns, 2p and 2p + 1, that are both zero. Of each pair there is a list of `(n, x, y)`, the rows
-//! n where it is not zero and the two numbers there ([`Lists`]); it is written down ([`columns`](crate::columns)) or read off the data
-//! ([`marks`](crate::marks)). Both products go through the lists, pair by pair, what belongs to the pair in registers:
+//! n where it is not zero and the two numbers there ([`Lists`]); it is written down ([`columns`](crate::sparse::columns)) or read off the data
+//! ([`marks`](crate::sparse::marks)). Both products go through the lists, pair by pair, what belongs to the pair in registers:
 //!
 //! ```text
 //! Forward     hold W[2p], W[2p + 1]        for each (n, x, y) of pair p     out[n] ← out[n] + x · W[2p] + y · W[2p + 1]
@@ -21,9 +21,9 @@
 //! A zero beside a number that is not zero is multiplied like that number; elsewhere 0 · ∞ and 0 · nan are skipped with the zeros, where
 //! the dense product would give nan. The order of every sum is that of the rows and columns, whatever the level or the number of threads.
 
-use crate::level::{Arithmetic, Kernel};
-use crate::nonzeros::{Nonzeros, Numbers};
-use crate::padded::{Padded, LANES};
+use crate::dense::padded::{Padded, LANES};
+use crate::machine::level::{Arithmetic, Kernel};
+use crate::sparse::nonzeros::{Nonzeros, Numbers};
 use crate::Float;
 
 /// What is not zero in a batch, a list for each pair of its columns.
@@ -383,12 +383,12 @@ pub(crate) const fn length<const N: usize, const HALF: bool>() -> usize {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::columns::Columns;
-    use crate::level::{available, detect, Level};
-    use crate::marks::Marks;
-    use crate::matmul::tests::numbers;
-    use crate::nonzeros::TILE;
-    use crate::rows::Rows;
+    use crate::dense::matmul::tests::numbers;
+    use crate::machine::level::{available, detect, Level};
+    use crate::sparse::columns::Columns;
+    use crate::sparse::marks::Marks;
+    use crate::sparse::nonzeros::TILE;
+    use crate::sparse::rows::Rows;
     use ndarray::{Array2, ArrayView1, ArrayView2, Axis};
 
     /// One to nine lanes: with groups of 1, 2 and 4 lanes every remainder, in the first group and in later ones.

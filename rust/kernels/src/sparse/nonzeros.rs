@@ -13,8 +13,8 @@
 //! of f32; for each pair kept a byte, and its numbers.
 
 use crate::error::{agree, reserve};
-use crate::level::{prefetch, Arithmetic, Kernel, Level};
-use crate::rows::Rows;
+use crate::machine::level::{prefetch, Arithmetic, Kernel, Level};
+use crate::sparse::rows::Rows;
 use crate::{Float, KernelError};
 use ndarray::{ArrayView1, ArrayView2};
 use std::ops::Range;
@@ -346,9 +346,9 @@ impl<S: Pairs> Kernel for Count<'_, S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::affine::tests::full;
-    use crate::level::{available, detect};
-    use crate::sparse::tests::{mostly_zeros, Kinds};
+    use crate::layers::affine::tests::full;
+    use crate::machine::level::{available, detect};
+    use crate::sparse::product::tests::{mostly_zeros, Kinds};
     use ndarray::{array, s, Array2};
     use proptest::prelude::*;
 

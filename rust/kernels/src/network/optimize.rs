@@ -1,8 +1,8 @@
 //! What a gradient does to a parameter: the rules of the book's chapter 6, one number at a time.
 //!
-//! With `p` the parameter, `g` its gradient (plus `λ p` under weight decay), η the learning rate, `v h m` kept between steps:
+//! With `p` the parameter, `g` its gradient (plus `λ p` under weight decay), η the learning rate, `v h m` the state kept between steps:
 //!
-//! | rule | kept | what happens |
+//! | rule | state | what happens |
 //! |---|---|---|
 //! | `Sgd` | | p ← p - η g |
 //! | `Momentum(α)` | v | v ← α v - η g;  p ← p + v |
@@ -17,7 +17,7 @@
 //! Sources: K. Saitoh, "Deep Learning from Scratch" §6.1; Sutskever et al. 2013 (Nesterov, in the form that looks ahead from p);
 //! Duchi et al. 2011; Tieleman and Hinton 2012; Kingma and Ba 2015. Cost: one pass over p, g and what is kept.
 
-use crate::level::{Arithmetic, Kernel, Level};
+use crate::machine::level::{Arithmetic, Kernel, Level};
 use crate::Float;
 
 /// Keeps a quotient finite where a gradient has always been 0.
@@ -55,7 +55,7 @@ pub struct Optimizer {
 
 impl Rule {
     /// How many arrays, in the shape of the parameter, are kept between steps.
-    pub fn kept(self) -> usize {
+    pub fn states(self) -> usize {
         match self {
             Self::Sgd => 0,
             Self::Momentum(_) | Self::Nesterov(_) | Self::AdaGrad | Self::RmsProp(_) => 1,
@@ -77,13 +77,13 @@ impl Optimizer {
         level: Level,
         p: &mut [T],
         g: &[T],
-        kept: impl IntoIterator<Item = &'k mut [T]>,
+        state: impl IntoIterator<Item = &'k mut [T]>,
         decays: bool,
     ) {
         // How many there are was checked before the first step.
-        let mut kept = kept.into_iter();
-        let kept = [(); 2].map(|()| kept.next().unwrap_or_default());
-        level.run(Update { step: self.step(decays), p, g, kept });
+        let mut state = state.into_iter();
+        let state = [(); 2].map(|()| state.next().unwrap_or_default());
+        level.run(Update { step: self.step(decays), p, g, state });
     }
 
     /// What is the same for all numbers of a parameter in step `self.steps`.
@@ -160,7 +160,7 @@ struct Update<'a, T> {
     step: Step<T>,
     p: &'a mut [T],
     g: &'a [T],
-    kept: [&'a mut [T]; 2],
+    state: [&'a mut [T]; 2],
 }
 
 impl<T: Float> Kernel for Update<'_, T> {
@@ -168,7 +168,7 @@ impl<T: Float> Kernel for Update<'_, T> {
 
     #[inline(always)]
     fn run(self, _: impl Arithmetic) {
-        self.step.update(self.p, self.g, self.kept);
+        self.step.update(self.p, self.g, self.state);
     }
 }
 
@@ -189,7 +189,7 @@ fn settled<T: Float>(x: T) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::level::available;
+    use crate::machine::level::available;
 
     /// p after three steps with g = 1, 2, -1 from p = 1, by the formulas above, written out.
     #[test]
@@ -231,8 +231,8 @@ mod tests {
                 let (mut p, mut a, mut b) = ([1.0; 19], [0.0; 19], [0.0; 19]);
                 for (g, steps) in g.into_iter().zip(1..) {
                     let optimizer = Optimizer { rule, learning_rate: eta, weight_decay: 0.0, steps };
-                    let kept = [&mut a[..], &mut b[..]].into_iter().take(rule.kept());
-                    optimizer.update(level, &mut p, &[g; 19], kept, true);
+                    let state = [&mut a[..], &mut b[..]].into_iter().take(rule.states());
+                    optimizer.update(level, &mut p, &[g; 19], state, true);
                 }
                 // ε = 1e-7 beside roots of about 1 and 0.1: 1e-6 of a step of 0.1
                 assert!(p.iter().all(|p| (p - want).abs() < 2e-6), "{rule:?} at {}: {p:?} for {want}", level.name());
@@ -248,8 +248,8 @@ mod tests {
             for steps in 1..1000 {
                 let g = f32::from(u8::from(steps == 1));
                 let optimizer = Optimizer { rule, learning_rate: 0.01, weight_decay: 0.0, steps };
-                let kept = [&mut a[..], &mut b[..]].into_iter().take(rule.kept());
-                optimizer.update(level, &mut p, &[g; 19], kept, true);
+                let state = [&mut a[..], &mut b[..]].into_iter().take(rule.states());
+                optimizer.update(level, &mut p, &[g; 19], state, true);
                 assert!(a.iter().chain(&b).all(|x| !x.is_subnormal()), "{rule:?}, step {steps}");
                 // 0.9³⁰⁰ is 2e-14: far from next to nothing.
                 assert!((steps > 300) || a.iter().all(|&a| a != 0.0), "{rule:?}, step {steps}");

@@ -11,16 +11,18 @@
 //! cache and nothing as long as the data is ever allocated. Blocks are divided among the threads; they are the same however many
 //! threads there are, and however the work is divided into calls.
 
-use crate::activation::Activation;
+use crate::dense::matmul;
+use crate::dense::padded::Padded;
 use crate::error::{agree, resize};
-use crate::level::Level;
+use crate::layers::activation::Activation;
 use crate::loss::Loss;
-use crate::marks::Marks;
-use crate::nonzeros::{self, Nonzeros};
-use crate::padded::Padded;
-use crate::rows::Rows;
-use crate::sparse::Product;
-use crate::{matmul, threads, Float, KernelError};
+use crate::machine::level::Level;
+use crate::machine::threads;
+use crate::sparse::marks::Marks;
+use crate::sparse::nonzeros::{self, Nonzeros};
+use crate::sparse::product::Product;
+use crate::sparse::rows::Rows;
+use crate::{Float, KernelError};
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use std::ops::{Deref, Range};
 use std::time::Instant;
@@ -383,10 +385,10 @@ fn wrong_size(got: usize, wanted: usize) -> KernelError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::level::{available, detect};
-    use crate::matmul::tests::numbers;
-    use crate::nonzeros::TILE;
-    use crate::sparse::tests::{bound, mostly_zeros, three_loops, Kinds};
+    use crate::dense::matmul::tests::numbers;
+    use crate::machine::level::{available, detect};
+    use crate::sparse::nonzeros::TILE;
+    use crate::sparse::product::tests::{bound, mostly_zeros, three_loops, Kinds};
     use ndarray::{array, Array2};
     use std::time::Duration;
 

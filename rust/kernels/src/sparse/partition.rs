@@ -1,4 +1,4 @@
-//! A part of the first layer of a network in training, over data that is kept without its zeros: some columns of the data, and the rows of `W` that
+//! A partition of the first layer of a network in training, over data that is kept without its zeros: some columns of the data, and the rows of `W` that
 //! belong to them.
 //!
 //! ```text
@@ -13,19 +13,19 @@
 //! division for each number between two short products keep the CPU from working ahead, and Adam's step, measured by itself, took 110 µs
 //! where it took 90.
 
-use crate::columns::Columns;
-use crate::level::{Arithmetic, Level};
-use crate::nonzeros::Nonzeros;
-use crate::optimize::Optimizer;
-use crate::padded::{Padded, LANES};
-use crate::rows::index;
-use crate::sparse::{length, numbers, EachRow};
+use crate::dense::padded::{Padded, LANES};
+use crate::machine::level::{Arithmetic, Level};
+use crate::network::optimize::Optimizer;
+use crate::sparse::columns::Columns;
+use crate::sparse::nonzeros::Nonzeros;
+use crate::sparse::product::{length, numbers, EachRow};
+use crate::sparse::rows::index;
 use crate::{Float, KernelError};
 use std::ops::Range;
 
 /// Some columns of the data and what belongs to them.
 #[derive(Debug)]
-pub(crate) struct Part<T> {
+pub(crate) struct Partition<T> {
     tiles: Range<usize>,
     /// Where its rows are in arrays like `W`.
     numbers: Range<usize>,
@@ -34,12 +34,12 @@ pub(crate) struct Part<T> {
     /// The gradient of `w`; empty under plain gradient descent, which does not store it.
     d_w: Padded<T>,
     /// What the optimizer keeps for `w`.
-    kept: Vec<Padded<T>>,
+    state: Vec<Padded<T>>,
     /// What these columns add to the scores.
     pub out: Padded<T>,
 }
 
-impl<T: Float> Part<T> {
+impl<T: Float> Partition<T> {
     /// What reads such tiles of `x`, for batches of up to so many rows.
     pub(crate) fn new(x: &Nonzeros<T>, tiles: Range<usize>, outputs: usize, batch: usize) -> Result<Self, KernelError> {
         let features = x.columns(&tiles);
@@ -51,7 +51,7 @@ impl<T: Float> Part<T> {
             columns: Columns::default(),
             w,
             d_w: Padded::of_halves(),
-            kept: Vec::new(),
+            state: Vec::new(),
             out: Padded::zeros(batch, outputs)?,
         })
     }
@@ -63,13 +63,13 @@ impl<T: Float> Part<T> {
         x: &Nonzeros<T>,
         optimizer: &Optimizer,
         w: &[T],
-        kept: &[&mut [T]],
+        state: &[&mut [T]],
     ) -> Result<(), KernelError> {
         self.columns.reserve(x, &self.tiles, self.out.rows())?;
         let (rows, columns) = (self.w.rows(), self.w.columns());
         self.w.load(level, &w[self.numbers.clone()]);
-        self.kept.resize_with(kept.len(), Padded::of_halves);
-        for (here, there) in self.kept.iter_mut().zip(kept) {
+        self.state.resize_with(state.len(), Padded::of_halves);
+        for (here, there) in self.state.iter_mut().zip(state) {
             here.reshape(rows, columns)?;
             here.load(level, &there[self.numbers.clone()]);
         }
@@ -80,9 +80,9 @@ impl<T: Float> Part<T> {
     }
 
     /// And back.
-    pub(crate) fn store(&self, level: Level, w: &mut [T], kept: &mut [&mut [T]]) {
+    pub(crate) fn store(&self, level: Level, w: &mut [T], state: &mut [&mut [T]]) {
         self.w.store(level, &mut w[self.numbers.clone()]);
-        for (here, there) in self.kept.iter().zip(kept) {
+        for (here, there) in self.state.iter().zip(state) {
             here.store(level, &mut there[self.numbers.clone()]);
         }
     }
@@ -104,14 +104,14 @@ impl<T: Float> Part<T> {
 
     /// Update `W` with the gradient of the scores.
     pub(crate) fn backward(&mut self, level: Level, optimizer: &Optimizer, d: &Padded<T>) {
-        let Self { w, d_w, columns, kept, .. } = self;
+        let Self { w, d_w, columns, state, .. } = self;
         let apart = w.apart();
         if optimizer.rests_on_zero() {
             let each = Descend { w: w.numbers_mut(), apart, rate: T::of(optimizer.learning_rate) };
             columns.backward(level, d, each, false);
         } else {
             columns.backward(level, d, Keep { d_w: d_w.numbers_mut(), apart }, true);
-            optimizer.update(level, w.numbers_mut(), d_w.numbers(), kept.iter_mut().map(Padded::numbers_mut), true);
+            optimizer.update(level, w.numbers_mut(), d_w.numbers(), state.iter_mut().map(Padded::numbers_mut), true);
         }
     }
 }

@@ -14,19 +14,19 @@
 //! affine layer's `d·Wᵀ`, which nobody would read, is not computed. Every buffer belongs to the [`Trainer`] and is reused: a step
 //! allocates nothing here after the first one of a call (the `gemm` crate packs large products into a buffer of its own).
 //!
-//! With data that is kept without its zeros, the first affine layer is that of [`first`](crate::first), and two threads can share its work.
+//! With data that is kept without its zeros, the first affine layer is that of [`first_layer`](crate::sparse::first_layer), and two threads can share its work.
 
-pub use crate::pair::Beside;
+pub use crate::sparse::helper_thread::Beside;
 
+use crate::dense::matmul::{matmul, matmul_a_bt, matmul_at_b, ColumnSums, Onto};
 use crate::error::{agree, zeros};
-use crate::first::{First, InSteps};
-use crate::level::Level;
 use crate::loss::Targets;
-use crate::matmul::{matmul, matmul_a_bt, matmul_at_b, ColumnSums, Onto};
-use crate::optimize::Optimizer;
-use crate::pair;
-use crate::rows::index;
-use crate::stack::{matrix, matrix_mut, Data, Layer, Stack};
+use crate::machine::level::Level;
+use crate::network::optimize::Optimizer;
+use crate::network::stack::{matrix, matrix_mut, Data, Layer, Stack};
+use crate::sparse::first_layer::{First, InSteps};
+use crate::sparse::helper_thread::{with_another, Helper};
+use crate::sparse::rows::index;
 use crate::{Float, KernelError};
 use std::time::Instant;
 
@@ -51,8 +51,8 @@ pub struct Batches<'a, T> {
 pub struct Parameters<'a, 'p, T> {
     /// `W`, `b` of each affine layer.
     pub values: &'a mut [&'p mut [T]],
-    /// `rule.kept()` arrays for the first, as many for the second, …
-    pub kept: &'a mut [&'p mut [T]],
+    /// `rule.states()` arrays for the first, as many for the second, …
+    pub state: &'a mut [&'p mut [T]],
 }
 
 /// How far [`Trainer::run`] came.
@@ -133,26 +133,26 @@ impl<T: Float> Trainer<T> {
         beside: Option<Beside<'_>>,
     ) -> Result<Progress, KernelError> {
         self.check(&params, &batches, optimizer)?;
-        let Parameters { values, kept } = params;
+        let Parameters { values, state } = params;
         let (level, skips) = (self.level, matches!(batches.x, Data::Nonzeros(_)));
         let divide = batches.rows.len() > WORTH_A_THREAD * batches.size
             && !self.stack.divides_products(batches.size, usize::from(skips));
         let beside = beside.filter(|_| divide);
         let (Data::Nonzeros(x), Some((_, outputs))) = (batches.x, self.stack.first_product()) else {
-            return pair::with_another(level, beside, None, |_line: pair::Line<T>| {
-                self.steps(None, values, kept, batches, optimizer, stop_if_diverged, deadline, losses)
+            return with_another(level, beside, None, |_: Helper<T>| {
+                self.steps(None, values, state, batches, optimizer, stop_if_diverged, deadline, losses)
             });
         };
         let mut first = match self.first.take() {
             Some(ready) => ready,
             None => First::new(x, outputs, self.batch)?,
         };
-        let kept_for_w = ..optimizer.rule.kept();
-        first.load(level, x, optimizer, values[0], &kept[kept_for_w])?;
+        let state_of_w = ..optimizer.rule.states();
+        first.load(level, x, optimizer, values[0], &state[state_of_w])?;
         let done = first.during(divide, beside, level, x, (batches.rows, batches.size), |first| {
-            self.steps(Some(first), values, kept, batches, optimizer, stop_if_diverged, deadline, losses)
+            self.steps(Some(first), values, state, batches, optimizer, stop_if_diverged, deadline, losses)
         });
-        first.store(level, values[0], &mut kept[kept_for_w]);
+        first.store(level, values[0], &mut state[state_of_w]);
         self.first = Some(first);
         done
     }
@@ -163,7 +163,7 @@ impl<T: Float> Trainer<T> {
         &mut self,
         mut first: Option<InSteps<'_, T>>,
         values: &mut [&mut [T]],
-        kept: &mut [&mut [T]],
+        state: &mut [&mut [T]],
         batches: Batches<'_, T>,
         optimizer: &mut Optimizer,
         stop_if_diverged: bool,
@@ -178,7 +178,7 @@ impl<T: Float> Trainer<T> {
                 break;
             }
             optimizer.steps += 1;
-            self.backward(&mut first, values, kept, optimizer, rows.len())?;
+            self.backward(&mut first, values, state, optimizer, rows.len())?;
             progress.steps += 1;
             if Instant::now() >= deadline {
                 break;
@@ -197,12 +197,12 @@ impl<T: Float> Trainer<T> {
             return Err(KernelError::Empty);
         }
         self.stack.check(params.values)?;
-        let kept = optimizer.rule.kept();
-        let wanted = kept * params.values.len();
-        agree("the number of arrays kept", params.kept.len(), "what the optimizer keeps", wanted)?;
-        for (value, kept) in params.values.iter().zip(params.kept.chunks(kept.max(1))) {
-            for kept in kept {
-                agree("the size of an array kept", kept.len(), "the size of its parameter", value.len())?;
+        let state = optimizer.rule.states();
+        let wanted = state * params.values.len();
+        agree("the number of arrays kept", params.state.len(), "what the optimizer keeps", wanted)?;
+        for (value, state) in params.values.iter().zip(params.state.chunks(state.max(1))) {
+            for state in state {
+                agree("the size of an array kept", state.len(), "the size of its parameter", value.len())?;
             }
         }
         batches.x.check(&self.stack)?;
@@ -255,11 +255,11 @@ impl<T: Float> Trainer<T> {
         &mut self,
         first: &mut Option<InSteps<'_, T>>,
         params: &mut [&mut [T]],
-        kept: &mut [&mut [T]],
+        state: &mut [&mut [T]],
         optimizer: &Optimizer,
         n: usize,
     ) -> Result<(), KernelError> {
-        let (level, states) = (self.level, optimizer.rule.kept());
+        let (level, states) = (self.level, optimizer.rule.states());
         let mut affine = params.len() / 2;
         for (i, layer) in self.stack.layers.iter().enumerate().rev() {
             let (inputs, outputs) = (self.stack.width_after(i), self.stack.width_after(i + 1));
@@ -269,12 +269,12 @@ impl<T: Float> Trainer<T> {
             }
             affine -= 1;
             let [w, b] = &mut params[2 * affine..2 * affine + 2] else { break };
-            let (kept_w, kept_b) = kept[2 * affine * states..][..2 * states].split_at_mut(states);
+            let (state_w, state_b) = state[2 * affine * states..][..2 * states].split_at_mut(states);
             let d_b = &mut self.d_b[..outputs];
             level.run(ColumnSums { d: &self.d[..n * outputs], d_b });
             if let (0, Some(first)) = (affine, &mut *first) {
                 first.backward(optimizer, &self.d[..n * outputs]);
-                optimizer.update(level, b, d_b, kept_b.iter_mut().map(|kept| &mut **kept), false);
+                optimizer.update(level, b, d_b, state_b.iter_mut().map(|state| &mut **state), false);
                 break;
             }
             let d = matrix(&self.d[..n * outputs], n, outputs)?;
@@ -289,9 +289,9 @@ impl<T: Float> Trainer<T> {
                 matmul(level, x.reversed_axes(), d, matrix_mut(w, inputs, outputs)?, onto)?;
             } else {
                 matmul_at_b(level, x, d, matrix_mut(d_w, inputs, outputs)?)?;
-                optimizer.update(level, w, d_w, kept_w.iter_mut().map(|kept| &mut **kept), true);
+                optimizer.update(level, w, d_w, state_w.iter_mut().map(|state| &mut **state), true);
             }
-            optimizer.update(level, b, d_b, kept_b.iter_mut().map(|kept| &mut **kept), false);
+            optimizer.update(level, b, d_b, state_b.iter_mut().map(|state| &mut **state), false);
             if affine == 0 {
                 break;
             }
@@ -304,14 +304,14 @@ impl<T: Float> Trainer<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activation::Activation::{LeakyRelu, Relu, Scale, Sigmoid, Tanh};
-    use crate::level::{available, detect};
+    use crate::dense::matmul::tests::numbers;
+    use crate::layers::activation::Activation::{LeakyRelu, Relu, Scale, Sigmoid, Tanh};
     use crate::loss::Loss;
-    use crate::matmul::tests::numbers;
-    use crate::nonzeros::{Nonzeros, TILE};
-    use crate::optimize::Rule;
-    use crate::rows::Rows;
-    use crate::sparse::tests as sparse_tests;
+    use crate::machine::level::{available, detect};
+    use crate::network::optimize::Rule;
+    use crate::sparse::nonzeros::{Nonzeros, TILE};
+    use crate::sparse::product::tests as sparse_tests;
+    use crate::sparse::rows::Rows;
     use ndarray::{array, Array2};
     use std::time::Duration;
 
@@ -351,7 +351,7 @@ mod tests {
     }
 
     fn plain<'a, 'p>(values: &'a mut [&'p mut [f64]]) -> Parameters<'a, 'p, f64> {
-        Parameters { values, kept: &mut [] }
+        Parameters { values, state: &mut [] }
     }
 
     const X: [[f64; 3]; 4] = [[0.2, -1.0, 0.5], [1.5, 0.3, -0.7], [-0.4, 0.8, 0.9], [0.0, 0.1, -2.0]];
@@ -503,10 +503,10 @@ mod tests {
                     let data = if skip { Data::Nonzeros(&sparse) } else { Data::Rows(Rows::Bytes(x.view())) };
                     let mut optimizer = Optimizer { rule, learning_rate: 0.01, weight_decay, steps: 0 };
                     let mut values = params.clone();
-                    let kept = params.iter().flat_map(|p| vec![vec![0.0; p.len()]; rule.kept()]);
-                    let (mut kept, mut losses): (Vec<_>, _) = (kept.collect(), [0.0; 10]);
+                    let state = params.iter().flat_map(|p| vec![vec![0.0; p.len()]; rule.states()]);
+                    let (mut state, mut losses): (Vec<_>, _) = (state.collect(), [0.0; 10]);
                     let batches = Batches { x: data, t: Targets::ids(&t), rows: &rows, size: 10 };
-                    let params = Parameters { values: &mut borrow(&mut values), kept: &mut borrow(&mut kept) };
+                    let params = Parameters { values: &mut borrow(&mut values), state: &mut borrow(&mut state) };
                     let mut trainer = Trainer::new(stack.clone(), level, 10).unwrap();
                     let done = trainer.run(params, batches, &mut optimizer, true, late(), &mut losses, None).unwrap();
                     assert_eq!((done.steps, optimizer.steps), (10, 10));
@@ -540,13 +540,13 @@ mod tests {
                 let train = |skip: bool| {
                     let data = if skip { Data::Nonzeros(&sparse) } else { Data::Rows(Rows::Bytes(x.view())) };
                     let (mut values, mut losses) = (before.clone(), [[0.0; 4]; 2]);
-                    let mut kept: Vec<_> =
-                        before.iter().flat_map(|p| vec![vec![T::zero(); p.len()]; rule.kept()]).collect();
+                    let mut state: Vec<_> =
+                        before.iter().flat_map(|p| vec![vec![T::zero(); p.len()]; rule.states()]).collect();
                     let mut optimizer = Optimizer { rule, learning_rate: 0.2, weight_decay: 0.0, steps: 0 };
                     let mut trainer = Trainer::new(stack.clone(), level, 10).unwrap();
                     for losses in &mut losses {
                         let batches = Batches { x: data, t: Targets::ids(&t), rows: &rows, size: 10 };
-                        let params = Parameters { values: &mut borrow(&mut values), kept: &mut borrow(&mut kept) };
+                        let params = Parameters { values: &mut borrow(&mut values), state: &mut borrow(&mut state) };
                         let done = trainer.run(params, batches, &mut optimizer, true, late(), losses, None);
                         assert_eq!(done, Ok(Progress { steps: 4, diverged: false }));
                     }
@@ -602,7 +602,7 @@ mod tests {
                     calls += 1;
                     true
                 };
-                let params = Parameters { values: &mut borrow(&mut params), kept: &mut [] };
+                let params = Parameters { values: &mut borrow(&mut params), state: &mut [] };
                 let mut losses = vec![0.0; steps];
                 let done = trainer.run(params, batches, &mut sgd(0.0), true, late(), &mut losses, Some(&mut count));
                 assert_eq!(done, Ok(Progress { steps, diverged: false }));
@@ -610,7 +610,7 @@ mod tests {
                     break;
                 }
             }
-            assert_eq!(calls > 0, wanted && crate::threads::count() > 1, "{hidden}, {steps}");
+            assert_eq!(calls > 0, wanted && crate::machine::threads::count() > 1, "{hidden}, {steps}");
         }
     }
 
@@ -644,8 +644,8 @@ mod tests {
         let mut optimizer = Optimizer { rule: Rule::Momentum(0.9), ..sgd(0.1) };
         for sizes in [vec![], vec![1; 6]] {
             let mut values = params.clone();
-            let mut kept: Vec<_> = sizes.into_iter().map(|n: usize| vec![0.0; n]).collect();
-            let params = Parameters { values: &mut borrow(&mut values), kept: &mut borrow(&mut kept) };
+            let mut state: Vec<_> = sizes.into_iter().map(|n: usize| vec![0.0; n]).collect();
+            let params = Parameters { values: &mut borrow(&mut values), state: &mut borrow(&mut state) };
             assert!(trainer.run(params, batches, &mut optimizer, true, late(), &mut [0.0], None).is_err());
         }
     }

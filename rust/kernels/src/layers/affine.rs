@@ -5,21 +5,21 @@
 //! ```
 //!
 //! `x` is read where it is, whatever the type computed in. What is mostly zeros is looked through first, block by block, and its zeros are
-//! skipped ([`marks`](crate::marks)). Unlike in training, where that is done once, each call looks anew, but for a gradient that is told that
+//! skipped ([`marks`](crate::sparse::marks)). Unlike in training, where that is done once, each call looks anew, but for a gradient that is told that
 //! `x` is still what the forward product has looked through.
 //!
 //! A zero times an infinity is nan, and that is not skipped over: if `W` (or `d`) holds one, the dense product is taken.
 
+use crate::dense::matmul::{self, Onto};
+use crate::dense::padded::Padded;
 use crate::error::{agree, zeros};
-use crate::level::Level;
 use crate::loss::Loss;
-use crate::marks::Marks;
-use crate::matmul::{self, Onto};
-use crate::nonzeros::{skips, AllFinite};
-use crate::padded::Padded;
-use crate::rows::Rows;
-use crate::sparse::Store;
-use crate::stack::{matrix, Data, Layer, Stack, BLOCK};
+use crate::machine::level::Level;
+use crate::network::stack::{matrix, Data, Layer, Stack, BLOCK};
+use crate::sparse::marks::Marks;
+use crate::sparse::nonzeros::{skips, AllFinite};
+use crate::sparse::product::Store;
+use crate::sparse::rows::Rows;
 use crate::{Float, KernelError};
 use ndarray::{s, ArrayView2, ArrayViewMut2};
 use std::time::{Duration, Instant};
@@ -133,10 +133,10 @@ pub fn weight_gradient<T: Float>(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::level::{available, detect};
-    use crate::matmul::tests::numbers;
-    use crate::nonzeros::TILE;
-    use crate::sparse::tests::{bound, mostly_zeros, three_loops, wide, Kinds};
+    use crate::dense::matmul::tests::numbers;
+    use crate::machine::level::{available, detect};
+    use crate::sparse::nonzeros::TILE;
+    use crate::sparse::product::tests::{bound, mostly_zeros, three_loops, wide, Kinds};
     use ndarray::{Array2, ShapeBuilder};
 
     /// Enough for zeros to be looked for from 255 rows on; an odd number of features; three lanes, the last with one number.

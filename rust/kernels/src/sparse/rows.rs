@@ -56,8 +56,8 @@ pub(crate) fn index(row: &i64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::affine::tests::full;
-    use crate::sparse::tests::Kinds;
+    use crate::layers::affine::tests::full;
+    use crate::sparse::product::tests::Kinds;
     use ndarray::s;
 
     #[test]

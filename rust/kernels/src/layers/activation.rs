@@ -11,7 +11,7 @@
 //! nan stays nan. A slope of 0 gives a gradient of 0, also from a nan above it.
 
 use crate::error::agree;
-use crate::level::{Arithmetic, Kernel, Level};
+use crate::machine::level::{Arithmetic, Kernel, Level};
 use crate::{Float, KernelError};
 
 /// One elementwise layer.
@@ -137,7 +137,7 @@ fn along<T: Float>(out: &[T], d: &mut [T], f: impl Fn(T, T) -> T) {
 #[cfg(test)]
 mod tests {
     use super::Activation::*;
-    use crate::level::available;
+    use crate::machine::level::available;
     use crate::Float;
 
     const INF: f64 = f64::INFINITY;

@@ -1,22 +1,22 @@
 //! The first layer of a network in training, over data that is kept without its zeros.
 //!
-//! The columns of the data are divided, and the rows of `W` with them: a [`Part`] each. The scores are `b` plus the first part's sums, and then
-//! plus the second's, whether the parts are of one thread or of two ([`pair`](crate::pair)).
+//! The columns of the data are divided, and the rows of `W` with them: a [`Partition`] each. The scores are `b` plus the first one's sums, and then
+//! plus the second's, whether both are one thread's or the second is the helper's ([`helper_thread`](super::helper_thread)).
 
-use crate::level::Level;
-use crate::nonzeros::Nonzeros;
-use crate::optimize::Optimizer;
-use crate::padded::Padded;
-use crate::pair::{self, Beside, Line, Task};
-use crate::part::Part;
+use crate::dense::padded::Padded;
+use crate::machine::level::Level;
+use crate::network::optimize::Optimizer;
+use crate::sparse::helper_thread::{with_another, Beside, Helper, Task};
+use crate::sparse::nonzeros::Nonzeros;
+use crate::sparse::partition::Partition;
 use crate::{Float, KernelError};
 
 /// The layer, with room for one batch.
 #[derive(Debug)]
 pub(crate) struct First<T> {
-    mine: Part<T>,
+    mine: Partition<T>,
     /// What can be another thread's, unless the data have a single tile.
-    other: Option<Part<T>>,
+    other: Option<Partition<T>>,
     d: Padded<T>,
 }
 
@@ -30,8 +30,8 @@ impl<T: Float> First<T> {
         let tiles = x.tiles();
         let end = tiles.div_ceil(2);
         Ok(Self {
-            mine: Part::new(x, 0..end, outputs, batch)?,
-            other: if end < tiles { Some(Part::new(x, end..tiles, outputs, batch)?) } else { None },
+            mine: Partition::new(x, 0..end, outputs, batch)?,
+            other: if end < tiles { Some(Partition::new(x, end..tiles, outputs, batch)?) } else { None },
             d: Padded::zeros(batch, outputs)?,
         })
     }
@@ -47,18 +47,18 @@ impl<T: Float> First<T> {
         x: &Nonzeros<T>,
         optimizer: &Optimizer,
         w: &[T],
-        kept: &[&mut [T]],
+        state: &[&mut [T]],
     ) -> Result<(), KernelError> {
-        for part in std::iter::once(&mut self.mine).chain(&mut self.other) {
-            part.load(level, x, optimizer, w, kept)?;
+        for partition in std::iter::once(&mut self.mine).chain(&mut self.other) {
+            partition.load(level, x, optimizer, w, state)?;
         }
         Ok(())
     }
 
     /// And back.
-    pub(crate) fn store(&self, level: Level, w: &mut [T], kept: &mut [&mut [T]]) {
-        for part in std::iter::once(&self.mine).chain(&self.other) {
-            part.store(level, w, kept);
+    pub(crate) fn store(&self, level: Level, w: &mut [T], state: &mut [&mut [T]]) {
+        for partition in std::iter::once(&self.mine).chain(&self.other) {
+            partition.store(level, w, state);
         }
     }
 
@@ -82,7 +82,7 @@ impl<T: Float> First<T> {
             _ => None,
         };
         let other = other.as_mut().map_or(Other::None, Other::Here);
-        pair::with_another(level, beside, to_join, |line| steps(InSteps { level, x, rows, size, mine, other, d, line }))
+        with_another(level, beside, to_join, |helper| steps(InSteps { level, x, rows, size, mine, other, d, helper }))
     }
 }
 
@@ -93,19 +93,19 @@ pub(crate) struct InSteps<'a, T> {
     /// The batches to come, and the one in hand.
     rows: &'a [i64],
     size: usize,
-    mine: &'a mut Part<T>,
+    mine: &'a mut Partition<T>,
     other: Other<'a, T>,
     d: &'a mut Padded<T>,
-    line: Line<'a, T>,
+    helper: Helper<'a, T>,
 }
 
-/// The second part.
+/// The second partition.
 enum Other<'a, T> {
     /// There is none.
     None,
     /// It is this thread's.
-    Here(&'a mut Part<T>),
-    /// It is the other thread's.
+    Here(&'a mut Partition<T>),
+    /// It is the helper's.
     There,
 }
 
@@ -118,8 +118,8 @@ impl<T: Float> InSteps<'_, T> {
     pub(crate) fn forward(&mut self, optimizer: &Optimizer, b: &[T], out: &mut [T]) -> Result<(), KernelError> {
         let Self { level, x, rows, size, .. } = *self;
         self.other = match std::mem::replace(&mut self.other, Other::None) {
-            Other::Here(part) => match self.line.offer(Task { part, rows, size, optimizer: *optimizer }) {
-                Some(part) => Other::Here(part),
+            Other::Here(partition) => match self.helper.offer(Task { partition, rows, size, optimizer: *optimizer }) {
+                Some(partition) => Other::Here(partition),
                 None => Other::There,
             },
             other => other,
@@ -129,11 +129,11 @@ impl<T: Float> InSteps<'_, T> {
         self.mine.forward(level, x, now, next, b)?;
         match &mut self.other {
             Other::None => {}
-            Other::Here(part) => {
-                part.forward(level, x, now, next, &[])?;
-                self.mine.out.add(level, &part.out);
+            Other::Here(partition) => {
+                partition.forward(level, x, now, next, &[])?;
+                self.mine.out.add(level, &partition.out);
             }
-            Other::There => self.mine.out.add(level, self.line.receive()?),
+            Other::There => self.mine.out.add(level, self.helper.receive()?),
         }
         self.mine.out.store(level, out);
         Ok(())
@@ -142,12 +142,12 @@ impl<T: Float> InSteps<'_, T> {
     /// Update `W` with the gradient of what `forward` gave.
     pub(crate) fn backward(&mut self, optimizer: &Optimizer, d: &[T]) {
         if let Other::There = self.other {
-            self.line.send(self.level, d);
+            self.helper.send(self.level, d);
         }
         self.d.load(self.level, d);
         self.mine.backward(self.level, optimizer, self.d);
-        if let Other::Here(part) = &mut self.other {
-            part.backward(self.level, optimizer, self.d);
+        if let Other::Here(partition) = &mut self.other {
+            partition.backward(self.level, optimizer, self.d);
         }
         self.rows = self.rows.get(self.size..).unwrap_or(&[]);
     }
@@ -156,13 +156,15 @@ impl<T: Float> InSteps<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::level::{available, detect};
-    use crate::matmul::tests::numbers as random;
-    use crate::nonzeros::TILE;
-    use crate::optimize::Rule;
-    use crate::rows::Rows;
-    use crate::sparse::tests::{bound, mostly_zeros, rows_of_columns, three_loops, wide, Kinds, FEATURES, OUTPUTS};
-    use crate::threads;
+    use crate::dense::matmul::tests::numbers as random;
+    use crate::machine::level::{available, detect};
+    use crate::machine::threads;
+    use crate::network::optimize::Rule;
+    use crate::sparse::nonzeros::TILE;
+    use crate::sparse::product::tests::{
+        bound, mostly_zeros, rows_of_columns, three_loops, wide, Kinds, FEATURES, OUTPUTS,
+    };
+    use crate::sparse::rows::Rows;
     use ndarray::Array2;
 
     fn borrow<T>(arrays: &mut [Vec<T>]) -> Vec<&mut [T]> {
@@ -193,9 +195,9 @@ mod tests {
                 }) {
                     let optimizer = Optimizer { rule, learning_rate, weight_decay, steps: 1 };
                     let mut first = First::new(&sparse, outputs, ROOM).unwrap();
-                    let mut kept = vec![vec![T::zero(); before.len()]; rule.kept()];
+                    let mut state = vec![vec![T::zero(); before.len()]; rule.states()];
                     let w = before.as_slice().unwrap();
-                    first.load(level, &sparse, &optimizer, w, &borrow(&mut kept)).unwrap();
+                    first.load(level, &sparse, &optimizer, w, &borrow(&mut state)).unwrap();
                     // Behind the batch is what would be seen.
                     first.d.load(level, &vec![T::nan(); ROOM * outputs]);
                     let mut out = Array2::from_elem((BATCH, outputs), T::nan());
@@ -214,11 +216,11 @@ mod tests {
                         assert!(off <= bound::<T>(2 * features + 4, size), "{features}×{outputs} ({i}, {j}): {off}");
                     }
                     let mut after = Array2::from_elem(before.dim(), T::nan());
-                    kept.iter_mut().for_each(|kept| kept.fill(T::nan()));
-                    first.store(level, after.as_slice_mut().unwrap(), &mut borrow(&mut kept));
+                    state.iter_mut().for_each(|state| state.fill(T::nan()));
+                    first.store(level, after.as_slice_mut().unwrap(), &mut borrow(&mut state));
                     // Of momentum's first step, the velocity is the step.
-                    for ((kept, before), after) in kept.iter().flatten().zip(&before).zip(&after) {
-                        assert_eq!(*before + *kept, *after);
+                    for ((state, before), after) in state.iter().flatten().zip(&before).zip(&after) {
+                        assert_eq!(*before + *state, *after);
                     }
                     for ((p, j), after) in after.indexed_iter() {
                         let w = before[[p, j]].wide();
@@ -258,12 +260,12 @@ mod tests {
         // The last batch is a short one.
         let rows: Vec<i64> = (0..20_001).map(|i| i * 11 % 40).collect();
         let mut w: Vec<f32> = random((features, OUTPUTS), 1).into_iter().collect();
-        let mut kept = vec![vec![0.0; w.len()]; optimizer.rule.kept()];
+        let mut state = vec![vec![0.0; w.len()]; optimizer.rule.states()];
         let mut first = First::new(&sparse, OUTPUTS, size).unwrap();
         let (mut rows, mut optimizer, mut beside, mut joined) = (&rows[..], optimizer, beside, true);
         // As at a deadline, and at a loss that is not finite: before its turn comes back, and before it goes on. Then to the end.
         for (batches, and_a_half) in [(900, false), (900, true), (2000, false)] {
-            first.load(level, &sparse, &optimizer, &w, &borrow(&mut kept)).unwrap();
+            first.load(level, &sparse, &optimizer, &w, &borrow(&mut state)).unwrap();
             let beside: Option<Beside<'_>> = beside.as_mut().map(|beside| &mut **beside as Beside<'_>);
             let there = first.during(divide, beside, level, &sparse, (rows, size), |mut first| {
                 let mut out = vec![0.0; size * OUTPUTS];
@@ -280,10 +282,10 @@ mod tests {
             });
             joined &= there.unwrap();
             rows = rows.get(batches * size..).unwrap_or(&[]);
-            first.store(level, &mut w, &mut borrow(&mut kept));
+            first.store(level, &mut w, &mut borrow(&mut state));
         }
         assert!(rows.is_empty());
-        (w.iter().chain(kept.iter().flatten()).map(|number| number.to_bits()).collect(), joined)
+        (w.iter().chain(state.iter().flatten()).map(|number| number.to_bits()).collect(), joined)
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What is not zero in a batch, written down: for each pair of columns a list.
 //!
 //! In training, each batch is turned into such lists from the [`Nonzeros`] of the data set, and both products of a step go through them
-//! (see [`sparse`](crate::sparse)):
+//! (see [`sparse`](crate::sparse::product)):
 //!
 //! ```text
 //! list of pair p     (n, [x, y])     for the rows n of the batch where x = X[n][2p] or y = X[n][2p + 1] is not zero
@@ -11,11 +11,11 @@
 //! stored: an entry with two bytes is 8 bytes and crosses no cache line. Cost for 100 MNIST images of bytes on Zen 4: 14 µs, half of it waiting
 //! for images drawn at random.
 
+use crate::dense::padded::Padded;
 use crate::error::resize;
-use crate::level::{Arithmetic, Kernel, Level};
-use crate::nonzeros::{Nonzeros, Numbers};
-use crate::padded::Padded;
-use crate::sparse::{Backward, EachRow, Forward, Lists};
+use crate::machine::level::{Arithmetic, Kernel, Level};
+use crate::sparse::nonzeros::{Nonzeros, Numbers};
+use crate::sparse::product::{Backward, EachRow, Forward, Lists};
 use crate::{Float, KernelError};
 use std::ops::Range;
 
@@ -226,8 +226,8 @@ impl<T, V: Copy, F: Fn(V) -> T + Copy> Lists<T> for Listed<'_, V, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::level::detect;
-    use crate::sparse::tests::{each_data, refilled, Data, BATCH};
+    use crate::machine::level::detect;
+    use crate::sparse::product::tests::{each_data, refilled, Data, BATCH};
 
     /// The list of a pair, and what its numbers stand for.
     fn list<T: Float>(columns: &Columns<T>, pair: usize) -> Vec<(u32, [T; 2])> {

@@ -5,12 +5,13 @@
 //! in blocks of [`BLOCK`], and what each block adds is added in their order, whoever took it. Cost: that of [`Stack::scores`], and a tenth of it
 //! for 784-50-10.
 
+use crate::dense::padded::Padded;
 use crate::error::{agree, resize};
-use crate::level::Level;
 use crate::loss::Targets;
-use crate::padded::Padded;
-use crate::stack::{matrix_mut, Data, Room, Stack, BLOCK};
-use crate::{threads, Float, KernelError};
+use crate::machine::level::Level;
+use crate::machine::threads;
+use crate::network::stack::{matrix_mut, Data, Room, Stack, BLOCK};
+use crate::{Float, KernelError};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
@@ -136,14 +137,14 @@ impl<T: Float> Evaluation<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::activation::Activation::{Relu, Scale};
-    use crate::level::{available, detect};
+    use crate::dense::matmul::tests::numbers;
+    use crate::layers::activation::Activation::{Relu, Scale};
     use crate::loss::{tests::one_row, Loss};
-    use crate::matmul::tests::numbers;
-    use crate::nonzeros::Nonzeros;
-    use crate::rows::Rows;
-    use crate::sparse::tests::{mostly_zeros, Kinds};
-    use crate::stack::Layer;
+    use crate::machine::level::{available, detect};
+    use crate::network::stack::Layer;
+    use crate::sparse::nonzeros::Nonzeros;
+    use crate::sparse::product::tests::{mostly_zeros, Kinds};
+    use crate::sparse::rows::Rows;
     use ndarray::{Array2, ArrayView1};
     use std::time::Duration;
 

@@ -6,16 +6,16 @@
 //! bit r % 64 of word r / 64 of pair p     x[r][2p] ≠ 0 or x[r][2p + 1] ≠ 0
 //! ```
 //!
-//! The products ([`sparse`](crate::sparse)) go through the marks pair by pair and take the numbers from the data itself. Lists of the numbers,
-//! as [`columns`](crate::columns) writes them for training, pay where the data is gone through many times; here it is once or twice, and
+//! The products ([`sparse`](crate::sparse::product)) go through the marks pair by pair and take the numbers from the data itself. Lists of the numbers,
+//! as [`columns`](crate::sparse::columns) writes them for training, pay where the data is gone through many times; here it is once or twice, and
 //! the lists of 100 images took 20 µs to write. Cost on Zen 4, 100 rows of 784 floats: 5 µs if they are in the second cache, 10 from the third.
 
+use crate::dense::padded::Padded;
 use crate::error::resize;
-use crate::level::{Arithmetic, Kernel, Level};
-use crate::nonzeros::{last_sixteen, not_zero, Pairs};
-use crate::padded::Padded;
-use crate::rows::Rows;
-use crate::sparse::{Backward, EachRow, Forward, Lists};
+use crate::machine::level::{Arithmetic, Kernel, Level};
+use crate::sparse::nonzeros::{last_sixteen, not_zero, Pairs};
+use crate::sparse::product::{Backward, EachRow, Forward, Lists};
+use crate::sparse::rows::Rows;
 use crate::{Float, KernelError};
 use ndarray::ArrayView2;
 use std::ops::Range;
@@ -214,8 +214,8 @@ impl<T: Float, S: Copy, F: Fn(S) -> T> Iterator for Ones<'_, S, F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::level::available;
-    use crate::sparse::tests::{mostly_zeros, Kinds, FEATURES};
+    use crate::machine::level::available;
+    use crate::sparse::product::tests::{mostly_zeros, Kinds, FEATURES};
 
     #[test]
     fn marked_is_what_is_not_zero_of_each_kind_at_every_level() {

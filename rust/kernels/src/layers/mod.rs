@@ -1,0 +1,4 @@
+//! The layers, one by one.
+
+pub mod activation;
+pub mod affine;
