@@ -23,7 +23,7 @@ import seed_reference as seed
 from chainrule import _kernels
 
 ROOT = Path(__file__).parents[1]
-CRATES = [ROOT / "rust" / "kernels", ROOT / "rust" / "bindings"]
+CRATES = [ROOT / "rust" / name for name in ("gradcheck", "kernels", "bindings")]
 
 FUNCTIONS = [
     "identity_function",

@@ -7,11 +7,12 @@ use crate::arrays::{memory, separate, view, view_mut, Stored, Teaching};
 use crate::call::{call, level, to_python};
 use crate::dtype::{either, Dtype, Either, Made};
 use chainrule_kernels::layers::activation::Activation;
+use chainrule_kernels::layers::Layer;
 use chainrule_kernels::loss::Loss;
 use chainrule_kernels::machine::level::Level;
 use chainrule_kernels::network::evaluation;
 use chainrule_kernels::network::optimize::{Optimizer, Rule};
-use chainrule_kernels::network::stack::{Data, Layer, Stack, BLOCK};
+use chainrule_kernels::network::stack::{Data, Stack, BLOCK};
 use chainrule_kernels::network::training::{Batches, Beside, Parameters, Progress, Trainer};
 use chainrule_kernels::numeric::directions::{self, losses_along};
 use chainrule_kernels::numeric::entries::{self, Moves};
@@ -402,10 +403,9 @@ fn rule(
     Ok(Optimizer { rule, learning_rate, weight_decay, steps })
 }
 
-/// `Ok` if `params` are arrays in C order with the shapes (D, M), (M,) of each affine layer in turn. (The kernel counts them.)
+/// `Ok` if `params` are arrays in C order with the shapes that the layers' parameters have. (The kernel counts them.)
 fn expect_shapes(stack: &Stack, params: &[Bound<'_, PyAny>]) -> PyResult<()> {
-    let shapes = stack.affine_shapes().flat_map(|(inputs, outputs)| [vec![inputs, outputs], vec![outputs]]);
-    for (array, wanted) in params.iter().zip(shapes) {
+    for (array, wanted) in params.iter().zip(stack.shapes()) {
         let array = array.cast::<PyUntypedArray>()?;
         let shape = array.shape();
         if shape.len() != wanted.len() {

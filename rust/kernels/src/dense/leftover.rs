@@ -9,7 +9,7 @@
 //!
 //! Cost: one pass over A, 6 µs instead of those 23. The order of a sum depends on its length alone.
 
-use crate::dense::matmul::Onto;
+use crate::dense::onto::Onto;
 use crate::dense::padded::LANES;
 use crate::machine::level::{Arithmetic, Kernel};
 use crate::Float;

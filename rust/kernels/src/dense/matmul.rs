@@ -12,6 +12,7 @@
 //! done here, the order, and so the bits, depend neither on the size of the cache nor on how a large product is divided among threads.
 
 use crate::dense::leftover::{self, Leftover};
+use crate::dense::onto::Onto;
 use crate::dense::padded::{Padded, LANES};
 use crate::dense::transpose::Transpose;
 use crate::error::{agree, resize};
@@ -28,20 +29,11 @@ const DEPTH: usize = 512;
 /// on one and 49 on both in f32, 157 and 95 in f64; 256 × 256 · 256 × 256 (2²⁴) 300 and 187 in f32.
 const WORTH_THREADS: usize = 3 << 20;
 
-/// What to do with what `C` holds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Onto<T> {
-    /// `C ← A·B`; `C` is not read.
-    Nothing,
-    /// `C ← C + f·A·B`.
-    Itself(T),
-}
-
 /// `C ← A·B`, or `C ← C + f·A·B`, for `a` of shape (m, k), `b` of (k, n) and `c` of (m, n).
 ///
 /// ```
 /// use chainrule_kernels::machine::level::detect;
-/// use chainrule_kernels::dense::matmul::{matmul, Onto};
+/// use chainrule_kernels::dense::{matmul::matmul, onto::Onto};
 /// use ndarray::{array, Array2};
 ///
 /// let (a, b) = (array![[1.0, 2.0]], array![[3.0], [4.0]]);

@@ -262,9 +262,14 @@ mod tests {
             assert_eq!((padded.columns(), padded.width()), (columns, columns.div_ceil(LANES)));
             assert_eq!(padded.lanes().len(), rows * padded.width());
             assert_eq!(padded.lanes().as_ptr().align_offset(LINE), 0);
+            // Before anything is loaded: `load` would put zeros there itself.
+            for row in 0..rows {
+                let behind = padded.row(row).as_flattened()[columns..].iter();
+                assert!(behind.copied().all(|x| x == 0.0), "{rows} rows of {columns}");
+            }
             padded.load(level(), &vec![1.0; rows * columns]);
             for row in 0..rows {
-                let numbers: Vec<f32> = padded.row(row).iter().flatten().copied().collect();
+                let numbers = padded.row(row).as_flattened();
                 assert!(numbers[..columns].iter().all(|&x| x == 1.0));
                 assert!(numbers[columns..].iter().all(|&x| x == 0.0), "{rows} rows of {columns}");
             }

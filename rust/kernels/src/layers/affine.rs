@@ -10,18 +10,23 @@
 //!
 //! A zero times an infinity is nan, and that is not skipped over: if `W` (or `d`) holds one, the dense product is taken.
 
-use crate::dense::matmul::{self, Onto};
-use crate::dense::padded::Padded;
+use crate::dense::matmul::{self, ColumnSums};
+use crate::dense::onto::Onto;
+use crate::dense::padded::{Lane, Padded, LANES};
+use crate::dense::{matrix, matrix_mut};
 use crate::error::{agree, zeros};
+use crate::layers::{Flow, Gradients, Layer};
 use crate::loss::Loss;
-use crate::machine::level::Level;
-use crate::network::stack::{matrix, Data, Layer, Stack, BLOCK};
+use crate::machine::level::{Arithmetic, Level};
+use crate::network::optimize::Optimizer;
+use crate::network::stack::{Data, Stack, BLOCK};
 use crate::sparse::marks::Marks;
 use crate::sparse::nonzeros::{skips, AllFinite};
 use crate::sparse::product::Store;
 use crate::sparse::rows::Rows;
 use crate::{Float, KernelError};
 use ndarray::{s, ArrayView2, ArrayViewMut2};
+use std::ops::Deref;
 use std::time::{Duration, Instant};
 
 /// Room to work in, kept by the caller from call to call: fresh memory of half a megabyte costs as much as the product itself.
@@ -128,6 +133,104 @@ pub fn weight_gradient<T: Float>(
         matmul::matmul(level, x.reversed_axes(), d.slice(s![rows, ..]), d_w.view_mut(), Onto::Itself(T::one()))?;
     }
     Ok(())
+}
+
+/// `W` and `b`.
+pub(crate) const PARAMETERS: usize = 2;
+
+/// Their shapes.
+pub(crate) fn shapes(inputs: usize, outputs: usize) -> Vec<Vec<usize>> {
+    vec![vec![inputs, outputs], vec![outputs]]
+}
+
+/// `out ← x·W + b` in a network.
+pub(crate) fn forward<T: Float, P: Deref<Target = [T]>>(
+    level: Level,
+    params: &[P],
+    Flow { rows, inputs, outputs }: Flow,
+    x: &[T],
+    out: &mut [T],
+) -> Result<(), KernelError> {
+    let [w, b] = params else { return Ok(()) };
+    let (x, w) = (matrix(x, rows, inputs)?, matrix(w, inputs, outputs)?);
+    matmul::affine(level, x, w, b, matrix_mut(out, rows, outputs)?)
+}
+
+/// The way back in a network, see [`Layer::backward`]. The layer is updated as soon as `d·Wᵀ` is taken, while its gradient is still in the cache; under
+/// plain gradient descent `W ← W - η xᵀ·d` is one product, and the gradient is never stored.
+#[allow(clippy::too_many_arguments)] // what flowed, what flows back, and what is updated
+pub(crate) fn backward<T: Float>(
+    level: Level,
+    Flow { rows, inputs, outputs }: Flow,
+    x: &[T],
+    wanted: bool,
+    Gradients { d, d_x, d_params }: &mut Gradients<T>,
+    params: &mut [&mut [T]],
+    state: &mut [&mut [T]],
+    optimizer: &Optimizer,
+) -> Result<(), KernelError> {
+    let [w, b] = params else { return Ok(()) };
+    let (state_w, state_b) = state.split_at_mut(optimizer.rule.states());
+    let (d_w, d_b) = d_params.split_at_mut(inputs * outputs);
+    let d_b = &mut d_b[..outputs];
+    level.run(ColumnSums { d: &d[..rows * outputs], d_b });
+    let (x, d_out) = (matrix(x, rows, inputs)?, matrix(&d[..rows * outputs], rows, outputs)?);
+    if wanted {
+        let d_x = matrix_mut(&mut d_x[..rows * inputs], rows, inputs)?;
+        matmul::matmul_a_bt(level, d_out, matrix(w, inputs, outputs)?, d_x)?;
+    }
+    if optimizer.rests_on_zero() {
+        let onto = Onto::Itself(T::of(-optimizer.learning_rate));
+        matmul::matmul(level, x.reversed_axes(), d_out, matrix_mut(w, inputs, outputs)?, onto)?;
+    } else {
+        matmul::matmul_at_b(level, x, d_out, matrix_mut(d_w, inputs, outputs)?)?;
+        optimizer.update(level, w, d_w, state_w.iter_mut().map(|state| &mut **state), true);
+    }
+    optimizer.update(level, b, d_b, state_b.iter_mut().map(|state| &mut **state), false);
+    std::mem::swap(d, d_x);
+    Ok(())
+}
+
+type Numbers = Lane<f64>;
+
+/// `out ← x·W + b`, sixteen rows side by side.
+#[inline(always)]
+pub(crate) fn side_by_side<A: Arithmetic>(x: &[Numbers], params: &[&[f64]], out: &mut [Numbers], arithmetic: A) {
+    let &[w, b] = params else { return };
+    let mut done = 0;
+    while A::SUMS >= 8 * size_of::<Numbers>() && done + 8 <= b.len() {
+        some_outputs::<8>(x, w, b, done, out, arithmetic);
+        done += 8;
+    }
+    while A::SUMS >= 2 * size_of::<Numbers>() && done + 2 <= b.len() {
+        some_outputs::<2>(x, w, b, done, out, arithmetic);
+        done += 2;
+    }
+    for first in done..b.len() {
+        some_outputs::<1>(x, w, b, first, out, arithmetic);
+    }
+}
+
+/// `N` outputs at once, in registers. Each is added up in the same order whatever `N` is.
+#[inline(always)]
+fn some_outputs<const N: usize>(
+    x: &[Numbers],
+    w: &[f64],
+    b: &[f64],
+    first: usize,
+    out: &mut [Numbers],
+    arithmetic: impl Arithmetic,
+) {
+    let mut sums: [Numbers; N] = std::array::from_fn(|output| Lane([b[first + output]; LANES]));
+    for (x, w) in x.iter().zip(w.chunks_exact(b.len())) {
+        let w = &w[first..][..N];
+        for output in 0..N {
+            for i in 0..LANES {
+                sums[output].0[i] = arithmetic.mul_add(x.0[i], w[output], sums[output].0[i]);
+            }
+        }
+    }
+    out[first..][..N].copy_from_slice(&sums);
 }
 
 #[cfg(test)]
@@ -283,6 +386,31 @@ pub(crate) mod tests {
                 weight_gradient(level(), x, d.view(), again.view_mut(), &mut scratch, true).unwrap();
                 assert_eq!(format!("{again}"), format!("{anew}"));
             }
+        }
+    }
+
+    #[test]
+    fn marks_of_another_x_are_not_used() {
+        let (w, b, d) = (numbers::<f64>((FEATURES, OUTPUTS), 1), [0.5; OUTPUTS], numbers::<f64>((BLOCK, OUTPUTS), 3));
+        let (sparse, dense) = (mostly_zeros(BLOCK, FEATURES, 3), full(BLOCK, FEATURES));
+        let (mut out, mut scratch) = (Array2::zeros((BLOCK, OUTPUTS)), Scratch::default());
+        let gradient = |x: &Array2<u8>, d: ArrayView2<'_, f64>, scratch: &mut Scratch<f64>, same_x: bool| {
+            let mut d_w = Array2::from_elem((x.ncols(), OUTPUTS), f64::NAN);
+            weight_gradient(level(), Rows::Bytes(x.view()), d, d_w.view_mut(), scratch, same_x).unwrap();
+            d_w
+        };
+        // Nothing asks for the gradient of the sparse one, whose marks are there when the dense one comes.
+        for x in [&sparse, &dense] {
+            affine(level(), Rows::Bytes(x.view()), w.view(), &b, out.view_mut(), &mut scratch).unwrap();
+        }
+        let want = gradient(&dense, d.view(), &mut Scratch::default(), false);
+        assert_eq!(gradient(&dense, d.view(), &mut scratch, true), want);
+        // Marks of fewer rows, and of another number of columns, whatever is said of x.
+        for x in [mostly_zeros(BLOCK - 1, FEATURES, 3), mostly_zeros(BLOCK, FEATURES + 9, 3)] {
+            affine(level(), Rows::Bytes(sparse.view()), w.view(), &b, out.view_mut(), &mut scratch).unwrap();
+            let d = d.slice(s![..x.nrows(), ..]);
+            let want = gradient(&x, d, &mut Scratch::default(), false);
+            assert_eq!(gradient(&x, d, &mut scratch, true), want);
         }
     }
 

@@ -57,12 +57,8 @@ pub(crate) fn alone<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// `work` on each item, on up to [`count`] threads; on the caller's alone if there is one item or one thread.
-pub fn each<I: Send>(items: Vec<I>, work: impl Fn(I) + Sync + Send) {
-    each_with(items, || (), |(), item| work(item));
-}
-
-/// The same, with room to work in that is made by `room`, once a thread, and handed from item to item.
+/// `work` on each item, on up to [`count`] threads; on the caller's alone if there is one item or one thread. Memory to work in is made by `room`, once
+/// a thread, and handed from item to item.
 pub fn each_with<I: Send, R>(
     items: Vec<I>,
     room: impl Fn() -> R + Sync + Send,
@@ -205,6 +201,10 @@ fn pool() -> Option<&'static rayon::ThreadPool> {
 mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    fn each<I: Send>(items: Vec<I>, work: impl Fn(I) + Sync + Send) {
+        each_with(items, || (), |(), item| work(item));
+    }
 
     #[test]
     fn every_item_is_worked_on_once() {

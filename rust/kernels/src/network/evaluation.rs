@@ -5,12 +5,13 @@
 //! in blocks of [`BLOCK`], and what each block adds is added in their order, whoever took it. Cost: that of [`Stack::scores`], and a tenth of it
 //! for 784-50-10.
 
+use crate::dense::matrix_mut;
 use crate::dense::padded::Padded;
 use crate::error::{agree, resize};
 use crate::loss::Targets;
 use crate::machine::level::Level;
 use crate::machine::threads;
-use crate::network::stack::{matrix_mut, Data, Room, Stack, BLOCK};
+use crate::network::stack::{Data, Stack, Workspace, BLOCK};
 use crate::{Float, KernelError};
 use std::ops::Range;
 use std::sync::Arc;
@@ -49,10 +50,10 @@ pub struct Evaluation<T> {
     right: f64,
 }
 
-/// Room for one block.
+/// Memory to work in, for one block.
 #[derive(Debug, Default)]
-struct BlockRoom<T> {
-    room: Room<T>,
+struct BlockWorkspace<T> {
+    work: Workspace<T>,
     scores: Vec<T>,
     y: Vec<T>,
 }
@@ -93,10 +94,14 @@ impl<T: Float> Evaluation<T> {
             let end = n.min(self.done + self.stack.round());
             let mut found = vec![(0.0, 0.0); (end - self.done).div_ceil(BLOCK)];
             let blocks = (self.done..end).step_by(BLOCK).map(|start| start..end.min(start + BLOCK));
-            threads::try_each_with(blocks.zip(&mut found).collect(), BlockRoom::default, |room, (rows, found)| {
-                *found = self.block(x, t, rows, room)?;
-                Ok(())
-            })?;
+            threads::try_each_with(
+                blocks.zip(&mut found).collect(),
+                BlockWorkspace::default,
+                |work, (rows, found)| {
+                    *found = self.block(x, t, rows, work)?;
+                    Ok(())
+                },
+            )?;
             for (loss, right) in found {
                 self.loss += loss;
                 self.right += right;
@@ -121,14 +126,14 @@ impl<T: Float> Evaluation<T> {
         x: Data<'_, T>,
         t: Targets<'_, T>,
         rows: Range<usize>,
-        BlockRoom { room, scores, y }: &mut BlockRoom<T>,
+        BlockWorkspace { work, scores, y }: &mut BlockWorkspace<T>,
     ) -> Result<(f64, f64), KernelError> {
         let (n, classes) = (rows.len(), self.stack.classes());
         resize(scores, n * classes, T::zero())?;
         resize(y, n * classes, T::zero())?;
         let (out, t) = (matrix_mut(scores, n, classes)?, t.part(rows.clone()));
         self.stack.loss.check(&t, classes)?;
-        self.stack.scores_of_block(self.level, &self.params, self.ready.as_ref(), x, rows, room, out)?;
+        self.stack.scores_of_block(self.level, &self.params, self.ready.as_ref(), x, rows, work, out)?;
         let loss = self.stack.loss.mean(self.level, scores, t, 0..n, y);
         Ok((loss * n as f64, self.stack.loss.right(&t, scores, classes)))
     }
@@ -139,9 +144,9 @@ mod tests {
     use super::*;
     use crate::dense::matmul::tests::numbers;
     use crate::layers::activation::Activation::{Relu, Scale};
+    use crate::layers::Layer;
     use crate::loss::{tests::one_row, Loss};
     use crate::machine::level::{available, detect};
-    use crate::network::stack::Layer;
     use crate::sparse::nonzeros::Nonzeros;
     use crate::sparse::product::tests::{mostly_zeros, Kinds};
     use crate::sparse::rows::Rows;

@@ -4,8 +4,7 @@
 //! affine    out = x·W + b             activation    out = f(x), element by element
 //! ```
 //!
-//! A [`Stack`] knows shapes only. The parameters are the caller's: one slice each, `W` then `b`, in the order of the affine
-//! layers, passed to every call. So the same stack serves the caller's arrays in place, and holds nothing that could go stale.
+//! A [`Stack`] knows shapes only. The parameters are the caller's: one slice each, in the order of the layers, passed to every call. So the same stack serves the caller's arrays in place, and holds nothing that could go stale.
 //!
 //! Cost of [`Stack::scores`]: the matrix products, in blocks of [`BLOCK`] rows, so that what flows between the layers stays in the
 //! cache and nothing as long as the data is ever allocated. Blocks are divided among the threads; they are the same however many
@@ -15,6 +14,7 @@ use crate::dense::matmul;
 use crate::dense::padded::Padded;
 use crate::error::{agree, resize};
 use crate::layers::activation::Activation;
+use crate::layers::{Flow, Layer};
 use crate::loss::Loss;
 use crate::machine::level::Level;
 use crate::machine::threads;
@@ -23,7 +23,7 @@ use crate::sparse::nonzeros::{self, Nonzeros};
 use crate::sparse::product::Product;
 use crate::sparse::rows::Rows;
 use crate::{Float, KernelError};
-use ndarray::{ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{ArrayViewMut2, Axis};
 use std::ops::{Deref, Range};
 use std::time::Instant;
 
@@ -32,15 +32,6 @@ pub const BLOCK: usize = 256;
 
 /// Rows whose zeros are marked at a time: 128 rows of 56 floats are 28 kB in f32, a first cache.
 const MARKED: usize = 128;
-
-/// One layer.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Layer {
-    /// `out = x·W + b`, with as many columns as told.
-    Affine(usize),
-    /// An elementwise function.
-    Activation(Activation),
-}
 
 /// The layers of a network, how wide what flows between them is, and its loss.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,11 +54,28 @@ impl Stack {
 
     /// How many numbers a row has after the first `layers` layers.
     pub(crate) fn width_after(&self, layers: usize) -> usize {
-        let affine = |layer: &Layer| match layer {
-            Layer::Affine(outputs) => Some(*outputs),
-            Layer::Activation(_) => None,
-        };
-        self.layers[..layers].iter().rev().find_map(affine).unwrap_or(self.features)
+        self.layers[..layers].iter().fold(self.features, |inputs, layer| layer.outputs(inputs))
+    }
+
+    /// What flows through layer `i` with so many rows.
+    pub(crate) fn flow(&self, i: usize, rows: usize) -> Flow {
+        Flow { rows, inputs: self.width_after(i), outputs: self.width_after(i + 1) }
+    }
+
+    /// Which of the network's parameters are those of layer `i`.
+    pub(crate) fn parameters_of(&self, i: usize) -> Range<usize> {
+        let first = self.layers[..i].iter().map(|layer| layer.parameters()).sum();
+        first..first + self.layers[i].parameters()
+    }
+
+    /// The first layer that has parameters, if one does.
+    pub(crate) fn first_with_parameters(&self) -> Option<usize> {
+        self.layers.iter().position(|layer| layer.parameters() > 0)
+    }
+
+    /// The shapes of all parameters, in order.
+    pub fn shapes(&self) -> impl Iterator<Item = Vec<usize>> + '_ {
+        self.layers.iter().enumerate().flat_map(|(i, layer)| layer.shapes(self.width_after(i)))
     }
 
     /// How many numbers a row of scores has.
@@ -88,18 +96,16 @@ impl Stack {
         })
     }
 
-    /// `Ok` if `params` are `W` and `b` of each affine layer, of the right lengths.
+    /// `Ok` if `params` are those of each layer, of the right lengths.
     ///
     /// # Errors
     ///
     /// [`KernelError::Sizes`].
     pub fn check<T, P: Deref<Target = [T]>>(&self, params: &[P]) -> Result<(), KernelError> {
-        let affine = self.affine_shapes().count();
-        agree("the number of parameters", params.len(), "twice the number of affine layers", 2 * affine)?;
-        for ((inputs, outputs), pair) in self.affine_shapes().zip(params.chunks_exact(2)) {
-            let size = inputs.saturating_mul(outputs);
-            agree("the size of a W", pair[0].len(), "its inputs times its outputs", size)?;
-            agree("the size of a b", pair[1].len(), "the outputs of its layer", outputs)?;
+        let wanted = self.layers.iter().map(|layer| layer.parameters()).sum();
+        agree("the number of parameters", params.len(), "the number of those that the layers have", wanted)?;
+        for (i, layer) in self.layers.iter().enumerate() {
+            layer.check(self.width_after(i), &params[self.parameters_of(i)])?;
         }
         Ok(())
     }
@@ -188,9 +194,9 @@ impl Stack {
             let end = n.min(done + self.round());
             let mut todo = scores.slice_mut(ndarray::s![done..end, ..]);
             let blocks: Vec<_> = (done..end).step_by(BLOCK).zip(todo.axis_chunks_iter_mut(Axis(0), BLOCK)).collect();
-            threads::try_each_with(blocks, Room::default, |room, (start, out)| {
+            threads::try_each_with(blocks, Workspace::default, |work, (start, out)| {
                 let rows = start..start + out.nrows();
-                self.scores_of_block(level, params, ready.as_ref(), x, rows, room, out)
+                self.scores_of_block(level, params, ready.as_ref(), x, rows, work, out)
             })?;
             done = end;
             if Instant::now() >= deadline {
@@ -236,12 +242,11 @@ impl Stack {
         ready: Option<&(Padded<T>, Padded<T>)>,
         x: Data<'_, T>,
         rows: Range<usize>,
-        room: &mut Room<T>,
+        work: &mut Workspace<T>,
         mut scores: ArrayViewMut2<'_, T>,
     ) -> Result<(), KernelError> {
         let n = rows.len();
-        let Room { marks, product: out, x: x_block, out: out_block } = room;
-        let mut affine = params.chunks_exact(2);
+        let Workspace { marks, product: out, x: x_block, out: out_block } = work;
         let mut from = 0;
         let mut stored = None; // rows that need no conversion are read where they are
         match (x, ready) {
@@ -269,7 +274,6 @@ impl Stack {
                         }
                     }
                 }
-                affine.next();
                 from = layer + 1;
             }
             (Data::Rows(x), None) => {
@@ -282,10 +286,10 @@ impl Stack {
             (Data::Nonzeros(_), None) => {}
         }
         for (i, layer) in self.layers.iter().enumerate().skip(from) {
-            let (inputs, outputs) = (self.width_after(i), self.width_after(i + 1));
-            resize(out_block, n * outputs, T::zero())?;
+            let flow = self.flow(i, n);
+            resize(out_block, n * flow.outputs, T::zero())?;
             let x = stored.take().unwrap_or(x_block);
-            layer.forward(level, &mut affine, (n, inputs, outputs), x, out_block)?;
+            layer.forward(level, &params[self.parameters_of(i)], flow, x, out_block)?;
             std::mem::swap(x_block, out_block);
         }
         for (mut scores, x) in scores.rows_mut().into_iter().zip(x_block.chunks_exact(self.classes().max(1))) {
@@ -295,9 +299,9 @@ impl Stack {
     }
 }
 
-/// Room to work in for one block after the other.
+/// Memory to work in for one block after the other.
 #[derive(Debug, Default)]
-pub(crate) struct Room<T> {
+pub(crate) struct Workspace<T> {
     marks: Marks,
     /// The result of a product that skips zeros.
     product: Padded<T>,
@@ -335,51 +339,6 @@ impl<T: Float> Data<'_, T> {
         let there = usize::from(stack.first_product().is_some());
         agree("the products that read the data", there.min(needed), "what data without its zeros needs", needed)
     }
-}
-
-impl Layer {
-    /// `out ← layer(x)`; an affine layer takes the next `W, b` of `params`.
-    pub(crate) fn forward<T: Float, P: Deref<Target = [T]>>(
-        self,
-        level: Level,
-        params: &mut std::slice::ChunksExact<'_, P>,
-        (rows, inputs, outputs): (usize, usize, usize),
-        x: &[T],
-        out: &mut [T],
-    ) -> Result<(), KernelError> {
-        match self {
-            Self::Activation(f) => f.forward(level, x, out),
-            Self::Affine(_) => {
-                if let Some([w, b]) = params.next() {
-                    let (x, w) = (matrix(x, rows, inputs)?, matrix(w, inputs, outputs)?);
-                    matmul::affine(level, x, w, b, matrix_mut(out, rows, outputs)?)?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// `numbers` as `rows` rows of `columns`.
-pub(crate) fn matrix<T>(numbers: &[T], rows: usize, columns: usize) -> Result<ArrayView2<'_, T>, KernelError> {
-    let got = numbers.len();
-    let wanted = rows.saturating_mul(columns);
-    ArrayView2::from_shape((rows, columns), numbers).map_err(|_| wrong_size(got, wanted))
-}
-
-/// `numbers` as `rows` rows of `columns`, to be written.
-pub(crate) fn matrix_mut<T>(
-    numbers: &mut [T],
-    rows: usize,
-    columns: usize,
-) -> Result<ArrayViewMut2<'_, T>, KernelError> {
-    let got = numbers.len();
-    let wanted = rows.saturating_mul(columns);
-    ArrayViewMut2::from_shape((rows, columns), numbers).map_err(|_| wrong_size(got, wanted))
-}
-
-fn wrong_size(got: usize, wanted: usize) -> KernelError {
-    KernelError::Sizes { what: "the size of an array", got, with: "its rows times its columns", wanted }
 }
 
 #[cfg(test)]

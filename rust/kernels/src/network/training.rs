@@ -9,21 +9,21 @@
 //! update     W, b by the optimizer's rule
 //! ```
 //!
-//! Each affine layer is updated as soon as its own `d·Wᵀ` is taken, while its gradient is still in the cache; under plain gradient
-//! descent `W ← W - η xᵀ·d` is one product, and the gradient is never stored. The first
-//! affine layer's `d·Wᵀ`, which nobody would read, is not computed. Every buffer belongs to the [`Trainer`] and is reused: a step
+//! Each layer is updated on the way, as soon as the gradient of its input is taken; that of the first layer with parameters, which nobody would
+//! read, is not computed. Every buffer belongs to the [`Trainer`] and is reused: a step
 //! allocates nothing here after the first one of a call (the `gemm` crate packs large products into a buffer of its own).
 //!
 //! With data that is kept without its zeros, the first affine layer is that of [`first_layer`](crate::sparse::first_layer), and two threads can share its work.
 
 pub use crate::sparse::helper_thread::Beside;
 
-use crate::dense::matmul::{matmul, matmul_a_bt, matmul_at_b, ColumnSums, Onto};
+use crate::dense::matmul::ColumnSums;
 use crate::error::{agree, zeros};
+use crate::layers::Gradients;
 use crate::loss::Targets;
 use crate::machine::level::Level;
 use crate::network::optimize::Optimizer;
-use crate::network::stack::{matrix, matrix_mut, Data, Layer, Stack};
+use crate::network::stack::{Data, Stack};
 use crate::sparse::first_layer::{First, InSteps};
 use crate::sparse::helper_thread::{with_another, Helper};
 use crate::sparse::rows::index;
@@ -72,11 +72,7 @@ pub struct Trainer<T> {
     batch: usize,
     /// The input of each layer, and behind them the scores.
     inputs: Vec<Vec<T>>,
-    /// The gradient that is travelling back, and room for the next.
-    d: Vec<T>,
-    d_next: Vec<T>,
-    d_w: Vec<T>,
-    d_b: Vec<T>,
+    gradients: Gradients<T>,
     first: Option<First<T>>,
 }
 
@@ -88,23 +84,13 @@ impl<T: Float> Trainer<T> {
     /// [`KernelError::Memory`].
     pub fn new(stack: Stack, level: Level, batch: usize) -> Result<Self, KernelError> {
         let wide = batch.saturating_mul(stack.widest());
-        let weights = stack.affine_shapes().map(|(inputs, outputs)| inputs.saturating_mul(outputs));
-        let largest = weights.max().unwrap_or(0);
+        let sizes = stack.layers.iter().enumerate().map(|(i, layer)| layer.size(stack.width_after(i)));
+        let largest = sizes.max().unwrap_or(0);
         let mut inputs = Vec::new();
         for layer in 0..=stack.layers.len() {
             inputs.push(zeros(batch.saturating_mul(stack.width_after(layer)))?);
         }
-        Ok(Self {
-            inputs,
-            d: zeros(wide)?,
-            d_next: zeros(wide)?,
-            d_w: zeros(largest)?,
-            d_b: zeros(stack.widest())?,
-            first: None,
-            stack,
-            level,
-            batch,
-        })
+        Ok(Self { inputs, gradients: Gradients::new(wide, largest)?, first: None, stack, level, batch })
     }
 
     /// How many rows a batch may have.
@@ -216,7 +202,7 @@ impl<T: Float> Trainer<T> {
         }
     }
 
-    /// The mean loss of the batch; `self.d ←` the gradient of its scores.
+    /// The mean loss of the batch; `self.gradients.d ←` the gradient of its scores.
     fn forward(
         &mut self,
         first: &mut Option<InSteps<'_, T>>,
@@ -227,30 +213,28 @@ impl<T: Float> Trainer<T> {
     ) -> Result<f64, KernelError> {
         let n = rows.len();
         let numbers = rows.iter().map(index);
-        let mut affine = params.chunks_exact(2);
         let mut from = 0;
         if let (Some(first), Some((layer, outputs))) = (first, self.stack.first_product()) {
             first.forward(optimizer, params[1], &mut self.inputs[layer + 1][..n * outputs])?;
-            affine.next();
             from = layer + 1;
         } else if let Data::Rows(x) = batches.x {
             x.gather(numbers.clone(), &mut self.inputs[0][..n * self.stack.features]);
         }
         for (i, layer) in self.stack.layers.iter().enumerate().skip(from) {
-            let (inputs, outputs) = (self.stack.width_after(i), self.stack.width_after(i + 1));
+            let flow = self.stack.flow(i, n);
             let (before, after) = self.inputs.split_at_mut(i + 1);
-            let (x, out) = (&before[i][..n * inputs], &mut after[0][..n * outputs]);
-            layer.forward(self.level, &mut affine, (n, inputs, outputs), x, out)?;
+            let (x, out) = (&before[i][..n * flow.inputs], &mut after[0][..n * flow.outputs]);
+            layer.forward(self.level, &params[self.stack.parameters_of(i)], flow, x, out)?;
         }
         let classes = self.stack.classes();
         let scores = &self.inputs[self.stack.layers.len()][..n * classes];
-        let (level, loss, d) = (self.level, self.stack.loss, &mut self.d[..n * classes]);
+        let (level, loss, d) = (self.level, self.stack.loss, &mut self.gradients.d[..n * classes]);
         let mean = loss.mean(level, scores, batches.t, numbers.clone(), d);
         loss.gradient(level, batches.t, numbers, d);
         Ok(mean)
     }
 
-    /// From `self.d` back through the layers, updating each affine layer's parameters.
+    /// From the gradient of the scores back through the layers, updating each one's parameters.
     fn backward(
         &mut self,
         first: &mut Option<InSteps<'_, T>>,
@@ -260,42 +244,26 @@ impl<T: Float> Trainer<T> {
         n: usize,
     ) -> Result<(), KernelError> {
         let (level, states) = (self.level, optimizer.rule.states());
-        let mut affine = params.len() / 2;
-        for (i, layer) in self.stack.layers.iter().enumerate().rev() {
-            let (inputs, outputs) = (self.stack.width_after(i), self.stack.width_after(i + 1));
-            if let Layer::Activation(f) = layer {
-                f.backward(level, &self.inputs[i + 1][..n * outputs], &mut self.d[..n * outputs]);
-                continue;
+        let Some(lowest) = self.stack.first_with_parameters() else { return Ok(()) };
+        for (i, layer) in self.stack.layers.iter().enumerate().skip(lowest).rev() {
+            let (flow, mine) = (self.stack.flow(i, n), self.stack.parameters_of(i));
+            let state = &mut state[mine.start * states..mine.end * states];
+            let params = &mut params[mine];
+            match first {
+                Some(first) if i == lowest => {
+                    let (d, d_b) =
+                        (&self.gradients.d[..n * flow.outputs], &mut self.gradients.d_params[..flow.outputs]);
+                    level.run(ColumnSums { d, d_b });
+                    first.backward(optimizer, d);
+                    let state_b = state[states..].iter_mut().map(|state| &mut **state);
+                    optimizer.update(level, params[1], d_b, state_b, false);
+                }
+                _ => {
+                    let through = (&self.inputs[i][..n * flow.inputs], &self.inputs[i + 1][..n * flow.outputs]);
+                    let gradients = &mut self.gradients;
+                    layer.backward(level, flow, through, i > lowest, gradients, params, state, optimizer)?;
+                }
             }
-            affine -= 1;
-            let [w, b] = &mut params[2 * affine..2 * affine + 2] else { break };
-            let (state_w, state_b) = state[2 * affine * states..][..2 * states].split_at_mut(states);
-            let d_b = &mut self.d_b[..outputs];
-            level.run(ColumnSums { d: &self.d[..n * outputs], d_b });
-            if let (0, Some(first)) = (affine, &mut *first) {
-                first.backward(optimizer, &self.d[..n * outputs]);
-                optimizer.update(level, b, d_b, state_b.iter_mut().map(|state| &mut **state), false);
-                break;
-            }
-            let d = matrix(&self.d[..n * outputs], n, outputs)?;
-            let d_w = &mut self.d_w[..inputs * outputs];
-            let x = matrix(&self.inputs[i][..n * inputs], n, inputs)?;
-            if affine > 0 {
-                let d_x = matrix_mut(&mut self.d_next[..n * inputs], n, inputs)?;
-                matmul_a_bt(level, d, matrix(w, inputs, outputs)?, d_x)?;
-            }
-            if optimizer.rests_on_zero() {
-                let onto = Onto::Itself(T::of(-optimizer.learning_rate));
-                matmul(level, x.reversed_axes(), d, matrix_mut(w, inputs, outputs)?, onto)?;
-            } else {
-                matmul_at_b(level, x, d, matrix_mut(d_w, inputs, outputs)?)?;
-                optimizer.update(level, w, d_w, state_w.iter_mut().map(|state| &mut **state), true);
-            }
-            optimizer.update(level, b, d_b, state_b.iter_mut().map(|state| &mut **state), false);
-            if affine == 0 {
-                break;
-            }
-            std::mem::swap(&mut self.d, &mut self.d_next);
         }
         Ok(())
     }
@@ -306,6 +274,7 @@ mod tests {
     use super::*;
     use crate::dense::matmul::tests::numbers;
     use crate::layers::activation::Activation::{LeakyRelu, Relu, Scale, Sigmoid, Tanh};
+    use crate::layers::Layer;
     use crate::loss::Loss;
     use crate::machine::level::{available, detect};
     use crate::network::optimize::Rule;

@@ -29,7 +29,8 @@ use std::time::Instant;
 /// use chainrule_kernels::machine::level::detect;
 /// use chainrule_kernels::sparse::rows::Rows;
 /// use chainrule_kernels::loss::{Loss, Targets};
-/// use chainrule_kernels::network::stack::{Data, Layer, Stack};
+/// use chainrule_kernels::layers::Layer;
+/// use chainrule_kernels::network::stack::{Data, Stack};
 /// use ndarray::array;
 /// use std::time::{Duration, Instant};
 ///
@@ -87,8 +88,8 @@ pub fn losses_along<P: Deref<Target = [f64]> + Sync>(
         threads::try_each_with(
             items,
             || (),
-            |(), ((&offset, out), room)| {
-                *out = moving.loss(offset, room)?;
+            |(), ((&offset, out), work)| {
+                *out = moving.loss(offset, work)?;
                 Ok(())
             },
         )?;
@@ -104,38 +105,38 @@ pub fn losses_along<P: Deref<Target = [f64]> + Sync>(
 /// fall asleep between two calls.
 const WORTH_THREADS: usize = 1 << 26;
 
-/// Room to work in, kept by the caller from call to call: fresh memory of half a megabyte costs as much as the loss itself.
+/// Memory to work in, kept by the caller from call to call: fresh memory of half a megabyte costs as much as the loss itself.
 #[derive(Debug, Default)]
 pub struct Scratch {
     /// What the rooms were furnished for.
     stack: Option<Stack>,
-    rooms: Vec<Room>,
+    rooms: Vec<Workspace>,
 }
 
 impl Scratch {
-    fn rooms(&mut self, stack: &Stack, count: usize) -> &mut [Room] {
+    fn rooms(&mut self, stack: &Stack, count: usize) -> &mut [Workspace] {
         if self.stack.as_ref() != Some(stack) {
             self.rooms.clear();
             self.stack = Some(stack.clone());
         }
         if self.rooms.len() < count {
-            self.rooms.resize_with(count, Room::default);
+            self.rooms.resize_with(count, Workspace::default);
         }
-        self.rooms.iter_mut().for_each(|room| room.ready = false);
+        self.rooms.iter_mut().for_each(|work| work.ready = false);
         &mut self.rooms
     }
 }
 
 /// What one offset needs.
 #[derive(Debug, Default)]
-struct Room {
+struct Workspace {
     /// The parameters that move, moved.
     moved: Vec<Vec<f64>>,
     /// `W` and `b` of a product that skips zeros.
     padded: (Padded<f64>, Padded<f64>),
     /// Whether that `W` is the one of this call, for all offsets.
     ready: bool,
-    block: stack::Room<f64>,
+    block: stack::Workspace<f64>,
     scores: Vec<f64>,
     y: Vec<f64>,
 }
@@ -156,9 +157,9 @@ impl<P: Deref<Target = [f64]> + Sync> Moving<'_, '_, '_, P> {
         products.chain(moved).fold(0, usize::saturating_add)
     }
 
-    fn loss(&self, offset: f64, room: &mut Room) -> Result<f64, KernelError> {
+    fn loss(&self, offset: f64, work: &mut Workspace) -> Result<f64, KernelError> {
         let (n, classes) = (self.x.rows(), self.stack.classes());
-        let Room { moved, padded, ready, block, scores, y } = room;
+        let Workspace { moved, padded, ready, block, scores, y } = work;
         moved.resize_with(self.params.len(), Vec::new);
         for ((moved, p), v) in moved.iter_mut().zip(self.params).zip(self.directions) {
             moved.clear();
@@ -198,9 +199,9 @@ mod tests {
     use super::*;
     use crate::dense::matmul::tests::numbers;
     use crate::layers::activation::Activation::{self, LeakyRelu, Relu, Scale, Sigmoid, Tanh};
+    use crate::layers::Layer::{self, Affine};
     use crate::loss::Loss;
     use crate::machine::level::{available, detect};
-    use crate::network::stack::Layer::{self, Affine};
     use crate::numeric::entries::tests::naive;
     use crate::sparse::nonzeros::Nonzeros;
     use crate::sparse::rows::Rows;
