@@ -1319,6 +1319,60 @@ def test_a15_an_output_that_is_an_input_by_another_way_is_refused(again: Any) ->
     refused(TypeError, lambda: _kernels.weight_gradient(np.ones((4, 4)), x, out, scratch))
 
 
+def hidden(memory: NDArray[Any], shape: tuple[int, ...], dtype: str = "float64") -> NDArray[Any]:
+    """Give an array of that shape and dtype at the beginning of `memory`, by a way that hides where it is."""
+    array: NDArray[Any] = np.frombuffer(memory.data.cast("B"), dtype)[: int(np.prod(shape))].reshape(shape)
+    assert np.shares_memory(array, memory)
+    return array
+
+
+@pytest.mark.parametrize("again", [through_a_memoryview, through_dlpack, through_its_buffer])
+def test_a15_two_outputs_in_one_place_are_refused(again: Any) -> None:
+    scores, y = np.ones((5, 3)), np.full((5, 3), 7.0)
+    refused(TypeError, lambda: _kernels.loss("softmax", scores, np.zeros(5, np.int64), y, again(y)))
+    engine, examples_of = _kernels.Engine("float64", 3, [("affine", 3, 0.0)], "softmax"), np.ones((5, 3))
+    params, rest = [np.full((3, 3), 7.0), np.full(3, 7.0)], (np.zeros(5, np.int64), np.arange(5), 2, MOMENTUM, True)
+    state = [again(params[0]), np.full(3, 7.0)]
+    refused(TypeError, lambda: engine.steps(params, state, ready(engine, examples_of), *rest, np.zeros(3)))
+    assert all((a == 7).all() for a in (y, *params, *state))
+
+
+@pytest.mark.parametrize("name", ["W", "b", "x", "t", "entries", "offsets"])
+def test_a15_losses_written_over_an_input_are_refused(name: str) -> None:
+    out, engine = np.ones((16, 1)), _kernels.Engine("float64", 3, [("affine", 2, 0.0)], "softmax")
+    given = {"W": ((3, 2), "float64"), "b": ((2,), "float64"), "x": ((5, 3), "float64"), "t": ((5,), "int64")}
+    given |= {"entries": ((16,), "int64"), "offsets": ((16, 1), "float64")}
+    arrays = {n: hidden(out, *given[n]) if n == name else np.zeros(*given[n]) for n in given}
+    W, b, x, t, entries, offsets = arrays.values()
+    message = refused(TypeError, lambda: engine.losses([W, b], x, t, 0, entries, offsets, out, 0))
+    assert message == "an array to be written shares memory with another argument"
+    assert (out == 1).all()
+
+
+@pytest.mark.parametrize("name", ["x", "t", "weights"])
+def test_a15_examples_and_targets_that_lie_in_a_parameter_are_refused(name: str) -> None:
+    W, b, engine = np.ones((4, 4)), np.ones(4), _kernels.Engine("float64", 4, [("affine", 4, 0.0)], "softmax")
+    shapes = {"x": (4, 4), "t": (4, 4), "weights": (4,)}
+    x, t, weights = (hidden(W, shape) if n == name else np.full(shape, 0.25) for n, shape in shapes.items())
+    rest = (t, np.arange(4), 2, SGD, True, np.zeros(2))
+    refused(TypeError, lambda: engine.steps([W, b], [], ready(engine, x), *rest, weights=weights))
+    assert (W == 1).all()
+
+
+@pytest.mark.parametrize("name", ["x", "t"])
+def test_a15_an_evaluation_of_what_is_trained_is_put_off(name: str) -> None:
+    """Beside the steps it would read a parameter while it is written."""
+    W, b, engine = np.ones((4, 4)), np.ones(4), _kernels.Engine("float64", 4, [("affine", 4, 0.0)], "squared")
+    x, t, rows = np.full((4, 4), 0.25), np.full((4, 4), 0.25), np.zeros(20_000, np.int64)
+    other = {"x": x, "t": t} | {name: hidden(W, (4, 4))}
+    (apart,) = engine.evaluations([W, b], [(other["x"], other["t"])])
+    examples, rule = ready(engine, x), ("sgd", 1e-6, 0.0, 0.0, 0.0, 0)
+    for _ in range(20):
+        engine.steps([W, b], [], examples, t, rows, 2, rule, True, np.zeros(10_000), [apart])
+    assert np.isnan(apart.result()[0])
+    assert apart.advance()
+
+
 def test_a15_an_output_that_overlaps_an_input_is_refused() -> None:
     memory = np.ones(17)
     x, out = memory[:16].reshape(4, 4), memory[1:].reshape(4, 4)
@@ -1488,7 +1542,8 @@ def test_a_wrong_number_of_parameters_is_refused(params: int) -> None:
     arrays = [np.ones((4, 3)), np.ones(3), np.ones(3)][:params]
     message = refused(ValueError, lambda: engine.scores(arrays, np.ones((5, 4)), 0, np.ones((5, 3))))
     assert (
-        message == f"the number of parameters is {params}, but twice the number of affine layers is 2; they must agree"
+        message
+        == f"the number of parameters is {params}, but the number of those that the layers have is 2; they must agree"
     )
 
 

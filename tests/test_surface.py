@@ -25,7 +25,7 @@ from chainrule.nn import layers
 from chainrule.training import optimizers
 
 ROOT = Path(__file__).parents[1]
-CRATES = [ROOT / "rust" / "kernels", ROOT / "rust" / "bindings"]
+CRATES = [ROOT / "rust" / name for name in ("gradcheck", "kernels", "bindings")]
 
 FUNCTIONS = [
     "identity_function",

@@ -70,7 +70,7 @@ class Engine:
     def steps(
         self,
         params: list[NDArray[Any]],
-        kept: list[NDArray[Any]],
+        state: list[NDArray[Any]],
         x: Examples,
         t: NDArray[Any],
         rows: NDArray[Any],

@@ -2,7 +2,7 @@
 
 use crate::call::to_python;
 use chainrule_kernels::loss::Targets;
-use chainrule_kernels::rows::Rows;
+use chainrule_kernels::sparse::rows::Rows;
 use chainrule_kernels::Float;
 use ndarray::{ArrayView2, ArrayViewMut2, Dimension};
 use numpy::{

@@ -1,6 +1,6 @@
 //! The way a kernel is called, and what its errors are in Python.
 
-use chainrule_kernels::level::{detect, Level};
+use chainrule_kernels::machine::level::{detect, Level};
 use chainrule_kernels::KernelError;
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;

@@ -5,21 +5,23 @@
 
 use crate::arrays::{memory, separate, view, view_mut, Stored, Teaching};
 use crate::call::{call, level, to_python};
-use chainrule_kernels::activation::Activation;
-use chainrule_kernels::along::{self, losses_along};
-use chainrule_kernels::evaluation;
-use chainrule_kernels::level::Level;
+use crate::dtype::{either, Dtype, Either, Made};
+use chainrule_kernels::layers::activation::Activation;
+use chainrule_kernels::layers::Layer;
 use chainrule_kernels::loss::Loss;
-use chainrule_kernels::nonzeros::Nonzeros;
-use chainrule_kernels::numeric::{self, Moves};
-use chainrule_kernels::optimize::{Optimizer, Rule};
-use chainrule_kernels::rows::Rows;
-use chainrule_kernels::stack::{Data, Layer, Stack, BLOCK};
-use chainrule_kernels::training::{Batches, Beside, Parameters, Progress, Trainer};
+use chainrule_kernels::machine::level::Level;
+use chainrule_kernels::network::evaluation;
+use chainrule_kernels::network::optimize::{Optimizer, Rule};
+use chainrule_kernels::network::stack::{Data, Stack, BLOCK};
+use chainrule_kernels::network::training::{Batches, Beside, Parameters, Progress, Trainer};
+use chainrule_kernels::numeric::directions::{self, losses_along};
+use chainrule_kernels::numeric::entries::{self, Moves};
+use chainrule_kernels::sparse::nonzeros::Nonzeros;
+use chainrule_kernels::sparse::rows::Rows;
 use chainrule_kernels::{Float, KernelError};
 use numpy::{
-    Element, PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArray2,
-    PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
+    PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArray2, PyReadwriteArrayDyn,
+    PyUntypedArray, PyUntypedArrayMethods,
 };
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
@@ -28,67 +30,31 @@ use std::time::{Duration, Instant};
 /// Ctrl-C is to be seen within 50 ms.
 const SLICE: Duration = Duration::from_millis(20);
 
-/// A type computed in, with what the engine keeps in it.
-trait Kind: Float + Element {
-    /// The examples without their zeros, if they are kept so.
-    fn nonzeros(kept: &Kept) -> Option<&Nonzeros<Self>>;
-    /// Scratch for training, made by the first steps and kept for the next.
-    fn trainer(engine: &mut AnyTrainer) -> Option<&mut Option<Trainer<Self>>>;
-    /// The evaluation, if it is of this type.
-    fn evaluation(any: &mut AnyEvaluation) -> Option<&mut evaluation::Evaluation<Self>>;
+/// Data without its zeros.
+struct WithoutZeros;
+
+impl Made for WithoutZeros {
+    type For<T: Float> = Nonzeros<T>;
 }
 
-/// Examples without their zeros.
-enum Kept {
-    Single(Nonzeros<f32>),
-    Double(Nonzeros<f64>),
+/// Scratch for training, made by the first steps and kept for the next.
+struct Training;
+
+impl Made for Training {
+    type For<T: Float> = Option<Trainer<T>>;
 }
 
-enum AnyTrainer {
-    Single(Option<Trainer<f32>>),
-    Double(Option<Trainer<f64>>),
-}
+struct Evaluating;
 
-enum AnyEvaluation {
-    Single(evaluation::Evaluation<f32>),
-    Double(evaluation::Evaluation<f64>),
+impl Made for Evaluating {
+    type For<T: Float> = evaluation::Evaluation<T>;
 }
-
-macro_rules! kind {
-    ($t:ty, $name:ident) => {
-        impl Kind for $t {
-            fn nonzeros(kept: &Kept) -> Option<&Nonzeros<Self>> {
-                if let Kept::$name(nonzeros) = kept {
-                    Some(nonzeros)
-                } else {
-                    None
-                }
-            }
-            fn trainer(engine: &mut AnyTrainer) -> Option<&mut Option<Trainer<Self>>> {
-                if let AnyTrainer::$name(trainer) = engine {
-                    Some(trainer)
-                } else {
-                    None
-                }
-            }
-            fn evaluation(any: &mut AnyEvaluation) -> Option<&mut evaluation::Evaluation<Self>> {
-                if let AnyEvaluation::$name(evaluation) = any {
-                    Some(evaluation)
-                } else {
-                    None
-                }
-            }
-        }
-    };
-}
-kind!(f32, Single);
-kind!(f64, Double);
 
 /// A data set as an engine reads it: the caller's array, or, if it is mostly zeros, what is not zero in it.
 #[pyclass]
 pub(crate) struct Examples {
     x: Py<PyAny>,
-    kept: Option<Kept>,
+    nonzeros: Option<Either<WithoutZeros>>,
     scale: f64,
 }
 
@@ -98,11 +64,8 @@ impl Examples {
     fn prepare(&mut self, py: Python<'_>) -> PyResult<bool> {
         let stored = Stored::new(self.x.bind(py))?;
         let (level, x) = (level()?, stored.rows()?);
-        match &mut self.kept {
-            None => Ok(true),
-            Some(Kept::Single(kept)) => call(py, || prepare(level, kept, x)),
-            Some(Kept::Double(kept)) => call(py, || prepare(level, kept, x)),
-        }
+        let Some(nonzeros) = &mut self.nonzeros else { return Ok(true) };
+        either!(nonzeros, T, nonzeros => call(py, || prepare(level, nonzeros, x)))
     }
 }
 
@@ -110,7 +73,7 @@ impl Examples {
     /// `Ok` if they were made ready for networks that scale their data as `stack` does.
     fn expect_stack(&self, stack: &Stack) -> PyResult<()> {
         let same = self.scale == stack.scale().unwrap_or(1.0) && stack.first_product().is_some();
-        if self.kept.is_none() || same {
+        if self.nonzeros.is_none() || same {
             Ok(())
         } else {
             Err(PyTypeError::new_err("the examples were made ready for another network"))
@@ -134,22 +97,22 @@ impl<'py> Read<'py> {
         Ok(Self { examples, stored })
     }
 
-    fn rows<T: Kind>(&self) -> PyResult<Data<'_, T>> {
-        let kept = self.examples.as_ref().and_then(|examples| T::nonzeros(examples.kept.as_ref()?));
-        Ok(match kept {
+    fn rows<T: Dtype>(&self) -> PyResult<Data<'_, T>> {
+        let nonzeros = self.examples.as_ref().and_then(|examples| T::get(examples.nonzeros.as_ref()?));
+        Ok(match nonzeros {
             Some(nonzeros) => Data::Nonzeros(nonzeros),
             None => Data::Rows(self.stored.rows()?),
         })
     }
 }
 
-fn prepare<T: Float>(level: Level, kept: &mut Nonzeros<T>, x: Rows<'_>) -> Result<bool, KernelError> {
+fn prepare<T: Float>(level: Level, nonzeros: &mut Nonzeros<T>, x: Rows<'_>) -> Result<bool, KernelError> {
     let (deadline, n) = (Instant::now() + SLICE, x.dim().0);
-    while kept.rows() < n && Instant::now() < deadline {
-        let done = kept.rows();
-        kept.extend(level, x, done..n.min(done + BLOCK))?;
+    while nonzeros.rows() < n && Instant::now() < deadline {
+        let done = nonzeros.rows();
+        nonzeros.extend(level, x, done..n.min(done + BLOCK))?;
     }
-    Ok(kept.rows() == n)
+    Ok(nonzeros.rows() == n)
 }
 
 /// Engine(dtype, features, layers, loss): `layers` holds a name, the outputs of an affine layer, and a number for the others:
@@ -158,8 +121,8 @@ fn prepare<T: Float>(level: Level, kept: &mut Nonzeros<T>, x: Rows<'_>) -> Resul
 #[pyclass]
 pub(crate) struct Engine {
     stack: Stack,
-    trainer: AnyTrainer,
-    along: along::Scratch,
+    trainer: Either<Training>,
+    along: directions::Scratch,
 }
 
 #[pymethods]
@@ -169,34 +132,39 @@ impl Engine {
         let layers =
             layers.iter().map(|(kind, outputs, number)| layer(kind, *outputs, *number)).collect::<PyResult<_>>()?;
         let trainer = match dtype {
-            "float32" => AnyTrainer::Single(None),
-            "float64" => AnyTrainer::Double(None),
+            "float32" => Either::Single(None),
+            "float64" => Either::Double(None),
             _ => return Err(PyValueError::new_err(format!("dtype must be float32 or float64, got {dtype}"))),
         };
-        Ok(Self { stack: Stack::new(features, layers, loss_called(loss)?), trainer, along: along::Scratch::default() })
+        Ok(Self {
+            stack: Stack::new(features, layers, loss_called(loss)?),
+            trainer,
+            along: directions::Scratch::default(),
+        })
     }
 
     /// A data set to train on; call its `prepare` until it says True.
     fn examples(&self, x: &Bound<'_, PyAny>) -> PyResult<Examples> {
         let (array, stored) = (x, Stored::new(x)?);
         let (x, scale) = (stored.rows()?, self.stack.scale().unwrap_or(1.0));
-        let kept = self.stack.skips_zeros(level()?, x).then(|| match &self.trainer {
-            AnyTrainer::Single(_) => Kept::Single(Nonzeros::new(self.stack.features(), x, scale)),
-            AnyTrainer::Double(_) => Kept::Double(Nonzeros::new(self.stack.features(), x, scale)),
-        });
-        Ok(Examples { x: array.clone().unbind(), kept, scale })
+        let features = self.stack.features();
+        let nonzeros = self
+            .stack
+            .skips_zeros(level()?, x)
+            .then(|| either!(&self.trainer, T, _ => T::either(Nonzeros::new(features, x, scale))));
+        Ok(Examples { x: array.clone().unbind(), nonzeros, scale })
     }
 
-    /// Steps through the batches in `rows`, updating `params` and `kept` in place: (steps done, whether the next one diverged).
+    /// Steps through the batches in `rows`, updating `params` and the optimizer's `state` in place: (steps done, whether the next one diverged).
     /// `optimizer` is (rule, learning rate, weight decay, two factors, steps made before). What there is to evaluate `beside` them is gone on
     /// with where a thread has nothing else to do. `weights` say how often each row of `t` counts.
     #[allow(clippy::too_many_arguments)] // a training step's own
-    #[pyo3(signature = (params, kept, x, t, rows, batch_size, optimizer, stop_if_diverged, losses, beside = vec![], weights = None))]
+    #[pyo3(signature = (params, state, x, t, rows, batch_size, optimizer, stop_if_diverged, losses, beside = vec![], weights = None))]
     fn steps(
         &mut self,
         py: Python<'_>,
         params: Vec<Bound<'_, PyAny>>,
-        kept: Vec<Bound<'_, PyAny>>,
+        state: Vec<Bound<'_, PyAny>>,
         x: &Examples,
         t: &Bound<'_, PyAny>,
         rows: PyReadonlyArray1<'_, i64>,
@@ -210,16 +178,13 @@ impl Engine {
         expect_shapes(&self.stack, &params)?;
         x.expect_stack(&self.stack)?;
         let optimizer = rule(optimizer)?;
-        for i in 0..optimizer.rule.kept() {
-            let ith: Vec<_> = kept.iter().skip(i).step_by(optimizer.rule.kept()).cloned().collect();
+        for i in 0..optimizer.rule.states() {
+            let ith: Vec<_> = state.iter().skip(i).step_by(optimizer.rule.states()).cloned().collect();
             expect_shapes(&self.stack, &ith)?;
         }
         let (rows, losses) = (rows.as_slice()?, losses.as_slice_mut()?);
         let plan = Steps { x, rows, batch_size, optimizer, stop_if_diverged, losses, beside };
-        let done = match &self.trainer {
-            AnyTrainer::Single(_) => plan.run::<f32>(py, self, &params, &kept, (t, weights)),
-            AnyTrainer::Double(_) => plan.run::<f64>(py, self, &params, &kept, (t, weights)),
-        }?;
+        let done = either!(&self.trainer, T, _ => plan.run::<T>(py, self, &params, &state, (t, weights)))?;
         Ok((done.steps, done.diverged))
     }
 
@@ -233,10 +198,7 @@ impl Engine {
         out: &Bound<'_, PyAny>,
     ) -> PyResult<usize> {
         expect_shapes(&self.stack, &params)?;
-        match &self.trainer {
-            AnyTrainer::Single(_) => self.scores_as::<f32>(py, &params, x, first, out),
-            AnyTrainer::Double(_) => self.scores_as::<f64>(py, &params, x, first, out),
-        }
+        either!(&self.trainer, T, _ => self.scores_as::<T>(py, &params, x, first, out))
     }
 
     /// Evaluations of the network with such parameters, as they are now: one for each pair of data, an array or `Examples`, and targets.
@@ -247,10 +209,7 @@ impl Engine {
         py: Python<'_>,
     ) -> PyResult<Vec<Evaluation>> {
         expect_shapes(&self.stack, &params)?;
-        match &self.trainer {
-            AnyTrainer::Single(_) => self.evaluations_as(py, &params, sets, AnyEvaluation::Single),
-            AnyTrainer::Double(_) => self.evaluations_as(py, &params, sets, AnyEvaluation::Double),
-        }
+        either!(&self.trainer, T, _ => self.evaluations_as::<T>(py, &params, sets))
     }
 
     /// The mean losses with single numbers moved: `out[e, k]` is the loss with `entries[e]` of `params[index]` replaced by itself plus
@@ -285,7 +244,7 @@ impl Engine {
         };
         let moves = Moves { parameter: index, entries, each: offsets.ncols(), offsets: all };
         let (stack, deadline) = (&self.stack, Instant::now() + SLICE);
-        call(py, || numeric::losses(level, stack, &params, x, t, moves, first, deadline, out))
+        call(py, || entries::losses(level, stack, &params, x, t, moves, first, deadline, out))
     }
 
     /// The mean losses with `params` moved along `directions` (an array like its parameter, or None where that stays): `out[k]` is
@@ -334,24 +293,23 @@ fn expect_size(what: &str, got: usize, with: &str, wanted: usize) -> PyResult<()
 }
 
 impl Engine {
-    fn evaluations_as<T: Kind>(
+    fn evaluations_as<T: Dtype>(
         &self,
         py: Python<'_>,
         params: &[Bound<'_, PyAny>],
         sets: Vec<(Py<PyAny>, Py<PyAny>)>,
-        any: impl Fn(evaluation::Evaluation<T>) -> AnyEvaluation,
     ) -> PyResult<Vec<Evaluation>> {
         let params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadonlyArrayDyn<T>>>>()?;
         let params = params.iter().map(|p| Ok(p.as_slice()?)).collect::<PyResult<Vec<&[T]>>>()?;
         let (level, copies) = (level()?, call(py, || evaluation::copies(&params))?);
         let evaluation = |(x, t)| {
             let inner = evaluation::Evaluation::new(&self.stack, level, copies.clone()).map_err(to_python)?;
-            Ok(Evaluation { inner: any(inner), x, t })
+            Ok(Evaluation { inner: T::either(inner), x, t })
         };
         sets.into_iter().map(evaluation).collect()
     }
 
-    fn scores_as<T: Kind>(
+    fn scores_as<T: Dtype>(
         &self,
         py: Python<'_>,
         params: &[Bound<'_, PyAny>],
@@ -373,7 +331,7 @@ impl Engine {
 /// Mean loss and share of right answers of a network over a data set: call `advance` until it says True.
 #[pyclass]
 pub(crate) struct Evaluation {
-    inner: AnyEvaluation,
+    inner: Either<Evaluating>,
     x: Py<PyAny>,
     t: Py<PyAny>,
 }
@@ -383,22 +341,16 @@ impl Evaluation {
     /// Evaluate some more rows: whether all are done.
     fn advance(&mut self, py: Python<'_>) -> PyResult<bool> {
         let Self { inner, x, t } = self;
-        match inner {
-            AnyEvaluation::Single(evaluation) => advance(py, evaluation, x, t),
-            AnyEvaluation::Double(evaluation) => advance(py, evaluation, x, t),
-        }
+        either!(inner, T, evaluation => advance(py, evaluation, x, t))
     }
 
     /// The mean loss, and the share of rows that are right: nan if nothing is right or wrong.
     fn result(&self) -> (f64, f64) {
-        match &self.inner {
-            AnyEvaluation::Single(evaluation) => evaluation.result(),
-            AnyEvaluation::Double(evaluation) => evaluation.result(),
-        }
+        either!(&self.inner, T, evaluation => evaluation.result())
     }
 }
 
-fn advance<T: Kind>(
+fn advance<T: Dtype>(
     py: Python<'_>,
     evaluation: &mut evaluation::Evaluation<T>,
     x: &Py<PyAny>,
@@ -410,7 +362,7 @@ fn advance<T: Kind>(
 }
 
 /// What is evaluated.
-fn read<'py, T: Kind>(
+fn read<'py, T: Dtype>(
     py: Python<'py>,
     evaluation: &evaluation::Evaluation<T>,
     x: &Py<PyAny>,
@@ -451,10 +403,9 @@ fn rule(
     Ok(Optimizer { rule, learning_rate, weight_decay, steps })
 }
 
-/// `Ok` if `params` are arrays in C order with the shapes (D, M), (M,) of each affine layer in turn. (The kernel counts them.)
+/// `Ok` if `params` are arrays in C order with the shapes that the layers' parameters have. (The kernel counts them.)
 fn expect_shapes(stack: &Stack, params: &[Bound<'_, PyAny>]) -> PyResult<()> {
-    let shapes = stack.affine_shapes().flat_map(|(inputs, outputs)| [vec![inputs, outputs], vec![outputs]]);
-    for (array, wanted) in params.iter().zip(shapes) {
+    for (array, wanted) in params.iter().zip(stack.shapes()) {
         let array = array.cast::<PyUntypedArray>()?;
         let shape = array.shape();
         if shape.len() != wanted.len() {
@@ -486,19 +437,19 @@ struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    fn run<T: Kind>(
+    fn run<T: Dtype>(
         mut self,
         py: Python<'_>,
         engine: &mut Engine,
         params: &[Bound<'_, PyAny>],
-        kept: &[Bound<'_, PyAny>],
+        state: &[Bound<'_, PyAny>],
         (t, weights): (&Bound<'_, PyAny>, Option<&Bound<'_, PyAny>>),
     ) -> PyResult<Progress> {
         let t = Teaching::<T>::new(t, weights)?;
         let stored = Stored::new(self.x.x.bind(py))?;
         let mut params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
-        let mut kept = kept.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
-        let written: Vec<_> = params.iter().chain(&kept).map(|p| memory(p)).collect();
+        let mut state = state.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
+        let written: Vec<_> = params.iter().chain(&state).map(|p| memory(p)).collect();
         separate(&written, &t.memory().chain([stored.memory()]).collect::<Vec<_>>())?;
         // What cannot be gone on with beside these steps is left for later, and its error, if it is one, too.
         let fits = |(x, t): &(Read<'_>, Teaching<'_, T>)| {
@@ -506,20 +457,20 @@ impl Steps<'_> {
         };
         let readable = self.beside.iter_mut().filter_map(|evaluation| {
             let Evaluation { inner, x, t } = &mut **evaluation;
-            let evaluation = T::evaluation(inner)?;
+            let evaluation = T::get_mut(inner)?;
             let data = read(py, evaluation, x, t).ok().filter(fits)?;
             Some((evaluation, data))
         });
         let mut readable: Vec<_> = readable.collect();
         let mut params = params.iter_mut().map(|p| Ok(p.as_slice_mut()?)).collect::<PyResult<Vec<&mut [T]>>>()?;
-        let mut kept = kept.iter_mut().map(|p| Ok(p.as_slice_mut()?)).collect::<PyResult<Vec<&mut [T]>>>()?;
+        let mut state = state.iter_mut().map(|p| Ok(p.as_slice_mut()?)).collect::<PyResult<Vec<&mut [T]>>>()?;
         engine.stack.check(&params).map_err(to_python)?;
-        let x = match self.x.kept.as_ref().and_then(T::nonzeros) {
+        let x = match self.x.nonzeros.as_ref().and_then(T::get) {
             Some(nonzeros) => Data::Nonzeros(nonzeros),
             None => Data::Rows(stored.rows()?),
         };
         let batches = Batches { x, t: t.targets()?, rows: self.rows, size: self.batch_size };
-        let Some(trainer) = T::trainer(&mut engine.trainer) else {
+        let Some(trainer) = T::get_mut(&mut engine.trainer) else {
             return Err(PyTypeError::new_err("the engine computes in another dtype"));
         };
         let trainer = match trainer {
@@ -527,7 +478,7 @@ impl Steps<'_> {
             other => other.insert(Trainer::new(engine.stack.clone(), level()?, self.batch_size).map_err(to_python)?),
         };
         let (stop, losses, optimizer) = (self.stop_if_diverged, self.losses, &mut self.optimizer);
-        let params = Parameters { values: &mut params, kept: &mut kept };
+        let params = Parameters { values: &mut params, state: &mut state };
         let mut evaluations = Vec::new();
         for (evaluation, (x, t)) in &mut readable {
             evaluations.push((evaluation, x.rows::<T>()?, t.targets()?));

@@ -9,6 +9,7 @@
 
 mod arrays;
 mod call;
+mod dtype;
 mod engine;
 mod scratch;
 mod tensors;
@@ -16,8 +17,9 @@ mod tensors;
 use crate::scratch::Scratch;
 use arrays::{by_dtype, in_c_order, memory, separate, view, view_mut, Stored, Teaching};
 use call::{call, level};
-use chainrule_kernels::affine as layer;
-use chainrule_kernels::{activation, matmul};
+use chainrule_kernels::dense::matmul;
+use chainrule_kernels::layers::activation;
+use chainrule_kernels::layers::affine as layer;
 use engine::loss_called;
 use numpy::{
     PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArray2, PyReadwriteArrayDyn,
@@ -186,5 +188,5 @@ fn instruction_set() -> PyResult<&'static str> {
 /// How many threads large work is divided among.
 #[pyfunction]
 fn threads() -> usize {
-    chainrule_kernels::threads::count()
+    chainrule_kernels::machine::threads::count()
 }

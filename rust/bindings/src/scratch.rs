@@ -1,6 +1,8 @@
-//! Room to work in that a layer keeps between its calls.
+//! Memory to work in that a layer holds between its calls.
 
-use chainrule_kernels::affine;
+use crate::dtype::{Dtype, Made};
+use chainrule_kernels::layers::affine;
+use chainrule_kernels::Float;
 use pyo3::prelude::*;
 use std::sync::Mutex;
 
@@ -10,6 +12,12 @@ use std::sync::Mutex;
 pub(crate) struct Scratch {
     single: Mutex<affine::Scratch<f32>>,
     double: Mutex<affine::Scratch<f64>>,
+}
+
+struct Shared;
+
+impl Made for Shared {
+    type For<T: Float> = Mutex<affine::Scratch<T>>;
 }
 
 #[pymethods]
@@ -25,28 +33,11 @@ impl Scratch {
 }
 
 impl Scratch {
-    /// `work` with the room for `T`; with fresh room if another thread is at work with it.
-    pub(crate) fn with<T: Room, R>(&self, work: impl FnOnce(&mut affine::Scratch<T>) -> R) -> R {
-        match T::room(self).try_lock() {
-            Ok(mut room) => work(&mut room),
+    /// `work` with the memory for `T`; with fresh memory if another thread is at work with it.
+    pub(crate) fn with<T: Dtype, R>(&self, work: impl FnOnce(&mut affine::Scratch<T>) -> R) -> R {
+        match T::choose::<Shared>(&self.single, &self.double).try_lock() {
+            Ok(mut scratch) => work(&mut scratch),
             Err(_) => work(&mut affine::Scratch::default()),
         }
-    }
-}
-
-/// A type there is room for.
-pub(crate) trait Room: chainrule_kernels::Float {
-    fn room(scratch: &Scratch) -> &Mutex<affine::Scratch<Self>>;
-}
-
-impl Room for f32 {
-    fn room(scratch: &Scratch) -> &Mutex<affine::Scratch<Self>> {
-        &scratch.single
-    }
-}
-
-impl Room for f64 {
-    fn room(scratch: &Scratch) -> &Mutex<affine::Scratch<Self>> {
-        &scratch.double
     }
 }

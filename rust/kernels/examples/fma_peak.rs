@@ -3,8 +3,8 @@
 //! Independent sums of [`LANES`] numbers each stand in registers, and every turn multiplies and adds to each of them; nothing is
 //! loaded or stored, so only the arithmetic units limit it. Counted as two operations a number. Prints one line of JSON, GFLOP/s.
 
-use chainrule_kernels::level::{detect, Arithmetic, Kernel};
-use chainrule_kernels::padded::{Lane, LANES};
+use chainrule_kernels::dense::padded::{Lane, LANES};
+use chainrule_kernels::machine::level::{detect, Arithmetic, Kernel};
 use chainrule_kernels::Float;
 use std::hint::black_box;
 use std::time::Instant;

@@ -20,9 +20,9 @@ pub mod sigmoid;
 pub mod softmax;
 pub mod squared;
 
+use crate::dense::padded::{Lane, LANES};
 use crate::error::agree;
-use crate::level::{Arithmetic, Kernel, Level};
-use crate::padded::{Lane, LANES};
+use crate::machine::level::{Arithmetic, Kernel, Level};
 use crate::{Float, KernelError};
 use ndarray::{s, Array2, ArrayView1, ArrayView2, ArrayViewMut2};
 use std::ops::Range;
@@ -118,7 +118,7 @@ impl Loss {
     /// The mean loss; `y ←` the network's output; `d_scores ←` the gradient of the mean loss. All of shape (N, C).
     ///
     /// ```
-    /// use chainrule_kernels::level::detect;
+    /// use chainrule_kernels::machine::level::detect;
     /// use chainrule_kernels::loss::{Loss, Targets};
     /// use ndarray::{array, Array2};
     ///
@@ -364,8 +364,8 @@ fn sum_over<T: Float>(a: &[T], target: &Target<'_, T>, f: impl Fn(T, T) -> f64) 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::level::{available, detect};
-    use crate::matmul::tests::numbers;
+    use crate::dense::matmul::tests::numbers;
+    use crate::machine::level::{available, detect};
     use ndarray::array;
 
     /// The oracle: the loss of one row, by its definition.

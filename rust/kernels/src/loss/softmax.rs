@@ -18,9 +18,9 @@
 //! A nan anywhere in a row makes that row nan; so does +∞, or -∞ in every place, as it does in NumPy.
 
 use super::{row_length, Definition, Target, Targets};
-use crate::exp::Exp;
-use crate::level::Arithmetic;
-use crate::padded::{Lane, LANES};
+use crate::dense::padded::{Lane, LANES};
+use crate::machine::exp::Exp;
+use crate::machine::level::Arithmetic;
 use crate::Float;
 use ndarray::{ArrayView1, ArrayView2};
 
@@ -165,8 +165,8 @@ fn largest<T: Float>(numbers: impl Iterator<Item = T>) -> usize {
 mod tests {
     use super::super::Loss;
     use super::*;
-    use crate::level::{available, detect};
-    use crate::matmul::tests::numbers;
+    use crate::dense::matmul::tests::numbers;
+    use crate::machine::level::{available, detect};
     use crate::KernelError;
     use ndarray::{array, s, Array2, ArrayViewMut2, Axis, ShapeBuilder};
     use proptest::prelude::*;

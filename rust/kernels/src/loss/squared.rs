@@ -8,8 +8,8 @@
 //! number. Cost: one pass over the scores.
 
 use super::{row_length, sum_over, Definition, Target, Targets};
-use crate::level::Arithmetic;
-use crate::padded::{Lane, LANES};
+use crate::dense::padded::{Lane, LANES};
+use crate::machine::level::Arithmetic;
 use crate::Float;
 
 pub(super) struct Squared;
@@ -75,8 +75,8 @@ mod tests {
     use super::super::tests::{gradient_is_the_derivative, run, side_by_side_is_one_by_one};
     use super::super::Loss;
     use super::*;
-    use crate::level::available;
-    use crate::matmul::tests::numbers;
+    use crate::dense::matmul::tests::numbers;
+    use crate::machine::level::available;
     use ndarray::{array, Array2};
 
     #[test]

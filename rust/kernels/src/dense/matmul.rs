@@ -1,0 +1,675 @@
+//! Dense matrix products: `C ← A·B` and `C ← C + f·A·B`, each operand in any layout.
+//!
+//! Aᵀ·B and A·Bᵀ are the same function on transposed *views* (`a.t()`, `b.t()`): strides say where the next row and the
+//! next column are, and nothing is copied.
+//!
+//! Why the `gemm` crate: on a network's shapes (100 × 784 · 784 × 50) it is twice as fast as ndarray's own `dot` and level with
+//! OpenBLAS on one core. It always uses the widest instructions of the CPU; at a lower [`Level`] a plain kernel of our own stands in.
+//! The last few columns, which it would compute as a whole vector, are those of `leftover`.
+//! Cost: 2·m·n·k floating-point operations, plus packing of the operands where that pays.
+//!
+//! Sums are taken in blocks of `DEPTH` terms, in order. That is what the crate would do by itself for a cache of common size;
+//! done here, the order, and so the bits, depend neither on the size of the cache nor on how a large product is divided among threads.
+
+use crate::dense::leftover::{self, Leftover};
+use crate::dense::onto::Onto;
+use crate::dense::padded::{Padded, LANES};
+use crate::dense::transpose::Transpose;
+use crate::error::{agree, resize};
+use crate::machine::level::{available, Arithmetic, Kernel, Level};
+use crate::machine::threads;
+use crate::sparse::product::add_scaled;
+use crate::{Float, KernelError};
+use ndarray::{s, ArrayView2, ArrayViewMut2, Axis};
+
+/// Terms of a sum taken at a time.
+const DEPTH: usize = 512;
+
+/// Multiplications from which a product is divided among threads. Measured on two AVX-512 cores: 100 × 784 · 784 × 50 (2²²) takes 80 µs
+/// on one and 49 on both in f32, 157 and 95 in f64; 256 × 256 · 256 × 256 (2²⁴) 300 and 187 in f32.
+const WORTH_THREADS: usize = 3 << 20;
+
+/// `C ← A·B`, or `C ← C + f·A·B`, for `a` of shape (m, k), `b` of (k, n) and `c` of (m, n).
+///
+/// ```
+/// use chainrule_kernels::machine::level::detect;
+/// use chainrule_kernels::dense::{matmul::matmul, onto::Onto};
+/// use ndarray::{array, Array2};
+///
+/// let (a, b) = (array![[1.0, 2.0]], array![[3.0], [4.0]]);
+/// let mut c = Array2::zeros((1, 1));
+/// matmul(detect().unwrap(), a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap();
+/// assert_eq!(c, array![[11.0]]);
+/// ```
+///
+/// # Errors
+///
+/// [`KernelError::Sizes`] if the shapes do not fit together; `c` is untouched then.
+pub fn matmul<T: Float>(
+    level: Level,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    mut c: ArrayViewMut2<'_, T>,
+    onto: Onto<T>,
+) -> Result<(), KernelError> {
+    let ((m, k), n) = (a.dim(), b.ncols());
+    check(a.dim(), b.dim(), c.dim())?;
+    if m == 0 || n == 0 {
+        return Ok(());
+    }
+    if k == 0 && onto == Onto::Nothing {
+        c.fill(T::zero());
+    }
+    divided(threads::count(), level, a, b, c, onto)
+}
+
+/// The product, for so many threads: in parts of C, each with the bits it has in the whole.
+fn divided<T: Float>(
+    threads: usize,
+    level: Level,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    mut c: ArrayViewMut2<'_, T>,
+    onto: Onto<T>,
+) -> Result<(), KernelError> {
+    let ((m, k), n) = (a.dim(), b.ncols());
+    if !is_highest(level) || threads == 1 || !is_worth_threads(m, k, n) {
+        return terms(level, a, b, c, onto);
+    }
+    let vectors = n - leftover::columns(&a, &b);
+    if m > n {
+        let side = part(m, vectors, m.div_ceil(threads), ROWS);
+        let parts = a.axis_chunks_iter(Axis(0), side).zip(c.axis_chunks_iter_mut(Axis(0), side)).collect();
+        threads::try_each_with(parts, || (), |(), (a, c)| terms(level, a, b, c, onto))
+    } else {
+        let side = part(vectors, m, n.div_ceil(threads), LANES);
+        let parts = b.axis_chunks_iter(Axis(1), side).zip(c.axis_chunks_iter_mut(Axis(1), side)).collect();
+        threads::try_each_with(parts, || (), |(), (b, c)| terms(level, a, b, c, onto))
+    }
+}
+
+/// The product, some terms of each sum after the other; at the highest level by the `gemm` crate, but for the last few columns.
+fn terms<T: Float>(
+    level: Level,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    mut c: ArrayViewMut2<'_, T>,
+    mut onto: Onto<T>,
+) -> Result<(), KernelError> {
+    let vectors = b.ncols() - leftover::columns(&a, &b);
+    for start in (0..a.ncols()).step_by(DEPTH) {
+        let terms = start..a.ncols().min(start + DEPTH);
+        let (a, b) = (a.slice(s![.., terms.clone()]), b.slice(s![terms, ..]));
+        if is_highest(level) {
+            let ((b, few), (c, few_c)) = (b.split_at(Axis(1), vectors), c.view_mut().split_at(Axis(1), vectors));
+            last_few(level, a, few, few_c, onto);
+            by_crate(level, a, b, c, onto);
+        } else {
+            plain(level, a, b, c.view_mut(), onto)?;
+        }
+        if onto == Onto::Nothing {
+            onto = Onto::Itself(T::one());
+        }
+    }
+    Ok(())
+}
+
+/// How long the parts of a side of C are, whose `other` side is not divided: whole units, and none that the crate adds up in another order
+/// than the whole: a single row or column, or so few numbers that it takes its kernel for small products.
+fn part(side: usize, other: usize, wanted: usize, unit: usize) -> usize {
+    const SMALL: usize = 256;
+    let whole_is_small = side * other <= SMALL;
+    let like_the_whole = |part: usize| part == 0 || (part > 1 && (whole_is_small || part * other > SMALL));
+    let mut part = wanted.next_multiple_of(unit);
+    while side > part && !(like_the_whole(part) && like_the_whole(side % part)) {
+        part += unit;
+    }
+    part
+}
+
+/// Rows are divided by fours, columns by whole vectors.
+const ROWS: usize = 4;
+
+/// The product for the few columns that `leftover` takes.
+fn last_few<T: Float>(
+    level: Level,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    c: ArrayViewMut2<'_, T>,
+    onto: Onto<T>,
+) {
+    if b.ncols() > 0 {
+        let mut room = [T::zero(); leftover::FEW * DEPTH];
+        let columns = &mut room[..b.len()];
+        columns.iter_mut().zip(b.t()).for_each(|(to, &from)| *to = from);
+        level.run(Leftover { a, b: columns, c, onto });
+    }
+}
+
+/// The product by the `gemm` crate. A B that it would be slow to pack is written out for it, some columns at a time.
+fn by_crate<T: Float>(
+    level: Level,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    mut c: ArrayViewMut2<'_, T>,
+    onto: Onto<T>,
+) {
+    if b.ncols() == 0 {
+        return;
+    }
+    // A single row is multiplied as it comes, by no packed copy.
+    if a.nrows() == 1 || !packs_slowly(&b) {
+        return gemm(a, b, c, onto);
+    }
+    let (side, mut room) = (part(b.ncols(), a.nrows(), TURNED, LANES), Vec::new());
+    for (b, c) in b.axis_chunks_iter(Axis(1), side).zip(c.axis_chunks_iter_mut(Axis(1), side)) {
+        // Where there is no memory, as it lies: the numbers are the same.
+        gemm(a, turned(level, b, &mut room).unwrap_or(b), c, onto);
+    }
+}
+
+/// Columns written out at a time, 256 kB in f32: they stay in the second cache until the crate has packed them.
+const TURNED: usize = 128;
+
+/// Whether B is column after column, so far from each other that they share few places of the first cache. The crate packs such a matrix
+/// number by number, and 64 columns every 1024 bytes push each other out of it: d·Wᵀ took 7.7 ms for 256 × 1024 · 1024 × 1024 in f32, and takes
+/// 5.5 with W written out as its transpose, or 5.0 by the count of operations. At other distances the crate is the quicker one.
+fn packs_slowly<T>(b: &ArrayView2<'_, T>) -> bool {
+    let (down, across) = (b.strides()[0], b.strides()[1]);
+    down == 1 && across > 1 && (across as usize * size_of::<T>()).is_multiple_of(1024)
+}
+
+/// B, whose columns have their numbers side by side, row after row.
+fn turned<'r, T: Float>(level: Level, b: ArrayView2<'_, T>, room: &'r mut Vec<T>) -> Option<ArrayView2<'r, T>> {
+    room.clear();
+    resize(room, b.len(), T::zero()).ok()?;
+    level.run(Transpose { from: b.reversed_axes(), to: room });
+    ArrayView2::from_shape(b.dim(), room).ok()
+}
+
+/// Whether a product of an (m, k) with a (k, n) matrix is divided among threads.
+pub(crate) fn is_divided(m: usize, k: usize, n: usize) -> bool {
+    threads::count() > 1 && is_worth_threads(m, k, n)
+}
+
+fn is_worth_threads(m: usize, k: usize, n: usize) -> bool {
+    m.saturating_mul(n).saturating_mul(k) >= WORTH_THREADS
+}
+
+fn is_highest(level: Level) -> bool {
+    available().last() == Some(&level)
+}
+
+/// The product by the `gemm` crate. The sizes have been checked to agree and none is zero.
+fn gemm<T: Float>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, mut c: ArrayViewMut2<'_, T>, onto: Onto<T>) {
+    let ((m, k), n) = (a.dim(), b.ncols());
+    let (keep, factor) = match onto {
+        Onto::Nothing => (false, T::one()),
+        Onto::Itself(factor) => (true, factor),
+    };
+    let (a_strides, b_strides, c_strides) = (a.strides(), b.strides(), c.strides().to_owned());
+    // SAFETY: the three views are live, the sizes were checked to agree, the strides (in elements, as gemm counts them)
+    // are the views' own, so every element touched is one of theirs; `c` is borrowed mutably, so it overlaps neither operand.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            c.as_mut_ptr(),
+            c_strides[1],
+            c_strides[0],
+            keep,
+            a.as_ptr(),
+            a_strides[1],
+            a_strides[0],
+            b.as_ptr(),
+            b_strides[1],
+            b_strides[0],
+            T::one(),
+            factor,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+/// The product at a level the crate cannot be held to: rows of B as whole vectors, a row of C in registers.
+fn plain<T: Float>(
+    level: Level,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    mut c: ArrayViewMut2<'_, T>,
+    onto: Onto<T>,
+) -> Result<(), KernelError> {
+    let mut rows = Padded::zeros(b.nrows(), b.ncols())?;
+    rows.load(level, b.as_standard_layout().as_slice().unwrap_or(&[]));
+    let mut out = Padded::zeros(c.nrows(), c.ncols())?;
+    let mut factor = T::one();
+    if let Onto::Itself(given) = onto {
+        factor = given;
+        out.load(level, c.as_standard_layout().as_slice().unwrap_or(&[]));
+    }
+    level.run(Plain { a, b: &rows, c: &mut out, factor });
+    for (i, mut row) in c.rows_mut().into_iter().enumerate() {
+        row.iter_mut().zip(out.row(i).as_flattened()).for_each(|(c, &sum)| *c = sum);
+    }
+    Ok(())
+}
+
+/// `C ← C + f·A·B`.
+struct Plain<'a, T> {
+    a: ArrayView2<'a, T>,
+    b: &'a Padded<T>,
+    c: &'a mut Padded<T>,
+    factor: T,
+}
+
+impl<T: Float> Kernel for Plain<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(mut self, arithmetic: impl Arithmetic) {
+        for first in (0..self.b.width()).step_by(2) {
+            if first + 1 == self.b.width() {
+                self.lanes::<1>(first, arithmetic);
+            } else {
+                self.lanes::<2>(first, arithmetic);
+            }
+        }
+    }
+}
+
+impl<T: Float> Plain<'_, T> {
+    #[inline(always)]
+    fn lanes<const N: usize>(&mut self, first: usize, arithmetic: impl Arithmetic) {
+        let (width, b) = (self.b.width(), self.b.lanes());
+        for (i, row) in self.a.rows().into_iter().enumerate() {
+            let c = &mut self.c.lanes_mut()[i * width + first..][..N];
+            let mut sum: [[T; LANES]; N] = std::array::from_fn(|lane| c[lane]);
+            for (p, &x) in row.iter().enumerate() {
+                add_scaled::<T, N, false>(&mut sum, self.factor * x, &b[p * width + first..][..N], arithmetic);
+            }
+            c.copy_from_slice(&sum);
+        }
+    }
+}
+
+/// `Ok` if A·B exists and has the shape of C.
+fn check(a: (usize, usize), b: (usize, usize), c: (usize, usize)) -> Result<(), KernelError> {
+    agree("the number of columns of A", a.1, "the number of rows of B", b.0)?;
+    agree("the number of rows of C", c.0, "the number of rows of A", a.0)?;
+    agree("the number of columns of C", c.1, "the number of columns of B", b.1)
+}
+
+/// `C ← Aᵀ·B` for `a` of shape (k, m), `b` of (k, n): a layer's `dW = xᵀ·dout`.
+///
+/// # Errors
+///
+/// As [`matmul`].
+pub fn matmul_at_b<T: Float>(
+    level: Level,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    c: ArrayViewMut2<'_, T>,
+) -> Result<(), KernelError> {
+    matmul(level, a.reversed_axes(), b, c, Onto::Nothing)
+}
+
+/// `C ← A·Bᵀ` for `a` of shape (m, k), `b` of (n, k): a layer's `dx = dout·Wᵀ`.
+///
+/// # Errors
+///
+/// As [`matmul`].
+pub fn matmul_a_bt<T: Float>(
+    level: Level,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    c: ArrayViewMut2<'_, T>,
+) -> Result<(), KernelError> {
+    matmul(level, a, b.reversed_axes(), c, Onto::Nothing)
+}
+
+/// `out ← x·W + b`, one row an example: `b` is laid into every row first and the product added onto it.
+///
+/// # Errors
+///
+/// As [`matmul`], and if `b` is not as long as `w` is wide.
+pub fn affine<T: Float>(
+    level: Level,
+    x: ArrayView2<'_, T>,
+    w: ArrayView2<'_, T>,
+    b: &[T],
+    mut out: ArrayViewMut2<'_, T>,
+) -> Result<(), KernelError> {
+    agree("the length of b", b.len(), "the number of columns of W", w.ncols())?;
+    check(x.dim(), w.dim(), out.dim())?;
+    for mut row in out.rows_mut() {
+        row.iter_mut().zip(b).for_each(|(out, &b)| *out = b);
+    }
+    matmul(level, x, w, out, Onto::Itself(T::one()))
+}
+
+/// `out ←` the column sums of `d`: the gradient of what was added to each row.
+///
+/// # Errors
+///
+/// [`KernelError::Sizes`] if there is not a number for each column.
+pub fn column_sums<T: Float>(level: Level, d: ArrayView2<'_, T>, out: &mut [T]) -> Result<(), KernelError> {
+    agree("the length of the output", out.len(), "the number of columns of dout", d.ncols())?;
+    let d = d.as_standard_layout();
+    level.run(ColumnSums { d: d.as_slice().unwrap_or(&[]), d_b: out });
+    Ok(())
+}
+
+/// `d_b ←` the column sums of `d`, whose rows are as long as `d_b`: a layer's `db`.
+pub(crate) struct ColumnSums<'a, T> {
+    pub d: &'a [T],
+    pub d_b: &'a mut [T],
+}
+
+impl<T: Float> Kernel for ColumnSums<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, _: impl Arithmetic) {
+        self.d_b.fill(T::zero());
+        for row in self.d.chunks_exact(self.d_b.len().max(1)) {
+            self.d_b.iter_mut().zip(row).for_each(|(sum, &d)| *sum += d);
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use ndarray::{Array1, Array2, ShapeBuilder};
+    use proptest::prelude::*;
+
+    /// The oracle: three loops, summed in f64.
+    fn naive<T: Float>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>) -> Array2<f64> {
+        Array2::from_shape_fn((a.nrows(), b.ncols()), |(i, j)| {
+            (0..a.ncols()).map(|l| a[[i, l]].wide() * b[[l, j]].wide()).sum()
+        })
+    }
+
+    pub(crate) fn numbers<T: Float>(shape: (usize, usize), seed: u64) -> Array2<T> {
+        let mut state = seed.wrapping_mul(2).wrapping_add(1);
+        Array2::from_shape_simple_fn(shape, || {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            T::of((state >> 11) as f64 / (1u64 << 52) as f64 - 1.0)
+        })
+    }
+
+    /// A sum of k products of numbers below 1, in any order, is off by at most about k·ε·(sum of |products|) <= k²·ε.
+    fn assert_close<T: Float>(got: &Array2<T>, want: &Array2<f64>, k: usize) {
+        let tolerance = T::epsilon().wide() * (k * k + 1) as f64;
+        assert_eq!(got.dim(), want.dim());
+        for (got, want) in got.iter().zip(want) {
+            assert!((got.wide() - want).abs() <= tolerance, "{got} against {want}, k = {k}");
+        }
+    }
+
+    const SIZES: [usize; 9] = [0, 1, 2, 7, 8, 9, 63, 64, 65];
+
+    fn every_product_agrees_with_three_loops<T: Float>() {
+        for &level in available() {
+            for m in SIZES {
+                for n in SIZES {
+                    for k in SIZES {
+                        let (a, b) = (numbers::<T>((m, k), 1), numbers::<T>((k, n), 2));
+                        let want = naive(a.view(), b.view());
+                        // A value that would show in the sum, had C been read.
+                        let mut c = Array2::from_elem((m, n), T::nan());
+                        matmul(level, a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap();
+                        assert_close(&c, &want, k);
+                        matmul(level, a.view(), b.view(), c.view_mut(), Onto::Itself(T::one())).unwrap();
+                        assert_close(&c, &(&want * 2.0), k);
+                        matmul(level, a.view(), b.view(), c.view_mut(), Onto::Itself(T::of(-0.75))).unwrap();
+                        assert_close(&c, &(&want * 1.25), k);
+                        let at = a.t().as_standard_layout().into_owned();
+                        matmul_at_b(level, at.view(), b.view(), c.view_mut()).unwrap();
+                        assert_close(&c, &want, k);
+                        let bt = b.t().as_standard_layout().into_owned();
+                        matmul_a_bt(level, a.view(), bt.view(), c.view_mut()).unwrap();
+                        assert_close(&c, &want, k);
+                    }
+                }
+            }
+        }
+    }
+
+    fn highest() -> Level {
+        available()[available().len() - 1]
+    }
+
+    /// The kernel of our own, which [`matmul`] does not take at the highest level.
+    fn plain_agrees_with_three_loops<T: Float>() {
+        let turned = |x: &Array2<T>| x.t().as_standard_layout().into_owned().reversed_axes();
+        for &level in available() {
+            for m in [1, 2, 9] {
+                for n in [1, 15, 16, 17, 31, 32, 33, 50, 64, 65, 100] {
+                    for k in [1, 2, 7, 8, 64, 65] {
+                        let (a, b) = (numbers::<T>((m, k), 1), numbers::<T>((k, n), 2));
+                        let want = naive(a.view(), b.view());
+                        let mut c = Array2::from_elem((m, n), T::nan());
+                        plain(level, a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap();
+                        assert_close(&c, &want, k);
+                        plain(level, a.view(), b.view(), c.view_mut(), Onto::Itself(T::one())).unwrap();
+                        assert_close(&c, &(&want * 2.0), k);
+                        // Every operand turned, and a frame around C.
+                        let mut frame = Array2::from_elem((m + 2, 2 * n + 1), T::one());
+                        let mut c = frame.slice_mut(ndarray::s![1..=m, 1..;2]);
+                        let onto = Onto::Itself(T::of(-0.75));
+                        plain(level, turned(&a).view(), turned(&b).view(), c.view_mut(), onto).unwrap();
+                        assert_close(&c.to_owned(), &(want * -0.75 + 1.0), k);
+                        c.fill(T::one());
+                        assert!(frame.iter().all(|&x| x == T::one()));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn plain_products_in_f32() {
+        plain_agrees_with_three_loops::<f32>();
+    }
+
+    #[test]
+    fn plain_products_in_f64() {
+        plain_agrees_with_three_loops::<f64>();
+    }
+
+    #[test]
+    fn products_in_f32() {
+        every_product_agrees_with_three_loops::<f32>();
+    }
+
+    #[test]
+    fn products_in_f64() {
+        every_product_agrees_with_three_loops::<f64>();
+    }
+
+    #[test]
+    fn a_large_product() {
+        // More terms than are taken at a time, and more than a lane or two of columns.
+        let (a, b) = (numbers::<f32>((100, 784), 1), numbers::<f32>((784, 50), 2));
+        let want = naive(a.view(), b.view());
+        for &level in available() {
+            let mut c = Array2::from_elem((100, 50), f32::NAN);
+            matmul(level, a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap();
+            assert_close(&c, &want, 784);
+            matmul(level, a.view(), b.view(), c.view_mut(), Onto::Itself(-0.75)).unwrap();
+            assert_close(&c, &(&want * 0.25), 784);
+        }
+    }
+
+    /// For every number of threads: both sides divided, few rows or columns, columns left over, B in every order.
+    fn a_product_divided_along_either_side_has_the_bits_of_the_whole<T: Float>() {
+        for (m, n) in
+            [(402, 210), (210, 402), (100, 50), (100, 48), (100, 64), (300, 16), (5, 850), (4, 1040), (17, 300)]
+        {
+            let k = 784.max(WORTH_THREADS / (m * n) + 1);
+            let (a, b) = (numbers::<T>((m, k), 1), numbers::<T>((k, n), 2));
+            let (far_apart, turned) = (far_apart(&b), b.t().as_standard_layout().into_owned());
+            let onto = [Onto::Nothing, Onto::Itself(T::of(-0.75))];
+            for (onto, b) in
+                onto.into_iter().flat_map(|onto| [b.view(), far_apart.view(), turned.t()].map(|b| (onto, b)))
+            {
+                let before = numbers::<T>((m, n), 3);
+                let mut whole = before.clone();
+                divided(1, highest(), a.view(), b, whole.view_mut(), onto).unwrap();
+                for threads in [2, 3, 4, 5, 7, 8, 13, 31] {
+                    let mut parts = before.clone();
+                    divided(threads, highest(), a.view(), b, parts.view_mut(), onto).unwrap();
+                    assert_eq!(parts, whole, "{m}·{k}·{n} on {threads} threads");
+                }
+                if onto == Onto::Nothing {
+                    assert_close(&whole, &naive(a.view(), b), k);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_product_divided_along_either_side_has_the_bits_of_the_whole_in_f32() {
+        a_product_divided_along_either_side_has_the_bits_of_the_whole::<f32>();
+    }
+
+    #[test]
+    fn a_product_divided_along_either_side_has_the_bits_of_the_whole_in_f64() {
+        a_product_divided_along_either_side_has_the_bits_of_the_whole::<f64>();
+    }
+
+    /// The same numbers, column after column, the columns a multiple of 1024 bytes from each other.
+    fn far_apart<T: Float>(b: &Array2<T>) -> Array2<T> {
+        let mut room = Array2::zeros((b.ncols(), b.nrows().next_multiple_of(256)));
+        room.slice_mut(ndarray::s![.., ..b.nrows()]).assign(&b.t());
+        let mut far_apart = room.reversed_axes();
+        far_apart.slice_collapse(ndarray::s![..b.nrows(), ..]);
+        far_apart
+    }
+
+    fn columns_far_apart_are_like_any_other<T: Float>() {
+        for &level in available() {
+            for m in [1, 2, 9, 70] {
+                for n in [1, 2, 17, TURNED, TURNED + 1, 2 * TURNED + 64] {
+                    for k in [1, 2, 17, 300, DEPTH + 1] {
+                        let (a, b) = (numbers::<T>((m, k), 1), numbers::<T>((k, n), 2));
+                        let (want, b) = (naive(a.view(), b.view()), far_apart(&b));
+                        assert!(n == 1 || k == 1 || packs_slowly(&b.view()));
+                        let mut c = Array2::from_elem((m, n), T::nan());
+                        matmul(level, a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap();
+                        assert_close(&c, &want, k);
+                        matmul(level, a.view(), b.view(), c.view_mut(), Onto::Itself(T::of(-0.75))).unwrap();
+                        assert_close(&c, &(&want * 0.25), k);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn columns_far_apart_are_like_any_other_in_f32() {
+        columns_far_apart_are_like_any_other::<f32>();
+    }
+
+    #[test]
+    fn columns_far_apart_are_like_any_other_in_f64() {
+        columns_far_apart_are_like_any_other::<f64>();
+    }
+
+    #[test]
+    fn every_layout_of_the_operands() {
+        let a = numbers::<f64>((9, 14), 1);
+        let b = numbers::<f64>((7, 8), 2);
+        let every_second = a.slice(ndarray::s![.., ..;2]);
+        let backwards = b.slice(ndarray::s![..;-1, ..]);
+        let mut c = Array2::zeros((9, 8).f());
+        matmul(highest(), every_second, backwards, c.view_mut(), Onto::Nothing).unwrap();
+        assert_close(&c, &naive(every_second, backwards), 7);
+    }
+
+    #[test]
+    fn affine_adds_the_bias_to_every_row() {
+        let (x, w) = (numbers::<f64>((5, 7), 1), numbers::<f64>((7, 3), 2));
+        let b = [10.0, 20.0, 30.0];
+        let mut out = Array2::from_elem((5, 3), f64::NAN);
+        affine(highest(), x.view(), w.view(), &b, out.view_mut()).unwrap();
+        // Sums of 7 products and a bias up to 30.
+        let want = naive(x.view(), w.view()) + Array1::from(b.to_vec());
+        for (got, want) in out.iter().zip(&want) {
+            assert!((got - want).abs() < 1e-13);
+        }
+    }
+
+    fn column_sums_are_loops<T: Float>() {
+        for &level in available() {
+            for (n, m) in [(1, 1), (7, 1), (1, 17), (9, 15), (100, 50), (3, 130)] {
+                let d = numbers::<T>((n, m), 1);
+                let mut d_b = vec![T::nan(); m];
+                level.run(ColumnSums { d: d.as_slice().unwrap(), d_b: &mut d_b });
+                // A sum of n terms is a product with n ones.
+                let want = naive(Array2::ones((1, n)).view(), d.view());
+                assert_close(&Array2::from_shape_vec((1, m), d_b).unwrap(), &want, n);
+            }
+        }
+    }
+
+    #[test]
+    fn column_sums_are_loops_in_f32() {
+        column_sums_are_loops::<f32>();
+    }
+
+    #[test]
+    fn column_sums_are_loops_in_f64() {
+        column_sums_are_loops::<f64>();
+    }
+
+    #[test]
+    fn column_sums_of_any_layout_and_a_wrong_length() {
+        let d = numbers::<f64>((5, 7), 1);
+        let (mut sums, mut turned) = ([f64::NAN; 7], [f64::NAN; 5]);
+        column_sums(highest(), d.view(), &mut sums).unwrap();
+        column_sums(highest(), d.t(), &mut turned).unwrap();
+        let want = |axis| d.sum_axis(ndarray::Axis(axis)).to_vec();
+        assert!(sums.iter().zip(want(0)).chain(turned.iter().zip(want(1))).all(|(a, b)| (a - b).abs() < 1e-14));
+        assert!(column_sums(highest(), d.view(), &mut turned).is_err());
+    }
+
+    #[test]
+    fn column_sums_of_no_rows_are_zero() {
+        let mut d_b = [f64::NAN; 3];
+        highest().run(ColumnSums { d: &[], d_b: &mut d_b });
+        assert_eq!(d_b, [0.0; 3]);
+    }
+
+    #[test]
+    fn shapes_that_do_not_fit_are_refused() {
+        let mut c = Array2::from_elem((2, 2), 7.0);
+        let (a, b) = (Array2::<f64>::zeros((2, 3)), Array2::<f64>::zeros((4, 2)));
+        let error = matmul(highest(), a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the number of columns of A is 3, but the number of rows of B is 4; they must agree"
+        );
+        assert!(c.iter().all(|&c| c == 7.0));
+        assert!(matmul(highest(), a.view(), b.t(), c.view_mut(), Onto::Nothing).is_err());
+        assert!(affine(highest(), a.view(), b.view().slice_move(ndarray::s![..3, ..]), &[0.0], c.view_mut()).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_times_the_identity_is_a(m in 1usize..40, k in 1usize..40, seed in any::<u64>()) {
+            let a = numbers::<f64>((m, k), seed);
+            let mut c = Array2::zeros((m, k));
+            matmul(highest(), a.view(), Array2::eye(k).view(), c.view_mut(), Onto::Nothing).unwrap();
+            prop_assert_eq!(&c, &a);
+            let mut c = Array2::zeros((m, k));
+            matmul(highest(), Array2::eye(m).view(), a.view(), c.view_mut(), Onto::Nothing).unwrap();
+            prop_assert_eq!(&c, &a);
+        }
+    }
+}

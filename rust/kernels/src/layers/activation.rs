@@ -1,0 +1,250 @@
+//! The elementwise layers, `out = f(x)`. Each one's slope is a function of its output, so only the output is kept for the way back.
+//!
+//! | layer | f(x) | f'(x), from out |
+//! |---|---|---|
+//! | `Relu` | x where x > 0, else 0 | 1 where out > 0, else 0 |
+//! | `LeakyRelu(a)`, a > 0 | x where x > 0, else a·x | 1 where out > 0, else a |
+//! | `Sigmoid` | 1 / (1 + exp(-x)) | out (1 - out) |
+//! | `Tanh` | tanh x | 1 - out² |
+//! | `Scale(s)` | s·x | s |
+//!
+//! nan stays nan. A slope of 0 gives a gradient of 0, also from a nan above it.
+
+use crate::error::agree;
+use crate::machine::level::{Arithmetic, Kernel, Level};
+use crate::{Float, KernelError};
+
+/// One elementwise layer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Activation {
+    /// `max(x, 0)`.
+    Relu,
+    /// `x`, below 0 multiplied by the number, which must be above 0.
+    LeakyRelu(f64),
+    /// The logistic function.
+    Sigmoid,
+    /// The hyperbolic tangent.
+    Tanh,
+    /// Multiplication by a number.
+    Scale(f64),
+}
+
+impl Activation {
+    /// `out ← f(x)`.
+    pub fn forward<T: Float>(self, level: Level, x: &[T], out: &mut [T]) {
+        level.run(Forward { f: self, x, out });
+    }
+
+    /// `d`: the gradient of the output in, of the input out.
+    pub fn backward<T: Float>(self, level: Level, out: &[T], d: &mut [T]) {
+        level.run(Backward { f: self, out, d });
+    }
+}
+
+/// `out ← f(x)`, for a kernel that has numbers to put through it on its way.
+pub(crate) struct Forward<'a, T> {
+    pub f: Activation,
+    pub x: &'a [T],
+    pub out: &'a mut [T],
+}
+
+impl<T: Float> Kernel for Forward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, arithmetic: impl Arithmetic) {
+        let Self { f, x, out } = self;
+        let (zero, one) = (T::zero(), T::one());
+        // Which function it is is asked once, not for every number: each loop is then one the compiler can turn into vectors.
+        match f {
+            Activation::Relu => each(x, out, |x| if x <= zero { zero } else { x }),
+            Activation::LeakyRelu(below) => each(x, out, |x| if x <= zero { T::of(below) * x } else { x }),
+            Activation::Sigmoid => each(x, out, |x| {
+                // The exponent is never above 0, so nothing overflows.
+                let z = (-x.abs()).exp_of_negative(arithmetic);
+                (if x >= zero { one } else { z }) / (one + z)
+            }),
+            Activation::Tanh => each(x, out, T::tanh),
+            Activation::Scale(factor) => each(x, out, |x| x * T::of(factor)),
+        }
+    }
+}
+
+struct Backward<'a, T> {
+    f: Activation,
+    out: &'a [T],
+    d: &'a mut [T],
+}
+
+impl<T: Float> Kernel for Backward<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, _: impl Arithmetic) {
+        let Self { f, out, d } = self;
+        let (zero, one) = (T::zero(), T::one());
+        let product = |d: T, slope: T| if slope == zero { zero } else { d * slope };
+        match f {
+            Activation::Relu => along(out, d, |out, d| if out <= zero { zero } else { d }),
+            Activation::LeakyRelu(below) => along(out, d, |out, d| if out <= zero { d * T::of(below) } else { d }),
+            Activation::Sigmoid => along(out, d, |out, d| product(d, out * (one - out))),
+            Activation::Tanh => along(out, d, |out, d| product(d, one - out * out)),
+            Activation::Scale(factor) => along(out, d, |_, d| product(d, T::of(factor))),
+        }
+    }
+}
+
+/// `out ← d`, but 0 where the mask is not 0: the way back through a ReLU that remembers where x was <= 0.
+///
+/// # Errors
+///
+/// [`KernelError::Sizes`] if the lengths differ.
+pub fn zero_where<T: Float>(level: Level, mask: &[u8], d: &[T], out: &mut [T]) -> Result<(), KernelError> {
+    agree("the size of the mask", mask.len(), "the size of dout", d.len())?;
+    agree("the size of the output", out.len(), "the size of dout", d.len())?;
+    level.run(ZeroWhere { mask, d, out });
+    Ok(())
+}
+
+struct ZeroWhere<'a, T> {
+    mask: &'a [u8],
+    d: &'a [T],
+    out: &'a mut [T],
+}
+
+impl<T: Float> Kernel for ZeroWhere<'_, T> {
+    type Output = ();
+
+    /// No branch depends on the mask: of one that is as good as random, a CPU guesses half.
+    #[inline(always)]
+    fn run(self, _: impl Arithmetic) {
+        for ((out, &d), &mask) in self.out.iter_mut().zip(self.d).zip(self.mask) {
+            *out = if mask == 0 { d } else { T::zero() };
+        }
+    }
+}
+
+#[inline(always)]
+fn each<T: Float>(x: &[T], out: &mut [T], f: impl Fn(T) -> T) {
+    x.iter().zip(out).for_each(|(&x, out)| *out = f(x));
+}
+
+#[inline(always)]
+fn along<T: Float>(out: &[T], d: &mut [T], f: impl Fn(T, T) -> T) {
+    out.iter().zip(d).for_each(|(&out, d)| *d = f(out, *d));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Activation::*;
+    use crate::machine::level::available;
+    use crate::Float;
+
+    const INF: f64 = f64::INFINITY;
+
+    #[test]
+    fn values_at_the_ends_of_the_line() {
+        let mut out = [9.0; 5];
+        for (f, want) in [
+            (Relu, [0.0, 0.0, 0.0, INF]),
+            (LeakyRelu(0.5), [-INF, -0.5, 0.0, INF]),
+            (Sigmoid, [0.0, 1.0 / (1.0 + 1f64.exp()), 0.5, 1.0]),
+            (Tanh, [-1.0, -(1f64.tanh()), 0.0, 1.0]),
+            (Scale(2.0), [-INF, -2.0, 0.0, INF]),
+        ] {
+            for &level in available() {
+                f.forward(level, &[-INF, -1.0, 0.0, INF, f64::NAN], &mut out);
+                for (got, want) in out.iter().zip(want) {
+                    assert!(got == &want || (got - want).abs() < 1e-15, "{f:?}: {out:?}");
+                }
+                assert!(out[4].is_nan(), "{f:?}");
+            }
+        }
+    }
+
+    /// Whole vectors and a remainder, of every exponent that counts.
+    fn values_and_slopes_are_the_formulas<T: Float>() {
+        let x: Vec<T> = (-40..=40).map(|i| T::of(f64::from(i).powi(3) / 1000.0 + 0.1)).collect();
+        let (mut out, gradient) = (x.clone(), T::of(0.7));
+        for f in [Relu, LeakyRelu(0.25), Sigmoid, Tanh, Scale(-3.0)] {
+            for &level in available() {
+                f.forward(level, &x, &mut out);
+                let mut d = vec![gradient; x.len()];
+                f.backward(level, &out, &mut d);
+                for ((&x, &out), &d) in x.iter().zip(&out).zip(&d) {
+                    let (x, got, epsilon) = (x.wide(), out.wide(), T::epsilon().wide());
+                    // The slope is a function of what came out.
+                    let (want, slope) = match f {
+                        Relu => (x.max(0.0), f64::from(x > 0.0)),
+                        LeakyRelu(a) if x <= 0.0 => (a * x, a),
+                        LeakyRelu(_) => (x, 1.0),
+                        Sigmoid => (1.0 / (1.0 + (-x).exp()), got * (1.0 - got)),
+                        Tanh => (x.tanh(), 1.0 - got * got),
+                        Scale(s) => (s * x, s),
+                    };
+                    // exp is off by two units, tanh likewise; a sum, a quotient and the oracle by a half each.
+                    assert!(
+                        (got - want).abs() <= 5.0 * epsilon * want.abs(),
+                        "{f:?} of {x} at {}: {got}",
+                        level.name()
+                    );
+                    assert!(
+                        (d.wide() - gradient.wide() * slope).abs() <= 2.0 * epsilon * slope.abs().max(1.0),
+                        "{f:?} of {x}: {d}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn values_and_slopes_are_the_formulas_in_f32() {
+        values_and_slopes_are_the_formulas::<f32>();
+    }
+
+    #[test]
+    fn values_and_slopes_are_the_formulas_in_f64() {
+        values_and_slopes_are_the_formulas::<f64>();
+    }
+
+    #[test]
+    fn slopes_are_the_differences_of_the_values() {
+        for f in [Relu, LeakyRelu(0.1), Sigmoid, Tanh, Scale(-3.0)] {
+            for (x, &level) in [-2.0f64, -0.3, 0.4, 1.7].iter().zip(available().iter().cycle()) {
+                let (mut out, h) = ([0.0; 3], 1e-5);
+                f.forward(level, &[*x, x + h, x - h], &mut out);
+                let mut d = [7.0];
+                f.backward(level, &out[..1], &mut d);
+                // h²/6·f''' and ε/h, each about 1e-10
+                assert!((d[0] - 7.0 * (out[1] - out[2]) / (2.0 * h)).abs() < 1e-8, "{f:?} at {x}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_closed_relu_stops_a_nan() {
+        for &level in available() {
+            let mut d = [1.0, f64::NAN, 3.0];
+            Relu.backward(level, &[2.0, 0.0, f64::NAN], &mut d);
+            assert_eq!(d, [1.0, 0.0, 3.0]);
+        }
+    }
+
+    #[test]
+    fn zero_where_the_mask_is_not_zero_at_every_level() {
+        for (n, &level) in [0, 1, 7, 64, 133].into_iter().flat_map(|n| available().iter().map(move |level| (n, level)))
+        {
+            // Every value of a byte that is not 0 is a yes; nothing of what is masked comes through.
+            let mask: Vec<u8> = (0..n).map(|i| if i % 3 == 0 { 0 } else { (i % 255 + 1) as u8 }).collect();
+            let d: Vec<f32> = (0..n).map(|i| if i % 3 == 1 { f32::NAN } else { -1.5 - i as f32 }).collect();
+            let mut out = vec![f32::NAN; n];
+            super::zero_where(level, &mask, &d, &mut out).unwrap();
+            let want = (0..n).map(|i| if i % 3 == 0 { d[i] } else { 0.0 });
+            assert!(out.iter().map(|x| x.to_bits()).eq(want.map(f32::to_bits)), "{n} at {}", level.name());
+        }
+        let (mask, mut out) = ([1; 3], [7.0; 3]);
+        assert!(super::zero_where(available()[0], &mask[..2], &[1.0; 3], &mut out).is_err());
+        assert!(super::zero_where(available()[0], &mask, &[1.0; 3], &mut out[..2]).is_err());
+        assert_eq!(out, [7.0; 3]);
+    }
+}

@@ -1,0 +1,7 @@
+//! The machine a kernel runs on: its instruction sets, its threads, its two kinds of floats.
+
+pub mod level;
+pub mod threads;
+
+pub(crate) mod exp;
+pub(crate) mod float;

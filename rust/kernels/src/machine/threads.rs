@@ -1,0 +1,356 @@
+//! Threads, for work that is large enough: a pool of our own, made when it is first needed, and one thread for what goes on beside.
+//!
+//! The pool belongs to the process that made it. A forked child has the parent's memory but not its threads, so a pool found with another
+//! process's id is left alone (never joined, never freed) and the next place taken; a library-wide pool would hang there.
+//!
+//! What is divided is the *output*, or sums that are parts of another at any number of threads: it changes no bit of any result.
+//!
+//! Cost: a thread that sleeps takes some 50 µs to wake on a virtual machine. So the caller's thread works too, one less has to be
+//! woken, and at the end it stays awake for a while for what the others still have in hand. Two threads then do 80 µs of work in
+//! some 60; where the caller slept until both were done it was 120.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread::{Builder, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+/// How long a thread stays awake for others: a sleep longer than that is worth its end.
+const PATIENCE: Duration = Duration::from_micros(200);
+
+struct Pool {
+    process: u32,
+    /// `None` if its threads could not be started: then everything runs on the caller's.
+    threads: Option<rayon::ThreadPool>,
+}
+
+/// One place a generation of forks: children of children of children that all compute are rare, and beyond these places run serially.
+static POOLS: [OnceLock<Pool>; 8] = [const { OnceLock::new() }; 8];
+
+/// How many threads large work is divided among: `CHAINRULE_NUM_THREADS`, or the CPUs this process may use.
+pub fn count() -> usize {
+    static COUNT: OnceLock<usize> = OnceLock::new();
+    *COUNT.get_or_init(|| {
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let asked = std::env::var("CHAINRULE_NUM_THREADS").ok().and_then(|text| text.trim().parse().ok());
+        asked.filter(|&asked| asked > 0).unwrap_or(cpus)
+    })
+}
+
+thread_local! {
+    static ALONE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// `work`, all of it on the caller's thread: for work beside which other work is done, on another thread.
+pub(crate) fn alone<R>(work: impl FnOnce() -> R) -> R {
+    /// Puts back what was before, also if `work` panics.
+    struct Before(bool);
+
+    impl Drop for Before {
+        fn drop(&mut self) {
+            ALONE.set(self.0);
+        }
+    }
+
+    let _before = Before(ALONE.replace(true));
+    work()
+}
+
+/// `work` on each item, on up to [`count`] threads; on the caller's alone if there is one item or one thread. Memory to work in is made by `room`, once
+/// a thread, and handed from item to item.
+pub fn each_with<I: Send, R>(
+    items: Vec<I>,
+    room: impl Fn() -> R + Sync + Send,
+    work: impl Fn(&mut R, I) + Sync + Send,
+) {
+    let threads = count().min(items.len());
+    let items = Mutex::new(items.into_iter());
+    let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let until_none_is_left = || {
+        if let Some(first) = next() {
+            let mut room = room();
+            std::iter::once(first).chain(std::iter::from_fn(next)).for_each(|item| work(&mut room, item));
+        }
+    };
+    let Some(pool) = pool().filter(|_| threads > 1 && !is_alone()) else { return until_none_is_left() };
+    // With all threads at work nobody is left for what the work itself would divide: it would wait for one.
+    let work = || if threads == count() { alone(until_none_is_left) } else { until_none_is_left() };
+    let others = AtomicUsize::new(threads - 1);
+    pool.in_place_scope(|scope| {
+        for _ in 1..threads {
+            scope.spawn(|_| {
+                work();
+                others.fetch_sub(1, Ordering::Relaxed);
+            });
+        }
+        work();
+        stay_awake(|| others.load(Ordering::Relaxed) == 0);
+        // The end of the scope is what the results are safe behind.
+    });
+}
+
+/// The same with work that may fail: an error, if there is one; what is left of the work is done all the same.
+pub fn try_each_with<I: Send, R, E: Send>(
+    items: Vec<I>,
+    room: impl Fn() -> R + Sync + Send,
+    work: impl Fn(&mut R, I) -> Result<(), E> + Sync + Send,
+) -> Result<(), E> {
+    let failed = Mutex::new(None);
+    each_with(items, room, |room, item| {
+        if let Err(error) = work(room, item) {
+            *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        }
+    });
+    failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// Whether what is done here is not divided further.
+pub(crate) fn is_alone() -> bool {
+    ALONE.get() || count() == 1
+}
+
+/// `here` on this thread and `there` on one of its own, neither divided further. `there` may start late: `here` must not wait for that. If this
+/// one [is alone](is_alone), if `both` is at work elsewhere, whose threads would have to share the CPUs with these, or if no thread is to be
+/// had: `here` alone.
+///
+/// Why no thread of the pool: `there` may wait for `here`, and would keep it from others for so long. Cost: 30 µs for the thread.
+pub(crate) fn both<R>(here: impl FnOnce() -> R, there: impl FnOnce() + Send) -> R {
+    let Some(_taken) = Taken::new() else { return here() };
+    std::thread::scope(|scope| {
+        let other = Builder::new().spawn_scoped(scope, || alone(there));
+        let result = alone(here);
+        if let Some(Err(panic)) = other.ok().map(ScopedJoinHandle::join) {
+            std::panic::resume_unwind(panic);
+        }
+        result
+    })
+}
+
+/// The process whose thread has another one beside it: a child that is forked meanwhile has the number, and not the thread.
+static TAKEN_BY: AtomicU32 = AtomicU32::new(0);
+
+/// That no other `both` is at work in this process, until it is dropped.
+struct Taken;
+
+impl Taken {
+    fn new() -> Option<Self> {
+        let process = std::process::id();
+        let take =
+            || TAKEN_BY.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |by| (by != process).then_some(process));
+        // Made only if it is taken: what is dropped gives back.
+        (!is_alone() && take().is_ok()).then(|| Self)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        TAKEN_BY.store(0, Ordering::Relaxed);
+    }
+}
+
+/// What has been sent by another thread, or `None` if nothing can come any more. What comes soon is waited for awake.
+pub(crate) fn receive<M>(from: &Receiver<M>) -> Option<M> {
+    let mut found = Err(TryRecvError::Empty);
+    stay_awake(|| {
+        found = from.try_recv();
+        !matches!(found, Err(TryRecvError::Empty))
+    });
+    match found {
+        Err(TryRecvError::Empty) => from.recv().ok(),
+        found => found.ok(),
+    }
+}
+
+/// Stay awake until something has happened, or no longer worth staying awake for.
+fn stay_awake(mut happened: impl FnMut() -> bool) {
+    // Looking at the clock, and letting others run, takes longer than what comes at once.
+    const LOOKS: usize = 100;
+    if (0..LOOKS).any(|_| {
+        happened() || {
+            std::hint::spin_loop();
+            false
+        }
+    }) {
+        return;
+    }
+    let end = Instant::now() + PATIENCE;
+    while !happened() && Instant::now() < end {
+        std::thread::yield_now(); // if there are more threads than CPUs, to one that has something to do
+    }
+}
+
+/// This process's pool: the threads there are beside the caller's.
+fn pool() -> Option<&'static rayon::ThreadPool> {
+    if count() == 1 {
+        return None;
+    }
+    let process = std::process::id();
+    let mine = |place: &'static OnceLock<Pool>| place.get().filter(|pool| pool.process == process);
+    let made = POOLS.iter().find_map(mine).or_else(|| {
+        let free = POOLS.iter().find(|place| place.get().is_none())?;
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(count() - 1).build().ok();
+        // If another thread was quicker, its pool stands, and this one ends.
+        let _ = free.set(Pool { process, threads });
+        mine(free)
+    });
+    made?.threads.as_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+    fn each<I: Send>(items: Vec<I>, work: impl Fn(I) + Sync + Send) {
+        each_with(items, || (), |(), item| work(item));
+    }
+
+    #[test]
+    fn every_item_is_worked_on_once() {
+        let mut squares = vec![0usize; 1000];
+        each(squares.iter_mut().enumerate().collect(), |(i, square)| *square += i * i);
+        assert!(squares.iter().enumerate().all(|(i, &square)| square == i * i));
+    }
+
+    /// Until something has happened that happens if no other test stands in the way.
+    fn sooner_or_later(mut happens: impl FnMut() -> bool) -> bool {
+        (0..1000).any(|_| {
+            happens() || {
+                std::thread::sleep(Duration::from_millis(1));
+                false
+            }
+        })
+    }
+
+    #[test]
+    fn both_are_at_work_at_once_and_neither_is_divided() {
+        let happened = sooner_or_later(|| {
+            let (to_other, from_one) = std::sync::mpsc::sync_channel(1);
+            let (to_one, from_other) = std::sync::mpsc::sync_channel(1);
+            // Each waits for the other's word. If there is no other, its end of the line is gone.
+            both(
+                || {
+                    let _ = to_other.send(is_alone());
+                    receive(&from_other)
+                },
+                move || to_one.send(receive(&from_one).unwrap() && is_alone()).unwrap(),
+            ) == Some(true)
+        });
+        assert_eq!(happened, count() > 1);
+        assert_eq!(is_alone(), count() == 1);
+    }
+
+    #[test]
+    fn alone_and_beside_another_both_the_first_is_done_only() {
+        let forbidden = || panic!("not to be run");
+        assert_eq!(alone(|| both(|| 7, forbidden)), 7);
+        let happened = sooner_or_later(|| {
+            let (to_one, from_other) = std::sync::mpsc::sync_channel(1);
+            let elsewhere = || std::thread::scope(|scope| scope.spawn(|| both(|| 7, forbidden)).join().unwrap());
+            // Twice: what is refused gives nothing back.
+            let nested = || elsewhere().min(elsewhere());
+            both(|| receive(&from_other) == Some(7), move || to_one.send(nested()).unwrap())
+        });
+        assert_eq!(happened, count() > 1);
+    }
+
+    #[test]
+    fn a_panic_of_either_ends_both_and_another_both_works() {
+        let panics = |here: bool| {
+            std::panic::catch_unwind(|| {
+                let (to_other, from_one) = std::sync::mpsc::sync_channel::<()>(0);
+                let there = move || {
+                    assert!(here, "on purpose");
+                    let _ = receive(&from_one);
+                };
+                both(
+                    || {
+                        let _held = to_other;
+                        assert!(!here, "on purpose");
+                    },
+                    there,
+                );
+            })
+            .is_err()
+        };
+        assert!(panics(true));
+        assert_eq!(sooner_or_later(|| panics(false)), count() > 1);
+        assert_eq!(sooner_or_later(|| Taken::new().is_some()), count() > 1);
+    }
+
+    #[test]
+    fn what_comes_late_is_received_and_a_line_that_is_cut_is_not_waited_for() {
+        let (to, from) = std::sync::mpsc::sync_channel(1);
+        let sender = std::thread::spawn(move || {
+            for (i, pause) in [0, 1, 20].into_iter().enumerate() {
+                std::thread::sleep(Duration::from_millis(pause));
+                to.send(i).unwrap();
+            }
+        });
+        assert_eq!([(); 4].map(|()| receive(&from)), [Some(0), Some(1), Some(2), None]);
+        sender.join().unwrap();
+    }
+
+    /// How many rooms were made for so many items; each item was worked on once, in one of them.
+    fn rooms(items: usize) -> usize {
+        /// Says at its end how many items it has seen.
+        struct Room<'a>(usize, &'a AtomicUsize);
+
+        impl Drop for Room<'_> {
+            fn drop(&mut self) {
+                self.1.fetch_add(self.0, Relaxed);
+            }
+        }
+
+        let (made, seen) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let times: Vec<_> = (0..items).map(|_| AtomicUsize::new(0)).collect();
+        let room = || {
+            made.fetch_add(1, Relaxed);
+            Room(0, &seen)
+        };
+        each_with((0..items).collect(), room, |room, item| {
+            room.0 += 1;
+            times[item].fetch_add(1, Relaxed);
+        });
+        assert!(times.iter().all(|times| times.load(Relaxed) == 1));
+        assert_eq!(seen.load(Relaxed), items);
+        made.load(Relaxed)
+    }
+
+    #[test]
+    fn every_item_is_worked_on_once_with_room_handed_on() {
+        for items in [0, 1, 2, 3, 10, 1000] {
+            // A thread that finds nothing to do makes none.
+            assert!((items.min(1)..=items.min(count())).contains(&rooms(items)), "{items} items");
+        }
+    }
+
+    #[test]
+    fn alone_all_is_done_on_the_callers_thread() {
+        let caller = std::thread::current().id();
+        let work = |_| assert_eq!(std::thread::current().id(), caller);
+        alone(|| alone(|| each(vec![0; 100], work)));
+        alone(|| each(vec![0; 100], work));
+        assert!(std::panic::catch_unwind(|| alone(|| panic!("on purpose"))).is_err());
+        assert!(!ALONE.get());
+    }
+
+    #[test]
+    fn what_all_threads_are_at_is_not_divided_again() {
+        each(vec![0; 100.max(count())], |_| {
+            let mine = std::thread::current().id();
+            each(vec![0; 10], |_| assert_eq!(std::thread::current().id(), mine));
+        });
+    }
+
+    #[test]
+    fn the_pool_is_made_once() {
+        let same = |a: Option<&rayon::ThreadPool>, b: Option<&rayon::ThreadPool>| match (a, b) {
+            (Some(a), Some(b)) => std::ptr::eq(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        each(vec![1, 2], |_| ());
+        assert!(same(pool(), pool()));
+    }
+}

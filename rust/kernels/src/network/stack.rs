@@ -1,0 +1,518 @@
+//! What a network is made of, in the order its layers are called, and its forward pass over many rows.
+//!
+//! ```text
+//! affine    out = x·W + b             activation    out = f(x), element by element
+//! ```
+//!
+//! A [`Stack`] knows shapes only. The parameters are the caller's: one slice each, in the order of the layers, passed to every call. So the same stack serves the caller's arrays in place, and holds nothing that could go stale.
+//!
+//! Cost of [`Stack::scores`]: the matrix products, in blocks of [`BLOCK`] rows, so that what flows between the layers stays in the
+//! cache and nothing as long as the data is ever allocated. Blocks are divided among the threads; they are the same however many
+//! threads there are, and however the work is divided into calls.
+
+use crate::dense::matmul;
+use crate::dense::padded::Padded;
+use crate::error::{agree, resize};
+use crate::layers::activation::Activation;
+use crate::layers::{Flow, Layer};
+use crate::loss::Loss;
+use crate::machine::level::Level;
+use crate::machine::threads;
+use crate::sparse::marks::Marks;
+use crate::sparse::nonzeros::{self, Nonzeros};
+use crate::sparse::product::Product;
+use crate::sparse::rows::Rows;
+use crate::{Float, KernelError};
+use ndarray::{ArrayViewMut2, Axis};
+use std::ops::{Deref, Range};
+use std::time::Instant;
+
+/// Rows evaluated at a time: 256 rows of 784 floats are 800 kB in f32, an L2 cache.
+pub const BLOCK: usize = 256;
+
+/// Rows whose zeros are marked at a time: 128 rows of 56 floats are 28 kB in f32, a first cache.
+const MARKED: usize = 128;
+
+/// The layers of a network, how wide what flows between them is, and its loss.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stack {
+    pub(crate) features: usize,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) loss: Loss,
+}
+
+impl Stack {
+    /// Layers for rows of `features` numbers, and the loss behind them.
+    pub fn new(features: usize, layers: Vec<Layer>, loss: Loss) -> Self {
+        Self { features, layers, loss }
+    }
+
+    /// How many numbers a row of the data has.
+    pub fn features(&self) -> usize {
+        self.features
+    }
+
+    /// How many numbers a row has after the first `layers` layers.
+    pub(crate) fn width_after(&self, layers: usize) -> usize {
+        self.layers[..layers].iter().fold(self.features, |inputs, layer| layer.outputs(inputs))
+    }
+
+    /// What flows through layer `i` with so many rows.
+    pub(crate) fn flow(&self, i: usize, rows: usize) -> Flow {
+        Flow { rows, inputs: self.width_after(i), outputs: self.width_after(i + 1) }
+    }
+
+    /// Which of the network's parameters are those of layer `i`.
+    pub(crate) fn parameters_of(&self, i: usize) -> Range<usize> {
+        let first = self.layers[..i].iter().map(|layer| layer.parameters()).sum();
+        first..first + self.layers[i].parameters()
+    }
+
+    /// The first layer that has parameters, if one does.
+    pub(crate) fn first_with_parameters(&self) -> Option<usize> {
+        self.layers.iter().position(|layer| layer.parameters() > 0)
+    }
+
+    /// The shapes of all parameters, in order.
+    pub fn shapes(&self) -> impl Iterator<Item = Vec<usize>> + '_ {
+        self.layers.iter().enumerate().flat_map(|(i, layer)| layer.shapes(self.width_after(i)))
+    }
+
+    /// How many numbers a row of scores has.
+    pub fn classes(&self) -> usize {
+        self.width_after(self.layers.len())
+    }
+
+    /// The most numbers a row has anywhere.
+    pub(crate) fn widest(&self) -> usize {
+        (0..=self.layers.len()).map(|i| self.width_after(i)).max().unwrap_or(0)
+    }
+
+    /// (inputs, outputs) of each affine layer.
+    pub fn affine_shapes(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.layers.iter().enumerate().filter_map(|(i, layer)| match layer {
+            Layer::Affine(outputs) => Some((self.width_after(i), *outputs)),
+            Layer::Activation(_) => None,
+        })
+    }
+
+    /// `Ok` if `params` are those of each layer, of the right lengths.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Sizes`].
+    pub fn check<T, P: Deref<Target = [T]>>(&self, params: &[P]) -> Result<(), KernelError> {
+        let wanted = self.layers.iter().map(|layer| layer.parameters()).sum();
+        agree("the number of parameters", params.len(), "the number of those that the layers have", wanted)?;
+        for (i, layer) in self.layers.iter().enumerate() {
+            layer.check(self.width_after(i), &params[self.parameters_of(i)])?;
+        }
+        Ok(())
+    }
+
+    /// What every number of the data is multiplied by first: a leading [`Activation::Scale`] is no pass of its own.
+    pub fn scale(&self) -> Option<f64> {
+        match self.layers.first() {
+            Some(Layer::Activation(Activation::Scale(scale))) => Some(*scale),
+            _ => None,
+        }
+    }
+
+    /// The affine layer that reads the data itself, scaled or not, if there is one: the number of the layer, and its outputs.
+    pub fn first_product(&self) -> Option<(usize, usize)> {
+        let first = usize::from(self.scale().is_some());
+        match self.layers.get(first) {
+            Some(Layer::Affine(outputs)) => Some((first, *outputs)),
+            _ => None,
+        }
+    }
+
+    /// Whether zeros of `x` can be skipped, and are enough for that to pay.
+    pub fn skips_zeros(&self, level: Level, x: Rows<'_>) -> bool {
+        self.first_product().is_some() && nonzeros::pays(level, x)
+    }
+
+    /// Whether any product of a step with so many rows is divided among threads, but for those of as many affine layers as are `skipped`.
+    pub(crate) fn divides_products(&self, batch: usize, skipped: usize) -> bool {
+        self.affine_shapes().skip(skipped).any(|(inputs, outputs)| {
+            let products = [(batch, inputs, outputs), (inputs, batch, outputs), (batch, outputs, inputs)];
+            products.into_iter().any(|(m, k, n)| matmul::is_divided(m, k, n))
+        })
+    }
+
+    /// The scores of the rows from `first` on, until all are done or `deadline` has passed; at least one round of blocks is.
+    /// Answers how many rows have scores now: where to go on.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Sizes`] if rows, parameters or `scores` do not fit the stack, [`KernelError::Memory`].
+    pub fn scores<T: Float, P: Deref<Target = [T]> + Sync>(
+        &self,
+        level: Level,
+        params: &[P],
+        x: Data<'_, T>,
+        first: usize,
+        deadline: Instant,
+        scores: ArrayViewMut2<'_, T>,
+    ) -> Result<usize, KernelError> {
+        self.scores_skipping(self.skips(level, params, x), level, params, x, first, deadline, scores)
+    }
+
+    /// Whether the first product skips the zeros of these data.
+    pub(crate) fn skips<T: Float, P: Deref<Target = [T]>>(&self, level: Level, params: &[P], x: Data<'_, T>) -> bool {
+        match (x, self.first_product(), params.first()) {
+            (Data::Nonzeros(_), ..) => true,
+            (Data::Rows(x), Some((_, outputs)), Some(w)) => nonzeros::skips(level, x, outputs, w),
+            _ => false,
+        }
+    }
+
+    /// The same, skipping the zeros of the data or not as told.
+    #[allow(clippy::too_many_arguments)] // those of `scores`
+    pub(crate) fn scores_skipping<T: Float, P: Deref<Target = [T]> + Sync>(
+        &self,
+        skip: bool,
+        level: Level,
+        params: &[P],
+        x: Data<'_, T>,
+        first: usize,
+        deadline: Instant,
+        mut scores: ArrayViewMut2<'_, T>,
+    ) -> Result<usize, KernelError> {
+        let n = x.rows();
+        self.check(params)?;
+        x.check(self)?;
+        agree("the number of rows of scores", scores.nrows(), "the number of rows of x", n)?;
+        agree("the number of columns of scores", scores.ncols(), "the number of classes", self.classes())?;
+        let first = first.min(n);
+        let mut ready = None;
+        if skip {
+            self.pad(level, params, ready.insert((Padded::default(), Padded::default())))?;
+        }
+        let mut done = first;
+        while done < n {
+            let end = n.min(done + self.round());
+            let mut todo = scores.slice_mut(ndarray::s![done..end, ..]);
+            let blocks: Vec<_> = (done..end).step_by(BLOCK).zip(todo.axis_chunks_iter_mut(Axis(0), BLOCK)).collect();
+            threads::try_each_with(blocks, Workspace::default, |work, (start, out)| {
+                let rows = start..start + out.nrows();
+                self.scores_of_block(level, params, ready.as_ref(), x, rows, work, out)
+            })?;
+            done = end;
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        Ok(done)
+    }
+
+    /// How many rows are done before the clock is looked at: so many for each thread that waking them costs little, so few that with
+    /// the largest network it is looked at every few milliseconds.
+    pub(crate) fn round(&self) -> usize {
+        const MULTIPLICATIONS: usize = 1 << 27;
+        if threads::is_alone() {
+            return BLOCK;
+        }
+        let weights: usize = self.affine_shapes().map(|(inputs, outputs)| inputs.saturating_mul(outputs)).sum();
+        BLOCK * threads::count() * (MULTIPLICATIONS / weights.saturating_mul(BLOCK).max(1)).clamp(1, 16)
+    }
+
+    /// The parameters of the product that skips zeros: `W`, and `b` as one row.
+    pub(crate) fn pad<T: Float, P: Deref<Target = [T]>>(
+        &self,
+        level: Level,
+        params: &[P],
+        (w, b): &mut (Padded<T>, Padded<T>),
+    ) -> Result<(), KernelError> {
+        let outputs = self.first_product().map_or(0, |(_, outputs)| outputs);
+        w.reshape(self.features.next_multiple_of(2), outputs)?;
+        b.reshape(1, outputs)?;
+        if let [first_w, first_b, ..] = params {
+            w.load(level, first_w);
+            b.load(level, first_b);
+        }
+        Ok(())
+    }
+
+    #[allow(clippy::too_many_arguments)] // what there is, which part of it, where to, and room to work in
+    pub(crate) fn scores_of_block<T: Float, P: Deref<Target = [T]>>(
+        &self,
+        level: Level,
+        params: &[P],
+        ready: Option<&(Padded<T>, Padded<T>)>,
+        x: Data<'_, T>,
+        rows: Range<usize>,
+        work: &mut Workspace<T>,
+        mut scores: ArrayViewMut2<'_, T>,
+    ) -> Result<(), KernelError> {
+        let n = rows.len();
+        let Workspace { marks, product: out, x: x_block, out: out_block } = work;
+        let mut from = 0;
+        let mut stored = None; // rows that need no conversion are read where they are
+        match (x, ready) {
+            (_, Some((w, b))) => {
+                let (layer, outputs) = self.first_product().unwrap_or((0, 0));
+                out.reshape(n, outputs)?;
+                resize(x_block, n * outputs, T::zero())?;
+                match x {
+                    Data::Nonzeros(x) => {
+                        level.run(Product { x, rows, w, b, out });
+                        out.store(level, x_block);
+                    }
+                    Data::Rows(x) => {
+                        let parts = rows.clone().step_by(MARKED).map(|start| start..rows.end.min(start + MARKED));
+                        for (part, scores) in parts.zip(x_block.chunks_mut((MARKED * outputs).max(1))) {
+                            marks.refill(level, x, part)?;
+                            marks.forward(
+                                level,
+                                (x, self.scale().unwrap_or(1.0)),
+                                w.as_rows(),
+                                b.row(0).as_flattened(),
+                                out,
+                            );
+                            out.store(level, scores);
+                        }
+                    }
+                }
+                from = layer + 1;
+            }
+            (Data::Rows(x), None) => {
+                stored = T::stored(&x).and_then(|x| x.slice_move(ndarray::s![rows.clone(), ..]).to_slice());
+                if stored.is_none() {
+                    resize(x_block, n * self.features, T::zero())?;
+                    x.gather(rows, x_block);
+                }
+            }
+            (Data::Nonzeros(_), None) => {}
+        }
+        for (i, layer) in self.layers.iter().enumerate().skip(from) {
+            let flow = self.flow(i, n);
+            resize(out_block, n * flow.outputs, T::zero())?;
+            let x = stored.take().unwrap_or(x_block);
+            layer.forward(level, &params[self.parameters_of(i)], flow, x, out_block)?;
+            std::mem::swap(x_block, out_block);
+        }
+        for (mut scores, x) in scores.rows_mut().into_iter().zip(x_block.chunks_exact(self.classes().max(1))) {
+            scores.iter_mut().zip(x).for_each(|(score, &x)| *score = x);
+        }
+        Ok(())
+    }
+}
+
+/// Memory to work in for one block after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Workspace<T> {
+    marks: Marks,
+    /// The result of a product that skips zeros.
+    product: Padded<T>,
+    /// What flows into a layer, and out of it.
+    x: Vec<T>,
+    out: Vec<T>,
+}
+
+/// The data as it is stored, or with its zeros left out.
+#[derive(Clone, Copy, Debug)]
+pub enum Data<'a, T> {
+    /// As it is stored.
+    Rows(Rows<'a>),
+    /// With its zeros left out, and the stack's scale applied.
+    Nonzeros(&'a Nonzeros<T>),
+}
+
+impl<T: Float> Data<'_, T> {
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        match self {
+            Self::Rows(x) => x.dim().0,
+            Self::Nonzeros(x) => x.rows(),
+        }
+    }
+
+    /// `Ok` if the rows are as long as `stack` expects.
+    pub(crate) fn check(&self, stack: &Stack) -> Result<(), KernelError> {
+        let features = match self {
+            Self::Rows(x) => x.dim().1,
+            Self::Nonzeros(x) => x.features(),
+        };
+        agree("the number of columns of x", features, "the number of features", stack.features)?;
+        let needed = usize::from(matches!(self, Self::Nonzeros(_)));
+        let there = usize::from(stack.first_product().is_some());
+        agree("the products that read the data", there.min(needed), "what data without its zeros needs", needed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dense::matmul::tests::numbers;
+    use crate::machine::level::{available, detect};
+    use crate::sparse::nonzeros::TILE;
+    use crate::sparse::product::tests::{bound, mostly_zeros, three_loops, Kinds};
+    use ndarray::{array, Array2};
+    use std::time::Duration;
+
+    fn xor() -> (Stack, Vec<Vec<f64>>) {
+        // |a - b| as relu(a - b) + relu(b - a): exact on 0 and 1.
+        let layers = vec![Layer::Affine(2), Layer::Activation(Activation::Relu), Layer::Affine(1)];
+        (Stack::new(2, layers, Loss::Softmax), vec![vec![1., -1., -1., 1.], vec![0., 0.], vec![1., 1.], vec![0.5]])
+    }
+
+    fn level() -> Level {
+        detect().unwrap()
+    }
+
+    fn slices(params: &[Vec<f64>]) -> Vec<&[f64]> {
+        params.iter().map(Vec::as_slice).collect()
+    }
+
+    #[test]
+    fn large_products_are_divided() {
+        let more = threads::count() > 1;
+        // 3·2^20 multiplications and more are: 4·784·1024 and 3·1024·1024, but not 3·784·1024 or 2·1024·1024.
+        let cases = [(&[1024, 10], 4, 0, true), (&[1024, 10], 4, 1, false), (&[1024, 10], 3, 0, false)];
+        let deep = [(&[1024, 1024], 3, 1, true), (&[1024, 1024], 2, 1, false)];
+        for (outputs, batch, skipped, divided) in cases.into_iter().chain(deep) {
+            let stack = Stack::new(784, outputs.map(Layer::Affine).to_vec(), Loss::Softmax);
+            assert_eq!(stack.divides_products(batch, skipped), divided && more, "{outputs:?} {batch}");
+        }
+    }
+
+    #[test]
+    fn a_network_by_hand_from_each_kind_of_rows() {
+        let (stack, params) = xor();
+        let x = array![[0u8, 0], [0, 1], [1, 0], [1, 1]];
+        let (single, double) = (x.mapv(f32::from), x.mapv(f64::from));
+        for rows in [Rows::Bytes(x.view()), Rows::Single(single.view()), Rows::Double(double.view())] {
+            let mut scores = Array2::zeros((4, 1));
+            let done = stack.scores(level(), &slices(&params), Data::Rows(rows), 0, Instant::now(), scores.view_mut());
+            assert_eq!(done, Ok(4));
+            assert_eq!(scores, array![[0.5], [1.5], [1.5], [0.5]]);
+        }
+    }
+
+    #[test]
+    fn a_deadline_stops_between_blocks_and_the_rest_gives_the_same_scores() {
+        let (stack, params) = xor();
+        let n = 5 * 16 * threads::count() * BLOCK + 7; // five rounds and a little
+        let x = Array2::from_shape_fn((n, 2), |(i, j)| (i * 2 + j) as f64);
+        let (mut at_once, mut in_parts) = (Array2::zeros((n, 1)), Array2::zeros((n, 1)));
+        let late = Instant::now() + Duration::from_secs(60);
+        let x = Data::Rows(Rows::Double(x.view()));
+        assert_eq!(stack.scores(level(), &slices(&params), x, 0, late, at_once.view_mut()), Ok(n));
+        let (mut done, mut calls) = (0, 0);
+        while done < n {
+            done = stack.scores(level(), &slices(&params), x, done, Instant::now(), in_parts.view_mut()).unwrap();
+            calls += 1;
+        }
+        assert!(calls > 4);
+        assert_eq!(at_once, in_parts);
+    }
+
+    /// More than a block.
+    const ROWS: usize = BLOCK + 200;
+
+    fn two_products() -> Stack {
+        let layers = vec![Layer::Activation(Activation::Scale(0.5)), Layer::Affine(37), Layer::Affine(3)];
+        Stack::new(TILE + 1, layers, Loss::Softmax)
+    }
+
+    fn params<T: Float>(stack: &Stack) -> Vec<Vec<T>> {
+        let fill = |n: usize| numbers::<T>((1, n), n as u64).into_iter().collect();
+        stack.affine_shapes().flat_map(|(i, o)| [i * o, o]).map(fill).collect()
+    }
+
+    fn skipping_the_zeros_changes_no_score_beyond_rounding<T: Float>() {
+        let stack = two_products();
+        let features = stack.features();
+        let params = params::<T>(&stack);
+        let params: Vec<&[T]> = params.iter().map(Vec::as_slice).collect();
+        let matrix = |numbers: &[T], rows| {
+            Array2::from_shape_fn((rows, numbers.len() / rows), |(i, j)| numbers[i * (numbers.len() / rows) + j].wide())
+        };
+        for x in Kinds::of(&mostly_zeros(ROWS, features, 1)).each() {
+            assert!(stack.skips_zeros(level(), x));
+            let mut sparse = Nonzeros::<T>::new(features, x, 0.5);
+            sparse.extend(level(), x, 0..ROWS).unwrap();
+            // The sums of the terms of a score without their signs.
+            let mut sizes = Kinds::wide(x).mapv(|x| T::of(x / 2.0).wide().abs());
+            for (pair, inputs) in params.chunks(2).zip([features, 37]) {
+                let [w, b] = [matrix(pair[0], inputs), matrix(pair[1], 1)].map(|x| x.mapv(f64::abs));
+                sizes = three_loops(sizes.view(), w.view()).0 + b;
+            }
+            for &level in available() {
+                let run = |skip, data: Data<'_, T>| {
+                    let (mut out, late) = (Array2::zeros((ROWS, 3)), Instant::now() + Duration::from_secs(60));
+                    let done = stack.scores_skipping(skip, level, &params, data, 0, late, out.view_mut());
+                    assert_eq!(done, Ok(ROWS));
+                    out
+                };
+                let dense = run(false, Data::Rows(x));
+                let skipped = [run(true, Data::Nonzeros(&sparse)), run(true, Data::Rows(x))];
+                // A term is rounded as a product of three, in the sum of the features and that of the 37, with the biases, at the end
+                // of each of two tiles; and so it is on the other side.
+                let roundings = 2 * (2 + features + 37 + 2 + 2);
+                for skipped in skipped {
+                    for ((a, b), &size) in dense.iter().zip(&skipped).zip(&sizes) {
+                        let off = (a.wide() - b.wide()).abs();
+                        assert!(off <= bound::<T>(roundings, size), "{off} at {}", level.name());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn skipping_the_zeros_changes_no_score_beyond_rounding_at_any_level_in_f32() {
+        skipping_the_zeros_changes_no_score_beyond_rounding::<f32>();
+    }
+
+    #[test]
+    fn skipping_the_zeros_changes_no_score_beyond_rounding_at_any_level_in_f64() {
+        skipping_the_zeros_changes_no_score_beyond_rounding::<f64>();
+    }
+
+    #[test]
+    fn zeros_are_skipped_unless_a_weight_is_infinite() {
+        let stack = two_products();
+        let mut params = params::<f64>(&stack);
+        let x = mostly_zeros(ROWS, stack.features(), 1);
+        let x = Data::Rows(Rows::Bytes(x.view()));
+        let run = |skip: Option<bool>, params: &[Vec<f64>]| {
+            let (params, late) = (slices(params), Instant::now() + Duration::from_secs(60));
+            let mut out = Array2::zeros((ROWS, 3));
+            match skip {
+                None => stack.scores(level(), &params, x, 0, late, out.view_mut()),
+                Some(skip) => stack.scores_skipping(skip, level(), &params, x, 0, late, out.view_mut()),
+            }
+            .unwrap();
+            out.mapv(f64::to_bits)
+        };
+        assert_ne!(run(Some(true), &params), run(Some(false), &params), "the order of the sums cannot be seen");
+        assert_eq!(run(None, &params), run(Some(true), &params));
+        params[0][40] = f64::INFINITY;
+        assert_eq!(run(None, &params), run(Some(false), &params));
+        // Row 3 is empty: its 0 · ∞ are not passed over.
+        assert!(run(None, &params).row(3).iter().all(|&score| f64::from_bits(score).is_nan()));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        let (stack, params) = xor();
+        let now = Instant::now();
+        let mut scores = Array2::zeros((1, 1));
+        let (narrow, x) = (Array2::<f64>::zeros((1, 3)), Array2::<f64>::zeros((1, 2)));
+        let params = slices(&params);
+        assert!(stack
+            .scores(level(), &params, Data::Rows(Rows::Double(narrow.view())), 0, now, scores.view_mut())
+            .is_err());
+        assert!(stack
+            .scores(level(), &params[..3], Data::Rows(Rows::Double(x.view())), 0, now, scores.view_mut())
+            .is_err());
+        let swapped = [params[1], params[0], params[2], params[3]];
+        assert!(stack
+            .scores(level(), &swapped, Data::Rows(Rows::Double(x.view())), 0, now, scores.view_mut())
+            .is_err());
+        let mut wide = Array2::zeros((1, 2));
+        assert!(stack.scores(level(), &params, Data::Rows(Rows::Double(x.view())), 0, now, wide.view_mut()).is_err());
+    }
+}

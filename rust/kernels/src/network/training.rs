@@ -1,0 +1,621 @@
+//! Many steps of gradient descent without leaving Rust.
+//!
+//! One step, for the rows of one batch:
+//!
+//! ```text
+//! forward    x → layer → … → scores
+//! loss       the mean loss of the scores; d = its gradient
+//! backward   affine:      dW = xᵀ·d,  db = column sums of d,  d ← d·Wᵀ       activation:  d ← d ⊙ f'(x)
+//! update     W, b by the optimizer's rule
+//! ```
+//!
+//! Each layer is updated on the way, as soon as the gradient of its input is taken; that of the first layer with parameters, which nobody would
+//! read, is not computed. Every buffer belongs to the [`Trainer`] and is reused: a step
+//! allocates nothing here after the first one of a call (the `gemm` crate packs large products into a buffer of its own).
+//!
+//! With data that is kept without its zeros, the first affine layer is that of [`first_layer`](crate::sparse::first_layer), and two threads can share its work.
+
+pub use crate::sparse::helper_thread::Beside;
+
+use crate::dense::matmul::ColumnSums;
+use crate::error::{agree, zeros};
+use crate::layers::Gradients;
+use crate::loss::Targets;
+use crate::machine::level::Level;
+use crate::network::optimize::Optimizer;
+use crate::network::stack::{Data, Stack};
+use crate::sparse::first_layer::{First, InSteps};
+use crate::sparse::helper_thread::{with_another, Helper};
+use crate::sparse::rows::index;
+use crate::{Float, KernelError};
+use std::time::Instant;
+
+/// Batches beyond which a call has another thread: before that is there, the first few are over.
+const WORTH_A_THREAD: usize = 8;
+
+/// The examples, what they should give, and which of them make up which batch.
+#[derive(Clone, Copy, Debug)]
+pub struct Batches<'a, T> {
+    /// All examples.
+    pub x: Data<'a, T>,
+    /// What each should give.
+    pub t: Targets<'a, T>,
+    /// Row numbers, batch after batch.
+    pub rows: &'a [i64],
+    /// How many rows make a batch; the last one may be shorter.
+    pub size: usize,
+}
+
+/// What is trained: the stack's parameters, and what the optimizer keeps for each.
+#[derive(Debug)]
+pub struct Parameters<'a, 'p, T> {
+    /// `W`, `b` of each affine layer.
+    pub values: &'a mut [&'p mut [T]],
+    /// `rule.states()` arrays for the first, as many for the second, …
+    pub state: &'a mut [&'p mut [T]],
+}
+
+/// How far [`Trainer::run`] came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Steps done; as many losses were written.
+    pub steps: usize,
+    /// Whether the next step was refused because its loss is not finite. That loss is written too, behind the others.
+    pub diverged: bool,
+}
+
+/// A stack with room for one batch: activations, gradients, nothing else.
+#[derive(Debug)]
+pub struct Trainer<T> {
+    stack: Stack,
+    level: Level,
+    batch: usize,
+    /// The input of each layer, and behind them the scores.
+    inputs: Vec<Vec<T>>,
+    gradients: Gradients<T>,
+    first: Option<First<T>>,
+}
+
+impl<T: Float> Trainer<T> {
+    /// Room for batches of up to `batch` rows.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Memory`].
+    pub fn new(stack: Stack, level: Level, batch: usize) -> Result<Self, KernelError> {
+        let wide = batch.saturating_mul(stack.widest());
+        let sizes = stack.layers.iter().enumerate().map(|(i, layer)| layer.size(stack.width_after(i)));
+        let largest = sizes.max().unwrap_or(0);
+        let mut inputs = Vec::new();
+        for layer in 0..=stack.layers.len() {
+            inputs.push(zeros(batch.saturating_mul(stack.width_after(layer)))?);
+        }
+        Ok(Self { inputs, gradients: Gradients::new(wide, largest)?, first: None, stack, level, batch })
+    }
+
+    /// How many rows a batch may have.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Steps through `batches`, updating `params` in place, until they are used up, `losses` is full, `deadline` has passed (at least
+    /// one step is done), or, with `stop_if_diverged`, a loss is not finite; that step is not applied. Counts in `optimizer.steps`.
+    ///
+    /// While another thread would have nothing to do, it does what there is `beside`.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Sizes`], [`KernelError::Row`] or [`KernelError::Label`] if anything does not fit, [`KernelError::Memory`];
+    /// nothing is written then.
+    #[allow(clippy::too_many_arguments)] // what is trained, on what and how; how far, and what is found on the way; what else there is to do
+    pub fn run(
+        &mut self,
+        params: Parameters<'_, '_, T>,
+        batches: Batches<'_, T>,
+        optimizer: &mut Optimizer,
+        stop_if_diverged: bool,
+        deadline: Instant,
+        losses: &mut [f64],
+        beside: Option<Beside<'_>>,
+    ) -> Result<Progress, KernelError> {
+        self.check(&params, &batches, optimizer)?;
+        let Parameters { values, state } = params;
+        let (level, skips) = (self.level, matches!(batches.x, Data::Nonzeros(_)));
+        let divide = batches.rows.len() > WORTH_A_THREAD * batches.size
+            && !self.stack.divides_products(batches.size, usize::from(skips));
+        let beside = beside.filter(|_| divide);
+        let (Data::Nonzeros(x), Some((_, outputs))) = (batches.x, self.stack.first_product()) else {
+            return with_another(level, beside, None, |_: Helper<T>| {
+                self.steps(None, values, state, batches, optimizer, stop_if_diverged, deadline, losses)
+            });
+        };
+        let mut first = match self.first.take() {
+            Some(ready) => ready,
+            None => First::new(x, outputs, self.batch)?,
+        };
+        let state_of_w = ..optimizer.rule.states();
+        first.load(level, x, optimizer, values[0], &state[state_of_w])?;
+        let done = first.during(divide, beside, level, x, (batches.rows, batches.size), |first| {
+            self.steps(Some(first), values, state, batches, optimizer, stop_if_diverged, deadline, losses)
+        });
+        first.store(level, values[0], &mut state[state_of_w]);
+        self.first = Some(first);
+        done
+    }
+
+    /// The steps, `first` being the first product if it skips zeros.
+    #[allow(clippy::too_many_arguments)] // those of `run`
+    fn steps(
+        &mut self,
+        mut first: Option<InSteps<'_, T>>,
+        values: &mut [&mut [T]],
+        state: &mut [&mut [T]],
+        batches: Batches<'_, T>,
+        optimizer: &mut Optimizer,
+        stop_if_diverged: bool,
+        deadline: Instant,
+        losses: &mut [f64],
+    ) -> Result<Progress, KernelError> {
+        let mut progress = Progress { steps: 0, diverged: false };
+        for (rows, loss) in batches.rows.chunks(batches.size).zip(losses) {
+            *loss = self.forward(&mut first, values, &batches, optimizer, rows)?;
+            if stop_if_diverged && !loss.is_finite() {
+                progress.diverged = true;
+                break;
+            }
+            optimizer.steps += 1;
+            self.backward(&mut first, values, state, optimizer, rows.len())?;
+            progress.steps += 1;
+            if Instant::now() >= deadline {
+                break;
+            }
+        }
+        Ok(progress)
+    }
+
+    fn check(
+        &self,
+        params: &Parameters<'_, '_, T>,
+        batches: &Batches<'_, T>,
+        optimizer: &Optimizer,
+    ) -> Result<(), KernelError> {
+        if batches.size == 0 {
+            return Err(KernelError::Empty);
+        }
+        self.stack.check(params.values)?;
+        let state = optimizer.rule.states();
+        let wanted = state * params.values.len();
+        agree("the number of arrays kept", params.state.len(), "what the optimizer keeps", wanted)?;
+        for (value, state) in params.values.iter().zip(params.state.chunks(state.max(1))) {
+            for state in state {
+                agree("the size of an array kept", state.len(), "the size of its parameter", value.len())?;
+            }
+        }
+        batches.x.check(&self.stack)?;
+        let n = batches.x.rows();
+        agree("the number of rows of t", batches.t.rows(), "the number of rows of x", n)?;
+        self.stack.loss.check(&batches.t, self.stack.classes())?;
+        agree("the batch size", batches.size, "the size there is room for", self.batch)?;
+        match batches.rows.iter().find(|&&row| usize::try_from(row).map_or(true, |row| row >= n)) {
+            Some(&got) => Err(KernelError::Row { got, rows: n }),
+            None => Ok(()),
+        }
+    }
+
+    /// The mean loss of the batch; `self.gradients.d ←` the gradient of its scores.
+    fn forward(
+        &mut self,
+        first: &mut Option<InSteps<'_, T>>,
+        params: &[&mut [T]],
+        batches: &Batches<'_, T>,
+        optimizer: &Optimizer,
+        rows: &[i64],
+    ) -> Result<f64, KernelError> {
+        let n = rows.len();
+        let numbers = rows.iter().map(index);
+        let mut from = 0;
+        if let (Some(first), Some((layer, outputs))) = (first, self.stack.first_product()) {
+            first.forward(optimizer, params[1], &mut self.inputs[layer + 1][..n * outputs])?;
+            from = layer + 1;
+        } else if let Data::Rows(x) = batches.x {
+            x.gather(numbers.clone(), &mut self.inputs[0][..n * self.stack.features]);
+        }
+        for (i, layer) in self.stack.layers.iter().enumerate().skip(from) {
+            let flow = self.stack.flow(i, n);
+            let (before, after) = self.inputs.split_at_mut(i + 1);
+            let (x, out) = (&before[i][..n * flow.inputs], &mut after[0][..n * flow.outputs]);
+            layer.forward(self.level, &params[self.stack.parameters_of(i)], flow, x, out)?;
+        }
+        let classes = self.stack.classes();
+        let scores = &self.inputs[self.stack.layers.len()][..n * classes];
+        let (level, loss, d) = (self.level, self.stack.loss, &mut self.gradients.d[..n * classes]);
+        let mean = loss.mean(level, scores, batches.t, numbers.clone(), d);
+        loss.gradient(level, batches.t, numbers, d);
+        Ok(mean)
+    }
+
+    /// From the gradient of the scores back through the layers, updating each one's parameters.
+    fn backward(
+        &mut self,
+        first: &mut Option<InSteps<'_, T>>,
+        params: &mut [&mut [T]],
+        state: &mut [&mut [T]],
+        optimizer: &Optimizer,
+        n: usize,
+    ) -> Result<(), KernelError> {
+        let (level, states) = (self.level, optimizer.rule.states());
+        let Some(lowest) = self.stack.first_with_parameters() else { return Ok(()) };
+        for (i, layer) in self.stack.layers.iter().enumerate().skip(lowest).rev() {
+            let (flow, mine) = (self.stack.flow(i, n), self.stack.parameters_of(i));
+            let state = &mut state[mine.start * states..mine.end * states];
+            let params = &mut params[mine];
+            match first {
+                Some(first) if i == lowest => {
+                    let (d, d_b) =
+                        (&self.gradients.d[..n * flow.outputs], &mut self.gradients.d_params[..flow.outputs]);
+                    level.run(ColumnSums { d, d_b });
+                    first.backward(optimizer, d);
+                    let state_b = state[states..].iter_mut().map(|state| &mut **state);
+                    optimizer.update(level, params[1], d_b, state_b, false);
+                }
+                _ => {
+                    let through = (&self.inputs[i][..n * flow.inputs], &self.inputs[i + 1][..n * flow.outputs]);
+                    let gradients = &mut self.gradients;
+                    layer.backward(level, flow, through, i > lowest, gradients, params, state, optimizer)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dense::matmul::tests::numbers;
+    use crate::layers::activation::Activation::{LeakyRelu, Relu, Scale, Sigmoid, Tanh};
+    use crate::layers::Layer;
+    use crate::loss::Loss;
+    use crate::machine::level::{available, detect};
+    use crate::network::optimize::Rule;
+    use crate::sparse::nonzeros::{Nonzeros, TILE};
+    use crate::sparse::product::tests as sparse_tests;
+    use crate::sparse::rows::Rows;
+    use ndarray::{array, Array2};
+    use std::time::Duration;
+
+    fn late() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    fn three_layers() -> (Stack, Vec<Vec<f64>>) {
+        let layers = vec![
+            Layer::Affine(4),
+            Layer::Activation(Sigmoid),
+            Layer::Affine(5),
+            Layer::Activation(Relu),
+            Layer::Activation(Sigmoid),
+            Layer::Affine(2),
+        ];
+        let stack = Stack::new(3, layers, Loss::Softmax);
+        let mut k = 0.0;
+        let mut fill = |n: usize| {
+            (0..n)
+                .map(|_| {
+                    k += 1.0;
+                    (k * 1.7f64).sin()
+                })
+                .collect()
+        };
+        let params = stack.affine_shapes().flat_map(|(i, o)| [i * o, o]).map(&mut fill).collect();
+        (stack, params)
+    }
+
+    fn borrow<T>(params: &mut [Vec<T>]) -> Vec<&mut [T]> {
+        params.iter_mut().map(Vec::as_mut_slice).collect()
+    }
+
+    fn sgd(learning_rate: f64) -> Optimizer {
+        Optimizer { rule: Rule::Sgd, learning_rate, weight_decay: 0.0, steps: 0 }
+    }
+
+    fn plain<'a, 'p>(values: &'a mut [&'p mut [f64]]) -> Parameters<'a, 'p, f64> {
+        Parameters { values, state: &mut [] }
+    }
+
+    const X: [[f64; 3]; 4] = [[0.2, -1.0, 0.5], [1.5, 0.3, -0.7], [-0.4, 0.8, 0.9], [0.0, 0.1, -2.0]];
+    const T: [i64; 4] = [0, 1, 1, 0];
+
+    /// The mean loss of all rows, from the forward pass alone.
+    fn loss(stack: &Stack, params: &[Vec<f64>]) -> f64 {
+        let x = Array2::from_shape_fn((4, 3), |(i, j)| X[i][j]);
+        let mut scores = Array2::zeros((4, 2));
+        let slices: Vec<&[f64]> = params.iter().map(Vec::as_slice).collect();
+        stack
+            .scores(detect().unwrap(), &slices, Data::Rows(Rows::Double(x.view())), 0, late(), scores.view_mut())
+            .unwrap();
+        let nats = |(s, &t): (ndarray::ArrayView1<f64>, &i64)| s.mapv(f64::exp).sum().ln() - s[t as usize];
+        scores.rows().into_iter().zip(&T).map(nats).sum::<f64>() / 4.0
+    }
+
+    #[test]
+    fn one_step_goes_down_the_numeric_gradient() {
+        let (stack, before) = three_layers();
+        let mut after = before.clone();
+        let x = Array2::from_shape_fn((4, 3), |(i, j)| X[i][j]);
+        let batches =
+            Batches { x: Data::Rows(Rows::Double(x.view())), t: Targets::ids(&T), rows: &[0, 1, 2, 3], size: 4 };
+        let mut losses = [0.0];
+        let mut trainer = Trainer::new(stack.clone(), detect().unwrap(), 4).unwrap();
+        let done = trainer.run(plain(&mut borrow(&mut after)), batches, &mut sgd(1.0), true, late(), &mut losses, None);
+        assert_eq!(done, Ok(Progress { steps: 1, diverged: false }));
+        assert!((losses[0] - loss(&stack, &before)).abs() < 1e-14);
+        let h = 1e-5;
+        for p in 0..before.len() {
+            for i in 0..before[p].len() {
+                let mut moved = before.clone();
+                moved[p][i] += h;
+                let up = loss(&stack, &moved);
+                moved[p][i] -= 2.0 * h;
+                let numeric = (up - loss(&stack, &moved)) / (2.0 * h);
+                // h²/6·f''' + ε·loss/h, each about 1e-10
+                assert!((before[p][i] - after[p][i] - numeric).abs() < 1e-9, "parameter {p}, entry {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn steps_in_parts_give_the_same_bits_as_at_once() {
+        let (stack, params) = three_layers();
+        let x = Array2::from_shape_fn((4, 3), |(i, j)| X[i][j]);
+        let t = array![[1.0, 0.0], [0.25, 0.75], [0.0, 1.0], [1.0, 0.0]];
+        let rows = [3, 1, 2, 0, 0, 1, 2];
+        let all =
+            Batches { x: Data::Rows(Rows::Double(x.view())), t: Targets::numbers(t.view()), rows: &rows, size: 2 };
+        let (mut once, mut parts) = (params.clone(), params);
+        let mut losses = [0.0; 9];
+        let mut trainer = Trainer::new(stack, detect().unwrap(), 2).unwrap();
+        let done =
+            trainer.run(plain(&mut borrow(&mut once)), all, &mut sgd(0.1), true, late(), &mut losses, None).unwrap();
+        assert_eq!(done.steps, 4, "three batches of two and one of one");
+        for start in [0, 2, 4, 6] {
+            let part = Batches { rows: &rows[start..], ..all };
+            let mut loss = [0.0; 4];
+            let done = trainer
+                .run(plain(&mut borrow(&mut parts)), part, &mut sgd(0.1), true, Instant::now(), &mut loss, None)
+                .unwrap();
+            assert_eq!(done.steps, 1, "the deadline has passed");
+            assert_eq!(loss[0], losses[start / 2]);
+        }
+        assert_eq!(once, parts);
+    }
+
+    #[test]
+    fn a_loss_that_is_not_finite_stops_before_its_step() {
+        let (stack, mut params) = three_layers();
+        params[0][0] = f64::NAN;
+        let before: Vec<u64> = params.concat().iter().map(|p| p.to_bits()).collect();
+        let x = Array2::ones((1, 3));
+        let batches = Batches { x: Data::Rows(Rows::Double(x.view())), t: Targets::ids(&[1]), rows: &[0, 0], size: 1 };
+        let mut losses = [0.0; 2];
+        let mut trainer = Trainer::new(stack, detect().unwrap(), 1).unwrap();
+        let mut run = |params: &mut [Vec<f64>], stop| {
+            trainer.run(plain(&mut borrow(params)), batches, &mut sgd(0.1), stop, late(), &mut losses, None).unwrap()
+        };
+        assert_eq!(run(&mut params, true), Progress { steps: 0, diverged: true });
+        assert_eq!(before, params.concat().iter().map(|p| p.to_bits()).collect::<Vec<_>>());
+        assert_eq!(run(&mut params, false), Progress { steps: 2, diverged: false });
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_nothing_written() {
+        let (stack, mut params) = three_layers();
+        let before = params.clone();
+        let x = Array2::<f64>::zeros((4, 3));
+        let narrow = Array2::<f64>::zeros((4, 2));
+        let good = Batches { x: Data::Rows(Rows::Double(x.view())), t: Targets::ids(&T), rows: &[0, 3], size: 2 };
+        let mut trainer = Trainer::new(stack, detect().unwrap(), 2).unwrap();
+        let bad = [
+            Batches { rows: &[0, 4], ..good },
+            Batches { rows: &[-1, 0], ..good },
+            Batches { t: Targets::ids(&[0, 1, 2, 0]), ..good },
+            Batches { t: Targets::ids(&[0, 1]), ..good },
+            Batches { x: Data::Rows(Rows::Double(narrow.view())), ..good },
+            Batches { size: 3, ..good },
+            Batches { size: 0, ..good },
+        ];
+        for batches in bad {
+            assert!(trainer
+                .run(plain(&mut borrow(&mut params)), batches, &mut sgd(0.1), true, late(), &mut [0.0], None)
+                .is_err());
+        }
+        assert!(trainer
+            .run(plain(&mut borrow(&mut params)[1..]), good, &mut sgd(0.1), true, late(), &mut [0.0], None)
+            .is_err());
+        assert_eq!(params, before);
+    }
+
+    /// A network with every kind of layer, and data that is mostly zeros, as bytes.
+    fn mostly_zeros() -> (Stack, Vec<Vec<f64>>, Array2<u8>, Vec<i64>) {
+        let layers = vec![
+            Layer::Activation(Scale(0.01)),
+            Layer::Affine(37),
+            Layer::Activation(Tanh),
+            Layer::Affine(6),
+            Layer::Activation(LeakyRelu(0.1)),
+            Layer::Affine(3),
+        ];
+        let stack = Stack::new(30, layers, Loss::Softmax);
+        let fill = |n: usize| (0..n).map(|i| (i as f64 * 1.3 + 0.5).sin() * 0.4).collect();
+        let params = stack.affine_shapes().flat_map(|(i, o)| [i * o, o]).map(fill).collect();
+        let x = Array2::from_shape_fn((40, 30), |(i, j)| if (i * 7 + j) % 4 == 0 { (i * 5 + j) as u8 } else { 0 });
+        (stack, params, x, (0..40).map(|i| i % 3).collect())
+    }
+
+    #[test]
+    fn skipping_zeros_gives_the_dense_steps_for_every_rule_at_every_level() {
+        let (stack, params, x, t) = mostly_zeros();
+        let mut sparse = Nonzeros::new(30, Rows::Bytes(x.view()), stack.scale().unwrap());
+        sparse.extend(detect().unwrap(), Rows::Bytes(x.view()), 0..40).unwrap();
+        let rows: Vec<i64> = (0..100).map(|i| (i * 11) % 40).collect();
+        let rules = [
+            Rule::Sgd,
+            Rule::Momentum(0.9),
+            Rule::Nesterov(0.9),
+            Rule::AdaGrad,
+            Rule::RmsProp(0.99),
+            Rule::Adam(0.9, 0.999),
+        ];
+        for &level in available() {
+            for (rule, weight_decay) in rules.into_iter().flat_map(|rule| [(rule, 0.0), (rule, 0.01)]) {
+                let train = |skip: bool| {
+                    let data = if skip { Data::Nonzeros(&sparse) } else { Data::Rows(Rows::Bytes(x.view())) };
+                    let mut optimizer = Optimizer { rule, learning_rate: 0.01, weight_decay, steps: 0 };
+                    let mut values = params.clone();
+                    let state = params.iter().flat_map(|p| vec![vec![0.0; p.len()]; rule.states()]);
+                    let (mut state, mut losses): (Vec<_>, _) = (state.collect(), [0.0; 10]);
+                    let batches = Batches { x: data, t: Targets::ids(&t), rows: &rows, size: 10 };
+                    let params = Parameters { values: &mut borrow(&mut values), state: &mut borrow(&mut state) };
+                    let mut trainer = Trainer::new(stack.clone(), level, 10).unwrap();
+                    let done = trainer.run(params, batches, &mut optimizer, true, late(), &mut losses, None).unwrap();
+                    assert_eq!((done.steps, optimizer.steps), (10, 10));
+                    (values, losses)
+                };
+                let (dense, dense_losses) = train(false);
+                let (skipped, losses) = train(true);
+                // Ten steps of sums of at most 37 terms around 1; AdaGrad's first steps divide by gradients near 0.
+                let close = |a: &f64, b: &f64| (a - b).abs() < 1e-9;
+                assert!(dense.concat().iter().zip(&skipped.concat()).all(|(a, b)| close(a, b)), "{rule:?}");
+                assert!(dense_losses.iter().zip(&losses).all(|(a, b)| close(a, b)), "{rule:?}");
+            }
+        }
+    }
+
+    fn skipping_zeros_gives_the_dense_steps<T: Float>() {
+        let features = TILE + 1;
+        let layers =
+            vec![Layer::Activation(Scale(1.0 / 255.0)), Layer::Affine(65), Layer::Activation(Tanh), Layer::Affine(4)];
+        let stack = Stack::new(features, layers, Loss::Softmax);
+        let fill = |n: usize| numbers::<T>((1, n), n as u64).into_iter().map(|x| x * T::of(0.2)).collect();
+        let before: Vec<Vec<T>> = stack.affine_shapes().flat_map(|(i, o)| [i * o, o]).map(fill).collect();
+        let x = sparse_tests::mostly_zeros(40, features, 1);
+        let mut sparse = Nonzeros::new(features, Rows::Bytes(x.view()), stack.scale().unwrap());
+        sparse.extend(detect().unwrap(), Rows::Bytes(x.view()), 0..40).unwrap();
+        let t: Vec<i64> = (0..40).map(|i| i * i % 4).collect();
+        // The last batch is short, and the first of the next call follows it.
+        let rows: Vec<i64> = (0..34).map(|i| (i * 11) % 40).collect();
+        for &level in available() {
+            for rule in [Rule::Sgd, Rule::Momentum(0.5)] {
+                let train = |skip: bool| {
+                    let data = if skip { Data::Nonzeros(&sparse) } else { Data::Rows(Rows::Bytes(x.view())) };
+                    let (mut values, mut losses) = (before.clone(), [[0.0; 4]; 2]);
+                    let mut state: Vec<_> =
+                        before.iter().flat_map(|p| vec![vec![T::zero(); p.len()]; rule.states()]).collect();
+                    let mut optimizer = Optimizer { rule, learning_rate: 0.2, weight_decay: 0.0, steps: 0 };
+                    let mut trainer = Trainer::new(stack.clone(), level, 10).unwrap();
+                    for losses in &mut losses {
+                        let batches = Batches { x: data, t: Targets::ids(&t), rows: &rows, size: 10 };
+                        let params = Parameters { values: &mut borrow(&mut values), state: &mut borrow(&mut state) };
+                        let done = trainer.run(params, batches, &mut optimizer, true, late(), losses, None);
+                        assert_eq!(done, Ok(Progress { steps: 4, diverged: false }));
+                    }
+                    (values.concat(), losses.concat())
+                };
+                let (dense, dense_losses) = train(false);
+                let (skipped, losses) = train(true);
+                // Eight steps, each a fifth of sums of some 70 terms, the largest about 1, in the forward pass and as many back.
+                let tolerance = 200.0 * T::epsilon().wide();
+                assert!(dense.iter().zip(&skipped).all(|(a, b)| (a.wide() - b.wide()).abs() < tolerance), "{rule:?}");
+                assert!(dense_losses.iter().zip(&losses).all(|(a, b)| (a - b).abs() < tolerance), "{rule:?}");
+                let moved =
+                    before.concat().iter().zip(&skipped).map(|(a, b)| (a.wide() - b.wide()).abs()).fold(0.0, f64::max);
+                assert!(moved > 0.01, "{rule:?}: {moved}");
+            }
+        }
+    }
+
+    #[test]
+    fn skipping_zeros_gives_the_dense_steps_in_f32() {
+        skipping_zeros_gives_the_dense_steps::<f32>();
+    }
+
+    #[test]
+    fn skipping_zeros_gives_the_dense_steps_in_f64() {
+        skipping_zeros_gives_the_dense_steps::<f64>();
+    }
+
+    #[test]
+    fn what_is_beside_is_done_unless_products_are_divided() {
+        let x = sparse_tests::mostly_zeros(64, 1024, 3);
+        let x = Rows::Bytes(x.view());
+        let mut sparse = Nonzeros::<f32>::new(1024, x, 1.0);
+        sparse.extend(detect().unwrap(), x, 0..64).unwrap();
+        let rows: Vec<i64> = (0..640).map(|i| i % 64).collect();
+        for (data, hidden, steps, wanted) in [
+            (Data::Nonzeros(&sparse), 30, 10, true),
+            (Data::Rows(x), 30, 10, true),
+            (Data::Rows(x), 64, 10, false), // 64·1024·64 multiplications are divided
+            (Data::Nonzeros(&sparse), 64, 10, true),
+            (Data::Nonzeros(&sparse), 30, 8, false), // too few to wake a thread for
+        ] {
+            let stack =
+                Stack::new(1024, vec![Layer::Affine(hidden), Layer::Activation(Relu), Layer::Affine(2)], Loss::Softmax);
+            let zeros = stack.affine_shapes().flat_map(|(i, o)| [vec![0.0f32; i * o], vec![0.0; o]]);
+            let mut params: Vec<_> = zeros.collect();
+            let mut trainer = Trainer::new(stack, detect().unwrap(), 64).unwrap();
+            let batches = Batches { x: data, t: Targets::ids(&[1; 64]), rows: &rows[..64 * steps], size: 64 };
+            let mut calls = 0;
+            // It may be at work elsewhere for other tests, but not always.
+            for _ in 0..1000 {
+                let mut count = || {
+                    calls += 1;
+                    true
+                };
+                let params = Parameters { values: &mut borrow(&mut params), state: &mut [] };
+                let mut losses = vec![0.0; steps];
+                let done = trainer.run(params, batches, &mut sgd(0.0), true, late(), &mut losses, Some(&mut count));
+                assert_eq!(done, Ok(Progress { steps, diverged: false }));
+                if calls > 0 {
+                    break;
+                }
+            }
+            assert_eq!(calls > 0, wanted && crate::machine::threads::count() > 1, "{hidden}, {steps}");
+        }
+    }
+
+    #[test]
+    fn a_layer_without_outputs_leaves_the_biases_behind_it() {
+        let x = sparse_tests::mostly_zeros(10, 20, 3);
+        let x = Rows::Bytes(x.view());
+        let mut sparse = Nonzeros::new(20, x, 1.0);
+        sparse.extend(detect().unwrap(), x, 0..10).unwrap();
+        let rows: Vec<i64> = (0..10).collect();
+        let mut after = [Data::Rows(x), Data::Nonzeros(&sparse)].map(|x| {
+            let mut params = [vec![], vec![], vec![], vec![0.5, -0.5]];
+            let stack = Stack::new(20, vec![Layer::Affine(0), Layer::Affine(2)], Loss::Softmax);
+            let mut trainer = Trainer::new(stack, detect().unwrap(), 10).unwrap();
+            let batches = Batches { x, t: Targets::ids(&[1; 10]), rows: &rows, size: 10 };
+            let done =
+                trainer.run(plain(&mut borrow(&mut params)), batches, &mut sgd(0.1), true, late(), &mut [0.0], None);
+            assert_eq!(done, Ok(Progress { steps: 1, diverged: false }));
+            params
+        });
+        let [dense, skipped] = &mut after;
+        assert_eq!(dense, skipped);
+        assert!(dense[3][1] > -0.5);
+    }
+
+    #[test]
+    fn arrays_kept_that_do_not_fit_are_refused() {
+        let (stack, params, x, t) = mostly_zeros();
+        let batches = Batches { x: Data::Rows(Rows::Bytes(x.view())), t: Targets::ids(&t), rows: &[0], size: 1 };
+        let mut trainer = Trainer::new(stack, detect().unwrap(), 1).unwrap();
+        let mut optimizer = Optimizer { rule: Rule::Momentum(0.9), ..sgd(0.1) };
+        for sizes in [vec![], vec![1; 6]] {
+            let mut values = params.clone();
+            let mut state: Vec<_> = sizes.into_iter().map(|n: usize| vec![0.0; n]).collect();
+            let params = Parameters { values: &mut borrow(&mut values), state: &mut borrow(&mut state) };
+            assert!(trainer.run(params, batches, &mut optimizer, true, late(), &mut [0.0], None).is_err());
+        }
+    }
+}

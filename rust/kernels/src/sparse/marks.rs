@@ -1,0 +1,268 @@
+//! Where the numbers of a batch are not zero, a bit each: for data that is read where it is, and looked through for one use.
+//!
+//! Of each pair of neighbouring columns, 2p and 2p + 1, the rows are marked where not both numbers are zero:
+//!
+//! ```text
+//! bit r % 64 of word r / 64 of pair p     x[r][2p] ≠ 0 or x[r][2p + 1] ≠ 0
+//! ```
+//!
+//! The products ([`sparse`](crate::sparse::product)) go through the marks pair by pair and take the numbers from the data itself. Lists of the numbers,
+//! as [`columns`](crate::sparse::columns) writes them for training, pay where the data is gone through many times; here it is once or twice, and
+//! the lists of 100 images took 20 µs to write. Cost on Zen 4, 100 rows of 784 floats: 5 µs if they are in the second cache, 10 from the third.
+
+use crate::dense::padded::Padded;
+use crate::error::resize;
+use crate::machine::level::{Arithmetic, Kernel, Level};
+use crate::sparse::nonzeros::{last_sixteen, not_zero, Pairs};
+use crate::sparse::product::{Backward, EachRow, Forward, Lists};
+use crate::sparse::rows::Rows;
+use crate::{Float, KernelError};
+use ndarray::ArrayView2;
+use std::ops::Range;
+
+/// The marks of some rows.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    rows: Range<usize>,
+    columns: usize,
+    /// For each 64 rows a word for each pair.
+    words: Vec<u64>,
+    /// How many words that are for 64 rows: of pairs, and some behind the last.
+    pairs: usize,
+}
+
+impl Marks {
+    /// Mark some rows of `x`, which lies end to end.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Memory`].
+    pub(crate) fn refill(&mut self, level: Level, x: Rows<'_>, rows: Range<usize>) -> Result<(), KernelError> {
+        let pairs = 8 * x.dim().1.div_ceil(16);
+        resize(&mut self.words, pairs * rows.len().div_ceil(64), 0)?;
+        (self.rows, self.columns, self.pairs) = (rows, x.dim().1, pairs);
+        match x {
+            Rows::Bytes(x) => level.run(Mark { x, marks: self }),
+            Rows::Single(x) => level.run(Mark { x, marks: self }),
+            Rows::Double(x) => level.run(Mark { x, marks: self }),
+        }
+        Ok(())
+    }
+
+    /// How many rows and columns are marked.
+    #[inline(always)]
+    pub(crate) fn dim(&self) -> (usize, usize) {
+        (self.rows.len(), self.columns)
+    }
+
+    /// `out ← scale · X·W + b`, where X are the marked rows of `x`, which must be what it was, `W` row after row, and `out` as wide.
+    pub(crate) fn forward<T: Float>(
+        &self,
+        level: Level,
+        (x, scale): (Rows<'_>, f64),
+        w: (&[T], usize),
+        b: &[T],
+        out: &mut Padded<T>,
+    ) {
+        match x {
+            Rows::Bytes(x) => {
+                let table: [T; 256] = std::array::from_fn(|byte| T::of(byte as f64 * scale));
+                let lists = self.lists(x, |byte| table[usize::from(byte)]);
+                level.run(Forward { lists, w, b, out });
+            }
+            Rows::Single(x) if scale == 1.0 => level.run(Forward { lists: self.lists(x, T::of_single), w, b, out }),
+            Rows::Double(x) if scale == 1.0 => level.run(Forward { lists: self.lists(x, T::of), w, b, out }),
+            Rows::Single(x) => {
+                let lists = self.lists(x, |x| T::of(f64::from(x) * scale));
+                level.run(Forward { lists, w, b, out });
+            }
+            Rows::Double(x) => level.run(Forward { lists: self.lists(x, |x| T::of(x * scale)), w, b, out }),
+        }
+    }
+
+    /// Hand over each row of Xᵀ·d, where X are the marked rows of `x`, which must be what it was: with `every` also those of columns that
+    /// are zero in all of them.
+    pub(crate) fn backward<T: Float>(
+        &self,
+        level: Level,
+        x: Rows<'_>,
+        d: &Padded<T>,
+        each: impl EachRow<T>,
+        every: bool,
+    ) {
+        match x {
+            Rows::Bytes(x) => level.run(Backward { lists: self.lists(x, T::of_byte), d, each, every }),
+            Rows::Single(x) => level.run(Backward { lists: self.lists(x, T::of_single), d, each, every }),
+            Rows::Double(x) => level.run(Backward { lists: self.lists(x, T::of), d, each, every }),
+        }
+    }
+
+    fn lists<'a, S, F>(&'a self, x: ArrayView2<'a, S>, value: F) -> Marked<'a, S, F> {
+        let rows = self.rows.start * self.columns..self.rows.end * self.columns;
+        let x = x.to_slice().and_then(|x| x.get(rows)).unwrap_or(&[]);
+        Marked { marks: self, x, value }
+    }
+}
+
+struct Mark<'a, 'm, S> {
+    x: ArrayView2<'a, S>,
+    marks: &'m mut Marks,
+}
+
+impl<S: Pairs> Kernel for Mark<'_, '_, S> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, arithmetic: impl Arithmetic) {
+        let Self { x, marks: Marks { rows, words, pairs, .. } } = self;
+        words.fill(0);
+        for (i, row) in rows.clone().enumerate() {
+            let (words, _) = words[i / 64 * *pairs..][..*pairs].as_chunks_mut::<8>();
+            let (sixteens, rest) = x.row(row).to_slice().unwrap_or(&[]).as_chunks::<16>();
+            for (words, sixteen) in words.iter_mut().zip(sixteens) {
+                mark(words, sixteen, 1 << (i % 64), arithmetic);
+            }
+            if let (Some(words), false) = (words.get_mut(sixteens.len()), rest.is_empty()) {
+                mark(words, &last_sixteen(rest), 1 << (i % 64), arithmetic);
+            }
+        }
+    }
+}
+
+/// Set a bit in the words of those of eight pairs that are not both zero. (Asking for all eight at once keeps the compiler from turning
+/// the loop over the row into vectors, with gathers, instead of this one.)
+#[inline(always)]
+fn mark<S: Pairs>(words: &mut [u64; 8], sixteen: &[S; 16], bit: u64, arithmetic: impl Arithmetic) {
+    let byte = not_zero(sixteen, arithmetic);
+    for (j, word) in words.iter_mut().enumerate() {
+        *word |= if byte >> j & 1 == 1 { bit } else { 0 };
+    }
+}
+
+/// The marked rows themselves, and what a number of them is in the type computed in.
+#[derive(Clone, Copy)]
+struct Marked<'a, S, F> {
+    marks: &'a Marks,
+    x: &'a [S],
+    value: F,
+}
+
+impl<T: Float, S: Copy, F: Fn(S) -> T + Copy> Lists<T> for Marked<'_, S, F> {
+    #[inline(always)]
+    fn dim(&self) -> (usize, usize) {
+        self.marks.dim()
+    }
+
+    #[inline(always)]
+    fn is_empty(&self, pair: usize) -> bool {
+        self.marks.words[pair..].iter().step_by(self.marks.pairs).all(|&word| word == 0)
+    }
+
+    #[inline(always)]
+    fn list(&self, pair: usize) -> impl Iterator<Item = (usize, [T; 2])> + Clone {
+        let Marks { columns, words, pairs, .. } = self.marks;
+        Ones {
+            words: &words[pair..],
+            pairs: *pairs,
+            at: 0,
+            word: words[pair],
+            first: 0,
+            x: &self.x[2 * pair..],
+            columns: *columns,
+            alone: 2 * pair + 1 == *columns,
+            value: self.value,
+        }
+    }
+}
+
+/// The rows where a pair is marked, the first one first, and its numbers there.
+#[derive(Clone)]
+struct Ones<'a, S, F> {
+    /// The marks from those of the pair in the first 64 rows on, and how far apart they are for it.
+    words: &'a [u64],
+    pairs: usize,
+    /// Where the word is that is gone through, what is left of it, and the row its first bit stands for.
+    at: usize,
+    word: u64,
+    first: usize,
+    /// The numbers from those of the pair in the first row on, and how many a row has.
+    x: &'a [S],
+    columns: usize,
+    /// Whether there is no second column.
+    alone: bool,
+    value: F,
+}
+
+impl<T: Float, S: Copy, F: Fn(S) -> T> Iterator for Ones<'_, S, F> {
+    type Item = (usize, [T; 2]);
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<Self::Item> {
+        while self.word == 0 {
+            self.at += self.pairs;
+            self.word = *self.words.get(self.at)?;
+            self.first += 64;
+        }
+        let row = self.first + self.word.trailing_zeros() as usize;
+        self.word &= self.word - 1;
+        let at = row * self.columns;
+        let second = if self.alone { T::zero() } else { (self.value)(self.x[at + 1]) };
+        Some((row, [(self.value)(self.x[at]), second]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::level::available;
+    use crate::sparse::product::tests::{mostly_zeros, Kinds, FEATURES};
+
+    #[test]
+    fn marked_is_what_is_not_zero_of_each_kind_at_every_level() {
+        // Filled again and again, whatever they held: more rows, then fewer; a word, and more.
+        let mut marks = Marks::default();
+        for (features, rows) in FEATURES.into_iter().flat_map(|features| [(features, 0..200), (features, 3..67)]) {
+            let kinds = Kinds::of(&mostly_zeros(200, features, 7));
+            for x in kinds.each() {
+                let wide = Kinds::wide(x);
+                let at = |row: usize, column: usize| wide.get((row, column)).copied().unwrap_or(0.0);
+                let wanted: Vec<Vec<_>> = (0..features.div_ceil(2))
+                    .map(|pair| {
+                        let numbers =
+                            rows.clone().enumerate().map(|(n, row)| (n, [at(row, 2 * pair), at(row, 2 * pair + 1)]));
+                        numbers.filter(|(_, numbers)| numbers != &[0.0; 2]).collect()
+                    })
+                    .collect();
+                for &level in available() {
+                    marks.refill(level, x, rows.clone()).unwrap();
+                    assert_eq!(marks.dim(), (rows.len(), features));
+                    let lists: Vec<Vec<_>> = match x {
+                        Rows::Bytes(x) => listed(&marks.lists(x, f64::from)),
+                        Rows::Single(x) => listed(&marks.lists(x, f64::from)),
+                        Rows::Double(x) => listed(&marks.lists(x, |x| x)),
+                    };
+                    assert_eq!(lists, wanted, "{features} features at {}", level.name());
+                }
+            }
+        }
+    }
+
+    fn listed(lists: &impl Lists<f64>) -> Vec<Vec<(usize, [f64; 2])>> {
+        let pairs = 0..lists.dim().1.div_ceil(2);
+        let lists: Vec<(bool, Vec<_>)> = pairs.map(|pair| (lists.is_empty(pair), lists.list(pair).collect())).collect();
+        assert!(lists.iter().all(|(empty, list)| *empty == list.is_empty()));
+        lists.into_iter().map(|(_, list)| list).collect()
+    }
+
+    #[test]
+    fn no_number_but_zero_is_passed_over() {
+        let x = ndarray::array![[0.0, f64::NAN, -0.0, 0.0, f64::MIN_POSITIVE / 4.0, 0.0, 0.0, f64::NEG_INFINITY]];
+        let mut marks = Marks::default();
+        for &level in available() {
+            marks.refill(level, Rows::Double(x.view()), 0..1).unwrap();
+            let lists = marks.lists(x.view(), |x| x);
+            let empty: Vec<_> = (0..4).map(|pair| lists.is_empty(pair)).collect();
+            assert_eq!(empty, [false, true, false, false], "{}", level.name());
+        }
+    }
+}

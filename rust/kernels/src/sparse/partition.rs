@@ -1,0 +1,166 @@
+//! A partition of the first layer of a network in training, over data that is kept without its zeros: some columns of the data, and the rows of `W` that
+//! belong to them.
+//!
+//! ```text
+//! forward     out ← X·W              what these columns add to the layer's scores
+//! backward    W by the optimizer's rule, from Xᵀ·d
+//! ```
+//!
+//! in copies of `W` and of what the optimizer keeps for it, each row of whole half lanes, until they are written back at the end of a call.
+//!
+//! Plain gradient descent updates a row of `W` while its gradient is in registers: a step of 784-50-10 with 100 MNIST images in f32 then
+//! reads `W` twice and writes it once, and never stores `dW`. The other rules store it and go through everything once more: a root and a
+//! division for each number between two short products keep the CPU from working ahead, and Adam's step, measured by itself, took 110 µs
+//! where it took 90.
+
+use crate::dense::padded::{Padded, LANES};
+use crate::machine::level::{Arithmetic, Level};
+use crate::network::optimize::Optimizer;
+use crate::sparse::columns::Columns;
+use crate::sparse::nonzeros::Nonzeros;
+use crate::sparse::product::{length, numbers, EachRow};
+use crate::sparse::rows::index;
+use crate::{Float, KernelError};
+use std::ops::Range;
+
+/// Some columns of the data and what belongs to them.
+#[derive(Debug)]
+pub(crate) struct Partition<T> {
+    tiles: Range<usize>,
+    /// Where its rows are in arrays like `W`.
+    numbers: Range<usize>,
+    columns: Columns<T>,
+    w: Padded<T>,
+    /// The gradient of `w`; empty under plain gradient descent, which does not store it.
+    d_w: Padded<T>,
+    /// What the optimizer keeps for `w`.
+    state: Vec<Padded<T>>,
+    /// What these columns add to the scores.
+    pub out: Padded<T>,
+}
+
+impl<T: Float> Partition<T> {
+    /// What reads such tiles of `x`, for batches of up to so many rows.
+    pub(crate) fn new(x: &Nonzeros<T>, tiles: Range<usize>, outputs: usize, batch: usize) -> Result<Self, KernelError> {
+        let features = x.columns(&tiles);
+        let mut w = Padded::of_halves();
+        w.reshape(features.len(), outputs)?;
+        Ok(Self {
+            tiles,
+            numbers: features.start * outputs..features.end * outputs,
+            columns: Columns::default(),
+            w,
+            d_w: Padded::of_halves(),
+            state: Vec::new(),
+            out: Padded::zeros(batch, outputs)?,
+        })
+    }
+
+    /// Copy these rows of `w`, and of what is kept for it, to here; and make all the room there has to be for steps over `x`.
+    pub(crate) fn load(
+        &mut self,
+        level: Level,
+        x: &Nonzeros<T>,
+        optimizer: &Optimizer,
+        w: &[T],
+        state: &[&mut [T]],
+    ) -> Result<(), KernelError> {
+        self.columns.reserve(x, &self.tiles, self.out.rows())?;
+        let (rows, columns) = (self.w.rows(), self.w.columns());
+        self.w.load(level, &w[self.numbers.clone()]);
+        self.state.resize_with(state.len(), Padded::of_halves);
+        for (here, there) in self.state.iter_mut().zip(state) {
+            here.reshape(rows, columns)?;
+            here.load(level, &there[self.numbers.clone()]);
+        }
+        if !optimizer.rests_on_zero() {
+            self.d_w.reshape(rows, columns)?;
+        }
+        Ok(())
+    }
+
+    /// And back.
+    pub(crate) fn store(&self, level: Level, w: &mut [T], state: &mut [&mut [T]]) {
+        self.w.store(level, &mut w[self.numbers.clone()]);
+        for (here, there) in self.state.iter().zip(state) {
+            here.store(level, &mut there[self.numbers.clone()]);
+        }
+    }
+
+    /// `out ← b + X·W` for a batch of such rows of `x`; the `next` one is asked for. No `b` is one of zeros.
+    pub(crate) fn forward(
+        &mut self,
+        level: Level,
+        x: &Nonzeros<T>,
+        rows: &[i64],
+        next: &[i64],
+        b: &[T],
+    ) -> Result<(), KernelError> {
+        let [rows, next] = [rows, next].map(|rows| rows.iter().map(index));
+        self.columns.refill(level, x, self.tiles.clone(), rows, next)?;
+        self.columns.forward(level, &self.w, b, &mut self.out);
+        Ok(())
+    }
+
+    /// Update `W` with the gradient of the scores.
+    pub(crate) fn backward(&mut self, level: Level, optimizer: &Optimizer, d: &Padded<T>) {
+        let Self { w, d_w, columns, state, .. } = self;
+        let apart = w.apart();
+        if optimizer.rests_on_zero() {
+            let each = Descend { w: w.numbers_mut(), apart, rate: T::of(optimizer.learning_rate) };
+            columns.backward(level, d, each, false);
+        } else {
+            columns.backward(level, d, Keep { d_w: d_w.numbers_mut(), apart }, true);
+            optimizer.update(level, w.numbers_mut(), d_w.numbers(), state.iter_mut().map(Padded::numbers_mut), true);
+        }
+    }
+}
+
+/// Each row of the gradient, kept.
+struct Keep<'a, T> {
+    d_w: &'a mut [T],
+    apart: usize,
+}
+
+impl<T: Float> EachRow<T> for Keep<'_, T> {
+    #[inline(always)]
+    fn row<const N: usize, const HALF: bool>(
+        &mut self,
+        p: usize,
+        first: usize,
+        lanes: [[T; LANES]; N],
+        _: impl Arithmetic,
+    ) {
+        let d_w = &mut self.d_w[p * self.apart + first * LANES..][..length::<N, HALF>()];
+        for lane in 0..N {
+            for i in 0..numbers::<N, HALF>(lane) {
+                d_w[lane * LANES + i] = lanes[lane][i];
+            }
+        }
+    }
+}
+
+/// `W ← W - η dW`, row by row.
+struct Descend<'a, T> {
+    w: &'a mut [T],
+    apart: usize,
+    rate: T,
+}
+
+impl<T: Float> EachRow<T> for Descend<'_, T> {
+    #[inline(always)]
+    fn row<const N: usize, const HALF: bool>(
+        &mut self,
+        p: usize,
+        first: usize,
+        lanes: [[T; LANES]; N],
+        arithmetic: impl Arithmetic,
+    ) {
+        let w = &mut self.w[p * self.apart + first * LANES..][..length::<N, HALF>()];
+        for lane in 0..N {
+            for i in 0..numbers::<N, HALF>(lane) {
+                w[lane * LANES + i] = arithmetic.mul_add(-self.rate, lanes[lane][i], w[lane * LANES + i]);
+            }
+        }
+    }
+}
