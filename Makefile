@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+WORKERS ?= 2
 # Everything the installed package is made from: a change here builds it again.
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find rust -name '*.rs' -o -name 'Cargo.toml')
 PACKAGED := $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*.gz')
@@ -30,8 +31,16 @@ rust-test: .venv/bin/python ## the Rust tests
 	cargo test --workspace
 
 .PHONY: pytest
-pytest: .venv/dev ## the Python tests (ARGS="-k gate" …)
-	$(BIN)/python -m pytest $(ARGS)
+pytest: .venv/dev ## the Python tests (ARGS="-k gate" …), in WORKERS processes at once, 2 if not said
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
+
+.PHONY: slow
+slow: .venv/dev ## the long forms of tests of which make test runs short ones
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m slow $(ARGS)
+
+.PHONY: mutation
+mutation: .venv/mutation ## change a module line by line and see which changes its tests let pass (ARGS="nn/gradients.py")
+	$(BIN)/python tests/mutation.py $(ARGS)
 
 .PHONY: lint
 lint: .venv/dev ## formatting, clippy, ruff, mypy
@@ -84,6 +93,10 @@ tools:
 
 .venv/docs: .venv/dev
 	$(BIN)/python -m pip install --quiet --editable '.[dev,docs]'
+	@touch $@
+
+.venv/mutation: .venv/dev
+	$(BIN)/python -m pip install --quiet --editable '.[dev,mutation]'
 	@touch $@
 
 .venv/bench: .venv/dev

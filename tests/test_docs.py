@@ -93,7 +93,7 @@ def run(command: str, folder: Path) -> tuple[int, str]:
 
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, marks=[pytest.mark.slow] if page.name == "README.md" else []) for page in PAGES],
+    PAGES,
     ids=[page.relative_to(ROOT).as_posix() for page in PAGES],
 )
 def test_the_snippets_of_a_page_run_and_print_what_stands_under_them(

@@ -23,6 +23,7 @@ from chainrule._gate import (
     real,
     shape,
     targets,
+    weighted,
     writeable,
 )
 
@@ -405,6 +406,25 @@ def test_a7_complex_labels_are_refused() -> None:
 def test_a11_no_labels_for_no_examples() -> None:
     assert targets([], (0, 3), F64)[0].shape == (0,)
     assert targets(np.zeros((0, 3)), (0, 3), F64)[0].shape == (0, 3)
+
+
+# --- rows that count as often as their weight says ---
+
+
+@pytest.mark.parametrize("dtype", [F32, F64])
+def test_weighted_rows_keep_their_dtype_and_sum_to_their_weight(dtype: Any) -> None:
+    rows = np.array([[0, 1], [0.25, 0.75], [0.5, 0.5]], dtype)
+    weights = np.array([3.0, 0.0, 1e-3])
+    ready = weighted(rows, weights)
+    assert is_ready(ready)
+    np.testing.assert_array_equal(ready, np.array([[0, 3], [0, 0], [5e-4, 5e-4]], dtype), strict=True)
+    np.testing.assert_array_equal(ready.sum(axis=1), weights.astype(dtype), strict=True)
+
+
+def test_a_weight_too_large_for_the_dtype_is_infinite_without_a_warning() -> None:
+    np.testing.assert_array_equal(
+        weighted(np.full((2, 2), 0.5, F32), np.array([1e300, 1.0])), [[np.inf] * 2, [0.5] * 2]
+    )
 
 
 # --- numbers ---

@@ -20,6 +20,7 @@ import chainrule
 from chainrule import SGD, GradientReport, Relu, cli, load_mnist
 from chainrule.cli import main
 from idx_files import FILES, write
+from processes import start
 
 Text = pytest.CaptureFixture[str]
 
@@ -467,11 +468,6 @@ def test_info_says_the_same_in_json(capsys: Text) -> None:
 
 def run(command: list[str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-
-def start(arguments: list[str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "chainrule", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def test_python_m_chainrule_is_the_command() -> None:

@@ -17,6 +17,7 @@ import pytest
 from chainrule import TwoLayerNet, fit, load, load_mnist
 from chainrule.cli import main
 from idx_files import write
+from processes import start
 
 Text = pytest.CaptureFixture[str]
 
@@ -114,17 +115,12 @@ def test_checkpoints_are_written_as_often_as_asked(
     assert len(written) == 3  # after epochs 3 and 6, and at the end
 
 
-def start(arguments: list[str]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "chainrule", "train", *arguments]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX's signals")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_t7_t8_an_interrupted_run_goes_on_to_the_same_bits(how: signal.Signals, digits: str, tmp_path: Path) -> None:
     """The process ends at a moment nobody chose; what is on the disk is whole, and leads to the same end."""
     saved, whole = tmp_path / "my run", tmp_path / "whole"
-    with start(["--data-dir", digits, "--epochs", "100000", "--save", str(saved)]) as process:
+    with start(["train", "--data-dir", digits, "--epochs", "100000", "--save", str(saved)]) as process:
         assert process.stdout is not None
         for _ in range(5):
             assert process.stdout.readline().startswith("epoch ")
@@ -152,7 +148,7 @@ def load_epochs(path: Path) -> int:
 def test_t8_an_interrupt_before_the_first_checkpoint_promises_nothing(digits: str, tmp_path: Path) -> None:
     (tmp_path / "net").write_bytes(b"older")
     arguments = ["--data-dir", digits, "--epochs", "100000", "--checkpoint-every", "99999"]
-    with start([*arguments, "--save", str(tmp_path / "net")]) as process:
+    with start(["train", *arguments, "--save", str(tmp_path / "net")]) as process:
         assert process.stdout is not None
         assert process.stdout.readline().startswith("epoch ")
         process.send_signal(signal.SIGINT)

@@ -474,6 +474,39 @@ def test_s3_the_scale_must_be_a_finite_number(bad: Any, error: type[Exception]) 
         Rescaling(bad)
 
 
+# --- what a slope does to a gradient, in all that have one ---
+
+
+def saturated(kind: Any) -> Any:
+    """Give a layer whose slope is exactly 0 at the first of two numbers."""
+    layer = kind()
+    layer.forward([1000.0, 0.0])
+    return layer
+
+
+@pytest.mark.parametrize(("kind", "slope"), [(Sigmoid, 0.25), (Tanh, 1.0)])
+@pytest.mark.parametrize("dout", [np.nan, np.inf, -np.inf, 1e308])
+def test_a13_where_the_slope_is_0_nothing_passes_not_even_nan_or_infinity(dout: float, kind: Any, slope: float) -> None:
+    # Warnings are errors here: 0 · inf must not be told as one.
+    np.testing.assert_array_equal(saturated(kind).backward([dout, dout]), [0, dout * slope], strict=True)
+
+
+@pytest.mark.parametrize("dout", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a13_rescaling_by_0_lets_nothing_pass_in_the_dtype_it_was_given(dtype: Any, dout: float) -> None:
+    layer = Rescaling(0)
+    layer.forward(np.ones(2, dtype))
+    np.testing.assert_array_equal(layer.backward(np.array([dout, 1], dtype)), np.zeros(2, dtype), strict=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a13_a_gradient_that_overflows_is_infinite_without_a_warning(dtype: Any) -> None:
+    large = np.finfo(dtype).max
+    for layer in (Rescaling(4), LeakyRelu(4)):
+        layer.forward(np.array([-1, -1], dtype))
+        np.testing.assert_array_equal(layer.backward([large, -large]), np.array([np.inf, -np.inf], dtype), strict=True)
+
+
 # --- Affine ---
 
 

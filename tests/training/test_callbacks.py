@@ -279,8 +279,8 @@ def test_a_share_for_validation_is_drawn_first_and_not_trained_on(make: Any) -> 
     assert len(history.losses) == 3 * 5
 
 
-@pytest.mark.parametrize(("share", "held"), [(0.001, 1), (0.05, 2), (0.5, 25), (0.999, 49)])
-def test_a_share_is_one_example_at_least_and_leaves_one(share: float, held: int) -> None:
+@pytest.mark.parametrize(("share", "held"), [(0.001, 1), (0.05, 2), (0.056, 3), (0.5, 25), (0.999, 49)])
+def test_a_share_is_rounded_is_one_example_at_least_and_leaves_one(share: float, held: int) -> None:
     history = fit(engine_net(), *data(), batch_size=1, seed=5, validation=share)
     assert len(history.losses) == 50 - held
     assert history.validation_accuracy[0] * held == pytest.approx(round(history.validation_accuracy[0] * held))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from itertools import chain
 from types import SimpleNamespace
@@ -142,7 +143,6 @@ def test_the_tutorials_loop_on_mnist_gives_the_tutorials_losses(mnist: Any) -> N
     assert losses[-1] < 0.5 < 2 < losses[0]
 
 
-@pytest.mark.slow
 def test_mnist_ten_thousand_steps_reach_the_tutorials_accuracy(mnist: Any) -> None:
     (x, t), test = mnist
     net = TwoLayerNet(784, 50, 10, dtype=np.float32, seed=0)
@@ -350,8 +350,8 @@ def test_both_ways_agree_at_any_size(N: int, batch_size: int, iterations: int, r
     x, t = data(N)
     options = {"batch_size": min(batch_size, N), "iterations": iterations, "replace": replace}
     (_, history), (_, twins) = both(x, t, dtype=dtype, **options)
-    # ε a step, 40 steps, with room for losses that have become small.
-    np.testing.assert_allclose(history.losses, twins.losses, rtol=1e4 * np.finfo(dtype).eps)
+    # Every case there is was gone through once: 26 ε at worst, of a loss that has become 0.04. Ten times that.
+    np.testing.assert_allclose(history.losses, twins.losses, rtol=260 * np.finfo(dtype).eps)
 
 
 # --- which examples make which batch ---
@@ -948,15 +948,18 @@ def test_an_evaluation_is_of_the_network_as_it_was(make: Any) -> None:
     wanted = net.loss(x, t), net.accuracy(x, t)
     examples = plan.examples(x)
     evaluations = plan.evaluations([(examples, t)] * 2)
-    losses, rows = np.empty(600), rng(0).integers(500, size=6000)
+    losses, rows = np.empty(6000), rng(0).integers(500, size=60_000)
     sgd = SGD(0.1)
     sgd.prepare(net.params)
     names = ["W1", "b1", "W2", "b2"]
-    for _ in range(1000):  # the other thread comes when it can
+    # The other thread comes when it can, and finds the steps ended if they took less time than it took to come: on a
+    # busy machine it may take long. Where there is another thread, it is waited for, and not for a number of rounds.
+    # And a call may end after few steps, by the clock: the network is another when it has made 6000.
+    end, made = time.monotonic() + (60 if _kernels.threads() > 1 else 0), 0
+    while made < 6000 or (np.isnan(evaluations[0].result()[0]) and time.monotonic() < end):
         steps, _ = plan.steps(sgd, names, examples, (t, None), rows, 10, True, losses, evaluations[:1])
         assert steps > 0
-        if not np.isnan(evaluations[0].result()[0]):
-            break
+        made += steps
     assert np.isnan(evaluations[0].result()[0]) == (_kernels.threads() == 1)
     assert net.loss(x, t) < 0.9 * wanted[0]
     (loss, accuracy), other = (plan.result(evaluation, t) for evaluation in evaluations)
