@@ -20,12 +20,13 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking.comparison import Comparison
-from chainrule.checking.contracts import Trial, results_are_kept
+from chainrule.checking.contracts import Trial, results_stay
+from chainrule.checking.equality import close
+from chainrule.checking.evaluation import uniform
 from chainrule.checking.reach import reach
 from chainrule.checking.report import ArrayCheck
 from chainrule.checking.results import is_float
-from chainrule.checking.side import uniform
-from chainrule.checking.state import State, put_back, same_bits
+from chainrule.checking.state import State, put_back
 from chainrule.checking.subject import Answer, Subject
 
 #: The name of the contract.
@@ -80,7 +81,7 @@ class Batches:
         if refused and not batches and wrong_there is None:
             trial.skips(SECOND_BATCH, refused)
             return arrays
-        results_are_kept(trial, self.answer)
+        results_stay(trial, self.answer)
         trial.tried.setdefault(SECOND_BATCH)
         return self._judged(arrays, wrong_there or [])
 
@@ -112,7 +113,7 @@ class Batches:
         noise: list[Any],
     ) -> None:  # fmt: skip
         """Hold the call after others against the one as if nothing had been called before: the answers are the same."""
-        changed = [n for n in names if not _close(used.gradients.get(n), fresh.gradients.get(n))]
+        changed = [n for n in names if not close(used.gradients.get(n), fresh.gradients.get(n))]
         if not changed:
             return
         self._put(self.values)
@@ -122,12 +123,12 @@ class Batches:
         used = self._call(other, noise, looking=True)
         with self._afterwards_as_now():
             fresh = self._fresh(other, parameters, noise, looking=True)
-        same_outputs = all(map(_close, used.outputs, fresh.outputs)) and len(used.outputs) == len(fresh.outputs)
+        same_outputs = all(map(close, used.outputs, fresh.outputs)) and len(used.outputs) == len(fresh.outputs)
         if not same_outputs and not self._wrong_now(other):
             return  # it goes on from what it has seen, as running means do, and its gradients go with it
         left = [
             path for path, value in used.kept.items()
-            if _close(value, after_first.get(path)) and not _close(value, fresh.kept.get(path))
+            if close(value, after_first.get(path)) and not close(value, fresh.kept.get(path))
         ]  # fmt: skip
         self._breaks(changed, left)
 
@@ -238,7 +239,7 @@ class Batches:
             with put_back([array]) as (before,):
                 np.multiply(before, np.asarray(1.5, array.dtype), out=array)
                 again = Trial(other, self.comparison.randomness).gradients(self.douts)
-                if any(not _close(theirs.gradients[n], again.gradients[n]) for n in wrong if n != name):
+                if any(not close(theirs.gradients[n], again.gradients[n]) for n in wrong if n != name):
                     continue
                 np.copyto(array, self.values[name])
                 if not self.comparison.differs_along(other, theirs, self.douts):
@@ -248,7 +249,7 @@ class Batches:
     def _judged(self, arrays: tuple[ArrayCheck, ...], wrong: Sequence[str]) -> tuple[ArrayCheck, ...]:
         comparison = self.comparison
         again = self.trial.gradients(self.douts)
-        changed = [n for n, a in self.answer.gradients.items() if a is not None and not _close(a, again.gradients[n])]
+        changed = [n for n, a in self.answer.gradients.items() if a is not None and not close(a, again.gradients[n])]
         if wrong:
             missed = comparison.differs_along(comparison.subject, self.answer, self.douts)
             kept = self._kept_parameters
@@ -318,22 +319,6 @@ def _another(value: Any, rng: np.random.Generator, *, scaled: bool) -> Any:
 
 def _nearby(value: FloatArray, rng: np.random.Generator) -> FloatArray:
     return np.asarray(value * rng.uniform(0.9, 1.1, value.shape)).astype(value.dtype)
-
-
-def _close(a: Any, b: Any) -> bool:
-    """Tell whether two things are equal, numbers but for rounding."""
-    if not isinstance(a, np.ndarray) and not isinstance(b, np.ndarray):
-        return bool(type(a) is type(b) and a == b)
-    if a is None or b is None or np.shape(a) != np.shape(b):
-        return False
-    a, b = np.asarray(a), np.asarray(b)
-    if same_bits(a, b):  # as nearly always
-        return True
-    if a.dtype.kind not in "f" or b.dtype.kind not in "f":
-        return bool(np.array_equal(a, b))
-    single = min(a.dtype.itemsize, b.dtype.itemsize) < 8
-    size = float(np.abs(a[np.isfinite(a)]).max(initial=0))
-    return bool(np.allclose(a, b, rtol=0, atol=(1e-4 if single else 1e-9) * size, equal_nan=True))
 
 
 def _told(error: Exception) -> str:

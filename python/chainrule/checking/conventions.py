@@ -5,6 +5,8 @@ How a parameter's gradient is called stands in `chainrule.nn.parameters.places`,
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
+
 #: Methods that go forwards, and those that go back: an object that has one of each is a layer.
 FORWARD = (
     "forward", "forward_pass", "fprop", "forward_propagate", "forward_propagation", "forward_prop", "forwardprop",
@@ -113,6 +115,11 @@ PREDICTED = frozenset(
 )
 #: Targets too, if what is predicted has another name.
 PERHAPS_TARGETS = frozenset({"y", "Y", "ys"})
+
+
+def first_of(names: Iterable[str], there: Container[str]) -> str | None:
+    """Give the first of some names that is there."""
+    return next((name for name in names if name in there), None)
 
 
 def is_target(name: str, others: list[str]) -> bool:

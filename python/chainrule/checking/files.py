@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 
 from chainrule.checking import GradientReport, check_gradients
-from chainrule.checking.arguments import required
 from chainrule.checking.finding import Found, find, line_of
 from chainrule.checking.guesses import Kind
 from chainrule.checking.making import CannotMakeError, Made, drawn_from, guesses, mixes_examples, quiet
@@ -199,7 +198,7 @@ def _check_found(found: Found, seed: int, strict: bool) -> FileCheck:
         return FileCheck(found.name, None, str(error), at=found.line)
     if search.first is not None or search.stumbled:
         return search.first or search.stumbled[0]
-    if found.role == "both" or any(isinstance(error, NotImplementedError) for _, error in untaken):
+    if found.kind.gives_both or any(isinstance(error, NotImplementedError) for _, error in untaken):
         return FileCheck(found.name, None)
     told = next((error for made_one, error in untaken if made_one), untaken[0][1])
     return FileCheck(
@@ -209,35 +208,14 @@ def _check_found(found: Found, seed: int, strict: bool) -> FileCheck:
 
 def _read_otherwise(found: Found, made: Made, check: FileCheck, seed: int) -> FileCheck:
     """Give what is wrong as it is usually read, or what is right if it is read in another way that names allow."""
-    subject: Any
-    reason = ""
-    if found.role in ("pair", "value") and len(made.arguments) == 1 and np.ndim(made.arguments[0]) == 1:
-        value, derivative = _functions(found, made)
-        subject = (lambda x: (value(x), derivative(x)), lambda dout, jacobian: jacobian.T @ dout)
-        if np.shape(derivative(*made.arguments)) != 2 * np.shape(made.arguments[0]):
-            return check
-    elif found.role == "layer" and _same_arguments(*_functions(found, made)):
-        subject, names = _functions(found, made), ", ".join(required(_functions(found, made)[0]))
-        reason = f"right if backward is given {names} as forward is, and not the gradient of what comes out"
-    else:
-        return check
     try:
+        functions = found.function(made.subject), found.derivative(made.subject)
         with quiet(), drawn_from(seed):
-            report = check_gradients(subject, *made.arguments, seed=seed)
+            other = found.kind.otherwise(*functions, made.arguments)
+            report = None if other is None else check_gradients(other[0], *made.arguments, seed=seed)
     except Exception:  # it cannot be meant that way
         return check
-    return replace(check, report=report, reason=reason) if report.ok else check
-
-
-def _functions(found: Found, made: Made) -> tuple[Any, Any]:
-    if found.role == "pair":
-        value, derivative = made.subject
-        return value, derivative
-    return getattr(made.subject, found.forward), getattr(made.subject, found.backward.__name__)
-
-
-def _same_arguments(forward: Any, backward: Any) -> bool:
-    return bool(required(forward)) and required(forward) == required(backward)
+    return replace(check, report=report, reason=other[1]) if other is not None and report else check
 
 
 class _Search:

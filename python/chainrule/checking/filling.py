@@ -144,7 +144,7 @@ def label_styles(found: Found, names: Sequence[str]) -> Sequence[str]:
     """Give the ways in which the labels of a subject may be written, the likeliest first."""
     if not any(is_label(found, name, names) for name in names):
         return LABELS[:1]
-    if found.role != "network" and any(part in f"{found.name} {found.forward}".lower() for part in ENTRY_LOSSES):
+    if not found.kind.takes_data and any(part in f"{found.name} {found.forward}".lower() for part in ENTRY_LOSSES):
         return ("one-hot", "ids")
     return LABELS
 

@@ -17,15 +17,13 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.checking import numeric
-from chainrule.checking.conventions import LEARNING_RATES
-from chainrule.checking.layer import LayerSubject
-from chainrule.checking.movers import both_ways
+from chainrule.checking import finite_differences
+from chainrule.checking.perturbation import both_ways
 from chainrule.checking.report import Unseen
 from chainrule.checking.results import fits
 from chainrule.checking.state import State, put_back
 from chainrule.checking.subject import Subject, is_single, parameter
-from chainrule.nn.parameters.places import Place, gradient_at, held, namespace, walk
+from chainrule.nn.parameters.places import Place, gradient_at, held, namespace, traverse
 
 #: By how much of its size an array is moved to see whether it matters: more than float32 rounds away.
 _FAR = 0.01
@@ -63,13 +61,10 @@ def hold(
     before = {id(group.array): group.array.copy() for group in groups}
     back(1.0)
     changed = {id(group.array) for group in groups if group.has_changed(before[id(group.array)])}
-    step = _step_size(subject)
     for group in groups:
         group.with_gradient = [place for place in group.places if place.gradient() is not None]
-    if isinstance(subject, LayerSubject):
-        rates = list(_rates(thing))
-        subject.by_its_rate = any(g.has_stepped(before[id(g.array)], rates) for g in groups if g.with_gradient)
-        subject.stepping = subject.stepping or subject.by_its_rate
+    rates = subject.learning_rates()
+    subject.by_its_rate = any(g.has_stepped(before[id(g.array)], rates) for g in groups if g.with_gradient)
     # A layer without weights may have some all the same, from its base class: without effect, and their gradients 0.
     idle = {id(g.array) for g in groups if g.with_gradient and not np.any(gradient_at(g.with_gradient))}
     gradients = {id(g[1]) for group in groups for p in group.with_gradient if (g := p.gradient()) is not None}
@@ -85,13 +80,10 @@ def hold(
             if plain or (id(group.array) in idle and moves(ahead, group.array)):
                 _take(subject, group, parameter(group.array, group.name))
         elif group.could_be_one and moves(ahead, group.array):
-            if stepped and isinstance(subject, LayerSubject):
-                subject.stepping = True
-                if step is not None:
-                    _take(subject, group, parameter(group.array, group.name))
-                    subject.steps[group.name] = step
-                    continue
-            unseen.append(group)
+            if stepped and subject.takes_steps(group.name, rates):
+                _take(subject, group, parameter(group.array, group.name))
+            else:
+                unseen.append(group)
     for place in boxed:
         subject.parameters[place.name] = np.array(float(place.value))
         subject.places[place.name], subject.boxes[place.name] = (place,), place
@@ -175,21 +167,6 @@ def _in_order(gradients: Sequence[Any], groups: Sequence[Group]) -> list[Group]:
     return chosen
 
 
-def _step_size(subject: Subject) -> float | None:
-    """Give the size of the step that backward takes, if it takes one of training itself; None if that is not known."""
-    if not isinstance(subject, LayerSubject):
-        return None
-    sizes = {1.0} if "lr" in subject.call else set(_rates(subject.thing))
-    return next(iter(sizes)) if len(sizes) == 1 else None
-
-
-def _rates(thing: Any) -> Iterable[float]:
-    """Give the learning rates that an object holds, or what it holds does."""
-    for way, value in walk(thing):
-        if isinstance(value, float) and way[-1][1] in LEARNING_RATES and value > 0:
-            yield value
-
-
 def _staying(subject: Subject, ahead: Callable[[], Any]) -> list[tuple[Place, FloatArray]]:
     """Give the arrays that a forward pass leaves in their places, and that are none of the arguments."""
     inputs = [a for a in subject.inputs.values() if isinstance(a, np.ndarray)]
@@ -248,7 +225,7 @@ def _stays_as_put(ahead: Callable[[], Any], array: FloatArray) -> bool:
 def _moved(array: FloatArray, before: FloatArray) -> FloatArray:
     """Move an array by unlike parts of its size, so that no shift or common factor hides it; give what it is then."""
     size = np.arange(array.size).reshape(array.shape)
-    steps = _FAR * both_ways(numeric.scales_of(before)) * (1 + 0.5 * np.sin(1.0 + 2.4 * size))
+    steps = _FAR * both_ways(finite_differences.scales_of(before)) * (1 + 0.5 * np.sin(1.0 + 2.4 * size))
     np.copyto(array, before + steps, casting="same_kind")
     return array.copy()
 
@@ -276,7 +253,7 @@ def _least(out: FloatArray) -> float:
 def _boxes(subject: Subject, back: Callable[[float], Any]) -> Iterable[Place]:
     """Give plain numbers that have a gradient beside them which is another for another cotangent."""
     found = []
-    for way, value in walk(subject.thing):
+    for way, value in traverse(subject.thing):
         if isinstance(value, float) and isinstance(way[-1][1], str):
             place = Place(way)
             gradient = place.gradient()

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 #: Gives all outputs, (K, M), at these points of a line.
-Line: TypeAlias = Callable[[Sequence[float]], Floats]
+Section: TypeAlias = Callable[[Sequence[float]], Floats]
 
 #: How far the points are apart, in sizes of what is moved; those of float32 are seen with the first.
 _LENGTHS = (2.0**-17, 2.0**-8, 2.0**-4)
@@ -69,7 +69,7 @@ class Stairs:
     epsilon: float
 
 
-def stairs(line: Line, noise: Floats) -> Stairs:
+def stairs(line: Section, noise: Floats) -> Stairs:
     """Look for stairs along a line.
 
     Parameters
@@ -115,7 +115,7 @@ def most_of(several: Sequence[Stairs]) -> Stairs:
     return Stairs(noise, hidden, max(found.epsilon for found in several))
 
 
-def _missing(line: Line, length: float, noise: Floats) -> tuple[NDArray[np.bool_], Floats, Floats, Floats]:
+def _missing(line: Section, length: float, noise: Floats) -> tuple[NDArray[np.bool_], Floats, Floats, Floats]:
     """Give which outputs have slopes that short steps miss, how rough they are, what is missed, and how that varies."""
     points = length * _POINTS
     apart = np.diff(points)[:, None]

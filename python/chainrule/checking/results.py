@@ -158,6 +158,17 @@ def fits(gradient: Any, array: FloatArray) -> bool:
     return gradient is not None and shape == own
 
 
+def is_one(value: Any) -> bool:
+    """Tell whether something is one real number."""
+    if isinstance(value, tuple | list | Mapping):
+        return False
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        return False
+    return array.size == 1 and array.dtype.kind in "fbiu"
+
+
 def is_float(value: Any) -> bool:
     """Tell whether something is an array that can be moved."""
     return isinstance(value, np.ndarray) and value.dtype.kind == "f"

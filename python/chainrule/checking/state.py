@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray
+from chainrule.checking.equality import same_bits
 from chainrule.nn.parameters.places import slots
 
 #: Arrays that are neither parameters nor inputs and larger than this are left alone: a data set, most likely.
 _LARGEST_BYSTANDER = 1 << 26
-#: Bytes that are copied sooner than NumPy looks at them where they are.
-_COPIED = 1 << 14
 _MISSING = object()
 
 
@@ -129,14 +128,3 @@ def put_back(arrays: Iterable[FloatArray]) -> Iterator[list[FloatArray]]:
     finally:
         for array, before in kept:
             np.copyto(array, before)
-
-
-def same_bits(a: FloatArray, b: FloatArray) -> bool:
-    """Tell whether two arrays hold the same bytes, so that nan equals nan and 0 is not -0."""
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return False
-    if a.nbytes > _COPIED and a.dtype.itemsize in (1, 2, 4, 8) and not a.dtype.hasobject:
-        # Looked at as whole numbers where they are: bytes objects of both would be two copies.
-        bits = np.dtype(f"u{a.dtype.itemsize}")
-        return np.array_equal(a.view(bits), b.view(bits))
-    return a.tobytes() == b.tobytes()

@@ -25,7 +25,7 @@ from chainrule.nn.parameters.layers import (
     plain_names,
     reaches_beyond,
 )
-from chainrule.nn.parameters.places import Place, flushes, gradient_at, held, walk
+from chainrule.nn.parameters.places import Place, flushes, gradient_at, held, traverse
 
 
 def gradients_of(layers: Mapping[Any, Any]) -> dict[int, FloatArray]:
@@ -129,7 +129,7 @@ def not_trained(layer: Any, layers: Mapping[Any, Any]) -> list[tuple[Place, Any]
             continue
         if not is_cache(*attribute_of(place)) and not any(np.may_share_memory(array, other) for other in memory):
             found.setdefault(id(array), (place, array))
-    numbers = [Place(way) for way, value in walk(layer) if type(value) is float and isinstance(way[-1][1], str)]
+    numbers = [Place(way) for way, value in traverse(layer) if type(value) is float and isinstance(way[-1][1], str)]
     numbers = [p for p in numbers if not reaches_beyond(p, layer, layers.values()) and is_parameter(p)]
     return [*found.values(), *((place, place.value) for place in numbers)]
 

@@ -343,7 +343,7 @@ def is_object(thing: Any) -> bool:
     return isinstance(thing, types.SimpleNamespace) or kind.__module__.partition(".")[0] not in _STANDARD
 
 
-def walk(thing: Any) -> Iterator[tuple[tuple[tuple[Any, Any], ...], Any]]:
+def traverse(thing: Any) -> Iterator[tuple[tuple[tuple[Any, Any], ...], Any]]:
     """Give all that `thing` holds, arrays and whatever else, each with the way to it; nearer things come first.
 
     What holds something is looked through once; an array is given in every place where it lies.
@@ -372,7 +372,7 @@ def walk(thing: Any) -> Iterator[tuple[tuple[tuple[Any, Any], ...], Any]]:
 
 def held(thing: Any) -> list[tuple[Place, FloatArray]]:
     """Give every float array that `thing` holds, once for each place where it lies."""
-    found = [(Place(way), value) for way, value in walk(thing) if _is_float(value)]
+    found = [(Place(way), value) for way, value in traverse(thing) if _is_float(value)]
     return found + [(Place(((thing, name),)), value) for name, value in _views(thing)]
 
 
@@ -395,13 +395,13 @@ def _views(thing: Any) -> Iterator[tuple[str, FloatArray]]:
 
 def holders(thing: Any) -> list[Any]:
     """Give `thing` and the objects within it."""
-    return [thing, *(value for _, value in walk(thing) if is_object(value))]
+    return [thing, *(value for _, value in traverse(thing) if is_object(value))]
 
 
 def flushes(thing: Any) -> list[Any]:
     """Give the methods that set gradients to nothing: that of `thing`, or those of the objects within it."""
     found: dict[int, Any] = {}
-    for way, owner in (((), thing), *((way, value) for way, value in walk(thing) if is_object(value))):
+    for way, owner in (((), thing), *((way, value) for way, value in traverse(thing) if is_object(value))):
         name = next((name for name in FLUSHES if callable(getattr(type(owner), name, None))), None)
         if name is not None and not any(id(outer) in found for outer, _ in way):
             found[id(owner)] = getattr(owner, name)

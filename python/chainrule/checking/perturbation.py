@@ -1,7 +1,8 @@
 """What moves an array and looks at what comes out: a subject evaluated in Python, a network that Rust evaluates.
 
-A mover gives slopes for entries of one array, or along directions, with steps it is told; which steps is not its matter
-(`numeric`). Whatever happens, the array is as before when it is done. Here too is how the noise of f is measured.
+A stencil gives slopes for entries of one array, or along directions, with steps it is told; which steps is not its
+matter (`finite_differences`). Whatever happens, the array is as before when it is done. Here too is how the noise of f
+is measured.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
-from chainrule.checking.numeric import FIRST, Floats, Slopes, noise_of, quotients, scales_of
-from chainrule.checking.precision import Line, Stairs, stairs
+from chainrule.checking.finite_differences import FIRST, Floats, Slopes, noise_of, quotients, scales_of
+from chainrule.checking.precision import Section, Stairs, stairs
 from chainrule.checking.state import put_back
 
 #: Steps that measure noise are multiples of a number that no short fraction is near: round numbers hide rounding.
@@ -75,7 +76,7 @@ class Rounding:
         self.epsilon = 0.0 if whole is None else whole.epsilon
         self._known: dict[int, Stairs] = {}
 
-    def noise(self, i: int, line: Line, noise: Floats) -> Floats:
+    def noise(self, i: int, line: Section, noise: Floats) -> Floats:
         """Give η for entry `i`, which moves along this line: at least `noise`."""
         if i not in self._known:
             self._known[i] = stairs(line, noise)
@@ -90,7 +91,7 @@ def _rounded_away(points: Floats) -> NDArray[np.bool_]:
     return np.asarray((points[0] == points[1]) | (points[1] == points[2]) | (points[3] == points[4]))
 
 
-class PythonMover:
+class EntryStencil:
     """Differences of a subject's outputs along the entries of one array, moved in place and evaluated in Python.
 
     Parameters
@@ -117,11 +118,11 @@ class PythonMover:
         """The ulp of what f rounds to inside."""
         return 0.0 if self._rounding is None else self._rounding.epsilon
 
-    def careful(self) -> PythonMover:
+    def careful(self) -> EntryStencil:
         """Give one that looks for fewer digits inside at every entry; itself, if it does already or all is float32."""
         if self._rounding is not None or self._array.dtype != np.float64:
             return self
-        return PythonMover(self._evaluate, self._array, self._outputs, Rounding())
+        return EntryStencil(self._evaluate, self._array, self._outputs, Rounding())
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes for flat indices of the array."""
@@ -158,7 +159,7 @@ class PythonMover:
             self._scales = scales_of(self._array).reshape(-1)
         return float(self._scales[i])
 
-    def _line(self, i: int, scale: float) -> Line:
+    def _line(self, i: int, scale: float) -> Section:
         """Give what moves one entry, and evaluates."""
 
         def line(offsets: Sequence[float]) -> Floats:
@@ -196,7 +197,7 @@ class PythonMover:
         return self._reached[i]
 
 
-class EngineMover:
+class EngineStencil:
     """Differences of the loss of a network that Rust evaluates: forward and loss only, many entries at a time.
 
     Parameters
@@ -223,7 +224,7 @@ class EngineMover:
         """Rust computes in float64."""
         return 0.0
 
-    def careful(self) -> EngineMover:
+    def careful(self) -> EngineStencil:
         """Give itself: there is nothing to look for."""
         return self
 
@@ -275,7 +276,7 @@ def moved_in_python(evaluate: Callable[[], Floats], arrays: Sequence[FloatArray]
     return along
 
 
-class DirectionMover:
+class DirectionStencil:
     """Directions instead of entries: the i-th entry is the i-th direction.
 
     Parameters
@@ -302,11 +303,11 @@ class DirectionMover:
         """The ulp of what f rounds to inside."""
         return 0.0 if self._rounding is None else self._rounding.epsilon
 
-    def careful(self) -> DirectionMover:
+    def careful(self) -> DirectionStencil:
         """Give one that looks for fewer digits inside along every direction; itself, if it does already."""
         if self._rounding is not None:
             return self
-        return DirectionMover(self._along, self._outputs, self._directions, Rounding())
+        return DirectionStencil(self._along, self._outputs, self._directions, Rounding())
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes along the directions of these numbers."""

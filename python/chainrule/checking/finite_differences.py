@@ -119,7 +119,7 @@ class Found:
 Tolerances: TypeAlias = Callable[[Slopes], Floats]
 
 
-class Mover(Protocol):
+class Stencil(Protocol):
     """Something that can difference f along entries of one array."""
 
     @property
@@ -129,7 +129,7 @@ class Mover(Protocol):
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes for flat indices of the array, each with its own step."""
 
-    def careful(self) -> Mover:
+    def careful(self) -> Stencil:
         """Give one that looks for fewer digits inside at every entry; itself, if it does or need not."""
 
 
@@ -192,7 +192,7 @@ def scales_of(array: FloatArray) -> Floats:
 
 
 def differentiate(
-    mover: Mover,
+    stencil: Stencil,
     entries: NDArray[np.int64],
     scales: Floats,
     claimed: Floats,
@@ -204,7 +204,7 @@ def differentiate(
 
     Parameters
     ----------
-    mover : Mover
+    stencil : Stencil
         Differences f.
     entries : ndarray of int64, shape (E,)
         Flat indices.
@@ -222,8 +222,8 @@ def differentiate(
     if len(entries) == 0:
         nothing = np.zeros(0)
         return Found(Slopes(nothing, nothing, nothing, nothing), np.zeros(0, bool), nothing)
-    steps = _first_steps(mover, entries, scales, claimed, caps)
-    best, good_steps = mover.slopes(entries, steps), steps.copy()
+    steps = _first_steps(stencil, entries, scales, claimed, caps)
+    best, good_steps = stencil.slopes(entries, steps), steps.copy()
 
     def settled() -> NDArray[np.bool_]:
         enough = _settled(best, claimed, tolerances)
@@ -237,11 +237,11 @@ def differentiate(
     here = best.at(todo)
     upwards = 8 * here.rounding > here.truncation + here.jump
     last = here.where(
-        upwards, mover.slopes(entries[todo][upwards], np.minimum(steps[todo] * _RATIO, caps[todo])[upwards])
+        upwards, stencil.slopes(entries[todo][upwards], np.minimum(steps[todo] * _RATIO, caps[todo])[upwards])
     )
     with np.errstate(invalid="ignore"):
         upwards &= last.bar < here.bar / 2
-    last = last.where(~upwards, mover.slopes(entries[todo][~upwards], steps[todo][~upwards] / _RATIO))
+    last = last.where(~upwards, stencil.slopes(entries[todo][~upwards], steps[todo][~upwards] / _RATIO))
     heading = np.where(upwards, _RATIO, 1 / _RATIO)
     moved = np.zeros(len(entries), np.int64)
     for move in range(1, _MOST_MOVES + 1):
@@ -263,7 +263,7 @@ def differentiate(
         # Upwards, no better is the end; downwards, noise is: a corner may still come out of the step.
         stays = ~settled()[todo] & np.where(upwards, better, ~noisy)
         todo, heading, upwards = todo[stays], heading[stays], upwards[stays]
-        last = mover.slopes(entries[todo], np.minimum(steps[todo] * heading, caps[todo]))
+        last = stencil.slopes(entries[todo], np.minimum(steps[todo] * heading, caps[todo]))
     with np.errstate(invalid="ignore"):
         kinks = (
             (moved >= _MOVES_TO_A_KINK) & (best.jump > best.bar / 2) & (best.jump > tolerances(best))
@@ -279,7 +279,7 @@ def _settled(slopes: Slopes, claimed: Floats, tolerances: Tolerances) -> NDArray
         return np.asarray((slopes.bar <= allowed) | agree)
 
 
-def _first_steps(mover: Mover, entries: NDArray[np.int64], scales: Floats, claimed: Floats, caps: Floats) -> Floats:
+def _first_steps(stencil: Stencil, entries: NDArray[np.int64], scales: Floats, claimed: Floats, caps: Floats) -> Floats:
     """Give the steps to begin with: of many entries, the multiple of their scale that did best for a few.
 
     But no longer than any that a shorter one contradicts: it may be longer than the function's own features, and its
@@ -292,7 +292,7 @@ def _first_steps(mover: Mover, entries: NDArray[np.int64], scales: Floats, claim
     few = np.array([np.argmax(sizes == size) for size in np.partition(sizes, places)[places]])
     multiples = [FIRST * _RATIO**k for k in range(-3, 6)]
     steps = np.minimum(np.outer(multiples, scales[few]), caps[few])
-    at_once = mover.slopes(np.tile(entries[few], len(multiples)), steps.reshape(-1))
+    at_once = stencil.slopes(np.tile(entries[few], len(multiples)), steps.reshape(-1))
     tried = [at_once.at(slice(start, start + len(few))) for start in range(0, steps.size, len(few))]
     best, least = FIRST, np.inf
     for k, (multiple, slopes) in enumerate(zip(multiples, tried, strict=True)):
@@ -305,7 +305,9 @@ def _first_steps(mover: Mover, entries: NDArray[np.int64], scales: Floats, claim
     return np.minimum(scales * best, caps)
 
 
-def confirmed(mover: Mover, entries: NDArray[np.int64], found: Found, claimed: Floats, tolerances: Tolerances) -> Found:
+def confirmed(
+    stencil: Stencil, entries: NDArray[np.int64], found: Found, claimed: Floats, tolerances: Tolerances
+) -> Found:
     """Look again at entries that seem wrong, with steps of all lengths.
 
     A bar is an estimate, and among many thousands one may be too small by chance; and a step that is longer than the
@@ -315,7 +317,7 @@ def confirmed(mover: Mover, entries: NDArray[np.int64], found: Found, claimed: F
     slopes = found.slopes
     distance = np.abs(claimed - slopes.value)
     for ratio in (64.0, 3.0, *(2.0**-k for k in (2, 6, 10, 16, 22, 28))):
-        tried = mover.slopes(entries, found.steps * ratio)
+        tried = stencil.slopes(entries, found.steps * ratio)
         with np.errstate(invalid="ignore"):
             allowed = tried.bar + tolerances(tried)
             agrees = np.abs(claimed - tried.value) <= allowed
