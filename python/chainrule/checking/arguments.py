@@ -18,22 +18,14 @@ from chainrule._gate import FloatArray, numbers
 
 @dataclass(frozen=True)
 class Slot:
-    """One argument.
-
-    Attributes
-    ----------
-    name : str
-    inputs : dict
-        The keys of a container with arrays in it, each with the name of the input there; {None: name} for others.
-    container : object
-        The list, tuple or dict that was handed over; None for others.
-    scalar : bool
-        Whether a float was handed over, and is to be again.
-    """
+    """One argument."""
 
     name: str
+    #: The keys of a container with arrays in it, each with the name of the input there; {None: name} for others.
     inputs: Mapping[Any, str]
+    #: The list, tuple or dict that was handed over; None for others.
     container: Any = None
+    #: Whether a float was handed over, and is to be again.
     scalar: bool = False
 
     def handed(self, inputs: Mapping[str, Any]) -> Any:

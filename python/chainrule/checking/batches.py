@@ -44,18 +44,13 @@ class Call:
 
 @dataclass
 class Batches:
-    """A subject, and the other batches it is tried with.
-
-    Attributes
-    ----------
-    first : State
-        As the subject was before its first call.
-    """
+    """A subject, and the other batches it is tried with."""
 
     comparison: Comparison
     trial: Trial
     answer: Answer
     douts: list[Any]
+    #: As the subject was before its first call.
     first: State
 
     def tried(self, arrays: tuple[ArrayCheck, ...]) -> tuple[ArrayCheck, ...]:

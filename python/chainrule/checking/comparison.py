@@ -40,26 +40,19 @@ class Settings:
 
 @dataclass
 class Comparison:
-    """One subject, its gradients compared.
-
-    Attributes
-    ----------
-    notes : list of str
-        What there is to say beside the arrays.
-    side : NumericEvaluation or None
-        The numeric side of the first batch, once it has been made.
-    hazards : dict of str to (str, str)
-        What is not as it should be with gradients whose numbers are right: a contract, what was seen, its short name.
-    """
+    """One subject, its gradients compared."""
 
     subject: Subject
     settings: Settings
     randomness: Randomness
     rng: np.random.Generator
+    #: What there is to say beside the arrays.
     notes: list[str] = field(default_factory=list)
     held_fixed: list[str] = field(default_factory=list)
     not_compared: list[Unseen] = field(default_factory=list)
+    #: The numeric side of the first batch, once it has been made.
     side: NumericEvaluation | None = None
+    #: What is not as it should be with gradients whose numbers are right: a contract, what was seen, its short name.
     hazards: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def all(self, answer: Answer, douts: list[Any], careful: bool) -> tuple[ArrayCheck, ...]:

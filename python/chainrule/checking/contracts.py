@@ -28,16 +28,11 @@ _LINEAR, _LINEAR_IN_SINGLE = 1e-6, 1e-3
 
 @dataclass
 class Trial:
-    """The subject at work: every call is watched, and what it wrote where it should not is put back.
-
-    Attributes
-    ----------
-    broken : dict of str to Contract
-        By name; a contract that is broken stays broken.
-    """
+    """The subject at work: every call is watched, and what it wrote where it should not is put back."""
 
     subject: Subject
     randomness: Randomness
+    #: By name; a contract that is broken stays broken.
     broken: dict[str, Contract] = field(default_factory=dict)
     tried: dict[str, None] = field(default_factory=dict)
     skipped: dict[str, Contract] = field(default_factory=dict)

@@ -24,21 +24,10 @@ from chainrule.checking.subject import Subject
 class NumericEvaluation:
     """What a check asks of the numeric side.
 
-    Parameters
-    ----------
-    subject : Subject
-        In float64, if it could be had so.
-    names : iterable of str
-        The arrays that have gradients: no other is moved.
-    randomness : Randomness
-        Set back before every forward pass.
-    douts : sequence
-        The cotangent, for each output.
-    careful : bool
-        Put back the arrays after every forward pass, for a subject that writes into them.
-    like : NumericEvaluation, optional
-        That of another batch, with nearly the same parameters: their scales are taken over, and the noise, if there are
-        as many outputs, and no input is moved.
+    `subject`: in float64, if it could be had so; `names`: the arrays that have gradients: no other is moved;
+    `randomness`: set back before every forward pass; `douts`: the cotangent, for each output; `careful`: put back the
+    arrays after every forward pass, for a subject that writes into them; `like`: that of another batch, with nearly the
+    same parameters: their scales are taken over, and the noise, if there are as many outputs, and no input is moved.
     """
 
     def __init__(
@@ -205,14 +194,7 @@ class Directions:
 
     Not of just its size: two mistakes of equal size would cancel in every second direction.
 
-    Parameters
-    ----------
-    side : NumericEvaluation
-    names : sequence of str
-        The arrays that move together.
-    count : int
-        How many.
-    rng : numpy.random.Generator
+    `names`: the arrays that move together; `count`: how many.
     """
 
     def __init__(self, side: NumericEvaluation, names: Sequence[str], count: int, rng: np.random.Generator) -> None:

@@ -34,26 +34,17 @@ _OF_A_BATCH = ("no sum", "wrong shape", "broadcast")
 
 @dataclass(frozen=True)
 class FileCheck:
-    """What became of one name in a file.
+    """What became of one name in a file."""
 
-    Attributes
-    ----------
-    name : str
-        The class, object or function.
-    report : GradientReport or None
-        None if it could not be checked.
-    reason : str
-        Why not; or why what looks right is not proved.
-    made : str
-        What it was checked with: ``Dense(n_in=4, n_out=3).forward(x (5, 4))``; the name, if the file says.
-    at : int or None
-        The line that its backward begins in.
-    """
-
+    #: The class, object or function.
     name: str
+    #: None if it could not be checked.
     report: GradientReport | None
+    #: Why not; or why what looks right is not proved.
     reason: str = ""
+    #: What it was checked with: ``Dense(n_in=4, n_out=3).forward(x (5, 4))``; the name, if the file says.
     made: str = ""
+    #: The line that its backward begins in.
     at: int | None = None
 
     @property
@@ -100,16 +91,8 @@ def reason_of(report: GradientReport) -> str:
 def check_file(path: str, name: str | None = None, seed: int = 0, strict: bool = False) -> list[FileCheck]:
     """Check what is in a file.
 
-    Parameters
-    ----------
-    path : str
-        A Python file. It is run.
-    name : str, optional
-        Only this class, object or function of it.
-    seed : int, default 0
-        For what is handed to the subjects, and for the check.
-    strict : bool, default False
-        Whether hazards fail.
+    `path`: a Python file. It is run; `name`: only this class, object or function of it; `seed`: for what is handed to
+    the subjects, and for the check; `strict`: whether hazards fail.
 
     Returns
     -------

@@ -33,23 +33,14 @@ Spec = tuple[str, Any]
 
 @dataclass(frozen=True)
 class Draw:
-    """What one guess is made of.
-
-    Attributes
-    ----------
-    kind : Kind
-    variant : int
-        Which of the values in the tables' lists.
-    labels : str
-        One of `LABELS`.
-    positive : bool
-        Whether inputs are between 0 and 1, or of either sign.
-    rng : numpy.random.Generator
-    """
+    """What one guess is made of."""
 
     kind: Kind
+    #: Which of the values in the tables' lists.
     variant: int = 0
+    #: One of `LABELS`.
     labels: str = "ids"
+    #: Whether inputs are between 0 and 1, or of either sign.
     positive: bool = False
     rng: np.random.Generator = field(default_factory=np.random.default_rng)
 

@@ -55,17 +55,11 @@ CLEAR = 20.0
 
 @dataclass(frozen=True)
 class Slopes:
-    """Derivatives by differences, one for each entry (or direction) asked for.
+    """Derivatives by differences, one for each entry (or direction) asked for."""
 
-    Attributes
-    ----------
-    value : ndarray of float64
-        The extrapolated difference quotients, D.
-    truncation, jump, rounding : ndarray of float64
-        The three parts of the error bar.
-    """
-
+    #: The extrapolated difference quotients, D.
     value: Floats
+    #: The three parts of the error bar.
     truncation: Floats
     jump: Floats
     rounding: Floats
@@ -136,14 +130,8 @@ class Stencil(Protocol):
 def quotients(values: Any, points: Any, noise: Any) -> tuple[Any, Any, Any, Any]:
     """Give D, and the three parts of its bar, from f at x - h, x - h/2, x, x + h/2, x + h.
 
-    Parameters
-    ----------
-    values : five of float or ndarray
-        f at the five points.
-    points : five of float or ndarray
-        Where they are: what was stored, after rounding.
-    noise : float or ndarray
-        η, for each number of f.
+    `values`: f at the five points; `points`: where they are: what was stored, after rounding; `noise`: η, for each
+    number of f.
     """
     far_down, down, here, up, far_up = values
     a, b, x, c, d = points
@@ -202,22 +190,10 @@ def differentiate(
 ) -> Found:
     """Give the slope of each entry, with steps chosen until its bar decides, or does not get smaller.
 
-    Parameters
-    ----------
-    stencil : Stencil
-        Differences f.
-    entries : ndarray of int64, shape (E,)
-        Flat indices.
-    scales : ndarray, shape (E,)
-        What the steps are multiples of.
-    claimed : ndarray, shape (E,)
-        The analytic side: entries it agrees with to within the tolerance need no finer step.
-    tolerances : callable
-        Given slopes, gives what each may differ by beside its bar.
-    caps : ndarray, shape (E,)
-        The longest step for each: beyond it f may mean nothing.
-    resolved : callable, optional
-        Given slopes of all entries, tells which are known well enough to be compared with anything.
+    `entries`, (E,): flat indices; `scales`, (E,): what the steps are multiples of; `claimed`,
+    (E,): the analytic side: entries it agrees with to within the tolerance need no finer step; `tolerances`: given
+    slopes, gives what each may differ by beside its bar; `caps`, (E,): the longest step for each: beyond it f may mean
+    nothing; `resolved`: given slopes of all entries, tells which are known well enough to be compared with anything.
     """
     if len(entries) == 0:
         nothing = np.zeros(0)

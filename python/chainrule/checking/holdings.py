@@ -39,18 +39,10 @@ def hold(
 ) -> None:
     """Find the parameters of `subject`, and what else moves its outputs.
 
-    Parameters
-    ----------
-    subject : Subject
-        After one forward pass; its ``parameters``, ``places``, ``boxes`` and ``unseen`` are set.
-    ahead, back : callable
-        Goes forwards, with the same noise every time; and back with a random cotangent, times a number.
-    again : callable
-        Gives the state of the subject as it is, to go back to.
-    told : mapping, optional
-        What the caller says: names to pairs (where the parameter lies, where its gradient does).
-    ignore : sequence of str
-        Arrays that are constants, by name.
+    `subject`: after one forward pass; its ``parameters``, ``places``, ``boxes`` and ``unseen`` are set; `ahead`,
+    `back`: goes forwards, with the same noise every time; and back with a random cotangent, times a number; `again`:
+    gives the state of the subject as it is, to go back to; `told`: what the caller says: names to pairs (where the
+    parameter lies, where its gradient does); `ignore`: arrays that are constants, by name.
     """
     thing = subject.thing
     state = again()

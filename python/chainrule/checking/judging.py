@@ -37,18 +37,8 @@ class Tolerance:
     the largest. To that comes a slope that is not told from 0, `resolution`, 64 times: one that is 0 is seldom exactly
     so, when it has come through many layers. But of a slope that stands out from its bar no more than a thousandth.
 
-    Parameters
-    ----------
-    claimed : ndarray
-        The analytic side.
-    relative : float
-    single : bool
-        Whether the analytic side was computed in float32.
-    largest : float
-        The size of the largest entry.
-    resolution : float
-    epsilon : float
-        The ulp of what both sides are rounded to inside, if that is known.
+    `claimed`: the analytic side; `single`: whether the analytic side was computed in float32; `largest`: the size of
+    the largest entry; `epsilon`: the ulp of what both sides are rounded to inside, if that is known.
     """
 
     def __init__(

@@ -38,18 +38,8 @@ def try_long_steps(
 ) -> Found:
     """Look again with far steps where `resolved` says that a bar is too wide, and noise is most of it.
 
-    Parameters
-    ----------
-    stencil : Stencil
-        Differences f.
-    entries : ndarray of int64, shape (E,)
-        Flat indices.
-    found : Found
-        What steps of ordinary length gave.
-    caps : ndarray, shape (E,)
-        The longest of those.
-    resolved : callable
-        Given slopes of all entries, tells which are known well enough.
+    `entries`, (E,): flat indices; `found`: what steps of ordinary length gave; `caps`, (E,):
+    the longest of those; `resolved`: given slopes of all entries, tells which are known well enough.
     """
     if resolved(found.slopes).all():  # as nearly always
         return found

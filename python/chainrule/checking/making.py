@@ -34,24 +34,15 @@ from chainrule.checking.guesses import KINDS, ONE_EACH, PROBABILITIES, VECTOR, W
 
 @dataclass(frozen=True)
 class Made:
-    """A subject and its arguments.
-
-    Attributes
-    ----------
-    subject : object
-    arguments : tuple
-    told : str
-        What was made, for people: ``Dense(n_in=4, n_out=3).forward(x (5, 4))``.
-    kind : Kind
-        The kind of input.
-    positive : bool
-        Whether the inputs are between 0 and 1.
-    """
+    """A subject and its arguments."""
 
     subject: Any
     arguments: tuple[Any, ...]
+    #: What was made, for people: ``Dense(n_in=4, n_out=3).forward(x (5, 4))``.
     told: str
+    #: The kind of input.
     kind: Kind
+    #: Whether the inputs are between 0 and 1.
     positive: bool = False
 
 
@@ -62,12 +53,7 @@ class CannotMakeError(TypeError):
 def guesses(found: Found, seed: int, untaken: Callable[[Exception, bool], None]) -> Iterator[Made]:
     """Give what can be made and is taken, the likeliest first.
 
-    Parameters
-    ----------
-    found : Found
-    seed : int
-    untaken : callable
-        Is told why a guess was not taken, and whether an object was made at all.
+    `untaken`: is told why a guess was not taken, and whether an object was made at all.
     """
     for kind, variant, labels, positive in _draws(found):
         made: Made | None = None

@@ -32,20 +32,13 @@ _NOTHING = np.array([[np.nan], [np.inf], [np.inf], [np.inf]])
 
 @dataclass(frozen=True)
 class Outputs:
-    """What comes out of a subject unmoved, and how it counts.
+    """What comes out of a subject unmoved, and how it counts."""
 
-    Attributes
-    ----------
-    here : ndarray, shape (M,)
-        All outputs as one vector.
-    weights : ndarray, shape (M,)
-        The cotangent.
-    noise : ndarray, shape (M,)
-        η for each of them.
-    """
-
+    #: All outputs as one vector, (M,).
     here: Floats
+    #: The cotangent, (M,).
     weights: Floats
+    #: η for each of them, (M,).
     noise: Floats
 
     def slopes(self, values: Floats, points: Floats, far: Any) -> Floats:
@@ -62,12 +55,9 @@ class Outputs:
 class Rounding:
     """How noisy f is when one entry of an array is moved that goes through fewer digits inside; found out for each.
 
-    Parameters
-    ----------
-    whole : Stairs, optional
-        Those of the outputs when the whole array is moved: what is taken if an entry's do not show.
-        What is rounded may be an entry that is moved beyond its own size, so that its stairs grow with the step: that
-        makes no more than an ulp of the slope, which the tolerance is wider than.
+    `whole`: those of the outputs when the whole array is moved: what is taken if an entry's do not show. What is
+    rounded may be an entry that is moved beyond its own size, so that its stairs grow with the step: that makes no more
+    than an ulp of the slope, which the tolerance is wider than.
     """
 
     def __init__(self, whole: Stairs | None = None) -> None:
@@ -94,16 +84,8 @@ def _rounded_away(points: Floats) -> NDArray[np.bool_]:
 class EntryStencil:
     """Differences of a subject's outputs along the entries of one array, moved in place and evaluated in Python.
 
-    Parameters
-    ----------
-    evaluate : callable
-        Gives all outputs, as one vector, for the array as it is.
-    array : ndarray
-        The array to move; put back whatever happens.
-    outputs : Outputs
-        What comes out now.
-    rounding : Rounding, optional
-        If f goes through fewer digits inside.
+    `evaluate`: gives all outputs, as one vector, for the array as it is; `array`: the array to move; put back whatever
+    happens; `outputs`: what comes out now; `rounding`: if f goes through fewer digits inside.
     """
 
     def __init__(
@@ -200,16 +182,9 @@ class EntryStencil:
 class EngineStencil:
     """Differences of the loss of a network that Rust evaluates: forward and loss only, many entries at a time.
 
-    Parameters
-    ----------
-    losses : callable
-        Given flat indices, shape (E,), and offsets, (E, K), gives the losses, (E, K), with that entry moved by each.
-    array : ndarray
-        The array whose entries are moved.
-    claimed : ndarray
-        What the other side says: where that is 0 too, a loss that does not change need not be looked into.
-    noise : float
-        η of the loss.
+    `losses`: given flat indices, shape (E,), and offsets, (E, K), gives the losses, (E, K), with that entry moved by
+    each; `array`: the array whose entries are moved; `claimed`: what the other side says: where that is 0 too, a loss
+    that does not change need not be looked into; `noise`: η of the loss.
     """
 
     def __init__(
@@ -279,16 +254,8 @@ def moved_in_python(evaluate: Callable[[], Floats], arrays: Sequence[FloatArray]
 class DirectionStencil:
     """Directions instead of entries: the i-th entry is the i-th direction.
 
-    Parameters
-    ----------
-    along : callable
-        Moves the arrays and gives the outputs.
-    outputs : Outputs
-        What comes out now.
-    directions : sequence of list of ndarray
-        A step for each of the arrays, in their shapes.
-    rounding : Rounding, optional
-        If f goes through fewer digits inside.
+    `along`: moves the arrays and gives the outputs; `outputs`: what comes out now; `directions`: a step for each of the
+    arrays, in their shapes; `rounding`: if f goes through fewer digits inside.
     """
 
     def __init__(

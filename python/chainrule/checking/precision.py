@@ -52,32 +52,21 @@ FLOAT32, FLOAT16 = 2.0**-23, 2.0**-10
 
 @dataclass(frozen=True)
 class Stairs:
-    """What rounding inside does to the outputs along one line.
+    """What rounding inside does to the outputs along one line."""
 
-    Attributes
-    ----------
-    noise : ndarray, shape (M,)
-        How far each number is from where it would be without, about: the height of its stairs.
-    hidden : ndarray of bool, shape (M,)
-        Which have a slope that short steps do not see.
-    epsilon : float
-        The ulp of the dtype it looks like; 0 if nothing is hidden.
-    """
-
+    #: How far each number is from where it would be without, about: the height of its stairs, (M,).
     noise: Floats
+    #: Which have a slope that short steps do not see, (M,).
     hidden: NDArray[np.bool_]
+    #: The ulp of the dtype it looks like; 0 if nothing is hidden.
     epsilon: float
 
 
 def stairs(line: Section, noise: Floats) -> Stairs:
     """Look for stairs along a line.
 
-    Parameters
-    ----------
-    line : callable
-        Gives the outputs for offsets in sizes of what is moved. If it raises, it is not asked further.
-    noise : ndarray, shape (M,)
-        η of each output, as short steps see it.
+    `line`: gives the outputs for offsets in sizes of what is moved. If it raises, it is not asked further; `noise`,
+    (M,): η of each output, as short steps see it.
     """
     height, hidden = np.zeros(noise.size), np.zeros(noise.size, bool)
     most = np.zeros(noise.size)

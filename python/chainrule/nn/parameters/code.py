@@ -31,26 +31,17 @@ _MOST = 20_000
 
 @dataclass(frozen=True)
 class Code:
-    """What the methods of a class do with attributes, by name.
+    """What the methods of a class do with attributes, by name."""
 
-    Attributes
-    ----------
-    stored : frozenset of str
-        Attributes that any method stores.
-    strings : frozenset of str
-        Strings that any contains: the keys of dicts are among them.
-    caches : frozenset of str
-        Attributes that forward makes anew in each pass, or for its own branch only.
-    kept : frozenset of str
-        Attributes that forward reads as it finds them.
-    untouched : frozenset of str
-        Those of them that it never stores.
-    """
-
+    #: Attributes that any method stores.
     stored: frozenset[str]
+    #: Strings that any contains: the keys of dicts are among them.
     strings: frozenset[str]
+    #: Attributes that forward makes anew in each pass, or for its own branch only.
     caches: frozenset[str]
+    #: Attributes that forward reads as it finds them.
     kept: frozenset[str]
+    #: Those of them that it never stores.
     untouched: frozenset[str]
 
 

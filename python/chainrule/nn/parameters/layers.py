@@ -56,12 +56,7 @@ class Held(NamedTuple):
 def parameters(layer: Any, others: Iterable[Any] = ()) -> dict[str, FloatArray]:
     """Give the parameters of any layer, by the layer's own names for them.
 
-    Parameters
-    ----------
-    layer : object
-        With ``forward`` and ``backward``.
-    others : iterable of object
-        The layers beside it: what it holds of theirs is theirs.
+    `layer`: with ``forward`` and ``backward``; `others`: the layers beside it: what it holds of theirs is theirs.
 
     Returns
     -------
@@ -98,10 +93,7 @@ def parameters(layer: Any, others: Iterable[Any] = ()) -> dict[str, FloatArray]:
 def gradients(layer: Any, others: Iterable[Any] = ()) -> dict[str, Any]:
     """Give the gradients that lie beside a layer's parameters now, under the names of the parameters.
 
-    Parameters
-    ----------
-    layer, others
-        As for `parameters`.
+    `layer`, `others`: as for `parameters`.
     """
     if type(layer) is Affine:
         return {} if layer.dW is None else {"W": layer.dW, "b": layer.db}

@@ -102,17 +102,11 @@ _MOST = 20_000
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where an array lies: what holds what, from the object on, and by which name or index.
+    """Where an array lies: what holds what, from the object on, and by which name or index."""
 
-    Attributes
-    ----------
-    way : tuple of (owner, key)
-        The last owner holds the array. A key is an attribute's name, or an index or key of a list or dict.
-    told : callable, optional
-        Given the object, gives the gradient, if somebody has said where it lies.
-    """
-
+    #: The last owner holds the array. A key is an attribute's name, or an index or key of a list or dict.
     way: tuple[tuple[Any, Any], ...]
+    #: Given the object, gives the gradient, if somebody has said where it lies.
     told: Callable[[Any], Any] | None = None
 
     @property

@@ -34,14 +34,8 @@ _LOSS = object()
 def left_untrained(net: Any, x: FloatArray, t: NDArray[Any], batch_size: int) -> list[str]:
     """Give a sentence for each array, or number, of the layers that the loss depends on and that is not trained.
 
-    Parameters
-    ----------
-    net : Network
-        Anything else is not looked into.
-    x, t : ndarray
-        The examples and the teaching signal; the first few are used.
-    batch_size : int
-        Taken instead, if the network does not take few.
+    `net`: anything else is not looked into; `x`, `t`: the examples and the teaching signal; the first few are used;
+    `batch_size`: taken instead, if the network does not take few.
     """
     if not isinstance(net, Network):
         return []
