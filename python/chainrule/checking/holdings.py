@@ -222,8 +222,11 @@ def _moved(array: FloatArray, before: FloatArray) -> FloatArray:
     return array.copy()
 
 
-def moves(ahead: Callable[[], list[FloatArray]], array: FloatArray) -> bool:
-    """Tell whether the outputs that `ahead` gives change when an array does by a hundredth."""
+def moves(ahead: Callable[[], list[FloatArray]], array: FloatArray, least: float | None = None) -> bool:
+    """Tell whether the outputs that `ahead` gives change when an array does by a hundredth; `least`: by more than that.
+
+    Two passes give the same bits; but what is added and taken away again differs by rounding.
+    """
     here = [out.copy() for out in ahead()]
     with put_back([array]) as (before,):
         try:
@@ -232,14 +235,12 @@ def moves(ahead: Callable[[], list[FloatArray]], array: FloatArray) -> bool:
             if [x.shape for x in here] != [y.shape for y in there]:
                 return True
             pairs = zip(here, there, strict=True)
-            return not all(np.allclose(x, y, rtol=_least(x), atol=0, equal_nan=True) for x, y in pairs)
+            return not all(
+                np.allclose(x, y, rtol=least or (1e-4 if is_single(x) else 1e-10), atol=0, equal_nan=True)
+                for x, y in pairs
+            )
         except Exception:  # it does not take this number: it looks at it, then
             return True
-
-
-def _least(out: FloatArray) -> float:
-    """Give the relative change that is more than rounding."""
-    return 1e-4 if is_single(out) else 1e-10
 
 
 def _boxes(subject: Subject, back: Callable[[float], Any]) -> Iterable[Place]:

@@ -22,9 +22,8 @@ from chainrule.checking.state import put_back
 
 #: Steps that measure noise are multiples of a number that no short fraction is near: round numbers hide rounding.
 _ODD = 0.8660254037844386
-#: Where f is evaluated, in steps.
+#: Where f is evaluated, in steps; and those of them that something has to be moved for.
 _POINTS = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
-#: Those of them that something has to be moved for.
 _MOVED = [0, 1, 3, 4]
 #: Value, truncation, jump and rounding of a slope that could not be taken.
 _NOTHING = np.array([[np.nan], [np.inf], [np.inf], [np.inf]])
@@ -81,7 +80,18 @@ def _rounded_away(points: Floats) -> NDArray[np.bool_]:
     return np.asarray((points[0] == points[1]) | (points[1] == points[2]) | (points[3] == points[4]))
 
 
-class EntryStencil:
+class _Rounded:
+    """A stencil of what may go through fewer digits inside."""
+
+    _rounding: Rounding | None
+
+    @property
+    def epsilon(self) -> float:
+        """The ulp of what f rounds to inside."""
+        return 0.0 if self._rounding is None else self._rounding.epsilon
+
+
+class EntryStencil(_Rounded):
     """Differences of a subject's outputs along the entries of one array, moved in place and evaluated in Python.
 
     `evaluate`: gives all outputs, as one vector, for the array as it is; `array`: the array to move; put back whatever
@@ -94,11 +104,6 @@ class EntryStencil:
         self._evaluate, self._array, self._outputs, self._rounding = evaluate, array, outputs, rounding
         self._reached: dict[int, Floats] = {}
         self._scales: Floats | None = None
-
-    @property
-    def epsilon(self) -> float:
-        """The ulp of what f rounds to inside."""
-        return 0.0 if self._rounding is None else self._rounding.epsilon
 
     def careful(self) -> EntryStencil:
         """Give one that looks for fewer digits inside at every entry; itself, if it does already or all is float32."""
@@ -194,10 +199,8 @@ class EngineStencil:
         self._flat = array.reshape(-1)
         self._here = losses(np.zeros(1, np.int64), np.zeros((1, 1)))[0, 0]
 
-    @property
-    def epsilon(self) -> float:
-        """Rust computes in float64."""
-        return 0.0
+    #: Rust computes in float64.
+    epsilon = 0.0
 
     def careful(self) -> EngineStencil:
         """Give itself: there is nothing to look for."""
@@ -251,7 +254,7 @@ def moved_in_python(evaluate: Callable[[], Floats], arrays: Sequence[FloatArray]
     return along
 
 
-class DirectionStencil:
+class DirectionStencil(_Rounded):
     """Directions instead of entries: the i-th entry is the i-th direction.
 
     `along`: moves the arrays and gives the outputs; `outputs`: what comes out now; `directions`: a step for each of the
@@ -264,11 +267,6 @@ class DirectionStencil:
     ) -> None:  # fmt: skip
         self._along, self._outputs, self._directions = along, outputs, directions
         self._rounding = rounding
-
-    @property
-    def epsilon(self) -> float:
-        """The ulp of what f rounds to inside."""
-        return 0.0 if self._rounding is None else self._rounding.epsilon
 
     def careful(self) -> DirectionStencil:
         """Give one that looks for fewer digits inside along every direction; itself, if it does already."""

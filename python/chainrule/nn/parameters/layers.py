@@ -19,28 +19,9 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.nn.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
-from chainrule.nn.parameters.code import (
-    PLAIN,
-    Code,
-    code_of,
-    facts_of,
-    has_gradient,
-    is_cache,
-    is_parameter_by_code,
-    is_passing,
-    names_of_gradient,
-    stored_in,
-    strings_in,
-)
+from chainrule.nn.parameters import code as bytecode
 from chainrule.nn.parameters.layout import Layout, is_leaf, layout_of, things_in
-from chainrule.nn.parameters.places import (
-    COUNTERPARTS,
-    Place,
-    attributes,
-    gradient_at,
-    held,
-    is_container,
-)
+from chainrule.nn.parameters.places import COUNTERPARTS, Place, attributes, gradient_at, held, is_container
 
 #: A script asks for parameters several times a step: of these layers, exactly, it is known that there are none.
 _WITHOUT_PARAMETERS = frozenset({Relu, Sigmoid, Tanh, LeakyRelu, Identity, Rescaling})
@@ -81,7 +62,7 @@ def parameters(layer: Any, others: Iterable[Any] = ()) -> dict[str, FloatArray]:
     {'gamma': array([1., 1.])}
     """
     if type(layer) is Affine:
-        return {"W": layer._W, "b": layer._b}
+        return {"W": layer.W, "b": layer.b}
     if type(layer) in _WITHOUT_PARAMETERS:
         return {}
     found = _of_plain(layer)
@@ -111,7 +92,7 @@ def held_by(layer: Any, others: Iterable[Any] = ()) -> dict[str, Held]:
     found = {}
     for name, array in plain.items():
         key = name
-        if name not in PLAIN and name not in vars(layer):  # called as the property that shows it
+        if name not in bytecode.PLAIN and name not in vars(layer):  # called as the property that shows it
             key = next(key for key, value in vars(layer).items() if value is array)
         found[name] = Held(array, (Place(((layer, key),)),))
     return found
@@ -124,15 +105,15 @@ def is_own(layer: Any) -> bool:
 
 def may_flush(layer: Any) -> bool:
     """Tell whether a layer, or an object within it, may have a method that sets gradients to nothing."""
-    return _of_plain(layer) is None or facts_of(type(layer)).flushes
+    return _of_plain(layer) is None or bytecode.facts_of(type(layer)).flushes
 
 
 def plain_names(layer: Any) -> Iterable[str]:
     """Give the names that are parameters whatever there is beside them."""
     if type(layer) is Affine or type(layer) in _WITHOUT_PARAMETERS:
-        return PLAIN
+        return bytecode.PLAIN
     own = getattr(layer, "params", None)
-    return own.keys() if isinstance(own, Mapping) else PLAIN
+    return own.keys() if isinstance(own, Mapping) else bytecode.PLAIN
 
 
 # --- layers that hold arrays, and nothing that holds others: most of them; asked several times a step ---
@@ -141,12 +122,12 @@ def plain_names(layer: Any) -> Iterable[str]:
 def _of_plain(layer: Any) -> dict[str, FloatArray] | None:
     """Give the parameters of a layer that holds nothing that could hold others; None if it may."""
     kind = type(layer)
-    facts = facts_of(kind)
+    facts = bytecode.facts_of(kind)
     own = getattr(layer, "__dict__", None)
     if not facts.plain or type(own) is not dict:
         return None
     found: dict[str, FloatArray] = {}
-    for name in PLAIN:
+    for name in bytecode.PLAIN:
         array = getattr(layer, name, None)
         if isinstance(array, np.ndarray):
             found[name] = _stable(layer, name, array) if name in facts.properties else array
@@ -156,10 +137,10 @@ def _of_plain(layer: Any) -> dict[str, FloatArray] | None:
             if name in found or value.dtype.kind != "f" or not value.flags.writeable:
                 continue
             if name not in facts.known:
-                facts.known[name] = is_parameter_by_code(kind, name)
+                facts.known[name] = bytecode.is_parameter_by_code(kind, name)
             known = facts.known[name]
             if known is None:
-                known = not own.keys().isdisjoint(names_of_gradient(name))
+                known = not own.keys().isdisjoint(bytecode.names_of_gradient(name))
             if known and not any(value is other for other in found.values()):
                 found[_bare(layer, name, value) if name[0] == "_" else name] = value
         elif of is types.FunctionType:
@@ -190,7 +171,7 @@ def _of_any(layer: Any, others: Iterable[Any]) -> dict[str, Held]:
     except TypeError:  # cannot be referred to weakly, or is not hashable
         return _looked_for(layer, others)
     if known is not None:
-        things = things_in(layer, known.layout, known.ids, is_passing)
+        things = things_in(layer, known.layout, known.ids, bytecode.is_passing)
         if things is not None and {id(t) for t in things[1:]}.isdisjoint(map(id, others)):
             found = {}
             for name, ways in known.places.items():
@@ -205,8 +186,8 @@ def _of_any(layer: Any, others: Iterable[Any]) -> dict[str, Held]:
 def _remember(layer: Any, found: dict[str, Held]) -> None:
     """Note where the parameters lie, if a look at what the layer and the objects within it hold would tell a change."""
     ids = {id(part.array) for part in found.values()}
-    layout = layout_of(layer, ids, is_passing) if type(getattr(layer, "__dict__", None)) is dict else None
-    things = None if layout is None else things_in(layer, layout, ids, is_passing)
+    layout = layout_of(layer, ids, bytecode.is_passing) if type(getattr(layer, "__dict__", None)) is dict else None
+    things = None if layout is None else things_in(layer, layout, ids, bytecode.is_passing)
     if layout is None or things is None:
         return
     if not all(is_container(thing) or _shows_all(type(thing)) for thing in things):
@@ -222,7 +203,7 @@ def _remember(layer: Any, found: dict[str, Held]) -> None:
 
 def _shows_all(kind: type) -> bool:
     """Tell whether all arrays that count are in an object's ``__dict__``: no slots, no views that properties make."""
-    facts = facts_of(kind)
+    facts = bytecode.facts_of(kind)
     return facts.plain and (not facts.properties or issubclass(kind, Affine))
 
 
@@ -265,7 +246,7 @@ def _plain_places(layer: Any) -> list[tuple[Place, FloatArray]]:
     if isinstance(own, Mapping):
         pairs = [(Place(((layer, "params"), (own, key))), array) for key, array in own.items()]
     else:
-        pairs = [(Place(((layer, name),)), getattr(layer, name, None)) for name in PLAIN]
+        pairs = [(Place(((layer, name),)), getattr(layer, name, None)) for name in bytecode.PLAIN]
         pairs = [(p, _stable(layer, p.way[0][1], a) if isinstance(a, np.ndarray) else a) for p, a in pairs]
     return [(place, array) for place, array in pairs if isinstance(array, np.ndarray)]
 
@@ -273,34 +254,34 @@ def _plain_places(layer: Any) -> list[tuple[Place, FloatArray]]:
 def is_parameter(place: Place) -> bool:
     """Tell whether there is a gradient beside an array, or will be."""
     way = place.way
-    if is_cache(*attribute_of(place)) and not place.in_parameters:
+    if bytecode.is_cache(*attribute_of(place)) and not place.in_parameters:
         return False
     if place.gradient() is not None:
         return True
     at = max(i for i, (owner, _) in enumerate(way) if i == 0 or not is_container(owner))
-    codes = [code_of(type(thing)) for thing, _ in way[: at + 1]]
+    codes = [bytecode.code_of(type(thing)) for thing, _ in way[: at + 1]]
     codes += [_of_functions(thing) for thing, _ in way[: at + 1]]
     for holder, name in way[at:]:
         if isinstance(name, str):
             beside = holder if isinstance(holder, Mapping) else attributes(holder)
-            if any(has_gradient(name, code, map(str, beside)) for code in codes):
+            if any(bytecode.has_gradient(name, code, map(str, beside)) for code in codes):
                 return True
     return False
 
 
-def _of_functions(thing: Any) -> Code:
+def _of_functions(thing: Any) -> bytecode.Code:
     """Give what is stored, and the strings, in functions that stand in for methods of one object only."""
     own = [f.__code__ for f in getattr(thing, "__dict__", {}).values() if isinstance(f, types.FunctionType)]
-    stored = frozenset(name for code in own for name in stored_in(code))
-    strings = frozenset(name for code in own for name in strings_in(code))
-    return Code(stored, strings, frozenset(), frozenset(), frozenset())
+    stored = frozenset(name for code in own for name in bytecode.stored_in(code))
+    strings = frozenset(name for code in own for name in bytecode.strings_in(code))
+    return bytecode.Code(stored, strings, frozenset(), frozenset(), frozenset())
 
 
-def attribute_of(place: Place) -> tuple[str, Code]:
+def attribute_of(place: Place) -> tuple[str, bytecode.Code]:
     """Give the name of the attribute of the innermost object on the way, and the code of that object."""
     at = max(i for i, (owner, _) in enumerate(place.way) if i == 0 or not is_container(owner))
     owner, key = place.way[at]
-    return str(key), code_of(type(owner))
+    return str(key), bytecode.code_of(type(owner))
 
 
 def reaches_beyond(place: Place, layer: Any, others: Iterable[Any]) -> bool:
@@ -343,7 +324,7 @@ def _without_parts(found: dict[str, FloatArray]) -> dict[str, FloatArray]:
         base = array.base
         while isinstance(base, np.ndarray):
             if id(base) in at and at[id(base)] != name:
-                out.add(at[id(base)] if name in PLAIN else name)
+                out.add(at[id(base)] if name in bytecode.PLAIN else name)
             base = base.base
     return {name: array for name, array in found.items() if name not in out}
 

@@ -40,7 +40,7 @@ def gradients_of(layers: Mapping[Any, Any]) -> dict[int, FloatArray]:
     own: dict[int, tuple[Any, str, list[Place]]] = {}
     for key, layer in layers.items():
         if type(layer) is Affine and layer.dW is not None:
-            for array, gradient in ((layer._W, layer.dW), (layer._b, layer.db)):
+            for array, gradient in ((layer.W, layer.dW), (layer.b, layer.db)):
                 at = id(array)
                 found[at] = found[at] + gradient if at in found else gradient
         elif is_own(layer):

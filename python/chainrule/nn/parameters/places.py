@@ -50,44 +50,11 @@ SYNONYMS = (("W", "w", "weight", "weights", "kernel", "kernels"), ("b", "B", "bi
 #: Dicts that hold the gradients of the attributes beside them.
 CONTAINERS = ("grads", "gradients", "grad", "derivatives", "dparams", "_grads", "_gradients")
 #: What a layer keeps of its input and output, and their gradients, which are no parameters.
-PASSING = frozenset(
-    [
-        "x",
-        "X",
-        "xs",
-        "input",
-        "inputs",
-        "inp",
-        "z",
-        "Z",
-        "a",
-        "A",
-        "h",
-        "H",
-        "y",
-        "Y",
-        "out",
-        "outs",
-        "output",
-        "outputs",
-        "out_",
-        "cache",
-        "last_input",
-        "last_output",
-        "y_pred",
-        "y_true",
-        "t",
-        "mask",
-        "dout",
-        "prev_h",
-        "h_prev",
-        "scores",
-        "probs",
-        "logits",
-        "activation",
-        "activations",
-    ]
-)
+PASSING = frozenset((
+    "x", "X", "xs", "input", "inputs", "inp", "z", "Z", "a", "A", "h", "H", "y", "Y", "out", "outs", "output",
+    "outputs", "out_", "cache", "last_input", "last_output", "y_pred", "y_true", "t", "mask", "dout", "prev_h",
+    "h_prev", "scores", "probs", "logits", "activation", "activations",
+))  # fmt: skip
 #: Methods that set gradients to nothing, for those that are added to.
 FLUSHES = (
     "zero_grad", "zero_grads", "zero_gradient", "zero_gradients", "flush_gradients", "flush_grads", "clear_gradients",
