@@ -31,6 +31,7 @@ from chainrule.checking.subject import Answer, Subject
 
 #: The name of the contract.
 SECOND_BATCH = "a second batch is not mistaken for the first"
+_REFUSED = "the subject refuses a batch with other numbers"
 
 
 @dataclass
@@ -54,7 +55,10 @@ class Batches:
     first: State
 
     def tried(self, arrays: tuple[ArrayCheck, ...]) -> tuple[ArrayCheck, ...]:
-        """Try them; give the arrays, with another verdict if it turns out that their gradients are wrong elsewhere."""
+        """After the first batch come others, with other parameters, and the first again: nothing is left of any.
+
+        Give the arrays, with another verdict if it turns out that their gradients are wrong elsewhere.
+        """
         trial, subject = self.trial, self.comparison.subject
         if any(a.verdict == "wrong" for a in arrays) or trial.second_differs:
             trial.skips(SECOND_BATCH, "the first batch is wrong already")
@@ -93,14 +97,14 @@ class Batches:
             try:
                 used.append((other, self._call(other, noise)))
             except Exception as error:  # the batch is of our making, and need not be one the subject can take
-                refused = refused or f"the subject refuses a batch with other numbers: {_told(error)}"
+                refused = refused or f"{_REFUSED}: {type(error).__name__}: {error}"
         taken = []
         with self._afterwards_as_now():
             for other, call in used:
                 try:
                     taken.append((other, call, self._fresh(other, parameters, noise)))
                 except Exception as error:
-                    refused = refused or f"the subject refuses a batch with other numbers: {_told(error)}"
+                    refused = refused or f"{_REFUSED}: {type(error).__name__}: {error}"
         return taken, refused
 
     def _compare_with_a_fresh_one(
@@ -211,8 +215,7 @@ class Batches:
         }
         other = subject.with_inputs(inputs)
         with put_back(subject.parameters.values()):
-            for name, values in parameters.items():
-                np.copyto(subject.parameters[name], values)
+            self._put(parameters)
             second = Trial(other, comparison.randomness)
             try:
                 outputs = second.outputs()
@@ -296,13 +299,6 @@ class Batches:
     reached: Mapping[int, tuple[str, Any]] = field(default_factory=dict)
 
 
-def other_batches(
-    comparison: Comparison, trial: Trial, arrays: tuple[ArrayCheck, ...], answer: Answer, douts: list[Any], first: State
-) -> tuple[ArrayCheck, ...]:
-    """After the first batch come others, with other parameters, and the first again: nothing is left of any."""
-    return Batches(comparison, trial, answer, douts, first).tried(arrays)
-
-
 def _another(value: Any, rng: np.random.Generator, *, scaled: bool) -> Any:
     """Give an argument with its rows moved on by one; one that has a gradient also up to a tenth off."""
     if not isinstance(value, np.ndarray):
@@ -314,7 +310,3 @@ def _another(value: Any, rng: np.random.Generator, *, scaled: bool) -> Any:
 
 def _nearby(value: FloatArray, rng: np.random.Generator) -> FloatArray:
     return np.asarray(value * rng.uniform(0.9, 1.1, value.shape)).astype(value.dtype)
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

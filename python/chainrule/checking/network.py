@@ -14,7 +14,7 @@ from chainrule.checking.engine import KnownNetwork, holds_nothing_else, known_ne
 from chainrule.checking.layer_search import Alone, Verdict, first_faulty_layer
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reader import USAGE, Reader, told
-from chainrule.checking.subject import Answer, Subject, one_number, parameter
+from chainrule.checking.subject import Answer, Subject, one_number, one_of, parameter
 from chainrule.nn.parameters.places import Place, gradient_at, gradient_names
 
 
@@ -96,18 +96,9 @@ class NetworkSubject(Subject):
         vectors = [p for p in self.parameters.values() if p.ndim == 1]
         return [*others[:-1], len(vectors[-1])] if vectors else others[:-1]
 
-    def value_in(self, returned: Any) -> Any:
-        """Give the loss in what its method returned."""
-        return returned
-
-    def gradient_in(self, returned: Any) -> Any:
-        """Give the gradients in what the derivative returned."""
-        return returned
-
     def outputs(self) -> list[FloatArray]:
         """Give what comes out."""
-        value = self.losses(self.thing)(*self.handed())
-        return [one_number(self.value_in(value), self.full_name(self.forward_name))]
+        return [one_number(self.losses(self.thing)(*self.handed()), self.full_name(self.forward_name))]
 
     def cotangents(self, outputs: Sequence[FloatArray], rng: np.random.Generator) -> list[Any]:
         """Give 1, for the one number."""
@@ -115,7 +106,7 @@ class NetworkSubject(Subject):
 
     def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
         """Give what comes back."""
-        returned = self.gradient_in(self.derivatives(self.thing)(*self.handed()))
+        returned = self.derivatives(self.thing)(*self.handed())
         found = {name: self.as_gradient(g, name) for name, g in self._named(returned).items()}
         return Answer(found, dict(found))
 
@@ -144,7 +135,8 @@ class NetworkSubject(Subject):
 class LossSubject(NetworkSubject):
     """An object whose loss gives ``(loss, gradients)``."""
 
-    derivatives: Callable[[Any], Any] = field(default=lambda thing: thing.loss)
+    losses: Callable[[Any], Any] = field(default=lambda thing: one_of(thing.loss, 0))
+    derivatives: Callable[[Any], Any] = field(default=lambda thing: one_of(thing.loss, 1))
     backward_name: str = "loss"
     takes_data = False
     gives_both = True
@@ -161,14 +153,6 @@ class LossSubject(NetworkSubject):
 
     def expect_gradients(self, reader: Reader, params: Any) -> None:
         """Raise TypeError if the loss comes alone."""
-        raw = reader.quietly(lambda: self.losses(self.thing)(*self.handed()), self.inputs)
+        raw = reader.quietly(lambda: self.thing.loss(*self.handed()), self.inputs)
         if not isinstance(raw, tuple) or len(raw) != 2:
             raise TypeError(f"{self.name} has loss but no gradient, and its loss gives {told(raw)}; {USAGE}")
-
-    def value_in(self, returned: Any) -> Any:
-        """Give the loss."""
-        return returned[0]
-
-    def gradient_in(self, returned: Any) -> Any:
-        """Give the gradients."""
-        return returned[1]

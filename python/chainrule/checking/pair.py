@@ -15,7 +15,7 @@ from chainrule.checking.layer import LayerSubject, understood
 from chainrule.checking.reach import reach
 from chainrule.checking.reader import USAGE, Reader, told
 from chainrule.checking.results import bound, candidates, is_float, is_one, outcome_of
-from chainrule.checking.subject import Answer, Subject, one_number
+from chainrule.checking.subject import Answer, Subject, one_number, one_of
 
 
 @dataclass
@@ -67,17 +67,9 @@ class PairSubject(Subject):
         """Give the name of a function, which is its own."""
         return method
 
-    def value_in(self, returned: Any) -> Any:
-        """Give the value in what the function returned."""
-        return returned
-
-    def gradient_in(self, returned: Any) -> Any:
-        """Give the gradient in what the derivative returned."""
-        return returned
-
     def outputs(self) -> list[FloatArray]:
         """Give what comes out."""
-        raw = self.value_in(self.values(self.thing)(*self.handed()))
+        raw = self.values(self.thing)(*self.handed())
         if not self.apart:
             return [one_number(raw, self.forward_name)]
         arrays = outcome_of(raw, self.thing, self.forward_name, cached=False).arrays
@@ -91,7 +83,7 @@ class PairSubject(Subject):
         if self.after:
             self.values(self.thing)(*handed)
             handed = []
-        return self.gradient_in(self.derivatives(self.thing)(*handed))
+        return self.derivatives(self.thing)(*handed)
 
     def cotangents(self, outputs: Sequence[FloatArray], rng: np.random.Generator) -> list[Any]:
         """Give 1, for the one number; random numbers for those that are apart."""
@@ -124,8 +116,6 @@ class MethodsSubject(PairSubject):
 class BothSubject(PairSubject):
     """A function that gives ``(value, gradient)``."""
 
-    #: Whether it gives the gradient first.
-    swapped: bool = False
     gives_both = True
     of_entries = False
 
@@ -137,17 +127,18 @@ class BothSubject(PairSubject):
             return ()
         slots, inputs = reader.slots(thing)
         name = getattr(thing, "__name__", type(thing).__name__)
-        subject = cls(
-            thing, name, slots, inputs, reader.wrt(inputs), values=lambda thing: thing, derivatives=lambda thing: thing
-        )
-        raw = reader.quietly(lambda: thing(*subject.handed()), inputs)
-        if isinstance(raw, tuple) and len(raw) == 2 and is_one(raw[1]) and not is_one(raw[0]):
-            subject.swapped = True
-        elif not isinstance(raw, tuple | list) or len(raw) != 2 or not is_one(raw[0]):
+        raw = reader.quietly(lambda: thing(*(slot.handed(inputs) for slot in slots)), inputs)
+        # Some give the gradient first.
+        at = int(isinstance(raw, tuple) and len(raw) == 2 and is_one(raw[1]) and not is_one(raw[0]))
+        if not at and (not isinstance(raw, tuple | list) or len(raw) != 2 or not is_one(raw[0])):
             raise TypeError(
                 f"{name} is one function, without its gradient, and gives {told(raw)} and not (value, gradient);"
                 f" {USAGE}"
             )
+        subject = cls(
+            thing, name, slots, inputs, reader.wrt(inputs),
+            values=lambda thing: one_of(thing, at), derivatives=lambda thing: one_of(thing, 1 - at),
+        )  # fmt: skip
         subject.forward_name = subject.backward_name = name
         return _by_each(reader, subject)
 
@@ -155,14 +146,6 @@ class BothSubject(PairSubject):
     def otherwise(cls, value: Any, derivative: Any, arguments: Sequence[Any]) -> tuple[Any, str] | None:
         """Give nothing: a value beside its gradient is meant in one way."""
         return None
-
-    def value_in(self, returned: Any) -> Any:
-        """Give the value."""
-        return returned[1 if self.swapped else 0]
-
-    def gradient_in(self, returned: Any) -> Any:
-        """Give the gradient."""
-        return returned[0 if self.swapped else 1]
 
 
 @dataclass

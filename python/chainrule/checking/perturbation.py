@@ -65,10 +65,10 @@ class Rounding:
         self.epsilon = 0.0 if whole is None else whole.epsilon
         self._known: dict[int, Stairs] = {}
 
-    def noise(self, i: int, line: Section, noise: Floats) -> Floats:
-        """Give η for entry `i`, which moves along this line: at least `noise`."""
+    def noise(self, i: int, section: Section, noise: Floats) -> Floats:
+        """Give η for entry `i`, of which this is the section: at least `noise`."""
         if i not in self._known:
-            self._known[i] = stairs(line, noise)
+            self._known[i] = stairs(section, noise)
             self.epsilon = max(self.epsilon, self._known[i].epsilon)
         found = self._known[i]
         height = np.where(self.hidden & ~found.hidden, self.most, found.noise)
@@ -117,69 +117,55 @@ class EntryStencil(_Rounded):
         return Slopes(*np.concatenate([np.empty((4, 0)), *found], axis=1))
 
     def _entry(self, i: int, h: float) -> Floats:
-        flat = self._array.flat
-        before = flat[i]
-        x = float(before)
-        values, points = [], []
+        x, outputs = float(self._array.flat[i]), self._outputs
         try:
-            for offset in (h * _POINTS).tolist():
-                flat[i] = x + offset
-                points.append(float(flat[i]))
-                values.append(self._evaluate() if offset else self._outputs.here)
+            points, values = self._with(i, (x + h * _POINTS[_MOVED]).tolist())
         except Exception:
             if h <= FIRST * max(abs(x), 1):
                 raise
             return _NOTHING  # so far from where it is, the subject may refuse to be asked
-        finally:
-            flat[i] = before
+        points.insert(2, x)
+        values.insert(2, outputs.here)
         # Only of a number that stays as it is need it be known whether it could have changed.
         stays = ~(np.abs(np.diff(values, axis=0)) > 0).any(axis=0)
         far = self._far(i, x) if stays.any() else 0.0
-        outputs = self._outputs
         if self._rounding is not None:
-            noise = self._rounding.noise(i, self._line(i, self._scale(i)), outputs.noise)
-            outputs = replace(outputs, noise=noise)
+            if self._scales is None:
+                self._scales = scales_of(self._array).reshape(-1)
+            scale = float(self._scales[i])
+
+            def section(offsets: Sequence[float]) -> Floats:
+                return np.array(self._with(i, [x + offset * scale for offset in offsets])[1])
+
+            outputs = replace(outputs, noise=self._rounding.noise(i, section, outputs.noise))
         return outputs.slopes(np.array(values)[:, None], np.array(points)[:, None], far)
 
-    def _scale(self, i: int) -> float:
-        if self._scales is None:
-            self._scales = scales_of(self._array).reshape(-1)
-        return float(self._scales[i])
-
-    def _line(self, i: int, scale: float) -> Section:
-        """Give what moves one entry, and evaluates."""
-
-        def line(offsets: Sequence[float]) -> Floats:
-            flat = self._array.flat
-            before = flat[i]
-            values = []
-            try:
-                for offset in offsets:
-                    flat[i] = float(before) + offset * scale
-                    values.append(self._evaluate())
-            finally:
-                flat[i] = before
-            return np.array(values)
-
-        return line
+    def _with(self, i: int, numbers: Sequence[float]) -> tuple[list[float], list[Floats]]:
+        """Evaluate with each of some numbers as entry `i`; give them as they were stored, and the outputs."""
+        flat = self._array.flat
+        before = flat[i]
+        stored, values = [], []
+        try:
+            for number in numbers:
+                flat[i] = number
+                stored.append(float(flat[i]))
+                values.append(self._evaluate())
+        finally:
+            flat[i] = before
+        return stored, values
 
     def _far(self, i: int, x: float) -> Floats:
         """Give how much the outputs change when entry `i` is moved far: those that do not have no noise from it."""
         if i not in self._reached:
-            flat = self._array.flat
-            before = flat[i]
             size = max(abs(x), 1.0)
             furthest = np.zeros(len(self._outputs.here))
             try:
                 # A stair may be longer than one move.
                 for distance in (0.25,) if self._rounding is None else (0.25, -0.25, 4.0, -4.0, 64.0, -64.0):
-                    flat[i] = x + distance * size
-                    changes = np.abs(self._evaluate() - self._outputs.here)
+                    changes = np.abs(self._with(i, [x + distance * size])[1][0] - self._outputs.here)
                     furthest = np.fmax(furthest, np.where(np.isnan(changes), np.inf, changes))
             except Exception:  # moved so far that the subject refuses it
                 furthest = np.fmax(furthest, size)
-            finally:
-                flat[i] = before
             self._reached[i] = furthest
         return self._reached[i]
 
@@ -281,8 +267,7 @@ class DirectionStencil(_Rounded):
             return Slopes(*self._slopes(directions, steps, self._outputs))
         found = [np.empty((4, 0))]
         for i, direction, step in zip(entries.tolist(), directions, steps.tolist(), strict=True):
-            line = partial(self._along, direction)
-            noise = self._rounding.noise(i, line, self._outputs.noise)
+            noise = self._rounding.noise(i, partial(self._along, direction), self._outputs.noise)
             found.append(self._slopes([direction], np.array([step]), replace(self._outputs, noise=noise)))
         return Slopes(*np.concatenate(found, axis=1))
 

@@ -31,7 +31,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-#: Gives all outputs, (K, M), at these points of a line.
+#: f along a line: gives all outputs, (K, M), at these points of it.
 Section: TypeAlias = Callable[[Sequence[float]], Floats]
 
 #: How far the points are apart, in sizes of what is moved; those of float32 are seen with the first.
@@ -62,10 +62,10 @@ class Stairs:
     epsilon: float
 
 
-def stairs(line: Section, noise: Floats) -> Stairs:
+def stairs(section: Section, noise: Floats) -> Stairs:
     """Look for stairs along a line.
 
-    `line`: gives the outputs for offsets in sizes of what is moved. If it raises, it is not asked further; `noise`,
+    `section`: gives the outputs for offsets in sizes of what is moved. If it raises, it is not asked further; `noise`,
     (M,): η of each output, as short steps see it.
     """
     height, hidden = np.zeros(noise.size), np.zeros(noise.size, bool)
@@ -73,9 +73,9 @@ def stairs(line: Section, noise: Floats) -> Stairs:
     epsilon = 0.0
     for length in _LENGTHS:
         try:
-            misses, rough, missed, spread = _missing(line, length, noise)
+            misses, rough, missed, spread = _missing(section, length, noise)
             if misses.any():  # not with points that only happen to lie where a wave stands as before
-                again, other, _, _ = _missing(line, 0.7 * length, noise)
+                again, other, _, _ = _missing(section, 0.7 * length, noise)
                 misses, rough = misses & again, np.maximum(rough, other)
         except Exception:  # moved so far that the subject refuses it
             break
@@ -104,11 +104,11 @@ def most_of(several: Sequence[Stairs]) -> Stairs:
     return Stairs(noise, hidden, max(found.epsilon for found in several))
 
 
-def _missing(line: Section, length: float, noise: Floats) -> tuple[NDArray[np.bool_], Floats, Floats, Floats]:
+def _missing(section: Section, length: float, noise: Floats) -> tuple[NDArray[np.bool_], Floats, Floats, Floats]:
     """Give which outputs have slopes that short steps miss, how rough they are, what is missed, and how that varies."""
     points = length * _POINTS
     apart = np.diff(points)[:, None]
-    values = line([*points.tolist(), *(points + _BLIND).tolist()])
+    values = section([*points.tolist(), *(points + _BLIND).tolist()])
     here, there = values[:7], values[7:]
     with np.errstate(all="ignore"):
         slopes = (there - here) / _BLIND

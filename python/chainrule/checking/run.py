@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.checking.batches import SECOND_BATCH, other_batches
+from chainrule.checking.batches import SECOND_BATCH, Batches
 from chainrule.checking.comparison import Comparison, Settings
 from chainrule.checking.contracts import Trial, try_contracts
 from chainrule.checking.randomness import Randomness
@@ -145,7 +145,7 @@ def _report(
     if repeatable:
         careful = not trial.broken.keys().isdisjoint(("inputs unchanged", "parameters unchanged"))
         arrays = comparison.all(answer, douts, careful)
-        arrays = other_batches(comparison, trial, arrays, answer, douts, first)
+        arrays = Batches(comparison, trial, answer, douts, first).tried(arrays)
         for contract, (detail, cause) in comparison.hazards.items():
             trial.breaks(contract, detail, cause, hazard=True)
     else:

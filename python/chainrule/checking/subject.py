@@ -15,8 +15,9 @@ a closure or a layer may hold them; whoever moves them puts them back.
 from __future__ import annotations
 
 import copy
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -319,6 +320,16 @@ def one_number(value: Any, what: str) -> FloatArray:
             " it as a layer: an object with forward and backward(dout)"
         )
     return array.reshape(()) if array.dtype.kind == "f" else array.reshape(()).astype(np.float64)
+
+
+def one_of(function: Any, at: int) -> Callable[..., Any]:
+    """Give a function that gives one of the things that `function` gives; called as that is."""
+
+    @functools.wraps(function)
+    def give(*arguments: Any) -> Any:
+        return function(*arguments)[at]
+
+    return give
 
 
 def place_not_finite(array: FloatArray) -> list[int] | None:
