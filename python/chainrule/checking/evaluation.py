@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,7 +154,8 @@ class NumericEvaluation:
         return perturbation.resolution(self._weights, self._least, typical)
 
 
-class Probes(Protocol):
+@dataclass
+class Probes(ABC):
     """What two sides can be compared on: entries of an array, or directions through one or several."""
 
     stencil: Stencil
@@ -162,22 +164,19 @@ class Probes(Protocol):
     caps: Floats
     resolution: float
 
+    @abstractmethod
     def read(self, gradients: Mapping[str, FloatArray]) -> Floats:
         """Give what these gradients say."""
 
+    @abstractmethod
     def size(self, gradients: Mapping[str, FloatArray]) -> float:
         """Give the size that their rounding goes by."""
 
 
 @dataclass
-class Entries:
+class Entries(Probes):
     """Single entries of one array, by their flat indices."""
 
-    stencil: Stencil
-    numbers: NDArray[np.int64]
-    scales: Floats
-    caps: Floats
-    resolution: float
     name: str
 
     def read(self, gradients: Mapping[str, FloatArray]) -> Floats:
@@ -189,7 +188,7 @@ class Entries:
         return finite_differences.largest(gradients[self.name])
 
 
-class Directions:
+class Directions(Probes):
     """Random directions through one array or several: for every entry a step of either sign, of about its size.
 
     Not of just its size: two mistakes of equal size would cancel in every second direction.
@@ -200,12 +199,11 @@ class Directions:
     def __init__(self, side: NumericEvaluation, names: Sequence[str], count: int, rng: np.random.Generator) -> None:
         self._names = apart(names, side.subject.arrays)
         self._steps = [[_with_random_signs(side.scales[n], rng) for n in self._names] for _ in range(count)]
-        self.stencil: Stencil = side.directions(self._names, self._steps)
-        self.numbers = np.arange(count)
-        self.scales = np.ones(count)
         longest = max(float(side.scales[name].max(initial=0)) for name in names)
-        self.caps = np.full(count, max(1.0, 1 / longest) / 4)
-        self.resolution = side.resolution(*names)
+        super().__init__(
+            side.directions(self._names, self._steps), np.arange(count), np.ones(count),
+            np.full(count, max(1.0, 1 / longest) / 4), side.resolution(*names),
+        )  # fmt: skip
 
     def read(self, gradients: Mapping[str, FloatArray]) -> Floats:
         """Give the slopes along the directions."""

@@ -5,25 +5,15 @@ First the class, then how it is understood: what backward is called with, in all
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from chainrule._gate import FloatArray
+from chainrule.checking import conventions
 from chainrule.checking.arguments import Slot, positional, required, takes_nothing
-from chainrule.checking.conventions import (
-    BACKWARD,
-    CACHES,
-    FORWARD,
-    LEARNING_RATES,
-    LOSSES,
-    PERHAPS_TARGETS,
-    TARGETS,
-    first_of,
-    is_target,
-)
 from chainrule.checking.equality import same_numbers
 from chainrule.checking.reach import reach
 from chainrule.checking.reader import Reader
@@ -57,20 +47,27 @@ class LayerSubject(Subject):
     #: What backward is also given, by name.
     also: tuple[str, ...] = ()
     kind = "layer"
+    methods = (conventions.FORWARD, conventions.BACKWARD)
     gradients_optional = False
     leaves_outputs = True
 
     @classmethod
-    def read(cls, reader: Reader) -> Sequence[Subject]:
-        """Give an object with methods that go forwards and back."""
-        ahead, back = reader.first(FORWARD), reader.first(BACKWARD)
-        return layers(reader, ahead, back) if ahead and back else ()
-
-    @classmethod
-    def methods_in(cls, names: Container[str]) -> tuple[str, str] | None:
-        """Give those that go forwards and back."""
-        ahead, back = first_of(FORWARD, names), first_of(BACKWARD, names)
-        return (ahead, back) if ahead and back else None
+    def by_methods(cls, reader: Reader, ahead: str, back: str) -> Sequence[Subject]:
+        """Give an object with methods of these names, in the ways that it can be meant."""
+        thing = reader.thing
+        _refuse_unmovable(thing)
+        before = State(reach(subject=thing))
+        try:
+            return _entered_by(reader, ahead, back)
+        except Exception:
+            if ahead == "__call__" or not callable(thing) or reader.asked.forward:
+                raise
+            before.restore()  # a base class's __call__ may keep what backward needs, and then call forward
+            try:
+                return _entered_by(reader, "__call__", back)
+            except Exception:  # no better: what is told is about forward
+                before.restore()
+            raise
 
     @classmethod
     def otherwise(cls, value: Any, derivative: Any, arguments: Sequence[Any]) -> tuple[Any, str] | None:
@@ -150,7 +147,7 @@ class LayerSubject(Subject):
     def learning_rates(self) -> Sequence[float]:
         """Give those that the object holds, or what it holds does."""
         named = ((way[-1][1], value) for way, value in traverse(self.thing) if isinstance(value, float))
-        return [value for name, value in named if name in LEARNING_RATES and value > 0]
+        return [value for name, value in named if name in conventions.LEARNING_RATES and value > 0]
 
     def takes_steps(self, name: str, rates: Sequence[float]) -> bool:
         """Note it; the step is that of the one learning rate there is, or 1 if backward is given it."""
@@ -174,24 +171,6 @@ class LayerSubject(Subject):
 
 
 # --- understanding one ---
-
-
-def layers(reader: Reader, ahead: str, back: str) -> list[Subject]:
-    """Give an object with methods of these names, in the ways that it can be meant."""
-    thing = reader.thing
-    _refuse_unmovable(thing)
-    before = State(reach(subject=thing))
-    try:
-        return _entered_by(reader, ahead, back)
-    except Exception:
-        if ahead == "__call__" or not callable(thing) or reader.asked.forward:
-            raise
-        before.restore()  # a base class's __call__ may keep what backward needs, and then call forward
-        try:
-            return _entered_by(reader, "__call__", back)
-        except Exception:  # no better: what is told is about forward
-            before.restore()
-        raise
 
 
 def _entered_by(reader: Reader, ahead: str, back: str) -> list[Subject]:
@@ -259,7 +238,7 @@ def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) 
         if "douts" in call:
             way.first = len(required(backward)) - len(call) + 1
         if not {"dout", "douts"} & set(call) and first.arrays[0].size > 1:
-            left = next((n for n in LOSSES if is_one(getattr(subject.thing, n, None))), None)
+            left = next((n for n in conventions.LOSSES if is_one(getattr(subject.thing, n, None))), None)
             if left is not None:
                 ways.append(replace(way, loss_in=left, read_as=(f"the loss is read from {left}",)))
             ways += [replace(way, mean=mean, read_as=_told_call(call, usual, way, mean)) for mean in (False, True)]
@@ -296,7 +275,7 @@ def _last_is_a_cache(backward: Any, subject: LayerSubject) -> bool:
     asked = required(backward)
     if len(asked) < 2 or asked[-1] in [slot.name for slot in subject.slots]:
         return False
-    if asked[-1] in CACHES:
+    if asked[-1] in conventions.CACHES:
         return True
     return subject.gradients_optional and len(asked) == 2 and not asked[1].startswith(("d", "grad"))
 
@@ -313,9 +292,13 @@ def _calls(
 ) -> list[tuple[str, ...]]:
     """Give the ways to call backward that make sense, the likeliest first."""
     names = [slot.name for slot in subject.slots]
-    if unknown and len(names) > 1 and all(u in TARGETS or u in PERHAPS_TARGETS for u in unknown):
+    if (
+        unknown
+        and len(names) > 1
+        and all(u in conventions.TARGETS or u in conventions.PERHAPS_TARGETS for u in unknown)
+    ):
         # Of a loss whose two methods call the labels differently.
-        target = next((n for n in names if is_target(n, names)), names[-1])
+        target = next((n for n in names if conventions.is_target(n, names)), names[-1])
         last = max(i for i, name in enumerate(call) if name == "dout")
         call, unknown = (*call[:last], target, *call[last + 1 :]), unknown[:-1]
     if unknown:
@@ -330,7 +313,7 @@ def _calls(
     matched = [name for name in call if name in names]
     if "dout" in call and matched and len(names) > 1 and first.arrays[0].ndim <= 1:
         # A loss: what stands in the place of dout may be what was predicted, or what the layer made of it.
-        predicted = next((n for n in names if n not in call and not is_target(n, names)), None)
+        predicted = next((n for n in names if n not in call and not conventions.is_target(n, names)), None)
         made = (f".{n}" for n in ("output", "y", "y_pred", "probs") if is_numbers(getattr(subject.thing, n, None)))
         others = [n for n in (predicted, next(made, None)) if n is not None]
         return [*(tuple(other if p == "dout" else p for p in call) for other in others), call]
@@ -386,11 +369,11 @@ def _usual_call(backward: Any, names: Sequence[str], outcome: Outcome) -> tuple[
     call: list[str] = []
     others: list[int] = []
     for i, name in enumerate(asked):
-        if name in names and (len(asked) > 1 or is_target(name, list(names))):
+        if name in names and (len(asked) > 1 or conventions.is_target(name, list(names))):
             call.append(name)
-        elif name in LEARNING_RATES and len(asked) > 1:
+        elif name in conventions.LEARNING_RATES and len(asked) > 1:
             call.append("lr")
-        elif name in CACHES and outcome.has_cache:
+        elif name in conventions.CACHES and outcome.has_cache:
             call.append("cache")
         else:
             others.append(i)

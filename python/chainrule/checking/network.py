@@ -26,6 +26,7 @@ class NetworkSubject(Subject):
     losses: Callable[[Any], Any] = field(default=lambda thing: thing.loss)
     derivatives: Callable[[Any], Any] = field(default=lambda thing: thing.gradient)
     kind = "network"
+    methods = (("loss",), ("gradient",))
     forward_name: str = "loss"
     backward_name: str = "gradient"
     takes_dout = False
@@ -34,12 +35,11 @@ class NetworkSubject(Subject):
 
     @classmethod
     def read(cls, reader: Reader) -> Sequence[Subject]:
-        """Give an object with all three."""
-        known = reader.has("loss") and reader.has("gradient") and hasattr(reader.thing, "params")
-        return [cls.of(reader)] if known else ()
+        """Give an object with all three; of one whose loss gives both nobody asks for ``params``."""
+        return super().read(reader) if cls.gives_both or hasattr(reader.thing, "params") else ()
 
     @classmethod
-    def of(cls, reader: Reader) -> Subject:
+    def by_methods(cls, reader: Reader, ahead: str, back: str) -> Sequence[Subject]:
         """Give the network: its parameters are in ``params``, or found where they lie."""
         thing = reader.thing
         slots, inputs = reader.slots(thing.loss)
@@ -51,7 +51,7 @@ class NetworkSubject(Subject):
         subject.expect_gradients(reader, params)
         if reader.asked.ignore or not holds_nothing_else(thing, subject.parameters):
             reader.hold(subject, [np.float64(1)])
-        return subject
+        return [subject]
 
     def take_mapping(self, params: Any) -> None:
         """Take the parameters that stand in a mapping."""
@@ -76,7 +76,7 @@ class NetworkSubject(Subject):
     def methods_in(cls, names: Container[str]) -> tuple[str, str] | None:
         """Give loss and gradient, of what does not go forwards and back."""
         layer = first_of(FORWARD, names) and first_of(BACKWARD, names)
-        return ("loss", "gradient") if "loss" in names and "gradient" in names and not layer else None
+        return None if layer else super().methods_in(names)
 
     @property
     def movable(self) -> dict[str, FloatArray]:
@@ -138,18 +138,9 @@ class LossSubject(NetworkSubject):
     losses: Callable[[Any], Any] = field(default=lambda thing: one_of(thing.loss, 0))
     derivatives: Callable[[Any], Any] = field(default=lambda thing: one_of(thing.loss, 1))
     backward_name: str = "loss"
+    methods = (("loss",), ("loss",))
     takes_data = False
     gives_both = True
-
-    @classmethod
-    def read(cls, reader: Reader) -> Sequence[Subject]:
-        """Give an object with a loss and nothing else."""
-        return [cls.of(reader)] if reader.has("loss") else ()
-
-    @classmethod
-    def methods_in(cls, names: Container[str]) -> tuple[str, str] | None:
-        """Give the loss."""
-        return ("loss", "loss") if "loss" in names else None
 
     def expect_gradients(self, reader: Reader, params: Any) -> None:
         """Raise TypeError if the loss comes alone."""

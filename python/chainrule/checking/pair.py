@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking.arguments import names_tell, positional, required, takes_nothing
-from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES, first_of
+from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES
 from chainrule.checking.layer import LayerSubject, understood
 from chainrule.checking.reach import reach
 from chainrule.checking.reader import USAGE, Reader, told
@@ -34,6 +34,7 @@ class PairSubject(Subject):
     #: Loss and gradient are by the mean of what comes out.
     mean: bool = False
     kind = "pair"
+    of_functions = True
     forward_name: str = "f"
     backward_name: str = "grad_f"
     goes_forward_itself = True
@@ -43,16 +44,13 @@ class PairSubject(Subject):
     def read(cls, reader: Reader) -> Sequence[Subject]:
         """Give two functions: (out, cache) and (dout, cache), or a value and its gradient."""
         thing = reader.thing
-        return (
-            _functions(reader)
-            if isinstance(thing, tuple | list) and len(thing) == 2 and all(map(callable, thing))
-            else ()
-        )
+        two = isinstance(thing, tuple | list) and len(thing) == 2 and all(map(callable, thing))
+        return _functions(reader) if two else super().read(reader)
 
     @classmethod
     def otherwise(cls, value: Any, derivative: Any, arguments: Sequence[Any]) -> tuple[Any, str] | None:
         """Give a derivative of a vector by a vector as the Jacobian, if it is a matrix."""
-        if len(arguments) != 1 or np.ndim(arguments[0]) != 1:
+        if not cls.of_entries or len(arguments) != 1 or np.ndim(arguments[0]) != 1:
             return None
         if np.shape(derivative(*arguments)) != 2 * np.shape(arguments[0]):
             return None
@@ -62,10 +60,6 @@ class PairSubject(Subject):
     def takes_dout(self) -> bool:  # type: ignore[override]
         """Whether numbers that come out are weighted one by one."""
         return self.apart and not self.mean
-
-    def full_name(self, method: str) -> str:
-        """Give the name of a function, which is its own."""
-        return method
 
     def outputs(self) -> list[FloatArray]:
         """Give what comes out."""
@@ -99,17 +93,23 @@ class PairSubject(Subject):
 class MethodsSubject(PairSubject):
     """An object with a value and its derivative, for the same arguments."""
 
-    @classmethod
-    def read(cls, reader: Reader) -> Sequence[Subject]:
-        """Give an object with two such methods."""
-        value, derivative = reader.first(VALUES), reader.first(DERIVATIVES)
-        return derivatives(reader, value, derivative) if value and derivative else ()
+    methods = (VALUES, DERIVATIVES)
 
     @classmethod
-    def methods_in(cls, names: Container[str]) -> tuple[str, str] | None:
-        """Give the two."""
-        value, derivative = first_of(VALUES, names), first_of(DERIVATIVES, names)
-        return (value, derivative) if value and derivative else None
+    def by_methods(cls, reader: Reader, ahead: str, back: str) -> Sequence[Subject]:
+        """Give an object with two such methods."""
+        thing = reader.thing
+        slots, inputs = reader.slots(getattr(thing, ahead))
+        subject = cls(
+            thing, type(thing).__name__, slots, inputs, reader.wrt(inputs),
+            values=lambda thing: getattr(thing, ahead), derivatives=lambda thing: getattr(thing, back),
+        )  # fmt: skip
+        subject.forward_name, subject.backward_name = f"{subject.name}.{ahead}", f"{subject.name}.{back}"
+        subject.after = takes_nothing(getattr(thing, back))
+        raw = reader.quietly(lambda: subject.values(thing)(*subject.handed()), inputs)
+        if is_one(raw):
+            return _by_each(reader, subject)
+        return _apart(reader, subject, raw)
 
 
 @dataclass
@@ -142,22 +142,14 @@ class BothSubject(PairSubject):
         subject.forward_name = subject.backward_name = name
         return _by_each(reader, subject)
 
-    @classmethod
-    def otherwise(cls, value: Any, derivative: Any, arguments: Sequence[Any]) -> tuple[Any, str] | None:
-        """Give nothing: a value beside its gradient is meant in one way."""
-        return None
-
 
 @dataclass
 class PassesSubject(LayerSubject):
     """Two functions, one that goes forwards and gives ``(out, cache)``, and one that goes back."""
 
     kind = "pair"
+    of_functions = True
     gradients_optional = True
-
-    def full_name(self, method: str) -> str:
-        """Give the name of a function, which is its own."""
-        return method
 
 
 # --- understanding one ---
@@ -190,22 +182,6 @@ def _functions(reader: Reader) -> list[Subject]:
 def _data_of(functions: Any) -> tuple[str, ...]:
     """Give the names of the arrays that two functions enclose, or name in their module."""
     return tuple(dict.fromkeys(name for name, thing in reach(subject=functions).values() if is_float(thing)))
-
-
-def derivatives(reader: Reader, value: str, derivative: str) -> list[Subject]:
-    """Give an object that has a value and its derivative, for the same arguments."""
-    thing = reader.thing
-    slots, inputs = reader.slots(getattr(thing, value))
-    subject = MethodsSubject(
-        thing, type(thing).__name__, slots, inputs, reader.wrt(inputs),
-        values=lambda thing: getattr(thing, value), derivatives=lambda thing: getattr(thing, derivative),
-    )  # fmt: skip
-    subject.forward_name, subject.backward_name = f"{subject.name}.{value}", f"{subject.name}.{derivative}"
-    subject.after = takes_nothing(getattr(thing, derivative))
-    raw = reader.quietly(lambda: subject.values(thing)(*subject.handed()), inputs)
-    if is_one(raw):
-        return _by_each(reader, subject)
-    return _apart(reader, subject, raw)
 
 
 def _by_each(reader: Reader, pair: PairSubject) -> list[Subject]:

@@ -25,6 +25,7 @@ import numpy as np
 
 from chainrule._gate import FloatArray, numbers
 from chainrule.checking.arguments import Slot, refuse_half
+from chainrule.checking.conventions import first_of
 from chainrule.checking.reach import GENERATORS, reach
 from chainrule.checking.report import Unseen
 from chainrule.checking.results import Bound, bound, fits, is_float, left_in
@@ -90,6 +91,10 @@ class Subject(ABC):
 
     #: What the report calls it.
     kind: ClassVar[str]
+    #: What the methods that go forwards may be called, and those that give the gradient.
+    methods: ClassVar[tuple[Sequence[str], Sequence[str]]] = ((), ())
+    #: Whether it is functions, which go by their own names in messages.
+    of_functions: ClassVar[bool] = False
     #: Whether the gradient of the outputs is sent back; if not, that of their sum is asked for.
     takes_dout = True
     #: Whether a call for the gradient makes a forward pass of its own.
@@ -110,12 +115,19 @@ class Subject(ABC):
     @classmethod
     def read(cls, reader: Reader) -> Sequence[Subject]:
         """Give a thing as this kind of subject, in the ways it can be meant, the likeliest first."""
+        ahead, back = map(reader.first, cls.methods)
+        return cls.by_methods(reader, ahead, back) if ahead and back else ()
+
+    @classmethod
+    def by_methods(cls, reader: Reader, ahead: str, back: str) -> Sequence[Subject]:
+        """Give an object as this kind of subject by the names of two of its methods."""
         return ()
 
     @classmethod
     def methods_in(cls, names: Container[str]) -> tuple[str, str] | None:
         """Give the two methods by which an object that has these is of this kind; None if it is not."""
-        return None
+        ahead, back = (first_of(known, names) for known in cls.methods)
+        return (ahead, back) if ahead and back else None
 
     @classmethod
     def otherwise(cls, value: Any, derivative: Any, arguments: Sequence[Any]) -> tuple[Any, str] | None:
@@ -173,7 +185,7 @@ class Subject(ABC):
 
     def full_name(self, method: str) -> str:
         """Give what a method is called in messages."""
-        return f"{self.name}.{method}"
+        return method if self.of_functions else f"{self.name}.{method}"
 
     def handed(self) -> list[Any]:
         """Give the arguments as the subject is called with them, after putting its plain numbers where they belong."""

@@ -11,9 +11,9 @@ from typing import Any
 
 from chainrule.checking.arguments import required
 from chainrule.checking.conventions import BACKWARD, FORWARD
-from chainrule.checking.layer import LayerSubject, layers
+from chainrule.checking.layer import LayerSubject
 from chainrule.checking.network import LossSubject, NetworkSubject
-from chainrule.checking.pair import BothSubject, MethodsSubject, PairSubject, derivatives
+from chainrule.checking.pair import BothSubject, MethodsSubject, PairSubject
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reach import reach
 from chainrule.checking.reader import USAGE, Asked, Reader, kind_of
@@ -80,13 +80,13 @@ def _named_methods(reader: Reader) -> tuple[str, str]:
     return names[0], names[1]
 
 
-def _methods(reader: Reader, ahead: str, back: str) -> list[Subject]:
+def _methods(reader: Reader, ahead: str, back: str) -> Sequence[Subject]:
     """Two methods that were named: a layer's, or a value and its derivative."""
     forward, backward = getattr(reader.thing, ahead), getattr(reader.thing, back)
     asks, gives = required(backward), required(forward)
     if asks and asks == gives[: len(asks)] and len(asks) == len(reader.arguments):
-        return derivatives(reader, ahead, back)
-    return layers(reader, ahead, back)
+        return MethodsSubject.by_methods(reader, ahead, back)
+    return LayerSubject.by_methods(reader, ahead, back)
 
 
 def _expect_something_to_do(subject: Subject) -> None:
