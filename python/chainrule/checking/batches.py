@@ -40,7 +40,7 @@ class Call:
 
     outputs: list[FloatArray]
     gradients: dict[str, Any]
-    kept: dict[str, Any]
+    held: dict[str, Any]
 
 
 @dataclass
@@ -117,7 +117,7 @@ class Batches:
             return
         self._put(self.values)
         self.trial.gradients(self.douts)
-        after_first = self._kept()
+        after_first = self._holds()
         self._put(parameters)
         used = self._call(other, noise, looking=True)
         with self._afterwards_as_now():
@@ -126,8 +126,8 @@ class Batches:
         if not same_outputs and not self._wrong_now(other):
             return  # it goes on from what it has seen, as running means do, and its gradients go with it
         left = [
-            path for path, value in used.kept.items()
-            if close(value, after_first.get(path)) and not close(value, fresh.kept.get(path))
+            path for path, value in used.held.items()
+            if close(value, after_first.get(path)) and not close(value, fresh.held.get(path))
         ]  # fmt: skip
         self._breaks(changed, left)
 
@@ -171,7 +171,7 @@ class Batches:
         randomness.rewind(noise)
         answer = subject.gradients([np.array(dout)[()] for dout in douts])
         gradients = {n: None if g is None else np.array(g) for n, g in answer.gradients.items()}
-        return Call(outputs, gradients, self._kept() if looking else {})
+        return Call(outputs, gradients, self._holds() if looking else {})
 
     def _set(self, subject: Subject, parameters: Mapping[str, FloatArray], noise: list[Any]) -> None:
         """Set the parameters of the subject as it was: those that its first forward pass makes, after one."""
@@ -190,7 +190,7 @@ class Batches:
         value = next((p.value for p in places if p.told is None), subject.parameters[name])
         return value if isinstance(value, np.ndarray) else None
 
-    def _kept(self) -> dict[str, Any]:
+    def _holds(self) -> dict[str, Any]:
         """Give copies of what the subject holds, by name: arrays and plain values."""
         found: dict[str, Any] = {}
         for name, thing in reach(subject=self.comparison.subject.thing).values():
@@ -226,13 +226,13 @@ class Batches:
             except Exception:
                 return None
             if wrong:
-                self._kept_parameters = self._that_are_kept(other, theirs, wrong)
+                self._stale = self._that_are_kept(other, theirs, wrong)
         trial.tried.setdefault(SECOND_BATCH)
         return wrong
 
     def _that_are_kept(self, other: Subject, theirs: Answer, wrong: Sequence[str]) -> list[str]:
         """Give the parameters of which a copy is used: gradients stay as they move, and are right as they were."""
-        kept = []
+        stale = []
         for name, array in other.parameters.items():
             with put_back([array]) as (before,):
                 np.multiply(before, np.asarray(1.5, array.dtype), out=array)
@@ -241,8 +241,8 @@ class Batches:
                     continue
                 np.copyto(array, self.values[name])
                 if not self.comparison.differs_along(other, theirs, self.douts):
-                    kept.append(name)
-        return kept
+                    stale.append(name)
+        return stale
 
     def _judged(self, arrays: tuple[ArrayCheck, ...], wrong: Sequence[str]) -> tuple[ArrayCheck, ...]:
         comparison = self.comparison
@@ -250,12 +250,12 @@ class Batches:
         changed = [n for n, a in self.answer.gradients.items() if a is not None and not close(a, again.gradients[n])]
         if wrong:
             missed = comparison.differs_along(comparison.subject, self.answer, self.douts)
-            kept = self._kept_parameters
-            if not missed and kept:
+            stale = self._stale
+            if not missed and stale:
                 what = (
-                    f"with other parameters the gradient of {', '.join(wrong)} is wrong, and stays as {kept[0]} moves"
+                    f"with other parameters the gradient of {', '.join(wrong)} is wrong, and stays as {stale[0]} moves"
                 )
-                self.trial.breaks(SECOND_BATCH, what, f"stale batch: {' or '.join(kept)} as it was before")
+                self.trial.breaks(SECOND_BATCH, what, f"stale batch: {' or '.join(stale)} as it was before")
                 return arrays
             note = "found along other directions only: a small part of the whole is wrong"
             if not missed:
@@ -294,7 +294,7 @@ class Batches:
             batches.append({n: v[1:].copy() if isinstance(v, np.ndarray) else v for n, v in everything.items()})
         return batches
 
-    _kept_parameters: Sequence[str] = ()
+    _stale: Sequence[str] = ()
     values: Mapping[str, FloatArray] = field(default_factory=dict)
     reached: Mapping[int, tuple[str, Any]] = field(default_factory=dict)
 

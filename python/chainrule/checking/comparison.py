@@ -51,7 +51,7 @@ class Comparison:
     held_fixed: list[str] = field(default_factory=list)
     not_compared: list[Unseen] = field(default_factory=list)
     #: The numeric side of the first batch, once it has been made.
-    side: NumericEvaluation | None = None
+    numeric: NumericEvaluation | None = None
     #: What is not as it should be with gradients whose numbers are right: a contract, what was seen, its short name.
     hazards: dict[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -59,12 +59,12 @@ class Comparison:
         """Compare every array that has a gradient; `careful` puts back what a forward pass writes into."""
         names = [name for name in self.subject.arrays if name not in answer.unasked]
         wide, second_opinion = self._in_float64(names, douts)
-        side = NumericEvaluation(wide, names, self.randomness, douts, careful=careful)
-        self.side = side
+        numeric = NumericEvaluation(wide, names, self.randomness, douts, careful=careful)
+        self.numeric = numeric
         checks = []
         for name in self.subject.arrays:
             if name in names:
-                check = self._compare(side, name, answer.gradients.get(name), second_opinion.get(name))
+                check = self._compare(numeric, name, answer.gradients.get(name), second_opinion.get(name))
                 if check.verdict == "wrong" and name in self.subject.doubtful:
                     told = ("what backward takes off, by its learning rate: but its step is more than that",)
                     self.not_compared.append(Unseen(name, check.shape, told))
@@ -95,10 +95,10 @@ class Comparison:
 
         Of a loss that has parameters and gives no gradient of any input, all are data.
         """
-        if self.side is None or self.side.noise.size != 1:
+        if self.numeric is None or self.numeric.noise.size != 1:
             return False
         names = [n for n, a in self.subject.inputs.items() if isinstance(a, np.ndarray)]
-        if self.subject.parameters and not any(n in self.side.scales for n in names):
+        if self.subject.parameters and not any(n in self.numeric.scales for n in names):
             return True
         told = [n for n in names if is_target(n, names)]
         return name in told if told else name != names[0]
@@ -134,7 +134,7 @@ class Comparison:
         return [out.copy() for out in subject.outputs()]
 
     def _compare(
-        self, side: NumericEvaluation, name: str, claimed: Any, second_opinion: FloatArray | None
+        self, numeric: NumericEvaluation, name: str, claimed: Any, second_opinion: FloatArray | None
     ) -> ArrayCheck:
         array = self.subject.arrays[name]
         if claimed is None:
@@ -142,11 +142,13 @@ class Comparison:
                 name, array.shape, "full", 0, "wrong", note=f"{self.subject.backward_name} gives none for it"
             )
         if claimed.shape != array.shape:
-            return self._in_its_shape(side, name, claimed)
+            return self._in_its_shape(numeric, name, claimed)
         if array.size == 0:
             return ArrayCheck(name, array.shape, "full", 0, "vacuous", note="empty: there is nothing to compare")
-        full = self._in_full(side, array)
-        probes = side.entries(name, claimed) if full else Directions(side, [name], self.settings.directions, self.rng)
+        full = self._in_full(numeric, array)
+        probes = (
+            numeric.entries(name, claimed) if full else Directions(numeric, [name], self.settings.directions, self.rng)
+        )
         # float32 code is judged by what it gives in float64, if it could be had: there its formula shows.
         judged = claimed if second_opinion is None else second_opinion
         rule = self._rule(probes, {name: judged}, second_opinion is None and (is_single(array) or is_single(claimed)))
@@ -158,13 +160,13 @@ class Comparison:
             self._tells("dtype", f"that of {name} is {claimed.dtype}, and {name} is {array.dtype}")
         if check.verdict != "wrong":
             return check
-        if check.numeric == 0 == check.bar and not self._moves(side.subject, name):
+        if check.numeric == 0 == check.bar and not self._moves(numeric.subject, name):
             check = replace(check, note="moving it changes nothing that comes out: is another array used?")
         if full:
             return why(self.subject, check, judged, found, rule)
-        return located(self.subject, side, check, judged, self.settings.tolerance, self.rng)
+        return located(self.subject, numeric, check, judged, self.settings.tolerance, self.rng)
 
-    def _in_its_shape(self, side: NumericEvaluation, name: str, claimed: FloatArray) -> ArrayCheck:
+    def _in_its_shape(self, numeric: NumericEvaluation, name: str, claimed: FloatArray) -> ArrayCheck:
         """Judge a gradient of another shape: right numbers that broadcast to the array's are a hazard, others wrong."""
         array = self.subject.arrays[name]
         try:
@@ -172,11 +174,11 @@ class Comparison:
         except ValueError:
             spread = None
         if spread is not None:
-            check = self._compare(side, name, spread, None)
+            check = self._compare(numeric, name, spread, None)
             if check.verdict != "wrong":
                 self._tells("shape", f"that of {name} has shape {claimed.shape}, and {name} has {array.shape}")
                 return check
-        return misshapen(self.subject, side, name, claimed, self.settings.tolerance, self.rng)
+        return misshapen(self.subject, numeric, name, claimed, self.settings.tolerance, self.rng)
 
     def _tells(self, what: str, seen: str) -> None:
         name = f"gradients have the {what} of their arrays"
@@ -196,17 +198,17 @@ class Comparison:
         wrong = excess(found, self._rule(probes, {check.name: claimed}, True)) > 0
         if not wrong.any():
             return check
-        kept = float(np.abs(claimed - second_opinion).max()) <= largest(second_opinion) / 8
-        note = f"the same code is right in float64; float32 has lost {'digits' if kept else 'all digits'} here"
-        return replace(check, verdict=check.verdict if kept else "unresolved", note=note)
+        some_left = float(np.abs(claimed - second_opinion).max()) <= largest(second_opinion) / 8
+        note = f"the same code is right in float64; float32 has lost {'digits' if some_left else 'all digits'} here"
+        return replace(check, verdict=check.verdict if some_left else "unresolved", note=note)
 
-    def _in_full(self, side: NumericEvaluation, array: FloatArray) -> bool:
+    def _in_full(self, numeric: NumericEvaluation, array: FloatArray) -> bool:
         if self.settings.mode != "auto":
             return self.settings.mode == "full"
-        if side.engine is not None:
+        if numeric.engine is not None:
             return array.size * examples(self.subject) <= _MOST_WORK_IN_RUST
         inputs = sum(a.size for a in self.subject.inputs.values() if isinstance(a, np.ndarray))
-        numbers = inputs + sum(a.size for a in self.subject.parameters.values()) + side.noise.size
+        numbers = inputs + sum(a.size for a in self.subject.parameters.values()) + numeric.noise.size
         return array.size <= _MOST_ENTRIES and array.size * numbers <= _MOST_WORK
 
     def _rule(self, probes: Probes, gradients: dict[str, FloatArray], single: bool) -> Tolerance:
@@ -221,19 +223,19 @@ class Comparison:
         aside = replace(self, subject=other, notes=[])
         given = {n: a for n, a in theirs.gradients.items() if a is not None and a.shape == other.arrays[n].shape}
         wide, second_opinion = aside._in_float64(list(given), douts)
-        widened = self.side is not None and self.side.subject is not self.subject
+        widened = self.numeric is not None and self.numeric.subject is not self.subject
         if widened and wide is other:
             return []  # the first batch could be looked at in float64, this one cannot
-        side = NumericEvaluation(wide, given, self.randomness, douts, like=self.side)
+        numeric = NumericEvaluation(wide, given, self.randomness, douts, like=self.numeric)
         judged = {name: second_opinion.get(name, a) for name, a in given.items() if a.size}
-        if not judged or not self._doubtless(side, list(judged), judged, 1):
+        if not judged or not self._doubtless(numeric, list(judged), judged, 1):
             return []
-        return [name for name in judged if self._doubtless(side, [name], judged, 2)]
+        return [name for name in judged if self._doubtless(numeric, [name], judged, 2)]
 
     def _doubtless(
-        self, side: NumericEvaluation, names: list[str], gradients: dict[str, FloatArray], count: int
+        self, numeric: NumericEvaluation, names: list[str], gradients: dict[str, FloatArray], count: int
     ) -> bool:
-        probes = Directions(side, names, count, self.rng)
+        probes = Directions(numeric, names, count, self.rng)
         single = any(is_single(gradients[name]) for name in names)
         found, wrong = compare(probes, self._rule(probes, gradients, single))
         return bool((wrong & ~found.kinks).any())

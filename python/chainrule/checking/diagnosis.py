@@ -42,14 +42,14 @@ def why(
 
 
 def located(
-    subject: Subject, side: NumericEvaluation, check: ArrayCheck, claimed: FloatArray, tolerance: float,
+    subject: Subject, numeric: NumericEvaluation, check: ArrayCheck, claimed: FloatArray, tolerance: float,
     rng: np.random.Generator,
 ) -> ArrayCheck:  # fmt: skip
     """Find an entry that differs, where only directions were compared, and look for the cause in a sample."""
     array = subject.arrays[check.name]
-    place = bisect(side.directions([check.name]), claimed, side.scales[check.name])
+    place = bisect(numeric.directions([check.name]), claimed, numeric.scales[check.name])
     sample = np.unique(np.append(rng.choice(array.size, min(array.size, _SAMPLE), replace=False), place))
-    probes = side.entries(check.name, claimed, sample)
+    probes = numeric.entries(check.name, claimed, sample)
     rule = rule_for(probes, {check.name: claimed}, tolerance, is_single(claimed))
     found, _ = compare(probes, rule)
     worst = worst_of(found, rule)
@@ -65,7 +65,7 @@ def located(
 
 def misshapen(
     subject: Subject,
-    side: NumericEvaluation,
+    numeric: NumericEvaluation,
     name: str,
     claimed: FloatArray,
     tolerance: float,
@@ -77,7 +77,7 @@ def misshapen(
     check = ArrayCheck(name, array.shape, "full", 0, "wrong", note=note, cause="wrong shape")
     sample = np.sort(rng.choice(array.size, min(array.size, _SAMPLE), replace=False))
     unknown = np.full(array.shape, np.nan)
-    probes = side.entries(name, unknown, sample)
+    probes = numeric.entries(name, unknown, sample)
     rule = Tolerance(unknown.reshape(-1)[sample], tolerance, False, largest(claimed), probes.resolution)
     return why(subject, check, claimed, compare(probes, rule)[0], rule, sample)
 
@@ -99,7 +99,7 @@ def bisect(stencil: DirectionStencil, claimed: FloatArray, scales: Floats) -> in
         for half in halves:
             v = np.zeros(claimed.size)
             v[half] = both_ways(sizes[half])
-            value, *parts = stencil.slope([v.reshape(claimed.shape)], FIRST)
-            off.append(abs(float(flat @ v) - value) - sum(parts))
+            value, *terms = stencil.slope([v.reshape(claimed.shape)], FIRST)
+            off.append(abs(float(flat @ v) - value) - sum(terms))
         left = halves[0] if not off[0] < off[1] else halves[1]
     return int(left[0])

@@ -196,13 +196,13 @@ class Directions(Probes):
     `names`: the arrays that move together; `count`: how many.
     """
 
-    def __init__(self, side: NumericEvaluation, names: Sequence[str], count: int, rng: np.random.Generator) -> None:
-        self._names = apart(names, side.subject.arrays)
-        self._steps = [[_with_random_signs(side.scales[n], rng) for n in self._names] for _ in range(count)]
-        longest = max(float(side.scales[name].max(initial=0)) for name in names)
+    def __init__(self, numeric: NumericEvaluation, names: Sequence[str], count: int, rng: np.random.Generator) -> None:
+        self._names = apart(names, numeric.subject.arrays)
+        self._steps = [[_with_random_signs(numeric.scales[n], rng) for n in self._names] for _ in range(count)]
+        longest = max(float(numeric.scales[name].max(initial=0)) for name in names)
         super().__init__(
-            side.directions(self._names, self._steps), np.arange(count), np.ones(count),
-            np.full(count, max(1.0, 1 / longest) / 4), side.resolution(*names),
+            numeric.directions(self._names, self._steps), np.arange(count), np.ones(count),
+            np.full(count, max(1.0, 1 / longest) / 4), numeric.resolution(*names),
         )  # fmt: skip
 
     def read(self, gradients: Mapping[str, FloatArray]) -> Floats:

@@ -67,20 +67,20 @@ class FileCheck:
 
 def reason_of(report: GradientReport) -> str:
     """Give the reason for a verdict in half a line."""
-    parts = []
+    reasons = []
     for a in report.arrays:
         if a.verdict == "wrong":
             why = a.note or f"analytic {a.analytic:.4g}, numeric {a.numeric:.4g}"
-            parts.append(f"{a.place}: {why}")
+            reasons.append(f"{a.place}: {why}")
             break
     failing = [c for c in report.contracts if c.held is False and (report.strict or not c.hazard)]
-    parts += [f"{c.name}: {c.detail}" for c in failing][: 1 if parts else 2]
+    reasons += [f"{c.name}: {c.detail}" for c in failing][: 1 if reasons else 2]
     if report.verdict == "wrong":
         if report.layer:
-            parts.append(f"layer {report.layer}")
+            reasons.append(f"layer {report.layer}")
         if report.cause:
-            parts.append(f"cause: {report.cause}")
-        return "; ".join(parts)
+            reasons.append(f"cause: {report.cause}")
+        return "; ".join(reasons)
     if report.verdict == "unproven":
         return report.headline.partition(": ")[2]
     largest = max((a.max_relative for a in report.arrays), default=0.0)

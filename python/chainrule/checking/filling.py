@@ -64,14 +64,14 @@ class Draw:
 
 def for_constructor(found: Found, name: str, names: Sequence[str], annotation: Any, kind: Kind) -> list[Spec]:
     """Give what a constructor may be given under a name; nothing if no table says."""
-    for part, table in BY_CLASS.items():
-        meant = part in found.name.lower() or (part == "pool" and any("pool" in other for other in names))
+    for word, table in BY_CLASS.items():
+        meant = word in found.name.lower() or (word == "pool" and any("pool" in other for other in names))
         if meant and name in table:
             return [("size", one) for one in _listed(table[name])]
     specs = _in_tables(name, kind, names, (("array", ARRAYS), ("size", SIZES), ("value", VALUES)))
     if specs:
         return specs
-    by_part = next((letter for part, letter in PARTS if part in name.lower()), None)
+    by_part = next((letter for word, letter in PARTS if word in name.lower()), None)
     if by_part is not None:
         return [("size", by_part)]
     word = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
@@ -135,7 +135,7 @@ def label_styles(found: Found, names: Sequence[str]) -> Sequence[str]:
     """Give the ways in which the labels of a subject may be written, the likeliest first."""
     if not any(is_label(found, name, names) for name in names):
         return LABELS[:1]
-    if not found.kind.takes_data and any(part in f"{found.name} {found.forward}".lower() for part in ENTRY_LOSSES):
+    if not found.kind.takes_data and any(word in f"{found.name} {found.forward}".lower() for word in ENTRY_LOSSES):
         return ("one-hot", "ids")
     return LABELS
 

@@ -62,7 +62,7 @@ class Found:
     def is_loss(self) -> bool:
         """Whether it gives a number to be made small, as far as names tell."""
         names = (self.name.lower(), self.forward.lower())
-        return self.kind.takes_data or self.kind.gives_both or any(part in name for part in LOSSES for name in names)
+        return self.kind.takes_data or self.kind.gives_both or any(word in name for word in LOSSES for name in names)
 
 
 def line_of(thing: Any) -> int | None:
@@ -88,7 +88,7 @@ def find(module: ModuleType, left_out: Iterable[str] = ()) -> Iterator[Found]:
         elif name in pairs:
             yield pairs[name]
         elif isinstance(thing, FunctionType):
-            if here and id(thing) not in taken and any(part in name.lower() for part in LOSSES):
+            if here and id(thing) not in taken and any(word in name.lower() for word in LOSSES):
                 yield Found(name, BothSubject, thing, name, thing)
         elif not isinstance(thing, ModuleType):
             found = _of_object(name, thing, type(thing).__module__ == module.__name__)

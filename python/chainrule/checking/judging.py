@@ -67,9 +67,9 @@ class Tolerance:
 
     def at(self, these: Any) -> Tolerance:
         """Give the rule for some of the entries."""
-        part = copy.copy(self)
-        part.claimed, part._sizes = self.claimed[these], self._sizes[these]
-        return part
+        some = copy.copy(self)
+        some.claimed, some._sizes = self.claimed[these], self._sizes[these]
+        return some
 
     def rounded(self, epsilon: float) -> Tolerance:
         """Give the rule for code that rounds to this inside."""
@@ -165,8 +165,8 @@ def differing(probes: Probes, stencil: Stencil, found: Found, rule: Tolerance) -
     careful = stencil.careful()
     for start in range(0, len(suspects), _LOOKED_AT):  # until some of them stay wrong
         few = suspects[start : start + _LOOKED_AT]
-        found = _again(found, few, lambda part, these: finite_differences.confirmed(
-            stencil, probes.numbers[these], part, rule.claimed[these], rule.at(these)
+        found = _again(found, few, lambda before, these: finite_differences.confirmed(
+            stencil, probes.numbers[these], before, rule.claimed[these], rule.at(these)
         ))  # fmt: skip
         beyond = excess(found, rule)
         few = few[beyond[few] > 0]
@@ -188,10 +188,10 @@ def differing(probes: Probes, stencil: Stencil, found: Found, rule: Tolerance) -
 def _again(found: Found, few: NDArray[np.int64], look: Callable[[Found, NDArray[np.int64]], Found]) -> Found:
     """Give what was found, with what another look at a few finds in its place."""
     few = np.sort(few)
-    part = Found(found.slopes.at(few), found.kinks[few], found.steps[few])
+    before = Found(found.slopes.at(few), found.kinks[few], found.steps[few])
     chosen = np.zeros(len(found.kinks), bool)
     chosen[few] = True
-    return replace(found, slopes=found.slopes.where(chosen, look(part, few).slopes))
+    return replace(found, slopes=found.slopes.where(chosen, look(before, few).slopes))
 
 
 def worst_of(found: Found, rule: Tolerance) -> int:

@@ -45,9 +45,9 @@ class Outputs:
 
         From outputs at five points, shape (5, E, M) and (5, E); `far` is how much they change over a long way.
         """
-        d, *parts = quotients(values, points[:, :, None], noise_of(values, self.noise, far))
+        d, *terms = quotients(values, points[:, :, None], noise_of(values, self.noise, far))
         with np.errstate(all="ignore"):
-            bars = [part @ np.abs(self.weights) for part in parts]
+            bars = [term @ np.abs(self.weights) for term in terms]
             return np.where(_rounded_away(points), _NOTHING, [d @ self.weights, *bars])
 
 
@@ -196,8 +196,8 @@ class EngineStencil:
         """Give the slopes for flat indices of the array."""
         losses = self._losses(entries, np.outer(steps, _POINTS[_MOVED]))
         # So many at a time that what is computed on the way stays in the cache.
-        parts = [slice(start, start + 4096) for start in range(0, max(1, len(entries)), 4096)]
-        found = [self._slopes(entries[part], steps[part], losses[part]) for part in parts]
+        blocks = [slice(start, start + 4096) for start in range(0, max(1, len(entries)), 4096)]
+        found = [self._slopes(entries[block], steps[block], losses[block]) for block in blocks]
         return Slopes(*np.concatenate(found, axis=1))
 
     def _slopes(self, entries: NDArray[np.int64], steps: Floats, losses: Floats) -> Floats:
@@ -275,12 +275,12 @@ class DirectionStencil(_Rounded):
         """Give value, truncation, jump and rounding of the slope along one direction, with this step or longer."""
         outputs = self._outputs
         if self._rounding is None:
-            return [float(part) for part in self._slopes([direction], np.array([h]), outputs)[:, 0]]
+            return [float(term) for term in self._slopes([direction], np.array([h]), outputs)[:, 0]]
         outputs = replace(outputs, noise=np.maximum(outputs.noise, self._rounding.most))
         tried = [
             self._slopes([direction], np.array([h * ratio]), outputs)[:, 0] for ratio in (1.0, 16.0, 256.0, 1024.0)
         ]
-        return [float(part) for part in min(tried, key=lambda parts: float(np.sum(parts[1:])))]
+        return [float(term) for term in min(tried, key=lambda terms: float(np.sum(terms[1:])))]
 
     def _slopes(self, directions: Sequence[list[Floats]], steps: Floats, outputs: Outputs) -> Floats:
         here = self._outputs.here

@@ -32,7 +32,9 @@ def table(report: GradientReport) -> str:
             f"<td style='text-align:left;color:{colour}'><b>{verdict}</b></td></tr>"
         )
     heads = (("array", left), *((h, right) for h in ("shape", "compared", "mean |diff|", "max relative")))
-    head = "".join(f"<th scope='col' {side}>{h}</th>" for h, side in (*heads, ("error bar", right), ("verdict", left)))
+    head = "".join(
+        f"<th scope='col' {align}>{h}</th>" for h, align in (*heads, ("error bar", right), ("verdict", left))
+    )
     found = "".join(f"<li>{html.escape(text.strip())}</li>" for text in findings_of(report))
     return (
         f"<div><p><b>{html.escape(title_of(report))}</b></p><table><thead><tr>{head}</tr></thead>"

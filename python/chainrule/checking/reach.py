@@ -63,7 +63,7 @@ def reach(**roots: Any) -> dict[int, tuple[str, Any]]:
         elif isinstance(thing, types.MethodType):
             todo.extend(((name, thing.__self__), (name, thing.__func__)))
         elif isinstance(thing, functools.partial):
-            todo.extend((name, part) for part in (thing.func, *thing.args, *thing.keywords.values()))
+            todo.extend((name, inner) for inner in (thing.func, *thing.args, *thing.keywords.values()))
         elif isinstance(thing, types.FunctionType):
             todo.extend(_of_function(thing))
         elif isinstance(thing, property):

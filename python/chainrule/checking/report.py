@@ -269,11 +269,11 @@ class GradientReport:
             if wrong and all(a.cause == "wrong dtype" for a in wrong):
                 return "GRADIENTS HAVE THE WRONG DTYPE"
             return "GRADIENTS DIFFER" if wrong else "A CONTRACT IS BROKEN"
-        parts = [f"{unseen.name} not compared" for unseen in self.not_compared]
-        parts += [f"{self.kinks} at a kink"] if self.kinks else []
-        parts += [f"{name} has no effect that shows" for name in self.vacuous]
-        parts += [f"{a.name} unresolved" for a in self.arrays if a.verdict == "unresolved"]
-        return _cut("nothing wrong found, but not all proved: " + (", ".join(parts) or "nothing was compared"), 100)
+        reasons = [f"{unseen.name} not compared" for unseen in self.not_compared]
+        reasons += [f"{self.kinks} at a kink"] if self.kinks else []
+        reasons += [f"{name} has no effect that shows" for name in self.vacuous]
+        reasons += [f"{a.name} unresolved" for a in self.arrays if a.verdict == "unresolved"]
+        return _cut("nothing wrong found, but not all proved: " + (", ".join(reasons) or "nothing was compared"), 100)
 
     def _repr_html_(self) -> str:
         """Give the report as a table for a notebook."""

@@ -48,10 +48,10 @@ def outcome_of(raw: Any, thing: Any, what: str, *, cached: bool) -> Outcome:
             )
         raw = getattr(thing, left)
     if isinstance(raw, Mapping):
-        kept = {key: value for key, value in raw.items() if is_numbers(value)}
-        if not kept:
+        found = {key: value for key, value in raw.items() if is_numbers(value)}
+        if not found:
             raise TypeError(f"{what} gives a dict without numbers in it ({', '.join(map(str, raw)) or 'empty'})")
-        return Outcome([_floats(value, what) for value in kept.values()], tuple(kept))
+        return Outcome([_floats(value, what) for value in found.values()], tuple(found))
     if (
         isinstance(raw, tuple | list)
         and raw

@@ -54,10 +54,10 @@ class State:
 
     def of_what_changed(self) -> State:
         """Give the part of it that is no longer as it was."""
-        part = State({})
-        part._arrays = [(a, before) for a, before in self._arrays if not same_bits(a, before)]
-        part._holders = [(h, before) for h, before in self._holders if not _same_contents(_contents(h), before)]
-        return part
+        changed = State({})
+        changed._arrays = [(a, before) for a, before in self._arrays if not same_bits(a, before)]
+        changed._holders = [(h, before) for h, before in self._holders if not _same_contents(_contents(h), before)]
+        return changed
 
     def _restore_arrays(self) -> None:
         for array, before in self._arrays:
@@ -122,9 +122,9 @@ def _restorable(array: FloatArray) -> bool:
 @contextlib.contextmanager
 def put_back(arrays: Iterable[FloatArray]) -> Iterator[list[FloatArray]]:
     """Lend arrays to be written into, with a copy of each, and put them back, whatever happens."""
-    kept = [(array, array.copy()) for array in arrays]
+    copies = [(array, array.copy()) for array in arrays]
     try:
-        yield [before for _, before in kept]
+        yield [before for _, before in copies]
     finally:
-        for array, before in kept:
+        for array, before in copies:
             np.copyto(array, before)

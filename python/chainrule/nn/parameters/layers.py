@@ -67,7 +67,7 @@ def parameters(layer: Any, others: Iterable[Any] = ()) -> dict[str, FloatArray]:
         return {}
     found = _of_plain(layer)
     if found is None:
-        found = {name: part.array for name, part in _of_any(layer, others).items()}
+        found = {name: one.array for name, one in _of_any(layer, others).items()}
     return found
 
 
@@ -78,7 +78,7 @@ def gradients(layer: Any, others: Iterable[Any] = ()) -> dict[str, Any]:
     """
     if type(layer) is Affine:
         return {} if layer.dW is None else {"W": layer.dW, "b": layer.db}
-    found = {name: gradient_at(part.places) for name, part in held_by(layer, others).items()}
+    found = {name: gradient_at(one.places) for name, one in held_by(layer, others).items()}
     return {name: gradient for name, gradient in found.items() if gradient is not None}
 
 
@@ -185,7 +185,7 @@ def _of_any(layer: Any, others: Iterable[Any]) -> dict[str, Held]:
 
 def _remember(layer: Any, found: dict[str, Held]) -> None:
     """Note where the parameters lie, if a look at what the layer and the objects within it hold would tell a change."""
-    ids = {id(part.array) for part in found.values()}
+    ids = {id(one.array) for one in found.values()}
     layout = layout_of(layer, ids, bytecode.is_passing) if type(getattr(layer, "__dict__", None)) is dict else None
     things = None if layout is None else things_in(layer, layout, ids, bytecode.is_passing)
     if layout is None or things is None:
@@ -193,10 +193,10 @@ def _remember(layer: Any, found: dict[str, Held]) -> None:
     if not all(is_container(thing) or _shows_all(type(thing)) for thing in things):
         return
     at = {id(thing): i for i, thing in enumerate(things)}
-    if all(id(owner) in at for part in found.values() for place in part.places for owner, _ in place.way):
+    if all(id(owner) in at for one in found.values() for place in one.places for owner, _ in place.way):
         places = {
-            name: [[(at[id(owner)], key) for owner, key in place.way] for place in part.places]
-            for name, part in found.items()
+            name: [[(at[id(owner)], key) for owner, key in place.way] for place in one.places]
+            for name, one in found.items()
         }
         _REMEMBERED[layer] = _Remembered(layout, ids, places)
 
@@ -236,8 +236,8 @@ def _looked_for(layer: Any, others: Iterable[Any]) -> dict[str, Held]:
             array, places = groups[at]
             full = name if len(each) == 1 or at in first else min((place.name for place in places), key=len)
             found[full] = Held(array, tuple(places))
-    kept = _without_parts({name: part.array for name, part in found.items()})
-    return {name: part for name, part in found.items() if name in kept}
+    whole = _without_parts({name: one.array for name, one in found.items()})
+    return {name: one for name, one in found.items() if name in whole}
 
 
 def _plain_places(layer: Any) -> list[tuple[Place, FloatArray]]:
@@ -292,18 +292,18 @@ def reaches_beyond(place: Place, layer: Any, others: Iterable[Any]) -> bool:
 
 def _short_name(place: Place) -> str:
     """Give the way to an array, without what goes without saying."""
-    parts: list[str] = []
+    names: list[str] = []
     for i, (owner, key) in enumerate(place.way):
         last = i == len(place.way) - 1
         inner = None if last else place.way[i + 1][0]
         if isinstance(owner, Mapping):
-            if not (last and parts and key in COUNTERPARTS):  # {"val": …, "grad": …}
-                parts.append(str(key))
+            if not (last and names and key in COUNTERPARTS):  # {"val": …, "grad": …}
+                names.append(str(key))
         elif is_container(owner):
-            parts.append(f"{parts.pop() if parts else ''}{key}")
+            names.append(f"{names.pop() if names else ''}{key}")
         elif not (isinstance(inner, Mapping) and key in COUNTERPARTS):
-            parts.append(_bare(owner, str(key), place.value if last else inner))
-    return ".".join(parts)
+            names.append(_bare(owner, str(key), place.value if last else inner))
+    return ".".join(names)
 
 
 def _bare(owner: Any, name: str, value: Any) -> str:

@@ -44,8 +44,8 @@ def gradients_of(layers: Mapping[Any, Any]) -> dict[int, FloatArray]:
                 at = id(array)
                 found[at] = found[at] + gradient if at in found else gradient
         elif is_own(layer):
-            for name, part in held_by(layer, layers.values()).items():
-                own.setdefault(id(part.array), (key, name, []))[2].extend(part.places)
+            for name, one in held_by(layer, layers.values()).items():
+                own.setdefault(id(one.array), (key, name, []))[2].extend(one.places)
     for at, (key, name, places) in own.items():
         gradient = gradient_at(places)
         if gradient is None and not places[0].value.flags.writeable:
