@@ -88,8 +88,9 @@ def refuse_half(array: FloatArray, name: str) -> None:
 
 
 def _names(function: Any, count: int) -> list[str]:
-    if names_tell(function, count):
-        return [p.name for p in positional(function)][:count]
+    names = [p.name for p in positional(function)]
+    if len(names) >= count:
+        return names[:count]
     return ["x"] if count == 1 else [f"x{i}" for i in range(count)]
 
 

@@ -28,6 +28,7 @@ from chainrule.checking.report import ArrayCheck
 from chainrule.checking.results import is_float
 from chainrule.checking.state import State, put_back
 from chainrule.checking.subject import Answer, Subject
+from chainrule.nn.parameters.places import values_at
 
 #: The name of the contract.
 SECOND_BATCH = "a second batch is not mistaken for the first"
@@ -175,20 +176,13 @@ class Batches:
 
     def _set(self, subject: Subject, parameters: Mapping[str, FloatArray], noise: list[Any]) -> None:
         """Set the parameters of the subject as it was: those that its first forward pass makes, after one."""
-        if any(self._at(subject, name) is None for name in parameters):
+        here = _parameters_now(subject)
+        if not here.keys() >= parameters.keys():
             self.trial.randomness.rewind(noise)
             subject.outputs()
+            here = {**subject.parameters, **_parameters_now(subject)}
         for name, values in parameters.items():
-            array = self._at(subject, name)
-            np.copyto(subject.parameters[name] if array is None else array, values)
-
-    def _at(self, subject: Subject, name: str) -> FloatArray | None:
-        """Give the parameter as the subject holds it now; None if it does not."""
-        places = subject.places.get(name)
-        if not places or name in subject.boxes:
-            return subject.parameters[name]
-        value = next((p.value for p in places if p.told is None), subject.parameters[name])
-        return value if isinstance(value, np.ndarray) else None
+            np.copyto(here[name], values)
 
     def _holds(self) -> dict[str, Any]:
         """Give copies of what the subject holds, by name: arrays and plain values."""
@@ -297,6 +291,14 @@ class Batches:
     _stale: Sequence[str] = ()
     values: Mapping[str, FloatArray] = field(default_factory=dict)
     reached: Mapping[int, tuple[str, Any]] = field(default_factory=dict)
+
+
+def _parameters_now(subject: Subject) -> dict[str, FloatArray]:
+    """Give the parameters as the subject holds them now; without those that it does not."""
+    lie = {n: p for n, places in subject.places.items() if (p := next((p for p in places if p.told is None), None))}
+    found = {n: array for n, array in subject.parameters.items() if n not in lie or n in subject.boxes}
+    values = zip(lie, list(values_at(lie.values())), strict=True)
+    return found | {n: value for n, value in values if n not in subject.boxes and isinstance(value, np.ndarray)}
 
 
 def _another(value: Any, rng: np.random.Generator, *, scaled: bool) -> Any:
