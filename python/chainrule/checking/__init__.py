@@ -121,8 +121,9 @@ def check_gradients(
     >>> report.ok, report.cause
     (False, 'factor 1/2')
     """
+    # Each is read when a check is asked for: nothing else of the package needs it.
     from chainrule.checking.comparison import Settings
-    from chainrule.checking.reader import Asked
+    from chainrule.checking.reader import Asked  # the same
     from chainrule.checking.run import check
 
     if mode not in ("auto", "full", "directions"):

@@ -14,6 +14,7 @@ from chainrule.checking.engine import KnownNetwork, holds_nothing_else, known_ne
 from chainrule.checking.layer_search import Alone, Verdict, first_faulty_layer
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reader import USAGE, Reader, told
+from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject, one_number, one_of, parameter
 from chainrule.nn.parameters.places import Place, gradient_at, gradient_names
 
@@ -87,8 +88,9 @@ class NetworkSubject(Subject):
         """Give what evaluates a network of this package's layers."""
         return known_network(self.thing, self.parameters, list(self.inputs.values()))
 
-    def faulty_layer(self, alone: Alone, randomness: Randomness) -> Verdict:
+    def faulty_layer(self, alone: Alone, randomness: Randomness, first: State) -> Verdict:
         """Go back through its layers."""
+        first.restore()  # the layers shall have seen nothing, as the network had not
         return first_faulty_layer(self.thing, list(self.inputs.values()), alone, randomness)
 
     def widths(self, others: list[int]) -> list[int]:

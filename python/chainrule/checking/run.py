@@ -89,10 +89,7 @@ def _whole_report(subject: Subject, settings: Settings, randomness: Randomness, 
         return _report(inner, settings, Randomness(reach(subject=layer)), rng, first, dout)
 
     report = _report(subject, settings, randomness, rng, first)
-    if report.verdict != "wrong":
-        return report
-    first.restore()  # the layers shall have seen nothing, as the network had not
-    searched = subject.faulty_layer(alone, randomness)
+    searched = subject.faulty_layer(alone, randomness, first) if report.verdict == "wrong" else None
     if searched is None:
         return report
     layer, found, note = searched

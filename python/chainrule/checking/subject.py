@@ -167,8 +167,8 @@ class Subject(ABC):
         """Give what evaluates it in Rust, if anything does."""
         return None
 
-    def faulty_layer(self, alone: Alone, randomness: Randomness) -> Verdict | None:
-        """Look for the layer that makes it wrong; None if it has none."""
+    def faulty_layer(self, alone: Alone, randomness: Randomness, first: State) -> Verdict | None:
+        """Look for the layer that makes it wrong, from how it was at `first`; None if it has none."""
         return None
 
     def widths(self, others: list[int]) -> list[int]:

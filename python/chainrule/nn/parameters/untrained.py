@@ -65,9 +65,9 @@ def _is_yet_to_make(thing: Any) -> bool:
 
 
 def _tried(net: Network, x: FloatArray, t: NDArray[Any]) -> list[str]:
-    from chainrule.checking.randomness import Randomness
+    from chainrule.checking.randomness import Randomness  # read for layers of the user's own only, as the others
     from chainrule.checking.reach import reach
-    from chainrule.checking.state import State
+    from chainrule.checking.state import State  # the same
 
     found = reach(net=net)
     before, randomness = State(found), Randomness(found)
@@ -122,7 +122,7 @@ def _sentence(net: Network, key: Any, place: Place, value: Any) -> str:
 
 def _matters(place: Place, value: Any, loss: Callable[..., float]) -> bool:
     """Tell whether the loss changes when the value, an array or a number, does by a hundredth; put it back."""
-    from chainrule.checking.holdings import moves
+    from chainrule.checking.holdings import moves  # as in _tried
 
     if isinstance(value, np.ndarray):
         return moves(lambda: [np.asarray(loss())], value, 1e-6 if value.dtype == np.float32 else 1e-10)
