@@ -143,12 +143,7 @@ def try_contracts(
 ) -> tuple[Answer, bool]:
     """Try all contracts but that of the second batch; `first` is what came out of a forward pass.
 
-    Returns
-    -------
-    answer : Answer
-        The first gradients.
-    repeatable : bool
-        Whether the same arrays gave the same outputs; if not, differences say nothing.
+    Give the first gradients, and whether the same arrays gave the same outputs; if not, differences say nothing.
     """
     again = trial.outputs()
     trial.randomness.notice()

@@ -7,24 +7,15 @@ For one entry x and a step h, f is evaluated at x ± h and x ± h/2:
     J    = 2 G(h/2) - G(h),  G(h) = (f(x + h) - 2 f(x) + f(x - h)) / h
     bar  = |D(h/2) - D(h)| + |J| + 4 η / h
 
-G is the slope to the right less the slope to the left. Where f is smooth it shrinks with h, and J vanishes; at a corner
-(a ReLU at 0, a tie) J is the jump of the slope, and next to one it says that the corner lies within the step. η is the
-noise of f, measured: third differences of f over steps so small that nothing else is left (Moré and Wild, "Estimating
-computational noise", 2011). The first two terms bound the error of D where f is smooth or has one corner within h.
+What the terms mean, and why several steps are tried, is told in docs/gradient-check.md. η is measured: by third
+differences of f over steps so small that nothing else is left (Moré and Wild, "Estimating computational noise", 2011).
 
-No step is good for all functions, so several are tried. The first is a multiple of the entry's size, of many entries
-the multiple that does best for a few of them, but none that a shorter one contradicts. From there steps go up by
-sixteenfolds while noise is most of the bar and less is left each time, no further than a quarter of the entry's size
-(or of 1); or down by sixteenths until noise is most of it. The estimate with the smallest bar is kept, unless a
-shorter step contradicts it: a step longer than the function's own features (a wave, the spread of a row) gives
-nonsense with a small bar. Where the two sides then differ, steps of all lengths are tried once more. If the jump
-alone is left at steps that have been made much smaller, the entry lies at a corner and has no derivative.
-
-Rounding can also hide: a number that a step does not change, though a longer one would, and one that moves by quanta
-(it has been through float32, say), are as noisy as they can have been rounded.
-
-Outputs that are arrays are differenced number by number and then weighted with the cotangent, so that what an entry
-does not reach cancels exactly.
+The first step is a multiple of the entry's size, of many entries the multiple that does best for a few of them, but
+none that a shorter one contradicts. From there steps go up by sixteenfolds while noise is most of the bar and less is
+left each time, no further than a quarter of the entry's size (or of 1); or down by sixteenths until noise is most of
+it. The smallest bar counts, unless a shorter step contradicts it: a step longer than the function's own features gives
+nonsense with a small bar. Where the two sides then differ, steps of all lengths are tried once more. If the jump alone
+is left at steps that have been made much smaller, the entry lies at a corner and has no derivative.
 
 Source: Press et al., "Numerical Recipes", §5.7; the tutorial's "数值微分".
 """

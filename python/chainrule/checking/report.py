@@ -335,14 +335,9 @@ def findings_of(report: GradientReport) -> Iterator[str]:
 
 def verdict_of(a: ArrayCheck) -> str:
     """Give the verdict on an array in words."""
-    texts = {
-        "right": "ok",
-        "wrong": "DIFFERS",
-        "kink": f"{a.kinks} at a kink",
-        "vacuous": "VACUOUS",
-        "unresolved": "unresolved",
-    }
-    return texts[a.verdict] + (f", {a.kinks} at a kink" if a.kinks and a.verdict in ("right", "wrong") else "")
+    at_a_kink = f"{a.kinks} at a kink"
+    texts = {"right": "ok", "wrong": "DIFFERS", "kink": at_a_kink, "vacuous": "VACUOUS"}
+    return texts.get(a.verdict, a.verdict) + (f", {at_a_kink}" if a.kinks and a.verdict in ("right", "wrong") else "")
 
 
 def _count(n: int, what: str) -> str:

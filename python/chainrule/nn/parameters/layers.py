@@ -39,11 +39,8 @@ def parameters(layer: Any, others: Iterable[Any] = ()) -> dict[str, FloatArray]:
 
     `layer`: with ``forward`` and ``backward``; `others`: the layers beside it: what it holds of theirs is theirs.
 
-    Returns
-    -------
-    dict of str to ndarray
-        The very arrays. A name is an attribute's (``gamma``) or the key in a dict of parameters; of a list, its name
-        and the index (``params0``); of an object within the layer, the way to it (``inner.W``).
+    Given are the very arrays. A name is an attribute's (``gamma``) or the key in a dict of parameters; of a list, its
+    name and the index (``params0``); of an object within the layer, the way to it (``inner.W``).
 
     Examples
     --------
@@ -72,10 +69,7 @@ def parameters(layer: Any, others: Iterable[Any] = ()) -> dict[str, FloatArray]:
 
 
 def gradients(layer: Any, others: Iterable[Any] = ()) -> dict[str, Any]:
-    """Give the gradients that lie beside a layer's parameters now, under the names of the parameters.
-
-    `layer`, `others`: as for `parameters`.
-    """
+    """Give the gradients that lie beside a layer's parameters now, under their names; asked as `parameters` is."""
     if type(layer) is Affine:
         return {} if layer.dW is None else {"W": layer.dW, "b": layer.db}
     found = {name: gradient_at(one.places) for name, one in held_by(layer, others).items()}

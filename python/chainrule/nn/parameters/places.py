@@ -12,6 +12,7 @@ those of places further in are not added to one that lies further out, which is 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import types
@@ -279,12 +280,22 @@ def attributes(thing: Any) -> dict[str, Any]:
     for base in reversed(kind.__mro__):
         if base.__module__.partition(".")[0] not in _STANDARD:
             found |= {name: value for name, value in vars(base).items() if isinstance(value, np.ndarray)}
-    for name in slots(kind):
-        try:
-            found[name] = getattr(thing, name)
-        except Exception:  # a slot that is empty, or an object that refuses to be asked
-            found.pop(name, None)
-    return found | (namespace(thing) or {})
+    found = {name: value for name, value in found.items() if name not in slots(kind)}
+    return found | dict(in_slots(thing)) | (namespace(thing) or {})
+
+
+def in_slots(thing: Any) -> Iterator[tuple[str, Any]]:
+    """Give what an object's slots hold, but for those that are empty."""
+    for name in slots(type(thing)):
+        with contextlib.suppress(Exception):  # an object may refuse to be asked
+            yield name, getattr(thing, name)
+
+
+def inside(owner: Any) -> list[tuple[Any, Any]]:
+    """Give what something holds, with the key, index or name of each."""
+    if isinstance(owner, Mapping):
+        return list(owner.items())
+    return list(enumerate(owner) if isinstance(owner, list | tuple | deque) else attributes(owner).items())
 
 
 def namespace(thing: Any) -> dict[str, Any] | None:
@@ -317,13 +328,7 @@ def traverse(thing: Any) -> Iterator[tuple[tuple[tuple[Any, Any], ...], Any]]:
         if id(owner) in seen:
             continue
         seen[id(owner)] = owner
-        if isinstance(owner, Mapping):
-            inside: Iterable[tuple[Any, Any]] = list(owner.items())
-        elif isinstance(owner, list | tuple | deque):
-            inside = list(enumerate(owner))
-        else:
-            inside = attributes(owner).items()
-        for key, value in inside:
+        for key, value in inside(owner):
             given += 1
             here = (*way, (owner, key))
             yield here, value
