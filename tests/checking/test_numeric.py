@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from chainrule.checking.movers import (
-    DirectionMover,
-    EngineMover,
+from chainrule.checking.finite_differences import differentiate, largest, quotients, scales_of
+from chainrule.checking.perturbation import (
+    DirectionStencil,
+    EngineStencil,
+    EntryStencil,
     Outputs,
-    PythonMover,
     measured_noise,
     moved_in_python,
 )
-from chainrule.checking.numeric import differentiate, largest, quotients, scales_of
 
 Floats = NDArray[Any]
 Function = Callable[[Floats], Any]
@@ -37,14 +37,14 @@ def outputs(f: Function, x: Floats, weights: Any = None) -> Outputs:
     return Outputs(here, w, measured_noise(moved_in_python(evaluate, [x]), [scales_of(x)], least, double=double))
 
 
-def mover(f: Function, x: Floats, weights: Any = None) -> PythonMover:
-    return PythonMover(evaluator(f, x), x, outputs(f, x, weights))
+def stencil(f: Function, x: Floats, weights: Any = None) -> EntryStencil:
+    return EntryStencil(evaluator(f, x), x, outputs(f, x, weights))
 
 
 def found(f: Function, x: Floats, claimed: Any, relative: float = 1e-9) -> Any:
     values = np.asarray(claimed, np.float64).reshape(-1)
     return differentiate(
-        mover(f, x),
+        stencil(f, x),
         np.arange(x.size),
         scales_of(x).reshape(-1),
         values,
@@ -146,7 +146,7 @@ def test_the_array_is_put_back_when_the_function_raises() -> None:
             raise ArithmeticError
         return x.copy()
 
-    moving = PythonMover(evaluate, x, Outputs(x.copy(), np.ones(2), np.zeros(2)))
+    moving = EntryStencil(evaluate, x, Outputs(x.copy(), np.ones(2), np.zeros(2)))
     with pytest.raises(ArithmeticError):
         moving.slopes(np.arange(2), np.full(2, 1e-4))
     assert x.tolist() == [1, 2]
@@ -154,7 +154,7 @@ def test_the_array_is_put_back_when_the_function_raises() -> None:
 
 def test_weights_are_the_cotangent() -> None:
     x = np.array([0.5, 0.7])
-    result = mover(np.sin, x, [3.0, -2.0]).slopes(np.arange(2), np.full(2, 1e-4))
+    result = stencil(np.sin, x, [3.0, -2.0]).slopes(np.arange(2), np.full(2, 1e-4))
     np.testing.assert_allclose(result.value, [3, -2] * np.cos(x), rtol=1e-9)
 
 
@@ -162,7 +162,7 @@ def test_a_slope_along_a_direction_is_the_sum_of_its_entries() -> None:
     x = np.array([0.5, 0.7, -0.2])
     v = np.array([1.0, -2.0, 0.5])
     along = moved_in_python(evaluator(np.sin, x), [x])
-    result = DirectionMover(along, outputs(np.sin, x), [[v]]).slopes(np.arange(1), np.array([1e-4]))
+    result = DirectionStencil(along, outputs(np.sin, x), [[v]]).slopes(np.arange(1), np.array([1e-4]))
     assert result.value[0] == pytest.approx(float(np.cos(x) @ v), rel=1e-9)
     assert x.tolist() == [0.5, 0.7, -0.2]
 
@@ -177,7 +177,7 @@ def test_a_direction_that_is_refused_leaves_the_others_alone() -> None:
 
     along = moved_in_python(evaluator(f, x), [x])
     directions = [[np.array([1.0, 0.0])], [np.array([0.0, 1.0])], [np.array([1.0, 1.0])]]
-    moving = DirectionMover(along, outputs(f, x), directions)
+    moving = DirectionStencil(along, outputs(f, x), directions)
     found = moving.slopes(np.array([0, 1, 2, 1]), np.array([0.5, 1e-4, 1e-4, 1e-3]))
     assert np.isnan(found.value[0])
     assert np.isposinf(found.bar[0])
@@ -185,7 +185,7 @@ def test_a_direction_that_is_refused_leaves_the_others_alone() -> None:
     np.testing.assert_allclose(found.value[1:], [b, a + b, b], rtol=1e-9)
     assert np.isfinite(found.bar[1:]).all()
     with pytest.raises(ArithmeticError):  # so near, it has to take what it is asked
-        DirectionMover(along, outputs(f, x), [[np.array([1e4, 0.0])]]).slopes(np.arange(1), np.array([1e-4]))
+        DirectionStencil(along, outputs(f, x), [[np.array([1e4, 0.0])]]).slopes(np.arange(1), np.array([1e-4]))
     assert x.tolist() == [0.5, 0.7]
 
 
@@ -215,8 +215,8 @@ def test_rust_and_python_give_the_same_slopes() -> None:
         )
 
     steps = np.full(3, 1e-4)
-    many = EngineMover(losses, x, np.ones(3), 1e-16).slopes(np.arange(3), steps)
-    one = mover(lambda a: np.sum(np.sin(a)), x).slopes(np.arange(3), steps)
+    many = EngineStencil(losses, x, np.ones(3), 1e-16).slopes(np.arange(3), steps)
+    one = stencil(lambda a: np.sum(np.sin(a)), x).slopes(np.arange(3), steps)
     np.testing.assert_allclose(many.value, one.value, rtol=1e-10)
 
 
@@ -239,6 +239,6 @@ def test_the_quotients_of_a_parabola_are_exact() -> None:
 def test_a_polynomial_of_fourth_degree_is_differentiated_to_rounding() -> None:
     """Extrapolation takes the third derivative out, and central differences have no term of the fourth."""
     x = np.array([1.3])
-    result = mover(lambda a: a**4, x).slopes(np.arange(1), np.array([2.0**-6]))
+    result = stencil(lambda a: a**4, x).slopes(np.arange(1), np.array([2.0**-6]))
     assert result.value[0] == pytest.approx(4 * 1.3**3, rel=1e-12)
     assert math.isclose(result.truncation[0], 3 * 4 * 1.3 * 2.0**-14, rel_tol=1e-6)

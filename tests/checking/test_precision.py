@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from chainrule import GradientReport, check_gradients
-from chainrule.checking.movers import Rounding
+from chainrule.checking.perturbation import Rounding
 from chainrule.checking.precision import FLOAT16, FLOAT32, Stairs, stairs
 
 SEEDS = range(20)

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from chainrule import check_gradients
-from chainrule.checking.far import reach_out
+from chainrule.checking.evaluation import NumericEvaluation
+from chainrule.checking.finite_differences import Found, Slopes, confirmed, differentiate
 from chainrule.checking.judging import Tolerance, excess
-from chainrule.checking.movers import Outputs, PythonMover
-from chainrule.checking.numeric import Found, Slopes, confirmed, differentiate
+from chainrule.checking.long_steps import try_long_steps
+from chainrule.checking.perturbation import EntryStencil, Outputs
 from chainrule.checking.precision import FLOAT32
-from chainrule.checking.side import NumericSide
 
 # --- the rule itself ---
 
@@ -70,8 +70,8 @@ def test_code_that_rounds_inside_is_judged_by_the_digits_it_has() -> None:
 # --- rules that keep from believing what should not be ---
 
 
-def plain(f: Callable[[Any], Any], x: Any, noise: float) -> PythonMover:
-    return PythonMover(lambda: np.atleast_1d(f(x)), x, Outputs(np.atleast_1d(f(x)), np.ones(1), np.array([noise])))
+def plain(f: Callable[[Any], Any], x: Any, noise: float) -> EntryStencil:
+    return EntryStencil(lambda: np.atleast_1d(f(x)), x, Outputs(np.atleast_1d(f(x)), np.ones(1), np.array([noise])))
 
 
 def test_the_first_step_of_many_is_none_that_a_shorter_one_contradicts() -> None:
@@ -130,12 +130,12 @@ def test_rounding_of_one_entry_that_the_others_hide_is_asked_of_that_entry_befor
 def test_the_noise_of_another_batch_is_measured_where_its_inputs_are_moved() -> None:
     """Not where only parameters are: those are nearly the same."""
 
-    def side(x: Any, like: Any = None) -> NumericSide:
+    def side(x: Any, like: Any = None) -> NumericEvaluation:
         a = np.array([x])
         subject: Any = SimpleNamespace(
             thing=None, arrays={"x": a}, parameters={}, inputs={"x": a}, outputs=lambda: [np.sin(a)]
         )
-        return NumericSide(subject, ["x"], SimpleNamespace(rewind=lambda: None), [np.ones(1)], like=like)  # type: ignore[arg-type]
+        return NumericEvaluation(subject, ["x"], SimpleNamespace(rewind=lambda: None), [np.ones(1)], like=like)  # type: ignore[arg-type]
 
     assert side(1e9, like=side(1.0)).noise[0] > 1e-8
 
@@ -151,7 +151,7 @@ def far_slope(f: Callable[[Any], Any], bar: float) -> float:
     moving = plain(f, np.zeros(1), 1e-3)
     best = Slopes(np.full(1, 1.1), np.zeros(1), np.zeros(1), np.full(1, bar))
     found = Found(best, np.zeros(1, bool), np.full(1, 0.25))
-    far = reach_out(moving, np.arange(1), found, np.full(1, 0.25), lambda s: np.abs(s.value) >= 20 * s.bar)
+    far = try_long_steps(moving, np.arange(1), found, np.full(1, 0.25), lambda s: np.abs(s.value) >= 20 * s.bar)
     return float(far.slopes.value[0])
 
 

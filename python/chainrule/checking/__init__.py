@@ -5,34 +5,10 @@ bar for every derivative; the analytic side is the code under test. They differ 
 bar and the tolerance together, never because of a bare threshold. Beside that, contracts that every right backward
 keeps are tried, and for a network that is wrong its layers are walked through to name the first faulty one.
 
-=================  ===========================================================
-`run`              the order of it all
-`conventions`      how public code calls things: tables
-`subjects`         how what is handed over is understood; with `reader`,
-                   `read_layer`, `read_pair`, `read_network`
-`subject`          what is checked, whatever it is; with `layer`, `pair`,
-                   `networks`
-`arguments`        its arguments; `results`: what forward and backward give
-`holdings`         what it holds: parameters, constants, and what was not compared
-`reach`            all that can be reached from it
-`state`            what is put back, whatever happens; `randomness`: generators
-`contracts`        what needs no differences: linear in dout, nothing written …
-`numeric`          derivatives by differences, each with its error bar
-`movers`           what moves an array and looks at what comes out
-`precision`        code that rounds to float32 inside; `far`: long steps
-`engine`           networks whose losses Rust evaluates
-`side`             one subject's numeric side: its movers, noise and directions
-`comparison`       the two sides held against each other, array by array
-`judging`          whether two sides differ
-`why`              where a gradient is wrong, and what is tried as a cause
-`causes`           what explains a difference: a factor, a transpose …
-`counts`           what a mean can have been taken over
-`batches`          other batches: nothing is left of an earlier one
-`walk`             which layer of a network is the faulty one
-`report`           what was found, as a table or dict; `pictures`: web page, picture
-`files`            the layers and pairs in a file, for ``chainrule check``; with
-                   `finding`, `guesses`, `filling`, `making`, `running`
-=================  ===========================================================
+`run` has the order of it all; `subject` says what can be asked of what is checked, and `layer`, `pair` and `network`
+are its kinds. The analytic side is asked in `contracts` and `batches`, the numeric one in `evaluation`, by the formulas
+of `finite_differences`; `comparison` and `judging` hold one against the other, `diagnosis` says where and why. What a
+subject holds find `holdings` and `reach`. `files` checks what is in a file.
 """
 
 from __future__ import annotations
@@ -145,8 +121,9 @@ def check_gradients(
     >>> report.ok, report.cause
     (False, 'factor 1/2')
     """
+    # Each is read when a check is asked for: nothing else of the package needs it.
     from chainrule.checking.comparison import Settings
-    from chainrule.checking.reader import Asked
+    from chainrule.checking.reader import Asked  # the same
     from chainrule.checking.run import check
 
     if mode not in ("auto", "full", "directions"):

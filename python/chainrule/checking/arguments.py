@@ -18,22 +18,14 @@ from chainrule._gate import FloatArray, numbers
 
 @dataclass(frozen=True)
 class Slot:
-    """One argument.
-
-    Attributes
-    ----------
-    name : str
-    inputs : dict
-        The keys of a container with arrays in it, each with the name of the input there; {None: name} for others.
-    container : object
-        The list, tuple or dict that was handed over; None for others.
-    scalar : bool
-        Whether a float was handed over, and is to be again.
-    """
+    """One argument."""
 
     name: str
+    #: The keys of a container with arrays in it, each with the name of the input there; {None: name} for others.
     inputs: Mapping[Any, str]
+    #: The list, tuple or dict that was handed over; None for others.
     container: Any = None
+    #: Whether a float was handed over, and is to be again.
     scalar: bool = False
 
     def handed(self, inputs: Mapping[str, Any]) -> Any:
@@ -96,8 +88,9 @@ def refuse_half(array: FloatArray, name: str) -> None:
 
 
 def _names(function: Any, count: int) -> list[str]:
-    if names_tell(function, count):
-        return [p.name for p in positional(function)][:count]
+    names = [p.name for p in positional(function)]
+    if len(names) >= count:
+        return names[:count]
     return ["x"] if count == 1 else [f"x{i}" for i in range(count)]
 
 

@@ -20,16 +20,19 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking.comparison import Comparison
-from chainrule.checking.contracts import Trial, results_are_kept
+from chainrule.checking.contracts import Trial, results_stay
+from chainrule.checking.equality import close
+from chainrule.checking.evaluation import uniform
 from chainrule.checking.reach import reach
 from chainrule.checking.report import ArrayCheck
 from chainrule.checking.results import is_float
-from chainrule.checking.side import uniform
-from chainrule.checking.state import State, put_back, same_bits
+from chainrule.checking.state import State, put_back
 from chainrule.checking.subject import Answer, Subject
+from chainrule.nn.parameters.places import values_at
 
 #: The name of the contract.
 SECOND_BATCH = "a second batch is not mistaken for the first"
+_REFUSED = "the subject refuses a batch with other numbers"
 
 
 @dataclass
@@ -38,27 +41,25 @@ class Call:
 
     outputs: list[FloatArray]
     gradients: dict[str, Any]
-    kept: dict[str, Any]
+    held: dict[str, Any]
 
 
 @dataclass
 class Batches:
-    """A subject, and the other batches it is tried with.
-
-    Attributes
-    ----------
-    first : State
-        As the subject was before its first call.
-    """
+    """A subject, and the other batches it is tried with."""
 
     comparison: Comparison
     trial: Trial
     answer: Answer
     douts: list[Any]
+    #: As the subject was before its first call.
     first: State
 
     def tried(self, arrays: tuple[ArrayCheck, ...]) -> tuple[ArrayCheck, ...]:
-        """Try them; give the arrays, with another verdict if it turns out that their gradients are wrong elsewhere."""
+        """After the first batch come others, with other parameters, and the first again: nothing is left of any.
+
+        Give the arrays, with another verdict if it turns out that their gradients are wrong elsewhere.
+        """
         trial, subject = self.trial, self.comparison.subject
         if any(a.verdict == "wrong" for a in arrays) or trial.second_differs:
             trial.skips(SECOND_BATCH, "the first batch is wrong already")
@@ -80,7 +81,7 @@ class Batches:
         if refused and not batches and wrong_there is None:
             trial.skips(SECOND_BATCH, refused)
             return arrays
-        results_are_kept(trial, self.answer)
+        results_stay(trial, self.answer)
         trial.tried.setdefault(SECOND_BATCH)
         return self._judged(arrays, wrong_there or [])
 
@@ -97,14 +98,14 @@ class Batches:
             try:
                 used.append((other, self._call(other, noise)))
             except Exception as error:  # the batch is of our making, and need not be one the subject can take
-                refused = refused or f"the subject refuses a batch with other numbers: {_told(error)}"
+                refused = refused or f"{_REFUSED}: {type(error).__name__}: {error}"
         taken = []
         with self._afterwards_as_now():
             for other, call in used:
                 try:
                     taken.append((other, call, self._fresh(other, parameters, noise)))
                 except Exception as error:
-                    refused = refused or f"the subject refuses a batch with other numbers: {_told(error)}"
+                    refused = refused or f"{_REFUSED}: {type(error).__name__}: {error}"
         return taken, refused
 
     def _compare_with_a_fresh_one(
@@ -112,22 +113,22 @@ class Batches:
         noise: list[Any],
     ) -> None:  # fmt: skip
         """Hold the call after others against the one as if nothing had been called before: the answers are the same."""
-        changed = [n for n in names if not _close(used.gradients.get(n), fresh.gradients.get(n))]
+        changed = [n for n in names if not close(used.gradients.get(n), fresh.gradients.get(n))]
         if not changed:
             return
         self._put(self.values)
         self.trial.gradients(self.douts)
-        after_first = self._kept()
+        after_first = self._holds()
         self._put(parameters)
         used = self._call(other, noise, looking=True)
         with self._afterwards_as_now():
             fresh = self._fresh(other, parameters, noise, looking=True)
-        same_outputs = all(map(_close, used.outputs, fresh.outputs)) and len(used.outputs) == len(fresh.outputs)
+        same_outputs = all(map(close, used.outputs, fresh.outputs)) and len(used.outputs) == len(fresh.outputs)
         if not same_outputs and not self._wrong_now(other):
             return  # it goes on from what it has seen, as running means do, and its gradients go with it
         left = [
-            path for path, value in used.kept.items()
-            if _close(value, after_first.get(path)) and not _close(value, fresh.kept.get(path))
+            path for path, value in used.held.items()
+            if close(value, after_first.get(path)) and not close(value, fresh.held.get(path))
         ]  # fmt: skip
         self._breaks(changed, left)
 
@@ -171,26 +172,19 @@ class Batches:
         randomness.rewind(noise)
         answer = subject.gradients([np.array(dout)[()] for dout in douts])
         gradients = {n: None if g is None else np.array(g) for n, g in answer.gradients.items()}
-        return Call(outputs, gradients, self._kept() if looking else {})
+        return Call(outputs, gradients, self._holds() if looking else {})
 
     def _set(self, subject: Subject, parameters: Mapping[str, FloatArray], noise: list[Any]) -> None:
         """Set the parameters of the subject as it was: those that its first forward pass makes, after one."""
-        if any(self._at(subject, name) is None for name in parameters):
+        here = _parameters_now(subject)
+        if not here.keys() >= parameters.keys():
             self.trial.randomness.rewind(noise)
             subject.outputs()
+            here = {**subject.parameters, **_parameters_now(subject)}
         for name, values in parameters.items():
-            array = self._at(subject, name)
-            np.copyto(subject.parameters[name] if array is None else array, values)
+            np.copyto(here[name], values)
 
-    def _at(self, subject: Subject, name: str) -> FloatArray | None:
-        """Give the parameter as the subject holds it now; None if it does not."""
-        places = subject.places.get(name)
-        if not places or name in subject.boxes:
-            return subject.parameters[name]
-        value = next((p.value for p in places if p.told is None), subject.parameters[name])
-        return value if isinstance(value, np.ndarray) else None
-
-    def _kept(self) -> dict[str, Any]:
+    def _holds(self) -> dict[str, Any]:
         """Give copies of what the subject holds, by name: arrays and plain values."""
         found: dict[str, Any] = {}
         for name, thing in reach(subject=self.comparison.subject.thing).values():
@@ -215,8 +209,7 @@ class Batches:
         }
         other = subject.with_inputs(inputs)
         with put_back(subject.parameters.values()):
-            for name, values in parameters.items():
-                np.copyto(subject.parameters[name], values)
+            self._put(parameters)
             second = Trial(other, comparison.randomness)
             try:
                 outputs = second.outputs()
@@ -227,36 +220,36 @@ class Batches:
             except Exception:
                 return None
             if wrong:
-                self._kept_parameters = self._that_are_kept(other, theirs, wrong)
+                self._stale = self._that_are_kept(other, theirs, wrong)
         trial.tried.setdefault(SECOND_BATCH)
         return wrong
 
     def _that_are_kept(self, other: Subject, theirs: Answer, wrong: Sequence[str]) -> list[str]:
         """Give the parameters of which a copy is used: gradients stay as they move, and are right as they were."""
-        kept = []
+        stale = []
         for name, array in other.parameters.items():
             with put_back([array]) as (before,):
                 np.multiply(before, np.asarray(1.5, array.dtype), out=array)
                 again = Trial(other, self.comparison.randomness).gradients(self.douts)
-                if any(not _close(theirs.gradients[n], again.gradients[n]) for n in wrong if n != name):
+                if any(not close(theirs.gradients[n], again.gradients[n]) for n in wrong if n != name):
                     continue
                 np.copyto(array, self.values[name])
                 if not self.comparison.differs_along(other, theirs, self.douts):
-                    kept.append(name)
-        return kept
+                    stale.append(name)
+        return stale
 
     def _judged(self, arrays: tuple[ArrayCheck, ...], wrong: Sequence[str]) -> tuple[ArrayCheck, ...]:
         comparison = self.comparison
         again = self.trial.gradients(self.douts)
-        changed = [n for n, a in self.answer.gradients.items() if a is not None and not _close(a, again.gradients[n])]
+        changed = [n for n, a in self.answer.gradients.items() if a is not None and not close(a, again.gradients[n])]
         if wrong:
             missed = comparison.differs_along(comparison.subject, self.answer, self.douts)
-            kept = self._kept_parameters
-            if not missed and kept:
+            stale = self._stale
+            if not missed and stale:
                 what = (
-                    f"with other parameters the gradient of {', '.join(wrong)} is wrong, and stays as {kept[0]} moves"
+                    f"with other parameters the gradient of {', '.join(wrong)} is wrong, and stays as {stale[0]} moves"
                 )
-                self.trial.breaks(SECOND_BATCH, what, f"stale batch: {' or '.join(kept)} as it was before")
+                self.trial.breaks(SECOND_BATCH, what, f"stale batch: {' or '.join(stale)} as it was before")
                 return arrays
             note = "found along other directions only: a small part of the whole is wrong"
             if not missed:
@@ -295,16 +288,17 @@ class Batches:
             batches.append({n: v[1:].copy() if isinstance(v, np.ndarray) else v for n, v in everything.items()})
         return batches
 
-    _kept_parameters: Sequence[str] = ()
+    _stale: Sequence[str] = ()
     values: Mapping[str, FloatArray] = field(default_factory=dict)
     reached: Mapping[int, tuple[str, Any]] = field(default_factory=dict)
 
 
-def other_batches(
-    comparison: Comparison, trial: Trial, arrays: tuple[ArrayCheck, ...], answer: Answer, douts: list[Any], first: State
-) -> tuple[ArrayCheck, ...]:
-    """After the first batch come others, with other parameters, and the first again: nothing is left of any."""
-    return Batches(comparison, trial, answer, douts, first).tried(arrays)
+def _parameters_now(subject: Subject) -> dict[str, FloatArray]:
+    """Give the parameters as the subject holds them now; without those that it does not."""
+    lie = {n: p for n, places in subject.places.items() if (p := next((p for p in places if p.told is None), None))}
+    found = {n: array for n, array in subject.parameters.items() if n not in lie or n in subject.boxes}
+    values = zip(lie, list(values_at(lie.values())), strict=True)
+    return found | {n: value for n, value in values if n not in subject.boxes and isinstance(value, np.ndarray)}
 
 
 def _another(value: Any, rng: np.random.Generator, *, scaled: bool) -> Any:
@@ -318,23 +312,3 @@ def _another(value: Any, rng: np.random.Generator, *, scaled: bool) -> Any:
 
 def _nearby(value: FloatArray, rng: np.random.Generator) -> FloatArray:
     return np.asarray(value * rng.uniform(0.9, 1.1, value.shape)).astype(value.dtype)
-
-
-def _close(a: Any, b: Any) -> bool:
-    """Tell whether two things are equal, numbers but for rounding."""
-    if not isinstance(a, np.ndarray) and not isinstance(b, np.ndarray):
-        return bool(type(a) is type(b) and a == b)
-    if a is None or b is None or np.shape(a) != np.shape(b):
-        return False
-    a, b = np.asarray(a), np.asarray(b)
-    if same_bits(a, b):  # as nearly always
-        return True
-    if a.dtype.kind not in "f" or b.dtype.kind not in "f":
-        return bool(np.array_equal(a, b))
-    single = min(a.dtype.itemsize, b.dtype.itemsize) < 8
-    size = float(np.abs(a[np.isfinite(a)]).max(initial=0))
-    return bool(np.allclose(a, b, rtol=0, atol=(1e-4 if single else 1e-9) * size, equal_nan=True))
-
-
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"

@@ -17,30 +17,20 @@ from chainrule._gate import FloatArray
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known about a gradient that is wrong.
+    """What is known about a gradient that is wrong."""
 
-    Attributes
-    ----------
-    claimed : ndarray
-        What the subject gave, in whatever shape.
-    array : ndarray
-        The parameter or input itself.
-    entries : ndarray of int64
-        Flat indices into `array` that were compared.
-    numeric, allowed : ndarray
-        The numeric side there, and by how much an entry may be off it.
-    counts : dict of str to int
-        What a mean could have been taken over: see `chainrule.checking.counts`.
-    of_input : bool
-        Whether `array` is an input, and no parameter.
-    """
-
+    #: What the subject gave, in whatever shape.
     claimed: FloatArray
+    #: The parameter or input itself.
     array: FloatArray
+    #: Flat indices into `array` that were compared.
     entries: NDArray[np.int64]
+    #: The numeric side there, and by how much an entry may be off it.
     numeric: FloatArray
     allowed: FloatArray
+    #: What a mean could have been taken over: see `chainrule.checking.counts`.
     counts: Mapping[str, int] = field(default_factory=dict)
+    #: Whether `array` is an input, and no parameter.
     of_input: bool = False
 
     def fits(self, gradient: FloatArray, these: NDArray[np.bool_] | None = None) -> bool:

@@ -9,15 +9,15 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking.conventions import is_target
+from chainrule.checking.diagnosis import examples, located, misshapen, why
+from chainrule.checking.evaluation import Directions, NumericEvaluation, Probes
+from chainrule.checking.finite_differences import Found, largest
 from chainrule.checking.holdings import moves
 from chainrule.checking.judging import Tolerance, compare, excess, rule_for, summary
-from chainrule.checking.numeric import Found, largest
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.report import ArrayCheck, Unseen
 from chainrule.checking.results import is_float
-from chainrule.checking.side import Directions, Ground, NumericSide
 from chainrule.checking.subject import Answer, Subject, is_single
-from chainrule.checking.why import examples, misshapen, where_and_why, why
 
 Mode = Literal["auto", "full", "directions"]
 
@@ -40,38 +40,31 @@ class Settings:
 
 @dataclass
 class Comparison:
-    """One subject, its gradients compared.
-
-    Attributes
-    ----------
-    notes : list of str
-        What there is to say beside the arrays.
-    side : NumericSide or None
-        The numeric side of the first batch, once it has been made.
-    hazards : dict of str to (str, str)
-        What is not as it should be with gradients whose numbers are right: a contract, what was seen, its short name.
-    """
+    """One subject, its gradients compared."""
 
     subject: Subject
     settings: Settings
     randomness: Randomness
     rng: np.random.Generator
+    #: What there is to say beside the arrays.
     notes: list[str] = field(default_factory=list)
     held_fixed: list[str] = field(default_factory=list)
     not_compared: list[Unseen] = field(default_factory=list)
-    side: NumericSide | None = None
+    #: The numeric side of the first batch, once it has been made.
+    numeric: NumericEvaluation | None = None
+    #: What is not as it should be with gradients whose numbers are right: a contract, what was seen, its short name.
     hazards: dict[str, tuple[str, str]] = field(default_factory=dict)
 
     def all(self, answer: Answer, douts: list[Any], careful: bool) -> tuple[ArrayCheck, ...]:
         """Compare every array that has a gradient; `careful` puts back what a forward pass writes into."""
         names = [name for name in self.subject.arrays if name not in answer.unasked]
         wide, second_opinion = self._in_float64(names, douts)
-        side = NumericSide(wide, names, self.randomness, douts, careful=careful)
-        self.side = side
+        numeric = NumericEvaluation(wide, names, self.randomness, douts, careful=careful)
+        self.numeric = numeric
         checks = []
         for name in self.subject.arrays:
             if name in names:
-                check = self._compare(side, name, answer.gradients.get(name), second_opinion.get(name))
+                check = self._compare(numeric, name, answer.gradients.get(name), second_opinion.get(name))
                 if check.verdict == "wrong" and name in self.subject.doubtful:
                     told = ("what backward takes off, by its learning rate: but its step is more than that",)
                     self.not_compared.append(Unseen(name, check.shape, told))
@@ -93,7 +86,7 @@ class Comparison:
         shares that add up to 1.
         """
         subject = self.subject
-        if subject.goes_forward_itself or subject.kind == "pair" or "[" in name:
+        if subject.gradients_optional or "[" in name:
             return True
         return self._is_target(name) or is_choice(subject.inputs[name])
 
@@ -102,10 +95,10 @@ class Comparison:
 
         Of a loss that has parameters and gives no gradient of any input, all are data.
         """
-        if self.side is None or self.side.noise.size != 1:
+        if self.numeric is None or self.numeric.noise.size != 1:
             return False
         names = [n for n, a in self.subject.inputs.items() if isinstance(a, np.ndarray)]
-        if self.subject.parameters and not any(n in self.side.scales for n in names):
+        if self.subject.parameters and not any(n in self.numeric.scales for n in names):
             return True
         told = [n for n in names if is_target(n, names)]
         return name in told if told else name != names[0]
@@ -140,36 +133,40 @@ class Comparison:
         self.randomness.rewind()
         return [out.copy() for out in subject.outputs()]
 
-    def _compare(self, side: NumericSide, name: str, claimed: Any, second_opinion: FloatArray | None) -> ArrayCheck:
+    def _compare(
+        self, numeric: NumericEvaluation, name: str, claimed: Any, second_opinion: FloatArray | None
+    ) -> ArrayCheck:
         array = self.subject.arrays[name]
         if claimed is None:
             return ArrayCheck(
                 name, array.shape, "full", 0, "wrong", note=f"{self.subject.backward_name} gives none for it"
             )
         if claimed.shape != array.shape:
-            return self._in_its_shape(side, name, claimed)
+            return self._in_its_shape(numeric, name, claimed)
         if array.size == 0:
             return ArrayCheck(name, array.shape, "full", 0, "vacuous", note="empty: there is nothing to compare")
-        full = self._in_full(side, array)
-        ground = side.entries(name, claimed) if full else Directions(side, [name], self.settings.directions, self.rng)
+        full = self._in_full(numeric, array)
+        probes = (
+            numeric.entries(name, claimed) if full else Directions(numeric, [name], self.settings.directions, self.rng)
+        )
         # float32 code is judged by what it gives in float64, if it could be had: there its formula shows.
         judged = claimed if second_opinion is None else second_opinion
-        rule = self._rule(ground, {name: judged}, second_opinion is None and (is_single(array) or is_single(claimed)))
-        found, wrong = compare(ground, rule)
+        rule = self._rule(probes, {name: judged}, second_opinion is None and (is_single(array) or is_single(claimed)))
+        found, wrong = compare(probes, rule)
         check = summary(name, array.shape, full, found, wrong, rule)
         if second_opinion is not None and check.verdict not in ("wrong", "vacuous"):
-            check = self._in_ulps(ground, check, claimed, second_opinion, found)
+            check = self._in_ulps(probes, check, claimed, second_opinion, found)
         if self._wrong_dtype(claimed, array):
             self._tells("dtype", f"that of {name} is {claimed.dtype}, and {name} is {array.dtype}")
         if check.verdict != "wrong":
             return check
-        if check.numeric == 0 == check.bar and not self._moves(side.subject, name):
+        if check.numeric == 0 == check.bar and not self._moves(numeric.subject, name):
             check = replace(check, note="moving it changes nothing that comes out: is another array used?")
         if full:
             return why(self.subject, check, judged, found, rule)
-        return where_and_why(self.subject, side, check, judged, self.settings.tolerance, self.rng)
+        return located(self.subject, numeric, check, judged, self.settings.tolerance, self.rng)
 
-    def _in_its_shape(self, side: NumericSide, name: str, claimed: FloatArray) -> ArrayCheck:
+    def _in_its_shape(self, numeric: NumericEvaluation, name: str, claimed: FloatArray) -> ArrayCheck:
         """Judge a gradient of another shape: right numbers that broadcast to the array's are a hazard, others wrong."""
         array = self.subject.arrays[name]
         try:
@@ -177,11 +174,11 @@ class Comparison:
         except ValueError:
             spread = None
         if spread is not None:
-            check = self._compare(side, name, spread, None)
+            check = self._compare(numeric, name, spread, None)
             if check.verdict != "wrong":
                 self._tells("shape", f"that of {name} has shape {claimed.shape}, and {name} has {array.shape}")
                 return check
-        return misshapen(self.subject, side, name, claimed, self.settings.tolerance, self.rng)
+        return misshapen(self.subject, numeric, name, claimed, self.settings.tolerance, self.rng)
 
     def _tells(self, what: str, seen: str) -> None:
         name = f"gradients have the {what} of their arrays"
@@ -195,50 +192,52 @@ class Comparison:
         return given != own and (not mixed or given.kind != "f" or given.itemsize < own.itemsize)
 
     def _in_ulps(
-        self, ground: Ground, check: ArrayCheck, claimed: FloatArray, second_opinion: FloatArray, found: Found
+        self, probes: Probes, check: ArrayCheck, claimed: FloatArray, second_opinion: FloatArray, found: Found
     ) -> ArrayCheck:
         """Judge float32's own gradient, where the same code in float64 is right: by the digits that are left."""
-        wrong = excess(found, self._rule(ground, {check.name: claimed}, True)) > 0
+        wrong = excess(found, self._rule(probes, {check.name: claimed}, True)) > 0
         if not wrong.any():
             return check
-        kept = float(np.abs(claimed - second_opinion).max()) <= largest(second_opinion) / 8
-        note = f"the same code is right in float64; float32 has lost {'digits' if kept else 'all digits'} here"
-        return replace(check, verdict=check.verdict if kept else "unresolved", note=note)
+        some_left = float(np.abs(claimed - second_opinion).max()) <= largest(second_opinion) / 8
+        note = f"the same code is right in float64; float32 has lost {'digits' if some_left else 'all digits'} here"
+        return replace(check, verdict=check.verdict if some_left else "unresolved", note=note)
 
-    def _in_full(self, side: NumericSide, array: FloatArray) -> bool:
+    def _in_full(self, numeric: NumericEvaluation, array: FloatArray) -> bool:
         if self.settings.mode != "auto":
             return self.settings.mode == "full"
-        if side.engine is not None:
+        if numeric.engine is not None:
             return array.size * examples(self.subject) <= _MOST_WORK_IN_RUST
         inputs = sum(a.size for a in self.subject.inputs.values() if isinstance(a, np.ndarray))
-        numbers = inputs + sum(a.size for a in self.subject.parameters.values()) + side.noise.size
+        numbers = inputs + sum(a.size for a in self.subject.parameters.values()) + numeric.noise.size
         return array.size <= _MOST_ENTRIES and array.size * numbers <= _MOST_WORK
 
-    def _rule(self, ground: Ground, gradients: dict[str, FloatArray], single: bool) -> Tolerance:
+    def _rule(self, probes: Probes, gradients: dict[str, FloatArray], single: bool) -> Tolerance:
         relative = self.settings.tolerance
         fixed = (a for n, a in self.subject.inputs.items() if is_float(a) and n not in self.subject.arrays)
         if any(map(is_single, fixed)):  # shares that add up to 1 in float32 do so to seven digits only
             relative = max(relative, 8 * float(np.finfo(np.float32).eps))
-        return rule_for(ground, gradients, relative, single)
+        return rule_for(probes, gradients, relative, single)
 
     def differs_along(self, other: Subject, theirs: Answer, douts: list[Any]) -> list[str]:
         """Give the names of arrays whose gradients differ along a random direction, beyond doubt."""
         aside = replace(self, subject=other, notes=[])
         given = {n: a for n, a in theirs.gradients.items() if a is not None and a.shape == other.arrays[n].shape}
         wide, second_opinion = aside._in_float64(list(given), douts)
-        widened = self.side is not None and self.side.subject is not self.subject
+        widened = self.numeric is not None and self.numeric.subject is not self.subject
         if widened and wide is other:
             return []  # the first batch could be looked at in float64, this one cannot
-        side = NumericSide(wide, given, self.randomness, douts, like=self.side)
+        numeric = NumericEvaluation(wide, given, self.randomness, douts, like=self.numeric)
         judged = {name: second_opinion.get(name, a) for name, a in given.items() if a.size}
-        if not judged or not self._doubtless(side, list(judged), judged, 1):
+        if not judged or not self._doubtless(numeric, list(judged), judged, 1):
             return []
-        return [name for name in judged if self._doubtless(side, [name], judged, 2)]
+        return [name for name in judged if self._doubtless(numeric, [name], judged, 2)]
 
-    def _doubtless(self, side: NumericSide, names: list[str], gradients: dict[str, FloatArray], count: int) -> bool:
-        ground = Directions(side, names, count, self.rng)
+    def _doubtless(
+        self, numeric: NumericEvaluation, names: list[str], gradients: dict[str, FloatArray], count: int
+    ) -> bool:
+        probes = Directions(numeric, names, count, self.rng)
         single = any(is_single(gradients[name]) for name in names)
-        found, wrong = compare(ground, self._rule(ground, gradients, single))
+        found, wrong = compare(probes, self._rule(probes, gradients, single))
         return bool((wrong & ~found.kinks).any())
 
 

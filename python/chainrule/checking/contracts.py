@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.checking.numeric import largest
+from chainrule.checking.equality import same_bits, same_numbers
+from chainrule.checking.finite_differences import largest
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.report import Contract
-from chainrule.checking.state import same_bits
 from chainrule.checking.subject import Answer, Subject
 from chainrule.nn.parameters.places import put, values_at
 
@@ -28,16 +28,11 @@ _LINEAR, _LINEAR_IN_SINGLE = 1e-6, 1e-3
 
 @dataclass
 class Trial:
-    """The subject at work: every call is watched, and what it wrote where it should not is put back.
-
-    Attributes
-    ----------
-    broken : dict of str to Contract
-        By name; a contract that is broken stays broken.
-    """
+    """The subject at work: every call is watched, and what it wrote where it should not is put back."""
 
     subject: Subject
     randomness: Randomness
+    #: By name; a contract that is broken stays broken.
     broken: dict[str, Contract] = field(default_factory=dict)
     tried: dict[str, None] = field(default_factory=dict)
     skipped: dict[str, Contract] = field(default_factory=dict)
@@ -143,17 +138,12 @@ class Trial:
         return (*tried, *self.skipped.values())
 
 
-def keep_contracts(
+def try_contracts(
     trial: Trial, first: list[FloatArray], douts: list[Any], rng: np.random.Generator
 ) -> tuple[Answer, bool]:
     """Try all contracts but that of the second batch; `first` is what came out of a forward pass.
 
-    Returns
-    -------
-    answer : Answer
-        The first gradients.
-    repeatable : bool
-        Whether the same arrays gave the same outputs; if not, differences say nothing.
+    Give the first gradients, and whether the same arrays gave the same outputs; if not, differences say nothing.
     """
     again = trial.outputs()
     trial.randomness.notice()
@@ -166,7 +156,7 @@ def keep_contracts(
             + ", ".join(trial.randomness.names),
             "not deterministic",
         )
-    if getattr(trial.subject, "by_its_rate", False):
+    if trial.subject.by_its_rate:
         trial.breaks(
             "parameters unchanged",
             f"{trial.subject.backward_name} takes a step of training, by the learning rate it holds",
@@ -186,11 +176,11 @@ def keep_contracts(
     if trial.subject.takes_dout and not trial.subject.goes_forward_itself:
         _linear(trial, answer, douts, first, rng)
     if not trial.subject.goes_forward_itself:
-        results_are_kept(trial, answer)
+        results_stay(trial, answer)
     return answer, repeatable
 
 
-def results_are_kept(trial: Trial, answer: Answer) -> None:
+def results_stay(trial: Trial, answer: Answer) -> None:
     """Hold what an earlier call gave against what it was then: it is the caller's, and has not changed since.
 
     A layer's ``dW`` is the layer's own, which it may fill anew.
@@ -202,7 +192,7 @@ def results_are_kept(trial: Trial, answer: Answer) -> None:
     for what, given in answer.returned.items():
         before = answer.gradients.get(what)
         own = what in trial.subject.parameters and what in trial.subject.places
-        if not own and isinstance(given, np.ndarray) and before is not None and not _same(before, given):
+        if not own and isinstance(given, np.ndarray) and before is not None and not same_numbers(before, given):
             text = f"{what} changes with the next call: keep a copy, or give a new array each time"
             trial.breaks(name, text, "overwrites its last result", hazard=True)
 
@@ -216,7 +206,7 @@ def _second(trial: Trial, first: Answer, douts: list[Any]) -> None:
     except (Exception, SystemExit) as error:  # it has let go of what it remembered: it says so, and gives no numbers
         trial.skips(name, f"a second call raises {type(error).__name__}: {error}")
         return
-    changed = [n for n, a in first.gradients.items() if a is not None and not _same(a, second.get(n))]
+    changed = [n for n, a in first.gradients.items() if a is not None and not same_numbers(a, second.get(n))]
     if not changed:
         return
     cause = "second backward differs"
@@ -225,7 +215,7 @@ def _second(trial: Trial, first: Answer, douts: list[Any]) -> None:
         of_inputs = not trial.subject.goes_forward_itself and any(n not in trial.subject.parameters for n in changed)
         if not of_inputs and all(_grows(first.gradients[n], second.get(n), third.get(n)) for n in changed):
             cause = "accumulates"
-        if trial.subject.goes_forward_itself and all(_same(third[n], second.get(n)) for n in changed):
+        if trial.subject.goes_forward_itself and all(same_numbers(third[n], second.get(n)) for n in changed):
             cause = "stale batch"  # the first call gave what was left of an earlier one
     again = not trial.subject.goes_forward_itself and cause == "second backward differs"
     text = f"that of {', '.join(changed)} is another"
@@ -272,7 +262,7 @@ def _linear(trial: Trial, first: Answer, douts: list[Any], outputs: list[FloatAr
         digits = np.finfo(given.dtype if given.dtype.kind == "f" else np.float64)
         # What cancels on the way back, as in a softmax that is certain, leaves rounding of what went in.
         cancelled = 64 * float(digits.eps) * through / max(largest(trial.subject.arrays[name]), 1e-300)
-        ignored = _same(d, e) and d.any()
+        ignored = same_numbers(d, e) and d.any()
         # Rounding to fewer digits is not linear either, but no mistake in the formula: no cause for that.
         cause = "dout ignored" if ignored else "not linear in dout" if not off <= size / 100 else None
         if not off <= (_LINEAR if digits.bits == 64 else _LINEAR_IN_SINGLE) * size + cancelled:
@@ -285,10 +275,3 @@ def _linear(trial: Trial, first: Answer, douts: list[Any], outputs: list[FloatAr
 def _typed(values: Any, like: Any) -> Any:
     """Give `values` in the dtype of `like`; a number stays a number."""
     return np.asarray(like).dtype.type(values) if np.ndim(values) == 0 else np.asarray(values, np.asarray(like).dtype)
-
-
-def _same(a: FloatArray, b: Any) -> bool:
-    """Tell whether two gradients are equal; nan equals nan."""
-    if b is None or a.shape != np.shape(b):
-        return False
-    return same_bits(a, np.asarray(b)) or bool(np.array_equal(a, b, equal_nan=True))  # most often the first, and sooner

@@ -5,6 +5,8 @@ How a parameter's gradient is called stands in `chainrule.nn.parameters.places`,
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterable
+
 #: Methods that go forwards, and those that go back: an object that has one of each is a layer.
 FORWARD = (
     "forward", "forward_pass", "fprop", "forward_propagate", "forward_propagation", "forward_prop", "forwardprop",
@@ -41,78 +43,23 @@ LOSSES = ("loss", "cost", "error", "value", "loss_value")
 LEARNING_RATES = frozenset({"lr", "learning_rate", "eta", "alpha", "rate", "step_size", "step", "learningRate", "l_r"})
 CACHES = frozenset({"cache", "caches", "ctx", "context", "memory", "saved", "state", "tape", "stored", "_cache"})
 #: Arguments of a loss: what it is measured against, and what is predicted.
-TARGETS = frozenset(
-    [
-        "t",
-        "y_true",
-        "ytrue",
-        "true",
-        "target",
-        "targets",
-        "label",
-        "labels",
-        "truth",
-        "ground_truth",
-        "gt",
-        "expected",
-        "actual",
-        "desired",
-        "y_real",
-        "ys_true",
-        "real",
-        "one_hot",
-        "onehot",
-        "y_target",
-        "t_true",
-        "Y_true",
-        "true_y",
-        "ground",
-        "ids",
-        "correct",
-        "d",
-    ]
-)
-PREDICTED = frozenset(
-    [
-        "y_pred",
-        "ypred",
-        "y_hat",
-        "yhat",
-        "pred",
-        "preds",
-        "predicted",
-        "prediction",
-        "predictions",
-        "y_",
-        "logits",
-        "scores",
-        "score",
-        "probs",
-        "prob",
-        "output",
-        "outputs",
-        "out",
-        "a",
-        "A",
-        "AL",
-        "x",
-        "X",
-        "z",
-        "Z",
-        "Y_hat",
-        "Y_pred",
-        "Yhat",
-        "estimate",
-        "o",
-        "y_preds",
-        "p",
-        "h",
-        "inputs",
-        "input",
-    ]
-)
+TARGETS = frozenset((
+    "t", "y_true", "ytrue", "true", "target", "targets", "label", "labels", "truth", "ground_truth", "gt", "expected",
+    "actual", "desired", "y_real", "ys_true", "real", "one_hot", "onehot", "y_target", "t_true", "Y_true", "true_y",
+    "ground", "ids", "correct", "d",
+))  # fmt: skip
+PREDICTED = frozenset((
+    "y_pred", "ypred", "y_hat", "yhat", "pred", "preds", "predicted", "prediction", "predictions", "y_", "logits",
+    "scores", "score", "probs", "prob", "output", "outputs", "out", "a", "A", "AL", "x", "X", "z", "Z", "Y_hat",
+    "Y_pred", "Yhat", "estimate", "o", "y_preds", "p", "h", "inputs", "input",
+))  # fmt: skip
 #: Targets too, if what is predicted has another name.
 PERHAPS_TARGETS = frozenset({"y", "Y", "ys"})
+
+
+def first_of(names: Iterable[str], there: Container[str]) -> str | None:
+    """Give the first of some names that is there."""
+    return next((name for name in names if name in there), None)
 
 
 def is_target(name: str, others: list[str]) -> bool:

@@ -11,7 +11,6 @@ from itertools import combinations
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.checking.networks import NetworkSubject
 from chainrule.checking.results import is_float
 from chainrule.checking.subject import Subject
 
@@ -27,10 +26,7 @@ def counts(subject: Subject) -> dict[str, int]:
     x = next((a for a in inputs if is_float(a)), inputs[0])
     batch = batch_axis(subject, x)
     found = {"N": x.shape[batch]}
-    others = [n for axis, n in enumerate(x.shape) if axis != batch]
-    if isinstance(subject, NetworkSubject):
-        vectors = [p for p in subject.parameters.values() if p.ndim == 1]
-        others = [*others[:-1], len(vectors[-1])] if vectors else others[:-1]
+    others = subject.widths([n for axis, n in enumerate(x.shape) if axis != batch])
     if len(others) == 2:
         found["T"] = others[0]
     if others:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
-from chainrule.checking.networks import NetworkSubject
-from chainrule.checking.subject import Subject
 from chainrule.nn import engine
 from chainrule.nn.network import Network
 from chainrule.nn.two_layer_net import TwoLayerNet
@@ -36,32 +35,27 @@ class KnownNetwork:
         return lambda entries, offsets: self._plan.losses(self._x, self._t, index, entries, offsets)
 
 
-def known_network(subject: Subject) -> KnownNetwork | None:
+def known_network(net: Any, parameters: Mapping[str, FloatArray], arguments: Sequence[Any]) -> KnownNetwork | None:
     """Give the network, if its layers, its loss and the way through them are ours, and no two share a parameter.
 
     Only the forward side is asked for: ``gradient`` may be anybody's, it is what is checked.
     """
-    net = subject.thing
-    if not isinstance(subject, NetworkSubject) or not isinstance(net, Network):
-        return None
     plan = engine.Ours(net).plan
-    if plan is None or not plan.separate or plan.dtype != np.float64 or len(subject.inputs) != 2:
+    if plan is None or not plan.separate or plan.dtype != np.float64 or len(arguments) != 2:
         return None
     held = set(map(id, plan.arrays))
-    if not all(id(array) in held for array in subject.parameters.values()):
+    if not all(id(array) in held for array in parameters.values()):
         return None
-    x, t = (np.asarray(a) for a in subject.inputs.values())
+    x, t = (np.asarray(a) for a in arguments)
     shape = (plan.classes,) if x.ndim == 1 else (len(x), plan.classes)
     ordered = plan.loss.in_order(t, shape, plan.dtype)
     return KnownNetwork(plan, np.ascontiguousarray(plan.rows(x), np.float64), ordered)
 
 
-def holds_nothing_else(subject: Subject) -> bool:
+def holds_nothing_else(net: Any, parameters: Mapping[str, FloatArray]) -> bool:
     """Tell whether it is known what a network holds: it is of our layers, unchanged, and they hold its parameters."""
-    net = subject.thing
-    plan = engine.Ours(net).plan if type(net) in _OURS else None
-    return plan is not None and set(map(id, plan.arrays)) == set(map(id, subject.parameters.values()))
+    plan = engine.Ours(net).plan if type(net) in _OURS else None  # a subclass may hold more
+    return plan is not None and set(map(id, plan.arrays)) == set(map(id, parameters.values()))
 
 
-#: A subclass may hold more.
 _OURS = (Network, TwoLayerNet)

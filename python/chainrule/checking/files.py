@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 
 from chainrule.checking import GradientReport, check_gradients
-from chainrule.checking.arguments import required
 from chainrule.checking.finding import Found, find, line_of
 from chainrule.checking.guesses import Kind
 from chainrule.checking.making import CannotMakeError, Made, drawn_from, guesses, mixes_examples, quiet
@@ -35,26 +34,17 @@ _OF_A_BATCH = ("no sum", "wrong shape", "broadcast")
 
 @dataclass(frozen=True)
 class FileCheck:
-    """What became of one name in a file.
+    """What became of one name in a file."""
 
-    Attributes
-    ----------
-    name : str
-        The class, object or function.
-    report : GradientReport or None
-        None if it could not be checked.
-    reason : str
-        Why not; or why what looks right is not proved.
-    made : str
-        What it was checked with: ``Dense(n_in=4, n_out=3).forward(x (5, 4))``; the name, if the file says.
-    at : int or None
-        The line that its backward begins in.
-    """
-
+    #: The class, object or function.
     name: str
+    #: None if it could not be checked.
     report: GradientReport | None
+    #: Why not; or why what looks right is not proved.
     reason: str = ""
+    #: What it was checked with: ``Dense(n_in=4, n_out=3).forward(x (5, 4))``; the name, if the file says.
     made: str = ""
+    #: The line that its backward begins in.
     at: int | None = None
 
     @property
@@ -77,20 +67,20 @@ class FileCheck:
 
 def reason_of(report: GradientReport) -> str:
     """Give the reason for a verdict in half a line."""
-    parts = []
+    reasons = []
     for a in report.arrays:
         if a.verdict == "wrong":
             why = a.note or f"analytic {a.analytic:.4g}, numeric {a.numeric:.4g}"
-            parts.append(f"{a.place}: {why}")
+            reasons.append(f"{a.place}: {why}")
             break
     failing = [c for c in report.contracts if c.held is False and (report.strict or not c.hazard)]
-    parts += [f"{c.name}: {c.detail}" for c in failing][: 1 if parts else 2]
+    reasons += [f"{c.name}: {c.detail}" for c in failing][: 1 if reasons else 2]
     if report.verdict == "wrong":
         if report.layer:
-            parts.append(f"layer {report.layer}")
+            reasons.append(f"layer {report.layer}")
         if report.cause:
-            parts.append(f"cause: {report.cause}")
-        return "; ".join(parts)
+            reasons.append(f"cause: {report.cause}")
+        return "; ".join(reasons)
     if report.verdict == "unproven":
         return report.headline.partition(": ")[2]
     largest = max((a.max_relative for a in report.arrays), default=0.0)
@@ -101,16 +91,8 @@ def reason_of(report: GradientReport) -> str:
 def check_file(path: str, name: str | None = None, seed: int = 0, strict: bool = False) -> list[FileCheck]:
     """Check what is in a file.
 
-    Parameters
-    ----------
-    path : str
-        A Python file. It is run.
-    name : str, optional
-        Only this class, object or function of it.
-    seed : int, default 0
-        For what is handed to the subjects, and for the check.
-    strict : bool, default False
-        Whether hazards fail.
+    `path`: a Python file. It is run; `name`: only this class, object or function of it; `seed`: for what is handed to
+    the subjects, and for the check; `strict`: whether hazards fail.
 
     Returns
     -------
@@ -199,7 +181,7 @@ def _check_found(found: Found, seed: int, strict: bool) -> FileCheck:
         return FileCheck(found.name, None, str(error), at=found.line)
     if search.first is not None or search.stumbled:
         return search.first or search.stumbled[0]
-    if found.role == "both" or any(isinstance(error, NotImplementedError) for _, error in untaken):
+    if found.kind.gives_both or any(isinstance(error, NotImplementedError) for _, error in untaken):
         return FileCheck(found.name, None)
     told = next((error for made_one, error in untaken if made_one), untaken[0][1])
     return FileCheck(
@@ -209,35 +191,14 @@ def _check_found(found: Found, seed: int, strict: bool) -> FileCheck:
 
 def _read_otherwise(found: Found, made: Made, check: FileCheck, seed: int) -> FileCheck:
     """Give what is wrong as it is usually read, or what is right if it is read in another way that names allow."""
-    subject: Any
-    reason = ""
-    if found.role in ("pair", "value") and len(made.arguments) == 1 and np.ndim(made.arguments[0]) == 1:
-        value, derivative = _functions(found, made)
-        subject = (lambda x: (value(x), derivative(x)), lambda dout, jacobian: jacobian.T @ dout)
-        if np.shape(derivative(*made.arguments)) != 2 * np.shape(made.arguments[0]):
-            return check
-    elif found.role == "layer" and _same_arguments(*_functions(found, made)):
-        subject, names = _functions(found, made), ", ".join(required(_functions(found, made)[0]))
-        reason = f"right if backward is given {names} as forward is, and not the gradient of what comes out"
-    else:
-        return check
     try:
+        functions = found.function(made.subject), found.derivative(made.subject)
         with quiet(), drawn_from(seed):
-            report = check_gradients(subject, *made.arguments, seed=seed)
+            other = found.kind.otherwise(*functions, made.arguments)
+            report = None if other is None else check_gradients(other[0], *made.arguments, seed=seed)
     except Exception:  # it cannot be meant that way
         return check
-    return replace(check, report=report, reason=reason) if report.ok else check
-
-
-def _functions(found: Found, made: Made) -> tuple[Any, Any]:
-    if found.role == "pair":
-        value, derivative = made.subject
-        return value, derivative
-    return getattr(made.subject, found.forward), getattr(made.subject, found.backward.__name__)
-
-
-def _same_arguments(forward: Any, backward: Any) -> bool:
-    return bool(required(forward)) and required(forward) == required(backward)
+    return replace(check, report=report, reason=other[1]) if other is not None and report else check
 
 
 class _Search:

@@ -8,20 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.checking import guesses
 from chainrule.checking.conventions import PERHAPS_TARGETS, PREDICTED, TARGETS
 from chainrule.checking.finding import Found
-from chainrule.checking.guesses import (
-    ARRAYS,
-    BESIDE_WEIGHTS,
-    BY_CLASS,
-    ENTRY_LOSSES,
-    PARTS,
-    SIZES,
-    STATES,
-    VALUES,
-    WEIGHTS,
-    Kind,
-)
+from chainrule.checking.guesses import Kind
 
 #: How labels are written: a number for each example; 0 and 1 in the shape of the input, or of the output.
 LABELS = ("ids", "one-hot", "one-hot of outputs")
@@ -33,23 +23,14 @@ Spec = tuple[str, Any]
 
 @dataclass(frozen=True)
 class Draw:
-    """What one guess is made of.
-
-    Attributes
-    ----------
-    kind : Kind
-    variant : int
-        Which of the values in the tables' lists.
-    labels : str
-        One of `LABELS`.
-    positive : bool
-        Whether inputs are between 0 and 1, or of either sign.
-    rng : numpy.random.Generator
-    """
+    """What one guess is made of."""
 
     kind: Kind
+    #: Which of the values in the tables' lists.
     variant: int = 0
+    #: One of `LABELS`.
     labels: str = "ids"
+    #: Whether inputs are between 0 and 1, or of either sign.
     positive: bool = False
     rng: np.random.Generator = field(default_factory=np.random.default_rng)
 
@@ -73,14 +54,16 @@ class Draw:
 
 def for_constructor(found: Found, name: str, names: Sequence[str], annotation: Any, kind: Kind) -> list[Spec]:
     """Give what a constructor may be given under a name; nothing if no table says."""
-    for part, table in BY_CLASS.items():
-        meant = part in found.name.lower() or (part == "pool" and any("pool" in other for other in names))
+    for word, table in guesses.BY_CLASS.items():
+        meant = word in found.name.lower() or (word == "pool" and any("pool" in other for other in names))
         if meant and name in table:
             return [("size", one) for one in _listed(table[name])]
-    specs = _in_tables(name, kind, names, (("array", ARRAYS), ("size", SIZES), ("value", VALUES)))
+    specs = _in_tables(
+        name, kind, names, (("array", guesses.ARRAYS), ("size", guesses.SIZES), ("value", guesses.VALUES))
+    )
     if specs:
         return specs
-    by_part = next((letter for part, letter in PARTS if part in name.lower()), None)
+    by_part = next((letter for word, letter in guesses.PARTS if word in name.lower()), None)
     if by_part is not None:
         return [("size", by_part)]
     word = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
@@ -89,17 +72,17 @@ def for_constructor(found: Found, name: str, names: Sequence[str], annotation: A
 
 def for_forward(name: str, position: int, names: Sequence[str], kind: Kind) -> list[Spec]:
     """Give what a way forwards may be given under a name; nothing for an input."""
-    if position == 0 and name not in WEIGHTS:
+    if position == 0 and name not in guesses.WEIGHTS:
         return []
-    sizes = {name: SIZES[name] for name in ("G", "groups", "num_groups", "pool_size", "kernel_size")}
-    return _in_tables(name, kind, names, (("array", ARRAYS), ("size", sizes), ("value", VALUES)))
+    sizes = {name: guesses.SIZES[name] for name in ("G", "groups", "num_groups", "pool_size", "kernel_size")}
+    return _in_tables(name, kind, names, (("array", guesses.ARRAYS), ("size", sizes), ("value", guesses.VALUES)))
 
 
 def _in_tables(
     name: str, kind: Kind, names: Sequence[str], tables: Sequence[tuple[str, Mapping[str, Any]]]
 ) -> list[Spec]:
     for what, table in tables:
-        if table is ARRAYS and name in BESIDE_WEIGHTS and not any(n in WEIGHTS for n in names):
+        if table is guesses.ARRAYS and name in guesses.BESIDE_WEIGHTS and not any(n in guesses.WEIGHTS for n in names):
             continue
         entry = table.get(name, table.get(name.strip("_")))
         if entry is None:
@@ -123,7 +106,7 @@ def argument(found: Found, name: str, position: int, names: Sequence[str], draw:
     specs = for_forward(name, position, names, kind)
     if specs:
         return draw.value(specs)
-    if position and name in STATES:
+    if position and name in guesses.STATES:
         return draw.array({"columns": "M N", "rows": "N M"}.get(kind.group, kind.shape))
     if position and name == "mask":
         shape = kind.sizes(kind.shape)
@@ -144,7 +127,9 @@ def label_styles(found: Found, names: Sequence[str]) -> Sequence[str]:
     """Give the ways in which the labels of a subject may be written, the likeliest first."""
     if not any(is_label(found, name, names) for name in names):
         return LABELS[:1]
-    if found.role != "network" and any(part in f"{found.name} {found.forward}".lower() for part in ENTRY_LOSSES):
+    if not found.kind.takes_data and any(
+        word in f"{found.name} {found.forward}".lower() for word in guesses.ENTRY_LOSSES
+    ):
         return ("one-hot", "ids")
     return LABELS
 

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import FunctionType, ModuleType
-from typing import Any, Literal
+from typing import Any
 
-from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES
 from chainrule.checking.guesses import LOSSES
+from chainrule.checking.pair import BothSubject, PairSubject
+from chainrule.checking.subject import Subject
+from chainrule.checking.subjects import KINDS
 
 #: In the name of a function that goes forwards, and in that of the one that goes back.
 COUNTERPARTS = (
@@ -28,31 +30,28 @@ GRADIENTS = (
 #: Arguments that ask a function for its derivative instead of its value: ``sigmoid(x, deriv=True)``.
 FLAGS = ("derivative", "deriv", "derivate", "derive", "der", "prime", "grad", "gradient", "diff", "derivation")
 
-Role = Literal["layer", "network", "value", "pair", "both"]
-
 
 @dataclass(frozen=True)
 class Found:
-    """One thing to check.
-
-    Attributes
-    ----------
-    name : str
-    role : "layer", "network", "value", "pair" or "both"
-        "value" is an object with a value and its derivative, "pair" two functions, "both" one that may give both.
-    thing : object
-        A class, an object, two functions or one.
-    forward : str
-        What its arguments go to: a method's name, or the function's.
-    backward : callable or None
-        Whose line is shown.
-    """
+    """One thing to check: a class, an object, two functions or one."""
 
     name: str
-    role: Role
+    kind: type[Subject]
     thing: Any
+    #: What its arguments go to: a method's name, or the function's.
     forward: str
+    #: Whose line is shown.
     backward: Any = None
+
+    def function(self, subject: Any) -> Any:
+        """Give what goes forwards, of an object that has been made."""
+        if isinstance(subject, tuple):
+            return subject[0]
+        return subject if inspect.isroutine(subject) else getattr(subject, self.forward)
+
+    def derivative(self, subject: Any) -> Any:
+        """Give what goes back."""
+        return subject[1] if isinstance(subject, tuple) else getattr(subject, self.backward.__name__)
 
     @property
     def line(self) -> int | None:
@@ -63,7 +62,7 @@ class Found:
     def is_loss(self) -> bool:
         """Whether it gives a number to be made small, as far as names tell."""
         names = (self.name.lower(), self.forward.lower())
-        return self.role in ("network", "both") or any(part in name for part in LOSSES for name in names)
+        return self.kind.takes_data or self.kind.gives_both or any(word in name for word in LOSSES for name in names)
 
 
 def line_of(thing: Any) -> int | None:
@@ -89,8 +88,8 @@ def find(module: ModuleType, left_out: Iterable[str] = ()) -> Iterator[Found]:
         elif name in pairs:
             yield pairs[name]
         elif isinstance(thing, FunctionType):
-            if here and id(thing) not in taken and any(part in name.lower() for part in LOSSES):
-                yield Found(name, "both", thing, name, thing)
+            if here and id(thing) not in taken and any(word in name.lower() for word in LOSSES):
+                yield Found(name, BothSubject, thing, name, thing)
         elif not isinstance(thing, ModuleType):
             found = _of_object(name, thing, type(thing).__module__ == module.__name__)
             if found is not None:
@@ -108,31 +107,23 @@ def _of_class(name: str, kind: type) -> Iterator[Found]:
         return
     functions = {n: getattr(kind, n) for n, m in _raw(kind).items() if isinstance(m, staticmethod)}
     for pair in _pairs(functions, functions):
-        yield Found(f"{name}.{pair.name}", "pair", pair.thing, pair.forward, pair.backward)
+        yield Found(f"{name}.{pair.name}", PairSubject, pair.thing, pair.forward, pair.backward)
 
 
 def _of_object(name: str, thing: Any, here: bool) -> Found | None:
-    methods = _methods(type(thing))
-    found = _by_methods(name, thing, methods)
-    return found if found is None or here or (found.role, found.forward) == ("layer", "forward") else None
+    found = _by_methods(name, thing, _methods(type(thing)))
+    # Of what is defined elsewhere, only what is surely meant to be checked.
+    return (
+        found if found is None or here or (found.forward == "forward" and not found.kind.gradients_optional) else None
+    )
 
 
 def _by_methods(name: str, thing: Any, methods: Mapping[str, Any]) -> Found | None:
     """Tell what a thing with these methods is, in the order in which the check does."""
-
-    def first(names: Iterable[str]) -> str | None:
-        return next((n for n in names if n in methods), None)
-
-    ahead, back = first(FORWARD), first(BACKWARD)
-    value, derivative = first(VALUES), first(DERIVATIVES)
-    if "loss" in methods and "gradient" in methods and not (ahead and back):
-        return Found(name, "network", thing, "loss", methods["gradient"])
-    if ahead and back:
-        return Found(name, "layer", thing, ahead, methods[back])
-    if value and derivative:
-        return Found(name, "value", thing, value, methods[derivative])
-    if "loss" in methods:
-        return Found(name, "both", thing, "loss", methods["loss"])
+    for kind in KINDS:
+        names = kind.methods_in(methods)
+        if names is not None:
+            return Found(name, kind, thing, names[0], methods[names[1]])
     return None
 
 
@@ -176,18 +167,18 @@ def _pairs(functions: Mapping[str, FunctionType], around: Mapping[str, Any]) -> 
         if ahead is not None:
             shown = ahead if ahead not in used else name
             used |= {shown, name}
-            yield Found(shown, "pair", (functions[ahead], function), ahead, function)
+            yield Found(shown, PairSubject, (functions[ahead], function), ahead, function)
     for name, function in functions.items():
         if name in used:
             continue
         flag = _flag_of(function)
         if flag is not None:
-            yield Found(name, "pair", (function, partial(function, **{flag: True})), name, function)
+            yield Found(name, PairSubject, (function, partial(function, **{flag: True})), name, function)
             continue
         names = (plain.get(pattern.format(_plain(name))) for pattern in GRADIENTS)
         gradient = next((other for other in names if other not in (None, name, *used)), None)
         if gradient is not None:
-            yield Found(name, "pair", (function, around[gradient]), name, around[gradient])
+            yield Found(name, PairSubject, (function, around[gradient]), name, around[gradient])
 
 
 def _flag_of(function: FunctionType) -> str | None:

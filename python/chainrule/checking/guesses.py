@@ -17,24 +17,15 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of input: its name, the shape of the first argument, and how large each letter is.
-
-    Attributes
-    ----------
-    name : str
-    shape : str
-    group : str
-        Whose entries in the tables are used.
-    one : bool
-        Whether it is a single example.
-    ids : bool
-        Whether it is of whole numbers.
-    """
+    """A kind of input: its name, the shape of the first argument, and how large each letter is."""
 
     name: str
     shape: str
+    #: Whose entries in the tables are used.
     group: str
+    #: Whether it is a single example.
     one: bool = False
+    #: Whether it is of whole numbers.
     ids: bool = False
 
     def size(self, letters: str) -> int:

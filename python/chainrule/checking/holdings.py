@@ -2,7 +2,8 @@
 
 Found by trying: an array that forward makes anew is a cache; one that stays in its place, and that moves the outputs
 when it is moved, is a parameter or a constant. A parameter has its gradient beside it after a backward pass. A constant
-is read-only, or named by the caller. Anything else is *not compared*, and said.
+is read-only, or named by the caller. Anything else is *not compared*, and said. Where code is read instead of tried is
+told in `chainrule.nn.parameters`.
 """
 
 from __future__ import annotations
@@ -17,15 +18,13 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.checking import numeric
-from chainrule.checking.conventions import LEARNING_RATES
-from chainrule.checking.layer import LayerSubject
-from chainrule.checking.movers import both_ways
+from chainrule.checking import finite_differences
+from chainrule.checking.perturbation import both_ways
 from chainrule.checking.report import Unseen
 from chainrule.checking.results import fits
 from chainrule.checking.state import State, put_back
 from chainrule.checking.subject import Subject, is_single, parameter
-from chainrule.nn.parameters.places import Place, gradient_at, held, namespace, walk
+from chainrule.nn.parameters.places import Place, gradient_at, held, namespace, traverse
 
 #: By how much of its size an array is moved to see whether it matters: more than float32 rounds away.
 _FAR = 0.01
@@ -41,18 +40,10 @@ def hold(
 ) -> None:
     """Find the parameters of `subject`, and what else moves its outputs.
 
-    Parameters
-    ----------
-    subject : Subject
-        After one forward pass; its ``parameters``, ``places``, ``boxes`` and ``unseen`` are set.
-    ahead, back : callable
-        Goes forwards, with the same noise every time; and back with a random cotangent, times a number.
-    again : callable
-        Gives the state of the subject as it is, to go back to.
-    told : mapping, optional
-        What the caller says: names to pairs (where the parameter lies, where its gradient does).
-    ignore : sequence of str
-        Arrays that are constants, by name.
+    `subject`: after one forward pass; its ``parameters``, ``places``, ``boxes`` and ``unseen`` are set; `ahead`,
+    `back`: goes forwards, with the same noise every time; and back with a random cotangent, times a number; `again`:
+    gives the state of the subject as it is, to go back to; `told`: what the caller says: names to pairs (where the
+    parameter lies, where its gradient does); `ignore`: arrays that are constants, by name.
     """
     thing = subject.thing
     state = again()
@@ -63,13 +54,10 @@ def hold(
     before = {id(group.array): group.array.copy() for group in groups}
     back(1.0)
     changed = {id(group.array) for group in groups if group.has_changed(before[id(group.array)])}
-    step = _step_size(subject)
     for group in groups:
         group.with_gradient = [place for place in group.places if place.gradient() is not None]
-    if isinstance(subject, LayerSubject):
-        rates = list(_rates(thing))
-        subject.by_its_rate = any(g.has_stepped(before[id(g.array)], rates) for g in groups if g.with_gradient)
-        subject.stepping = subject.stepping or subject.by_its_rate
+    rates = subject.learning_rates()
+    subject.by_its_rate = any(g.has_stepped(before[id(g.array)], rates) for g in groups if g.with_gradient)
     # A layer without weights may have some all the same, from its base class: without effect, and their gradients 0.
     idle = {id(g.array) for g in groups if g.with_gradient and not np.any(gradient_at(g.with_gradient))}
     gradients = {id(g[1]) for group in groups for p in group.with_gradient if (g := p.gradient()) is not None}
@@ -85,13 +73,10 @@ def hold(
             if plain or (id(group.array) in idle and moves(ahead, group.array)):
                 _take(subject, group, parameter(group.array, group.name))
         elif group.could_be_one and moves(ahead, group.array):
-            if stepped and isinstance(subject, LayerSubject):
-                subject.stepping = True
-                if step is not None:
-                    _take(subject, group, parameter(group.array, group.name))
-                    subject.steps[group.name] = step
-                    continue
-            unseen.append(group)
+            if stepped and subject.takes_steps(group.name, rates):
+                _take(subject, group, parameter(group.array, group.name))
+            else:
+                unseen.append(group)
     for place in boxed:
         subject.parameters[place.name] = np.array(float(place.value))
         subject.places[place.name], subject.boxes[place.name] = (place,), place
@@ -175,21 +160,6 @@ def _in_order(gradients: Sequence[Any], groups: Sequence[Group]) -> list[Group]:
     return chosen
 
 
-def _step_size(subject: Subject) -> float | None:
-    """Give the size of the step that backward takes, if it takes one of training itself; None if that is not known."""
-    if not isinstance(subject, LayerSubject):
-        return None
-    sizes = {1.0} if "lr" in subject.call else set(_rates(subject.thing))
-    return next(iter(sizes)) if len(sizes) == 1 else None
-
-
-def _rates(thing: Any) -> Iterable[float]:
-    """Give the learning rates that an object holds, or what it holds does."""
-    for way, value in walk(thing):
-        if isinstance(value, float) and way[-1][1] in LEARNING_RATES and value > 0:
-            yield value
-
-
 def _staying(subject: Subject, ahead: Callable[[], Any]) -> list[tuple[Place, FloatArray]]:
     """Give the arrays that a forward pass leaves in their places, and that are none of the arguments."""
     inputs = [a for a in subject.inputs.values() if isinstance(a, np.ndarray)]
@@ -248,13 +218,16 @@ def _stays_as_put(ahead: Callable[[], Any], array: FloatArray) -> bool:
 def _moved(array: FloatArray, before: FloatArray) -> FloatArray:
     """Move an array by unlike parts of its size, so that no shift or common factor hides it; give what it is then."""
     size = np.arange(array.size).reshape(array.shape)
-    steps = _FAR * both_ways(numeric.scales_of(before)) * (1 + 0.5 * np.sin(1.0 + 2.4 * size))
+    steps = _FAR * both_ways(finite_differences.scales_of(before)) * (1 + 0.5 * np.sin(1.0 + 2.4 * size))
     np.copyto(array, before + steps, casting="same_kind")
     return array.copy()
 
 
-def moves(ahead: Callable[[], list[FloatArray]], array: FloatArray) -> bool:
-    """Tell whether the outputs that `ahead` gives change when an array does by a hundredth."""
+def moves(ahead: Callable[[], list[FloatArray]], array: FloatArray, least: float | None = None) -> bool:
+    """Tell whether the outputs that `ahead` gives change when an array does by a hundredth; `least`: by more than that.
+
+    Two passes give the same bits; but what is added and taken away again differs by rounding.
+    """
     here = [out.copy() for out in ahead()]
     with put_back([array]) as (before,):
         try:
@@ -263,20 +236,18 @@ def moves(ahead: Callable[[], list[FloatArray]], array: FloatArray) -> bool:
             if [x.shape for x in here] != [y.shape for y in there]:
                 return True
             pairs = zip(here, there, strict=True)
-            return not all(np.allclose(x, y, rtol=_least(x), atol=0, equal_nan=True) for x, y in pairs)
+            return not all(
+                np.allclose(x, y, rtol=least or (1e-4 if is_single(x) else 1e-10), atol=0, equal_nan=True)
+                for x, y in pairs
+            )
         except Exception:  # it does not take this number: it looks at it, then
             return True
-
-
-def _least(out: FloatArray) -> float:
-    """Give the relative change that is more than rounding."""
-    return 1e-4 if is_single(out) else 1e-10
 
 
 def _boxes(subject: Subject, back: Callable[[float], Any]) -> Iterable[Place]:
     """Give plain numbers that have a gradient beside them which is another for another cotangent."""
     found = []
-    for way, value in walk(subject.thing):
+    for way, value in traverse(subject.thing):
         if isinstance(value, float) and isinstance(way[-1][1], str):
             place = Place(way)
             gradient = place.gradient()

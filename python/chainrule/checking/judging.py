@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
-from chainrule.checking import numeric
-from chainrule.checking.far import reach_out
-from chainrule.checking.numeric import CLEAR, Floats, Found, Mover, Slopes
+from chainrule.checking import finite_differences
+from chainrule.checking.evaluation import Probes
+from chainrule.checking.finite_differences import CLEAR, Floats, Found, Slopes, Stencil
+from chainrule.checking.long_steps import try_long_steps
 from chainrule.checking.precision import FLOAT32
 from chainrule.checking.report import ArrayCheck
-from chainrule.checking.side import Ground
 
 #: Ulps that float32 code may be off from float64: some hundred operations one after the other, each rounding.
 ULPS = 1024
@@ -37,18 +37,8 @@ class Tolerance:
     the largest. To that comes a slope that is not told from 0, `resolution`, 64 times: one that is 0 is seldom exactly
     so, when it has come through many layers. But of a slope that stands out from its bar no more than a thousandth.
 
-    Parameters
-    ----------
-    claimed : ndarray
-        The analytic side.
-    relative : float
-    single : bool
-        Whether the analytic side was computed in float32.
-    largest : float
-        The size of the largest entry.
-    resolution : float
-    epsilon : float
-        The ulp of what both sides are rounded to inside, if that is known.
+    `claimed`: the analytic side; `single`: whether the analytic side was computed in float32; `largest`: the size of
+    the largest entry; `epsilon`: the ulp of what both sides are rounded to inside, if that is known.
     """
 
     def __init__(
@@ -77,9 +67,9 @@ class Tolerance:
 
     def at(self, these: Any) -> Tolerance:
         """Give the rule for some of the entries."""
-        part = copy.copy(self)
-        part.claimed, part._sizes = self.claimed[these], self._sizes[these]
-        return part
+        some = copy.copy(self)
+        some.claimed, some._sizes = self.claimed[these], self._sizes[these]
+        return some
 
     def rounded(self, epsilon: float) -> Tolerance:
         """Give the rule for code that rounds to this inside."""
@@ -133,10 +123,10 @@ class Tolerance:
         return bool(np.all(nothing[off]) and np.all(slopes.bar[off] <= 1e9 * self.resolution))
 
 
-def rule_for(ground: Ground, gradients: Mapping[str, FloatArray], relative: float, single: bool) -> Tolerance:
-    """Give the tolerance for what these gradients say on `ground`."""
-    claimed, size = ground.read(gradients), ground.size(gradients)
-    return Tolerance(claimed, relative, single, size, ground.resolution, ground.mover.epsilon)
+def rule_for(probes: Probes, gradients: Mapping[str, FloatArray], relative: float, single: bool) -> Tolerance:
+    """Give the tolerance for what these gradients say on `probes`."""
+    claimed, size = probes.read(gradients), probes.size(gradients)
+    return Tolerance(claimed, relative, single, size, probes.resolution, probes.stencil.epsilon)
 
 
 def bars_of(found: Found) -> Floats:
@@ -153,39 +143,39 @@ def excess(found: Found, rule: Tolerance) -> Floats:
     return np.where(~np.isfinite(rule.claimed), np.inf, np.where(unknown, -np.inf, beyond))
 
 
-def compare(ground: Ground, rule: Tolerance) -> tuple[Found, NDArray[np.bool_]]:
+def compare(probes: Probes, rule: Tolerance) -> tuple[Found, NDArray[np.bool_]]:
     """Differentiate, and tell which entries or directions differ."""
-    mover = ground.mover
-    return differing(ground, mover, _looked_up(ground, mover, rule), rule)
+    stencil = probes.stencil
+    return differing(probes, stencil, _looked_up(probes, stencil, rule), rule)
 
 
-def _looked_up(ground: Ground, mover: Mover, rule: Tolerance, few: Any = ...) -> Found:
+def _looked_up(probes: Probes, stencil: Stencil, rule: Tolerance, few: Any = ...) -> Found:
     """Differentiate all or a few, with steps of ordinary length and then with far ones."""
-    rule, numbers, scales, caps = rule.at(few), ground.numbers[few], ground.scales[few], ground.caps[few]
-    found = numeric.differentiate(mover, numbers, scales, rule.claimed, rule, caps, resolved=rule.resolved)
-    found = reach_out(mover, numbers, found, caps, rule.resolved)
-    return replace(found, epsilon=mover.epsilon)
+    rule, numbers, scales, caps = rule.at(few), probes.numbers[few], probes.scales[few], probes.caps[few]
+    found = finite_differences.differentiate(stencil, numbers, scales, rule.claimed, rule, caps, resolved=rule.resolved)
+    found = try_long_steps(stencil, numbers, found, caps, rule.resolved)
+    return replace(found, epsilon=stencil.epsilon)
 
 
-def differing(ground: Ground, mover: Mover, found: Found, rule: Tolerance) -> tuple[Found, NDArray[np.bool_]]:
+def differing(probes: Probes, stencil: Stencil, found: Found, rule: Tolerance) -> tuple[Found, NDArray[np.bool_]]:
     """Tell which differ after a second look at the most flagrant; give also what that look found."""
     beyond = excess(found, rule)
     suspects = np.flatnonzero(beyond > 0)
     suspects = suspects[np.argsort(-beyond[suspects], kind="stable")]
-    careful = mover.careful()
+    careful = stencil.careful()
     for start in range(0, len(suspects), _LOOKED_AT):  # until some of them stay wrong
         few = suspects[start : start + _LOOKED_AT]
-        found = _again(found, few, lambda part, these: numeric.confirmed(
-            mover, ground.numbers[these], part, rule.claimed[these], rule.at(these)
+        found = _again(found, few, lambda before, these: finite_differences.confirmed(
+            stencil, probes.numbers[these], before, rule.claimed[these], rule.at(these)
         ))  # fmt: skip
         beyond = excess(found, rule)
         few = few[beyond[few] > 0]
         # Whether f rounds inside is asked of single entries where it matters, if it does not show on the whole array.
-        while len(few) and careful is not mover:
+        while len(few) and careful is not stencil:
             these, few = few[:_ASKED], few[_ASKED:]
-            doubted = _again(found, these, lambda _, these: _looked_up(ground, careful, rule, these))
+            doubted = _again(found, these, lambda _, these: _looked_up(probes, careful, rule, these))
             if careful.epsilon:
-                return differing(ground, careful, _looked_up(ground, careful, rule), rule)
+                return differing(probes, careful, _looked_up(probes, careful, rule), rule)
             if (excess(doubted, rule)[these] > 0).any():
                 break
             found = doubted
@@ -198,10 +188,10 @@ def differing(ground: Ground, mover: Mover, found: Found, rule: Tolerance) -> tu
 def _again(found: Found, few: NDArray[np.int64], look: Callable[[Found, NDArray[np.int64]], Found]) -> Found:
     """Give what was found, with what another look at a few finds in its place."""
     few = np.sort(few)
-    part = Found(found.slopes.at(few), found.kinks[few], found.steps[few])
+    before = Found(found.slopes.at(few), found.kinks[few], found.steps[few])
     chosen = np.zeros(len(found.kinks), bool)
     chosen[few] = True
-    return replace(found, slopes=found.slopes.where(chosen, look(part, few).slopes))
+    return replace(found, slopes=found.slopes.where(chosen, look(before, few).slopes))
 
 
 def worst_of(found: Found, rule: Tolerance) -> int:

@@ -34,24 +34,15 @@ from chainrule.checking.guesses import KINDS, ONE_EACH, PROBABILITIES, VECTOR, W
 
 @dataclass(frozen=True)
 class Made:
-    """A subject and its arguments.
-
-    Attributes
-    ----------
-    subject : object
-    arguments : tuple
-    told : str
-        What was made, for people: ``Dense(n_in=4, n_out=3).forward(x (5, 4))``.
-    kind : Kind
-        The kind of input.
-    positive : bool
-        Whether the inputs are between 0 and 1.
-    """
+    """A subject and its arguments."""
 
     subject: Any
     arguments: tuple[Any, ...]
+    #: What was made, for people: ``Dense(n_in=4, n_out=3).forward(x (5, 4))``.
     told: str
+    #: The kind of input.
     kind: Kind
+    #: Whether the inputs are between 0 and 1.
     positive: bool = False
 
 
@@ -62,12 +53,7 @@ class CannotMakeError(TypeError):
 def guesses(found: Found, seed: int, untaken: Callable[[Exception, bool], None]) -> Iterator[Made]:
     """Give what can be made and is taken, the likeliest first.
 
-    Parameters
-    ----------
-    found : Found
-    seed : int
-    untaken : callable
-        Is told why a guess was not taken, and whether an object was made at all.
+    `untaken`: is told why a guess was not taken, and whether an object was made at all.
     """
     for kind, variant, labels, positive in _draws(found):
         made: Made | None = None
@@ -124,25 +110,21 @@ def _draws(found: Found) -> Iterator[tuple[Kind, int, str, bool]]:
 
 def _kinds(found: Found, names: Sequence[str]) -> Sequence[Kind]:
     """Give the kinds of input in their order; a mere function of a vector is given one first."""
-    layer_like = found.role == "pair" and required(found.thing[0]) != required(found.thing[1])
-    of_a_vector = found.role in ("pair", "value") and not found.is_loss and not layer_like
+    layer_like = isinstance(found.thing, tuple) and required(found.thing[0]) != required(found.thing[1])
+    of_a_vector = found.kind.of_entries and not found.is_loss and not layer_like
     if of_a_vector and not any(name in WEIGHTS or is_label(found, name, names) for name in names):
         return (VECTOR, *(kind for kind in KINDS if kind is not VECTOR))
-    measured = found.is_loss and found.role != "network" and any(is_label(found, name, names) for name in names)
+    measured = found.is_loss and not found.kind.takes_data and any(is_label(found, name, names) for name in names)
     return [kind for kind in KINDS if (not kind.group.startswith("images") if measured else kind is not ONE_EACH)]
 
 
 def _asked(found: Found) -> list[str]:
     """Give the names of what the way forwards has to be given."""
-    if found.role == "pair":
-        return required(found.thing[0])
-    if inspect.isroutine(found.thing):
-        return required(found.thing)
-    names = required(getattr(found.thing, found.forward))
-    bound = not isinstance(found.thing, type) or isinstance(
-        inspect.getattr_static(found.thing, found.forward), staticmethod | classmethod
-    )
-    return names if bound else names[1:]
+    names = required(found.function(found.thing))
+    if not isinstance(found.thing, type):
+        return names
+    method = inspect.getattr_static(found.thing, found.forward)
+    return names if isinstance(method, staticmethod | classmethod) else names[1:]
 
 
 def _constructed_with(found: Found) -> dict[str, Any]:
@@ -165,7 +147,7 @@ def _make(found: Found, draw: Draw) -> Made:
         given = _constructor(found, draw)
         subject = _construct(found.thing, given)
         text += f"({', '.join(told_named(name, value) for name, value in given.items())})"
-    if not (found.role == "pair" or inspect.isroutine(found.thing) or found.forward == "__call__"):
+    if not (isinstance(subject, tuple) or inspect.isroutine(subject) or found.forward == "__call__"):
         text += f".{found.forward}"
     arguments = tuple(argument(found, name, i, names, draw) for i, name in enumerate(names))
     shown = ", ".join(told_named(name, value) for name, value in zip(names, arguments, strict=True))
@@ -194,11 +176,7 @@ def _construct(kind: type, given: Mapping[str, Any]) -> Any:
 def _forwards(found: Found, made: Made, arguments: Sequence[Any]) -> Any:
     """Go forwards with copies."""
     copies = [np.array(a) if isinstance(a, np.ndarray) else dict(a) if isinstance(a, dict) else a for a in arguments]
-    if found.role == "pair":
-        return made.subject[0](*copies)
-    if inspect.isroutine(made.subject):
-        return made.subject(*copies)
-    return getattr(made.subject, found.forward)(*copies)
+    return found.function(made.subject)(*copies)
 
 
 def mixes_examples(found: Found, made: Made) -> bool:
@@ -222,9 +200,9 @@ def mixes_examples(found: Found, made: Made) -> bool:
 def _run(found: Found, made: Made) -> None:
     """Go forwards once; raise if what comes out is not finite numbers."""
     out = _forwards(found, made, made.arguments)
-    if found.role == "both":
+    if found.kind.gives_both:
         _expect_value_and_gradient(out, made)
-    if out is None and found.role == "layer":
+    if out is None and found.kind.leaves_outputs:
         return  # its results lie in attributes
     out = next(iter(out.values())) if isinstance(out, dict) and out else out
     first = out[0] if isinstance(out, tuple) and out else out
@@ -235,7 +213,7 @@ def _run(found: Found, made: Made) -> None:
         raise ValueError("its output is empty" if not numbers.size else "its output is not finite")
     names = _asked(found)
     measured = [a for name, a in zip(names, made.arguments, strict=True) if not is_label(found, name, names)]
-    if len(measured) < len(names) and numbers.size > 1 and found.role in ("pair", "value"):
+    if len(measured) < len(names) and numbers.size > 1 and found.kind.of_entries:
         _expect_one_each(numbers.shape, np.shape(measured[0]) if measured else (), made.kind)
 
 

@@ -3,48 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.checking.results import bound, outcome_of
-from chainrule.checking.subject import Answer, Subject, one_number
+from chainrule.checking.arguments import names_tell, positional, required, takes_nothing
+from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES
+from chainrule.checking.layer import LayerSubject, understood
+from chainrule.checking.reach import reach
+from chainrule.checking.reader import USAGE, Reader, told
+from chainrule.checking.results import bound, candidates, is_float, is_one, outcome_of
+from chainrule.checking.subject import Answer, Subject, one_number, one_of
 
 
 @dataclass
 class PairSubject(Subject):
-    """A function that gives one number, or one for each entry or example, and one that gives its gradient.
+    """A function that gives one number, or one for each entry or example, and one that gives its gradient."""
 
-    Attributes
-    ----------
-    values, derivatives : callable
-        Given the thing, give the two functions; they are the same for one that gives ``(value, gradient)``.
-    both : bool
-        Whether it is one that gives both.
-    swapped : bool
-        Whether it gives the gradient first.
-    after : bool
-        Whether the derivative is given nothing, and is that of the function's last call.
-    through : bool
-        Whether the derivative is given what the function gives, not its argument: ``y (1 - y)`` for a sigmoid.
-    """
-
+    #: Given the thing, these give the two functions.
     values: Callable[[Any], Any] = field(default=lambda thing: thing[0])
     derivatives: Callable[[Any], Any] = field(default=lambda thing: thing[1])
-    both: bool = False
-    swapped: bool = False
+    #: Whether the derivative is given what the function gives, not its argument: ``y (1 - y)`` for a sigmoid.
     through: bool = False
+    #: Whether the derivative is given nothing, and is that of the function's last call.
     after: bool = False
     #: Each number that comes out is that of one entry, or one example: the derivative is one for each.
     apart: bool = False
     #: Loss and gradient are by the mean of what comes out.
     mean: bool = False
-    kind: str = "pair"
+    kind = "pair"
+    of_functions = True
     forward_name: str = "f"
     backward_name: str = "grad_f"
     goes_forward_itself = True
+    of_entries = True
+
+    @classmethod
+    def read(cls, reader: Reader) -> Sequence[Subject]:
+        """Give two functions: (out, cache) and (dout, cache), or a value and its gradient."""
+        thing = reader.thing
+        two = isinstance(thing, tuple | list) and len(thing) == 2 and all(map(callable, thing))
+        return _functions(reader) if two else super().read(reader)
+
+    @classmethod
+    def otherwise(cls, value: Any, derivative: Any, arguments: Sequence[Any]) -> tuple[Any, str] | None:
+        """Give a derivative of a vector by a vector as the Jacobian, if it is a matrix."""
+        if not cls.of_entries or len(arguments) != 1 or np.ndim(arguments[0]) != 1:
+            return None
+        if np.shape(derivative(*arguments)) != 2 * np.shape(arguments[0]):
+            return None
+        return (lambda x: (value(x), derivative(x)), lambda dout, jacobian: jacobian.T @ dout), ""
 
     @property
     def takes_dout(self) -> bool:  # type: ignore[override]
@@ -54,8 +64,6 @@ class PairSubject(Subject):
     def outputs(self) -> list[FloatArray]:
         """Give what comes out."""
         raw = self.values(self.thing)(*self.handed())
-        if self.both:
-            raw = raw[1 if self.swapped else 0]
         if not self.apart:
             return [one_number(raw, self.forward_name)]
         arrays = outcome_of(raw, self.thing, self.forward_name, cached=False).arrays
@@ -71,31 +79,163 @@ class PairSubject(Subject):
             handed = []
         return self.derivatives(self.thing)(*handed)
 
-    def gradient_in(self, returned: Any) -> Any:
-        """Give the gradient in what was returned."""
-        return returned[0 if self.swapped else 1] if self.both else returned
-
     def cotangents(self, outputs: Sequence[FloatArray], rng: np.random.Generator) -> list[Any]:
         """Give 1, for the one number; random numbers for those that are apart."""
         return super().cotangents(outputs, rng) if self.takes_dout else [np.float64(1)]
 
     def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
         """Give what comes back."""
-        returned = self.gradient_in(self.derivative())
-        if not self.takes_dout:
-            return self.answer(returned)
-        return self.answer(_weighted(returned, douts[0]))
+        returned = self.derivative()
+        return self.answer(_weighted(returned, douts[0]) if self.takes_dout else returned)
 
 
-def is_one(value: Any) -> bool:
-    """Tell whether something is one real number."""
-    if isinstance(value, tuple | list | Mapping):
-        return False
+@dataclass
+class MethodsSubject(PairSubject):
+    """An object with a value and its derivative, for the same arguments."""
+
+    methods = (VALUES, DERIVATIVES)
+
+    @classmethod
+    def by_methods(cls, reader: Reader, ahead: str, back: str) -> Sequence[Subject]:
+        """Give an object with two such methods."""
+        thing = reader.thing
+        slots, inputs = reader.slots(getattr(thing, ahead))
+        subject = cls(
+            thing, type(thing).__name__, slots, inputs, reader.wrt(inputs),
+            values=lambda thing: getattr(thing, ahead), derivatives=lambda thing: getattr(thing, back),
+        )  # fmt: skip
+        subject.forward_name, subject.backward_name = f"{subject.name}.{ahead}", f"{subject.name}.{back}"
+        subject.after = takes_nothing(getattr(thing, back))
+        raw = reader.quietly(lambda: subject.values(thing)(*subject.handed()), inputs)
+        if is_one(raw):
+            return _by_each(reader, subject)
+        return _apart(reader, subject, raw)
+
+
+@dataclass
+class BothSubject(PairSubject):
+    """A function that gives ``(value, gradient)``."""
+
+    gives_both = True
+    of_entries = False
+
+    @classmethod
+    def read(cls, reader: Reader) -> Sequence[Subject]:
+        """Give one function."""
+        thing = reader.thing
+        if not callable(thing) or reader.first(FORWARD) not in (None, "__call__") or reader.first(BACKWARD):
+            return ()
+        slots, inputs = reader.slots(thing)
+        name = getattr(thing, "__name__", type(thing).__name__)
+        raw = reader.quietly(lambda: thing(*(slot.handed(inputs) for slot in slots)), inputs)
+        # Some give the gradient first.
+        at = int(isinstance(raw, tuple) and len(raw) == 2 and is_one(raw[1]) and not is_one(raw[0]))
+        if not at and (not isinstance(raw, tuple | list) or len(raw) != 2 or not is_one(raw[0])):
+            raise TypeError(
+                f"{name} is one function, without its gradient, and gives {told(raw)} and not (value, gradient);"
+                f" {USAGE}"
+            )
+        subject = cls(
+            thing, name, slots, inputs, reader.wrt(inputs),
+            values=lambda thing: one_of(thing, at), derivatives=lambda thing: one_of(thing, 1 - at),
+        )  # fmt: skip
+        subject.forward_name = subject.backward_name = name
+        return _by_each(reader, subject)
+
+
+@dataclass
+class PassesSubject(LayerSubject):
+    """Two functions, one that goes forwards and gives ``(out, cache)``, and one that goes back."""
+
+    kind = "pair"
+    of_functions = True
+    gradients_optional = True
+
+
+# --- understanding one ---
+
+
+def _functions(reader: Reader) -> list[Subject]:
+    """Two functions: (out, cache) and (dout, cache), or a value and its gradient."""
+    ahead, back = reader.thing
+    name = getattr(ahead, "__name__", "f")
+    slots, inputs = reader.slots(ahead)
+    wrt = reader.wrt(inputs)
+    raw = reader.quietly(lambda: ahead(*(slot.handed(inputs) for slot in slots)), inputs)
+    asks = len(required(back))
+    pair = PairSubject(tuple(reader.thing), name, slots, inputs, wrt, held_fixed=_data_of(reader.thing))
+    one = is_one(raw)
+    of_arguments = asks == len(required(ahead)) or asks == len(reader.arguments) or not positional(back)
+    if (one and (of_arguments or asks == 0)) or raw is None:
+        return _by_each(reader, pair)
+    cached = isinstance(raw, tuple) and len(raw) > 1
+    if not cached and of_arguments:
+        return _apart(reader, pair, raw)
+    layer = PassesSubject(
+        tuple(reader.thing), name, slots, inputs, wrt,
+        forwards=lambda thing: thing[0], backwards=lambda thing: thing[1], held_fixed=pair.held_fixed,
+    )  # fmt: skip
+    layer.forward_name, layer.backward_name = name, getattr(back, "__name__", "backward")
+    return understood(reader, layer, back)
+
+
+def _data_of(functions: Any) -> tuple[str, ...]:
+    """Give the names of the arrays that two functions enclose, or name in their module."""
+    return tuple(dict.fromkeys(name for name, thing in reach(subject=functions).values() if is_float(thing)))
+
+
+def _by_each(reader: Reader, pair: PairSubject) -> list[Subject]:
+    """Give the arguments that the gradient of one number could be by, one after the other."""
+    if pair.wrt is not None:
+        return [pair]
+    returned = _derivative(reader, pair)
+    if isinstance(returned, tuple | Mapping) or returned is None or _holds_arrays(returned):
+        return [pair]
+    names = candidates(returned, list(pair.inputs), pair.inputs)
+    first = next((n for n in pair.inputs if is_float(pair.inputs[n])), None)
+    ways = []
+    for name in names[:3]:
+        told = () if name == first else (f"the gradient is read as that by {name}",)
+        ways.append(replace(pair, wrt=(name,), read_as=told) if name != first else pair)
+    if ways and not names_tell(pair.values(pair.thing), len(reader.arguments)):
+        ways[0] = replace(ways[0], unsure=len(ways) > 1)
+    return list(ways) or [pair]
+
+
+def _derivative(reader: Reader, pair: PairSubject) -> Any:
+    """Give what the derivative gives; an error of it says what it was called with."""
     try:
-        array = np.asarray(value)
-    except ValueError:
-        return False
-    return array.size == 1 and array.dtype.kind in "fbiu"
+        return reader.quietly(pair.derivative, pair.inputs)
+    except TypeError as error:
+        error.add_note(f"{pair.backward_name} was called with what {pair.forward_name} was called with")
+        raise
+
+
+def _apart(reader: Reader, pair: PairSubject, raw: Any) -> list[Subject]:
+    """Give the ways to understand a derivative for each entry, or each example."""
+    returned = _derivative(reader, pair)
+    value = outcome_of(raw, pair.thing, pair.forward_name, cached=False).arrays[0]
+    if not _is_apart(value, returned, pair.inputs, pair.wrt):
+        pair.outputs()  # says that one number is wanted
+    by = (
+        ()
+        if pair.wrt or isinstance(returned, tuple | Mapping)
+        else candidates(returned, list(pair.inputs), pair.inputs)
+    )
+    ways = [replace(pair, apart=True, wrt=(name,)) for name in by[:2]] or [replace(pair, apart=True)]
+    if not names_tell(pair.values(pair.thing), len(reader.arguments)):
+        ways[0] = replace(ways[0], unsure=len(ways) > 1)
+    if value.ndim == 1 and any(np.ndim(g) > 1 for g in bound(returned, pair.inputs, pair.wrt, []).gradients.values()):
+        ways += [replace(way, mean=True, read_as=("the gradient is read as that of the mean",)) for way in ways[:1]]
+    if len(pair.inputs) == 1:
+        ways.append(
+            replace(ways[0], through=True, surely=False, read_as=(f"{pair.backward_name} is given what f gives",))
+        )
+    return list(ways)
+
+
+def _holds_arrays(returned: Any) -> bool:
+    return isinstance(returned, list) and any(isinstance(item, np.ndarray) for item in returned)
 
 
 def _weighted(returned: Any, dout: Any) -> Any:
@@ -112,7 +252,7 @@ def _weighted(returned: Any, dout: Any) -> Any:
     return np.asarray(derivative * dout, np.result_type(derivative, np.float32 if derivative.dtype.kind != "f" else 0))
 
 
-def is_apart(value: Any, returned: Any, inputs: Mapping[str, Any], wrt: Sequence[str] | None) -> bool:
+def _is_apart(value: Any, returned: Any, inputs: Mapping[str, Any], wrt: Sequence[str] | None) -> bool:
     """Tell whether each number that came out can be that of one entry, or one example, of what the gradients are by."""
     shape = np.shape(value)
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.size == 0:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.checking.report import GradientReport, times, verdict_of
+from chainrule.checking.report import GradientReport, findings_of, times, title_of, verdict_of
 
 if TYPE_CHECKING:
     from chainrule.plotting.figure import Figure
@@ -32,10 +32,12 @@ def table(report: GradientReport) -> str:
             f"<td style='text-align:left;color:{colour}'><b>{verdict}</b></td></tr>"
         )
     heads = (("array", left), *((h, right) for h in ("shape", "compared", "mean |diff|", "max relative")))
-    head = "".join(f"<th scope='col' {side}>{h}</th>" for h, side in (*heads, ("error bar", right), ("verdict", left)))
-    found = "".join(f"<li>{html.escape(text.strip())}</li>" for text in report._findings())
+    head = "".join(
+        f"<th scope='col' {align}>{h}</th>" for h, align in (*heads, ("error bar", right), ("verdict", left))
+    )
+    found = "".join(f"<li>{html.escape(text.strip())}</li>" for text in findings_of(report))
     return (
-        f"<div><p><b>{html.escape(report._title())}</b></p><table><thead><tr>{head}</tr></thead>"
+        f"<div><p><b>{html.escape(title_of(report))}</b></p><table><thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table><ul>{found}</ul>"
         f"<p><b>{html.escape(report.headline)}</b></p></div>"
     )

@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-#: Gives all outputs, (K, M), at these points of a line.
-Line: TypeAlias = Callable[[Sequence[float]], Floats]
+#: f along a line: gives all outputs, (K, M), at these points of it.
+Section: TypeAlias = Callable[[Sequence[float]], Floats]
 
 #: How far the points are apart, in sizes of what is moved; those of float32 are seen with the first.
 _LENGTHS = (2.0**-17, 2.0**-8, 2.0**-4)
@@ -52,41 +52,30 @@ FLOAT32, FLOAT16 = 2.0**-23, 2.0**-10
 
 @dataclass(frozen=True)
 class Stairs:
-    """What rounding inside does to the outputs along one line.
+    """What rounding inside does to the outputs along one line."""
 
-    Attributes
-    ----------
-    noise : ndarray, shape (M,)
-        How far each number is from where it would be without, about: the height of its stairs.
-    hidden : ndarray of bool, shape (M,)
-        Which have a slope that short steps do not see.
-    epsilon : float
-        The ulp of the dtype it looks like; 0 if nothing is hidden.
-    """
-
+    #: How far each number is from where it would be without, about: the height of its stairs, (M,).
     noise: Floats
+    #: Which have a slope that short steps do not see, (M,).
     hidden: NDArray[np.bool_]
+    #: The ulp of the dtype it looks like; 0 if nothing is hidden.
     epsilon: float
 
 
-def stairs(line: Line, noise: Floats) -> Stairs:
+def stairs(section: Section, noise: Floats) -> Stairs:
     """Look for stairs along a line.
 
-    Parameters
-    ----------
-    line : callable
-        Gives the outputs for offsets in sizes of what is moved. If it raises, it is not asked further.
-    noise : ndarray, shape (M,)
-        η of each output, as short steps see it.
+    `section`: gives the outputs for offsets in sizes of what is moved. If it raises, it is not asked further; `noise`,
+    (M,): η of each output, as short steps see it.
     """
     height, hidden = np.zeros(noise.size), np.zeros(noise.size, bool)
     most = np.zeros(noise.size)
     epsilon = 0.0
     for length in _LENGTHS:
         try:
-            misses, rough, missed, spread = _missing(line, length, noise)
+            misses, rough, missed, spread = _missing(section, length, noise)
             if misses.any():  # not with points that only happen to lie where a wave stands as before
-                again, other, _, _ = _missing(line, 0.7 * length, noise)
+                again, other, _, _ = _missing(section, 0.7 * length, noise)
                 misses, rough = misses & again, np.maximum(rough, other)
         except Exception:  # moved so far that the subject refuses it
             break
@@ -115,11 +104,11 @@ def most_of(several: Sequence[Stairs]) -> Stairs:
     return Stairs(noise, hidden, max(found.epsilon for found in several))
 
 
-def _missing(line: Line, length: float, noise: Floats) -> tuple[NDArray[np.bool_], Floats, Floats, Floats]:
+def _missing(section: Section, length: float, noise: Floats) -> tuple[NDArray[np.bool_], Floats, Floats, Floats]:
     """Give which outputs have slopes that short steps miss, how rough they are, what is missed, and how that varies."""
     points = length * _POINTS
     apart = np.diff(points)[:, None]
-    values = line([*points.tolist(), *(points + _BLIND).tolist()])
+    values = section([*points.tolist(), *(points + _BLIND).tolist()])
     here, there = values[:7], values[7:]
     with np.errstate(all="ignore"):
         slopes = (there - here) / _BLIND

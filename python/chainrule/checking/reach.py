@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.nn.parameters.places import namespace, slots
+from chainrule.nn.parameters.places import in_slots, namespace, slots
 
 #: Not looked into: objects of these keep no array and no generator of anybody's, and looking takes long.
 _STANDARD = sys.stdlib_module_names | {"builtins"}
@@ -63,7 +63,7 @@ def reach(**roots: Any) -> dict[int, tuple[str, Any]]:
         elif isinstance(thing, types.MethodType):
             todo.extend(((name, thing.__self__), (name, thing.__func__)))
         elif isinstance(thing, functools.partial):
-            todo.extend((name, part) for part in (thing.func, *thing.args, *thing.keywords.values()))
+            todo.extend((name, inner) for inner in (thing.func, *thing.args, *thing.keywords.values()))
         elif isinstance(thing, types.FunctionType):
             todo.extend(_of_function(thing))
         elif isinstance(thing, property):
@@ -88,14 +88,9 @@ def _of(thing: Any) -> str:
 
 
 def _attributes(name: str, thing: Any, found: dict[int, tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    own = list(slots(type(thing)))
-    if own:
+    if any(True for _ in slots(type(thing))):
         found[id(thing)] = name, thing
-    for slot in own:
-        try:
-            yield f"{name}.{slot}", getattr(thing, slot)
-        except Exception:  # a slot that is empty, or an object that refuses to be asked
-            continue
+    yield from ((f"{name}.{slot}", value) for slot, value in in_slots(thing))
     held = namespace(thing)
     if held is not None:  # an empty one too: it may be filled
         found[id(held)] = name, held

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +42,17 @@ class Reader:
     arguments: Sequence[Any]
     asked: Asked
     randomness: Randomness
+
+    def has(self, name: str) -> bool:
+        """Tell whether the thing has such a method."""
+        try:
+            return callable(getattr(self.thing, name, None))
+        except Exception:  # an object that refuses to be asked
+            return False
+
+    def first(self, names: Iterable[str]) -> str | None:
+        """Give the first of these methods that the thing has."""
+        return next((name for name in names if self.has(name)), None)
 
     def slots(self, function: Any) -> tuple[tuple[Slot, ...], dict[str, Any]]:
         """Give the arguments as slots and inputs; say so if `function` cannot be called with them."""

@@ -224,22 +224,16 @@ class GradientReport:
         dict
             Numbers that are not finite are strings, "nan" or "inf", as JSON has none.
         """
-        arrays = []
-        for array in self.arrays:
-            values = {name: value for name, value in asdict(array).items() if name != "relative"}
-            arrays.append({**values, "shape": list(array.shape), "where": list(array.where)})
+        found = asdict(self)
+        for array in found["arrays"]:
+            del array["relative"]
+        names = ("layer", "cause", "arrays", "contracts", "notes", "not_compared", "held_fixed")
         plain: dict[str, Any] = _plain(
             {
                 "subject": self.subject,
                 "kind": self.kind,
                 "verdict": self.verdict,
-                "layer": self.layer,
-                "cause": self.cause,
-                "arrays": arrays,
-                "contracts": [asdict(contract) for contract in self.contracts],
-                "notes": list(self.notes),
-                "not_compared": [{**asdict(unseen), "shape": list(unseen.shape)} for unseen in self.not_compared],
-                "held_fixed": list(self.held_fixed),
+                **{name: found[name] for name in names},
                 "hazards": [asdict(hazard) for hazard in self.hazards],
                 "strict": self.strict,
                 "settings": self.settings,
@@ -251,47 +245,19 @@ class GradientReport:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        yield self._title()
+        yield title_of(self)
         heads = f"{'compared':>14} {'mean |diff|':>12} {'max relative':>13} {'error bar':>10}  verdict"
         yield f"{'array':<12} {'shape':<10} {heads}"
         for a in self.arrays:
-            what = f"{a.checked} of {_size(a.shape)}" if a.mode == "full" else f"{a.checked} directions"
+            what = f"{a.checked} of {math.prod(a.shape)}" if a.mode == "full" else f"{a.checked} directions"
             relative = "-" if a.verdict in ("vacuous", "unresolved") else f"{a.max_relative:.1e}"
             yield (
                 f"{_cut(a.name, 12):<12} {_cut(times(a.shape), 10):<10} {what:>14} {a.mean_difference:>12.1e}"
                 f" {relative:>13} {a.error_bar:>10.1e}  {verdict_of(a)}"
             )
-        for text in self._findings():
+        for text in findings_of(self):
             yield from _wrapped(text)
         yield self.headline
-
-    def _title(self) -> str:
-        shapes = self.settings.get("inputs", "")
-        return _cut(f"{self.kind} {self.subject}({shapes}), {self.settings.get('dtype', '')}", 100)
-
-    def _findings(self) -> Iterator[str]:
-        for a in self.arrays:
-            if a.verdict == "wrong" and a.checked:
-                yield f"{a.place}: analytic {a.analytic:.6e}, numeric {a.numeric:.6e} ± {a.bar:.1e}"
-            if a.verdict == "wrong" and a.cause:
-                yield f"  {a.name}: {a.cause}"
-            if a.note:
-                yield f"{a.name}: {a.note}"
-        for unseen in self.not_compared:
-            yield f"NOT COMPARED: {unseen}; it moves what comes out: say params= or ignore="
-        if self.held_fixed:
-            yield f"held fixed: {', '.join(self.held_fixed)}"
-        for c in self.contracts:
-            if c.held is not True:
-                word = "not tried" if c.held is None else "hazard" if c.hazard and not self.strict else "BROKEN"
-                yield f"{word}: {c.name}: {c.detail}"
-        if self.contracts:
-            yield f"{sum(c.held is True for c in self.contracts)} of {len(self.contracts)} contracts hold"
-        if self.layer:
-            yield f"first faulty layer on the way back: {self.layer}"
-        if self.cause:
-            yield f"cause: {self.cause}"
-        yield from self.notes
 
     @property
     def headline(self) -> str:
@@ -303,11 +269,11 @@ class GradientReport:
             if wrong and all(a.cause == "wrong dtype" for a in wrong):
                 return "GRADIENTS HAVE THE WRONG DTYPE"
             return "GRADIENTS DIFFER" if wrong else "A CONTRACT IS BROKEN"
-        parts = [f"{unseen.name} not compared" for unseen in self.not_compared]
-        parts += [f"{self.kinks} at a kink"] if self.kinks else []
-        parts += [f"{name} has no effect that shows" for name in self.vacuous]
-        parts += [f"{a.name} unresolved" for a in self.arrays if a.verdict == "unresolved"]
-        return _cut("nothing wrong found, but not all proved: " + (", ".join(parts) or "nothing was compared"), 100)
+        reasons = [f"{unseen.name} not compared" for unseen in self.not_compared]
+        reasons += [f"{self.kinks} at a kink"] if self.kinks else []
+        reasons += [f"{name} has no effect that shows" for name in self.vacuous]
+        reasons += [f"{a.name} unresolved" for a in self.arrays if a.verdict == "unresolved"]
+        return _cut("nothing wrong found, but not all proved: " + (", ".join(reasons) or "nothing was compared"), 100)
 
     def _repr_html_(self) -> str:
         """Give the report as a table for a notebook."""
@@ -335,16 +301,43 @@ class GradientReport:
         return heat_map(self)
 
 
+def title_of(report: GradientReport) -> str:
+    """Give the first line: what was checked."""
+    shapes = report.settings.get("inputs", "")
+    return _cut(f"{report.kind} {report.subject}({shapes}), {report.settings.get('dtype', '')}", 100)
+
+
+def findings_of(report: GradientReport) -> Iterator[str]:
+    """Give what there is to say below the table, but for the headline."""
+    for a in report.arrays:
+        if a.verdict == "wrong" and a.checked:
+            yield f"{a.place}: analytic {a.analytic:.6e}, numeric {a.numeric:.6e} ± {a.bar:.1e}"
+        if a.verdict == "wrong" and a.cause:
+            yield f"  {a.name}: {a.cause}"
+        if a.note:
+            yield f"{a.name}: {a.note}"
+    for unseen in report.not_compared:
+        yield f"NOT COMPARED: {unseen}; it moves what comes out: say params= or ignore="
+    if report.held_fixed:
+        yield f"held fixed: {', '.join(report.held_fixed)}"
+    for c in report.contracts:
+        if c.held is not True:
+            word = "not tried" if c.held is None else "hazard" if c.hazard and not report.strict else "BROKEN"
+            yield f"{word}: {c.name}: {c.detail}"
+    if report.contracts:
+        yield f"{sum(c.held is True for c in report.contracts)} of {len(report.contracts)} contracts hold"
+    if report.layer:
+        yield f"first faulty layer on the way back: {report.layer}"
+    if report.cause:
+        yield f"cause: {report.cause}"
+    yield from report.notes
+
+
 def verdict_of(a: ArrayCheck) -> str:
     """Give the verdict on an array in words."""
-    texts = {
-        "right": "ok",
-        "wrong": "DIFFERS",
-        "kink": f"{a.kinks} at a kink",
-        "vacuous": "VACUOUS",
-        "unresolved": "unresolved",
-    }
-    return texts[a.verdict] + (f", {a.kinks} at a kink" if a.kinks and a.verdict in ("right", "wrong") else "")
+    at_a_kink = f"{a.kinks} at a kink"
+    texts = {"right": "ok", "wrong": "DIFFERS", "kink": at_a_kink, "vacuous": "VACUOUS"}
+    return texts.get(a.verdict, a.verdict) + (f", {at_a_kink}" if a.kinks and a.verdict in ("right", "wrong") else "")
 
 
 def _count(n: int, what: str) -> str:
@@ -354,10 +347,6 @@ def _count(n: int, what: str) -> str:
 def times(shape: tuple[int, ...]) -> str:
     """Give a shape as it is written in a table."""
     return "×".join(map(str, shape)) or "number"
-
-
-def _size(shape: tuple[int, ...]) -> int:
-    return math.prod(shape)
 
 
 def _cut(text: str, width: int) -> str:

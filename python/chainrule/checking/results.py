@@ -15,20 +15,13 @@ from chainrule.nn.parameters.places import gradient_names, is_numbers
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out of a forward pass.
+    """What came out of a forward pass."""
 
-    Attributes
-    ----------
-    arrays : list of ndarray
-        The outputs, floats.
-    keys : tuple or None
-        Of a dict, its keys; None if not a dict.
-    cache, has_cache : object, bool
-        What stood behind the outputs, for backward, and whether anything did.
-    """
-
+    #: The outputs, floats.
     arrays: list[FloatArray]
+    #: Of a dict, its keys; None if not a dict.
     keys: tuple[Any, ...] | None = None
+    #: What stood behind the outputs, for backward, and whether anything did.
     cache: Any = None
     has_cache: bool = False
 
@@ -42,16 +35,9 @@ class Outcome:
 def outcome_of(raw: Any, thing: Any, what: str, *, cached: bool) -> Outcome:
     """Tell the outputs from what is kept for backward.
 
-    Parameters
-    ----------
-    raw : object
-        What the forward pass returned.
-    thing : object
-        Where its output may have been left, if that is None.
-    what : str
-        For messages, such as "Affine.forward".
-    cached : bool
-        Whether backward takes a cache, so that the last of several results is one.
+    `raw`: what the forward pass returned; `thing`: where its output may have been left, if that is None; `what`: for
+    messages, such as "Affine.forward"; `cached`: whether backward takes a cache, so that the last of several results is
+    one.
     """
     if raw is None:
         left = next((name for name in OUTPUTS if is_numbers(getattr(thing, name, None))), None)
@@ -62,10 +48,10 @@ def outcome_of(raw: Any, thing: Any, what: str, *, cached: bool) -> Outcome:
             )
         raw = getattr(thing, left)
     if isinstance(raw, Mapping):
-        kept = {key: value for key, value in raw.items() if is_numbers(value)}
-        if not kept:
+        found = {key: value for key, value in raw.items() if is_numbers(value)}
+        if not found:
             raise TypeError(f"{what} gives a dict without numbers in it ({', '.join(map(str, raw)) or 'empty'})")
-        return Outcome([_floats(value, what) for value in kept.values()], tuple(kept))
+        return Outcome([_floats(value, what) for value in found.values()], tuple(found))
     if (
         isinstance(raw, tuple | list)
         and raw
@@ -97,17 +83,11 @@ def _floats(value: Any, what: str) -> FloatArray:
 
 @dataclass
 class Bound:
-    """What backward gave, by the names of what it is the gradient of.
+    """What backward gave, by the names of what it is the gradient of."""
 
-    Attributes
-    ----------
-    gradients : dict of str to object
-        By the name of an input or parameter. None where None was given in its place.
-    extra : list
-        Gradients that belong to no input: of parameters, perhaps, in their order.
-    """
-
+    #: By the name of an input or parameter. None where None was given in its place.
     gradients: dict[str, Any] = field(default_factory=dict)
+    #: Gradients that belong to no input: of parameters, perhaps, in their order.
     extra: list[Any] = field(default_factory=list)
 
 
@@ -156,6 +136,17 @@ def fits(gradient: Any, array: FloatArray) -> bool:
     """Tell whether a gradient could be that of an array by its shape, leading axes of length 1 aside."""
     shape, own = [n for n in np.shape(gradient) if n != 1], [n for n in array.shape if n != 1]
     return gradient is not None and shape == own
+
+
+def is_one(value: Any) -> bool:
+    """Tell whether something is one real number."""
+    if isinstance(value, tuple | list | Mapping):
+        return False
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        return False
+    return array.size == 1 and array.dtype.kind in "fbiu"
 
 
 def is_float(value: Any) -> bool:

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.checking.batches import SECOND_BATCH, other_batches
+from chainrule.checking.batches import SECOND_BATCH, Batches
 from chainrule.checking.comparison import Comparison, Settings
-from chainrule.checking.contracts import Trial, keep_contracts
-from chainrule.checking.networks import NetworkSubject
+from chainrule.checking.contracts import Trial, try_contracts
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reach import reach
 from chainrule.checking.reader import Asked
@@ -21,7 +20,6 @@ from chainrule.checking.report import ArrayCheck, GradientReport
 from chainrule.checking.state import State
 from chainrule.checking.subject import Subject, place_not_finite
 from chainrule.checking.subjects import adapt, readings
-from chainrule.checking.walk import first_faulty_layer
 
 #: No script draws its own data from this: a cotangent equal to the data would hide a mistake.
 _SEED = 0x636861696E
@@ -84,20 +82,19 @@ def _whole_report(subject: Subject, settings: Settings, randomness: Randomness, 
 
     def alone(name: str, layer: Any, inputs: tuple[Any, ...], dout: float | None) -> GradientReport | None:
         try:
-            part = adapt(layer, inputs)
+            inner = adapt(layer, inputs)
         except (TypeError, ValueError):  # nothing to differentiate by
             return None
-        part.name = name
-        return _report(part, settings, Randomness(reach(subject=layer)), rng, first, dout)
+        inner.name = name
+        return _report(inner, settings, Randomness(reach(subject=layer)), rng, first, dout)
 
     report = _report(subject, settings, randomness, rng, first)
-    if report.verdict == "wrong" and isinstance(subject, NetworkSubject):
-        first.restore()  # the layers shall have seen nothing, as the network had not
-        layer, found, note = first_faulty_layer(subject, alone, randomness)
-        notes = (*report.notes, note) if note else report.notes
-        cause = found.cause if found is not None and found.cause else report.cause
-        report = replace(report, layer=layer, cause=cause, notes=notes)
-    return report
+    searched = subject.faulty_layer(alone, randomness, first) if report.verdict == "wrong" else None
+    if searched is None:
+        return report
+    layer, found, note = searched
+    notes = (*report.notes, note) if note else report.notes
+    return replace(report, layer=layer, cause=(found.cause if found is not None else None) or report.cause, notes=notes)
 
 
 @contextmanager
@@ -139,13 +136,13 @@ def _report(
     douts = subject.cotangents(outputs, rng)
     if dout is not None:
         douts = [np.full_like(given, dout)[()] for given in douts]
-    answer, repeatable = keep_contracts(trial, outputs, douts, rng)
+    answer, repeatable = try_contracts(trial, outputs, douts, rng)
     comparison = Comparison(subject, settings, randomness, rng)
     arrays: tuple[ArrayCheck, ...] = ()
     if repeatable:
         careful = not trial.broken.keys().isdisjoint(("inputs unchanged", "parameters unchanged"))
         arrays = comparison.all(answer, douts, careful)
-        arrays = other_batches(comparison, trial, arrays, answer, douts, first)
+        arrays = Batches(comparison, trial, answer, douts, first).tried(arrays)
         for contract, (detail, cause) in comparison.hazards.items():
             trial.breaks(contract, detail, cause, hazard=True)
     else:

@@ -16,12 +16,11 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray
+from chainrule.checking.equality import same_bits
 from chainrule.nn.parameters.places import slots
 
 #: Arrays that are neither parameters nor inputs and larger than this are left alone: a data set, most likely.
 _LARGEST_BYSTANDER = 1 << 26
-#: Bytes that are copied sooner than NumPy looks at them where they are.
-_COPIED = 1 << 14
 _MISSING = object()
 
 
@@ -55,10 +54,10 @@ class State:
 
     def of_what_changed(self) -> State:
         """Give the part of it that is no longer as it was."""
-        part = State({})
-        part._arrays = [(a, before) for a, before in self._arrays if not same_bits(a, before)]
-        part._holders = [(h, before) for h, before in self._holders if not _same_contents(_contents(h), before)]
-        return part
+        changed = State({})
+        changed._arrays = [(a, before) for a, before in self._arrays if not same_bits(a, before)]
+        changed._holders = [(h, before) for h, before in self._holders if not _same_contents(_contents(h), before)]
+        return changed
 
     def _restore_arrays(self) -> None:
         for array, before in self._arrays:
@@ -123,20 +122,9 @@ def _restorable(array: FloatArray) -> bool:
 @contextlib.contextmanager
 def put_back(arrays: Iterable[FloatArray]) -> Iterator[list[FloatArray]]:
     """Lend arrays to be written into, with a copy of each, and put them back, whatever happens."""
-    kept = [(array, array.copy()) for array in arrays]
+    copies = [(array, array.copy()) for array in arrays]
     try:
-        yield [before for _, before in kept]
+        yield [before for _, before in copies]
     finally:
-        for array, before in kept:
+        for array, before in copies:
             np.copyto(array, before)
-
-
-def same_bits(a: FloatArray, b: FloatArray) -> bool:
-    """Tell whether two arrays hold the same bytes, so that nan equals nan and 0 is not -0."""
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return False
-    if a.nbytes > _COPIED and a.dtype.itemsize in (1, 2, 4, 8) and not a.dtype.hasobject:
-        # Looked at as whole numbers where they are: bytes objects of both would be two copies.
-        bits = np.dtype(f"u{a.dtype.itemsize}")
-        return np.array_equal(a.view(bits), b.view(bits))
-    return a.tobytes() == b.tobytes()

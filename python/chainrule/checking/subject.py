@@ -4,6 +4,10 @@
 ``outputs()``: what comes out for the arrays as they are now, one forward pass.
 ``gradients(douts)``: what the subject's own code says, after one forward pass.
 
+A kind of subject is a class in a file of its own, with a row in `subjects.KINDS`. Beside those three it says how it is
+understood (`read`), how it is met in a file (`methods_in` and the answers below that), and what else there is to know:
+whether Rust evaluates it (`engine`), whether it has layers of which one is faulty (`faulty_layer`).
+
 The subject is handed copies of the arguments, so an argument is never written. Parameters are moved in place, because
 a closure or a layer may hold them; whoever moves them puts them back.
 """
@@ -11,79 +15,63 @@ a closure or a layer may hold them; whoever moves them puts them back.
 from __future__ import annotations
 
 import copy
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from chainrule._gate import FloatArray, numbers
 from chainrule.checking.arguments import Slot, refuse_half
+from chainrule.checking.conventions import first_of
 from chainrule.checking.reach import GENERATORS, reach
 from chainrule.checking.report import Unseen
 from chainrule.checking.results import Bound, bound, fits, is_float, left_in
 from chainrule.checking.state import State
 from chainrule.nn.parameters.places import Place, gradient_at, put
 
+if TYPE_CHECKING:
+    from chainrule.checking.engine import KnownNetwork
+    from chainrule.checking.layer_search import Alone, Verdict
+    from chainrule.checking.randomness import Randomness
+    from chainrule.checking.reader import Reader
+
 
 @dataclass
 class Answer:
-    """What backward, gradient or grad_f gave.
+    """What backward, gradient or grad_f gave."""
 
-    Attributes
-    ----------
-    gradients : dict of str to ndarray or None
-        By the name of the array; None where there should be one and is none.
-    returned : dict of str to object
-        The very objects, for questions about their memory; also those of integer inputs.
-    unasked : tuple of str
-        Inputs that no gradient was given for, as for the labels of a loss.
-    """
-
+    #: By the name of the array; None where there should be one and is none.
     gradients: dict[str, Any]
+    #: The very objects, for questions about their memory; also those of integer inputs.
     returned: dict[str, Any]
+    #: Inputs that no gradient was given for, as for the labels of a loss.
     unasked: tuple[str, ...] = ()
 
 
 @dataclass
 class Subject(ABC):
-    """The part all kinds share.
+    """What all kinds share."""
 
-    Attributes
-    ----------
-    thing : object
-        What the user handed over.
-    name : str
-        What it is called in the report.
-    slots : tuple of Slot
-        Its arguments, in order.
-    inputs : dict of str to object
-        Our copies of what is in them.
-    wrt : tuple of str, optional
-        The inputs that the gradient is by, if the caller said so.
-    parameters : dict of str to ndarray
-        The arrays that the subject itself holds, and that have gradients.
-    places : dict of str to tuple of Place
-        Where those lie whose gradients lie beside them.
-    boxes : dict of str to Place
-        Parameters that are plain numbers: they are put there before each forward pass.
-    unseen : tuple of Unseen
-        Arrays that move the outputs, and are not compared.
-    read_as : tuple of str
-        How it was understood, where that is not plain.
-    """
-
+    #: What the user handed over, and what it is called in the report.
     thing: Any
     name: str
+    #: Its arguments, in order, and our copies of what is in them.
     slots: tuple[Slot, ...]
     inputs: dict[str, Any]
+    #: The inputs that the gradient is by, if the caller said so.
     wrt: tuple[str, ...] | None = None
+    #: The arrays that the subject itself holds, and that have gradients; where those lie that have them beside them.
     parameters: dict[str, FloatArray] = field(default_factory=dict)
     places: dict[str, tuple[Place, ...]] = field(default_factory=dict)
+    #: Parameters that are plain numbers: they are put there before each forward pass.
     boxes: dict[str, Place] = field(default_factory=dict)
+    #: Arrays that move the outputs, and are not compared; those that have no gradient and need none.
     unseen: tuple[Unseen, ...] = ()
     held_fixed: tuple[str, ...] = ()
+    #: How it was understood, where that is not plain.
     read_as: tuple[str, ...] = ()
     #: Parameters whose gradients backward returns behind those of the inputs, in that order.
     returned: tuple[str, ...] = ()
@@ -95,14 +83,56 @@ class Subject(ABC):
     surely: bool = True
     #: Whether other ways to understand it have to be asked even if this one agrees.
     unsure: bool = False
-    kind: str = "subject"
-    #: How the two sides are called in messages.
+    #: How the two functions are called in messages.
     forward_name: str = "forward"
     backward_name: str = "backward"
+    #: Whether backward takes off its parameters their gradients, times a learning rate that it holds.
+    by_its_rate: bool = False
+
+    #: What the report calls it.
+    kind: ClassVar[str]
+    #: What the methods that go forwards may be called, and those that give the gradient.
+    methods: ClassVar[tuple[Sequence[str], Sequence[str]]] = ((), ())
+    #: Whether it is functions, which go by their own names in messages.
+    of_functions: ClassVar[bool] = False
     #: Whether the gradient of the outputs is sent back; if not, that of their sum is asked for.
     takes_dout = True
     #: Whether a call for the gradient makes a forward pass of its own.
-    goes_forward_itself = False
+    goes_forward_itself: ClassVar[bool] = False
+    #: Whether a gradient need not be given for every input.
+    gradients_optional: ClassVar[bool] = True
+
+    # In a file, where nobody says what it is to be given:
+    #: Whether it is given examples and labels, and no predictions.
+    takes_data: ClassVar[bool] = False
+    #: Whether one call gives the value and the gradient.
+    gives_both: ClassVar[bool] = False
+    #: Whether it gives one number, or one for each entry or example.
+    of_entries: ClassVar[bool] = False
+    #: Whether it may give nothing, and leave its outputs in attributes.
+    leaves_outputs: ClassVar[bool] = False
+
+    @classmethod
+    def read(cls, reader: Reader) -> Sequence[Subject]:
+        """Give a thing as this kind of subject, in the ways it can be meant, the likeliest first."""
+        ahead, back = map(reader.first, cls.methods)
+        return cls.by_methods(reader, ahead, back) if ahead and back else ()
+
+    @classmethod
+    def by_methods(cls, reader: Reader, ahead: str, back: str) -> Sequence[Subject]:
+        """Give an object as this kind of subject by the names of two of its methods."""
+        return ()
+
+    @classmethod
+    def methods_in(cls, names: Container[str]) -> tuple[str, str] | None:
+        """Give the two methods by which an object that has these is of this kind; None if it is not."""
+        ahead, back = (first_of(known, names) for known in cls.methods)
+        return (ahead, back) if ahead and back else None
+
+    @classmethod
+    def otherwise(cls, value: Any, derivative: Any, arguments: Sequence[Any]) -> tuple[Any, str] | None:
+        """Give two functions of a file as what else they can be meant to be, and what to say then; None if nothing."""
+        return None
 
     @property
     def arrays(self) -> dict[str, FloatArray]:
@@ -132,6 +162,30 @@ class Subject(ABC):
     def doubtful(self) -> tuple[str, ...]:
         """Parameters of which it is not sure that what is compared is a gradient."""
         return ()
+
+    def engine(self) -> KnownNetwork | None:
+        """Give what evaluates it in Rust, if anything does."""
+        return None
+
+    def faulty_layer(self, alone: Alone, randomness: Randomness, first: State) -> Verdict | None:
+        """Look for the layer that makes it wrong, from how it was at `first`; None if it has none."""
+        return None
+
+    def widths(self, others: list[int]) -> list[int]:
+        """Give the sizes beside N that a mean can be over: those of the `others` of the first input's axes."""
+        return others
+
+    def learning_rates(self) -> Sequence[float]:
+        """Give those that backward may take a step of training with."""
+        return ()
+
+    def takes_steps(self, name: str, rates: Sequence[float]) -> bool:
+        """Note that backward takes something off a parameter; tell whether it is known how many gradients."""
+        return False
+
+    def full_name(self, method: str) -> str:
+        """Give what a method is called in messages."""
+        return method if self.of_functions else f"{self.name}.{method}"
 
     def handed(self) -> list[Any]:
         """Give the arguments as the subject is called with them, after putting its plain numbers where they belong."""
@@ -187,7 +241,7 @@ class Subject(ABC):
             self._add_left(inputs)
         movable = self.movable
         alone = len(self.inputs) == 1 and not self.parameters
-        unasked = tuple(n for n in movable if inputs.get(n) is None and not (alone and self.kind == "layer"))
+        unasked = tuple(n for n in movable if inputs.get(n) is None and (self.gradients_optional or not alone))
         gradients = {**found, **{n: inputs.get(n) for n in movable if n not in unasked}}
         gradients = {name: self.as_gradient(a, name) for name, a in gradients.items()}
         objects = {**found, **{n: a for n, a in inputs.items() if a is not None}}
@@ -212,11 +266,10 @@ class Subject(ABC):
     def expect_nothing_left_over(self) -> None:
         """Raise ValueError if gradients were returned that belong to nothing."""
         if self.left_over:
-            what = f"{self.name}.{self.backward_name}" if self.kind == "layer" else self.backward_name
             count, names = len(self.left_over) + len(self.movable), ", ".join(self.inputs) or "none"
             raise ValueError(
-                f"{what} gives {count} gradients for {len(self.inputs)} inputs ({names}); say with wrt= what they are"
-                " by"
+                f"{self.full_name(self.backward_name)} gives {count} gradients for {len(self.inputs)} inputs"
+                f" ({names}); say with wrt= what they are by"
             )
 
     def _add_left(self, inputs: dict[str, Any]) -> None:
@@ -232,10 +285,9 @@ class Subject(ABC):
         except ValueError:  # lists of unequal lengths, or of arrays
             array = np.empty(0, object)
         if array is not None and array.dtype.kind not in "fbiu":
-            what = f"{self.name}.{self.backward_name}" if self.kind != "pair" else self.backward_name
             raise TypeError(
-                f"{what} must give real numbers for {name}, got {type(value).__name__} of {array.dtype}; say with wrt= "
-                "what its gradients are by"
+                f"{self.full_name(self.backward_name)} must give real numbers for {name}, got"
+                f" {type(value).__name__} of {array.dtype}; say with wrt= what its gradients are by"
             )
         return array
 
@@ -280,6 +332,16 @@ def one_number(value: Any, what: str) -> FloatArray:
             " it as a layer: an object with forward and backward(dout)"
         )
     return array.reshape(()) if array.dtype.kind == "f" else array.reshape(()).astype(np.float64)
+
+
+def one_of(function: Any, at: int) -> Callable[..., Any]:
+    """Give a function that gives one of the things that `function` gives; called as that is."""
+
+    @functools.wraps(function)
+    def give(*arguments: Any) -> Any:
+        return function(*arguments)[at]
+
+    return give
 
 
 def place_not_finite(array: FloatArray) -> list[int] | None:

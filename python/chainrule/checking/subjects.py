@@ -6,20 +6,22 @@ given: the first that agrees with the numbers is what was meant, and that is sai
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from chainrule.checking.arguments import required
-from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES
+from chainrule.checking.conventions import BACKWARD, FORWARD
+from chainrule.checking.layer import LayerSubject
+from chainrule.checking.network import LossSubject, NetworkSubject
+from chainrule.checking.pair import BothSubject, MethodsSubject, PairSubject
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reach import reach
-from chainrule.checking.read_layer import layer
-from chainrule.checking.read_network import network
-from chainrule.checking.read_pair import both, derivatives, functions
 from chainrule.checking.reader import USAGE, Asked, Reader, kind_of
 from chainrule.checking.state import State
 from chainrule.checking.subject import Subject, place_not_finite
 
+#: The kinds of subject, each with what it says of itself; the first that takes a thing is what it is.
+KINDS: tuple[type[Subject], ...] = (PairSubject, NetworkSubject, LayerSubject, MethodsSubject, LossSubject, BothSubject)
 #: Nothing: names and signatures tell.
 _PLAINLY = Asked()
 
@@ -34,7 +36,7 @@ def readings(
     arguments: Sequence[Any],
     asked: Asked = _PLAINLY,
     randomness: Randomness | None = None,
-) -> list[Subject]:
+) -> Sequence[Subject]:
     """Give `thing` as a Subject, in the ways it can be understood, the likeliest first; say what is missing if in none.
 
     Raises
@@ -56,49 +58,35 @@ def readings(
     return found
 
 
-def _what_it_is(reader: Reader) -> list[Subject]:
-    """Tell what kind it is."""
-    thing, asked = reader.thing, reader.asked
-    if isinstance(thing, tuple | list) and len(thing) == 2 and all(map(callable, thing)):
-        return functions(reader)
-    if asked.forward or asked.backward:
-        return _methods(reader, *_named_methods(reader))
-    if _has(thing, "loss") and _has(thing, "gradient") and hasattr(thing, "params"):
-        return [network(reader, "loss", "gradient")]
-    ahead, back = _first(thing, FORWARD), _first(thing, BACKWARD)
-    if ahead and back:
-        return layer(reader, ahead, back)
-    value, derivative = _first(thing, VALUES), _first(thing, DERIVATIVES)
-    if value and derivative:
-        return derivatives(reader, value, derivative)
-    if _has(thing, "loss"):
-        return [network(reader, "loss", None)]
-    if callable(thing) and not (ahead and ahead != "__call__") and not back:
-        return both(reader)
-    raise TypeError(f"{_missing(thing)}; {USAGE}")
+def _what_it_is(reader: Reader) -> Sequence[Subject]:
+    """Tell what kind it is: that which takes it first."""
+    if reader.asked.forward or reader.asked.backward:
+        found = PairSubject.read(reader) or _methods(reader, *_named_methods(reader))
+    else:
+        found = next((ways for kind in KINDS if (ways := kind.read(reader))), ())
+    if not found:
+        raise TypeError(f"{_missing(reader)}; {USAGE}")
+    return found
 
 
 def _named_methods(reader: Reader) -> tuple[str, str]:
-    thing, names = reader.thing, []
-    for given, known, side in (
-        (reader.asked.forward, FORWARD, "forward"),
-        (reader.asked.backward, BACKWARD, "backward"),
-    ):
-        name = given or _first(thing, known)
-        if name is None or not callable(getattr(thing, name, None)):
-            what = f"no method {name!r}" if name else f"no method to go {side}: name it, {side}='…'"
-            raise TypeError(f"{type(thing).__name__} has {what}")
+    asked, names = reader.asked, []
+    for given, known, way in ((asked.forward, FORWARD, "forward"), (asked.backward, BACKWARD, "backward")):
+        name = given or reader.first(known)
+        if name is None or not callable(getattr(reader.thing, name, None)):
+            what = f"no method {name!r}" if name else f"no method to go {way}: name it, {way}='…'"
+            raise TypeError(f"{type(reader.thing).__name__} has {what}")
         names.append(name)
     return names[0], names[1]
 
 
-def _methods(reader: Reader, ahead: str, back: str) -> list[Subject]:
+def _methods(reader: Reader, ahead: str, back: str) -> Sequence[Subject]:
     """Two methods that were named: a layer's, or a value and its derivative."""
     forward, backward = getattr(reader.thing, ahead), getattr(reader.thing, back)
     asks, gives = required(backward), required(forward)
     if asks and asks == gives[: len(asks)] and len(asks) == len(reader.arguments):
-        return derivatives(reader, ahead, back)
-    return layer(reader, ahead, back)
+        return MethodsSubject.by_methods(reader, ahead, back)
+    return LayerSubject.by_methods(reader, ahead, back)
 
 
 def _expect_something_to_do(subject: Subject) -> None:
@@ -113,23 +101,11 @@ def _expect_something_to_do(subject: Subject) -> None:
             )
 
 
-def _has(thing: Any, name: str) -> bool:
-    try:
-        return callable(getattr(thing, name, None))
-    except Exception:  # an object that refuses to be asked
-        return False
-
-
-def _first(thing: Any, names: Iterable[str]) -> str | None:
-    """Give the first of these methods that `thing` has; none of what functions and types have anyway."""
-    return next((name for name in names if _has(thing, name)), None)
-
-
-def _missing(thing: Any) -> str:
+def _missing(reader: Reader) -> str:
     """Say what a thing lacks, for an error."""
-    name = type(thing).__name__
+    thing, name = reader.thing, type(reader.thing).__name__
     for has, lacks in (("forward", "backward"), ("backward", "forward"), ("loss", "gradient"), ("gradient", "loss")):
-        if _has(thing, has) and not _has(thing, lacks):
+        if reader.has(has) and not reader.has(lacks):
             return f"{name} has {has} but no {lacks}"
     if callable(thing):
         return f"{getattr(thing, '__name__', name)} is one function, without its gradient"

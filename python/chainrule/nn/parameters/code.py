@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dis
+import functools
 import sys
 import types
 from collections.abc import Iterable, Iterator
@@ -31,26 +32,17 @@ _MOST = 20_000
 
 @dataclass(frozen=True)
 class Code:
-    """What the methods of a class do with attributes, by name.
+    """What the methods of a class do with attributes, by name."""
 
-    Attributes
-    ----------
-    stored : frozenset of str
-        Attributes that any method stores.
-    strings : frozenset of str
-        Strings that any contains: the keys of dicts are among them.
-    caches : frozenset of str
-        Attributes that forward makes anew in each pass, or for its own branch only.
-    kept : frozenset of str
-        Attributes that forward reads as it finds them.
-    untouched : frozenset of str
-        Those of them that it never stores.
-    """
-
+    #: Attributes that any method stores.
     stored: frozenset[str]
+    #: Strings that any contains: the keys of dicts are among them.
     strings: frozenset[str]
+    #: Attributes that forward makes anew in each pass, or for its own branch only.
     caches: frozenset[str]
+    #: Attributes that forward reads as it finds them.
     kept: frozenset[str]
+    #: Those of them that it never stores.
     untouched: frozenset[str]
 
 
@@ -104,8 +96,8 @@ def _functions(kind: type) -> Iterator[tuple[str, list[types.FunctionType]]]:
     for base in kind.__mro__:
         if base.__module__.partition(".")[0] not in _NOT_OURS:
             for name, value in vars(base).items():
-                parts = (value.fget, value.fset) if isinstance(value, property) else (value,)
-                yield from ((name, found) for part in parts if (found := list(_behind(part))))
+                functions = (value.fget, value.fset) if isinstance(value, property) else (value,)
+                yield from ((name, found) for function in functions if (found := list(_behind(function))))
 
 
 def _enclosed(function: types.FunctionType) -> Iterator[str]:
@@ -135,12 +127,11 @@ def _reading(kind: type) -> Code:
             strings.update(strings_in(function.__code__))
             strings.update(_enclosed(function))
     roots = [name for name in _FORWARD if name in methods][:1] or [name for name in methods if name != "__init__"]
-    accesses: dict[str, list[tuple[bool, tuple[int, ...]]]] = {}
-    walk = _Walk(methods, accesses)
+    forward = _ForwardPass(methods)
     for root in roots:
-        walk.method(root, 0, (), ())
+        forward.method(root, 0, (), ())
     caches, kept, untouched = set(), set(), set()
-    for name, each in accesses.items():
+    for name, each in forward.accesses.items():
         stores = [regions for is_store, regions in each if is_store]
         reads = not each[0][0] or any(
             not is_store and regions[:1] != stores[0][:1] for is_store, regions in each if stores and stores[0]
@@ -154,15 +145,12 @@ def _reading(kind: type) -> Code:
     return Code(frozenset(stored), frozenset(strings), frozenset(caches), frozenset(kept), frozenset(untouched))
 
 
-class _Walk:
+class _ForwardPass:
     """The accesses of a forward pass: stored or loaded, and in which branches, the outermost first."""
 
-    def __init__(
-        self,
-        methods: dict[str, list[types.CodeType]],
-        accesses: dict[str, list[tuple[bool, tuple[int, ...]]]],
-    ) -> None:
-        self.methods, self.accesses = methods, accesses
+    def __init__(self, methods: dict[str, list[types.CodeType]]) -> None:
+        self.methods = methods
+        self.accesses: dict[str, list[tuple[bool, tuple[int, ...]]]] = {}
         self.left, self.regions = _MOST, 0
 
     def method(self, name: str, level: int, within: tuple[int, ...], above: tuple[tuple[str, int], ...]) -> None:
@@ -216,7 +204,6 @@ class Facts(NamedTuple):
 
 
 _FACTS: WeakKeyDictionary[type, Facts] = WeakKeyDictionary()
-_GRADIENT_NAMES: dict[str, frozenset[str]] = {}
 
 
 def facts_of(kind: type) -> Facts:
@@ -226,7 +213,8 @@ def facts_of(kind: type) -> Facts:
         code = code_of(kind)
         shown = [name for base in kind.__mro__ for name, value in vars(base).items() if isinstance(value, property)]
         arrays = any(isinstance(value, np.ndarray) for base in kind.__mro__ for value in vars(base).values())
-        views = any(has_gradient(name, code, _names_in(kind)) for name in shown if name not in PLAIN)
+        names = {name for base in kind.__mro__ for name in vars(base)}
+        views = any(has_gradient(name, code, names) for name in shown if name not in PLAIN)
         plain = not (arrays or views or any(slots(kind)) or hasattr(kind, "params"))
         properties = tuple(name for name in PLAIN if name in shown)
         found = Facts(plain, properties, any(callable(getattr(kind, n, None)) for n in FLUSHES), {}, {})
@@ -234,17 +222,10 @@ def facts_of(kind: type) -> Facts:
     return found
 
 
-def _names_in(kind: type) -> set[str]:
-    """Give the names of all attributes of a class."""
-    return {name for base in kind.__mro__ for name in vars(base)}
-
-
+@functools.lru_cache(maxsize=4096)
 def names_of_gradient(name: str) -> frozenset[str]:
     """Give what the gradient of an attribute may be called."""
-    found = _GRADIENT_NAMES.get(name)
-    if found is None:
-        found = _GRADIENT_NAMES[name] = frozenset(gradient_names(name))
-    return found
+    return frozenset(gradient_names(name))
 
 
 def is_parameter_by_code(kind: type, name: str) -> bool | None:

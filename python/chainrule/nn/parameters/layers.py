@@ -19,28 +19,9 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.nn.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
-from chainrule.nn.parameters.code import (
-    PLAIN,
-    Code,
-    code_of,
-    facts_of,
-    has_gradient,
-    is_cache,
-    is_parameter_by_code,
-    is_passing,
-    names_of_gradient,
-    stored_in,
-    strings_in,
-)
+from chainrule.nn.parameters import code as bytecode
 from chainrule.nn.parameters.layout import Layout, is_leaf, layout_of, things_in
-from chainrule.nn.parameters.places import (
-    COUNTERPARTS,
-    Place,
-    attributes,
-    gradient_at,
-    held,
-    is_container,
-)
+from chainrule.nn.parameters.places import COUNTERPARTS, Place, attributes, gradient_at, held, is_container
 
 #: A script asks for parameters several times a step: of these layers, exactly, it is known that there are none.
 _WITHOUT_PARAMETERS = frozenset({Relu, Sigmoid, Tanh, LeakyRelu, Identity, Rescaling})
@@ -56,18 +37,10 @@ class Held(NamedTuple):
 def parameters(layer: Any, others: Iterable[Any] = ()) -> dict[str, FloatArray]:
     """Give the parameters of any layer, by the layer's own names for them.
 
-    Parameters
-    ----------
-    layer : object
-        With ``forward`` and ``backward``.
-    others : iterable of object
-        The layers beside it: what it holds of theirs is theirs.
+    `layer`: with ``forward`` and ``backward``; `others`: the layers beside it: what it holds of theirs is theirs.
 
-    Returns
-    -------
-    dict of str to ndarray
-        The very arrays. A name is an attribute's (``gamma``) or the key in a dict of parameters; of a list, its name
-        and the index (``params0``); of an object within the layer, the way to it (``inner.W``).
+    Given are the very arrays. A name is an attribute's (``gamma``) or the key in a dict of parameters; of a list, its
+    name and the index (``params0``); of an object within the layer, the way to it (``inner.W``).
 
     Examples
     --------
@@ -86,26 +59,20 @@ def parameters(layer: Any, others: Iterable[Any] = ()) -> dict[str, FloatArray]:
     {'gamma': array([1., 1.])}
     """
     if type(layer) is Affine:
-        return {"W": layer._W, "b": layer._b}
+        return {"W": layer.W, "b": layer.b}
     if type(layer) in _WITHOUT_PARAMETERS:
         return {}
     found = _of_plain(layer)
     if found is None:
-        found = {name: part.array for name, part in _of_any(layer, others).items()}
+        found = {name: one.array for name, one in _of_any(layer, others).items()}
     return found
 
 
 def gradients(layer: Any, others: Iterable[Any] = ()) -> dict[str, Any]:
-    """Give the gradients that lie beside a layer's parameters now, under the names of the parameters.
-
-    Parameters
-    ----------
-    layer, others
-        As for `parameters`.
-    """
+    """Give the gradients that lie beside a layer's parameters now, under their names; asked as `parameters` is."""
     if type(layer) is Affine:
         return {} if layer.dW is None else {"W": layer.dW, "b": layer.db}
-    found = {name: gradient_at(part.places) for name, part in held_by(layer, others).items()}
+    found = {name: gradient_at(one.places) for name, one in held_by(layer, others).items()}
     return {name: gradient for name, gradient in found.items() if gradient is not None}
 
 
@@ -119,7 +86,7 @@ def held_by(layer: Any, others: Iterable[Any] = ()) -> dict[str, Held]:
     found = {}
     for name, array in plain.items():
         key = name
-        if name not in PLAIN and name not in vars(layer):  # called as the property that shows it
+        if name not in bytecode.PLAIN and name not in vars(layer):  # called as the property that shows it
             key = next(key for key, value in vars(layer).items() if value is array)
         found[name] = Held(array, (Place(((layer, key),)),))
     return found
@@ -132,15 +99,15 @@ def is_own(layer: Any) -> bool:
 
 def may_flush(layer: Any) -> bool:
     """Tell whether a layer, or an object within it, may have a method that sets gradients to nothing."""
-    return _of_plain(layer) is None or facts_of(type(layer)).flushes
+    return _of_plain(layer) is None or bytecode.facts_of(type(layer)).flushes
 
 
 def plain_names(layer: Any) -> Iterable[str]:
     """Give the names that are parameters whatever there is beside them."""
     if type(layer) is Affine or type(layer) in _WITHOUT_PARAMETERS:
-        return PLAIN
+        return bytecode.PLAIN
     own = getattr(layer, "params", None)
-    return own.keys() if isinstance(own, Mapping) else PLAIN
+    return own.keys() if isinstance(own, Mapping) else bytecode.PLAIN
 
 
 # --- layers that hold arrays, and nothing that holds others: most of them; asked several times a step ---
@@ -149,12 +116,12 @@ def plain_names(layer: Any) -> Iterable[str]:
 def _of_plain(layer: Any) -> dict[str, FloatArray] | None:
     """Give the parameters of a layer that holds nothing that could hold others; None if it may."""
     kind = type(layer)
-    facts = facts_of(kind)
+    facts = bytecode.facts_of(kind)
     own = getattr(layer, "__dict__", None)
     if not facts.plain or type(own) is not dict:
         return None
     found: dict[str, FloatArray] = {}
-    for name in PLAIN:
+    for name in bytecode.PLAIN:
         array = getattr(layer, name, None)
         if isinstance(array, np.ndarray):
             found[name] = _stable(layer, name, array) if name in facts.properties else array
@@ -164,10 +131,10 @@ def _of_plain(layer: Any) -> dict[str, FloatArray] | None:
             if name in found or value.dtype.kind != "f" or not value.flags.writeable:
                 continue
             if name not in facts.known:
-                facts.known[name] = is_parameter_by_code(kind, name)
+                facts.known[name] = bytecode.is_parameter_by_code(kind, name)
             known = facts.known[name]
             if known is None:
-                known = not own.keys().isdisjoint(names_of_gradient(name))
+                known = not own.keys().isdisjoint(bytecode.names_of_gradient(name))
             if known and not any(value is other for other in found.values()):
                 found[_bare(layer, name, value) if name[0] == "_" else name] = value
         elif of is types.FunctionType:
@@ -198,7 +165,7 @@ def _of_any(layer: Any, others: Iterable[Any]) -> dict[str, Held]:
     except TypeError:  # cannot be referred to weakly, or is not hashable
         return _looked_for(layer, others)
     if known is not None:
-        things = things_in(layer, known.layout, known.ids, is_passing)
+        things = things_in(layer, known.layout, known.ids, bytecode.is_passing)
         if things is not None and {id(t) for t in things[1:]}.isdisjoint(map(id, others)):
             found = {}
             for name, ways in known.places.items():
@@ -212,25 +179,25 @@ def _of_any(layer: Any, others: Iterable[Any]) -> dict[str, Held]:
 
 def _remember(layer: Any, found: dict[str, Held]) -> None:
     """Note where the parameters lie, if a look at what the layer and the objects within it hold would tell a change."""
-    ids = {id(part.array) for part in found.values()}
-    layout = layout_of(layer, ids, is_passing) if type(getattr(layer, "__dict__", None)) is dict else None
-    things = None if layout is None else things_in(layer, layout, ids, is_passing)
+    ids = {id(one.array) for one in found.values()}
+    layout = layout_of(layer, ids, bytecode.is_passing) if type(getattr(layer, "__dict__", None)) is dict else None
+    things = None if layout is None else things_in(layer, layout, ids, bytecode.is_passing)
     if layout is None or things is None:
         return
     if not all(is_container(thing) or _shows_all(type(thing)) for thing in things):
         return
     at = {id(thing): i for i, thing in enumerate(things)}
-    if all(id(owner) in at for part in found.values() for place in part.places for owner, _ in place.way):
+    if all(id(owner) in at for one in found.values() for place in one.places for owner, _ in place.way):
         places = {
-            name: [[(at[id(owner)], key) for owner, key in place.way] for place in part.places]
-            for name, part in found.items()
+            name: [[(at[id(owner)], key) for owner, key in place.way] for place in one.places]
+            for name, one in found.items()
         }
         _REMEMBERED[layer] = _Remembered(layout, ids, places)
 
 
 def _shows_all(kind: type) -> bool:
     """Tell whether all arrays that count are in an object's ``__dict__``: no slots, no views that properties make."""
-    facts = facts_of(kind)
+    facts = bytecode.facts_of(kind)
     return facts.plain and (not facts.properties or issubclass(kind, Affine))
 
 
@@ -263,8 +230,8 @@ def _looked_for(layer: Any, others: Iterable[Any]) -> dict[str, Held]:
             array, places = groups[at]
             full = name if len(each) == 1 or at in first else min((place.name for place in places), key=len)
             found[full] = Held(array, tuple(places))
-    kept = _without_parts({name: part.array for name, part in found.items()})
-    return {name: part for name, part in found.items() if name in kept}
+    whole = _without_parts({name: one.array for name, one in found.items()})
+    return {name: one for name, one in found.items() if name in whole}
 
 
 def _plain_places(layer: Any) -> list[tuple[Place, FloatArray]]:
@@ -273,7 +240,7 @@ def _plain_places(layer: Any) -> list[tuple[Place, FloatArray]]:
     if isinstance(own, Mapping):
         pairs = [(Place(((layer, "params"), (own, key))), array) for key, array in own.items()]
     else:
-        pairs = [(Place(((layer, name),)), getattr(layer, name, None)) for name in PLAIN]
+        pairs = [(Place(((layer, name),)), getattr(layer, name, None)) for name in bytecode.PLAIN]
         pairs = [(p, _stable(layer, p.way[0][1], a) if isinstance(a, np.ndarray) else a) for p, a in pairs]
     return [(place, array) for place, array in pairs if isinstance(array, np.ndarray)]
 
@@ -281,34 +248,34 @@ def _plain_places(layer: Any) -> list[tuple[Place, FloatArray]]:
 def is_parameter(place: Place) -> bool:
     """Tell whether there is a gradient beside an array, or will be."""
     way = place.way
-    if is_cache(*attribute_of(place)) and not place.in_parameters:
+    if bytecode.is_cache(*attribute_of(place)) and not place.in_parameters:
         return False
     if place.gradient() is not None:
         return True
     at = max(i for i, (owner, _) in enumerate(way) if i == 0 or not is_container(owner))
-    codes = [code_of(type(thing)) for thing, _ in way[: at + 1]]
+    codes = [bytecode.code_of(type(thing)) for thing, _ in way[: at + 1]]
     codes += [_of_functions(thing) for thing, _ in way[: at + 1]]
     for holder, name in way[at:]:
         if isinstance(name, str):
             beside = holder if isinstance(holder, Mapping) else attributes(holder)
-            if any(has_gradient(name, code, map(str, beside)) for code in codes):
+            if any(bytecode.has_gradient(name, code, map(str, beside)) for code in codes):
                 return True
     return False
 
 
-def _of_functions(thing: Any) -> Code:
+def _of_functions(thing: Any) -> bytecode.Code:
     """Give what is stored, and the strings, in functions that stand in for methods of one object only."""
     own = [f.__code__ for f in getattr(thing, "__dict__", {}).values() if isinstance(f, types.FunctionType)]
-    stored = frozenset(name for code in own for name in stored_in(code))
-    strings = frozenset(name for code in own for name in strings_in(code))
-    return Code(stored, strings, frozenset(), frozenset(), frozenset())
+    stored = frozenset(name for code in own for name in bytecode.stored_in(code))
+    strings = frozenset(name for code in own for name in bytecode.strings_in(code))
+    return bytecode.Code(stored, strings, frozenset(), frozenset(), frozenset())
 
 
-def attribute_of(place: Place) -> tuple[str, Code]:
+def attribute_of(place: Place) -> tuple[str, bytecode.Code]:
     """Give the name of the attribute of the innermost object on the way, and the code of that object."""
     at = max(i for i, (owner, _) in enumerate(place.way) if i == 0 or not is_container(owner))
     owner, key = place.way[at]
-    return str(key), code_of(type(owner))
+    return str(key), bytecode.code_of(type(owner))
 
 
 def reaches_beyond(place: Place, layer: Any, others: Iterable[Any]) -> bool:
@@ -319,18 +286,18 @@ def reaches_beyond(place: Place, layer: Any, others: Iterable[Any]) -> bool:
 
 def _short_name(place: Place) -> str:
     """Give the way to an array, without what goes without saying."""
-    parts: list[str] = []
+    names: list[str] = []
     for i, (owner, key) in enumerate(place.way):
         last = i == len(place.way) - 1
         inner = None if last else place.way[i + 1][0]
         if isinstance(owner, Mapping):
-            if not (last and parts and key in COUNTERPARTS):  # {"val": …, "grad": …}
-                parts.append(str(key))
+            if not (last and names and key in COUNTERPARTS):  # {"val": …, "grad": …}
+                names.append(str(key))
         elif is_container(owner):
-            parts.append(f"{parts.pop() if parts else ''}{key}")
+            names.append(f"{names.pop() if names else ''}{key}")
         elif not (isinstance(inner, Mapping) and key in COUNTERPARTS):
-            parts.append(_bare(owner, str(key), place.value if last else inner))
-    return ".".join(parts)
+            names.append(_bare(owner, str(key), place.value if last else inner))
+    return ".".join(names)
 
 
 def _bare(owner: Any, name: str, value: Any) -> str:
@@ -351,7 +318,7 @@ def _without_parts(found: dict[str, FloatArray]) -> dict[str, FloatArray]:
         base = array.base
         while isinstance(base, np.ndarray):
             if id(base) in at and at[id(base)] != name:
-                out.add(at[id(base)] if name in PLAIN else name)
+                out.add(at[id(base)] if name in bytecode.PLAIN else name)
             base = base.base
     return {name: array for name, array in found.items() if name not in out}
 

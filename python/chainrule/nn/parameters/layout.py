@@ -33,31 +33,19 @@ def is_leaf(kind: type) -> bool:
 
 
 class Layout(NamedTuple):
-    """How an object is built.
+    """How an object is built."""
 
-    Attributes
-    ----------
-    ways : tuple of (int, object)
-        Of each thing within it, which of those before it holds that, and under which key; the object itself first.
-    tokens : tuple of tuple
-        What each of them holds.
-    """
-
+    #: Of each thing within it, which of those before it holds that, and under which key; the object itself first.
     ways: tuple[tuple[int, Any], ...]
+    #: What each of them holds.
     tokens: tuple[tuple[Any, ...], ...]
 
 
 def layout_of(thing: Any, parameters: set[int], passing: Callable[[Any, Any], bool]) -> Layout | None:
     """Give how `thing` is built; None if it is too large to be worth it.
 
-    Parameters
-    ----------
-    thing : object
-        With a ``__dict__``, as all objects within it.
-    parameters : set of int
-        The ids of arrays that have to stay the same objects.
-    passing : callable
-        Tells of an object, and the name of an attribute of it, whether what lies there does not matter.
+    `thing`: with a ``__dict__``, as all objects within it; `parameters`: the ids of arrays that have to stay the same
+    objects; `passing`: tells of an object, and the name of an attribute of it, whether what lies there does not matter.
     """
     owners, ways, tokens = [thing], [(0, None)], []
     seen = {id(thing)}

@@ -25,7 +25,7 @@ from chainrule.nn.parameters.layers import (
     plain_names,
     reaches_beyond,
 )
-from chainrule.nn.parameters.places import Place, flushes, gradient_at, held, walk
+from chainrule.nn.parameters.places import Place, flushes, gradient_at, held, traverse
 
 
 def gradients_of(layers: Mapping[Any, Any]) -> dict[int, FloatArray]:
@@ -40,12 +40,12 @@ def gradients_of(layers: Mapping[Any, Any]) -> dict[int, FloatArray]:
     own: dict[int, tuple[Any, str, list[Place]]] = {}
     for key, layer in layers.items():
         if type(layer) is Affine and layer.dW is not None:
-            for array, gradient in ((layer._W, layer.dW), (layer._b, layer.db)):
+            for array, gradient in ((layer.W, layer.dW), (layer.b, layer.db)):
                 at = id(array)
                 found[at] = found[at] + gradient if at in found else gradient
         elif is_own(layer):
-            for name, part in held_by(layer, layers.values()).items():
-                own.setdefault(id(part.array), (key, name, []))[2].extend(part.places)
+            for name, one in held_by(layer, layers.values()).items():
+                own.setdefault(id(one.array), (key, name, []))[2].extend(one.places)
     for at, (key, name, places) in own.items():
         gradient = gradient_at(places)
         if gradient is None and not places[0].value.flags.writeable:
@@ -129,7 +129,7 @@ def not_trained(layer: Any, layers: Mapping[Any, Any]) -> list[tuple[Place, Any]
             continue
         if not is_cache(*attribute_of(place)) and not any(np.may_share_memory(array, other) for other in memory):
             found.setdefault(id(array), (place, array))
-    numbers = [Place(way) for way, value in walk(layer) if type(value) is float and isinstance(way[-1][1], str)]
+    numbers = [Place(way) for way, value in traverse(layer) if type(value) is float and isinstance(way[-1][1], str)]
     numbers = [p for p in numbers if not reaches_beyond(p, layer, layers.values()) and is_parameter(p)]
     return [*found.values(), *((place, place.value) for place in numbers)]
 

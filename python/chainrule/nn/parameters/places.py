@@ -12,6 +12,7 @@ those of places further in are not added to one that lies further out, which is 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 import types
@@ -50,44 +51,11 @@ SYNONYMS = (("W", "w", "weight", "weights", "kernel", "kernels"), ("b", "B", "bi
 #: Dicts that hold the gradients of the attributes beside them.
 CONTAINERS = ("grads", "gradients", "grad", "derivatives", "dparams", "_grads", "_gradients")
 #: What a layer keeps of its input and output, and their gradients, which are no parameters.
-PASSING = frozenset(
-    [
-        "x",
-        "X",
-        "xs",
-        "input",
-        "inputs",
-        "inp",
-        "z",
-        "Z",
-        "a",
-        "A",
-        "h",
-        "H",
-        "y",
-        "Y",
-        "out",
-        "outs",
-        "output",
-        "outputs",
-        "out_",
-        "cache",
-        "last_input",
-        "last_output",
-        "y_pred",
-        "y_true",
-        "t",
-        "mask",
-        "dout",
-        "prev_h",
-        "h_prev",
-        "scores",
-        "probs",
-        "logits",
-        "activation",
-        "activations",
-    ]
-)
+PASSING = frozenset((
+    "x", "X", "xs", "input", "inputs", "inp", "z", "Z", "a", "A", "h", "H", "y", "Y", "out", "outs", "output",
+    "outputs", "out_", "cache", "last_input", "last_output", "y_pred", "y_true", "t", "mask", "dout", "prev_h",
+    "h_prev", "scores", "probs", "logits", "activation", "activations",
+))  # fmt: skip
 #: Methods that set gradients to nothing, for those that are added to.
 FLUSHES = (
     "zero_grad", "zero_grads", "zero_gradient", "zero_gradients", "flush_gradients", "flush_grads", "clear_gradients",
@@ -102,17 +70,11 @@ _MOST = 20_000
 
 @dataclass(frozen=True, eq=False)
 class Place:
-    """Where an array lies: what holds what, from the object on, and by which name or index.
+    """Where an array lies: what holds what, from the object on, and by which name or index."""
 
-    Attributes
-    ----------
-    way : tuple of (owner, key)
-        The last owner holds the array. A key is an attribute's name, or an index or key of a list or dict.
-    told : callable, optional
-        Given the object, gives the gradient, if somebody has said where it lies.
-    """
-
+    #: The last owner holds the array. A key is an attribute's name, or an index or key of a list or dict.
     way: tuple[tuple[Any, Any], ...]
+    #: Given the object, gives the gradient, if somebody has said where it lies.
     told: Callable[[Any], Any] | None = None
 
     @property
@@ -318,12 +280,22 @@ def attributes(thing: Any) -> dict[str, Any]:
     for base in reversed(kind.__mro__):
         if base.__module__.partition(".")[0] not in _STANDARD:
             found |= {name: value for name, value in vars(base).items() if isinstance(value, np.ndarray)}
-    for name in slots(kind):
-        try:
-            found[name] = getattr(thing, name)
-        except Exception:  # a slot that is empty, or an object that refuses to be asked
-            found.pop(name, None)
-    return found | (namespace(thing) or {})
+    found = {name: value for name, value in found.items() if name not in slots(kind)}
+    return found | dict(in_slots(thing)) | (namespace(thing) or {})
+
+
+def in_slots(thing: Any) -> Iterator[tuple[str, Any]]:
+    """Give what an object's slots hold, but for those that are empty."""
+    for name in slots(type(thing)):
+        with contextlib.suppress(Exception):  # an object may refuse to be asked
+            yield name, getattr(thing, name)
+
+
+def inside(owner: Any) -> list[tuple[Any, Any]]:
+    """Give what something holds, with the key, index or name of each."""
+    if isinstance(owner, Mapping):
+        return list(owner.items())
+    return list(enumerate(owner) if isinstance(owner, list | tuple | deque) else attributes(owner).items())
 
 
 def namespace(thing: Any) -> dict[str, Any] | None:
@@ -343,7 +315,7 @@ def is_object(thing: Any) -> bool:
     return isinstance(thing, types.SimpleNamespace) or kind.__module__.partition(".")[0] not in _STANDARD
 
 
-def walk(thing: Any) -> Iterator[tuple[tuple[tuple[Any, Any], ...], Any]]:
+def traverse(thing: Any) -> Iterator[tuple[tuple[tuple[Any, Any], ...], Any]]:
     """Give all that `thing` holds, arrays and whatever else, each with the way to it; nearer things come first.
 
     What holds something is looked through once; an array is given in every place where it lies.
@@ -356,13 +328,7 @@ def walk(thing: Any) -> Iterator[tuple[tuple[tuple[Any, Any], ...], Any]]:
         if id(owner) in seen:
             continue
         seen[id(owner)] = owner
-        if isinstance(owner, Mapping):
-            inside: Iterable[tuple[Any, Any]] = list(owner.items())
-        elif isinstance(owner, list | tuple | deque):
-            inside = list(enumerate(owner))
-        else:
-            inside = attributes(owner).items()
-        for key, value in inside:
+        for key, value in inside(owner):
             given += 1
             here = (*way, (owner, key))
             yield here, value
@@ -372,7 +338,7 @@ def walk(thing: Any) -> Iterator[tuple[tuple[tuple[Any, Any], ...], Any]]:
 
 def held(thing: Any) -> list[tuple[Place, FloatArray]]:
     """Give every float array that `thing` holds, once for each place where it lies."""
-    found = [(Place(way), value) for way, value in walk(thing) if _is_float(value)]
+    found = [(Place(way), value) for way, value in traverse(thing) if _is_float(value)]
     return found + [(Place(((thing, name),)), value) for name, value in _views(thing)]
 
 
@@ -395,13 +361,13 @@ def _views(thing: Any) -> Iterator[tuple[str, FloatArray]]:
 
 def holders(thing: Any) -> list[Any]:
     """Give `thing` and the objects within it."""
-    return [thing, *(value for _, value in walk(thing) if is_object(value))]
+    return [thing, *(value for _, value in traverse(thing) if is_object(value))]
 
 
 def flushes(thing: Any) -> list[Any]:
     """Give the methods that set gradients to nothing: that of `thing`, or those of the objects within it."""
     found: dict[int, Any] = {}
-    for way, owner in (((), thing), *((way, value) for way, value in walk(thing) if is_object(value))):
+    for way, owner in (((), thing), *((way, value) for way, value in traverse(thing) if is_object(value))):
         name = next((name for name in FLUSHES if callable(getattr(type(owner), name, None))), None)
         if name is not None and not any(id(outer) in found for outer, _ in way):
             found[id(owner)] = getattr(owner, name)

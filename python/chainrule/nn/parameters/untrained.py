@@ -34,14 +34,8 @@ _LOSS = object()
 def left_untrained(net: Any, x: FloatArray, t: NDArray[Any], batch_size: int) -> list[str]:
     """Give a sentence for each array, or number, of the layers that the loss depends on and that is not trained.
 
-    Parameters
-    ----------
-    net : Network
-        Anything else is not looked into.
-    x, t : ndarray
-        The examples and the teaching signal; the first few are used.
-    batch_size : int
-        Taken instead, if the network does not take few.
+    `net`: anything else is not looked into; `x`, `t`: the examples and the teaching signal; the first few are used;
+    `batch_size`: taken instead, if the network does not take few.
     """
     if not isinstance(net, Network):
         return []
@@ -71,9 +65,9 @@ def _is_yet_to_make(thing: Any) -> bool:
 
 
 def _tried(net: Network, x: FloatArray, t: NDArray[Any]) -> list[str]:
-    from chainrule.checking.randomness import Randomness
+    from chainrule.checking.randomness import Randomness  # read for layers of the user's own only, as the others
     from chainrule.checking.reach import reach
-    from chainrule.checking.state import State
+    from chainrule.checking.state import State  # the same
 
     found = reach(net=net)
     before, randomness = State(found), Randomness(found)
@@ -127,24 +121,13 @@ def _sentence(net: Network, key: Any, place: Place, value: Any) -> str:
 
 
 def _matters(place: Place, value: Any, loss: Callable[..., float]) -> bool:
-    """Tell whether the loss changes when the value does by a hundredth, each number by another part; put it back."""
-    kept = np.array(value)
-    size = np.maximum(np.abs(kept), np.abs(kept).max() or 1.0) * 0.01
-    moved = kept + size * (1 + 0.5 * np.sin(1.0 + 2.4 * np.arange(kept.size).reshape(kept.shape)))
-    is_array = isinstance(value, np.ndarray)
+    """Tell whether the loss changes when the value, an array or a number, does by a hundredth; put it back."""
+    from chainrule.checking.holdings import moves  # as in _tried
 
-    def write(numbers: Any) -> None:
-        if is_array:
-            np.copyto(value, numbers, casting="same_kind")
-        else:
-            put(place, float(numbers))
-
-    here = loss()
+    if isinstance(value, np.ndarray):
+        return moves(lambda: [np.asarray(loss())], value, 1e-6 if value.dtype == np.float32 else 1e-10)
+    number = np.array(value)
     try:
-        there = loss(lambda: write(moved))
-    except Exception:  # it does not take this number: it looks at it, then
-        return True
+        return moves(lambda: [np.asarray(loss(lambda: put(place, float(number))))], number)
     finally:
-        write(kept)
-    # Two passes give the same bits; what is added and taken away again differs by rounding.
-    return not np.isclose(there, here, rtol=1e-6 if kept.dtype == np.float32 else 1e-10, atol=0, equal_nan=True)
+        put(place, value)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from chainrule._gate import FloatArray
 from chainrule.checking.causes import Evidence, explain
 from chainrule.checking.counts import counts
+from chainrule.checking.evaluation import NumericEvaluation
+from chainrule.checking.finite_differences import FIRST, Floats, Found, largest
 from chainrule.checking.judging import Tolerance, bars_of, compare, rule_for, worst_of
-from chainrule.checking.movers import DirectionMover, both_ways
-from chainrule.checking.numeric import FIRST, Floats, Found, largest
+from chainrule.checking.perturbation import DirectionStencil, both_ways
 from chainrule.checking.report import ArrayCheck
-from chainrule.checking.side import NumericSide
 from chainrule.checking.subject import Subject, is_single
 
 #: Entries looked at one by one to find out why an array is wrong that was not compared entry by entry.
@@ -41,17 +41,17 @@ def why(
     return replace(check, cause=explain(evidence) or check.cause)
 
 
-def where_and_why(
-    subject: Subject, side: NumericSide, check: ArrayCheck, claimed: FloatArray, tolerance: float,
+def located(
+    subject: Subject, numeric: NumericEvaluation, check: ArrayCheck, claimed: FloatArray, tolerance: float,
     rng: np.random.Generator,
 ) -> ArrayCheck:  # fmt: skip
     """Find an entry that differs, where only directions were compared, and look for the cause in a sample."""
     array = subject.arrays[check.name]
-    place = bisect(side.directions([check.name]), claimed, side.scales[check.name])
+    place = bisect(numeric.directions([check.name]), claimed, numeric.scales[check.name])
     sample = np.unique(np.append(rng.choice(array.size, min(array.size, _SAMPLE), replace=False), place))
-    ground = side.entries(check.name, claimed, sample)
-    rule = rule_for(ground, {check.name: claimed}, tolerance, is_single(claimed))
-    found, _ = compare(ground, rule)
+    probes = numeric.entries(check.name, claimed, sample)
+    rule = rule_for(probes, {check.name: claimed}, tolerance, is_single(claimed))
+    found, _ = compare(probes, rule)
     worst = worst_of(found, rule)
     check = replace(
         check,
@@ -64,7 +64,12 @@ def where_and_why(
 
 
 def misshapen(
-    subject: Subject, side: NumericSide, name: str, claimed: FloatArray, tolerance: float, rng: np.random.Generator
+    subject: Subject,
+    numeric: NumericEvaluation,
+    name: str,
+    claimed: FloatArray,
+    tolerance: float,
+    rng: np.random.Generator,
 ) -> ArrayCheck:
     """Judge a gradient that has not the shape of its array: it may be transposed, or not summed up."""
     array = subject.arrays[name]
@@ -72,9 +77,9 @@ def misshapen(
     check = ArrayCheck(name, array.shape, "full", 0, "wrong", note=note, cause="wrong shape")
     sample = np.sort(rng.choice(array.size, min(array.size, _SAMPLE), replace=False))
     unknown = np.full(array.shape, np.nan)
-    ground = side.entries(name, unknown, sample)
-    rule = Tolerance(unknown.reshape(-1)[sample], tolerance, False, largest(claimed), ground.resolution)
-    return why(subject, check, claimed, compare(ground, rule)[0], rule, sample)
+    probes = numeric.entries(name, unknown, sample)
+    rule = Tolerance(unknown.reshape(-1)[sample], tolerance, False, largest(claimed), probes.resolution)
+    return why(subject, check, claimed, compare(probes, rule)[0], rule, sample)
 
 
 def examples(subject: Subject) -> int:
@@ -83,7 +88,7 @@ def examples(subject: Subject) -> int:
     return len(inputs[0]) if inputs else 0
 
 
-def bisect(mover: DirectionMover, claimed: FloatArray, scales: Floats) -> int:
+def bisect(stencil: DirectionStencil, claimed: FloatArray, scales: Floats) -> int:
     """Give the flat index of an entry that differs: halves of the array are compared until one entry is left."""
     if not np.isfinite(claimed).all():
         return int(np.argmin(np.isfinite(claimed)))
@@ -94,7 +99,7 @@ def bisect(mover: DirectionMover, claimed: FloatArray, scales: Floats) -> int:
         for half in halves:
             v = np.zeros(claimed.size)
             v[half] = both_ways(sizes[half])
-            value, *parts = mover.slope([v.reshape(claimed.shape)], FIRST)
-            off.append(abs(float(flat @ v) - value) - sum(parts))
+            value, *terms = stencil.slope([v.reshape(claimed.shape)], FIRST)
+            off.append(abs(float(flat @ v) - value) - sum(terms))
         left = halves[0] if not off[0] < off[1] else halves[1]
     return int(left[0])

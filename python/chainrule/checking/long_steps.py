@@ -21,7 +21,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule.checking.numeric import Floats, Found, Mover, Slopes
+from chainrule.checking.finite_differences import Floats, Found, Slopes, Stencil
 
 #: What a far step is longer than the one before; how often; and the second opinion's length.
 _RATIO, _MOST_MOVES, _SECOND = 64.0, 6, 0.3
@@ -29,8 +29,8 @@ _RATIO, _MOST_MOVES, _SECOND = 64.0, 6, 0.3
 _BETWEEN = (4.0, 2.0, 8.0, 0.5)
 
 
-def reach_out(
-    mover: Mover,
+def try_long_steps(
+    stencil: Stencil,
     entries: NDArray[np.int64],
     found: Found,
     caps: Floats,
@@ -38,22 +38,12 @@ def reach_out(
 ) -> Found:
     """Look again with far steps where `resolved` says that a bar is too wide, and noise is most of it.
 
-    Parameters
-    ----------
-    mover : Mover
-        Differences f.
-    entries : ndarray of int64, shape (E,)
-        Flat indices.
-    found : Found
-        What steps of ordinary length gave.
-    caps : ndarray, shape (E,)
-        The longest of those.
-    resolved : callable
-        Given slopes of all entries, tells which are known well enough.
+    `entries`, (E,): flat indices; `found`: what steps of ordinary length gave; `caps`, (E,):
+    the longest of those; `resolved`: given slopes of all entries, tells which are known well enough.
     """
     if resolved(found.slopes).all():  # as nearly always
         return found
-    found = _between(mover, entries, found, caps, resolved)
+    found = _between(stencil, entries, found, caps, resolved)
     best, steps = found.slopes, found.steps.copy()
     with np.errstate(invalid="ignore"):
         todo = np.flatnonzero(~resolved(best) & ~found.kinks & _straight(best))
@@ -62,8 +52,8 @@ def reach_out(
         if len(todo) == 0:
             break
         lengths[todo] *= _RATIO
-        far = mover.slopes(entries[todo], lengths[todo])
-        second = mover.slopes(entries[todo], _SECOND * lengths[todo])
+        far = stencil.slopes(entries[todo], lengths[todo])
+        second = stencil.slopes(entries[todo], _SECOND * lengths[todo])
         with np.errstate(invalid="ignore"):
             straight = _straight(far) & _straight(second)
             believed = straight & far.clear & ~far.contradicts(second)
@@ -77,7 +67,7 @@ def reach_out(
 
 
 def _between(
-    mover: Mover,
+    stencil: Stencil,
     entries: NDArray[np.int64],
     found: Found,
     caps: Floats,
@@ -89,7 +79,7 @@ def _between(
         todo = np.flatnonzero(~resolved(best) & ~found.kinks & (ratio * found.steps <= caps))
         if len(todo) == 0:
             break
-        tried = mover.slopes(entries[todo], ratio * found.steps[todo])
+        tried = stencil.slopes(entries[todo], ratio * found.steps[todo])
         with np.errstate(invalid="ignore"):
             better = (tried.bar < best.bar[todo]) & ~tried.contradicts(best.at(todo))
         chosen = np.zeros(len(entries), bool)

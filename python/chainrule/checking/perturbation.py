@@ -1,7 +1,8 @@
 """What moves an array and looks at what comes out: a subject evaluated in Python, a network that Rust evaluates.
 
-A mover gives slopes for entries of one array, or along directions, with steps it is told; which steps is not its matter
-(`numeric`). Whatever happens, the array is as before when it is done. Here too is how the noise of f is measured.
+A stencil gives slopes for entries of one array, or along directions, with steps it is told; which steps is not its
+matter (`finite_differences`). Whatever happens, the array is as before when it is done. Here too is how the noise of f
+is measured.
 """
 
 from __future__ import annotations
@@ -15,15 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
-from chainrule.checking.numeric import FIRST, Floats, Slopes, noise_of, quotients, scales_of
-from chainrule.checking.precision import Line, Stairs, stairs
+from chainrule.checking.finite_differences import FIRST, Floats, Slopes, noise_of, quotients, scales_of
+from chainrule.checking.precision import Section, Stairs, stairs
 from chainrule.checking.state import put_back
 
 #: Steps that measure noise are multiples of a number that no short fraction is near: round numbers hide rounding.
 _ODD = 0.8660254037844386
-#: Where f is evaluated, in steps.
+#: Where f is evaluated, in steps; and those of them that something has to be moved for.
 _POINTS = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
-#: Those of them that something has to be moved for.
 _MOVED = [0, 1, 3, 4]
 #: Value, truncation, jump and rounding of a slope that could not be taken.
 _NOTHING = np.array([[np.nan], [np.inf], [np.inf], [np.inf]])
@@ -31,20 +31,13 @@ _NOTHING = np.array([[np.nan], [np.inf], [np.inf], [np.inf]])
 
 @dataclass(frozen=True)
 class Outputs:
-    """What comes out of a subject unmoved, and how it counts.
+    """What comes out of a subject unmoved, and how it counts."""
 
-    Attributes
-    ----------
-    here : ndarray, shape (M,)
-        All outputs as one vector.
-    weights : ndarray, shape (M,)
-        The cotangent.
-    noise : ndarray, shape (M,)
-        η for each of them.
-    """
-
+    #: All outputs as one vector, (M,).
     here: Floats
+    #: The cotangent, (M,).
     weights: Floats
+    #: η for each of them, (M,).
     noise: Floats
 
     def slopes(self, values: Floats, points: Floats, far: Any) -> Floats:
@@ -52,21 +45,18 @@ class Outputs:
 
         From outputs at five points, shape (5, E, M) and (5, E); `far` is how much they change over a long way.
         """
-        d, *parts = quotients(values, points[:, :, None], noise_of(values, self.noise, far))
+        d, *terms = quotients(values, points[:, :, None], noise_of(values, self.noise, far))
         with np.errstate(all="ignore"):
-            bars = [part @ np.abs(self.weights) for part in parts]
+            bars = [term @ np.abs(self.weights) for term in terms]
             return np.where(_rounded_away(points), _NOTHING, [d @ self.weights, *bars])
 
 
 class Rounding:
     """How noisy f is when one entry of an array is moved that goes through fewer digits inside; found out for each.
 
-    Parameters
-    ----------
-    whole : Stairs, optional
-        Those of the outputs when the whole array is moved: what is taken if an entry's do not show.
-        What is rounded may be an entry that is moved beyond its own size, so that its stairs grow with the step: that
-        makes no more than an ulp of the slope, which the tolerance is wider than.
+    `whole`: those of the outputs when the whole array is moved: what is taken if an entry's do not show. What is
+    rounded may be an entry that is moved beyond its own size, so that its stairs grow with the step: that makes no more
+    than an ulp of the slope, which the tolerance is wider than.
     """
 
     def __init__(self, whole: Stairs | None = None) -> None:
@@ -75,10 +65,10 @@ class Rounding:
         self.epsilon = 0.0 if whole is None else whole.epsilon
         self._known: dict[int, Stairs] = {}
 
-    def noise(self, i: int, line: Line, noise: Floats) -> Floats:
-        """Give η for entry `i`, which moves along this line: at least `noise`."""
+    def noise(self, i: int, section: Section, noise: Floats) -> Floats:
+        """Give η for entry `i`, of which this is the section: at least `noise`."""
         if i not in self._known:
-            self._known[i] = stairs(line, noise)
+            self._known[i] = stairs(section, noise)
             self.epsilon = max(self.epsilon, self._known[i].epsilon)
         found = self._known[i]
         height = np.where(self.hidden & ~found.hidden, self.most, found.noise)
@@ -90,19 +80,22 @@ def _rounded_away(points: Floats) -> NDArray[np.bool_]:
     return np.asarray((points[0] == points[1]) | (points[1] == points[2]) | (points[3] == points[4]))
 
 
-class PythonMover:
+class _Rounded:
+    """A stencil of what may go through fewer digits inside."""
+
+    _rounding: Rounding | None
+
+    @property
+    def epsilon(self) -> float:
+        """The ulp of what f rounds to inside."""
+        return 0.0 if self._rounding is None else self._rounding.epsilon
+
+
+class EntryStencil(_Rounded):
     """Differences of a subject's outputs along the entries of one array, moved in place and evaluated in Python.
 
-    Parameters
-    ----------
-    evaluate : callable
-        Gives all outputs, as one vector, for the array as it is.
-    array : ndarray
-        The array to move; put back whatever happens.
-    outputs : Outputs
-        What comes out now.
-    rounding : Rounding, optional
-        If f goes through fewer digits inside.
+    `evaluate`: gives all outputs, as one vector, for the array as it is; `array`: the array to move; put back whatever
+    happens; `outputs`: what comes out now; `rounding`: if f goes through fewer digits inside.
     """
 
     def __init__(
@@ -112,16 +105,11 @@ class PythonMover:
         self._reached: dict[int, Floats] = {}
         self._scales: Floats | None = None
 
-    @property
-    def epsilon(self) -> float:
-        """The ulp of what f rounds to inside."""
-        return 0.0 if self._rounding is None else self._rounding.epsilon
-
-    def careful(self) -> PythonMover:
+    def careful(self) -> EntryStencil:
         """Give one that looks for fewer digits inside at every entry; itself, if it does already or all is float32."""
         if self._rounding is not None or self._array.dtype != np.float64:
             return self
-        return PythonMover(self._evaluate, self._array, self._outputs, Rounding())
+        return EntryStencil(self._evaluate, self._array, self._outputs, Rounding())
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes for flat indices of the array."""
@@ -129,86 +117,65 @@ class PythonMover:
         return Slopes(*np.concatenate([np.empty((4, 0)), *found], axis=1))
 
     def _entry(self, i: int, h: float) -> Floats:
-        flat = self._array.flat
-        before = flat[i]
-        x = float(before)
-        values, points = [], []
+        x, outputs = float(self._array.flat[i]), self._outputs
         try:
-            for offset in (h * _POINTS).tolist():
-                flat[i] = x + offset
-                points.append(float(flat[i]))
-                values.append(self._evaluate() if offset else self._outputs.here)
+            points, values = self._with(i, (x + h * _POINTS[_MOVED]).tolist())
         except Exception:
             if h <= FIRST * max(abs(x), 1):
                 raise
             return _NOTHING  # so far from where it is, the subject may refuse to be asked
-        finally:
-            flat[i] = before
+        points.insert(2, x)
+        values.insert(2, outputs.here)
         # Only of a number that stays as it is need it be known whether it could have changed.
         stays = ~(np.abs(np.diff(values, axis=0)) > 0).any(axis=0)
         far = self._far(i, x) if stays.any() else 0.0
-        outputs = self._outputs
         if self._rounding is not None:
-            noise = self._rounding.noise(i, self._line(i, self._scale(i)), outputs.noise)
-            outputs = replace(outputs, noise=noise)
+            if self._scales is None:
+                self._scales = scales_of(self._array).reshape(-1)
+            scale = float(self._scales[i])
+
+            def section(offsets: Sequence[float]) -> Floats:
+                return np.array(self._with(i, [x + offset * scale for offset in offsets])[1])
+
+            outputs = replace(outputs, noise=self._rounding.noise(i, section, outputs.noise))
         return outputs.slopes(np.array(values)[:, None], np.array(points)[:, None], far)
 
-    def _scale(self, i: int) -> float:
-        if self._scales is None:
-            self._scales = scales_of(self._array).reshape(-1)
-        return float(self._scales[i])
-
-    def _line(self, i: int, scale: float) -> Line:
-        """Give what moves one entry, and evaluates."""
-
-        def line(offsets: Sequence[float]) -> Floats:
-            flat = self._array.flat
-            before = flat[i]
-            values = []
-            try:
-                for offset in offsets:
-                    flat[i] = float(before) + offset * scale
-                    values.append(self._evaluate())
-            finally:
-                flat[i] = before
-            return np.array(values)
-
-        return line
+    def _with(self, i: int, numbers: Sequence[float]) -> tuple[list[float], list[Floats]]:
+        """Evaluate with each of some numbers as entry `i`; give them as they were stored, and the outputs."""
+        flat = self._array.flat
+        before = flat[i]
+        stored, values = [], []
+        try:
+            for number in numbers:
+                flat[i] = number
+                stored.append(float(flat[i]))
+                values.append(self._evaluate())
+        finally:
+            flat[i] = before
+        return stored, values
 
     def _far(self, i: int, x: float) -> Floats:
         """Give how much the outputs change when entry `i` is moved far: those that do not have no noise from it."""
         if i not in self._reached:
-            flat = self._array.flat
-            before = flat[i]
             size = max(abs(x), 1.0)
             furthest = np.zeros(len(self._outputs.here))
             try:
                 # A stair may be longer than one move.
                 for distance in (0.25,) if self._rounding is None else (0.25, -0.25, 4.0, -4.0, 64.0, -64.0):
-                    flat[i] = x + distance * size
-                    changes = np.abs(self._evaluate() - self._outputs.here)
+                    changes = np.abs(self._with(i, [x + distance * size])[1][0] - self._outputs.here)
                     furthest = np.fmax(furthest, np.where(np.isnan(changes), np.inf, changes))
             except Exception:  # moved so far that the subject refuses it
                 furthest = np.fmax(furthest, size)
-            finally:
-                flat[i] = before
             self._reached[i] = furthest
         return self._reached[i]
 
 
-class EngineMover:
+class EngineStencil:
     """Differences of the loss of a network that Rust evaluates: forward and loss only, many entries at a time.
 
-    Parameters
-    ----------
-    losses : callable
-        Given flat indices, shape (E,), and offsets, (E, K), gives the losses, (E, K), with that entry moved by each.
-    array : ndarray
-        The array whose entries are moved.
-    claimed : ndarray
-        What the other side says: where that is 0 too, a loss that does not change need not be looked into.
-    noise : float
-        η of the loss.
+    `losses`: given flat indices, shape (E,), and offsets, (E, K), gives the losses, (E, K), with that entry moved by
+    each; `array`: the array whose entries are moved; `claimed`: what the other side says: where that is 0 too, a loss
+    that does not change need not be looked into; `noise`: η of the loss.
     """
 
     def __init__(
@@ -218,12 +185,10 @@ class EngineMover:
         self._flat = array.reshape(-1)
         self._here = losses(np.zeros(1, np.int64), np.zeros((1, 1)))[0, 0]
 
-    @property
-    def epsilon(self) -> float:
-        """Rust computes in float64."""
-        return 0.0
+    #: Rust computes in float64.
+    epsilon = 0.0
 
-    def careful(self) -> EngineMover:
+    def careful(self) -> EngineStencil:
         """Give itself: there is nothing to look for."""
         return self
 
@@ -231,8 +196,8 @@ class EngineMover:
         """Give the slopes for flat indices of the array."""
         losses = self._losses(entries, np.outer(steps, _POINTS[_MOVED]))
         # So many at a time that what is computed on the way stays in the cache.
-        parts = [slice(start, start + 4096) for start in range(0, max(1, len(entries)), 4096)]
-        found = [self._slopes(entries[part], steps[part], losses[part]) for part in parts]
+        blocks = [slice(start, start + 4096) for start in range(0, max(1, len(entries)), 4096)]
+        found = [self._slopes(entries[block], steps[block], losses[block]) for block in blocks]
         return Slopes(*np.concatenate(found, axis=1))
 
     def _slopes(self, entries: NDArray[np.int64], steps: Floats, losses: Floats) -> Floats:
@@ -275,19 +240,11 @@ def moved_in_python(evaluate: Callable[[], Floats], arrays: Sequence[FloatArray]
     return along
 
 
-class DirectionMover:
+class DirectionStencil(_Rounded):
     """Directions instead of entries: the i-th entry is the i-th direction.
 
-    Parameters
-    ----------
-    along : callable
-        Moves the arrays and gives the outputs.
-    outputs : Outputs
-        What comes out now.
-    directions : sequence of list of ndarray
-        A step for each of the arrays, in their shapes.
-    rounding : Rounding, optional
-        If f goes through fewer digits inside.
+    `along`: moves the arrays and gives the outputs; `outputs`: what comes out now; `directions`: a step for each of the
+    arrays, in their shapes; `rounding`: if f goes through fewer digits inside.
     """
 
     def __init__(
@@ -297,16 +254,11 @@ class DirectionMover:
         self._along, self._outputs, self._directions = along, outputs, directions
         self._rounding = rounding
 
-    @property
-    def epsilon(self) -> float:
-        """The ulp of what f rounds to inside."""
-        return 0.0 if self._rounding is None else self._rounding.epsilon
-
-    def careful(self) -> DirectionMover:
+    def careful(self) -> DirectionStencil:
         """Give one that looks for fewer digits inside along every direction; itself, if it does already."""
         if self._rounding is not None:
             return self
-        return DirectionMover(self._along, self._outputs, self._directions, Rounding())
+        return DirectionStencil(self._along, self._outputs, self._directions, Rounding())
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes along the directions of these numbers."""
@@ -315,8 +267,7 @@ class DirectionMover:
             return Slopes(*self._slopes(directions, steps, self._outputs))
         found = [np.empty((4, 0))]
         for i, direction, step in zip(entries.tolist(), directions, steps.tolist(), strict=True):
-            line = partial(self._along, direction)
-            noise = self._rounding.noise(i, line, self._outputs.noise)
+            noise = self._rounding.noise(i, partial(self._along, direction), self._outputs.noise)
             found.append(self._slopes([direction], np.array([step]), replace(self._outputs, noise=noise)))
         return Slopes(*np.concatenate(found, axis=1))
 
@@ -324,12 +275,12 @@ class DirectionMover:
         """Give value, truncation, jump and rounding of the slope along one direction, with this step or longer."""
         outputs = self._outputs
         if self._rounding is None:
-            return [float(part) for part in self._slopes([direction], np.array([h]), outputs)[:, 0]]
+            return [float(term) for term in self._slopes([direction], np.array([h]), outputs)[:, 0]]
         outputs = replace(outputs, noise=np.maximum(outputs.noise, self._rounding.most))
         tried = [
             self._slopes([direction], np.array([h * ratio]), outputs)[:, 0] for ratio in (1.0, 16.0, 256.0, 1024.0)
         ]
-        return [float(part) for part in min(tried, key=lambda parts: float(np.sum(parts[1:])))]
+        return [float(term) for term in min(tried, key=lambda terms: float(np.sum(terms[1:])))]
 
     def _slopes(self, directions: Sequence[list[Floats]], steps: Floats, outputs: Outputs) -> Floats:
         here = self._outputs.here

@@ -3,43 +3,32 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
-from chainrule.checking import movers, numeric, precision
-from chainrule.checking.engine import known_network
-from chainrule.checking.movers import DirectionMover, EngineMover, Outputs, PythonMover, Rounding
-from chainrule.checking.numeric import Floats, Mover
+from chainrule.checking import finite_differences, perturbation, precision
+from chainrule.checking.finite_differences import Floats, Stencil
+from chainrule.checking.perturbation import DirectionStencil, EngineStencil, EntryStencil, Outputs, Rounding
 from chainrule.checking.precision import Stairs, most_of, together
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.state import put_back
 from chainrule.checking.subject import Subject
 
 
-class NumericSide:
+class NumericEvaluation:
     """What a check asks of the numeric side.
 
-    Parameters
-    ----------
-    subject : Subject
-        In float64, if it could be had so.
-    names : iterable of str
-        The arrays that have gradients: no other is moved.
-    randomness : Randomness
-        Set back before every forward pass.
-    douts : sequence
-        The cotangent, for each output.
-    careful : bool
-        Put back the arrays after every forward pass, for a subject that writes into them.
-    like : NumericSide, optional
-        That of another batch, with nearly the same parameters: their scales are taken over, and the noise, if there are
-        as many outputs, and no input is moved.
+    `subject`: in float64, if it could be had so; `names`: the arrays that have gradients: no other is moved;
+    `randomness`: set back before every forward pass; `douts`: the cotangent, for each output; `careful`: put back the
+    arrays after every forward pass, for a subject that writes into them; `like`: that of another batch, with nearly the
+    same parameters: their scales are taken over, and the noise, if there are as many outputs, and no input is moved.
     """
 
     def __init__(
@@ -50,7 +39,7 @@ class NumericSide:
         douts: Sequence[Any],
         *,
         careful: bool = False,
-        like: NumericSide | None = None,
+        like: NumericEvaluation | None = None,
     ) -> None:
         self.subject, self._randomness, self._careful = subject, randomness, careful
         self._weights = np.concatenate([np.asarray(d, np.float64).reshape(-1) for d in douts])
@@ -58,12 +47,12 @@ class NumericSide:
         self.scales: dict[str, Floats] = {}
         for name in names:
             scales = taken.get(name)
-            self.scales[name] = numeric.scales_of(subject.arrays[name]) if scales is None else scales
+            self.scales[name] = finite_differences.scales_of(subject.arrays[name]) if scales is None else scales
         # The sums of their logarithms: what takes long for a large array is found once.
         self._logs: dict[str, float] = {}
         if like is not None:
             self._logs |= {n: log for n, log in like._logs.items() if self.scales.get(n) is like.scales[n]}
-        self.engine = known_network(subject)
+        self.engine = subject.engine()
         self._own_noise: dict[str, Floats] = {}
         # Of each output; those of Python are known after the first evaluation.
         self._epsilon: Floats = np.full(1 if self.engine is not None else 0, np.finfo(np.float64).eps)
@@ -87,7 +76,7 @@ class NumericSide:
             self._own_noise = {name: self._measured_noise([name]) for name in separate}
         return self._measured_noise(separate)
 
-    def _look_for_stairs(self, like: NumericSide | None) -> dict[str, Stairs]:
+    def _look_for_stairs(self, like: NumericEvaluation | None) -> dict[str, Stairs]:
         """Find the arrays that go through fewer digits inside: with all moved at once first, then one by one."""
         wide = [n for n in apart(self.scales, self.subject.arrays) if self.subject.arrays[n].dtype == np.float64]
         if like is not None:
@@ -99,7 +88,7 @@ class NumericSide:
 
     def _stairs_of(self, names: Sequence[str]) -> Stairs:
         """Look for stairs along two directions: along one the slopes of many entries may add up to nothing."""
-        steps = [movers.both_ways(self.scales[name]) for name in names]
+        steps = [perturbation.both_ways(self.scales[name]) for name in names]
         others = [_with_random_signs(self.scales[name], np.random.default_rng(0)) for name in names]
         along = self._along(names)
         return most_of([precision.stairs(partial(along, way), self.noise) for way in (steps, others)])
@@ -110,15 +99,15 @@ class NumericSide:
         return Rounding(together(found)) if found else None
 
     def _measured_noise(self, names: Sequence[str]) -> Floats:
-        steps = [movers.both_ways(self.scales[name]) for name in names]
+        steps = [perturbation.both_ways(self.scales[name]) for name in names]
         double = all(self.subject.arrays[name].dtype == np.float64 for name in names)
-        return movers.measured_noise(self._along(names), steps, self._least, double=double)
+        return perturbation.measured_noise(self._along(names), steps, self._least, double=double)
 
-    def _along(self, names: Sequence[str]) -> movers.Along:
+    def _along(self, names: Sequence[str]) -> perturbation.Along:
         """Give what moves these arrays together and evaluates: Rust, if it knows the network."""
         arrays, engine = [self.subject.arrays[name] for name in names], self.engine
         if engine is None:
-            return movers.moved_in_python(self.evaluate, arrays)
+            return perturbation.moved_in_python(self.evaluate, arrays)
         return lambda steps, offsets: engine.losses_along(arrays, steps, offsets)[:, None]
 
     def evaluate(self) -> Floats:
@@ -138,22 +127,22 @@ class NumericSide:
         noise = self._own_noise.get(names[0], self.noise) if len(names) == 1 else self.noise
         return Outputs(self._here, self._weights, noise)
 
-    def directions(self, names: Sequence[str], steps: Sequence[list[Floats]] = ()) -> DirectionMover:
+    def directions(self, names: Sequence[str], steps: Sequence[list[Floats]] = ()) -> DirectionStencil:
         """Give what moves these arrays together, along the given directions or any."""
-        return DirectionMover(self._along(names), self._outputs(*names), steps, self._rounding(names))
+        return DirectionStencil(self._along(names), self._outputs(*names), steps, self._rounding(names))
 
     def entries(self, name: str, claimed: FloatArray, some: NDArray[np.int64] | None = None) -> Entries:
         """Give all entries of an array, or some, to be compared one by one by the quickest way there is."""
         array = self.subject.arrays[name]
-        mover: Mover
+        stencil: Stencil
         if self.engine is None:
-            mover = PythonMover(self.evaluate, array, self._outputs(name), self._rounding([name]))
+            stencil = EntryStencil(self.evaluate, array, self._outputs(name), self._rounding([name]))
         else:
             flat = claimed.astype(np.float64).reshape(-1)
-            mover = EngineMover(self.engine.losses_of(array), array, flat, float(self.noise[0]))
+            stencil = EngineStencil(self.engine.losses_of(array), array, flat, float(self.noise[0]))
         entries = np.arange(array.size) if some is None else some
         scales = self.scales[name].reshape(-1)[entries]
-        return Entries(mover, entries, scales, np.maximum(scales, 1) / 4, self.resolution(name), name)
+        return Entries(stencil, entries, scales, np.maximum(scales, 1) / 4, self.resolution(name), name)
 
     def resolution(self, *names: str) -> float:
         """Give the slope of an entry that is not told from 0."""
@@ -162,34 +151,32 @@ class NumericSide:
                 self._logs[name] = float(np.log(self.scales[name]).sum())
         size = sum(self.scales[name].size for name in names)
         typical = math.exp(sum(self._logs[name] for name in names) / size) if size else 1.0
-        return movers.resolution(self._weights, self._least, typical)
+        return perturbation.resolution(self._weights, self._least, typical)
 
 
-class Ground(Protocol):
+@dataclass
+class Probes(ABC):
     """What two sides can be compared on: entries of an array, or directions through one or several."""
 
-    mover: Mover
+    stencil: Stencil
     numbers: NDArray[np.int64]
     scales: Floats
     caps: Floats
     resolution: float
 
+    @abstractmethod
     def read(self, gradients: Mapping[str, FloatArray]) -> Floats:
         """Give what these gradients say."""
 
+    @abstractmethod
     def size(self, gradients: Mapping[str, FloatArray]) -> float:
         """Give the size that their rounding goes by."""
 
 
 @dataclass
-class Entries:
+class Entries(Probes):
     """Single entries of one array, by their flat indices."""
 
-    mover: Mover
-    numbers: NDArray[np.int64]
-    scales: Floats
-    caps: Floats
-    resolution: float
     name: str
 
     def read(self, gradients: Mapping[str, FloatArray]) -> Floats:
@@ -198,33 +185,25 @@ class Entries:
 
     def size(self, gradients: Mapping[str, FloatArray]) -> float:
         """Give the size of the largest entry, of all."""
-        return numeric.largest(gradients[self.name])
+        return finite_differences.largest(gradients[self.name])
 
 
-class Directions:
+class Directions(Probes):
     """Random directions through one array or several: for every entry a step of either sign, of about its size.
 
     Not of just its size: two mistakes of equal size would cancel in every second direction.
 
-    Parameters
-    ----------
-    side : NumericSide
-    names : sequence of str
-        The arrays that move together.
-    count : int
-        How many.
-    rng : numpy.random.Generator
+    `names`: the arrays that move together; `count`: how many.
     """
 
-    def __init__(self, side: NumericSide, names: Sequence[str], count: int, rng: np.random.Generator) -> None:
-        self._names = apart(names, side.subject.arrays)
-        self._steps = [[_with_random_signs(side.scales[n], rng) for n in self._names] for _ in range(count)]
-        self.mover: Mover = side.directions(self._names, self._steps)
-        self.numbers = np.arange(count)
-        self.scales = np.ones(count)
-        longest = max(float(side.scales[name].max(initial=0)) for name in names)
-        self.caps = np.full(count, max(1.0, 1 / longest) / 4)
-        self.resolution = side.resolution(*names)
+    def __init__(self, numeric: NumericEvaluation, names: Sequence[str], count: int, rng: np.random.Generator) -> None:
+        self._names = apart(names, numeric.subject.arrays)
+        self._steps = [[_with_random_signs(numeric.scales[n], rng) for n in self._names] for _ in range(count)]
+        longest = max(float(numeric.scales[name].max(initial=0)) for name in names)
+        super().__init__(
+            numeric.directions(self._names, self._steps), np.arange(count), np.ones(count),
+            np.full(count, max(1.0, 1 / longest) / 4), numeric.resolution(*names),
+        )  # fmt: skip
 
     def read(self, gradients: Mapping[str, FloatArray]) -> Floats:
         """Give the slopes along the directions."""

@@ -7,24 +7,15 @@ For one entry x and a step h, f is evaluated at x ± h and x ± h/2:
     J    = 2 G(h/2) - G(h),  G(h) = (f(x + h) - 2 f(x) + f(x - h)) / h
     bar  = |D(h/2) - D(h)| + |J| + 4 η / h
 
-G is the slope to the right less the slope to the left. Where f is smooth it shrinks with h, and J vanishes; at a corner
-(a ReLU at 0, a tie) J is the jump of the slope, and next to one it says that the corner lies within the step. η is the
-noise of f, measured: third differences of f over steps so small that nothing else is left (Moré and Wild, "Estimating
-computational noise", 2011). The first two terms bound the error of D where f is smooth or has one corner within h.
+What the terms mean, and why several steps are tried, is told in docs/gradient-check.md. η is measured: by third
+differences of f over steps so small that nothing else is left (Moré and Wild, "Estimating computational noise", 2011).
 
-No step is good for all functions, so several are tried. The first is a multiple of the entry's size, of many entries
-the multiple that does best for a few of them, but none that a shorter one contradicts. From there steps go up by
-sixteenfolds while noise is most of the bar and less is left each time, no further than a quarter of the entry's size
-(or of 1); or down by sixteenths until noise is most of it. The estimate with the smallest bar is kept, unless a
-shorter step contradicts it: a step longer than the function's own features (a wave, the spread of a row) gives
-nonsense with a small bar. Where the two sides then differ, steps of all lengths are tried once more. If the jump
-alone is left at steps that have been made much smaller, the entry lies at a corner and has no derivative.
-
-Rounding can also hide: a number that a step does not change, though a longer one would, and one that moves by quanta
-(it has been through float32, say), are as noisy as they can have been rounded.
-
-Outputs that are arrays are differenced number by number and then weighted with the cotangent, so that what an entry
-does not reach cancels exactly.
+The first step is a multiple of the entry's size, of many entries the multiple that does best for a few of them, but
+none that a shorter one contradicts. From there steps go up by sixteenfolds while noise is most of the bar and less is
+left each time, no further than a quarter of the entry's size (or of 1); or down by sixteenths until noise is most of
+it. The smallest bar counts, unless a shorter step contradicts it: a step longer than the function's own features gives
+nonsense with a small bar. Where the two sides then differ, steps of all lengths are tried once more. If the jump alone
+is left at steps that have been made much smaller, the entry lies at a corner and has no derivative.
 
 Source: Press et al., "Numerical Recipes", §5.7; the tutorial's "数值微分".
 """
@@ -55,17 +46,11 @@ CLEAR = 20.0
 
 @dataclass(frozen=True)
 class Slopes:
-    """Derivatives by differences, one for each entry (or direction) asked for.
+    """Derivatives by differences, one for each entry (or direction) asked for."""
 
-    Attributes
-    ----------
-    value : ndarray of float64
-        The extrapolated difference quotients, D.
-    truncation, jump, rounding : ndarray of float64
-        The three parts of the error bar.
-    """
-
+    #: The extrapolated difference quotients, D.
     value: Floats
+    #: The three parts of the error bar.
     truncation: Floats
     jump: Floats
     rounding: Floats
@@ -119,7 +104,7 @@ class Found:
 Tolerances: TypeAlias = Callable[[Slopes], Floats]
 
 
-class Mover(Protocol):
+class Stencil(Protocol):
     """Something that can difference f along entries of one array."""
 
     @property
@@ -129,21 +114,15 @@ class Mover(Protocol):
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes for flat indices of the array, each with its own step."""
 
-    def careful(self) -> Mover:
+    def careful(self) -> Stencil:
         """Give one that looks for fewer digits inside at every entry; itself, if it does or need not."""
 
 
 def quotients(values: Any, points: Any, noise: Any) -> tuple[Any, Any, Any, Any]:
     """Give D, and the three parts of its bar, from f at x - h, x - h/2, x, x + h/2, x + h.
 
-    Parameters
-    ----------
-    values : five of float or ndarray
-        f at the five points.
-    points : five of float or ndarray
-        Where they are: what was stored, after rounding.
-    noise : float or ndarray
-        η, for each number of f.
+    `values`: f at the five points; `points`: where they are: what was stored, after rounding; `noise`: η, for each
+    number of f.
     """
     far_down, down, here, up, far_up = values
     a, b, x, c, d = points
@@ -192,7 +171,7 @@ def scales_of(array: FloatArray) -> Floats:
 
 
 def differentiate(
-    mover: Mover,
+    stencil: Stencil,
     entries: NDArray[np.int64],
     scales: Floats,
     claimed: Floats,
@@ -202,28 +181,16 @@ def differentiate(
 ) -> Found:
     """Give the slope of each entry, with steps chosen until its bar decides, or does not get smaller.
 
-    Parameters
-    ----------
-    mover : Mover
-        Differences f.
-    entries : ndarray of int64, shape (E,)
-        Flat indices.
-    scales : ndarray, shape (E,)
-        What the steps are multiples of.
-    claimed : ndarray, shape (E,)
-        The analytic side: entries it agrees with to within the tolerance need no finer step.
-    tolerances : callable
-        Given slopes, gives what each may differ by beside its bar.
-    caps : ndarray, shape (E,)
-        The longest step for each: beyond it f may mean nothing.
-    resolved : callable, optional
-        Given slopes of all entries, tells which are known well enough to be compared with anything.
+    `entries`, (E,): flat indices; `scales`, (E,): what the steps are multiples of; `claimed`,
+    (E,): the analytic side: entries it agrees with to within the tolerance need no finer step; `tolerances`: given
+    slopes, gives what each may differ by beside its bar; `caps`, (E,): the longest step for each: beyond it f may mean
+    nothing; `resolved`: given slopes of all entries, tells which are known well enough to be compared with anything.
     """
     if len(entries) == 0:
         nothing = np.zeros(0)
         return Found(Slopes(nothing, nothing, nothing, nothing), np.zeros(0, bool), nothing)
-    steps = _first_steps(mover, entries, scales, claimed, caps)
-    best, good_steps = mover.slopes(entries, steps), steps.copy()
+    steps = _first_steps(stencil, entries, scales, claimed, caps)
+    best, good_steps = stencil.slopes(entries, steps), steps.copy()
 
     def settled() -> NDArray[np.bool_]:
         enough = _settled(best, claimed, tolerances)
@@ -237,11 +204,11 @@ def differentiate(
     here = best.at(todo)
     upwards = 8 * here.rounding > here.truncation + here.jump
     last = here.where(
-        upwards, mover.slopes(entries[todo][upwards], np.minimum(steps[todo] * _RATIO, caps[todo])[upwards])
+        upwards, stencil.slopes(entries[todo][upwards], np.minimum(steps[todo] * _RATIO, caps[todo])[upwards])
     )
     with np.errstate(invalid="ignore"):
         upwards &= last.bar < here.bar / 2
-    last = last.where(~upwards, mover.slopes(entries[todo][~upwards], steps[todo][~upwards] / _RATIO))
+    last = last.where(~upwards, stencil.slopes(entries[todo][~upwards], steps[todo][~upwards] / _RATIO))
     heading = np.where(upwards, _RATIO, 1 / _RATIO)
     moved = np.zeros(len(entries), np.int64)
     for move in range(1, _MOST_MOVES + 1):
@@ -263,7 +230,7 @@ def differentiate(
         # Upwards, no better is the end; downwards, noise is: a corner may still come out of the step.
         stays = ~settled()[todo] & np.where(upwards, better, ~noisy)
         todo, heading, upwards = todo[stays], heading[stays], upwards[stays]
-        last = mover.slopes(entries[todo], np.minimum(steps[todo] * heading, caps[todo]))
+        last = stencil.slopes(entries[todo], np.minimum(steps[todo] * heading, caps[todo]))
     with np.errstate(invalid="ignore"):
         kinks = (
             (moved >= _MOVES_TO_A_KINK) & (best.jump > best.bar / 2) & (best.jump > tolerances(best))
@@ -279,7 +246,7 @@ def _settled(slopes: Slopes, claimed: Floats, tolerances: Tolerances) -> NDArray
         return np.asarray((slopes.bar <= allowed) | agree)
 
 
-def _first_steps(mover: Mover, entries: NDArray[np.int64], scales: Floats, claimed: Floats, caps: Floats) -> Floats:
+def _first_steps(stencil: Stencil, entries: NDArray[np.int64], scales: Floats, claimed: Floats, caps: Floats) -> Floats:
     """Give the steps to begin with: of many entries, the multiple of their scale that did best for a few.
 
     But no longer than any that a shorter one contradicts: it may be longer than the function's own features, and its
@@ -292,7 +259,7 @@ def _first_steps(mover: Mover, entries: NDArray[np.int64], scales: Floats, claim
     few = np.array([np.argmax(sizes == size) for size in np.partition(sizes, places)[places]])
     multiples = [FIRST * _RATIO**k for k in range(-3, 6)]
     steps = np.minimum(np.outer(multiples, scales[few]), caps[few])
-    at_once = mover.slopes(np.tile(entries[few], len(multiples)), steps.reshape(-1))
+    at_once = stencil.slopes(np.tile(entries[few], len(multiples)), steps.reshape(-1))
     tried = [at_once.at(slice(start, start + len(few))) for start in range(0, steps.size, len(few))]
     best, least = FIRST, np.inf
     for k, (multiple, slopes) in enumerate(zip(multiples, tried, strict=True)):
@@ -305,7 +272,9 @@ def _first_steps(mover: Mover, entries: NDArray[np.int64], scales: Floats, claim
     return np.minimum(scales * best, caps)
 
 
-def confirmed(mover: Mover, entries: NDArray[np.int64], found: Found, claimed: Floats, tolerances: Tolerances) -> Found:
+def confirmed(
+    stencil: Stencil, entries: NDArray[np.int64], found: Found, claimed: Floats, tolerances: Tolerances
+) -> Found:
     """Look again at entries that seem wrong, with steps of all lengths.
 
     A bar is an estimate, and among many thousands one may be too small by chance; and a step that is longer than the
@@ -315,7 +284,7 @@ def confirmed(mover: Mover, entries: NDArray[np.int64], found: Found, claimed: F
     slopes = found.slopes
     distance = np.abs(claimed - slopes.value)
     for ratio in (64.0, 3.0, *(2.0**-k for k in (2, 6, 10, 16, 22, 28))):
-        tried = mover.slopes(entries, found.steps * ratio)
+        tried = stencil.slopes(entries, found.steps * ratio)
         with np.errstate(invalid="ignore"):
             allowed = tried.bar + tolerances(tried)
             agrees = np.abs(claimed - tried.value) <= allowed

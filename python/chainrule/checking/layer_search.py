@@ -2,62 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from chainrule.checking.networks import NetworkSubject
+from chainrule.checking.equality import close_gradients
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.report import GradientReport
 
+#: Given a name, a layer, its inputs and a number for dout (None: random), gives the report of the layer by itself, or
+#: None if there is nothing to check.
 Alone: TypeAlias = Callable[[str, Any, tuple[Any, ...], float | None], GradientReport | None]
+#: The name of a layer, ``last_layer`` for the loss; its report, if it is wrong by itself; what else there is to say.
+Verdict: TypeAlias = tuple[str | None, GradientReport | None, str]
 
 
-def first_faulty_layer(
-    subject: NetworkSubject, alone: Alone, randomness: Randomness
-) -> tuple[str | None, GradientReport | None, str]:
-    """Walk back through the layers and name the first that is wrong.
+def first_faulty_layer(net: Any, arguments: Sequence[Any], alone: Alone, randomness: Randomness) -> Verdict:
+    """Go back through the layers and name the first that is wrong.
 
     Each layer is asked twice: in its place, after a forward pass of the whole network, and by itself, as a layer with
     its real input. A layer that is right by itself and gives something else in its place has lost what it remembered to
-    another layer.
-
-    Parameters
-    ----------
-    subject : NetworkSubject
-        Anything with ``layers``, a mapping, and ``last_layer`` can be walked through.
-    alone : callable
-        Given a name, a layer, its inputs and a number for dout (None: random), gives the report of the layer by itself,
-        or None if there is nothing to check.
-    randomness : Randomness
-        Set back before every forward pass.
-
-    Returns
-    -------
-    name : str or None
-        Of the layer; ``last_layer`` for the loss.
-    report : GradientReport or None
-        That of the layer by itself, if that is wrong.
-    note : str
-        What else there is to say.
+    another layer. Anything with ``layers``, a mapping, and ``last_layer`` can be gone through; `randomness` is set back
+    before every forward pass.
     """
-    net = subject.thing
     layers = getattr(net, "layers", None)
     last = getattr(net, "last_layer", getattr(net, "lastLayer", None))
-    if not isinstance(layers, Mapping) or not hasattr(last, "backward") or len(subject.inputs) != 2:
+    if not isinstance(layers, Mapping) or not hasattr(last, "backward") or len(arguments) != 2:
         return None, None, "it has no layers and last_layer that could be walked through"
     try:
-        x, t = subject.inputs.values()
-        return _walk(layers, last, x, t, alone, randomness)
+        x, t = arguments
+        return _search(layers, last, x, t, alone, randomness)
     except Exception as error:  # layers of the user's own, called by us as nobody may have called them before
         return None, None, f"its layers could not be walked through: {type(error).__name__}: {error}"
 
 
-def _walk(
-    layers: Mapping[str, Any], last: Any, x: Any, t: Any, alone: Alone,
-    randomness: Randomness,
-) -> tuple[str | None, GradientReport | None, str]:  # fmt: skip
+def _search(layers: Mapping[str, Any], last: Any, x: Any, t: Any, alone: Alone, randomness: Randomness) -> Verdict:
     def forward() -> tuple[dict[str, Any], Any]:
         """Give what flows into each layer, and the scores; every layer remembers its part of this pass then."""
         randomness.rewind()
@@ -89,7 +69,7 @@ def _walk(
         randomness.rewind(noise)
         layer.forward(np.array(arrived))
         by_itself = np.array(layer.backward(np.array(dout)))
-        if _differ(in_place, by_itself):
+        if not close_gradients(in_place, by_itself):
             return (
                 name,
                 None,
@@ -105,7 +85,3 @@ def _walk(
 def _gives_wrong_gradients(report: GradientReport | None) -> bool:
     """Tell whether it is more than a contract that a layer breaks, which the network may never notice."""
     return report is not None and any(array.verdict == "wrong" for array in report.arrays)
-
-
-def _differ(a: Any, b: Any) -> bool:
-    return a.shape != b.shape or not np.allclose(a, b, rtol=1e-6, atol=1e-9 * np.abs(b).max(initial=0), equal_nan=True)
