@@ -1247,11 +1247,6 @@ def test_an_x_that_somebody_elses_code_changes_after_forward_is_what_backward_go
     np.testing.assert_allclose(W1, x.T @ dout, rtol=0, atol=1e-15)  # sums of 100 terms below 0.01
 
 
-def misaligned(a: Any) -> Any:
-    """Give `a` again, one byte behind where its numbers would have to begin."""
-    return np.frombuffer(bytearray(b"\0" + a.tobytes()), np.uint8)[1:].view(a.dtype).reshape(a.shape)
-
-
 #: Parameters as they may be held, and cannot be lent to Rust.
 HELD: dict[str, Any] = {
     "W column by column": lambda W, b: (np.asfortranarray(W), b),
