@@ -197,8 +197,8 @@ class SumNotMean(SoftmaxWithLoss):
 class OneRowOfBias(Affine):
     """Forgets to sum the bias's gradient over the rows."""
 
-    def backward_parameters(self, dout: Any) -> Any:
-        dout = super().backward_parameters(dout)
+    def backward_parameters(self, dout: Any, *, same_x: bool = False) -> Any:
+        dout = super().backward_parameters(dout, same_x=same_x)
         self.db = dout[0]
         return dout
 

@@ -271,7 +271,7 @@ class Network:
         same_x = ours.loss is not None and ours.layers
         for layer in reversed(layers):
             if layer is first and isinstance(layer, Affine) and engine.knows(layer):
-                layer._backward_parameters(dout, same_x=same_x)  # its dx nobody reads, nor anything before it
+                layer.backward_parameters(dout, same_x=same_x)  # its dx nobody reads, nor anything before it
                 break
             dout = layer.backward(dout)
 
@@ -391,6 +391,11 @@ def as_read(net: Network, x: Any) -> Any:
     except ValueError:  # the same again, with the name the weights have in this network
         first.rows(x, next(name for name, array in net.params.items() if array is first.W))
     return x
+
+
+def name_params(net: Network, params: Mapping[str, FloatArray]) -> None:
+    """Call the arrays of the layers by these names from now on."""
+    net._params = Parameters(params)
 
 
 def params_of(net: Any) -> dict[str, FloatArray]:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from chainrule._gate import expect_network, real
 from chainrule._machine import machine
-from chainrule.checking import GradientReport
 from chainrule.graph.wording import escaped, style_beside, thousands
 from chainrule.nn.engine import known_loss
 from chainrule.nn.losses import SoftmaxWithLoss
@@ -25,6 +24,7 @@ from chainrule.plotting import plots
 from chainrule.training.history import History
 
 if TYPE_CHECKING:
+    from chainrule.checking import GradientReport
     from chainrule.plotting.figure import Figure
 
 #: So many pixels of mistakes, and of weights, stand on the page, so that it stays under 2 MB: 100 images of 28×28.
@@ -95,6 +95,8 @@ def training_report(
         raise TypeError(f"test must be a pair (x, t), got {type(test).__name__}")
     if not (configuration is None or isinstance(configuration, Mapping)):
         raise TypeError(f"configuration must be a mapping of names to values, got {type(configuration).__name__}")
+    from chainrule.checking import GradientReport  # only who makes a page, or checks, needs it
+
     if not (check is None or isinstance(check, GradientReport)):
         raise TypeError(f"check must be what check_gradients gave, a GradientReport, got {type(check).__name__}")
     expect_network(net)

@@ -25,8 +25,7 @@ from chainrule.data.idx import expect_regular
 from chainrule.nn import engine
 from chainrule.nn.kinds import LAYERS, LOSSES, by_name
 from chainrule.nn.layers import Affine
-from chainrule.nn.network import Network, expect_each_named, params_of
-from chainrule.nn.parameters.named import Parameters
+from chainrule.nn.network import Network, expect_each_named, name_params, params_of
 from chainrule.nn.parameters.networks import found_by_gradient, not_kept
 from chainrule.nn.two_layer_net import TwoLayerNet
 
@@ -264,7 +263,7 @@ def _build(kept: Kept) -> Network:
     net = kind.__new__(kind)  # its own __init__ would draw weights
     Network.__init__(net, layers, loss)
     net.metadata = kept.metadata
-    net._params = Parameters(kept.params)  # the layers' arrays, under the names they had
+    name_params(net, kept.params)  # the layers' arrays, under the names they had
     if not net.params.keys() == params_of(net).keys() == kept.params.keys():
         kept.refuse(f"it holds the parameters {_names(kept.params)}, its layers have {_names(params_of(net))}")
     return net

@@ -14,7 +14,7 @@ from chainrule.nn.network import Network, as_read
 from chainrule.training.settings import Settings
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Sets:
     """The data of a run.
 

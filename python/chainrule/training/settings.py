@@ -15,7 +15,7 @@ from chainrule.training.optimizers import SGD, Optimizer
 TUTORIALS_RATE = float("0.1")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Settings:
     """How to train: see `chainrule.fit`, whose arguments these are."""
 

@@ -124,23 +124,21 @@ class Affine(BaseLayer):
         _kernels.matmul_a_bt(dout, floats(self._W, "W"), dx)
         return dx.reshape(self.original_x_shape)
 
-    def backward_parameters(self, dout: Any) -> FloatArray:
+    def backward_parameters(self, dout: Any, *, same_x: bool = False) -> FloatArray:
         """Keep `dW` and `db`, and give `dout` checked, shape (N, M): for a layer whose `dx` nobody reads.
 
         Parameters
         ----------
         dout : array_like
             As for ``backward``.
+        same_x : bool, default False
+            Whether nobody can have changed the numbers of `x` since ``forward`` read them.
 
         Raises
         ------
         RuntimeError, TypeError, ValueError
             As ``backward`` does.
         """
-        return self._backward_parameters(dout, same_x=False)
-
-    def _backward_parameters(self, dout: Any, *, same_x: bool) -> FloatArray:
-        """Do the same; `same_x` says that nobody can have changed the numbers of `x` since ``forward`` read them."""
         x = remembered(self.x, self)
         outputs = self._W.shape[1]
         shape = (outputs,) if len(self.original_x_shape) == 1 else (len(x), outputs)

@@ -30,7 +30,7 @@ _NOT_OURS = sys.stdlib_module_names | {"builtins", "numpy"}
 _MOST = 20_000
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Code:
     """What the methods of a class do with attributes, by name."""
 

@@ -18,13 +18,14 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.nn.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
+from chainrule.nn.kinds import LAYERS
+from chainrule.nn.layers import Affine
 from chainrule.nn.parameters import code as bytecode
 from chainrule.nn.parameters.layout import Layout, is_leaf, layout_of, things_in
 from chainrule.nn.parameters.places import COUNTERPARTS, Place, attributes, gradient_at, held, is_container
 
 #: A script asks for parameters several times a step: of these layers, exactly, it is known that there are none.
-_WITHOUT_PARAMETERS = frozenset({Relu, Sigmoid, Tanh, LeakyRelu, Identity, Rescaling})
+_WITHOUT = frozenset(kind.of for kind in LAYERS.values() if not kind.parameters)
 
 
 class Held(NamedTuple):
@@ -60,7 +61,7 @@ def parameters(layer: Any, others: Iterable[Any] = ()) -> dict[str, FloatArray]:
     """
     if type(layer) is Affine:
         return {"W": layer.W, "b": layer.b}
-    if type(layer) in _WITHOUT_PARAMETERS:
+    if type(layer) in _WITHOUT:
         return {}
     found = _of_plain(layer)
     if found is None:
@@ -78,7 +79,7 @@ def gradients(layer: Any, others: Iterable[Any] = ()) -> dict[str, Any]:
 
 def held_by(layer: Any, others: Iterable[Any] = ()) -> dict[str, Held]:
     """Give the parameters as `parameters` does, with the places where their gradients are looked for."""
-    if type(layer) in _WITHOUT_PARAMETERS:
+    if type(layer) in _WITHOUT:
         return {}
     plain = _of_plain(layer)
     if plain is None:
@@ -94,7 +95,7 @@ def held_by(layer: Any, others: Iterable[Any] = ()) -> dict[str, Held]:
 
 def is_own(layer: Any) -> bool:
     """Tell whether a layer is one whose arrays have to be looked for."""
-    return type(layer) is not Affine and type(layer) not in _WITHOUT_PARAMETERS
+    return type(layer) not in LAYERS
 
 
 def may_flush(layer: Any) -> bool:
@@ -104,7 +105,7 @@ def may_flush(layer: Any) -> bool:
 
 def plain_names(layer: Any) -> Iterable[str]:
     """Give the names that are parameters whatever there is beside them."""
-    if type(layer) is Affine or type(layer) in _WITHOUT_PARAMETERS:
+    if type(layer) in LAYERS:
         return bytecode.PLAIN
     own = getattr(layer, "params", None)
     return own.keys() if isinstance(own, Mapping) else bytecode.PLAIN

@@ -69,7 +69,7 @@ _STANDARD = sys.stdlib_module_names | {"builtins", "numpy", "scipy", "jax", "jax
 _MOST = 20_000
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False, repr=False)
 class Place:
     """Where an array lies: what holds what, from the object on, and by which name or index."""
 
