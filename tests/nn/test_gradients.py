@@ -330,3 +330,13 @@ def test_a_step_lost_in_rounding_is_refused(dtype: Any, entry: float) -> None:
 def test_a_step_out_of_range_is_refused() -> None:
     with pytest.raises(ValueError, match=r"h=100000.0 does not move"):
         numerical_gradient(lambda x: 0.0, np.ones(1, np.float16), h=1e5)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "step"),
+    [(np.float64, 1e-4), (np.float32, 2**-8), (np.float16, 2**-3), (ml_dtypes.bfloat16, 2**-2)],
+)
+def test_the_step_is_the_documented_one_of_its_dtype_if_none_is_given(dtype: Any, step: float) -> None:
+    f, seen = recording(lambda x: float(x[0]), squares)
+    numerical_gradient(f, np.ones(1, dtype))
+    assert seen == [1 + step, 1 - step]

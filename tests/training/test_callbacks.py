@@ -374,6 +374,11 @@ def test_a_schedule_overwrites_the_rate_of_the_optimizer() -> None:
     assert optimizer.lr == 0.005
 
 
+def test_step_decay_halves_the_rate_every_ten_epochs_if_nothing_else_is_said() -> None:
+    schedule = step_decay(1.0)
+    assert [schedule(epoch) for epoch in range(21)] == [1] * 10 + [0.5] * 10 + [0.25]
+
+
 def test_step_decay_is_a_staircase() -> None:
     assert [step_decay(1.0, 0.1, 3)(epoch) for epoch in range(7)] == [1, 1, 1, 0.1, 0.1, 0.1, pytest.approx(0.01)]
 
