@@ -133,7 +133,12 @@ def test_the_noise_of_another_batch_is_measured_where_its_inputs_are_moved() -> 
     def side(x: Any, like: Any = None) -> NumericEvaluation:
         a = np.array([x])
         subject: Any = SimpleNamespace(
-            thing=None, arrays={"x": a}, parameters={}, inputs={"x": a}, outputs=lambda: [np.sin(a)]
+            engine=lambda: None,
+            thing=None,
+            arrays={"x": a},
+            parameters={},
+            inputs={"x": a},
+            outputs=lambda: [np.sin(a)],
         )
         return NumericEvaluation(subject, ["x"], SimpleNamespace(rewind=lambda: None), [np.ones(1)], like=like)  # type: ignore[arg-type]
 
