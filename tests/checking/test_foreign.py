@@ -412,6 +412,23 @@ def test_the_loss_of_a_network_may_be_an_object_that_goes_back_too(make: Any, lo
     assert check_gradients(net, x, y).verdict == "wrong"
 
 
+class Adding(CostlyInAttributes):
+    """Gradients are added to, from zero_grad on."""
+
+    def zero_grad(self) -> None:
+        self.sums = [np.zeros_like(a) for a in (self.dW1, self.db1, self.dW2, self.db2)]
+
+    def backward(self, y: Any) -> None:  # type: ignore[override]
+        super().backward(y)
+        self.sums = [a + b for a, b in zip(getattr(self, "sums", [0.0] * 4), self.back(y), strict=True)]
+        self.dW1, self.db1, self.dW2, self.db2 = self.sums
+
+
+def test_gradients_of_a_network_in_parts_that_add_up_are_set_to_nothing_before() -> None:
+    report = check_gradients(Adding(), rng().standard_normal((5, 4)), np.array([0, 2, 1, 1, 0]))
+    assert report.verdict == "right", str(report)
+
+
 def test_a_loss_that_is_named_does_not_make_weights_gradients_of_the_input() -> None:
     x, y = rng().standard_normal((5, 4)), np.array([0, 2, 1, 1, 0])
     report = check_gradients(Net(), x, y, forward="loss")
@@ -457,3 +474,16 @@ class Evaluated:
 def test_names_that_were_met(make: Any) -> None:
     report = check_gradients(make(), *rng().standard_normal((2, 5, 3)))
     assert report.verdict == "right", str(report)
+
+
+class Unlike:
+    def loss(self, x: Any) -> float:
+        return float((x**2).sum())
+
+    def gradient(self, x: Any, weights: Any, scale: Any) -> Any:
+        return 2 * x * weights * scale
+
+
+def test_a_derivative_that_does_not_take_what_the_function_takes_is_told_in_a_sentence() -> None:
+    with pytest.raises(TypeError, match=r"is called with what Unlike.loss is called with, x, and does not take it"):
+        check_gradients(Unlike(), rng().standard_normal(3))
