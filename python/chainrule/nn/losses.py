@@ -15,6 +15,8 @@ from chainrule import _kernels
 from chainrule._gate import FloatArray, floats, numbers, real, rows_of, sample_weights, targets, weighted
 from chainrule.nn.layers.base import remembered, times
 
+__all__ = ["IdentityWithLoss", "Loss", "SigmoidWithLoss", "SoftmaxWithLoss"]
+
 #: So many rows of scores are evaluated at once: what a kernel writes about them stays in the cache.
 _ROWS = 4096
 

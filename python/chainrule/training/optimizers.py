@@ -19,6 +19,8 @@ import numpy as np
 
 from chainrule._gate import FloatArray, floats, positive, real, writeable
 
+__all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "Optimizer", "RMSprop"]
+
 #: Keeps a quotient finite where a gradient has always been 0.
 _EPSILON = 1e-7
 

@@ -7,11 +7,8 @@ it is given, and what it returns is the caller's to keep and to change.
 Like the tutorial's, a layer remembers its last ``forward`` only, so one thread at a time may use it.
 """
 
-from chainrule.nn.layers.affine import Affine as Affine
-from chainrule.nn.layers.base import Layer as Layer
-from chainrule.nn.layers.elementwise import Identity as Identity
-from chainrule.nn.layers.elementwise import LeakyRelu as LeakyRelu
-from chainrule.nn.layers.elementwise import Relu as Relu
-from chainrule.nn.layers.elementwise import Rescaling as Rescaling
-from chainrule.nn.layers.elementwise import Sigmoid as Sigmoid
-from chainrule.nn.layers.elementwise import Tanh as Tanh
+from chainrule.nn.layers.affine import Affine
+from chainrule.nn.layers.base import Layer
+from chainrule.nn.layers.elementwise import Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
+
+__all__ = ["Affine", "Identity", "Layer", "LeakyRelu", "Relu", "Rescaling", "Sigmoid", "Tanh"]
