@@ -377,29 +377,18 @@ pub(crate) fn loss_called(name: &str) -> PyResult<Loss> {
 }
 
 fn layer(kind: &str, outputs: usize, number: f64) -> PyResult<Layer> {
-    Ok(match kind {
-        "affine" => Layer::Affine(outputs),
-        "relu" => Layer::Activation(Activation::Relu),
-        "leaky_relu" => Layer::Activation(Activation::LeakyRelu(number)),
-        "sigmoid" => Layer::Activation(Activation::Sigmoid),
-        "tanh" => Layer::Activation(Activation::Tanh),
-        "scale" => Layer::Activation(Activation::Scale(number)),
-        _ => return Err(PyValueError::new_err(format!("no layer is called {kind:?}"))),
-    })
+    if kind == "affine" {
+        return Ok(Layer::Affine(outputs));
+    }
+    let activation = Activation::from_name(kind, number).map(Layer::Activation);
+    activation.ok_or_else(|| PyValueError::new_err(format!("no layer is called {kind:?}")))
 }
 
 fn rule(
     (name, learning_rate, weight_decay, first, second, steps): (String, f64, f64, f64, f64, u64),
 ) -> PyResult<Optimizer> {
-    let rule = match name.as_str() {
-        "sgd" => Rule::Sgd,
-        "momentum" => Rule::Momentum(first),
-        "nesterov" => Rule::Nesterov(first),
-        "adagrad" => Rule::AdaGrad,
-        "rmsprop" => Rule::RmsProp(first),
-        "adam" => Rule::Adam(first, second),
-        _ => return Err(PyValueError::new_err(format!("no optimizer is called {name:?}"))),
-    };
+    let rule = Rule::from_name(&name, first, second)
+        .ok_or_else(|| PyValueError::new_err(format!("no optimizer is called {name:?}")))?;
     Ok(Optimizer { rule, learning_rate, weight_decay, steps })
 }
 

@@ -30,6 +30,18 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// The layer of that name, and the number that goes with it, if one does.
+    pub fn from_name(name: &str, number: f64) -> Option<Self> {
+        Some(match name {
+            "relu" => Self::Relu,
+            "leaky_relu" => Self::LeakyRelu(number),
+            "sigmoid" => Self::Sigmoid,
+            "tanh" => Self::Tanh,
+            "scale" => Self::Scale(number),
+            _ => return None,
+        })
+    }
+
     /// `out ← f(x)`.
     pub fn forward<T: Float>(self, level: Level, x: &[T], out: &mut [T]) {
         level.run(Forward { f: self, x, out });

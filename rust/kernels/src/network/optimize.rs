@@ -40,6 +40,21 @@ pub enum Rule {
     Adam(f64, f64),
 }
 
+impl Rule {
+    /// The rule of that name, and the numbers that go with it, if any do.
+    pub fn from_name(name: &str, first: f64, second: f64) -> Option<Self> {
+        Some(match name {
+            "sgd" => Self::Sgd,
+            "momentum" => Self::Momentum(first),
+            "nesterov" => Self::Nesterov(first),
+            "adagrad" => Self::AdaGrad,
+            "rmsprop" => Self::RmsProp(first),
+            "adam" => Self::Adam(first, second),
+            _ => return None,
+        })
+    }
+}
+
 /// A rule and its numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Optimizer {
