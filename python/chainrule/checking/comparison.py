@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import dataclass, field, replace
+from itertools import permutations
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +18,7 @@ from chainrule.checking.holdings import moves
 from chainrule.checking.judging import Tolerance, compare, excess, rule_for, summary
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.report import ArrayCheck, Unseen
-from chainrule.checking.results import is_float
+from chainrule.checking.results import is_float, places_of_input
 from chainrule.checking.subject import Answer, Subject, is_single
 
 Mode = Literal["auto", "full", "directions"]
@@ -25,6 +27,8 @@ Mode = Literal["auto", "full", "directions"]
 _MOST_ENTRIES = 2_000
 #: … and if entries times all numbers that an evaluation reads and gives, or Rust's rows, are no more than this.
 _MOST_WORK, _MOST_WORK_IN_RUST = 50_000_000, 40_000_000
+#: Of so many wrong gradients and no more it is asked whether they stand in another order.
+_MOST_IN_ANOTHER_ORDER = 4
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,9 @@ class Comparison:
         checks = []
         for name in self.subject.arrays:
             if name in names:
+                if answer.gradients.get(name) is None and not self._left_out(answer):
+                    self.not_compared.append(self._not_found(name))
+                    continue
                 check = self._compare(numeric, name, answer.gradients.get(name), second_opinion.get(name))
                 if check.verdict == "wrong" and name in self.subject.doubtful:
                     told = ("what backward takes off, by its learning rate: but its step is more than that",)
@@ -71,6 +78,9 @@ class Comparison:
                     continue
                 checks.append(check)
             elif not self._needs_none(name) and self._moves(self.subject, name):
+                if not answer.of_inputs:
+                    self.not_compared.append(self._not_found(name))
+                    continue
                 note = f"{self.subject.backward_name} gives no gradient for it, though the output depends on it"
                 checks.append(ArrayCheck(name, self.subject.arrays[name].shape, "full", 0, "unresolved", note=note))
             else:
@@ -78,6 +88,66 @@ class Comparison:
         others = self.subject.inputs if self.subject.wrt is not None else ()
         self.held_fixed += [n for n in others if is_float(self.subject.inputs[n]) and n not in self.subject.arrays]
         return tuple(checks)
+
+    def in_another_order(self, arrays: tuple[ArrayCheck, ...], answer: Answer) -> tuple[ArrayCheck, ...]:
+        """Say so if gradients that are wrong are right in another order; if their order was a guess, none is wrong.
+
+        What stands in the place of an argument is its gradient, in code that follows a convention; where shapes have
+        already told that this one does not, that of those of equal shape is not known.
+        """
+        wrong = [a.name for a in arrays if a.verdict == "wrong" and a.name in answer.placed and a.checked]
+        if self.numeric is None or not 2 <= len(wrong) <= _MOST_IN_ANOTHER_ORDER:
+            return arrays
+        given, known = answer.gradients, dict[tuple[str, str], bool]()
+
+        def is_that_of(name: str, other: str) -> bool:
+            if (name, other) not in known:
+                known[name, other] = self._is_right(name, given[other])
+            return known[name, other]
+
+        orders = (order for order in permutations(wrong) if all(map(operator.ne, wrong, order)))
+        found = next((order for order in orders if all(map(is_that_of, wrong, order))), None)
+        if found is None:
+            return arrays
+        of = dict(zip(found, wrong, strict=True))
+        order = [of.get(name, name) for name in answer.placed]
+        told = f"{self.subject.backward_name} gives the gradients of {', '.join(order)}, in this order"
+        if not answer.guessed:
+            self.notes.append(f"the numbers are right if {told}: if that is meant, say wrt=")
+            return arrays
+        self.notes.append(f"right if {told}; of arrays of the same shape nothing says which is which")
+        notes = {name: f"right if it is what was taken for that of {o}" for name, o in zip(wrong, found, strict=True)}
+        return tuple(
+            replace(a, verdict="unresolved", cause=None, note=notes[a.name]) if a.name in notes else a for a in arrays
+        )
+
+    def _is_right(self, name: str, claimed: Any) -> bool:
+        """Tell whether a gradient could be that of an array: whether the two sides agree."""
+        array, numeric = self.subject.arrays[name], self.numeric
+        if numeric is None or claimed is None or claimed.shape != array.shape:
+            return False
+        full = self._in_full(numeric, array)
+        probes = (
+            numeric.entries(name, claimed) if full else Directions(numeric, [name], self.settings.directions, self.rng)
+        )
+        single = is_single(array) or is_single(claimed)
+        return not compare(probes, self._rule(probes, {name: claimed}, single))[1].any()
+
+    def _left_out(self, answer: Answer) -> bool:
+        """Tell whether what has no gradient has been left out among others: of nothing at all, nothing is known."""
+        subject = self.subject
+        others = [n for n, g in answer.gradients.items() if g is not None and n in subject.parameters]
+        return bool(others) and subject.goes_forward_itself
+
+    def _not_found(self, name: str) -> Unseen:
+        """Say where the gradient of an array was looked for, and not found."""
+        subject = self.subject
+        shape = subject.arrays[name].shape
+        if name in subject.parameters:
+            places = subject.places.get(name, ())
+            told = places[0].names() if places else [f"what {subject.backward_name} gives"]
+            return Unseen(name, shape, tuple(told))
+        return Unseen(name, shape, (f"what {subject.backward_name} returns", *places_of_input([name])[1:4]), "wrt=")
 
     def _needs_none(self, name: str) -> bool:
         """Tell whether an input that no gradient is given for may be one that needs none.

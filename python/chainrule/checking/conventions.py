@@ -20,13 +20,19 @@ BACKWARD = (
 #: Methods that give a value, and those that give its derivative for the same arguments.
 VALUES = (
     "fn", "loss", "cost", "func", "function", "f", "value", "evaluate", "compute", "calculate", "calc", "activate",
-    "activation", "compute_loss", "forward", *FORWARD[1:],
+    "activation", "compute_loss", "forward", *FORWARD[1:], "eval",
 )  # fmt: skip
 DERIVATIVES = (
     "gradient", "grad", "gradients", "derivative", "deriv", "prime", "derivate", "df", "dfn", "d", "dloss", "delta",
     "grad_fn", "gradient_fn", "function_derivative", "loss_derivative", "loss_gradient", "loss_prime", "loss_grad",
     "compute_gradient", "compute_derivative", "gradient_loss", "activation_derivative", "activation_prime",
-    "backward", *BACKWARD[1:],
+    "backward", *BACKWARD[1:], "dervivative", "dervative", "derivitive", "deriviative", "derivation",
+)  # fmt: skip
+#: Methods of a network that give its loss, for what forward has given and the labels.
+LOSS_METHODS = (
+    "loss", "compute_loss", "compute_cost", "cost", "calculate_loss", "calculate_cost", "calc_loss", "calc_cost",
+    "get_loss", "loss_function", "cost_function", "loss_fn", "loss_func", "cost_fn", "cross_entropy_loss", "criterion",
+    "objective", "calculate_cross_entropy_loss", "mse_loss", "loss_value", "compute_error",
 )  # fmt: skip
 #: What forward leaves its output in, and backward the gradient of its input, if they return nothing.
 OUTPUTS = (
@@ -37,6 +43,10 @@ INPUT_GRADIENTS = (
     "input_gradient", "gradient_input", "gradInput", "grad_x", "din", "dA_prev", "da_prev", "dZ", "dz", "dA", "delta",
     "grad", "gradient",
 )  # fmt: skip
+#: Keys under which a dict of gradients may have that of the input.
+INPUT_KEYS = ("propagate", "input", "inputs", "x", "X", "prev", "previous", "A_prev", "downstream", "to_prev", "back")
+#: So some layers call the gradient of what they have before their activation: no proof that it is the input's.
+PERHAPS_INPUT_GRADIENTS = frozenset({"dZ", "dz", "dA", "delta"})
 #: What a loss leaves its value in, if it hands on its input.
 LOSSES = ("loss", "cost", "error", "value", "loss_value")
 #: Arguments of backward that are no gradient: a step size, what forward gave for it to keep.

@@ -21,10 +21,10 @@ from chainrule._gate import FloatArray
 from chainrule.checking import finite_differences
 from chainrule.checking.perturbation import both_ways
 from chainrule.checking.report import Unseen
-from chainrule.checking.results import fits
+from chainrule.checking.results import fits, fits_exactly, is_float, order_by_name, order_by_shape
 from chainrule.checking.state import State, put_back
 from chainrule.checking.subject import Subject, is_single, parameter
-from chainrule.nn.parameters.places import Place, gradient_at, held, namespace, traverse
+from chainrule.nn.parameters.places import Place, gradient_at, gradient_names, held, is_numbers, namespace, traverse
 
 #: By how much of its size an array is moved to see whether it matters: more than float32 rounds away.
 _FAR = 0.01
@@ -54,15 +54,25 @@ def hold(
     before = {id(group.array): group.array.copy() for group in groups}
     back(1.0)
     changed = {id(group.array) for group in groups if group.has_changed(before[id(group.array)])}
+    steps = {id(group.array): group.now - before[id(group.array)] for group in groups if group.keeps_its_shape}
     for group in groups:
         group.with_gradient = [place for place in group.places if place.gradient() is not None]
+        if group.with_gradient and not fits(gradient_at(group.with_gradient), group.array):
+            # A list in the order in which backward goes: where that is returned, too, each goes with what it fits.
+            group.with_gradient *= not any(fits(item, group.array) for item in subject.items)
     rates = subject.learning_rates()
     subject.by_its_rate = any(g.has_stepped(before[id(g.array)], rates) for g in groups if g.with_gradient)
     # A layer without weights may have some all the same, from its base class: without effect, and their gradients 0.
     idle = {id(g.array) for g in groups if g.with_gradient and not np.any(gradient_at(g.with_gradient))}
     gradients = {id(g[1]) for group in groups for p in group.with_gradient if (g := p.gradient()) is not None}
+    beside = [np.array(gradient_at(g.with_gradient)) for g in groups if g.with_gradient]
     boxed = list(_boxes(subject, back))
     state.restore()
+    longer: dict[int, Any] = {}
+    if any(id(g.array) in changed and not g.with_gradient for g in groups):
+        back(2.0)
+        longer = {id(g.array): g.now - before[id(g.array)] for g in groups if g.keeps_its_shape}
+        state.restore()
 
     left = [g for g in groups if id(g.array) not in gradients and not g.is_named(ignore)]
     unseen: list[Group] = []
@@ -73,22 +83,25 @@ def hold(
             if plain or (id(group.array) in idle and moves(ahead, group.array)):
                 _take(subject, group, parameter(group.array, group.name))
         elif group.could_be_one and moves(ahead, group.array):
-            if stepped and subject.takes_steps(group.name, rates):
+            in_proportion = _is_twice(longer.get(id(group.array)), steps.get(id(group.array)))
+            group.stepped_otherwise = stepped and not in_proportion
+            if stepped and subject.takes_steps(group.name, rates, in_proportion):
                 _take(subject, group, parameter(group.array, group.name))
             else:
                 unseen.append(group)
     for place in boxed:
         subject.parameters[place.name] = np.array(float(place.value))
         subject.places[place.name], subject.boxes[place.name] = (place,), place
-    # What backward returns behind the gradients of the inputs is that of parameters, in their order.
-    returned = _in_order(subject.left_over, unseen)
+    by_key = [group for group in unseen if _has_key(group, subject.keyed, unseen)]
+    for group in by_key:
+        _take(subject, group, parameter(group.array, group.name))
+    returned = _returned(subject, unseen, [g for g in groups if g.with_gradient], beside)
     for group in returned:
         _take(subject, group, parameter(group.array, group.name))
         subject.returned += (group.name,)
-    if not returned:
-        subject.expect_nothing_left_over()
-    rest = (group for group in unseen if group not in returned)
-    subject.unseen = tuple(Unseen(g.name, g.array.shape, tuple(g.places[0].names())) for g in rest)
+    rest = (group for group in unseen if group not in returned and group not in by_key)
+    twice = () if returned else tuple(_given_twice(subject, [g for g in groups if g.with_gradient], beside))
+    subject.unseen = (*(Unseen(g.name, g.array.shape, g.looked_for) for g in rest), *twice)
     state.restore()
 
 
@@ -99,12 +112,19 @@ class Group:
     array: FloatArray
     places: list[Place]
     with_gradient: list[Place] = field(default_factory=list)
+    #: Whether backward takes a step of training with it that is not a gradient times a number.
+    stepped_otherwise: bool = False
 
     @property
     def name(self) -> str:
         """The shortest of the names it has, or one that was told."""
         told = [place.name for place in self.places if place.told is not None]
         return told[0] if told else min((p.name for p in self.places), key=lambda name: (name.count("."), len(name)))
+
+    @property
+    def key(self) -> str:
+        """The last part of its name: an attribute, or the key of a dict."""
+        return str(self.places[0].way[-1][1])
 
     @property
     def is_told(self) -> bool:
@@ -125,6 +145,17 @@ class Group:
     def now(self) -> FloatArray:
         """The array that lies in its places now: backward may have put another there."""
         return next((p.value for p in self.places if isinstance(p.value, np.ndarray)), self.array)
+
+    @property
+    def keeps_its_shape(self) -> bool:
+        """Whether what lies in its places now has its shape."""
+        return self.now.shape == self.array.shape
+
+    @property
+    def looked_for(self) -> tuple[str, ...]:
+        """What its gradient was looked for under."""
+        told = ("what backward takes off: but that is no gradient times a step size",) if self.stepped_otherwise else ()
+        return (*told, *self.places[0].names())
 
     def is_named(self, names: Sequence[str]) -> bool:
         """Tell whether it is one of those that are named."""
@@ -149,15 +180,88 @@ def _take(subject: Subject, group: Group, array: FloatArray) -> None:
     subject.places[group.name] = tuple(group.with_gradient or group.places)
 
 
-def _in_order(gradients: Sequence[Any], groups: Sequence[Group]) -> list[Group]:
-    """Give the groups that returned gradients are those of, in their order; none if not all fit."""
+def _has_key(group: Group, keyed: Mapping[str, Any], others: Sequence[Group]) -> bool:
+    """Tell whether what was returned by name has a gradient of this array, and of no other of the same name."""
+    key = next((k for k in (group.key, *gradient_names(group.key)) if k in keyed), None)
+    alone = sum(other.key == group.key for other in others) == 1
+    return key is not None and alone and is_numbers(keyed[key]) and fits(keyed[key], group.array)
+
+
+def _given_twice(subject: Subject, groups: Sequence[Group], beside: Sequence[Any]) -> Iterable[Unseen]:
+    """Give the parameters of which another gradient is returned than lies beside them: which is meant, nobody knows."""
+    for group, gradient in zip(_in_order(subject.left_over, groups, ()), subject.left_over, strict=False):
+        if not _is_among(gradient, beside):
+            told = f"what {subject.backward_name} returns is another gradient than lies beside it"
+            yield Unseen(group.name, group.array.shape, (told,))
+
+
+def _returned(
+    subject: Subject, unseen: Sequence[Group], with_gradient: Sequence[Group], beside: Sequence[Any]
+) -> list[Group]:
+    """Give the groups whose gradients are returned, in their order, and say which of these are those of inputs.
+
+    Those of inputs come first, unless the names of what is returned, or the shapes, say otherwise. What lies beside
+    parameters may be returned as well.
+    """
+    items, told = subject.items, subject.returned_names()
+    names = [n for n in subject.inputs if subject.wrt is None or n in subject.wrt]
+    inputs = {name: subject.inputs[name] for name in names}
+    usual = tuple(names[i] if i < len(names) else None for i in range(len(items)))
+    orders = []
+    if items and len(told) == len(items):
+        by_name = order_by_name(told, inputs, items)
+        orders += [by_name] if None in by_name and by_name != usual else []
+    in_place = all(fits_exactly(item, inputs[n]) for n, item in zip(names, items, strict=False) if is_float(inputs[n]))
+    by_shape = order_by_shape(items, inputs)
+    orders += [by_shape] if items and not in_place and None in by_shape else []
+    told = told if len(told) == len(items) else ("",) * len(items)
+    for order in orders:
+        rest = [item for name, item in zip(order, items, strict=True) if name is None]
+        groups = _in_order(rest, unseen, [t for name, t in zip(order, told, strict=True) if name is None])
+        if len(groups) == len(rest) or all(_is_among(item, beside) for item in rest):
+            subject.order, subject.left_over = order, rest
+            return groups
+    if all(_is_among(item, beside) for item in subject.left_over):
+        return []
+    if _in_order(subject.left_over, with_gradient, ()):
+        return []
+    groups = _in_order(subject.left_over, unseen, told[len(items) - len(subject.left_over) :])
+    if not groups:
+        subject.expect_nothing_left_over()
+    return groups
+
+
+def _is_among(item: Any, others: Sequence[Any]) -> bool:
+    """Tell whether an array is equal to one of several."""
+    return any(np.shape(item) == np.shape(o) and np.array_equal(item, o, equal_nan=True) for o in others)
+
+
+def _in_order(gradients: Sequence[Any], groups: Sequence[Group], told: Sequence[str]) -> list[Group]:
+    """Give the groups that returned gradients are those of, in their order; none if not all fit.
+
+    `told`: what each was called where it was returned. The others go to the first that they fit.
+    """
+    by_name = [
+        next((g for g in groups if name in gradient_names(g.key) and fits(gradient, g.array)), None)
+        for name, gradient in zip(told, gradients, strict=False)
+    ]
     chosen: list[Group] = []
-    for gradient in gradients:
-        one = next((g for g in groups if g not in chosen and fits(gradient, g.array)), None)
+    for i, gradient in enumerate(gradients):
+        free = (g for g in groups if g not in chosen and g not in by_name and fits(gradient, g.array))
+        one = by_name[i] if i < len(by_name) else None
+        one = one if one is not None and one not in chosen else next(free, None)
         if one is None:
             return []
         chosen.append(one)
     return chosen
+
+
+def _is_twice(longer: Any, step: Any) -> bool:
+    """Tell whether a step is in proportion to what was sent back: twice as long for twice that, as Adam's is not."""
+    if longer is None or step is None:
+        return False
+    size = float(np.abs(step).max(initial=0))
+    return bool(np.allclose(longer, 2 * step, rtol=1e-3, atol=1e-6 * size))
 
 
 def _staying(subject: Subject, ahead: Callable[[], Any]) -> list[tuple[Place, FloatArray]]:

@@ -17,7 +17,7 @@ from chainrule.checking.arguments import Slot, positional, required, takes_nothi
 from chainrule.checking.equality import same_numbers
 from chainrule.checking.reach import reach
 from chainrule.checking.reader import Reader
-from chainrule.checking.results import Outcome, is_one, outcome_of
+from chainrule.checking.results import Outcome, is_one, order_by_name, outcome_of, returned_names
 from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject, parameter
 from chainrule.nn.parameters.places import flushes, is_numbers, traverse
@@ -30,7 +30,8 @@ class LayerSubject(Subject):
     #: Given the thing, these give what goes forwards and what goes back.
     forwards: Callable[[Any], Any] = field(default=lambda thing: thing.forward)
     backwards: Callable[[Any], Any] = field(default=lambda thing: thing.backward)
-    #: What backward is called with: "dout", "douts" (one after the other), "cache", "lr", or an argument's name.
+    #: What backward is called with: "dout", "douts" (one after the other), "cache", "rest" (the output behind the
+    #: first), "lr", or an argument's name.
     call: tuple[str, ...] = ("dout",)
     #: Called before every forward pass: they set gradients that are added up to nothing.
     flushing: tuple[Any, ...] = ()
@@ -98,7 +99,8 @@ class LayerSubject(Subject):
             raw = getattr(self.thing, self.loss_in)
         outcome = outcome_of(raw, self.thing, self.full_name(self.forward_name), cached="cache" in self.call)
         if self.first:  # backward is given the gradient of so many of them
-            outcome = replace(outcome, arrays=outcome.arrays[: self.first])
+            rest = tuple(raw[self.first :]) if isinstance(raw, tuple | list) else ()
+            outcome = replace(outcome, arrays=outcome.arrays[: self.first], rest=rest)
         self.last = outcome
         return outcome
 
@@ -120,6 +122,8 @@ class LayerSubject(Subject):
                 given.extend(douts)
             elif name == "cache":
                 given.append(self.last.cache)
+            elif name == "rest":
+                given.extend(self.last.rest[:1])
             elif name == "lr":
                 given.append(1.0)
             elif name.startswith("."):
@@ -149,11 +153,11 @@ class LayerSubject(Subject):
         named = ((way[-1][1], value) for way, value in traverse(self.thing) if isinstance(value, float))
         return [value for name, value in named if name in conventions.LEARNING_RATES and value > 0]
 
-    def takes_steps(self, name: str, rates: Sequence[float]) -> bool:
+    def takes_steps(self, name: str, rates: Sequence[float], in_proportion: bool) -> bool:
         """Note it; the step is that of the one learning rate there is, or 1 if backward is given it."""
         self.stepping = True
         sizes = {1.0} if "lr" in self.call else set(rates)
-        if len(sizes) == 1:
+        if len(sizes) == 1 and in_proportion:
             self.steps[name] = sizes.pop()
         return name in self.steps
 
@@ -161,6 +165,10 @@ class LayerSubject(Subject):
         """Give a parameter as it is, also if it has been replaced."""
         here = (place.value for place in self.places.get(name, ()))
         return next((value for value in here if isinstance(value, np.ndarray)), self.parameters[name])
+
+    def returned_names(self) -> tuple[str, ...]:
+        """Give the names of the variables that backward returns, if they can be known."""
+        return returned_names(self.backwards(self.thing))
 
     def widened(self) -> Subject | None:
         """Give a copy that computes in float64."""
@@ -215,17 +223,33 @@ def understood(reader: Reader, subject: LayerSubject, backward: Any) -> list[Sub
             continue
         _rename_inputs(other)
         found.append(other)
+        found += _by_returned_names(other)
     if not found:
         assert error is not None
         raise error
     return found
 
 
+def _by_returned_names(subject: LayerSubject) -> list[LayerSubject]:
+    """Give an object in another way if the variables it returns are called after its arguments, in another order.
+
+    Functions give gradients in the order of their arguments.
+    """
+    told, inputs = subject.returned_names(), subject.inputs
+    if subject.of_functions or subject.order or len(told) < 2 or len(told) != len(subject.items):
+        return []
+    order = order_by_name(told, inputs, subject.items)
+    if not order or None in order or order == tuple(inputs)[: len(order)]:
+        return []
+    read_as = f"what {subject.backward_name} gives is read by the names it has there: {', '.join(told)}"
+    return [replace(subject, order=order, read_as=(read_as, *subject.read_as))]
+
+
 def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) -> list[LayerSubject]:
     """Give the ways in which backward may be meant to be called, the likeliest first."""
     names = [slot.name for slot in subject.slots]
     usual, unknown = _usual_call(backward, names, first)
-    calls = _calls(usual, unknown, subject, first)
+    calls = _calls(usual, unknown, subject, first, backward)
     if not calls:
         raise TypeError(
             f"{subject.backward_name} asks for {', '.join(required(backward))}: one of them is the gradient of the"
@@ -234,7 +258,11 @@ def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) 
         )
     ways = []
     for call in calls:
-        way = replace(subject, call=call)
+        # What is read as no dout although it could be one is believed if it cannot be: see `run.chosen`.
+        surely = not (usual == ("dout",) != call and first.arrays[0].size > 1)
+        way = replace(subject, call=call, surely=surely)
+        if "rest" in call:
+            way.first = 1
         if "douts" in call:
             way.first = len(required(backward)) - len(call) + 1
         if not {"dout", "douts"} & set(call) and first.arrays[0].size > 1:
@@ -288,7 +316,7 @@ def _also(backward: Any, subject: LayerSubject) -> tuple[str, ...]:
 
 
 def _calls(
-    call: tuple[str, ...], unknown: Sequence[str], subject: LayerSubject, first: Outcome
+    call: tuple[str, ...], unknown: Sequence[str], subject: LayerSubject, first: Outcome, backward: Any
 ) -> list[tuple[str, ...]]:
     """Give the ways to call backward that make sense, the likeliest first."""
     names = [slot.name for slot in subject.slots]
@@ -299,17 +327,34 @@ def _calls(
     ):
         # Of a loss whose two methods call the labels differently.
         target = next((n for n in names if conventions.is_target(n, names)), names[-1])
-        last = max(i for i, name in enumerate(call) if name == "dout")
+        last = max(i for i, name in enumerate(call) if name == "?")
         call, unknown = (*call[:last], target, *call[last + 1 :]), unknown[:-1]
     if unknown:
         left = [f".{name}" for name in ("output", "out", "y") if is_numbers(getattr(subject.thing, name, None))]
         ways = []
+        if len(first.arrays) == 2 and len(unknown) == 1 and first.keys is None:
+            ways.append(tuple("rest" if a == "?" else a for a in call))
         for filler in (names, left):
             free = [name for name in filler if name not in call]
             if len(free) >= len(unknown):
                 fillers = iter(free)
-                ways.append(tuple(next(fillers) if a == "dout" and i else a for i, a in enumerate(call)))
+                ways.append(tuple(next(fillers) if a == "?" else a for a in call))
+        if len(unknown) == 1 and not any(map(is_gradient_name, required(backward))):  # neither name tells
+            at, other = call.index("dout"), call.index("?")
+            turned = {at: other, other: at}
+            ways += [tuple(way[turned.get(i, i)] for i in range(len(way))) for way in ways]
         return ways
+    asked = required(backward)
+    if call == ("douts",) and len(asked) == len(first.arrays) == 2 and first.keys is None:
+        # What stands behind the output may be for backward, as where the largest was, and no second output.
+        whole = bool(np.all(first.arrays[1] == np.round(first.arrays[1])))
+        return [("dout", "rest"), call] if whole and not is_gradient_name(asked[1]) else [call]
+    if call == ("dout",) and asked == names[:1]:
+        # A value and its derivative, for the same argument; unless it is one number each, or dout that is called so.
+        of_itself = (names[0],)
+        if first.arrays[0].size == 1 and np.size(subject.inputs.get(names[0], 0)) > 1:
+            return [of_itself, call]
+        return [call, of_itself] if len(names) == 1 else [call]
     matched = [name for name in call if name in names]
     if "dout" in call and matched and len(names) > 1 and first.arrays[0].ndim <= 1:
         # A loss: what stands in the place of dout may be what was predicted, or what the layer made of it.
@@ -325,7 +370,8 @@ def _told_call(way: tuple[str, ...], usual: tuple[str, ...], subject: LayerSubje
     if not {"dout", "douts"} & set(way) and subject.last is not None and subject.last.arrays[0].size > 1:
         told.append(f"{subject.backward_name} is read as the gradient of the {'mean' if mean else 'sum'}")
     if way != usual:
-        told.append(f"{subject.backward_name} is called with {', '.join(name.lstrip('.') for name in way)}")
+        given = ("the second output" if name == "rest" else name.lstrip(".") for name in way)
+        told.append(f"{subject.backward_name} is called with {', '.join(given)}")
     if "lr" in way:
         told.append(f"{subject.backward_name} takes a step itself: what it takes off for a step size of 1 is compared")
     return tuple(told)
@@ -380,9 +426,24 @@ def _usual_call(backward: Any, names: Sequence[str], outcome: Outcome) -> tuple[
             call.append("dout")
     if outcome.has_cache and "cache" not in call and len(others) == len(outcome.arrays) + 1:
         call[others.pop()] = "cache"
+    if len(others) > 1:  # the gradient of the output comes first, unless names say that another is it
+        likely = [i for i in others if is_gradient_name(asked[i])]
+        if len(likely) == 1 and len(outcome.arrays) == 1:
+            others = [*likely, *(i for i in others if i not in likely)]
     if 1 < len(others) <= len(outcome.arrays):
         first = others[0]
         call = [name for i, name in enumerate(call) if i not in others[1:]]
         call[first] = "douts"
         return tuple(call), []
+    for i in others[1:]:
+        call[i] = "?"
     return tuple(call), [asked[i] for i in others[1:]]
+
+
+def is_gradient_name(name: str) -> bool:
+    """Tell whether an argument of backward is called like the gradient of what came out."""
+    bare = name.strip("_").lower()
+    parts = bare.split("_")
+    return bare.startswith(("grad", "dout", "dl", "dy", "dz", "da", "dv", "delta", "upstream", "err")) or (
+        not {"grad", "grads", "gradient", "gradients", "delta", "error", "d", "dout"}.isdisjoint(parts)
+    )

@@ -14,6 +14,7 @@ from chainrule.checking.engine import KnownNetwork, holds_nothing_else, known_ne
 from chainrule.checking.layer_search import Alone, Verdict, first_faulty_layer
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reader import USAGE, Reader, told
+from chainrule.checking.results import bare, flattened, returned_names
 from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject, one_number, one_of, parameter
 from chainrule.nn.parameters.places import Place, gradient_at, gradient_names
@@ -43,8 +44,14 @@ class NetworkSubject(Subject):
     def by_methods(cls, reader: Reader, ahead: str, back: str) -> Sequence[Subject]:
         """Give the network: its parameters are in ``params``, or found where they lie."""
         thing = reader.thing
-        slots, inputs = reader.slots(thing.loss)
+        slots, inputs = reader.slots(getattr(thing, ahead))
         subject = cls(thing, type(thing).__name__, slots, inputs)
+        if (ahead, back) != (subject.forward_name, subject.backward_name):
+            subject.losses, subject.derivatives = (
+                lambda thing: getattr(thing, ahead),
+                lambda thing: getattr(thing, back),
+            )
+            subject.forward_name, subject.backward_name = ahead, back
         if reader.asked.wrt is not None:
             raise ValueError("wrt= says by which arguments a gradient is; that of a network is by its parameters")
         params = getattr(thing, "params", None)
@@ -112,15 +119,20 @@ class NetworkSubject(Subject):
         found = {name: self.as_gradient(g, name) for name, g in self._named(returned).items()}
         return Answer(found, dict(found))
 
+    def returned_names(self) -> tuple[str, ...]:
+        """Give the names of the variables that gradient returns, if they can be known."""
+        return returned_names(self.derivatives(self.thing))
+
     def _named(self, returned: Any) -> dict[str, Any]:
         """Give what was returned, or left beside the parameters, by their names."""
         if isinstance(returned, Mapping):
             keys = {str(key): key for key in returned}
-            names = {n: next((k for k in (n, *gradient_names(n)) if k in keys), None) for n in self.parameters}
+            self.keyed = {key: returned[k] for key, k in keys.items()}
+            names = {n: next((k for k in (n, *gradient_names(bare(n))) if k in keys), None) for n in self.parameters}
             return {n: None if k is None else returned[keys[k]] for n, k in names.items()}
         if returned is None:
             return {name: gradient_at(self.places.get(name, ())) for name in self.parameters}
-        items = list(returned) if isinstance(returned, tuple | list) else [returned]
+        self.items = items = flattened(returned if isinstance(returned, tuple | list) else [returned])
         if self.returned and len(items) == len(self.returned):
             return {name: items[self.returned.index(name)] for name in self.parameters}
         if not self.parameters:  # not known yet

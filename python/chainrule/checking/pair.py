@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,10 +13,22 @@ from chainrule._gate import FloatArray
 from chainrule.checking.arguments import names_tell, positional, required, takes_nothing
 from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES
 from chainrule.checking.layer import LayerSubject, understood
+from chainrule.checking.network import NetworkSubject
 from chainrule.checking.reach import reach
 from chainrule.checking.reader import USAGE, Reader, told
-from chainrule.checking.results import bound, candidates, is_float, is_one, outcome_of
+from chainrule.checking.results import (
+    bound,
+    candidates,
+    fits,
+    fits_exactly,
+    flattened,
+    is_float,
+    is_one,
+    outcome_of,
+)
+from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject, one_number, one_of
+from chainrule.nn.parameters.places import gradient_names, held
 
 
 @dataclass
@@ -29,6 +42,8 @@ class PairSubject(Subject):
     through: bool = False
     #: Whether the derivative is given nothing, and is that of the function's last call.
     after: bool = False
+    #: Whether the function is called before each call of the derivative, which may go on from what it has kept.
+    before: bool = False
     #: Each number that comes out is that of one entry, or one example: the derivative is one for each.
     apart: bool = False
     #: Loss and gradient are by the mean of what comes out.
@@ -44,8 +59,10 @@ class PairSubject(Subject):
     def read(cls, reader: Reader) -> Sequence[Subject]:
         """Give two functions: (out, cache) and (dout, cache), or a value and its gradient."""
         thing = reader.thing
-        two = isinstance(thing, tuple | list) and len(thing) == 2 and all(map(callable, thing))
-        return _functions(reader) if two else super().read(reader)
+        if not (isinstance(thing, tuple | list) and len(thing) == 2 and all(map(callable, thing))):
+            return super().read(reader)
+        owner, ahead, back = _of_one_object(*thing)
+        return _functions(reader) if owner is None else _methods(replace(reader, thing=owner), ahead, back, thing)
 
     @classmethod
     def otherwise(cls, value: Any, derivative: Any, arguments: Sequence[Any]) -> tuple[Any, str] | None:
@@ -74,8 +91,9 @@ class PairSubject(Subject):
         handed = self.handed()
         if self.through:
             handed = [self.values(self.thing)(*handed)]
-        if self.after:
+        if self.after or self.before:
             self.values(self.thing)(*handed)
+        if self.after:
             handed = []
         return self.derivatives(self.thing)(*handed)
 
@@ -107,9 +125,14 @@ class MethodsSubject(PairSubject):
         subject.forward_name, subject.backward_name = f"{subject.name}.{ahead}", f"{subject.name}.{back}"
         subject.after = takes_nothing(getattr(thing, back))
         raw = reader.quietly(lambda: subject.values(thing)(*subject.handed()), inputs)
-        if is_one(raw):
-            return _by_each(reader, subject)
-        return _apart(reader, subject, raw)
+        if is_one(raw) and subject.wrt is None and not subject.after and _is_of_parameters(reader, subject):
+            return NetworkSubject.by_methods(reader, ahead, back)
+        ways = _by_each(reader, subject) if is_one(raw) else _apart(reader, subject, raw)
+        if subject.after:
+            return ways
+        again, told = ways[0], f"{ahead} is called before each {back}"
+        assert isinstance(again, PairSubject)
+        return [*ways, replace(again, before=True, unsure=False, read_as=(told, *again.read_as))]
 
 
 @dataclass
@@ -164,6 +187,7 @@ def _functions(reader: Reader) -> list[Subject]:
     raw = reader.quietly(lambda: ahead(*(slot.handed(inputs) for slot in slots)), inputs)
     asks = len(required(back))
     pair = PairSubject(tuple(reader.thing), name, slots, inputs, wrt, held_fixed=_data_of(reader.thing))
+    pair.after = takes_nothing(back)
     one = is_one(raw)
     of_arguments = asks == len(required(ahead)) or asks == len(reader.arguments) or not positional(back)
     if (one and (of_arguments or asks == 0)) or raw is None:
@@ -177,6 +201,72 @@ def _functions(reader: Reader) -> list[Subject]:
     )  # fmt: skip
     layer.forward_name, layer.backward_name = name, getattr(back, "__name__", "backward")
     return understood(reader, layer, back)
+
+
+def _of_one_object(ahead: Any, back: Any) -> tuple[Any, str, str]:
+    """Give the object of which these are two methods, or itself and one, and their names; None if they are not."""
+    owner = getattr(back, "__self__", None)
+    names = ["__call__" if one is owner else getattr(one, "__name__", "") for one in (ahead, back)]
+    own = [one is owner or getattr(one, "__self__", None) is owner for one in (ahead, back)]
+    if owner is None or isinstance(owner, type | types.ModuleType) or back is owner or not all(own):
+        return None, "", ""
+    methods_of_it = [(name, one) for name, one in zip(names, (ahead, back), strict=True) if one is not owner]
+    if any(getattr(owner, name, None) != one for name, one in methods_of_it):
+        return None, "", ""
+    return owner, names[0], names[1]
+
+
+def _is_of_parameters(reader: Reader, pair: PairSubject) -> bool:
+    """Tell whether what a derivative gives fits what the object holds, and is of no argument."""
+    try:
+        returned = reader.quietly(pair.derivative, pair.inputs)
+    except TypeError:
+        return False
+    if isinstance(returned, Mapping):
+        keys, items = [str(key) for key in returned], flattened(list(returned.values()))
+        if any(key in (name, *gradient_names(name)) for key in keys for name in pair.inputs):
+            return False
+    elif isinstance(returned, tuple | list) and returned:
+        items = flattened(returned)
+    else:
+        return False
+    arrays = [array for _, array in held(pair.thing)]
+    of_arguments = all(fits_exactly(g, a) for g, a in zip(items, pair.movable.values(), strict=False))
+    return bool(items) and not of_arguments and all(any(fits(item, a) for a in arrays) for item in items)
+
+
+def _methods(reader: Reader, ahead: str, back: str, pair: Sequence[Any]) -> list[Subject]:
+    """Two methods of one object, handed over as a pair: the object, which goes forwards before it goes back.
+
+    The gradient that is asked for is by the arguments: what else the object holds is data, unless backward is given
+    that of the output.
+    """
+    thing = reader.thing
+    forward, backward = getattr(thing, ahead), getattr(thing, back)
+    slots, inputs = reader.slots(forward)
+    before, data, asked = State(reach(subject=thing)), _data_of(pair), required(backward)
+    raw = reader.quietly(lambda: forward(*(slot.handed(inputs) for slot in slots)), inputs)
+    before.restore()
+    as_layer = bool(asked) and asked != required(forward)[: len(asked)] and not is_one(raw) and back in BACKWARD
+    as_layer |= not asked and not takes_nothing(backward)  # as backward(dout=1)
+    found: list[Subject] = []
+    error: Exception | None = None
+    for layer_like in (as_layer, not as_layer):
+        try:
+            kind: type[Subject] = LayerSubject if layer_like else MethodsSubject
+            ways = kind.by_methods(reader, ahead, back)
+        except Exception as raised:
+            error = error or raised
+            before.restore()
+            continue
+        if not layer_like:
+            for way in ways:
+                way.held_fixed = data
+        found += ways
+    if not found:
+        assert error is not None
+        raise error
+    return found
 
 
 def _data_of(functions: Any) -> tuple[str, ...]:

@@ -117,11 +117,14 @@ class Unseen:
     shape : tuple of int
     looked_for : tuple of str
         The names under which its gradient was looked for.
+    say : str
+        The option that tells where it is.
     """
 
     name: str
     shape: tuple[int, ...]
     looked_for: tuple[str, ...] = ()
+    say: str = "params= or ignore="
 
     def __str__(self) -> str:
         looked = f" (looked for {', '.join(self.looked_for)} …)" if self.looked_for else ""
@@ -317,7 +320,7 @@ def findings_of(report: GradientReport) -> Iterator[str]:
         if a.note:
             yield f"{a.name}: {a.note}"
     for unseen in report.not_compared:
-        yield f"NOT COMPARED: {unseen}; it moves what comes out: say params= or ignore="
+        yield f"NOT COMPARED: {unseen}; it moves what comes out: say {unseen.say}"
     if report.held_fixed:
         yield f"held fixed: {', '.join(report.held_fixed)}"
     for c in report.contracts:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dis
+import inspect
+import types
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.checking.conventions import INPUT_GRADIENTS, OUTPUTS, is_target
-from chainrule.nn.parameters.places import gradient_names, is_numbers
+from chainrule.checking.conventions import INPUT_GRADIENTS, INPUT_KEYS, OUTPUTS, PERHAPS_INPUT_GRADIENTS, is_target
+from chainrule.nn.parameters.places import CONTAINERS, gradient_names, is_numbers
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Outcome:
     #: What stood behind the outputs, for backward, and whether anything did.
     cache: Any = None
     has_cache: bool = False
+    #: What was given behind the outputs that count, as it was given.
+    rest: tuple[Any, ...] = ()
 
     def packed(self, douts: Sequence[Any]) -> Any:
         """Give the gradients of the outputs in the form that the outputs had."""
@@ -89,6 +94,10 @@ class Bound:
     gradients: dict[str, Any] = field(default_factory=dict)
     #: Gradients that belong to no input: of parameters, perhaps, in their order.
     extra: list[Any] = field(default_factory=list)
+    #: Whether it was their places that told; and whether these were others than those of the arguments, since their
+    #: shapes fit in no other way.
+    by_position: bool = False
+    guessed: bool = False
 
 
 def bound(returned: Any, inputs: Mapping[str, Any], wrt: Sequence[str] | None, parameters: Sequence[str]) -> Bound:
@@ -103,13 +112,16 @@ def bound(returned: Any, inputs: Mapping[str, Any], wrt: Sequence[str] | None, p
     if isinstance(returned, Mapping):
         return _by_name(returned, [*names, *parameters])
     if _is_several(returned, names, inputs):
-        items = list(_flattened(returned))
+        items = flattened(returned)
         if len(items) > len(names):
             floats = [n for n in names if is_float(inputs.get(n))]
-            if len(floats) < len(names) and all(_fits(g, inputs[n]) for g, n in zip(items, floats, strict=False)):
+            if len(floats) < len(names) and all(
+                fits_exactly(g, inputs[n]) for g, n in zip(items, floats, strict=False)
+            ):
                 names = floats
-            return Bound(dict(zip(names, items, strict=False)), items[len(names) :])
-        return Bound(dict(zip(_in_order(items, names, inputs), items, strict=True)))
+            return Bound(dict(zip(names, items, strict=False)), items[len(names) :], by_position=True)
+        ordered = _in_order(items, names, inputs)
+        return Bound(dict(zip(ordered, items, strict=True)), by_position=True, guessed=ordered != names[: len(items)])
     if isinstance(returned, list | tuple) and len(returned) == 1:
         returned = returned[0]
     name = first_fitting(returned, names, inputs)
@@ -119,23 +131,44 @@ def bound(returned: Any, inputs: Mapping[str, Any], wrt: Sequence[str] | None, p
 def _is_several(returned: Any, names: Sequence[str], inputs: Mapping[str, Any]) -> bool:
     if isinstance(returned, tuple):
         return len(returned) != 1
-    holds_arrays = isinstance(returned, list) and any(isinstance(item, np.ndarray) for item in returned)
-    return isinstance(returned, list) and (holds_arrays or len(names) > 1) and len(returned) > 1
+    return isinstance(returned, list) and (_holds_arrays(returned) or len(names) > 1) and len(returned) > 1
 
 
-def _flattened(returned: Sequence[Any]) -> Any:
-    """Give the gradients in lists, of a list of arrays among the arguments or of parameters, one after the other."""
+def _holds_arrays(item: Any) -> bool:
+    """Tell whether a list, or a list within it, holds arrays."""
+    return isinstance(item, list | tuple) and any(isinstance(i, np.ndarray) or _holds_arrays(i) for i in item)
+
+
+def flattened(returned: Sequence[Any]) -> list[Any]:
+    """Give the gradients in lists, of a list of arrays among the arguments or of parameters, one after the other.
+
+    What has none, as a layer without weights among others, may be an empty list there.
+    """
+    found: list[Any] = []
     for item in returned:
-        if isinstance(item, list | tuple) and all(isinstance(inner, np.ndarray) for inner in item):
-            yield from item
+        if isinstance(item, list | tuple) and (_holds_arrays(item) or not item):
+            found += flattened(item)
         else:
-            yield item
+            found.append(item)
+    return found
 
 
 def fits(gradient: Any, array: FloatArray) -> bool:
     """Tell whether a gradient could be that of an array by its shape, leading axes of length 1 aside."""
-    shape, own = [n for n in np.shape(gradient) if n != 1], [n for n in array.shape if n != 1]
-    return gradient is not None and shape == own
+    shape = _shape(gradient)
+    return gradient is not None and shape is not None and _long(shape) == _long(array.shape)
+
+
+def _long(shape: Sequence[int]) -> list[int]:
+    return [n for n in shape if n != 1]
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """Give the shape of something; None if it has none, as a list of arrays."""
+    try:
+        return tuple(np.shape(value))
+    except ValueError:
+        return None
 
 
 def is_one(value: Any) -> bool:
@@ -154,27 +187,37 @@ def is_float(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == "f"
 
 
-def _fits(gradient: Any, array: Any) -> bool:
-    return gradient is None or np.shape(gradient) == np.shape(array)
+def fits_exactly(gradient: Any, array: Any) -> bool:
+    """Tell whether a gradient has the shape of its array; None fits all."""
+    return gradient is None or _shape(gradient) == np.shape(array)
 
 
 def _in_order(items: Sequence[Any], names: Sequence[str], inputs: Mapping[str, Any]) -> list[str]:
-    """Give the names that the items go with: the first, unless only others, in the same order, have their shapes."""
-    chosen, left = [], [n for n in names if not is_target(n, list(names))]
-    for item in items:
-        at = next((i for i, n in enumerate(left) if is_float(inputs.get(n)) and _fits(item, inputs[n])), None)
-        if at is None:
-            return list(names[: len(items)])
-        chosen.append(left[at])
-        left = left[at + 1 :]
+    """Give the names that the items go with: the first, unless only others have their shapes.
+
+    Those are in the same order, if there are such; of equal shapes the first comes first.
+    """
     first = list(names[: len(items)])
-    return first if all(_fits(g, inputs.get(n)) for g, n in zip(items, first, strict=True)) else chosen
+    if all(fits_exactly(g, inputs.get(n)) for g, n in zip(items, first, strict=True)):
+        return first
+    free = [n for n in names if not is_target(n, list(names)) and is_float(inputs.get(n))]
+    for again in (False, True):  # in the same order, or in any
+        chosen: list[str] = []
+        for item in items:
+            later = free[free.index(chosen[-1]) + 1 :] if chosen and not again else free
+            one = next((n for n in later if n not in chosen and fits_exactly(item, inputs[n])), None)
+            if one is None or (again and item is None):
+                break
+            chosen.append(one)
+        else:
+            return chosen
+    return first
 
 
 def candidates(gradient: Any, names: Sequence[str], inputs: Mapping[str, Any]) -> list[str]:
     """Give the inputs that a single gradient could be that of, by its shape and their names; the likeliest first."""
     floats = [n for n in names if is_float(inputs.get(n))]
-    fitting = [n for n in floats if _fits(gradient, inputs[n])]
+    fitting = [n for n in floats if fits_exactly(gradient, inputs[n])]
     by_name = [n for n in fitting if not is_target(n, fitting)]
     return by_name or fitting or [n for n in floats if not is_target(n, floats)] or floats
 
@@ -188,17 +231,80 @@ def _by_name(returned: Mapping[Any, Any], names: Sequence[str]) -> Bound:
     keys = {str(key): key for key in returned}
     found = Bound()
     for name in names:
-        bare = name.rpartition("['")[2].rstrip("']")  # of an array in a dict, the name is its key
-        key = next((keys[k] for k in (bare, *gradient_names(bare)) if k in keys), None)
+        own = bare(name)
+        key = next((keys[k] for k in (own, *gradient_names(own)) if k in keys), None)
         if key is not None:
             found.gradients[name] = returned[key]
     return found
 
 
-def left_in(thing: Any) -> tuple[str, Any] | None:
-    """Give the gradient of the input that backward left in an attribute, and its name."""
-    for name in INPUT_GRADIENTS:
-        value = getattr(thing, name, None)
-        if is_numbers(value):
-            return name, value
-    return None
+def bare(name: str) -> str:
+    """Give the last part of a name: of an array in a dict its key, of one in an object its attribute."""
+    return name.rpartition("['")[2].rstrip("']").rpartition(".")[2]
+
+
+def left_in(thing: Any, names: Sequence[str], inputs: Mapping[str, Any]) -> tuple[str, Any] | None:
+    """Give the gradient of an input that backward left in an attribute or in a dict of gradients, and its name.
+
+    What could be the gradient of something else, by its name, counts only if it fits.
+    """
+    found = [(name, getattr(thing, name, None)) for name in INPUT_GRADIENTS]
+    for container in CONTAINERS:
+        inside = getattr(thing, container, None)
+        if isinstance(inside, Mapping):
+            found += [(f"{container}[{key!r}]", inside.get(key)) for key in places_of_input(names)]
+    numbers = [(name, value) for name, value in found if is_numbers(value)]
+    fitting = [(name, value) for name, value in numbers if any(fits_exactly(value, inputs[n]) for n in names)]
+    return next(iter(fitting or [pair for pair in numbers if pair[0] not in PERHAPS_INPUT_GRADIENTS]), None)
+
+
+def places_of_input(names: Sequence[str]) -> tuple[str, ...]:
+    """Give the keys that the gradient of the first of these inputs may have in a dict of gradients."""
+    own = [key for name in names[:1] for key in (name, *gradient_names(name))]
+    return tuple(dict.fromkeys((*own, *INPUT_GRADIENTS, *INPUT_KEYS)))
+
+
+def order_by_shape(items: Sequence[Any], inputs: Mapping[str, Any]) -> tuple[str | None, ...]:
+    """Give the input that each gradient fits, in their order; None where it fits none, as that of a parameter."""
+    free = [n for n, a in inputs.items() if is_float(a) and not is_target(n, list(inputs))]
+    order: list[str | None] = []
+    for item in items:
+        one = next((n for n in free if item is not None and fits_exactly(item, inputs[n])), None)
+        order.append(one)
+        free = [n for n in free if n != one]
+    return tuple(order)
+
+
+def order_by_name(returned: Sequence[str], inputs: Mapping[str, Any], items: Sequence[Any]) -> tuple[str | None, ...]:
+    """Give the input that each gradient is of by the name of the variable that was returned; () if they do not tell."""
+    order: list[str | None] = []
+    floats = [n for n, a in inputs.items() if is_float(a)]
+    for name, item in zip(returned, items, strict=True):
+        free = [n for n in floats if n not in order and fits_exactly(item, inputs[n])]
+        order.append(next((n for n in free if name in gradient_names(n)), None))
+    return tuple(order) if any(order) else ()
+
+
+def returned_names(function: Any) -> tuple[str, ...]:
+    """Give the names of the variables or attributes in a function's last ``return a, b``; () if it has none."""
+    function = getattr(function, "__func__", function)
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    if not isinstance(code, types.CodeType):
+        return ()
+    found: tuple[str, ...] = ()
+    stack: list[str] = []
+    built: list[str] = []
+    for step in dis.get_instructions(code):
+        if step.opname in ("LOAD_ATTR", "LOAD_METHOD") and stack:
+            stack[-1] = str(step.argval)
+        elif step.opname.startswith("LOAD_FAST") or step.opname in ("LOAD_DEREF", "LOAD_GLOBAL"):
+            stack += [str(n) for n in step.argval] if isinstance(step.argval, tuple) else [str(step.argval)]
+        elif step.opname == "BUILD_TUPLE" and step.argval:
+            built = stack[-step.argval :] if len(stack) >= step.argval else []
+            continue
+        elif step.opname == "RETURN_VALUE" and built:
+            found = tuple(built)
+        elif step.opname not in ("BUILD_LIST", "CACHE", "EXTENDED_ARG", "NOP", "RESUME"):  # what is in a list is flat
+            stack = []
+        built = []
+    return found

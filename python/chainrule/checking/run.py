@@ -52,7 +52,7 @@ def check(thing: Any, arguments: Sequence[Any], settings: Settings, asked: Asked
                 continue
             if reports[0].verdict != "wrong" or reports[-1].verdict == "right":
                 break
-        return chosen(reports, subject.surely)
+        return chosen(reports, subject.surely or _is_nonlinear(reports[0]))
 
 
 def chosen(reports: Sequence[GradientReport], sure: bool) -> GradientReport:
@@ -74,6 +74,11 @@ def chosen(reports: Sequence[GradientReport], sure: bool) -> GradientReport:
     )
     arrays = tuple(replace(a, verdict="unresolved" if a.verdict == "right" else a.verdict) for a in last.arrays)
     return replace(last, arrays=arrays, notes=(note, *last.notes[1:]))
+
+
+def _is_nonlinear(report: GradientReport) -> bool:
+    """Tell whether what was called with dout cannot be meant to be: what comes back is not linear in it."""
+    return any(c.cause == "not linear in dout" for c in report.contracts if c.held is False)
 
 
 def _whole_report(subject: Subject, settings: Settings, randomness: Randomness, first: State) -> GradientReport:
@@ -143,6 +148,7 @@ def _report(
         careful = not trial.broken.keys().isdisjoint(("inputs unchanged", "parameters unchanged"))
         arrays = comparison.all(answer, douts, careful)
         arrays = Batches(comparison, trial, answer, douts, first).tried(arrays)
+        arrays = comparison.in_another_order(arrays, answer)
         for contract, (detail, cause) in comparison.hazards.items():
             trial.breaks(contract, detail, cause, hazard=True)
     else:
@@ -161,12 +167,20 @@ def _report(
         arrays=arrays,
         contracts=contracts,
         cause=causes[0] if causes else None,
-        notes=(*subject.read_as, *comparison.notes),
+        notes=(*subject.read_as, *_order_of(subject), *comparison.notes),
         not_compared=(*subject.unseen, *comparison.not_compared),
         held_fixed=(*comparison.held_fixed, *subject.held_fixed),
         strict=settings.strict,
         settings=_facts(subject, settings),
     )
+
+
+def _order_of(subject: Subject) -> tuple[str, ...]:
+    """Say in which order the gradients are read that were returned in another than the arguments'."""
+    order = subject.told_order
+    if not order or subject.read_as:
+        return ()
+    return (f"what {subject.backward_name} gives is read as the gradients of {', '.join(order)}, in this order",)
 
 
 def _facts(subject: Subject, settings: Settings) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from chainrule.checking.arguments import Slot, refuse_half
 from chainrule.checking.conventions import first_of
 from chainrule.checking.reach import GENERATORS, reach
 from chainrule.checking.report import Unseen
-from chainrule.checking.results import Bound, bound, fits, is_float, left_in
+from chainrule.checking.results import Bound, bound, fits, flattened, is_float, left_in
 from chainrule.checking.state import State
 from chainrule.nn.parameters.places import Place, gradient_at, put
 
@@ -49,6 +49,11 @@ class Answer:
     returned: dict[str, Any]
     #: Inputs that no gradient was given for, as for the labels of a loss.
     unasked: tuple[str, ...] = ()
+    #: Whether a gradient was given for any input.
+    of_inputs: bool = False
+    #: Those whose gradients were told from others by where they stood in what was returned; whether that was a guess.
+    placed: tuple[str, ...] = ()
+    guessed: bool = False
 
 
 @dataclass
@@ -75,6 +80,14 @@ class Subject(ABC):
     read_as: tuple[str, ...] = ()
     #: Parameters whose gradients backward returns behind those of the inputs, in that order.
     returned: tuple[str, ...] = ()
+    #: The input that each of the returned gradients is of, or None for a parameter's; empty if it is their places that
+    #: tell.
+    order: tuple[str | None, ...] = ()
+    #: All that was returned, one after the other, and what was returned by name.
+    items: list[Any] = field(default_factory=list)
+    keyed: dict[str, Any] = field(default_factory=dict)
+    #: The names that the returned gradients are read as those of, in their order, if that is a guess.
+    told_order: tuple[str, ...] = ()
     #: Gradients that were returned and belong to nothing that is known yet.
     left_over: list[Any] = field(default_factory=list)
     #: What every forward pass starts from, if it goes on from where the last has ended.
@@ -179,8 +192,11 @@ class Subject(ABC):
         """Give those that backward may take a step of training with."""
         return ()
 
-    def takes_steps(self, name: str, rates: Sequence[float]) -> bool:
-        """Note that backward takes something off a parameter; tell whether it is known how many gradients."""
+    def takes_steps(self, name: str, rates: Sequence[float], in_proportion: bool) -> bool:
+        """Note that backward takes something off a parameter; tell whether it is known how many gradients.
+
+        None, if it is not `in_proportion` to what is sent back.
+        """
         return False
 
     def full_name(self, method: str) -> str:
@@ -230,7 +246,7 @@ class Subject(ABC):
 
         `taken_off`: what it took off the parameters itself, for a step of 1.
         """
-        given = bound(returned, self.inputs, self.wrt, list(self.parameters))
+        given = self._bound(returned)
         found = dict.fromkeys(self.parameters)
         for name in self.parameters:
             beside = gradient_at(self.places.get(name, ()))
@@ -240,12 +256,29 @@ class Subject(ABC):
         if returned is None:
             self._add_left(inputs)
         movable = self.movable
-        alone = len(self.inputs) == 1 and not self.parameters
-        unasked = tuple(n for n in movable if inputs.get(n) is None and (self.gradients_optional or not alone))
+        unasked = tuple(n for n in movable if inputs.get(n) is None)
         gradients = {**found, **{n: inputs.get(n) for n in movable if n not in unasked}}
         gradients = {name: self.as_gradient(a, name) for name, a in gradients.items()}
         objects = {**found, **{n: a for n, a in inputs.items() if a is not None}}
-        return Answer(gradients, objects, unasked)
+        placed: tuple[str, ...] = (*inputs, *self.returned) if given.by_position else ()
+        if self.order and len(self.order) == len(self.items):
+            parameters = iter(self.returned)
+            placed = tuple(name or next(parameters, "a parameter") for name in self.order)
+        self.told_order = placed if placed and given.guessed else ()
+        return Answer(
+            gradients, objects, unasked, any(g is not None for g in inputs.values()), placed,
+            given.guessed or bool(self.returned),
+        )  # fmt: skip
+
+    def _bound(self, returned: Any) -> Bound:
+        """Say of what each of the returned gradients is the gradient."""
+        self.items = flattened(returned) if isinstance(returned, tuple | list) else []
+        self.keyed = {str(k): v for k, v in returned.items()} if isinstance(returned, Mapping) else {}
+        if not self.order or len(self.items) != len(self.order):
+            return bound(returned, self.inputs, self.wrt, list(self.parameters))
+        pairs = list(zip(self.order, self.items, strict=True))
+        gradients = {name: item for name, item in pairs if name is not None and name in (self.wrt or self.inputs)}
+        return Bound(gradients, [item for name, item in pairs if name is None], by_position=True, guessed=True)
 
     def _for_parameters(self, given: Bound, found: dict[str, Any]) -> list[Any]:
         """Take from what is given what are gradients of parameters; give what is left over."""
@@ -263,6 +296,10 @@ class Subject(ABC):
             return []
         return list(given.extra)
 
+    def returned_names(self) -> tuple[str, ...]:
+        """Give the names of the variables that backward returns, if they can be known."""
+        return ()
+
     def expect_nothing_left_over(self) -> None:
         """Raise ValueError if gradients were returned that belong to nothing."""
         if self.left_over:
@@ -274,7 +311,7 @@ class Subject(ABC):
 
     def _add_left(self, inputs: dict[str, Any]) -> None:
         """Add the gradient of the input that was left in an attribute."""
-        left = left_in(self.thing)
+        left = left_in(self.thing, [n for n in self.inputs if is_float(self.inputs[n])], self.inputs)
         if left is not None:
             inputs |= bound(left[1], self.inputs, self.wrt, []).gradients
 

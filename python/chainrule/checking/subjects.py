@@ -14,6 +14,7 @@ from chainrule.checking.conventions import BACKWARD, FORWARD
 from chainrule.checking.layer import LayerSubject
 from chainrule.checking.network import LossSubject, NetworkSubject
 from chainrule.checking.pair import BothSubject, MethodsSubject, PairSubject
+from chainrule.checking.parts import PartsSubject
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reach import reach
 from chainrule.checking.reader import USAGE, Asked, Reader, kind_of
@@ -21,7 +22,9 @@ from chainrule.checking.state import State
 from chainrule.checking.subject import Subject, place_not_finite
 
 #: The kinds of subject, each with what it says of itself; the first that takes a thing is what it is.
-KINDS: tuple[type[Subject], ...] = (PairSubject, NetworkSubject, LayerSubject, MethodsSubject, LossSubject, BothSubject)
+KINDS: tuple[type[Subject], ...] = (
+    PairSubject, NetworkSubject, PartsSubject, LayerSubject, MethodsSubject, LossSubject, BothSubject,
+)  # fmt: skip
 #: Nothing: names and signatures tell.
 _PLAINLY = Asked()
 

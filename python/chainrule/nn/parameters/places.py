@@ -44,6 +44,7 @@ COUNTERPARTS = {
     "values": ("grads", "gradients"),
     "data": ("grad", "gradient", "diff"),
     "param": ("grad", "gradient"),
+    "state_dict": ("grad", "grads", "gradients", "grad_dict", "grads_dict"),
     "p": ("g", "grad"),
 }
 #: Names that stand for each other: of ``weights`` the gradient may be called ``dW``.
@@ -148,9 +149,13 @@ class Place:
             if not is_container(owner):
                 for name in CONTAINERS if key not in CONTAINERS else ():
                     inside = _get(owner, name)
-                    found = _follow(inside, [key, *rest]) if isinstance(inside, Mapping) else None
-                    if found is not None:
-                        return f"{name}[{key!r}]", found
+                    if not isinstance(inside, Mapping):
+                        continue
+                    # In a dict beside a dict of whatever name, the keys alone may be the same.
+                    for keys in ([key, *rest], rest)[: 2 if rest and isinstance(rest[0], str) else 1]:
+                        found = _follow(inside, keys)
+                        if found is not None:
+                            return f"{name}[{keys[0]!r}]", found
         return None
 
 
