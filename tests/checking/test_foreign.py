@@ -351,10 +351,87 @@ def test_labels_that_a_network_holds_need_not_be_handed_over() -> None:
     assert check_gradients(net, x).verdict == "wrong"
 
 
+class Entropies:
+    """A loss of its own, whose backward takes nothing."""
+
+    def forward(self, pred: Any, y: Any) -> Any:
+        self.pred, self.y = pred, y
+        return -np.log(pred[np.arange(len(y)), y]).mean()
+
+    def backward(self) -> Any:
+        return -np.eye(3)[self.y] / self.pred / len(self.y)
+
+
+class EntropiesOtherwise:
+    """The labels come first, and both are given again."""
+
+    def __call__(self, y_true: Any, y_pred: Any) -> Any:
+        return Entropies.forward(self, y_pred, y_true)  # type: ignore[arg-type]
+
+    def gradient(self, y_true: Any, y_pred: Any) -> Any:
+        return -np.eye(3)[y_true] / y_pred / len(y_true)
+
+
+class WithLoss(Net):
+    loss = None  # type: ignore[assignment]
+    factor = 1.0
+
+    def __init__(self, loss: Any) -> None:
+        super().__init__()
+        self.criterion = loss
+
+    def backward(self, grad: Any) -> Any:  # type: ignore[override]
+        d = self.p * (grad - (grad * self.p).sum(axis=1, keepdims=True))
+        dh = d @ self.W2.T * (1 - self.h**2)
+        self.dW1, self.db1, self.dW2, self.db2 = (
+            self.X.T @ dh,
+            dh.sum(axis=0),
+            self.factor * self.h.T @ d,
+            d.sum(axis=0),
+        )
+        return dh @ self.W1.T
+
+
+class WithLossWithin(WithLoss):
+    """Its backward asks its loss itself."""
+
+    def backward(self) -> Any:  # type: ignore[override]
+        return super().backward(self.criterion.backward())
+
+
+@pytest.mark.parametrize(
+    ("make", "loss"),
+    [(WithLoss, Entropies), (WithLoss, EntropiesOtherwise), (WithLossWithin, Entropies)],
+)
+def test_the_loss_of_a_network_may_be_an_object_that_goes_back_too(make: Any, loss: Any) -> None:
+    x, y, net = rng().standard_normal((5, 4)), np.array([0, 2, 1, 1, 0]), make(loss())
+    report = check_gradients(net, x, y)
+    assert (report.verdict, report.kind) == ("right", "network"), str(report)
+    assert [a.name for a in report.arrays] == ["W1", "b1", "W2", "b2"]
+    net.factor = 2.0
+    assert check_gradients(net, x, y).verdict == "wrong"
+
+
 def test_a_loss_that_is_named_does_not_make_weights_gradients_of_the_input() -> None:
     x, y = rng().standard_normal((5, 4)), np.array([0, 2, 1, 1, 0])
     report = check_gradients(Net(), x, y, forward="loss")
     assert (report.verdict, [a.name for a in report.arrays]) == ("right", ["W1", "b1", "W2", "b2"]), str(report)
+
+
+class Nameless:
+    """Its value and its gradient have no names of arguments; the gradient is minus that by the first."""
+
+    def __call__(self, *both: Any) -> Any:
+        return ((both[0] - both[1]) ** 2).mean()
+
+    def gradient(self, *both: Any) -> Any:
+        return 2 * (both[1] - both[0]) / both[0].size
+
+
+def test_where_no_name_tells_by_which_argument_it_is_two_methods_prove_no_more_than_functions() -> None:
+    thing, arguments = Nameless(), rng().standard_normal((2, 5, 3))
+    report = check_gradients((thing, thing.gradient), *arguments)
+    assert report.verdict == "unproven", str(report)
 
 
 # --- names ---

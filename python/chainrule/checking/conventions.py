@@ -32,7 +32,8 @@ DERIVATIVES = (
 LOSS_METHODS = (
     "loss", "compute_loss", "compute_cost", "cost", "calculate_loss", "calculate_cost", "calc_loss", "calc_cost",
     "get_loss", "loss_function", "cost_function", "loss_fn", "loss_func", "cost_fn", "cross_entropy_loss", "criterion",
-    "objective", "calculate_cross_entropy_loss", "mse_loss", "loss_value", "compute_error",
+    "objective", "calculate_cross_entropy_loss", "mse_loss", "loss_value", "compute_error", "loss_layer",
+    "loss_obj", "loss_object", "_loss", "lossfunc", "loss_f",
 )  # fmt: skip
 #: What forward leaves its output in, and backward the gradient of its input, if they return nothing.
 OUTPUTS = (

@@ -128,11 +128,11 @@ class MethodsSubject(PairSubject):
         if is_one(raw) and subject.wrt is None and not subject.after and _is_of_parameters(reader, subject):
             return NetworkSubject.by_methods(reader, ahead, back)
         ways = _by_each(reader, subject) if is_one(raw) else _apart(reader, subject, raw)
-        if subject.after:
-            return ways
         again, told = ways[0], f"{ahead} is called before each {back}"
         assert isinstance(again, PairSubject)
-        return [*ways, replace(again, before=True, unsure=False, read_as=(told, *again.read_as))]
+        if subject.after or again.unsure:  # of which argument it is the gradient is the question there
+            return ways
+        return [*ways, replace(again, before=True, read_as=(told, *again.read_as))]
 
 
 @dataclass

@@ -18,19 +18,22 @@ from chainrule.checking.arguments import positional, required
 from chainrule.checking.conventions import (
     BACKWARD,
     CACHES,
+    DERIVATIVES,
     FORWARD,
     LOSS_METHODS,
     PERHAPS_TARGETS,
     PREDICTED,
     TARGETS,
+    VALUES,
+    is_target,
 )  # fmt: skip
 from chainrule.checking.network import NetworkSubject
 from chainrule.checking.reach import reach
 from chainrule.checking.reader import Reader
 from chainrule.checking.results import is_one, outcome_of
 from chainrule.checking.state import State
-from chainrule.checking.subject import Subject
-from chainrule.nn.parameters.places import is_numbers
+from chainrule.checking.subject import Answer, Subject
+from chainrule.nn.parameters.places import is_numbers, is_object
 
 _Call = Callable[..., Any]
 
@@ -68,6 +71,13 @@ class PartsSubject(NetworkSubject):
         before.restore()
         return ()
 
+    def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
+        """Give what comes back; one array is the gradient of the examples, which nobody asks for."""
+        returned = self.derivatives(self.thing)(*self.handed())
+        named = self._named(None if isinstance(returned, np.ndarray) else returned)
+        found = {name: self.as_gradient(g, name) for name, g in named.items()}
+        return Answer(found, dict(found))
+
     @classmethod
     def methods_in(cls, names: Container[str]) -> tuple[str, str] | None:
         """Give none: in a file it is a layer."""
@@ -76,7 +86,7 @@ class PartsSubject(NetworkSubject):
 
 @dataclass(frozen=True)
 class _Parts:
-    """The names of the methods, and of the arguments: of forward, then of the loss."""
+    """The names of the methods, and of the arguments: of forward, then of the loss, which may be an object's."""
 
     ahead: str
     loss: str
@@ -98,8 +108,11 @@ class _Parts:
 
         def derivative(*arguments: Any) -> Any:
             _, known = self._loss(thing, arguments)
-            backward = getattr(thing, self.back)
-            return backward(*(self._asked(name, known, thing) for name in required(backward)))
+            backward, (_, of_loss) = getattr(thing, self.back), _loss_of(thing, self.loss)
+            asked = required(backward)
+            if of_loss is not None and len(asked) == 1 and not _is_known(asked[0], self.names, thing):
+                return backward(of_loss(*(self._asked(name, known, thing) for name in required(of_loss))))
+            return backward(*(self._asked(name, known, thing) for name in asked))
 
         return self._signed(derivative)
 
@@ -107,8 +120,14 @@ class _Parts:
         """Say what is called, in words."""
         if not self.of_forward:
             return f"{self.loss}({', '.join(self.names)})"
-        asked = required(getattr(thing, self.loss))[1:] or self.names[self.of_forward :]
-        return f"{self.loss}({self.ahead}({', '.join(self.names[: self.of_forward])}), {', '.join(asked)})"
+        out = f"{self.ahead}({', '.join(self.names[: self.of_forward])})"
+        asked = required(_loss_of(thing, self.loss)[0])
+        if asked:
+            first = next((name for name in asked if not is_target(name, asked)), asked[0])
+            given = [out if name == first else name for name in asked]
+        else:
+            given = [out, *self.names[self.of_forward :]]
+        return f"{self.loss}({', '.join(given)})"
 
     def _signed(self, function: _Call) -> _Call:
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -118,7 +137,8 @@ class _Parts:
 
     def _loss(self, thing: Any, arguments: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
         known = dict(zip(self.names, arguments, strict=True))
-        loss = getattr(thing, self.loss)
+        loss, _ = _loss_of(thing, self.loss)
+        assert loss is not None
         if not self.of_forward:
             return loss(*arguments), known
         raw = getattr(thing, self.ahead)(*arguments[: self.of_forward])
@@ -128,7 +148,8 @@ class _Parts:
         asked = required(loss)
         if not asked:  # loss(*args)
             return loss(first, *arguments[self.of_forward :]), known
-        return loss(first, *(self._asked(name, known, thing) for name in asked[1:])), known
+        out = next((name for name in asked if not is_target(name, asked)), asked[0])
+        return loss(*(first if name == out else self._asked(name, known, thing) for name in asked)), known
 
     def _asked(self, name: str, known: dict[str, Any], thing: Any) -> Any:
         """Give what a method asks for by this name."""
@@ -157,24 +178,45 @@ _OUT, _CACHE = " out", " cache"
 
 def _parts(thing: Any, ahead: str, back: str, count: int) -> _Parts | None:
     forward, backward = getattr(thing, ahead), getattr(thing, back)
-    loss = next((n for n in LOSS_METHODS if n not in (ahead, back) and callable(getattr(thing, n, None))), None)
-    if loss is None:
+    name = next((n for n in LOSS_METHODS if n not in (ahead, back) and _loss_of(thing, n)[0] is not None), None)
+    if name is None:
         return None
-    takes, of_loss, asked = required(forward), required(getattr(thing, loss)), required(backward)
-    if len(of_loss) == count > 1 and of_loss != takes:
-        itself = of_loss[: len(takes)] == takes and all(name in {*of_loss, *PREDICTED, *CACHES} for name in asked)
+    loss, gradient = _loss_of(thing, name)
+    takes, of_loss, asked = required(forward), required(loss), required(backward)
+    if len(of_loss) == count > 1 and of_loss != takes and gradient is None:
+        itself = of_loss[: len(takes)] == takes and all(n in {*of_loss, *PREDICTED, *CACHES} for n in asked)
         if of_loss == asked or (len(takes) < count and itself):
-            return _Parts(ahead, loss, back, tuple(of_loss), 0)
-    labels = of_loss[1:] if of_loss else [p.name for p in positional(backward) if _is_target(p.name)][:1] or ["y"]
+            return _Parts(ahead, name, back, tuple(of_loss), 0)
+    out = next((n for n in of_loss if not is_target(n, of_loss)), None)
+    labels = [n for n in of_loss if n != out]
+    if not of_loss:  # loss(*args)
+        labels = [p.name for p in positional(backward) if _is_target(p.name)][:1] or ["y"]
     if len(takes) < count == len(takes) + len(labels):
-        known = {*takes, *labels, *PREDICTED, *CACHES}
-        if all(name in known or _is_target(name) or _holds(thing, name) for name in asked):
-            return _Parts(ahead, loss, back, (*takes, *labels), len(takes))
-    held = [name for name in labels if _holds(thing, name)]
-    unknown = [name for name in asked if name not in takes and name not in CACHES and name not in PREDICTED]
+        known = all(_is_known(n, [*takes, *labels], thing) for n in asked)
+        if known or (gradient is not None and len(asked) == 1):
+            return _Parts(ahead, name, back, (*takes, *labels), len(takes))
+    held = [n for n in labels if _holds(thing, n)]
+    unknown = [n for n in asked if n not in takes and n not in CACHES and n not in PREDICTED]
     if len(takes) == count and labels == held and held and all(map(_is_target, unknown)) and len(asked) != 1:
-        return _Parts(ahead, loss, back, tuple(takes), len(takes))
+        return _Parts(ahead, name, back, tuple(takes), len(takes))
     return None
+
+
+def _loss_of(thing: Any, name: str) -> tuple[_Call | None, _Call | None]:
+    """Give what computes the loss: a method of this name, or one of an object that has also one for its gradient."""
+    found = getattr(thing, name, None)
+    if not is_object(found):
+        return (found if callable(found) else None), None
+    ahead, back = (
+        next((m for n in names if callable(m := getattr(found, n, None))), None)
+        for names in ((*FORWARD, *VALUES), (*BACKWARD, *DERIVATIVES))
+    )
+    return ahead, None if ahead is None else back
+
+
+def _is_known(name: str, given: Sequence[str], thing: Any) -> bool:
+    """Tell whether it is known what a method asks for by this name."""
+    return name in {*given, *PREDICTED, *CACHES} or _is_target(name) or _holds(thing, name)
 
 
 def _is_target(name: str) -> bool:
