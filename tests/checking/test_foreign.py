@@ -412,6 +412,23 @@ def test_the_loss_of_a_network_may_be_an_object_that_goes_back_too(make: Any, lo
     assert check_gradients(net, x, y).verdict == "wrong"
 
 
+class Adding(CostlyInAttributes):
+    """Gradients are added to, from zero_grad on."""
+
+    def zero_grad(self) -> None:
+        self.sums = [np.zeros_like(a) for a in (self.dW1, self.db1, self.dW2, self.db2)]
+
+    def backward(self, y: Any) -> None:  # type: ignore[override]
+        super().backward(y)
+        self.sums = [a + b for a, b in zip(getattr(self, "sums", [0.0] * 4), self.back(y), strict=True)]
+        self.dW1, self.db1, self.dW2, self.db2 = self.sums
+
+
+def test_gradients_of_a_network_in_parts_that_add_up_are_set_to_nothing_before() -> None:
+    report = check_gradients(Adding(), rng().standard_normal((5, 4)), np.array([0, 2, 1, 1, 0]))
+    assert report.verdict == "right", str(report)
+
+
 def test_a_loss_that_is_named_does_not_make_weights_gradients_of_the_input() -> None:
     x, y = rng().standard_normal((5, 4)), np.array([0, 2, 1, 1, 0])
     report = check_gradients(Net(), x, y, forward="loss")

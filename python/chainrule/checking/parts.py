@@ -7,6 +7,7 @@ object holds under that name.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ from chainrule.checking.reader import Reader
 from chainrule.checking.results import is_one, outcome_of
 from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject
-from chainrule.nn.parameters.places import is_numbers, is_object
+from chainrule.nn.parameters.places import flushes, is_numbers, is_object
 
 _Call = Callable[..., Any]
 
@@ -107,6 +108,9 @@ class _Parts:
         """Give what goes back after that."""
 
         def derivative(*arguments: Any) -> Any:
+            for flush in flushes(thing):
+                with contextlib.suppress(Exception):  # before there are gradients
+                    flush()
             _, known = self._loss(thing, arguments)
             backward, (_, of_loss) = getattr(thing, self.back), _loss_of(thing, self.loss)
             asked = required(backward)
