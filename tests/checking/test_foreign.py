@@ -474,3 +474,16 @@ class Evaluated:
 def test_names_that_were_met(make: Any) -> None:
     report = check_gradients(make(), *rng().standard_normal((2, 5, 3)))
     assert report.verdict == "right", str(report)
+
+
+class Unlike:
+    def loss(self, x: Any) -> float:
+        return float((x**2).sum())
+
+    def gradient(self, x: Any, weights: Any, scale: Any) -> Any:
+        return 2 * x * weights * scale
+
+
+def test_a_derivative_that_does_not_take_what_the_function_takes_is_told_in_a_sentence() -> None:
+    with pytest.raises(TypeError, match=r"is called with what Unlike.loss is called with, x, and does not take it"):
+        check_gradients(Unlike(), rng().standard_normal(3))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -297,6 +299,16 @@ def _derivative(reader: Reader, pair: PairSubject) -> Any:
     try:
         return reader.quietly(pair.derivative, pair.inputs)
     except TypeError as error:
+        function, handed = pair.derivatives(pair.thing), [] if pair.after else pair.handed()
+        with contextlib.suppress(ValueError):  # a built-in, perhaps, that does not tell
+            try:
+                inspect.signature(function).bind(*handed)
+            except TypeError:
+                raise TypeError(
+                    f"{pair.backward_name}{inspect.signature(function)} is called with what {pair.forward_name} is"
+                    f" called with, {', '.join(slot.name for slot in pair.slots)}, and does not take it; hand over"
+                    " functions for the same arguments, or (out, cache) and (dout, cache)"
+                ) from error
         error.add_note(f"{pair.backward_name} was called with what {pair.forward_name} was called with")
         raise
 
