@@ -82,7 +82,8 @@ def reason_of(report: GradientReport) -> str:
             reasons.append(f"cause: {report.cause}")
         return "; ".join(reasons)
     if report.verdict == "unproven":
-        return report.headline.partition(": ")[2]
+        either = (note.partition("; if not")[0] for note in report.notes if note.startswith("right if "))
+        return next(either, report.headline.partition(": ")[2])
     largest = max((a.max_relative for a in report.arrays), default=0.0)
     hazards = "".join(f"; hazard: {c.name}: {c.detail}" for c in report.hazards[:1])
     return f"{', '.join(a.name for a in report.arrays)} agree to {max(largest, 1e-16):.0e}{hazards}"

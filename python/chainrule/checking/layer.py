@@ -366,7 +366,10 @@ def _calls(
 
 
 def _told_call(way: tuple[str, ...], usual: tuple[str, ...], subject: LayerSubject, mean: bool) -> tuple[str, ...]:
-    told = []
+    told: list[str] = []
+    if usual == ("dout",) and way == tuple(slot.name for slot in subject.slots)[:1] and not mean:
+        there = subject.forward_name
+        return (f"{subject.backward_name} is given {way[0]} as {there} is, and not the gradient of what comes out",)
     if not {"dout", "douts"} & set(way) and subject.last is not None and subject.last.arrays[0].size > 1:
         told.append(f"{subject.backward_name} is read as the gradient of the {'mean' if mean else 'sum'}")
     if way != usual:
