@@ -65,6 +65,8 @@ class Network:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from chainrule import Affine, Relu
     >>> net = Network({"Affine1": Affine(np.eye(2), np.zeros(2)), "Relu1": Relu()})
     >>> net.predict([[1.0, -1.0]])
     array([[1., 0.]])
@@ -361,6 +363,8 @@ class Network:
 
         Examples
         --------
+        >>> import numpy as np
+        >>> from chainrule import TwoLayerNet
         >>> net = TwoLayerNet(4, 3, 2, seed=0)
         >>> net.graph(np.ones((5, 4)), [0, 1, 0, 1, 0])
         Graph(6 nodes, 5 arrows)
