@@ -9,6 +9,7 @@ import pytest
 
 from chainrule import GradientReport, check_gradients
 from chainrule.checking.subjects import adapt
+from lengths import short_and_long
 from mutants import HAZARDS, RIGHT, WRONG, Case
 from random_right import make
 
@@ -89,18 +90,19 @@ def test_right_ones_pass_along_directions_too(name: str) -> None:
     assert report.verdict != "wrong", str(report)
 
 
-def test_most_wrong_ones_are_caught_along_directions_too() -> None:
+@pytest.mark.parametrize("start", short_and_long(range(4), 1))
+def test_most_wrong_ones_are_caught_along_directions_too(start: int) -> None:
     """Not all: a direction through a corner tells less than an entry beside it."""
-    failing = [case for case in WRONG if case.expect == "fails"]
+    failing = [case for case in WRONG if case.expect == "fails"][start::4]
     caught = [
         check_gradients(c.make(), *c.arguments(np.random.default_rng(0)), mode="directions", strict=True).verdict
         == "wrong"
         for c in failing
     ]
-    assert np.mean(caught) > 0.97
+    assert np.mean(caught) > 0.95  # of about fifty: 0.97 of all 222 are
 
 
-@pytest.mark.parametrize("start", range(0, 1000, 50))
+@pytest.mark.parametrize("start", short_and_long(range(0, 1000, 50), 250))
 def test_no_false_alarm_in_a_thousand_random_right_cases(start: int) -> None:
     """Seeds 0 to 999, shapes and dtypes of all kinds, scales from 1e-6 to 1e6; the message says which."""
     alarms: list[Any] = []
