@@ -8,7 +8,6 @@ in NumPy's arrays and are lent for each call. A network with a layer of the user
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 from itertools import combinations, pairwise
 from typing import Any
 
@@ -68,37 +67,37 @@ class Ours:
     def _has(self, *methods: str) -> bool:
         return unchanged(self._net, {name: _NETWORKS[name] for name in methods})
 
-    @cached_property
+    @property
     def scores(self) -> bool:
         """Whether its scores are what its layers give in turn."""
         return self._has("predict")
 
-    @cached_property
+    @property
     def loss(self) -> Loss | None:
         """Its loss layer, if its loss is ours, of the scores its layers give."""
         return known_loss(self._net.last_layer) if self._has("predict", "loss") else None
 
-    @cached_property
+    @property
     def layers(self) -> bool:
         """Whether all of its layers are."""
         return all(type(layer) in LAYERS and knows(layer) for layer in self._net.layers.values())
 
-    @cached_property
+    @property
     def trained(self) -> Loss | None:
         """Its loss layer, if its gradient is that loss's, as our backward finds it."""
         return self.loss if self._has("gradient") else None
 
-    @cached_property
+    @property
     def evaluated(self) -> Loss | None:
         """Its loss layer, if loss and accuracy are those that layer finds in the scores."""
         return self.loss if self.accuracy else None
 
-    @cached_property
+    @property
     def accuracy(self) -> bool:
         """Whether its accuracy and score are ours, whatever its loss."""
         return self._has("accuracy", "score")
 
-    @cached_property
+    @property
     def plan(self) -> Plan | None:
         """How Rust runs its layers and its loss; None if it cannot."""
         return None if self.loss is None else plan(self._net.layers, self.loss)
