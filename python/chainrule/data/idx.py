@@ -180,8 +180,6 @@ class Gunzip:
 
     def _refuse_more(self) -> None:
         """Refuse bytes after the stream."""
-        here = self._file.tell()
-        more = len(self._stream.unused_data) + self._file.seek(0, os.SEEK_END) - here
-        self._file.seek(here)
+        more = len(self._stream.unused_data) - self._file.tell() + self._file.seek(0, os.SEEK_END)
         if more:
             raise DataError(f"{self._name}: {more} bytes after gzip stream")
