@@ -196,7 +196,7 @@ NOT_CALLED = {"GradientReport", "ArrayCheck", "Contract", "History", "Layer", "R
 #: Called by `fit` and the engine: callbacks as `Run` tells, and what they ask of an optimizer, a loss, a history.
 BY_FIT = re.compile(
     r"EarlyStopping\..*|Optimizer\.prepare|History\.note"
-    r"|Loss\.(in_order|evaluate|right|score|with_weights|to_read|smoothed)"
+    r"|Loss\.(in_order|evaluate|accuracy|right|score|with_weights|to_read|smoothed)"
 )
 #: Public, and imported from a module of their own.
 ELSEWHERE = [

@@ -135,6 +135,13 @@ class Loss:
         loss /= len(scores)
         return loss, self.score(loss, self.right(scores, t), t)
 
+    def accuracy(self, scores: FloatArray, t: Any) -> float:
+        """Give the share of rows, (N, C) or (C,), that are answered right, without their loss."""
+        t = self.in_order(t, scores.shape, scores.dtype)
+        if scores.size == 0:
+            raise ValueError("the accuracy of an empty batch is not defined")
+        return self.right(np.atleast_2d(scores), t)
+
     def right(self, scores: FloatArray, t: NDArray[Any]) -> float:
         """Give the share, 0.0-1.0, of rows that are answered right; nan if there is no right and wrong."""
         return np.nan
@@ -301,10 +308,7 @@ def accuracy_of(scores: FloatArray, t: Any) -> float:
     ValueError
         If a shape does not fit, there are no examples, or a label is out of range.
     """
-    ordered = targets(t, scores.shape, scores.dtype)[0]
-    if scores.size == 0:
-        raise ValueError("the accuracy of an empty batch is not defined")
-    return SoftmaxWithLoss().right(np.atleast_2d(scores), ordered)
+    return SoftmaxWithLoss().accuracy(scores, t)
 
 
 def confusion_of(scores: FloatArray, ids: NDArray[Any]) -> NDArray[np.int64]:

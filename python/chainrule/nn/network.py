@@ -212,7 +212,7 @@ class Network:
             return accuracy_of(self.predict(x), t)
         if loss.measure != "accuracy":
             raise ValueError(f"there is no accuracy with {type(loss).__name__}; net.score gives its {loss.measure}")
-        return loss.evaluate(self.predict(x), t)[1]
+        return loss.accuracy(self.predict(x), t)
 
     def score(self, x: Any, t: Any) -> float:
         """Give the measure that belongs to the loss: the accuracy, or R² with `IdentityWithLoss`.
