@@ -24,7 +24,7 @@ from chainrule.training.callbacks import Run, call
 from chainrule.training.history import History
 from chainrule.training.optimizers import Optimizer
 from chainrule.training.sets import Sets
-from chainrule.training.settings import Settings
+from chainrule.training.settings import Settings, rate_of
 
 if TYPE_CHECKING:
     from chainrule.training.checkpoints import Checkpoints
@@ -104,7 +104,7 @@ class Training:
                 epoch, done = divmod(run.step, per_epoch)
                 if settings.schedule is not None and not done:
                     with _undoing(self._undo):
-                        self.optimizer.lr = settings.rate(epoch)
+                        self.optimizer.lr = rate_of(settings.schedule, epoch)
                 state = self._rng.bit_generator.state if checkpoints.path is not None else None
                 steps = min(per_epoch, total - epoch * per_epoch)
                 size = steps * settings.batch_size

@@ -77,10 +77,6 @@ class Settings:
             return count(self.iterations, "iterations")
         return count(1 if self.epochs is None else self.epochs, "epochs") * per_epoch
 
-    def rate(self, epoch: int) -> float:
-        """Give the learning rate that the schedule has for an epoch."""
-        return self.optimizer.lr if self.schedule is None else _rate(self.schedule, epoch)
-
 
 def _optimizer(optimizer: Any, learning_rate: Any, schedule: Any) -> Optimizer:
     """Give the optimizer of all three arguments, which must not contradict each other."""
@@ -92,9 +88,10 @@ def _optimizer(optimizer: Any, learning_rate: Any, schedule: Any) -> Optimizer:
         raise ValueError("give the learning rate to the optimizer: fit(…, optimizer=Adam(lr=…))")
     if learning_rate is not TUTORIALS_RATE and schedule is not None:
         raise ValueError("the schedule gives the learning rate: leave out learning_rate")
-    rate = positive(learning_rate, "learning_rate") if schedule is None else _rate(schedule, 0)
+    rate = positive(learning_rate, "learning_rate") if schedule is None else rate_of(schedule, 0)
     return SGD(rate) if optimizer is None else optimizer
 
 
-def _rate(schedule: Callable[[int], float], epoch: int) -> float:
+def rate_of(schedule: Callable[[int], float], epoch: int) -> float:
+    """Give the learning rate that a schedule has for an epoch, checked."""
     return positive(schedule(epoch), f"schedule({epoch})")
