@@ -20,6 +20,7 @@ use crate::loss::Loss;
 use crate::machine::level::{Arithmetic, Level};
 use crate::network::optimize::Optimizer;
 use crate::network::stack::{Data, Stack, BLOCK};
+use crate::sparse::first_layer::InSteps;
 use crate::sparse::marks::Marks;
 use crate::sparse::nonzeros::{skips, AllFinite};
 use crate::sparse::product::Store;
@@ -138,9 +139,122 @@ pub fn weight_gradient<T: Float>(
 /// `W` and `b`.
 pub(crate) const PARAMETERS: usize = 2;
 
+/// Which of them `W` is.
+pub(crate) const W: usize = 0;
+
 /// Their shapes.
 pub(crate) fn shapes(inputs: usize, outputs: usize) -> Vec<Vec<usize>> {
     vec![vec![inputs, outputs], vec![outputs]]
+}
+
+/// Whether any of the products of a step is divided among threads: `x·W`, `xᵀ·d`, `d·Wᵀ`.
+pub(crate) fn divides_products(rows: usize, inputs: usize, outputs: usize) -> bool {
+    let products = [(rows, inputs, outputs), (inputs, rows, outputs), (rows, outputs, inputs)];
+    products.into_iter().any(|(m, k, n)| matmul::is_divided(m, k, n))
+}
+
+/// A layer's `W` and `b`, as one matrix: `b` is a row behind the last of `W`, for a feature that is 1 in every example.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Coefficients<'a> {
+    w: &'a [f64],
+    b: &'a [f64],
+}
+
+impl<'a> Coefficients<'a> {
+    /// Those of a layer with such parameters.
+    pub(crate) fn new(params: &[&'a [f64]]) -> Self {
+        let &[w, b] = params else { return Self { w: &[], b: &[] } };
+        Self { w, b }
+    }
+
+    /// How many numbers a row of the layer's output has.
+    pub(crate) fn columns(self) -> usize {
+        self.b.len()
+    }
+
+    /// How many numbers a column has.
+    pub(crate) fn rows(self) -> usize {
+        self.w.len() / self.b.len().max(1) + 1
+    }
+
+    /// Row and column of a number of one of the parameters.
+    #[inline(always)]
+    pub(crate) fn place(self, parameter: usize, entry: usize) -> (usize, usize) {
+        let (row, column) = (entry / self.columns(), entry % self.columns());
+        (if parameter == W { row } else { self.rows() - 1 }, column)
+    }
+
+    /// The numbers of a column.
+    #[inline(always)]
+    pub(crate) fn column(self, column: usize) -> impl Iterator<Item = f64> + 'a {
+        self.w.chunks_exact(self.columns()).map(move |row| row[column]).chain([self.b[column]])
+    }
+}
+
+/// A layer's parameters as whole vectors: `W`, and `b` as one row.
+#[derive(Debug, Default)]
+pub(crate) struct InVectors<T> {
+    pub w: Padded<T>,
+    pub b: Padded<T>,
+}
+
+impl<T: Float> InVectors<T> {
+    /// Copy the parameters of a layer with such outputs to here, making room for so many rows of `W`.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Memory`].
+    pub(crate) fn load<P: Deref<Target = [T]>>(
+        &mut self,
+        level: Level,
+        params: &[P],
+        rows: usize,
+        outputs: usize,
+    ) -> Result<(), KernelError> {
+        self.w.reshape(rows, outputs)?;
+        self.b.reshape(1, outputs)?;
+        if let [w, b] = params {
+            self.w.load(level, w);
+            self.b.load(level, b);
+        }
+        Ok(())
+    }
+
+    /// Copy `b` alone, where `W` is as it was.
+    pub(crate) fn load_b<P: Deref<Target = [T]>>(&mut self, level: Level, params: &[P]) {
+        if let [_, b] = params {
+            self.b.load(level, b);
+        }
+    }
+}
+
+/// `out ← x·W + b` in a training step that skips the zeros of `x`.
+pub(crate) fn forward_skipping<T: Float, P: Deref<Target = [T]>>(
+    first: &mut InSteps<'_, T>,
+    optimizer: &Optimizer,
+    params: &[P],
+    out: &mut [T],
+) -> Result<(), KernelError> {
+    let [_, b] = params else { return Ok(()) };
+    first.forward(optimizer, b, out)
+}
+
+/// The way back from there, see [`Layer::backward`]. The gradient of `x` is never wanted.
+pub(crate) fn backward_skipping<T: Float>(
+    level: Level,
+    first: &mut InSteps<'_, T>,
+    Flow { rows, outputs, .. }: Flow,
+    Gradients { d, d_params, .. }: &mut Gradients<T>,
+    params: &mut [&mut [T]],
+    state: &mut [&mut [T]],
+    optimizer: &Optimizer,
+) {
+    let [_, b] = params else { return };
+    let (d, d_b) = (&d[..rows * outputs], &mut d_params[..outputs]);
+    level.run(ColumnSums { d, d_b });
+    first.backward(optimizer, d);
+    let state_b = &mut state[optimizer.rule.states()..];
+    optimizer.update(level, b, d_b, state_b.iter_mut().map(|state| &mut **state), false);
 }
 
 /// `out ← x·W + b` in a network.

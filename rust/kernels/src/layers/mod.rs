@@ -1,7 +1,8 @@
 //! The layers, one by one, and what a network asks of any of them.
 //!
 //! A [`Layer`] owns the shapes of its parameters, its way forward and its way back; a [`stack`](crate::network::stack) knows how many parameters each
-//! has, and no more. A layer is a file here and a row in each of the matches below.
+//! has, and no more. A layer is a file here and a row in each of the matches below. What only some layers can do is asked of any, and answered with
+//! an `Option`: nobody else looks which layer it is.
 
 pub mod activation;
 pub mod affine;
@@ -74,16 +75,36 @@ impl Layer {
         }
     }
 
-    /// How many numbers they have together, or as many as can be counted.
+    /// How many numbers each of them has, or as many as can be counted.
+    pub(crate) fn sizes(self, inputs: usize) -> impl Iterator<Item = usize> {
+        self.shapes(inputs).into_iter().map(|shape| shape.into_iter().fold(1, usize::saturating_mul))
+    }
+
+    /// How many numbers they have together, which is what a row costs in multiplications, or as many as can be counted.
     pub(crate) fn size(self, inputs: usize) -> usize {
-        let sizes = self.shapes(inputs).into_iter().map(|shape| shape.into_iter().fold(1, usize::saturating_mul));
-        sizes.fold(0, usize::saturating_add)
+        self.sizes(inputs).fold(0, usize::saturating_add)
+    }
+
+    /// Whether any product of a step with so many rows is divided among threads.
+    pub(crate) fn divides_products(self, rows: usize, inputs: usize) -> bool {
+        match self {
+            Self::Affine(outputs) => affine::divides_products(rows, inputs, outputs),
+            Self::Activation(_) => false,
+        }
+    }
+
+    /// How many outputs it has, if it is a product `x·W + b` and its parameters are those two: one that [`sparse`](crate::sparse) can take in its
+    /// place, without the zeros of `x`.
+    pub(crate) fn product(self) -> Option<usize> {
+        match self {
+            Self::Affine(outputs) => Some(outputs),
+            Self::Activation(_) => None,
+        }
     }
 
     /// `Ok` if each of `params` is as long as its shape says.
     pub(crate) fn check<T, P: Deref<Target = [T]>>(self, inputs: usize, params: &[P]) -> Result<(), KernelError> {
-        for (array, shape) in params.iter().zip(self.shapes(inputs)) {
-            let size = shape.into_iter().fold(1, usize::saturating_mul);
+        for (array, size) in params.iter().zip(self.sizes(inputs)) {
             agree("the size of a parameter", array.len(), "the size its layer wants", size)?;
         }
         Ok(())
@@ -135,6 +156,14 @@ impl Layer {
         match self {
             Self::Affine(_) => None,
             Self::Activation(f) => Some(f),
+        }
+    }
+
+    /// What every number is multiplied by, if that is all it does.
+    pub(crate) fn scale(self) -> Option<f64> {
+        match self {
+            Self::Activation(Activation::Scale(scale)) => Some(scale),
+            Self::Affine(_) | Self::Activation(_) => None,
         }
     }
 

@@ -6,8 +6,8 @@
 //! for 784-50-10.
 
 use crate::dense::matrix_mut;
-use crate::dense::padded::Padded;
 use crate::error::{agree, resize};
+use crate::layers::affine::InVectors;
 use crate::loss::Targets;
 use crate::machine::level::Level;
 use crate::machine::threads;
@@ -41,9 +41,9 @@ pub struct Evaluation<T> {
     stack: Stack,
     level: Level,
     params: Copies<T>,
-    /// Whether the data have been looked at; and `W` and `b` of the first product, if it skips their zeros.
+    /// Whether the data have been looked at; and the parameters of the first product, if it skips their zeros.
     begun: bool,
-    ready: Option<(Padded<T>, Padded<T>)>,
+    ready: Option<InVectors<T>>,
     /// Rows done.
     done: usize,
     loss: f64,
@@ -85,8 +85,7 @@ impl<T: Float> Evaluation<T> {
         agree("the number of rows of t", t.rows(), "the number of rows of x", n)?;
         if !self.begun {
             if self.stack.skips(self.level, &self.params, x) {
-                let ready = self.ready.insert((Padded::default(), Padded::default()));
-                self.stack.pad(self.level, &self.params, ready)?;
+                self.stack.load_first(self.level, &self.params, self.ready.insert(InVectors::default()))?;
             }
             self.begun = true;
         }
@@ -163,8 +162,7 @@ mod tests {
         let layers = vec![Layer::Activation(Scale(1.0)), Layer::Affine(9), Layer::Activation(Relu), Layer::Affine(4)];
         let stack = Stack::new(30, layers, Loss::Softmax);
         let fill = |n: usize| numbers::<T>((1, n), n as u64).into_iter().map(|x| x * T::of(0.05)).collect();
-        let params =
-            stack.affine_shapes().flat_map(|(inputs, outputs)| [inputs * outputs, outputs]).map(fill).collect();
+        let params = stack.sizes().map(fill).collect();
         (stack, params)
     }
 

@@ -10,10 +10,9 @@
 //! cache and nothing as long as the data is ever allocated. Blocks are divided among the threads; they are the same however many
 //! threads there are, and however the work is divided into calls.
 
-use crate::dense::matmul;
 use crate::dense::padded::Padded;
 use crate::error::{agree, resize};
-use crate::layers::activation::Activation;
+use crate::layers::affine::{self, InVectors};
 use crate::layers::{Flow, Layer};
 use crate::loss::Loss;
 use crate::machine::level::Level;
@@ -88,12 +87,14 @@ impl Stack {
         (0..=self.layers.len()).map(|i| self.width_after(i)).max().unwrap_or(0)
     }
 
-    /// (inputs, outputs) of each affine layer.
-    pub fn affine_shapes(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        self.layers.iter().enumerate().filter_map(|(i, layer)| match layer {
-            Layer::Affine(outputs) => Some((self.width_after(i), *outputs)),
-            Layer::Activation(_) => None,
-        })
+    /// How many numbers each of them has, in order, or as many as can be counted.
+    pub fn sizes(&self) -> impl Iterator<Item = usize> + '_ {
+        self.layers.iter().enumerate().flat_map(|(i, layer)| layer.sizes(self.width_after(i)))
+    }
+
+    /// How many numbers they have together, which is what a row costs in multiplications, or as many as can be counted.
+    pub(crate) fn size(&self) -> usize {
+        self.sizes().fold(0, usize::saturating_add)
     }
 
     /// `Ok` if `params` are those of each layer, of the right lengths.
@@ -110,21 +111,15 @@ impl Stack {
         Ok(())
     }
 
-    /// What every number of the data is multiplied by first: a leading [`Activation::Scale`] is no pass of its own.
+    /// What every number of the data is multiplied by first: a layer in front that only scales is no pass of its own.
     pub fn scale(&self) -> Option<f64> {
-        match self.layers.first() {
-            Some(Layer::Activation(Activation::Scale(scale))) => Some(*scale),
-            _ => None,
-        }
+        self.layers.first()?.scale()
     }
 
-    /// The affine layer that reads the data itself, scaled or not, if there is one: the number of the layer, and its outputs.
+    /// The product that reads the data itself, scaled or not, if there is one: the number of its layer, and its outputs.
     pub fn first_product(&self) -> Option<(usize, usize)> {
         let first = usize::from(self.scale().is_some());
-        match self.layers.get(first) {
-            Some(Layer::Affine(outputs)) => Some((first, *outputs)),
-            _ => None,
-        }
+        Some((first, self.layers.get(first)?.product()?))
     }
 
     /// Whether zeros of `x` can be skipped, and are enough for that to pay.
@@ -132,12 +127,10 @@ impl Stack {
         self.first_product().is_some() && nonzeros::pays(level, x)
     }
 
-    /// Whether any product of a step with so many rows is divided among threads, but for those of as many affine layers as are `skipped`.
-    pub(crate) fn divides_products(&self, batch: usize, skipped: usize) -> bool {
-        self.affine_shapes().skip(skipped).any(|(inputs, outputs)| {
-            let products = [(batch, inputs, outputs), (inputs, batch, outputs), (batch, outputs, inputs)];
-            products.into_iter().any(|(m, k, n)| matmul::is_divided(m, k, n))
-        })
+    /// Whether any product of a step with so many rows is divided among threads, but for those of the layers before layer `from`.
+    pub(crate) fn divides_products(&self, batch: usize, from: usize) -> bool {
+        let mut layers = self.layers.iter().enumerate().skip(from);
+        layers.any(|(i, layer)| layer.divides_products(batch, self.width_after(i)))
     }
 
     /// The scores of the rows from `first` on, until all are done or `deadline` has passed; at least one round of blocks is.
@@ -160,10 +153,13 @@ impl Stack {
 
     /// Whether the first product skips the zeros of these data.
     pub(crate) fn skips<T: Float, P: Deref<Target = [T]>>(&self, level: Level, params: &[P], x: Data<'_, T>) -> bool {
-        match (x, self.first_product(), params.first()) {
-            (Data::Nonzeros(_), ..) => true,
-            (Data::Rows(x), Some((_, outputs)), Some(w)) => nonzeros::skips(level, x, outputs, w),
-            _ => false,
+        match (x, self.first_product()) {
+            (Data::Nonzeros(_), _) => true,
+            (Data::Rows(x), Some((layer, outputs))) => {
+                let w = params.get(self.parameters_of(layer).start + affine::W);
+                w.is_some_and(|w| nonzeros::skips(level, x, outputs, w))
+            }
+            (Data::Rows(_), None) => false,
         }
     }
 
@@ -187,7 +183,7 @@ impl Stack {
         let first = first.min(n);
         let mut ready = None;
         if skip {
-            self.pad(level, params, ready.insert((Padded::default(), Padded::default())))?;
+            self.load_first(level, params, ready.insert(InVectors::default()))?;
         }
         let mut done = first;
         while done < n {
@@ -213,25 +209,18 @@ impl Stack {
         if threads::is_alone() {
             return BLOCK;
         }
-        let weights: usize = self.affine_shapes().map(|(inputs, outputs)| inputs.saturating_mul(outputs)).sum();
-        BLOCK * threads::count() * (MULTIPLICATIONS / weights.saturating_mul(BLOCK).max(1)).clamp(1, 16)
+        BLOCK * threads::count() * (MULTIPLICATIONS / self.size().saturating_mul(BLOCK).max(1)).clamp(1, 16)
     }
 
-    /// The parameters of the product that skips zeros: `W`, and `b` as one row.
-    pub(crate) fn pad<T: Float, P: Deref<Target = [T]>>(
+    /// The parameters of the product that skips zeros, which takes rows of `W` in pairs.
+    pub(crate) fn load_first<T: Float, P: Deref<Target = [T]>>(
         &self,
         level: Level,
         params: &[P],
-        (w, b): &mut (Padded<T>, Padded<T>),
+        first: &mut InVectors<T>,
     ) -> Result<(), KernelError> {
-        let outputs = self.first_product().map_or(0, |(_, outputs)| outputs);
-        w.reshape(self.features.next_multiple_of(2), outputs)?;
-        b.reshape(1, outputs)?;
-        if let [first_w, first_b, ..] = params {
-            w.load(level, first_w);
-            b.load(level, first_b);
-        }
-        Ok(())
+        let Some((layer, outputs)) = self.first_product() else { return Ok(()) };
+        first.load(level, &params[self.parameters_of(layer)], self.features.next_multiple_of(2), outputs)
     }
 
     #[allow(clippy::too_many_arguments)] // what there is, which part of it, where to, and room to work in
@@ -239,7 +228,7 @@ impl Stack {
         &self,
         level: Level,
         params: &[P],
-        ready: Option<&(Padded<T>, Padded<T>)>,
+        ready: Option<&InVectors<T>>,
         x: Data<'_, T>,
         rows: Range<usize>,
         work: &mut Workspace<T>,
@@ -250,7 +239,7 @@ impl Stack {
         let mut from = 0;
         let mut stored = None; // rows that need no conversion are read where they are
         match (x, ready) {
-            (_, Some((w, b))) => {
+            (_, Some(InVectors { w, b })) => {
                 let (layer, outputs) = self.first_product().unwrap_or((0, 0));
                 out.reshape(n, outputs)?;
                 resize(x_block, n * outputs, T::zero())?;
@@ -345,6 +334,7 @@ impl<T: Float> Data<'_, T> {
 mod tests {
     use super::*;
     use crate::dense::matmul::tests::numbers;
+    use crate::layers::activation::Activation;
     use crate::machine::level::{available, detect};
     use crate::sparse::nonzeros::TILE;
     use crate::sparse::product::tests::{bound, mostly_zeros, three_loops, Kinds};
@@ -418,7 +408,7 @@ mod tests {
 
     fn params<T: Float>(stack: &Stack) -> Vec<Vec<T>> {
         let fill = |n: usize| numbers::<T>((1, n), n as u64).into_iter().collect();
-        stack.affine_shapes().flat_map(|(i, o)| [i * o, o]).map(fill).collect()
+        stack.sizes().map(fill).collect()
     }
 
     fn skipping_the_zeros_changes_no_score_beyond_rounding<T: Float>() {
@@ -435,8 +425,9 @@ mod tests {
             sparse.extend(level(), x, 0..ROWS).unwrap();
             // The sums of the terms of a score without their signs.
             let mut sizes = Kinds::wide(x).mapv(|x| T::of(x / 2.0).wide().abs());
-            for (pair, inputs) in params.chunks(2).zip([features, 37]) {
-                let [w, b] = [matrix(pair[0], inputs), matrix(pair[1], 1)].map(|x| x.mapv(f64::abs));
+            for layer in [1, 2] {
+                let its = &params[stack.parameters_of(layer)];
+                let [w, b] = [matrix(its[0], stack.width_after(layer)), matrix(its[1], 1)].map(|x| x.mapv(f64::abs));
                 sizes = three_loops(sizes.view(), w.view()).0 + b;
             }
             for &level in available() {
@@ -505,9 +496,10 @@ mod tests {
         assert!(stack
             .scores(level(), &params, Data::Rows(Rows::Double(narrow.view())), 0, now, scores.view_mut())
             .is_err());
-        assert!(stack
-            .scores(level(), &params[..3], Data::Rows(Rows::Double(x.view())), 0, now, scores.view_mut())
-            .is_err());
+        for few in [&params[..3], &params[..0]] {
+            let x = Data::Rows(Rows::Double(x.view()));
+            assert!(stack.scores(level(), few, x, 0, now, scores.view_mut()).is_err());
+        }
         let swapped = [params[1], params[0], params[2], params[3]];
         assert!(stack
             .scores(level(), &swapped, Data::Rows(Rows::Double(x.view())), 0, now, scores.view_mut())

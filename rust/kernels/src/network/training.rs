@@ -17,9 +17,8 @@
 
 pub use crate::sparse::helper_thread::Beside;
 
-use crate::dense::matmul::ColumnSums;
 use crate::error::{agree, zeros};
-use crate::layers::Gradients;
+use crate::layers::{affine, Gradients};
 use crate::loss::Targets;
 use crate::machine::level::Level;
 use crate::network::optimize::Optimizer;
@@ -49,7 +48,7 @@ pub struct Batches<'a, T> {
 /// What is trained: the stack's parameters, and what the optimizer keeps for each.
 #[derive(Debug)]
 pub struct Parameters<'a, 'p, T> {
-    /// `W`, `b` of each affine layer.
+    /// Those of the first layer, then those of the second, …
     pub values: &'a mut [&'p mut [T]],
     /// `rule.states()` arrays for the first, as many for the second, …
     pub state: &'a mut [&'p mut [T]],
@@ -121,10 +120,12 @@ impl<T: Float> Trainer<T> {
         self.check(&params, &batches, optimizer)?;
         let Parameters { values, state } = params;
         let (level, skips) = (self.level, matches!(batches.x, Data::Nonzeros(_)));
-        let divide = batches.rows.len() > WORTH_A_THREAD * batches.size
-            && !self.stack.divides_products(batches.size, usize::from(skips));
+        let first_product = self.stack.first_product();
+        let from = first_product.filter(|_| skips).map_or(0, |(layer, _)| layer + 1);
+        let divide =
+            batches.rows.len() > WORTH_A_THREAD * batches.size && !self.stack.divides_products(batches.size, from);
         let beside = beside.filter(|_| divide);
-        let (Data::Nonzeros(x), Some((_, outputs))) = (batches.x, self.stack.first_product()) else {
+        let (Data::Nonzeros(x), Some((layer, outputs))) = (batches.x, first_product) else {
             return with_another(level, beside, None, |_: Helper<T>| {
                 self.steps(None, values, state, batches, optimizer, stop_if_diverged, deadline, losses)
             });
@@ -133,12 +134,13 @@ impl<T: Float> Trainer<T> {
             Some(ready) => ready,
             None => First::new(x, outputs, self.batch)?,
         };
-        let state_of_w = ..optimizer.rule.states();
-        first.load(level, x, optimizer, values[0], &state[state_of_w])?;
+        let (w, states) = (self.stack.parameters_of(layer).start + affine::W, optimizer.rule.states());
+        let state_of_w = w * states..(w + 1) * states;
+        first.load(level, x, optimizer, values[w], &state[state_of_w.clone()])?;
         let done = first.during(divide, beside, level, x, (batches.rows, batches.size), |first| {
             self.steps(Some(first), values, state, batches, optimizer, stop_if_diverged, deadline, losses)
         });
-        first.store(level, values[0], &mut state[state_of_w]);
+        first.store(level, values[w], &mut state[state_of_w]);
         self.first = Some(first);
         done
     }
@@ -215,7 +217,8 @@ impl<T: Float> Trainer<T> {
         let numbers = rows.iter().map(index);
         let mut from = 0;
         if let (Some(first), Some((layer, outputs))) = (first, self.stack.first_product()) {
-            first.forward(optimizer, params[1], &mut self.inputs[layer + 1][..n * outputs])?;
+            let params = &params[self.stack.parameters_of(layer)];
+            affine::forward_skipping(first, optimizer, params, &mut self.inputs[layer + 1][..n * outputs])?;
             from = layer + 1;
         } else if let Data::Rows(x) = batches.x {
             x.gather(numbers.clone(), &mut self.inputs[0][..n * self.stack.features]);
@@ -251,12 +254,7 @@ impl<T: Float> Trainer<T> {
             let params = &mut params[mine];
             match first {
                 Some(first) if i == lowest => {
-                    let (d, d_b) =
-                        (&self.gradients.d[..n * flow.outputs], &mut self.gradients.d_params[..flow.outputs]);
-                    level.run(ColumnSums { d, d_b });
-                    first.backward(optimizer, d);
-                    let state_b = state[states..].iter_mut().map(|state| &mut **state);
-                    optimizer.update(level, params[1], d_b, state_b, false);
+                    affine::backward_skipping(level, first, flow, &mut self.gradients, params, state, optimizer);
                 }
                 _ => {
                     let through = (&self.inputs[i][..n * flow.inputs], &self.inputs[i + 1][..n * flow.outputs]);
@@ -307,7 +305,7 @@ mod tests {
                 })
                 .collect()
         };
-        let params = stack.affine_shapes().flat_map(|(i, o)| [i * o, o]).map(&mut fill).collect();
+        let params = stack.sizes().map(&mut fill).collect();
         (stack, params)
     }
 
@@ -447,7 +445,7 @@ mod tests {
         ];
         let stack = Stack::new(30, layers, Loss::Softmax);
         let fill = |n: usize| (0..n).map(|i| (i as f64 * 1.3 + 0.5).sin() * 0.4).collect();
-        let params = stack.affine_shapes().flat_map(|(i, o)| [i * o, o]).map(fill).collect();
+        let params = stack.sizes().map(fill).collect();
         let x = Array2::from_shape_fn((40, 30), |(i, j)| if (i * 7 + j) % 4 == 0 { (i * 5 + j) as u8 } else { 0 });
         (stack, params, x, (0..40).map(|i| i % 3).collect())
     }
@@ -497,7 +495,7 @@ mod tests {
             vec![Layer::Activation(Scale(1.0 / 255.0)), Layer::Affine(65), Layer::Activation(Tanh), Layer::Affine(4)];
         let stack = Stack::new(features, layers, Loss::Softmax);
         let fill = |n: usize| numbers::<T>((1, n), n as u64).into_iter().map(|x| x * T::of(0.2)).collect();
-        let before: Vec<Vec<T>> = stack.affine_shapes().flat_map(|(i, o)| [i * o, o]).map(fill).collect();
+        let before: Vec<Vec<T>> = stack.sizes().map(fill).collect();
         let x = sparse_tests::mostly_zeros(40, features, 1);
         let mut sparse = Nonzeros::new(features, Rows::Bytes(x.view()), stack.scale().unwrap());
         sparse.extend(detect().unwrap(), Rows::Bytes(x.view()), 0..40).unwrap();
@@ -560,8 +558,7 @@ mod tests {
         ] {
             let stack =
                 Stack::new(1024, vec![Layer::Affine(hidden), Layer::Activation(Relu), Layer::Affine(2)], Loss::Softmax);
-            let zeros = stack.affine_shapes().flat_map(|(i, o)| [vec![0.0f32; i * o], vec![0.0; o]]);
-            let mut params: Vec<_> = zeros.collect();
+            let mut params: Vec<_> = stack.sizes().map(|size| vec![0.0f32; size]).collect();
             let mut trainer = Trainer::new(stack, detect().unwrap(), 64).unwrap();
             let batches = Batches { x: data, t: Targets::ids(&[1; 64]), rows: &rows[..64 * steps], size: 64 };
             let mut calls = 0;

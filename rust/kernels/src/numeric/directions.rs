@@ -10,8 +10,8 @@
 //!
 //! Cost of an offset: a forward pass, and one pass over the parameters that move. Offsets are divided among the threads.
 
-use crate::dense::padded::Padded;
 use crate::error::{agree, reserve, resize};
+use crate::layers::affine::{self, InVectors};
 use crate::loss::Targets;
 use crate::machine::level::Level;
 use crate::machine::threads;
@@ -132,8 +132,8 @@ impl Scratch {
 struct Workspace {
     /// The parameters that move, moved.
     moved: Vec<Vec<f64>>,
-    /// `W` and `b` of a product that skips zeros.
-    padded: (Padded<f64>, Padded<f64>),
+    /// The parameters of a product that skips zeros.
+    first: InVectors<f64>,
     /// Whether that `W` is the one of this call, for all offsets.
     ready: bool,
     block: stack::Workspace<f64>,
@@ -152,14 +152,13 @@ struct Moving<'a, 'x, 't, P> {
 
 impl<P: Deref<Target = [f64]> + Sync> Moving<'_, '_, '_, P> {
     fn cost(&self) -> usize {
-        let products = self.stack.affine_shapes().map(|(d, m)| d.saturating_mul(m).saturating_mul(self.x.rows()));
-        let moved = self.directions.iter().flatten().map(|v| v.len());
-        products.chain(moved).fold(0, usize::saturating_add)
+        let products = self.stack.size().saturating_mul(self.x.rows());
+        self.directions.iter().flatten().fold(products, |cost, v| cost.saturating_add(v.len()))
     }
 
     fn loss(&self, offset: f64, work: &mut Workspace) -> Result<f64, KernelError> {
         let (n, classes) = (self.x.rows(), self.stack.classes());
-        let Workspace { moved, padded, ready, block, scores, y } = work;
+        let Workspace { moved, first, ready, block, scores, y } = work;
         moved.resize_with(self.params.len(), Vec::new);
         for ((moved, p), v) in moved.iter_mut().zip(self.params).zip(self.directions) {
             moved.clear();
@@ -171,24 +170,25 @@ impl<P: Deref<Target = [f64]> + Sync> Moving<'_, '_, '_, P> {
         let which = self.params.iter().zip(self.directions).zip(&*moved);
         let params: Vec<&[f64]> = which.map(|((p, v), moved)| if v.is_some() { &moved[..] } else { p }).collect();
         let skip = self.stack.skips(self.level, &params, self.x);
-        if skip {
+        if let (true, Some((layer, _))) = (skip, self.stack.first_product()) {
+            let mine = self.stack.parameters_of(layer);
             if *ready {
-                padded.1.load(self.level, params[1]);
+                first.load_b(self.level, &params[mine]);
             } else {
-                self.stack.pad(self.level, &params, padded)?;
-                *ready = self.directions[0].is_none();
+                self.stack.load_first(self.level, &params, first)?;
+                *ready = self.directions[mine.start + affine::W].is_none();
             }
         }
         let size = n.saturating_mul(classes);
         resize(scores, size, 0.0)?;
         resize(y, size, 0.0)?;
-        for first in (0..n).step_by(BLOCK) {
-            let rows = first..n.min(first + BLOCK);
+        for start in (0..n).step_by(BLOCK) {
+            let rows = start..n.min(start + BLOCK);
             let out = &mut scores[rows.start * classes..rows.end * classes];
             let Ok(out) = ArrayViewMut2::from_shape((rows.len(), classes), out) else {
                 continue; // not reached: it is as long as that
             };
-            self.stack.scores_of_block(self.level, &params, skip.then_some(&*padded), self.x, rows, block, out)?;
+            self.stack.scores_of_block(self.level, &params, skip.then_some(&*first), self.x, rows, block, out)?;
         }
         Ok(self.stack.loss.mean(self.level, &scores[..size], self.targets, 0..n, &mut y[..size]))
     }
@@ -219,8 +219,7 @@ mod tests {
     /// A network, its parameters, and data of which about every second number is 0.
     fn network(features: usize, layers: Vec<Layer>, n: usize) -> (Stack, Vec<Vec<f64>>, Array2<f64>, Array2<f64>) {
         let stack = Stack::new(features, layers, Loss::Softmax);
-        let sizes = stack.affine_shapes().flat_map(|(d, m)| [d * m, m]);
-        let params = sizes.enumerate().map(|(i, size)| vector(size, i as u64 + 1));
+        let params = stack.sizes().enumerate().map(|(i, size)| vector(size, i as u64 + 1));
         let params = params.collect();
         let x = numbers((n, features), 77).mapv(|x: f64| if x > 0.0 { x } else { 0.0 });
         let t = numbers((n, stack.classes()), 78).mapv(|t: f64| t.abs());

@@ -34,6 +34,7 @@ mod column;
 
 use crate::dense::padded::{Lane, Padded, LANES};
 use crate::error::{agree, reserve, resize};
+use crate::layers::affine::{Coefficients, InVectors};
 use crate::layers::Layer;
 use crate::loss::{Loss, Targets};
 use crate::machine::level::Level;
@@ -131,10 +132,12 @@ pub fn losses<P: Deref<Target = [f64]> + Sync>(
         count.saturating_mul(moves.each),
     )?;
     agree("the number of losses", out.len(), "the number of offsets", moves.offsets.len())?;
-    let Some(there) = params.get(moves.parameter).map(|values| values.len()) else {
+    let moved = (0..stack.layers.len()).find(|&i| stack.parameters_of(i).contains(&moves.parameter));
+    let Some(moved) = moved.filter(|&i| stack.layers[i].product().is_some()) else {
         let got = moves.parameter as i64;
         return Err(KernelError::Number { what: "parameter", got, there: params.len() });
     };
+    let there = params[moves.parameter].len();
     if let Some(&got) = moves.entries.iter().find(|&&entry| usize::try_from(entry).map_or(true, |entry| entry >= there))
     {
         return Err(KernelError::Number { what: "entry", got, there });
@@ -146,7 +149,7 @@ pub fn losses<P: Deref<Target = [f64]> + Sync>(
         return Ok(count);
     }
     let params: Vec<&[f64]> = params.iter().map(|p| &**p).collect();
-    let ready = Ready::new(level, stack, &params, x, targets, moves.parameter)?;
+    let ready = Ready::new(level, stack, &params, x, targets, moves.parameter, moved)?;
     let cost = ready.cost_of_a_move().saturating_mul(moves.each);
     let (mut done, mut round) = (first, (FIRST_ROUND / cost).saturating_mul(threads::count()));
     while done < count {
@@ -171,7 +174,7 @@ pub fn losses<P: Deref<Target = [f64]> + Sync>(
 
 /// One number, moved.
 struct Move {
-    /// The feature it belongs to: i of `W[i, j]`, the last one and one for `b[j]`.
+    /// The feature it belongs to: i of `W[i, j]`, the one behind the last for `b[j]`.
     feature: usize,
     /// What it is now.
     value: f64,
@@ -192,10 +195,10 @@ struct Ready<'a, 't> {
     level: Level,
     loss: Loss,
     targets: Targets<'t, f64>,
-    /// `W` and `b` of the layer that is moved, which of the two it is, and the rows that flow into it.
-    w: &'a [f64],
-    b: &'a [f64],
-    is_b: bool,
+    /// Which of the parameters of its layer is moved, its numbers, all of that layer, and the rows that flow into it.
+    parameter: usize,
+    values: &'a [f64],
+    coefficients: Coefficients<'a>,
     blocks: Vec<Block>,
     /// The activations that a moved number goes through before anything is added to it.
     between: &'a [Layer],
@@ -203,8 +206,8 @@ struct Ready<'a, 't> {
     rows: Vec<f64>,
     /// How long such a row is.
     width: usize,
-    /// `W` and `b` of the affine layer that follows, if one does.
-    next: Option<(Padded<f64>, Padded<f64>)>,
+    /// The parameters of the product that follows, if one does.
+    next: Option<InVectors<f64>>,
     /// How long a row is behind that one.
     columns: usize,
     /// All layers behind it, and their parameters.
@@ -253,6 +256,7 @@ impl<'a, 't> Ready<'a, 't> {
         x: ArrayView2<'_, f64>,
         targets: Targets<'t, f64>,
         parameter: usize,
+        at: usize,
     ) -> Result<Self, KernelError> {
         let (n, layers) = (x.nrows(), &stack.layers[..]);
         let sums = |layer: &Layer| layer.elementwise().is_none();
@@ -262,8 +266,6 @@ impl<'a, 't> Ready<'a, 't> {
             Some(x) => rows.extend_from_slice(x),
             None => rows.extend(x),
         }
-        // The layer that is moved.
-        let at = (0..layers.len()).find(|&i| stack.parameters_of(i).contains(&parameter)).unwrap_or(0);
         let mine = stack.parameters_of(at);
         let forward = Chain { level, stack, n, params };
         forward.run(&mut rows, 0..at)?;
@@ -274,23 +276,21 @@ impl<'a, 't> Ready<'a, 't> {
         let end = layers[start..].iter().position(sums).map_or(layers.len(), |next| start + next);
         forward.run(&mut rows, at..end)?;
         let width = stack.width_after(end);
-        let (w, b, is_b) = (params[mine.start], params[mine.start + 1], parameter > mine.start);
+        let (values, coefficients) = (params[parameter], Coefficients::new(&params[mine.clone()]));
         let (mut next, mut columns, mut rest, mut params) = (None, width, &layers[end..], &params[mine.end..]);
-        if let [layer, after @ ..] = rest {
-            let outputs = layer.outputs(width);
-            let (mut w, mut b) = (Padded::zeros(width, outputs)?, Padded::zeros(1, outputs)?);
-            w.load(level, params[0]);
-            b.load(level, params[1]);
-            (next, columns, rest, params) = (Some((w, b)), outputs, after, &params[layer.parameters()..]);
+        if let Some(outputs) = rest.first().and_then(|layer| layer.product()) {
+            let (its_params, behind) = params.split_at(rest[0].parameters());
+            next.insert(InVectors::default()).load(level, its_params, width, outputs)?;
+            (columns, rest, params) = (outputs, &rest[1..], behind);
         }
         let (widest, classes, between) = (stack.widest(), stack.classes(), &layers[start..end]);
         Ok(Self {
             level,
             loss: stack.loss,
             targets,
-            w,
-            b,
-            is_b,
+            parameter: parameter - mine.start,
+            values,
+            coefficients,
             blocks,
             between,
             rows,
@@ -318,14 +318,12 @@ impl<'a, 't> Ready<'a, 't> {
 
     /// The moves of some entries, those of one column together.
     fn tasks(&self, moves: &Moves<'_>, entries: Range<usize>) -> Result<Vec<Task>, KernelError> {
-        let (values, width, each) = (if self.is_b { self.b } else { self.w }, self.b.len(), moves.each);
-        // `b` is the row of `W` behind the last.
-        let first = if self.is_b { self.w.len() / width } else { 0 };
+        let each = moves.each;
         let mut order = Vec::new();
         reserve(&mut order, entries.len())?;
         order.extend(entries.clone().map(|e| {
-            let entry = moves.entries[e] as usize;
-            (entry % width, first + entry / width, e)
+            let (feature, column) = self.coefficients.place(self.parameter, moves.entries[e] as usize);
+            (column, feature, e)
         }));
         order.sort_unstable();
         // Short enough that the threads finish together.
@@ -336,7 +334,7 @@ impl<'a, 't> Ready<'a, 't> {
             reserve(&mut task.moves, group.len() * each)?;
             resize(&mut task.losses, group.len() * each, 0.0)?;
             for &(_, feature, e) in group {
-                let old = values[moves.entries[e] as usize];
+                let old = self.values[moves.entries[e] as usize];
                 let moved = |at: usize| Move { feature, value: old + moves.offsets[at], at };
                 task.moves.extend((e * each..(e + 1) * each).map(moved));
             }
@@ -399,11 +397,11 @@ pub(crate) mod tests {
     pub(crate) fn naive(stack: &Stack, params: &[Vec<f64>], x: &Array2<f64>, t: &Array2<f64>) -> f64 {
         let mut loss = 0.0;
         for (x, t) in x.rows().into_iter().zip(t.rows()) {
-            let (mut row, mut params) = (x.to_vec(), params.chunks_exact(2));
-            for layer in &stack.layers {
+            let mut row = x.to_vec();
+            for (i, layer) in stack.layers.iter().enumerate() {
                 row = match *layer {
                     Layer::Affine(outputs) => {
-                        let [w, b] = params.next().unwrap() else { unreachable!() };
+                        let [w, b] = &params[stack.parameters_of(i)] else { unreachable!() };
                         let term = |j: usize| row.iter().enumerate().map(move |(i, x)| x * w[i * outputs + j]);
                         (0..outputs).map(|j| b[j] + term(j).sum::<f64>()).collect()
                     }
@@ -477,7 +475,7 @@ pub(crate) mod tests {
     impl Case {
         fn new(stack: Stack, n: usize) -> Self {
             let fill = |n: usize| numbers::<f64>((1, n), n as u64).into_iter().collect();
-            let params = stack.affine_shapes().flat_map(|(i, o)| [i * o, o]).map(fill).collect();
+            let params = stack.sizes().map(fill).collect();
             // Every third number of the data is 0, as of pixels.
             let mut x = numbers::<f64>((n, stack.features()), 5);
             x.iter_mut().step_by(3).for_each(|x| *x = 0.0);

@@ -4,6 +4,7 @@ use super::{Block, Numbers, Ready, Task, FEATURES, MOVES, ROWS, ZEROS};
 use crate::dense::padded::LANES;
 use crate::error::resize;
 use crate::layers::activation::{Activation, Forward};
+use crate::layers::affine::InVectors;
 use crate::layers::Layer;
 use crate::machine::level::{Arithmetic, Kernel};
 use crate::sparse::product::add_scaled;
@@ -124,7 +125,7 @@ fn activate_lane(f: Activation, lane: &mut [f64; LANES], arithmetic: impl Arithm
 impl Workspace {
     pub(super) fn fit(&mut self, ready: &Ready<'_, '_>) -> Result<(), KernelError> {
         let lanes = ready.columns.div_ceil(LANES);
-        let (rows, features) = (ready.targets.rows().min(ROWS), ready.w.len() / ready.b.len().max(1) + 1);
+        let (rows, features) = (ready.targets.rows().min(ROWS), ready.coefficients.rows());
         let height = rows.div_ceil(LANES);
         let sums = features.div_ceil(FEATURES).saturating_mul(height);
         resize(&mut self.column, features, 0.0)?;
@@ -156,7 +157,7 @@ impl Workspace {
                 let others = &self.table[row as usize * lanes..][..lanes];
                 let out = self.x[..ready.columns].chunks_mut(LANES);
                 match &ready.next {
-                    Some((w, _)) => {
+                    Some(InVectors { w, .. }) => {
                         for ((others, w), out) in others.iter().zip(w.row(j)).zip(out) {
                             let mut sum = [others.0];
                             add_scaled::<f64, 1, false>(&mut sum, value, std::slice::from_ref(w), arithmetic);
@@ -284,9 +285,8 @@ impl Kernel for Moving<'_, '_> {
     #[inline(always)]
     fn run(self, arithmetic: impl Arithmetic) {
         let Self { ready, task, work } = self;
-        let (width, j) = (ready.b.len(), task.column);
         work.column.clear();
-        work.column.extend(ready.w.chunks_exact(width).map(|row| row[j]).chain([ready.b[j]]));
+        work.column.extend(ready.coefficients.column(task.column));
         for block in &ready.blocks {
             work.move_in_column(ready, block, task, arithmetic);
         }
@@ -347,7 +347,7 @@ impl Workspace {
         for (out, row) in self.table.chunks_exact_mut(width.max(1)).zip(rows) {
             let x = &ready.rows[row * ready.width..][..ready.width];
             match &ready.next {
-                Some((w, b)) => {
+                Some(InVectors { w, b }) => {
                     for (lane, out) in out.iter_mut().enumerate() {
                         out.0 = b.lanes()[lane];
                         for terms in [0..j, j + 1..x.len()] {
