@@ -75,8 +75,11 @@ trait Definition {
         arithmetic: impl Arithmetic,
     ) -> f64;
 
-    /// `d`: a row's output in, the gradient of its loss out.
-    fn gradient<T: Float>(target: &Target<'_, T>, d: &mut [T]);
+    /// `d`: a row's output in, the gradient of its loss out: `y - t`, unless a loss has another.
+    #[inline(always)]
+    fn gradient<T: Float>(target: &Target<'_, T>, d: &mut [T]) {
+        d.iter_mut().zip(target.numbers).for_each(|(d, &t)| *d -= t);
+    }
 
     /// The losses of sixteen rows side by side, `scores[k]` being the k-th scores of all; they are overwritten.
     fn losses_side_by_side(

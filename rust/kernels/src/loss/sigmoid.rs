@@ -48,11 +48,6 @@ impl Definition for Sigmoid {
     }
 
     #[inline(always)]
-    fn gradient<T: Float>(target: &Target<'_, T>, d: &mut [T]) {
-        d.iter_mut().zip(target.numbers).for_each(|(d, &t)| *d -= t);
-    }
-
-    #[inline(always)]
     fn losses_side_by_side(
         targets: &[Target<'_, f64>; LANES],
         scores: &mut [Lane<f64>],
