@@ -1484,7 +1484,7 @@ def test_a_wrong_number_of_arrays_kept_is_refused_and_nothing_written(rule: str,
         assert call() == (3, False)
         return
     message = refused(ValueError, call)
-    what = "the number of arrays kept is {}, but what the optimizer keeps is {}; they must agree"
+    what = "the number of arrays of state is {}, but that of the optimizer is {}; they must agree"
     assert message == what.format(arrays, wanted)
     assert all((p == 1).all() for p in params)
     assert all((a == 7).all() for a in (*kept, losses))

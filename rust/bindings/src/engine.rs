@@ -37,7 +37,7 @@ impl Made for WithoutZeros {
     type For<T: Float> = Nonzeros<T>;
 }
 
-/// Scratch for training, made by the first steps and kept for the next.
+/// Scratch for training, made by the first steps and held for the next.
 struct Training;
 
 impl Made for Training {

@@ -34,7 +34,7 @@ pub(crate) fn to_safetensors<'py>(
     metadata: BTreeMap<String, String>,
 ) -> PyResult<Bound<'py, PyBytes>> {
     let all: usize = tensors.iter().map(|(.., bytes)| bytes.len()).sum();
-    room_for(all.saturating_add(LARGEST_HEADER))?; // `serialize` would end the process
+    buffer_of(all.saturating_add(LARGEST_HEADER))?; // `serialize` would end the process
     let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
         let found = KINDS.iter().find(|(known, _)| known == dtype);
         let (_, dtype) = found.ok_or_else(|| PyValueError::new_err(format!("no dtype is called {dtype:?}")))?;
@@ -66,18 +66,18 @@ fn with_metadata(file: &[u8], metadata: &BTreeMap<String, String>) -> PyResult<V
     header.extend_from_slice(tensors);
     header.resize(header.len().next_multiple_of(LENGTH), b' '); // the numbers are to be aligned
     let length = header.len() as u64;
-    let mut file = room_for(LENGTH + header.len() + numbers.len())?;
+    let mut file = buffer_of(LENGTH + header.len() + numbers.len())?;
     file.extend_from_slice(&length.to_le_bytes());
     file.extend_from_slice(&header);
     file.extend_from_slice(numbers);
     Ok(file)
 }
 
-fn room_for(bytes: usize) -> PyResult<Vec<u8>> {
-    let mut room = Vec::new();
-    let enough = room.try_reserve_exact(bytes);
+fn buffer_of(bytes: usize) -> PyResult<Vec<u8>> {
+    let mut buffer = Vec::new();
+    let enough = buffer.try_reserve_exact(bytes);
     enough.map_err(|_| PyMemoryError::new_err(format!("no memory for a file of {bytes} bytes")))?;
-    Ok(room)
+    Ok(buffer)
 }
 
 /// What the header of a file's bytes says: (metadata, tensors in the order of their bytes).

@@ -25,7 +25,7 @@
 //! Why so: a bare threshold passes what is wrong by less and fails what is computed in rough arithmetic; here each number says how well it is
 //! known. `s` is |f|, but at least 1: a loss near 0 comes of numbers near 1 that cancel, and so does its gradient. (Or the mean |x|
 //! squared, if that is less: what is computed of small numbers alone may be as small.) `h = ε^(1/5) max(|x|, mean |x|)`, 7e-4 of the
-//! size, is where h⁴ and ε/h meet. Where the two steps do not agree, h/8 and h/64 are tried, and the smallest bar is kept. `F - B` is
+//! size, is where h⁴ and ε/h meet. Where the two steps do not agree, h/8 and h/64 are tried, and the smallest bar counts. `F - B` is
 //! h f″ for a smooth function, and J about h³; at a corner it is the jump of the slope.
 //! There is no gradient there: such entries are left out, counted and shown. A check in which both sides are 0 within the bar for a whole
 //! array, or all of it is corners, has proved nothing: that is not `ok`, unless allowed by [`Report::allow_vacuous`].
@@ -728,8 +728,8 @@ mod tests {
     #[test]
     fn a_corner_beside_x_is_either_stepped_around_or_found() {
         for distance in (-40..0).map(|i| 10f64.powf(f64::from(i) / 4.0)) {
-            for side in [-1.0, 1.0] {
-                let x = array![1.0, side * distance];
+            for sign in [-1.0, 1.0] {
+                let x = array![1.0, sign * distance];
                 let slope = |x: &Array1<f64>| x.mapv(|x| if x > 0.0 { 1.0 } else { 0.1 });
                 let f = |x: &Array1<f64>| x.mapv(|x| if x > 0.0 { x } else { 0.1 * x }).sum();
                 let report = check(f, slope, &x).unwrap();

@@ -99,7 +99,7 @@ pub(crate) fn agree(what: &'static str, got: usize, with: &'static str, wanted: 
     }
 }
 
-/// Room for so many more, or [`KernelError::Memory`] where `Vec` would end the process.
+/// Memory for so many more, or [`KernelError::Memory`] where `Vec` would end the process.
 pub(crate) fn reserve<T>(scratch: &mut Vec<T>, numbers: usize) -> Result<(), KernelError> {
     scratch.try_reserve(numbers).map_err(|_| KernelError::Memory { numbers })
 }

@@ -12,7 +12,7 @@
 //! | [`gradcheck`] | whether a gradient belongs to its function, for tests of your own: a crate of its own, which nothing here calls |
 //!
 //! Every kernel is generic over [`Float`] (`f32`, `f64`), checks the shapes it is given and answers a mismatch with a
-//! [`KernelError`]. (The parts of `sparse` and `padded` are for `network`, which checks for them.) Nothing
+//! [`KernelError`]. (The functions of `sparse` and `padded` are for `network`, which checks for them.) Nothing
 //! here prints; what outlives a call is the pool of threads and the choice of instruction set.
 
 pub mod dense;

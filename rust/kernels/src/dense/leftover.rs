@@ -148,13 +148,14 @@ mod tests {
             for &level in available() {
                 for onto in [Onto::Nothing, Onto::Itself(T::of(-0.75))] {
                     // Nothing of the output is read unless it is added to.
-                    let (mut c, factor, kept) = match onto {
+                    let (mut c, factor, added_to) = match onto {
                         Onto::Nothing => (Array2::from_elem((m, n), T::nan()), 1.0, Array2::zeros((m, n))),
                         Onto::Itself(factor) => (before.clone(), factor.wide(), wide(&before)),
                     };
                     level.run(Leftover { a: a.view(), b: &columns, c: c.view_mut(), onto });
                     for (at, c) in c.indexed_iter() {
-                        let (want, size) = (kept[at] + factor * sums[at], kept[at].abs() + factor.abs() * sizes[at]);
+                        let (want, size) =
+                            (added_to[at] + factor * sums[at], added_to[at].abs() + factor.abs() * sizes[at]);
                         // Each term is rounded as a product and in as many sums as there are terms, or 16.
                         assert!((c.wide() - want).abs() <= bound::<T>(k + 20, size), "{c} for {want}, {n} columns");
                     }

@@ -63,7 +63,7 @@ pub fn matmul<T: Float>(
     divided(threads::count(), level, a, b, c, onto)
 }
 
-/// The product, for so many threads: in parts of C, each with the bits it has in the whole.
+/// The product, for so many threads: in chunks of C, each with the bits it has in the whole.
 fn divided<T: Float>(
     threads: usize,
     level: Level,
@@ -78,13 +78,13 @@ fn divided<T: Float>(
     }
     let vectors = n - leftover::columns(&a, &b);
     if m > n {
-        let side = part(m, vectors, m.div_ceil(threads), ROWS);
-        let parts = a.axis_chunks_iter(Axis(0), side).zip(c.axis_chunks_iter_mut(Axis(0), side)).collect();
-        threads::try_each_with(parts, || (), |(), (a, c)| terms(level, a, b, c, onto))
+        let height = chunk(m, vectors, m.div_ceil(threads), ROWS);
+        let chunks = a.axis_chunks_iter(Axis(0), height).zip(c.axis_chunks_iter_mut(Axis(0), height)).collect();
+        threads::try_each_with(chunks, || (), |(), (a, c)| terms(level, a, b, c, onto))
     } else {
-        let side = part(vectors, m, n.div_ceil(threads), LANES);
-        let parts = b.axis_chunks_iter(Axis(1), side).zip(c.axis_chunks_iter_mut(Axis(1), side)).collect();
-        threads::try_each_with(parts, || (), |(), (b, c)| terms(level, a, b, c, onto))
+        let width = chunk(vectors, m, n.div_ceil(threads), LANES);
+        let chunks = b.axis_chunks_iter(Axis(1), width).zip(c.axis_chunks_iter_mut(Axis(1), width)).collect();
+        threads::try_each_with(chunks, || (), |(), (b, c)| terms(level, a, b, c, onto))
     }
 }
 
@@ -114,17 +114,17 @@ fn terms<T: Float>(
     Ok(())
 }
 
-/// How long the parts of a side of C are, whose `other` side is not divided: whole units, and none that the crate adds up in another order
+/// How long the chunks of an axis of C are that is as long as said, while the `other` is not divided: whole units, and none that the crate adds up in another order
 /// than the whole: a single row or column, or so few numbers that it takes its kernel for small products.
-fn part(side: usize, other: usize, wanted: usize, unit: usize) -> usize {
+fn chunk(length: usize, other: usize, wanted: usize, unit: usize) -> usize {
     const SMALL: usize = 256;
-    let whole_is_small = side * other <= SMALL;
-    let like_the_whole = |part: usize| part == 0 || (part > 1 && (whole_is_small || part * other > SMALL));
-    let mut part = wanted.next_multiple_of(unit);
-    while side > part && !(like_the_whole(part) && like_the_whole(side % part)) {
-        part += unit;
+    let whole_is_small = length * other <= SMALL;
+    let like_the_whole = |chunk: usize| chunk == 0 || (chunk > 1 && (whole_is_small || chunk * other > SMALL));
+    let mut chunk = wanted.next_multiple_of(unit);
+    while length > chunk && !(like_the_whole(chunk) && like_the_whole(length % chunk)) {
+        chunk += unit;
     }
-    part
+    chunk
 }
 
 /// Rows are divided by fours, columns by whole vectors.
@@ -139,8 +139,8 @@ fn last_few<T: Float>(
     onto: Onto<T>,
 ) {
     if b.ncols() > 0 {
-        let mut room = [T::zero(); leftover::FEW * DEPTH];
-        let columns = &mut room[..b.len()];
+        let mut buffer = [T::zero(); leftover::FEW * DEPTH];
+        let columns = &mut buffer[..b.len()];
         columns.iter_mut().zip(b.t()).for_each(|(to, &from)| *to = from);
         level.run(Leftover { a, b: columns, c, onto });
     }
@@ -161,10 +161,10 @@ fn by_crate<T: Float>(
     if a.nrows() == 1 || !packs_slowly(&b) {
         return gemm(a, b, c, onto);
     }
-    let (side, mut room) = (part(b.ncols(), a.nrows(), TURNED, LANES), Vec::new());
-    for (b, c) in b.axis_chunks_iter(Axis(1), side).zip(c.axis_chunks_iter_mut(Axis(1), side)) {
+    let (width, mut buffer) = (chunk(b.ncols(), a.nrows(), TURNED, LANES), Vec::new());
+    for (b, c) in b.axis_chunks_iter(Axis(1), width).zip(c.axis_chunks_iter_mut(Axis(1), width)) {
         // Where there is no memory, as it lies: the numbers are the same.
-        gemm(a, turned(level, b, &mut room).unwrap_or(b), c, onto);
+        gemm(a, turned(level, b, &mut buffer).unwrap_or(b), c, onto);
     }
 }
 
@@ -180,11 +180,11 @@ fn packs_slowly<T>(b: &ArrayView2<'_, T>) -> bool {
 }
 
 /// B, whose columns have their numbers side by side, row after row.
-fn turned<'r, T: Float>(level: Level, b: ArrayView2<'_, T>, room: &'r mut Vec<T>) -> Option<ArrayView2<'r, T>> {
-    room.clear();
-    resize(room, b.len(), T::zero()).ok()?;
-    level.run(Transpose { from: b.reversed_axes(), to: room });
-    ArrayView2::from_shape(b.dim(), room).ok()
+fn turned<'r, T: Float>(level: Level, b: ArrayView2<'_, T>, buffer: &'r mut Vec<T>) -> Option<ArrayView2<'r, T>> {
+    buffer.clear();
+    resize(buffer, b.len(), T::zero()).ok()?;
+    level.run(Transpose { from: b.reversed_axes(), to: buffer });
+    ArrayView2::from_shape(b.dim(), buffer).ok()
 }
 
 /// Whether a product of an (m, k) with a (k, n) matrix is divided among threads.
@@ -506,8 +506,8 @@ pub(crate) mod tests {
         }
     }
 
-    /// For every number of threads: both sides divided, few rows or columns, columns left over, B in every order.
-    fn a_product_divided_along_either_side_has_the_bits_of_the_whole<T: Float>() {
+    /// For every number of threads: either axis divided, few rows or columns, columns left over, B in every order.
+    fn a_product_divided_along_either_axis_has_the_bits_of_the_whole<T: Float>() {
         for (m, n) in
             [(402, 210), (210, 402), (100, 50), (100, 48), (100, 64), (300, 16), (5, 850), (4, 1040), (17, 300)]
         {
@@ -522,9 +522,9 @@ pub(crate) mod tests {
                 let mut whole = before.clone();
                 divided(1, highest(), a.view(), b, whole.view_mut(), onto).unwrap();
                 for threads in [2, 3, 4, 5, 7, 8, 13, 31] {
-                    let mut parts = before.clone();
-                    divided(threads, highest(), a.view(), b, parts.view_mut(), onto).unwrap();
-                    assert_eq!(parts, whole, "{m}·{k}·{n} on {threads} threads");
+                    let mut divided_one = before.clone();
+                    divided(threads, highest(), a.view(), b, divided_one.view_mut(), onto).unwrap();
+                    assert_eq!(divided_one, whole, "{m}·{k}·{n} on {threads} threads");
                 }
                 if onto == Onto::Nothing {
                     assert_close(&whole, &naive(a.view(), b), k);
@@ -534,20 +534,20 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_product_divided_along_either_side_has_the_bits_of_the_whole_in_f32() {
-        a_product_divided_along_either_side_has_the_bits_of_the_whole::<f32>();
+    fn a_product_divided_along_either_axis_has_the_bits_of_the_whole_in_f32() {
+        a_product_divided_along_either_axis_has_the_bits_of_the_whole::<f32>();
     }
 
     #[test]
-    fn a_product_divided_along_either_side_has_the_bits_of_the_whole_in_f64() {
-        a_product_divided_along_either_side_has_the_bits_of_the_whole::<f64>();
+    fn a_product_divided_along_either_axis_has_the_bits_of_the_whole_in_f64() {
+        a_product_divided_along_either_axis_has_the_bits_of_the_whole::<f64>();
     }
 
     /// The same numbers, column after column, the columns a multiple of 1024 bytes from each other.
     fn far_apart<T: Float>(b: &Array2<T>) -> Array2<T> {
-        let mut room = Array2::zeros((b.ncols(), b.nrows().next_multiple_of(256)));
-        room.slice_mut(ndarray::s![.., ..b.nrows()]).assign(&b.t());
-        let mut far_apart = room.reversed_axes();
+        let mut wide = Array2::zeros((b.ncols(), b.nrows().next_multiple_of(256)));
+        wide.slice_mut(ndarray::s![.., ..b.nrows()]).assign(&b.t());
+        let mut far_apart = wide.reversed_axes();
         far_apart.slice_collapse(ndarray::s![..b.nrows(), ..]);
         far_apart
     }

@@ -1,8 +1,8 @@
 //! A matrix whose rows are whole vectors, beginning at the address of a cache line.
 //!
-//! A row of 50 floats is kept as 64: four lanes of 16, the rest zero. A kernel then holds a row in registers with no remainder to
+//! A row of 50 floats is stored as 64: four lanes of 16, the rest zero. A kernel then holds a row in registers with no remainder to
 //! treat, and no load crosses a cache line: with what is gone through again and again at odd addresses, the products of `sparse` took half as long
-//! again. What is gone through once at a time can be kept as whole half lanes, 56: an eighth less to read, write and update.
+//! again. What is gone through once at a time can be stored as whole half lanes, 56: an eighth less to read, write and update.
 
 use crate::error::reserve;
 use crate::machine::level::{Arithmetic, Kernel, Level};
@@ -15,7 +15,7 @@ pub const LANES: usize = 16;
 pub(crate) const HALF: usize = LANES / 2;
 
 /// Bytes of a cache line.
-const LINE: usize = 64;
+const CACHE_LINE: usize = 64;
 
 /// Sixteen numbers at an address that is a multiple of a cache line, for what is no row of a [`Padded`]: one AVX-512 register of f32, two
 /// of f64; as many as it takes elsewhere.
@@ -58,7 +58,7 @@ impl<T: Float> Padded<T> {
         Self { unit: HALF, ..Self::default() }
     }
 
-    /// Make room for so many rows and columns, in the memory there is if it is enough. What the numbers are is not said, but that those behind
+    /// Be of so many rows and columns, in the memory there is if it is enough. What the numbers are is not said, but that those behind
     /// the last column are zero if nobody has written others there.
     ///
     /// # Errors
@@ -68,11 +68,11 @@ impl<T: Float> Padded<T> {
         let apart = columns.next_multiple_of(self.unit);
         let wanted = rows.saturating_mul(apart);
         if columns != self.columns || self.first.saturating_add(wanted) > self.numbers.capacity() {
-            let in_a_line = LINE / size_of::<T>();
+            let in_a_line = CACHE_LINE / size_of::<T>();
             self.numbers.clear();
             (self.first, self.columns, self.apart) = (0, 0, 0); // should there be no memory
             reserve(&mut self.numbers, wanted.saturating_add(in_a_line))?;
-            self.first = self.numbers.as_ptr().align_offset(LINE).min(in_a_line);
+            self.first = self.numbers.as_ptr().align_offset(CACHE_LINE).min(in_a_line);
         }
         self.numbers.resize(self.first + wanted, T::zero());
         (self.columns, self.apart) = (columns, apart);
@@ -261,7 +261,7 @@ mod tests {
             padded.reshape(rows, columns).unwrap();
             assert_eq!((padded.columns(), padded.width()), (columns, columns.div_ceil(LANES)));
             assert_eq!(padded.lanes().len(), rows * padded.width());
-            assert_eq!(padded.lanes().as_ptr().align_offset(LINE), 0);
+            assert_eq!(padded.lanes().as_ptr().align_offset(CACHE_LINE), 0);
             // Before anything is loaded: `load` would put zeros there itself.
             for row in 0..rows {
                 let behind = padded.row(row).as_flattened()[columns..].iter();

@@ -2,7 +2,7 @@
 //!
 //! Sixteen rows by sixteen columns at a time, in registers: in a square, the upper right and the lower left quarter change places, then
 //! those of each quarter, and so on down to single numbers. Each of the four rounds takes and gives whole lanes, so it is a shuffle of
-//! vectors, and memory is read and written a cache line at a time. Down a column, number by number, every number would be in another line;
+//! vectors, and memory is read and written a cache line at a time. Down a column, number by number, every number would be in another cache line;
 //! those of 1024 numbers a row all have the same few places of the first cache, and each is gone before its next number is wanted.
 //! Cost: every number is read once and written once; 0.4 ns each for 1024 × 1024 in f32 on a Zen 4, where number by number takes 2.5.
 

@@ -1,4 +1,4 @@
-//! The elementwise layers, `out = f(x)`. Each one's slope is a function of its output, so only the output is kept for the way back.
+//! The elementwise layers, `out = f(x)`. Each one's slope is a function of its output, so only the output is stored for the way back.
 //!
 //! | layer | f(x) | f'(x), from out |
 //! |---|---|---|

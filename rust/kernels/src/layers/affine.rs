@@ -30,7 +30,7 @@ use ndarray::{s, ArrayView2, ArrayViewMut2};
 use std::ops::Deref;
 use std::time::{Duration, Instant};
 
-/// Room to work in, kept by the caller from call to call: fresh memory of half a megabyte costs as much as the product itself.
+/// Memory to work in, which the caller holds from call to call: fresh memory of half a megabyte costs as much as the product itself.
 #[derive(Debug)]
 pub struct Scratch<T> {
     /// `out` on the way in, `d` on the way back.
@@ -199,7 +199,7 @@ pub(crate) struct InVectors<T> {
 }
 
 impl<T: Float> InVectors<T> {
-    /// Copy the parameters of a layer with such outputs to here, making room for so many rows of `W`.
+    /// Copy the parameters of a layer with such outputs to here, in memory for so many rows of `W`.
     ///
     /// # Errors
     ///

@@ -37,14 +37,14 @@ pub(crate) struct Flow {
 pub(crate) struct Gradients<T> {
     /// Of the output of the layer whose turn it is, and behind it of its input.
     pub d: Vec<T>,
-    /// Room for the next.
+    /// Buffer for the next.
     pub d_x: Vec<T>,
     /// Of a layer's parameters.
     pub d_params: Vec<T>,
 }
 
 impl<T: Float> Gradients<T> {
-    /// Room for so many numbers that flow, and so many of a layer's parameters.
+    /// Buffers for so many numbers that flow, and so many of a layer's parameters.
     pub(crate) fn new(flowing: usize, params: usize) -> Result<Self, KernelError> {
         Ok(Self { d: zeros(flowing)?, d_x: zeros(flowing)?, d_params: zeros(params)? })
     }
@@ -168,7 +168,7 @@ impl Layer {
     }
 
     /// Sixteen rows side by side, of which `x[k]` holds the k-th numbers, through the layer: `x` in and out, of `inputs` numbers and of as many as are
-    /// answered; `out` is room for that. For use in a kernel.
+    /// answered; `out` is memory for that. For use in a kernel.
     #[inline(always)]
     pub(crate) fn side_by_side(
         self,

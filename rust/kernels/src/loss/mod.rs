@@ -61,7 +61,7 @@ macro_rules! defined {
     };
 }
 
-/// What a loss is. The first three are part of kernels: they must be `#[inline(always)]`.
+/// What a loss is. The first three run inside kernels: they must be `#[inline(always)]`.
 trait Definition {
     /// Whether a class id can stand for a row.
     const TAKES_IDS: bool;
@@ -258,7 +258,7 @@ impl<'a, T: Float> Targets<'a, T> {
     }
 
     /// Those of some rows.
-    pub(crate) fn part(&self, rows: Range<usize>) -> Targets<'_, T> {
+    pub(crate) fn slice(&self, rows: Range<usize>) -> Targets<'_, T> {
         let wanted = match &self.wanted {
             Wanted::Ids(ids) => Wanted::Ids(&ids[rows.clone()]),
             Wanted::Rows(t) => Wanted::Rows(t.slice(s![rows.clone(), ..])),

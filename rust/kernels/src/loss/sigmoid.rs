@@ -164,7 +164,7 @@ mod tests {
         assert_eq!(one(inf, 0.0), (inf, 1.0, 1.0));
         assert_eq!(one(-1000.0, 1.0), (1000.0, 0.0, -1.0));
         assert!(one(f64::NAN, 1.0).0.is_nan() && one(0.0, f64::NAN).0.is_nan());
-        // Far on the right side the loss is small, and has all its digits: no 1 is added to lose them in.
+        // Where the score is far on the label's side the loss is small, and has all its digits: no 1 is added to lose them in.
         assert!((one(40.0, 1.0).0 / (-40f64).exp() - 1.0).abs() < 1e-15);
     }
 }

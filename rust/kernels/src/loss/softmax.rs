@@ -277,7 +277,7 @@ mod tests {
         let ids: Vec<i64> = (0..7).map(|i| i * 3 % 5).collect();
         // The same numbers in other places: column after column, every second column and row, last row or column first.
         type Place<T> = fn(&mut Array2<T>) -> ArrayViewMut2<'_, T>;
-        let room = |(n, m): (usize, usize)| Array2::from_elem((2 * n, 2 * m), T::of(7.0));
+        let apart = |(n, m): (usize, usize)| Array2::from_elem((2 * n, 2 * m), T::of(7.0));
         let places: [Place<T>; 6] = [
             |x| x.slice_mut(s![..7, ..5]),
             |x| x.slice_mut(s![..;2, ..;2]),
@@ -292,11 +292,11 @@ mod tests {
                 let loss = Loss::Softmax.run(level, scores.view(), targets, y.view_mut(), d.view_mut()).unwrap();
                 let want = bits(loss, y.view(), d.view());
                 for (i, from) in places.into_iter().enumerate() {
-                    let mut copy = room((n, classes));
+                    let mut copy = apart((n, classes));
                     from(&mut copy).assign(&scores);
                     let scores = from(&mut copy);
                     for (j, k) in [(i, 0), (0, i), (i, (i + 1) % places.len())] {
-                        let (mut y, mut d) = (room((n, classes)), room((n, classes)));
+                        let (mut y, mut d) = (apart((n, classes)), apart((n, classes)));
                         let loss =
                             Loss::Softmax.run(level, scores.view(), targets, places[j](&mut y), places[k](&mut d));
                         assert_eq!(bits(loss.unwrap(), places[j](&mut y).view(), places[k](&mut d).view()), want);
@@ -308,10 +308,10 @@ mod tests {
                 }
                 // One of the two in order, the other not.
                 for place in places {
-                    let (mut y, mut d) = (Array2::zeros((n, classes)), room((n, classes)));
+                    let (mut y, mut d) = (Array2::zeros((n, classes)), apart((n, classes)));
                     let loss = Loss::Softmax.run(level, scores.view(), targets, y.view_mut(), place(&mut d));
                     assert_eq!(bits(loss.unwrap(), y.view(), place(&mut d).view()), want);
-                    let (mut y, mut d) = (room((n, classes)), Array2::zeros((n, classes)));
+                    let (mut y, mut d) = (apart((n, classes)), Array2::zeros((n, classes)));
                     let loss = Loss::Softmax.run(level, scores.view(), targets, place(&mut y), d.view_mut());
                     assert_eq!(bits(loss.unwrap(), place(&mut y).view(), d.view()), want);
                 }
@@ -324,7 +324,7 @@ mod tests {
         // Of the targets the numbers are the same too, but the sum of a row may be added up in another order.
         let (loss, y, d) = run(&scores, Targets::numbers(t.view()));
         for from in places {
-            let mut copy = room((n, classes));
+            let mut copy = apart((n, classes));
             from(&mut copy).assign(&t);
             let (other, other_y, other_d) = run(&scores, Targets::numbers(from(&mut copy).view()));
             assert!((loss - other).abs() <= 8.0 * T::epsilon().wide() * loss);

@@ -168,7 +168,7 @@ pub(crate) fn prefetch<T>(numbers: &[T]) {
         use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
         use std::ptr::from_ref;
         const LINE: usize = 64;
-        // Every line has one of these numbers, or begins before the first or ends behind the last.
+        // Every cache line has one of these numbers, or begins before the first or ends behind the last.
         let in_each_line = numbers.iter().step_by((LINE / size_of::<T>().max(1)).max(1));
         for number in in_each_line.chain(numbers.last()) {
             // SAFETY: SSE is part of every x86-64 CPU, and a prefetch reads nothing.

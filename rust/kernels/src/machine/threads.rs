@@ -3,7 +3,7 @@
 //! The pool belongs to the process that made it. A forked child has the parent's memory but not its threads, so a pool found with another
 //! process's id is left alone (never joined, never freed) and the next place taken; a library-wide pool would hang there.
 //!
-//! What is divided is the *output*, or sums that are parts of another at any number of threads: it changes no bit of any result.
+//! What is divided is the *output*, or sums that are terms of another at any number of threads: it changes no bit of any result.
 //!
 //! Cost: a thread that sleeps takes some 50 µs to wake on a virtual machine. So the caller's thread works too, one less has to be
 //! woken, and at the end it stays awake for a while for what the others still have in hand. Two threads then do 80 µs of work in
@@ -57,11 +57,11 @@ pub(crate) fn alone<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// `work` on each item, on up to [`count`] threads; on the caller's alone if there is one item or one thread. Memory to work in is made by `room`, once
+/// `work` on each item, on up to [`count`] threads; on the caller's alone if there is one item or one thread. Memory to work in is made by `workspace`, once
 /// a thread, and handed from item to item.
 pub fn each_with<I: Send, R>(
     items: Vec<I>,
-    room: impl Fn() -> R + Sync + Send,
+    workspace: impl Fn() -> R + Sync + Send,
     work: impl Fn(&mut R, I) + Sync + Send,
 ) {
     let threads = count().min(items.len());
@@ -69,8 +69,8 @@ pub fn each_with<I: Send, R>(
     let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
     let until_none_is_left = || {
         if let Some(first) = next() {
-            let mut room = room();
-            std::iter::once(first).chain(std::iter::from_fn(next)).for_each(|item| work(&mut room, item));
+            let mut workspace = workspace();
+            std::iter::once(first).chain(std::iter::from_fn(next)).for_each(|item| work(&mut workspace, item));
         }
     };
     let Some(pool) = pool().filter(|_| threads > 1 && !is_alone()) else { return until_none_is_left() };
@@ -93,12 +93,12 @@ pub fn each_with<I: Send, R>(
 /// The same with work that may fail: an error, if there is one; what is left of the work is done all the same.
 pub fn try_each_with<I: Send, R, E: Send>(
     items: Vec<I>,
-    room: impl Fn() -> R + Sync + Send,
+    workspace: impl Fn() -> R + Sync + Send,
     work: impl Fn(&mut R, I) -> Result<(), E> + Sync + Send,
 ) -> Result<(), E> {
     let failed = Mutex::new(None);
-    each_with(items, room, |room, item| {
-        if let Err(error) = work(room, item) {
+    each_with(items, workspace, |workspace, item| {
+        if let Err(error) = work(workspace, item) {
             *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }
     });
@@ -228,7 +228,7 @@ mod tests {
         let happened = sooner_or_later(|| {
             let (to_other, from_one) = std::sync::mpsc::sync_channel(1);
             let (to_one, from_other) = std::sync::mpsc::sync_channel(1);
-            // Each waits for the other's word. If there is no other, its end of the line is gone.
+            // Each waits for the other's word. If there is no other, its end of the channel is gone.
             both(
                 || {
                     let _ = to_other.send(is_alone());
@@ -292,12 +292,12 @@ mod tests {
         sender.join().unwrap();
     }
 
-    /// How many rooms were made for so many items; each item was worked on once, in one of them.
-    fn rooms(items: usize) -> usize {
+    /// How many workspaces were made for so many items; each item was worked on once, in one of them.
+    fn workspaces(items: usize) -> usize {
         /// Says at its end how many items it has seen.
-        struct Room<'a>(usize, &'a AtomicUsize);
+        struct Workspace<'a>(usize, &'a AtomicUsize);
 
-        impl Drop for Room<'_> {
+        impl Drop for Workspace<'_> {
             fn drop(&mut self) {
                 self.1.fetch_add(self.0, Relaxed);
             }
@@ -305,12 +305,12 @@ mod tests {
 
         let (made, seen) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let times: Vec<_> = (0..items).map(|_| AtomicUsize::new(0)).collect();
-        let room = || {
+        let workspace = || {
             made.fetch_add(1, Relaxed);
-            Room(0, &seen)
+            Workspace(0, &seen)
         };
-        each_with((0..items).collect(), room, |room, item| {
-            room.0 += 1;
+        each_with((0..items).collect(), workspace, |workspace, item| {
+            workspace.0 += 1;
             times[item].fetch_add(1, Relaxed);
         });
         assert!(times.iter().all(|times| times.load(Relaxed) == 1));
@@ -319,10 +319,10 @@ mod tests {
     }
 
     #[test]
-    fn every_item_is_worked_on_once_with_room_handed_on() {
+    fn every_item_is_worked_on_once_and_the_workspace_handed_on() {
         for items in [0, 1, 2, 3, 10, 1000] {
             // A thread that finds nothing to do makes none.
-            assert!((items.min(1)..=items.min(count())).contains(&rooms(items)), "{items} items");
+            assert!((items.min(1)..=items.min(count())).contains(&workspaces(items)), "{items} items");
         }
     }
 

@@ -130,7 +130,7 @@ impl<T: Float> Evaluation<T> {
         let (n, classes) = (rows.len(), self.stack.classes());
         resize(scores, n * classes, T::zero())?;
         resize(y, n * classes, T::zero())?;
-        let (out, t) = (matrix_mut(scores, n, classes)?, t.part(rows.clone()));
+        let (out, t) = (matrix_mut(scores, n, classes)?, t.slice(rows.clone()));
         self.stack.loss.check(&t, classes)?;
         self.stack.scores_of_block(self.level, &self.params, self.ready.as_ref(), x, rows, work, out)?;
         let loss = self.stack.loss.mean(self.level, scores, t, 0..n, y);

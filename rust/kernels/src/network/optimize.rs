@@ -1,6 +1,6 @@
 //! What a gradient does to a parameter: the rules of the book's chapter 6, one number at a time.
 //!
-//! With `p` the parameter, `g` its gradient (plus `λ p` under weight decay), η the learning rate, `v h m` the state kept between steps:
+//! With `p` the parameter, `g` its gradient (plus `λ p` under weight decay), η the learning rate, `v h m` the state, which goes from step to step:
 //!
 //! | rule | state | what happens |
 //! |---|---|---|
@@ -15,7 +15,7 @@
 //! gradient comes: see `settled`.
 //!
 //! Sources: K. Saitoh, "Deep Learning from Scratch" §6.1; Sutskever et al. 2013 (Nesterov, in the form that looks ahead from p);
-//! Duchi et al. 2011; Tieleman and Hinton 2012; Kingma and Ba 2015. Cost: one pass over p, g and what is kept.
+//! Duchi et al. 2011; Tieleman and Hinton 2012; Kingma and Ba 2015. Cost: one pass over p, g and the state.
 
 use crate::machine::level::{Arithmetic, Kernel, Level};
 use crate::Float;
@@ -69,7 +69,7 @@ pub struct Optimizer {
 }
 
 impl Rule {
-    /// How many arrays, in the shape of the parameter, are kept between steps.
+    /// How many arrays, in the shape of the parameter, are the state of one.
     pub fn states(self) -> usize {
         match self {
             Self::Sgd => 0,
@@ -134,7 +134,7 @@ struct Step<T> {
 }
 
 impl<T: Float> Step<T> {
-    /// Update some numbers; of `kept`, arrays that the rule does not have are empty.
+    /// Update some numbers; arrays of state that the rule does not have are empty.
     // Products and sums are rounded one by one, as NumPy does, so the readable rules in Python give the same numbers, but for what is `settled`.
     #[inline(always)]
     fn update(&self, p: &mut [T], g: &[T], [a, b]: [&mut [T]; 2]) {

@@ -223,7 +223,7 @@ impl Stack {
         first.load(level, &params[self.parameters_of(layer)], self.features.next_multiple_of(2), outputs)
     }
 
-    #[allow(clippy::too_many_arguments)] // what there is, which part of it, where to, and room to work in
+    #[allow(clippy::too_many_arguments)] // what there is, which rows of it, where to, and memory to work in
     pub(crate) fn scores_of_block<T: Float, P: Deref<Target = [T]>>(
         &self,
         level: Level,
@@ -249,9 +249,9 @@ impl Stack {
                         out.store(level, x_block);
                     }
                     Data::Rows(x) => {
-                        let parts = rows.clone().step_by(MARKED).map(|start| start..rows.end.min(start + MARKED));
-                        for (part, scores) in parts.zip(x_block.chunks_mut((MARKED * outputs).max(1))) {
-                            marks.refill(level, x, part)?;
+                        let chunks = rows.clone().step_by(MARKED).map(|start| start..rows.end.min(start + MARKED));
+                        for (chunk, scores) in chunks.zip(x_block.chunks_mut((MARKED * outputs).max(1))) {
+                            marks.refill(level, x, chunk)?;
                             marks.forward(
                                 level,
                                 (x, self.scale().unwrap_or(1.0)),
@@ -440,7 +440,7 @@ mod tests {
                 let dense = run(false, Data::Rows(x));
                 let skipped = [run(true, Data::Nonzeros(&sparse)), run(true, Data::Rows(x))];
                 // A term is rounded as a product of three, in the sum of the features and that of the 37, with the biases, at the end
-                // of each of two tiles; and so it is on the other side.
+                // of each of two tiles; and so it is without skipping.
                 let roundings = 2 * (2 + features + 37 + 2 + 2);
                 for skipped in skipped {
                     for ((a, b), &size) in dense.iter().zip(&skipped).zip(&sizes) {

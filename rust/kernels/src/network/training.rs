@@ -13,7 +13,7 @@
 //! read, is not computed. Every buffer belongs to the [`Trainer`] and is reused: a step
 //! allocates nothing here after the first one of a call (the `gemm` crate packs large products into a buffer of its own).
 //!
-//! With data that is kept without its zeros, the first affine layer is that of [`first_layer`](crate::sparse::first_layer), and two threads can share its work.
+//! With data without its zeros, the first affine layer is that of [`first_layer`](crate::sparse::first_layer), and two threads can share its work.
 
 pub use crate::sparse::helper_thread::Beside;
 
@@ -45,7 +45,7 @@ pub struct Batches<'a, T> {
     pub size: usize,
 }
 
-/// What is trained: the stack's parameters, and what the optimizer keeps for each.
+/// What is trained: the stack's parameters, and the optimizer's state of each.
 #[derive(Debug)]
 pub struct Parameters<'a, 'p, T> {
     /// Those of the first layer, then those of the second, …
@@ -63,7 +63,7 @@ pub struct Progress {
     pub diverged: bool,
 }
 
-/// A stack with room for one batch: activations, gradients, nothing else.
+/// A stack with buffers for one batch: activations, gradients, nothing else.
 #[derive(Debug)]
 pub struct Trainer<T> {
     stack: Stack,
@@ -76,7 +76,7 @@ pub struct Trainer<T> {
 }
 
 impl<T: Float> Trainer<T> {
-    /// Room for batches of up to `batch` rows.
+    /// Buffers for batches of up to `batch` rows.
     ///
     /// # Errors
     ///
@@ -187,17 +187,17 @@ impl<T: Float> Trainer<T> {
         self.stack.check(params.values)?;
         let state = optimizer.rule.states();
         let wanted = state * params.values.len();
-        agree("the number of arrays kept", params.state.len(), "what the optimizer keeps", wanted)?;
+        agree("the number of arrays of state", params.state.len(), "that of the optimizer", wanted)?;
         for (value, state) in params.values.iter().zip(params.state.chunks(state.max(1))) {
             for state in state {
-                agree("the size of an array kept", state.len(), "the size of its parameter", value.len())?;
+                agree("the size of an array of state", state.len(), "the size of its parameter", value.len())?;
             }
         }
         batches.x.check(&self.stack)?;
         let n = batches.x.rows();
         agree("the number of rows of t", batches.t.rows(), "the number of rows of x", n)?;
         self.stack.loss.check(&batches.t, self.stack.classes())?;
-        agree("the batch size", batches.size, "the size there is room for", self.batch)?;
+        agree("the batch size", batches.size, "the size the trainer was made for", self.batch)?;
         match batches.rows.iter().find(|&&row| usize::try_from(row).map_or(true, |row| row >= n)) {
             Some(&got) => Err(KernelError::Row { got, rows: n }),
             None => Ok(()),
@@ -603,7 +603,7 @@ mod tests {
     }
 
     #[test]
-    fn arrays_kept_that_do_not_fit_are_refused() {
+    fn state_that_does_not_fit_is_refused() {
         let (stack, params, x, t) = mostly_zeros();
         let batches = Batches { x: Data::Rows(Rows::Bytes(x.view())), t: Targets::ids(&t), rows: &[0], size: 1 };
         let mut trainer = Trainer::new(stack, detect().unwrap(), 1).unwrap();

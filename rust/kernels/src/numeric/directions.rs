@@ -80,11 +80,11 @@ pub fn losses_along<P: Deref<Target = [f64]> + Sync>(
     let moving = Moving { level, stack, params, directions, x, targets };
     let divided = moving.cost().saturating_mul(offsets.len()) >= WORTH_THREADS;
     let round = if divided { threads::count() } else { 1 };
-    let rooms = scratch.rooms(stack, round);
+    let workspaces = scratch.workspaces(stack, round);
     let mut done = first.min(offsets.len());
     while done < offsets.len() {
         let end = offsets.len().min(done + round);
-        let items = offsets[done..end].iter().zip(&mut out[done..end]).zip(&mut *rooms).collect();
+        let items = offsets[done..end].iter().zip(&mut out[done..end]).zip(&mut *workspaces).collect();
         threads::try_each_with(
             items,
             || (),
@@ -105,25 +105,25 @@ pub fn losses_along<P: Deref<Target = [f64]> + Sync>(
 /// fall asleep between two calls.
 const WORTH_THREADS: usize = 1 << 26;
 
-/// Memory to work in, kept by the caller from call to call: fresh memory of half a megabyte costs as much as the loss itself.
+/// Memory to work in, which the caller holds from call to call: fresh memory of half a megabyte costs as much as the loss itself.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// What the rooms were furnished for.
+    /// What the workspaces were made for.
     stack: Option<Stack>,
-    rooms: Vec<Workspace>,
+    workspaces: Vec<Workspace>,
 }
 
 impl Scratch {
-    fn rooms(&mut self, stack: &Stack, count: usize) -> &mut [Workspace] {
+    fn workspaces(&mut self, stack: &Stack, count: usize) -> &mut [Workspace] {
         if self.stack.as_ref() != Some(stack) {
-            self.rooms.clear();
+            self.workspaces.clear();
             self.stack = Some(stack.clone());
         }
-        if self.rooms.len() < count {
-            self.rooms.resize_with(count, Workspace::default);
+        if self.workspaces.len() < count {
+            self.workspaces.resize_with(count, Workspace::default);
         }
-        self.rooms.iter_mut().for_each(|work| work.ready = false);
-        &mut self.rooms
+        self.workspaces.iter_mut().for_each(|work| work.ready = false);
+        &mut self.workspaces
     }
 }
 
@@ -239,7 +239,7 @@ mod tests {
             let (stack, params, x, t) = network(19, layers, n);
             let directions: Vec<Vec<f64>> =
                 params.iter().enumerate().map(|(i, p)| vector(p.len(), i as u64 + 40)).collect();
-            // First all but the last move, then all but the first, then the first alone: with room kept from call to call.
+            // First all but the last move, then all but the first, then the first alone: with memory held from call to call.
             let last = params.len() - 1;
             let moving = [0..last, 1..last + 1, 0..1].map(|which| {
                 let direction = |i: usize| which.contains(&i).then_some(&directions[i][..]);

@@ -7,7 +7,7 @@
 //! list of pair p     (n, [x, y])     for the rows n of the batch where x = X[n][2p] or y = X[n][2p + 1] is not zero
 //! ```
 //!
-//! Why lists with a fixed room (the batch size) each, and not the sorted transpose: one pass instead of three. Why the numbers as they are
+//! Why lists of a fixed capacity (the batch size) each, and not the sorted transpose: one pass instead of three. Why the numbers as they are
 //! stored: an entry with two bytes is 8 bytes and crosses no cache line. Cost for 100 MNIST images of bytes on Zen 4: 14 µs, half of it waiting
 //! for images drawn at random.
 
@@ -44,16 +44,16 @@ impl<T> Default for Columns<T> {
 }
 
 impl<T: Float> Columns<T> {
-    /// Make room for batches of so many rows of such tiles of `x`, so that `refill` needs no more.
+    /// Reserve memory for batches of so many rows of such tiles of `x`, so that `refill` needs no more.
     ///
     /// # Errors
     ///
     /// [`KernelError::Memory`].
     pub(crate) fn reserve(&mut self, x: &Nonzeros<T>, tiles: &Range<usize>, rows: usize) -> Result<(), KernelError> {
-        let room = self.start(rows, x.columns(tiles).len())?;
+        let capacity = self.start(rows, x.columns(tiles).len())?;
         match x.numbers() {
-            Numbers::Bytes(_, table) => self.bytes(table, room).map(drop),
-            Numbers::Floats(_) => self.floats(room).map(drop),
+            Numbers::Bytes(_, table) => self.bytes(table, capacity).map(drop),
+            Numbers::Floats(_) => self.floats(capacity).map(drop),
         }
     }
 
@@ -74,14 +74,14 @@ impl<T: Float> Columns<T> {
     where
         R: ExactSizeIterator<Item = usize> + Clone,
     {
-        let room = self.start(rows.len(), x.columns(&tiles).len())?;
+        let capacity = self.start(rows.len(), x.columns(&tiles).len())?;
         match x.numbers() {
             Numbers::Bytes(pairs, table) => {
-                let (entries, ends) = self.bytes(table, room)?;
+                let (entries, ends) = self.bytes(table, capacity)?;
                 level.run(Note { x, tiles, pairs, rows, next, entries, ends });
             }
             Numbers::Floats(pairs) => {
-                let (entries, ends) = self.floats(room)?;
+                let (entries, ends) = self.floats(capacity)?;
                 level.run(Note { x, tiles, pairs, rows, next, entries, ends });
             }
         }
@@ -128,35 +128,35 @@ impl<T: Float> Columns<T> {
         Ok(pairs.saturating_mul(rows))
     }
 
-    /// Room for so many entries of bytes, and the ends of the lists.
-    fn bytes(&mut self, table: &[T; 256], room: usize) -> Result<Room<'_, u8>, KernelError> {
+    /// Memory for so many entries of bytes, and the ends of the lists.
+    fn bytes(&mut self, table: &[T; 256], capacity: usize) -> Result<Filling<'_, u8>, KernelError> {
         if !matches!(&self.entries, Entries::Bytes(_, same) if **same == *table) {
             self.entries = Entries::Bytes(Vec::new(), Box::new(*table));
         }
         match &mut self.entries {
-            Entries::Bytes(entries, _) => Ok((at_least(entries, room, (0, [0; 2]))?, &mut self.ends)),
+            Entries::Bytes(entries, _) => Ok((at_least(entries, capacity, (0, [0; 2]))?, &mut self.ends)),
             Entries::Floats(_) => Err(KernelError::Kind),
         }
     }
 
-    /// Room for so many entries of floats, and the ends of the lists.
-    fn floats(&mut self, room: usize) -> Result<Room<'_, T>, KernelError> {
+    /// Memory for so many entries of floats, and the ends of the lists.
+    fn floats(&mut self, capacity: usize) -> Result<Filling<'_, T>, KernelError> {
         if !matches!(self.entries, Entries::Floats(_)) {
             self.entries = Entries::Floats(Vec::new());
         }
         match &mut self.entries {
-            Entries::Floats(entries) => Ok((at_least(entries, room, (0, [T::zero(); 2]))?, &mut self.ends)),
+            Entries::Floats(entries) => Ok((at_least(entries, capacity, (0, [T::zero(); 2]))?, &mut self.ends)),
             Entries::Bytes(..) => Err(KernelError::Kind),
         }
     }
 }
 
 /// The entries, and where each list ends.
-type Room<'a, V> = (&'a mut [(u32, [V; 2])], &'a mut [usize]);
+type Filling<'a, V> = (&'a mut [(u32, [V; 2])], &'a mut [usize]);
 
 /// The vector, longer if need be. What it holds stays: there is nothing to clear in lists that are written anew.
-fn at_least<E: Clone>(entries: &mut Vec<E>, room: usize, blank: E) -> Result<&mut [E], KernelError> {
-    let length = entries.len().max(room);
+fn at_least<E: Clone>(entries: &mut Vec<E>, capacity: usize, blank: E) -> Result<&mut [E], KernelError> {
+    let length = entries.len().max(capacity);
     resize(entries, length, blank)?;
     Ok(entries)
 }
@@ -245,7 +245,7 @@ mod tests {
         let mut columns = Columns::default();
         each_data::<f32>(|Data { all, batch, .. }| {
             let features = all.features();
-            // Then nine times the full row, which stands second in the batch: it takes all of the room there is.
+            // Then nine times the full row, which stands second in the batch: it takes all of the memory there is.
             for (rows, places) in [(&BATCH, std::array::from_fn(|i| i)), (&[5; 9], [1; 9])] {
                 refilled(&mut columns, detect().unwrap(), &all, rows, &[3]);
                 for pair in 0..features.div_ceil(2) {

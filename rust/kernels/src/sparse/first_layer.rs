@@ -1,4 +1,4 @@
-//! The first layer of a network in training, over data that is kept without its zeros.
+//! The first layer of a network in training, over data without its zeros ([`Nonzeros`]).
 //!
 //! The columns of the data are divided, and the rows of `W` with them: a [`Partition`] each. The scores are `b` plus the first one's sums, and then
 //! plus the second's, whether both are one thread's or the second is the helper's ([`helper_thread`](super::helper_thread)).
@@ -11,7 +11,7 @@ use crate::sparse::nonzeros::Nonzeros;
 use crate::sparse::partition::Partition;
 use crate::{Float, KernelError};
 
-/// The layer, with room for one batch.
+/// The layer, with buffers for one batch.
 #[derive(Debug)]
 pub(crate) struct First<T> {
     mine: Partition<T>,
@@ -36,7 +36,7 @@ impl<T: Float> First<T> {
         })
     }
 
-    /// Copy `w`, and what is kept for it, to here; and make all the room there has to be for steps over `x`.
+    /// Copy `w` and the optimizer's state of it to here; and reserve all the memory that steps over `x` need.
     ///
     /// # Errors
     ///
@@ -114,7 +114,7 @@ impl<T: Float> InSteps<'_, T> {
     ///
     /// # Errors
     ///
-    /// None, since there is room.
+    /// None, since the memory is there.
     pub(crate) fn forward(&mut self, optimizer: &Optimizer, b: &[T], out: &mut [T]) -> Result<(), KernelError> {
         let Self { level, x, rows, size, .. } = *self;
         self.other = match std::mem::replace(&mut self.other, Other::None) {
@@ -174,7 +174,7 @@ mod tests {
     /// X·W + b, and W - η (xᵀ·d + λ W): the first step of plain gradient descent, and with momentum too.
     fn a_step_is_three_loops<T: Float>() {
         const BATCH: usize = 9;
-        const ROOM: usize = 12;
+        const CAPACITY: usize = 12;
         const ROWS: [i64; BATCH] = [0, 1, 2, 3, 4, 5, 6, 7, 8];
         let learning_rate = 0.1;
         let rate = T::of(learning_rate).wide();
@@ -194,12 +194,12 @@ mod tests {
                     [(Rule::Sgd, 0.0), (Rule::Sgd, 0.25), (Rule::Momentum(0.9), 0.0)].map(|rule| (level, rule))
                 }) {
                     let optimizer = Optimizer { rule, learning_rate, weight_decay, steps: 1 };
-                    let mut first = First::new(&sparse, outputs, ROOM).unwrap();
+                    let mut first = First::new(&sparse, outputs, CAPACITY).unwrap();
                     let mut state = vec![vec![T::zero(); before.len()]; rule.states()];
                     let w = before.as_slice().unwrap();
                     first.load(level, &sparse, &optimizer, w, &borrow(&mut state)).unwrap();
                     // Behind the batch is what would be seen.
-                    first.d.load(level, &vec![T::nan(); ROOM * outputs]);
+                    first.d.load(level, &vec![T::nan(); CAPACITY * outputs]);
                     let mut out = Array2::from_elem((BATCH, outputs), T::nan());
                     first
                         .during(false, None, level, &sparse, (&ROWS, BATCH), |mut first| {
@@ -211,7 +211,7 @@ mod tests {
                     for ((i, j), out) in out.indexed_iter() {
                         let (want, size) =
                             (scores[[i, j]] + b[[0, j]].wide(), scores_sizes[[i, j]] + b[[0, j]].wide().abs());
-                        // Each term is rounded as a product and in a sum, the parts' sums once more; in f64 again.
+                        // Each term is rounded as a product and in a sum, the partitions' sums once more; in f64 again.
                         let off = (out.wide() - want).abs();
                         assert!(off <= bound::<T>(2 * features + 4, size), "{features}×{outputs} ({i}, {j}): {off}");
                     }
@@ -249,7 +249,7 @@ mod tests {
         a_step_is_three_loops::<f64>();
     }
 
-    /// `W` and what is kept for it after steps in which `d` is what the layer gives; and whether another thread joined in each time.
+    /// `W` and the optimizer's state of it after steps in which `d` is what the layer gives; and whether another thread joined in each time.
     fn steps(divide: bool, optimizer: Optimizer, beside: Option<Beside<'_>>) -> (Vec<u32>, bool) {
         const OUTPUTS: usize = 21;
         let (features, size) = (2 * TILE + 1, 7);

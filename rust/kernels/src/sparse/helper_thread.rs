@@ -74,7 +74,7 @@ impl<'a, T: Float> Helper<'a, T> {
     ///
     /// # Errors
     ///
-    /// None, since there is room.
+    /// None, since the memory is there.
     pub(crate) fn receive(&mut self) -> Result<&Padded<T>, KernelError> {
         // If nothing can come any more the helper has panicked, as will be told when both have ended.
         self.buffer = threads::receive(&self.from).unwrap_or(Err(KernelError::Empty))?;

@@ -1,7 +1,7 @@
 //! The numbers of a data set that are not zero, row by row.
 //!
 //! Four of five pixels of MNIST are zero, and a zero adds nothing to `x·W` nor to `xᵀ·d`. So a data set that is sparse enough is
-//! gone through once, and of each row the pairs of neighbouring numbers are kept that are not both zero (compressed sparse rows, of pairs):
+//! gone through once, and of each row the pairs of neighbouring numbers are stored that are not both zero (compressed sparse rows, of pairs):
 //!
 //! ```text
 //! tile k of row n:   i = n · tiles + k,   places[starts[i] .. starts[i + 1]],  numbers[the same]
@@ -10,7 +10,7 @@
 //! The place of a pair in its tile is a byte. Floats are converted to the type computed in, and multiplied by the scale of a leading
 //! `Rescaling` layer, here, once, instead of at every step. Bytes stay bytes, and a table says what each of the 256 means: 60,000 images then
 //! take 18 MB, which a last-level cache may hold, and a batch drawn at random is not waited for as long. Cost: 0.4 µs an image of bytes, 0.7
-//! of f32; for each pair kept a byte, and its numbers.
+//! of f32; for each stored pair a byte, and its numbers.
 
 use crate::error::{agree, reserve};
 use crate::machine::level::{prefetch, Arithmetic, Kernel, Level};
@@ -23,7 +23,7 @@ use std::ops::Range;
 /// features: a training step costs the same both ways at a share of 0.46, with 50 outputs and with 200; going through the data comes on top.
 const DENSE: f64 = 0.4;
 
-/// A row is kept in tiles of at most so many columns: the place of a pair in its tile must fit a byte.
+/// A row is stored in tiles of at most so many columns: the place of a pair in its tile must fit a byte.
 pub(crate) const TILE: usize = 512;
 
 /// From so many columns on there are at least two tiles, a half of the columns each or nearly so, since two threads can share a step by tiles
@@ -163,7 +163,7 @@ impl<T: Float> Nonzeros<T> {
     }
 }
 
-/// Append what is not zero in `rows` of `x`, kept as `keep` gives it.
+/// Append what is not zero in `rows` of `x`, stored as `keep` gives it.
 fn append<S: Pairs, V: Copy>(
     level: Level,
     x: ArrayView2<'_, S>,
@@ -172,7 +172,7 @@ fn append<S: Pairs, V: Copy>(
     (starts, places, numbers): (&mut Vec<usize>, &mut Vec<u8>, &mut Vec<[V; 2]>),
     keep: impl Fn(S) -> V + Copy,
 ) -> Result<(), KernelError> {
-    let mut found = [0; ROOM];
+    let mut found = [0; CAPACITY];
     for row in rows {
         let row = x.row(row);
         for tile in row.as_slice().unwrap_or(&[]).chunks(tile.max(1)) {
@@ -198,11 +198,11 @@ fn pair<S: Copy + Default>(tile: &[S], place: u8) -> [S; 2] {
 /// Which pairs of one tile are not both zero.
 struct Find<'a, 'p, S> {
     tile: &'a [S],
-    places: &'p mut [u8; ROOM],
+    places: &'p mut [u8; CAPACITY],
 }
 
 /// Places are found 8 at a time.
-const ROOM: usize = (TILE / 2).next_multiple_of(8);
+const CAPACITY: usize = (TILE / 2).next_multiple_of(8);
 
 /// The places of the ones in a byte, the lowest first: eight bytes, as one word.
 const PLACES: [u64; 256] = {
@@ -272,7 +272,7 @@ impl<'p, S: Pairs> Kernel for Find<'_, 'p, S> {
 fn note<S: Pairs>(sixteen: &[S; 16], first: u8, places: &mut [u8], arithmetic: impl Arithmetic) -> usize {
     let byte = not_zero(sixteen, arithmetic);
     let found = PLACES[usize::from(byte)] + u64::from_le_bytes([first; 8]);
-    // Eight are written always, and as many kept as there are: no more were found than were looked at before.
+    // Eight are written always, and as many stay as there are: no more were found than were looked at before.
     places[..8].copy_from_slice(&found.to_le_bytes());
     byte.count_ones() as usize
 }
@@ -381,7 +381,7 @@ mod tests {
         a == b || (a.is_nan() && b.is_nan())
     }
 
-    /// Everything that is kept, as one string: nan beside nan is the same there.
+    /// Everything that is stored, as one string: nan beside nan is the same there.
     fn all<T: Float>(sparse: &Nonzeros<T>) -> String {
         format!("{sparse:?}")
     }
@@ -428,7 +428,7 @@ mod tests {
             assert!(width % 2 == 0 && width <= TILE, "{features}: {width}");
             assert_eq!(sparse.columns(&(0..tiles)), 0..features);
             if features >= WORTH_TWO {
-                let [left, right] = [0..tiles / 2, tiles / 2..tiles].map(|part| sparse.columns(&part).len());
+                let [left, right] = [0..tiles / 2, tiles / 2..tiles].map(|tiles| sparse.columns(&tiles).len());
                 // Widths are even, and the last tile has what is left.
                 assert!(tiles % 2 == 0 && left >= right && left - right <= 2 * tiles, "{features}: {left} and {right}");
             }
@@ -546,7 +546,7 @@ mod tests {
             let zero = |column: usize| at(column) == S::default();
             let wanted = (0..pairs).filter(|pair| !(zero(2 * pair) && zero(2 * pair + 1)));
             let got = row(&sparse, i);
-            prop_assert_eq!(got.iter().map(|kept| kept.0).collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
+            prop_assert_eq!(got.iter().map(|stored| stored.0).collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
             for (pair, numbers) in got {
                 for (number, column) in numbers.into_iter().zip(2 * pair..) {
                     prop_assert!(same(number, value(at(column))), "row {}, column {}: {}", i, column, number);

@@ -1,4 +1,4 @@
-//! A partition of the first layer of a network in training, over data that is kept without its zeros: some columns of the data, and the rows of `W` that
+//! A partition of the first layer of a network in training, over data without its zeros: some columns of the data, and the rows of `W` that
 //! belong to them.
 //!
 //! ```text
@@ -6,7 +6,7 @@
 //! backward    W by the optimizer's rule, from Xᵀ·d
 //! ```
 //!
-//! in copies of `W` and of what the optimizer keeps for it, each row of whole half lanes, until they are written back at the end of a call.
+//! in copies of `W` and of the optimizer's state of it, each row of whole half lanes, until they are written back at the end of a call.
 //!
 //! Plain gradient descent updates a row of `W` while its gradient is in registers: a step of 784-50-10 with 100 MNIST images in f32 then
 //! reads `W` twice and writes it once, and never stores `dW`. The other rules store it and go through everything once more: a root and a
@@ -33,7 +33,7 @@ pub(crate) struct Partition<T> {
     w: Padded<T>,
     /// The gradient of `w`; empty under plain gradient descent, which does not store it.
     d_w: Padded<T>,
-    /// What the optimizer keeps for `w`.
+    /// The optimizer's state of `w`.
     state: Vec<Padded<T>>,
     /// What these columns add to the scores.
     pub out: Padded<T>,
@@ -56,7 +56,7 @@ impl<T: Float> Partition<T> {
         })
     }
 
-    /// Copy these rows of `w`, and of what is kept for it, to here; and make all the room there has to be for steps over `x`.
+    /// Copy these rows of `w`, and of the optimizer's state of it, to here; and reserve all the memory that steps over `x` need.
     pub(crate) fn load(
         &mut self,
         level: Level,
@@ -116,7 +116,7 @@ impl<T: Float> Partition<T> {
     }
 }
 
-/// Each row of the gradient, kept.
+/// Each row of the gradient, stored.
 struct Keep<'a, T> {
     d_w: &'a mut [T],
     apart: usize,

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! Both rows of `dW` are handed to the caller while they are still in registers; the update of `W` costs no second pass. `out` and `d`, whose rows
-//! are gone through again and again, are [`Padded`]; `W`, whose rows are read once, may be. Data that is kept as [`Nonzeros`] and asked for no
+//! are gone through again and again, are [`Padded`]; `W`, whose rows are read once, may be. Data that is stored as [`Nonzeros`] and asked for no
 //! gradient needs no lists: [`Product`] takes its rows as they are, a row of the result in registers.
 //!
 //! Why pairs: ink has neighbours. MNIST has 150 non-zero pixels an image, but only 88 such pairs: a sixth more arithmetic, and two fifths
@@ -460,16 +460,16 @@ pub(crate) mod tests {
         numbers.mapv(T::wide)
     }
 
-    /// For each row, how many of its pairs are kept.
+    /// For each row, how many of its pairs are stored.
     pub(crate) fn pairs_of_rows(x: ArrayView2<'_, f64>) -> Vec<usize> {
         let pairs = |row: &[f64]| row.chunks(2).filter(|pair| pair.iter().any(|&x| x != 0.0)).count();
         x.rows().into_iter().map(|row| pairs(&row.to_vec())).collect()
     }
 
-    /// For each column, in how many rows its pair is kept.
+    /// For each column, in how many rows its pair is stored.
     pub(crate) fn rows_of_columns(x: ArrayView2<'_, f64>) -> Vec<usize> {
-        let kept = |row: &ArrayView1<'_, f64>, j| row[j] != 0.0 || row.get(j ^ 1).is_some_and(|&x| x != 0.0);
-        (0..x.ncols()).map(|j| x.rows().into_iter().filter(|row| kept(row, j)).count()).collect()
+        let stored = |row: &ArrayView1<'_, f64>, j| row[j] != 0.0 || row.get(j ^ 1).is_some_and(|&x| x != 0.0);
+        (0..x.ncols()).map(|j| x.rows().into_iter().filter(|row| stored(row, j)).count()).collect()
     }
 
     pub(crate) fn padded<T: Float>(rows: &Array2<T>) -> Padded<T> {
@@ -489,10 +489,10 @@ pub(crate) mod tests {
         numbers.into_iter().map(|number| number.wide().to_bits()).collect()
     }
 
-    /// How many examples there are, how many of them there is room for, and those of the batch: fewer, out of order, one twice. Among
+    /// How many examples there are, for how many of them there is memory, and those of the batch: fewer, out of order, one twice. Among
     /// them are the full one (5) and an empty one (3).
     pub(crate) const EXAMPLES: usize = 14;
-    const ROOM: usize = 12;
+    const CAPACITY: usize = 12;
     pub(crate) static BATCH: [usize; 9] = [11, 5, 0, 3, 13, 7, 7, 1, 9];
 
     pub(crate) struct Data<'a, T> {
@@ -547,9 +547,9 @@ pub(crate) mod tests {
                 for &level in available() {
                     let near = |run: &mut dyn FnMut(&mut Padded<T>)| {
                         // What was there is not read, and what is behind the batch not written.
-                        let mut out = padded(&Array2::from_elem((ROOM, outputs), T::nan()));
+                        let mut out = padded(&Array2::from_elem((CAPACITY, outputs), T::nan()));
                         run(&mut out);
-                        for i in 0..ROOM {
+                        for i in 0..CAPACITY {
                             let row: Vec<_> = out.row(i).as_flattened().to_vec();
                             let (numbers, rest) = row.split_at(outputs);
                             assert!(i < BATCH.len() || rest.iter().all(|&x| x == T::zero()));
@@ -629,13 +629,13 @@ pub(crate) mod tests {
                 let (sums, sizes) = three_loops(batch.t(), wide(&d).view());
                 let (want, sizes) = (sums + wide(&before), sizes + wide(&before).mapv(f64::abs));
                 // An entry of a longer batch would bring a nan.
-                let mut room = Array2::from_elem((ROOM, outputs), T::nan());
-                room.slice_mut(ndarray::s![..BATCH.len(), ..]).assign(&d);
-                let d = padded(&room);
+                let mut longer = Array2::from_elem((CAPACITY, outputs), T::nan());
+                longer.slice_mut(ndarray::s![..BATCH.len(), ..]).assign(&d);
+                let d = padded(&longer);
                 let mut fused = None;
                 for &level in available() {
-                    // A batch that takes all of the room before this one, which does not.
-                    let longer: [_; ROOM] = std::array::from_fn(|i| EXAMPLES - 1 - i);
+                    // A batch that takes all of the memory before this one, which does not.
+                    let longer: [_; CAPACITY] = std::array::from_fn(|i| EXAMPLES - 1 - i);
                     refilled(&mut columns, level, &all, &longer, &[]);
                     refilled(&mut columns, level, &all, &BATCH, &[]);
                     for every in [false, true] {
