@@ -62,6 +62,7 @@ __all__ = [
     "MulLayer",
     "Network",
     "Parameters",
+    "ProblemReport",
     "Run",
     "TwoLayerNet",
     "Variable",
@@ -69,6 +70,9 @@ __all__ = [
     "_numerical_gradient_1d",
     "apply",
     "check_gradients",
+    "check_hessian",
+    "check_jacobian",
+    "check_problem",
     "cosine",
     "cross_entropy_error",
     "download_mnist",
@@ -105,6 +109,8 @@ __all__ += _optimizers.__all__
 
 # What few programs ask for is imported when it is asked for: a third of the time that the import would take.
 if TYPE_CHECKING:
+    from chainrule.checking.jacobian.checks import check_hessian, check_jacobian
+    from chainrule.checking.problem import ProblemReport, check_problem
     from chainrule.checking.report import ArrayCheck, Contract, GradientReport
     from chainrule.data.images import load_image
     from chainrule.plotting.plots import plot_confusion, plot_history, plot_mistakes, plot_weights
@@ -113,6 +119,8 @@ if TYPE_CHECKING:
 else:
     _LATER = {
         **dict.fromkeys(("ArrayCheck", "Contract", "GradientReport"), "checking.report"),
+        **dict.fromkeys(("check_hessian", "check_jacobian"), "checking.jacobian.checks"),
+        **dict.fromkeys(("ProblemReport", "check_problem"), "checking.problem"),
         **dict.fromkeys(("plot_confusion", "plot_history", "plot_mistakes", "plot_weights"), "plotting.plots"),
         "load_image": "data.images",
         "read_book_weights": "storage.book_weights",

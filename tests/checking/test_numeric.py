@@ -34,7 +34,7 @@ def outputs(f: Function, x: Floats, weights: Any = None) -> Outputs:
     w = np.ones(here.size) if weights is None else np.asarray(weights, np.float64)
     least = 2 * np.finfo(x.dtype).eps * np.abs(here)
     double = x.dtype == np.float64
-    return Outputs(here, w, measured_noise(moved_in_python(evaluate, [x]), [scales_of(x)], least, double=double))
+    return Outputs(here, w, measured_noise(moved_in_python(evaluate, {"x": x}), [scales_of(x)], least, double=double))
 
 
 def stencil(f: Function, x: Floats, weights: Any = None) -> EntryStencil:
@@ -125,7 +125,7 @@ def test_the_noise_of_a_function_is_measured() -> None:
     def noisy() -> Floats:
         return np.asarray(np.sin(x) + 1e-9 * rng.standard_normal(1))
 
-    noise = measured_noise(moved_in_python(noisy, [x]), [scales_of(x)], np.zeros(1), double=True)
+    noise = measured_noise(moved_in_python(noisy, {"x": x}), [scales_of(x)], np.zeros(1), double=True)
     assert 1e-9 < noise[0] < 3e-8
 
 
@@ -161,7 +161,7 @@ def test_weights_are_the_cotangent() -> None:
 def test_a_slope_along_a_direction_is_the_sum_of_its_entries() -> None:
     x = np.array([0.5, 0.7, -0.2])
     v = np.array([1.0, -2.0, 0.5])
-    along = moved_in_python(evaluator(np.sin, x), [x])
+    along = moved_in_python(evaluator(np.sin, x), {"x": x})
     result = DirectionStencil(along, outputs(np.sin, x), [[v]]).slopes(np.arange(1), np.array([1e-4]))
     assert result.value[0] == pytest.approx(float(np.cos(x) @ v), rel=1e-9)
     assert x.tolist() == [0.5, 0.7, -0.2]
@@ -175,7 +175,7 @@ def test_a_direction_that_is_refused_leaves_the_others_alone() -> None:
             raise ArithmeticError
         return np.sin(x)
 
-    along = moved_in_python(evaluator(f, x), [x])
+    along = moved_in_python(evaluator(f, x), {"x": x})
     directions = [[np.array([1.0, 0.0])], [np.array([0.0, 1.0])], [np.array([1.0, 1.0])]]
     moving = DirectionStencil(along, outputs(f, x), directions)
     found = moving.slopes(np.array([0, 1, 2, 1]), np.array([0.5, 1e-4, 1e-4, 1e-3]))

@@ -13,24 +13,42 @@ why. What a subject holds find `holdings` and `reach`. `files` checks what is in
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from chainrule._gate import count, positive
 
-__all__ = ["ArrayCheck", "Contract", "GradientReport", "Unseen", "check_gradients"]
+__all__ = [
+    "ArrayCheck",
+    "Contract",
+    "GradientReport",
+    "ProblemReport",
+    "Unseen",
+    "check_gradients",
+    "check_hessian",
+    "check_jacobian",
+    "check_problem",
+]
 
 # What a check gives is made when it is asked for: its classes take a fifth of the time of the package's import.
 if TYPE_CHECKING:
+    from chainrule.checking.comparison import Settings
+    from chainrule.checking.jacobian.checks import check_hessian, check_jacobian
+    from chainrule.checking.problem import ProblemReport, check_problem
     from chainrule.checking.report import ArrayCheck, Contract, GradientReport, Unseen
 else:
+    _LATER = {
+        **dict.fromkeys(("ArrayCheck", "Contract", "GradientReport", "Unseen"), "report"),
+        **dict.fromkeys(("check_hessian", "check_jacobian"), "jacobian.checks"),
+        **dict.fromkeys(("ProblemReport", "check_problem"), "problem"),
+    }
 
     def __getattr__(name):
-        if name in __all__:
-            from chainrule.checking import report  # see above
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        import importlib  # see above
 
-            return getattr(report, name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
 
 
 def check_gradients(
@@ -46,6 +64,8 @@ def check_gradients(
     directions: int = 3,
     seed: int = 0,
     tolerance: float = 1e-7,
+    workers: int | Callable[..., Any] = 1,
+    progress: bool = False,
 ) -> GradientReport:
     """Compare the gradients that a piece of code gives with numeric ones, and say where and why they differ.
 
@@ -88,6 +108,12 @@ def check_gradients(
     tolerance : float, default 1e-7
         What the sides may differ by beside the error bar, relative to the entry; a millionth of it relative to the
         largest entry. float32 code is compared with float64 evaluation and may be 1024 ulps off.
+
+    workers : int or map-like callable, default 1
+        How many processes evaluate, -1 for one a core; or what maps a function over a list, such as ``Pool(4).map``: as
+        SciPy's. The report is the same, bit for bit. It pays where one evaluation takes a millisecond or more.
+    progress : bool, default False
+        Show how many evaluations were made, if it takes longer than a second.
 
     Returns
     -------
@@ -132,14 +158,24 @@ def check_gradients(
     (False, 'factor 1/2')
     """
     # Each is read when a check is asked for: nothing else of the package needs it.
+    from chainrule.checking.reader import Asked
+    from chainrule.checking.run import check  # the same
+
+    settings = settings_of(mode, directions, seed, tolerance, strict, workers)
+    ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
+    return check(subject, args, settings, Asked(wrt, params, forward, backward, ignored), progress)
+
+
+def settings_of(
+    mode: Any, directions: Any, seed: Any, tolerance: Any, strict: bool = False, workers: Any = 1
+) -> Settings:
+    """Give what the caller asked for, if it can be."""
     from chainrule.checking.comparison import Settings
-    from chainrule.checking.reader import Asked  # the same
-    from chainrule.checking.run import check
+    from chainrule.checking.workers import workers_of  # as above
 
     if mode not in ("auto", "full", "directions"):
         raise ValueError(f"mode must be 'auto', 'full' or 'directions', got {mode!r}")
-    settings = Settings(
-        mode, count(directions, "directions"), count(seed, "seed", least=0), positive(tolerance, "tolerance"), strict
-    )
-    ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
-    return check(subject, args, settings, Asked(wrt, params, forward, backward, ignored))
+    return Settings(
+        mode, count(directions, "directions"), count(seed, "seed", least=0), positive(tolerance, "tolerance"), strict,
+        workers_of(workers),
+    )  # fmt: skip

@@ -1,13 +1,14 @@
 """The arguments of a subject: private copies of them, each array under its name, and how they are handed over.
 
 An array, a list of numbers and a float are inputs that can be moved. Arrays in a list, tuple or dict are inputs too,
-called ``X[0]`` or ``params['W']``. Anything else, such as None, a string, an int or a generator, is passed on.
+called ``X[0]`` or ``params['W']``, and in one within it ``layers[0]['W']``. Anything else, such as None, a string, an
+int or a generator, is passed on.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,8 @@ class Slot:
     """One argument."""
 
     name: str
-    #: The keys of a container with arrays in it, each with the name of the input there; {None: name} for others.
+    #: Where the arrays in a container lie, by the keys that lead there, each with the name of the input; {None: name}
+    #: for others.
     inputs: Mapping[Any, str]
     #: The list, tuple or dict that was handed over; None for others.
     container: Any = None
@@ -33,10 +35,24 @@ class Slot:
         if self.container is None:
             value = inputs[self.name]
             return value[()] if self.scalar else value
-        if isinstance(self.container, Mapping):  # the caller's dict of options may be written into: it gets a new one
-            return {**self.container, **{key: inputs[name].copy() for key, name in self.inputs.items()}}
-        items = [inputs[self.inputs[i]] if i in self.inputs else item for i, item in enumerate(self.container)]
-        return items if isinstance(self.container, list) else tuple(items)
+        return self._made(self.container, (), inputs)
+
+    def _made(self, container: Any, at: tuple[Any, ...], inputs: Mapping[str, Any]) -> Any:
+        """Give a container anew, with the inputs in it."""
+        own = isinstance(container, Mapping)  # a caller's dict of options may be written into: it gets copies
+        items: dict[Any, Any] = {}
+        for key, item in _items(container):
+            here = (*at, key)
+            if here in self.inputs:
+                array = inputs[self.inputs[here]]
+                items[key] = array.copy() if own else array
+            else:
+                items[key] = self._made(item, here, inputs) if _is_container(item) else item
+        if isinstance(container, Mapping):
+            return {**container, **items}
+        if hasattr(container, "_fields"):  # a named tuple
+            return type(container)(*items.values())
+        return list(items.values()) if isinstance(container, list) else tuple(items.values())
 
 
 def slots_of(function: Any, arguments: Sequence[Any]) -> tuple[tuple[Slot, ...], dict[str, Any]]:
@@ -50,15 +66,31 @@ def slots_of(function: Any, arguments: Sequence[Any]) -> tuple[tuple[Slot, ...],
 
 
 def _slot(name: str, argument: Any) -> tuple[Slot, dict[str, Any]]:
-    if isinstance(argument, list | tuple | Mapping):
-        items = argument.items() if isinstance(argument, Mapping) else enumerate(argument)
-        inside = {key: item for key, item in items if isinstance(item, np.ndarray) and item.ndim}
+    if _is_container(argument):
+        inside = dict(_arrays_in(argument))
         if inside or isinstance(argument, Mapping):
-            names = {key: f"{name}[{key!r}]" for key in inside}
-            copies = {names[key]: _copy(item, names[key]) for key, item in inside.items()}
+            names = {keys: name + "".join(f"[{key!r}]" for key in keys) for keys in inside}
+            copies = {names[keys]: _copy(item, names[keys]) for keys, item in inside.items()}
             return Slot(name, names, argument), copies or {name: argument}
     scalar = isinstance(argument, float) and not isinstance(argument, np.ndarray)
     return Slot(name, {None: name}, scalar=scalar), {name: _own(argument, name)}
+
+
+def _is_container(value: Any) -> bool:
+    return isinstance(value, list | tuple | Mapping)
+
+
+def _items(container: Any) -> Iterable[tuple[Any, Any]]:
+    return container.items() if isinstance(container, Mapping) else enumerate(container)
+
+
+def _arrays_in(container: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], FloatArray]]:
+    """Give the arrays in a container, and in those within it, by the keys that lead there."""
+    for key, item in _items(container):
+        if isinstance(item, np.ndarray) and item.ndim:
+            yield (*at, key), item
+        elif _is_container(item):
+            yield from _arrays_in(item, (*at, key))
 
 
 def _own(argument: Any, name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from itertools import permutations
 from typing import Any, Literal
@@ -20,6 +21,7 @@ from chainrule.checking.randomness import Randomness
 from chainrule.checking.report import ArrayCheck, Unseen
 from chainrule.checking.results import is_float, places_of_input
 from chainrule.checking.subject import Answer, Subject, is_single
+from chainrule.checking.workers import Workers
 
 Mode = Literal["auto", "full", "directions"]
 
@@ -40,6 +42,9 @@ class Settings:
     seed: int
     tolerance: float
     strict: bool = False
+    #: What evaluates ahead; what is told of evaluations, how many were made.
+    workers: Workers | None = None
+    tell: Callable[[int], object] | None = None
 
 
 @dataclass
@@ -58,12 +63,14 @@ class Comparison:
     numeric: NumericEvaluation | None = None
     #: What is not as it should be with gradients whose numbers are right: a contract, what was seen, its short name.
     hazards: dict[str, tuple[str, str]] = field(default_factory=dict)
+    #: Contracts of this kind of subject alone: None if it holds, or what was seen and its short name.
+    own_contracts: dict[str, tuple[str, str] | None] = field(default_factory=dict)
 
     def all(self, answer: Answer, douts: list[Any], careful: bool) -> tuple[ArrayCheck, ...]:
         """Compare every array that has a gradient; `careful` puts back what a forward pass writes into."""
         names = [name for name in self.subject.arrays if name not in answer.unasked]
         wide, second_opinion = self._in_float64(names, douts)
-        numeric = NumericEvaluation(wide, names, self.randomness, douts, careful=careful)
+        numeric = NumericEvaluation(wide, names, self.randomness, douts, careful=careful, workers=self.settings.workers)
         self.numeric = numeric
         checks = []
         for name in self.subject.arrays:
@@ -88,6 +95,16 @@ class Comparison:
         others = self.subject.inputs if self.subject.wrt is not None else ()
         self.held_fixed += [n for n in others if is_float(self.subject.inputs[n]) and n not in self.subject.arrays]
         return tuple(checks)
+
+    def _evaluation(
+        self, subject: Subject, names: Iterable[str], douts: list[Any], careful: bool = False,
+        like: NumericEvaluation | None = None, **how: Any,
+    ) -> NumericEvaluation:  # fmt: skip
+        """Give the numeric side of a subject."""
+        workers, tell = self.settings.workers, self.settings.tell
+        return NumericEvaluation(
+            subject, names, self.randomness, douts, careful=careful, like=like, workers=workers, tell=tell, **how
+        )
 
     def in_another_order(self, arrays: tuple[ArrayCheck, ...], answer: Answer) -> tuple[ArrayCheck, ...]:
         """Say so if gradients that are wrong are right in another order; if their order was a guess, none is wrong.
@@ -175,14 +192,9 @@ class Comparison:
 
     def _in_float64(self, names: list[str], douts: list[Any]) -> tuple[Subject, dict[str, FloatArray]]:
         """Give the subject that the numeric side moves, and what that one's own backward gives, if it is a copy."""
-        if not self.subject.single:
-            return self.subject, {}
-        wide = self.subject.widened()
-        if wide is None or not self._moves_alike(wide, names):
-            self.notes.append(
-                "float32: no copy in float64 could be had, so the differences are float32's, with wide bars"
-            )
-            return self.subject, {}
+        wide = self._to_move(names)
+        if wide is self.subject:
+            return wide, {}
         self.randomness.rewind()
         try:
             answer = wide.gradients([np.asarray(dout, np.float64)[()] for dout in douts])
@@ -190,6 +202,18 @@ class Comparison:
             return wide, {}
         given = {name: np.asarray(a) for name, a in answer.gradients.items() if a is not None}
         return wide, {n: a for n, a in given.items() if a.dtype == np.float64 and a.shape == wide.arrays[n].shape}
+
+    def _to_move(self, names: list[str]) -> Subject:
+        """Give the subject that the numeric side moves: of one in float32 a copy in float64, if it can be had."""
+        if not self.subject.single:
+            return self.subject
+        wide = self.subject.widened()
+        if wide is None or not self._moves_alike(wide, names):
+            self.notes.append(
+                "float32: no copy in float64 could be had, so the differences are float32's, with wide bars"
+            )
+            return self.subject
+        return wide
 
     def _moves_alike(self, wide: Subject, names: list[str]) -> bool:
         """Tell whether the copy's outputs follow its arrays as the original's do; not if a function has hold of one."""
@@ -282,11 +306,14 @@ class Comparison:
         return array.size <= _MOST_ENTRIES and array.size * numbers <= _MOST_WORK
 
     def _rule(self, probes: Probes, gradients: dict[str, FloatArray], single: bool) -> Tolerance:
-        relative = self.settings.tolerance
+        return rule_for(probes, gradients, self._relative(), single)
+
+    def _relative(self) -> float:
+        """Give what entries may differ by beside their bars, relative to their size."""
         fixed = (a for n, a in self.subject.inputs.items() if is_float(a) and n not in self.subject.arrays)
         if any(map(is_single, fixed)):  # shares that add up to 1 in float32 do so to seven digits only
-            relative = max(relative, 8 * float(np.finfo(np.float32).eps))
-        return rule_for(probes, gradients, relative, single)
+            return max(self.settings.tolerance, 8 * float(np.finfo(np.float32).eps))
+        return self.settings.tolerance
 
     def differs_along(self, other: Subject, theirs: Answer, douts: list[Any]) -> list[str]:
         """Give the names of arrays whose gradients differ along a random direction, beyond doubt."""
@@ -296,7 +323,7 @@ class Comparison:
         widened = self.numeric is not None and self.numeric.subject is not self.subject
         if widened and wide is other:
             return []  # the first batch could be looked at in float64, this one cannot
-        numeric = NumericEvaluation(wide, given, self.randomness, douts, like=self.numeric)
+        numeric = self._evaluation(wide, given, douts, like=self.numeric)
         judged = {name: second_opinion.get(name, a) for name, a in given.items() if a.size}
         if not judged or not self._doubtless(numeric, list(judged), judged, 1):
             return []

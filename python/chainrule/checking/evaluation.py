@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from chainrule._gate import FloatArray
 from chainrule.checking import finite_differences, perturbation, precision
 from chainrule.checking.finite_differences import Floats, Stencil
+from chainrule.checking.groups import Group, GroupStencil
 from chainrule.checking.perturbation import DirectionStencil, EngineStencil, EntryStencil, Outputs, Rounding
 from chainrule.checking.precision import Stairs, most_of, together
 from chainrule.checking.randomness import Randomness
-from chainrule.checking.state import put_back
 from chainrule.checking.subject import Subject
+from chainrule.checking.workers import Ahead, Evaluator, Point, Workers
 
 
 class NumericEvaluation:
@@ -28,7 +29,10 @@ class NumericEvaluation:
     `subject`: in float64, if it could be had so; `names`: the arrays that have gradients: no other is moved;
     `randomness`: set back before every forward pass; `douts`: the cotangent, for each output; `careful`: put back the
     arrays after every forward pass, for a subject that writes into them; `like`: that of another batch, with nearly the
-    same parameters: their scales are taken over, and the noise, if there are as many outputs, and no input is moved.
+    same parameters: their scales are taken over, and the noise, if there are as many outputs, and no input is moved;
+    `thorough`: look for float16 inside too, and along a second direction, before anything seems wrong; `still`: by the
+    name of an array, which of its entries are not to be moved when all are; `workers`: what evaluates ahead;
+    `tell`: is told of evaluations, how many were made.
     """
 
     def __init__(
@@ -40,8 +44,14 @@ class NumericEvaluation:
         *,
         careful: bool = False,
         like: NumericEvaluation | None = None,
+        thorough: bool = True,
+        still: Mapping[str, NDArray[np.bool_]] = {},  # read only
+        workers: Workers | None = None,
+        tell: Callable[[int], object] | None = None,
     ) -> None:
-        self.subject, self._randomness, self._careful = subject, randomness, careful
+        self.subject, self._thorough, self._still = subject, thorough, still
+        self.evaluator, self._workers = Evaluator(subject, randomness, careful, tell), workers
+        self._many: Callable[[Sequence[Point]], list[Any]] | None = None
         self._weights = np.concatenate([np.asarray(d, np.float64).reshape(-1) for d in douts])
         taken = {} if like is None else {name: like.scales.get(name) for name in subject.parameters}
         self.scales: dict[str, Floats] = {}
@@ -56,10 +66,11 @@ class NumericEvaluation:
         self._own_noise: dict[str, Floats] = {}
         # Of each output; those of Python are known after the first evaluation.
         self._epsilon: Floats = np.full(1 if self.engine is not None else 0, np.finfo(np.float64).eps)
-        self._here = self.evaluate()
-        self._least = 2 * self._epsilon * np.abs(self._here)
+        #: All outputs as they are now, as one vector.
+        self.here = self.evaluate()
+        self._least = 2 * self._epsilon * np.abs(self.here)
         # Inputs are others in another batch: noise that comes from their rounding is not what it was.
-        same = like is not None and like.noise.size == self._here.size
+        same = like is not None and like.noise.size == self.here.size
         known_noise = same and self.scales.keys() <= subject.parameters.keys()
         self.noise: Floats = like.noise if like is not None and known_noise else self._noise_of_all()
         # How high the stairs of arrays are that go through fewer digits inside; Rust's networks do not.
@@ -88,18 +99,23 @@ class NumericEvaluation:
 
     def _stairs_of(self, names: Sequence[str]) -> Stairs:
         """Look for stairs along two directions: along one the slopes of many entries may add up to nothing."""
-        steps = [perturbation.both_ways(self.scales[name]) for name in names]
-        others = [_with_random_signs(self.scales[name], np.random.default_rng(0)) for name in names]
-        along = self._along(names)
-        return most_of([precision.stairs(partial(along, way), self.noise) for way in (steps, others)])
+        steps = [perturbation.both_ways(self._sizes(name)) for name in names]
+        others = [with_random_signs(self._sizes(name), np.random.default_rng(0)) for name in names]
+        along, lengths = self._along(names), precision.LENGTHS if self._thorough else precision.LENGTHS[:1]
+        ways = (steps, others) if self._thorough else (steps,)
+        return most_of([precision.stairs(partial(along, way), self.noise, lengths) for way in ways])
 
     def _rounding(self, names: Sequence[str]) -> Rounding | None:
         """Give what knows of the stairs when these arrays are moved together; None if there are none."""
         found = [self._stairs[name] for name in names if name in self._stairs]
         return Rounding(together(found)) if found else None
 
+    def _sizes(self, name: str) -> Floats:
+        """Give what the entries are moved by when all are."""
+        return np.where(self._still[name], 0.0, self.scales[name]) if name in self._still else self.scales[name]
+
     def _measured_noise(self, names: Sequence[str]) -> Floats:
-        steps = [perturbation.both_ways(self.scales[name]) for name in names]
+        steps = [perturbation.both_ways(self._sizes(name)) for name in names]
         double = all(self.subject.arrays[name].dtype == np.float64 for name in names)
         return perturbation.measured_noise(self._along(names), steps, self._least, double=double)
 
@@ -107,17 +123,16 @@ class NumericEvaluation:
         """Give what moves these arrays together and evaluates: Rust, if it knows the network."""
         arrays, engine = [self.subject.arrays[name] for name in names], self.engine
         if engine is None:
-            return perturbation.moved_in_python(self.evaluate, arrays)
+            by_name = dict(zip(names, arrays, strict=True))
+            return perturbation.moved_in_python(self.evaluate, by_name, self._elsewhere())
         return lambda steps, offsets: engine.losses_along(arrays, steps, offsets)[:, None]
 
     def evaluate(self) -> Floats:
         """Give all outputs as one vector."""
         if self.engine is not None:
             return self.engine.losses_along([], [], [0.0])
-        self._randomness.rewind()
-        with put_back(self.subject.arrays.values() if self._careful else ()):  # what it writes is not for the next
-            outputs = self.subject.outputs()
-            vector = np.concatenate([np.array(out, np.float64).reshape(-1) for out in outputs])
+        outputs = self.evaluator.outputs()
+        vector = np.concatenate([np.asarray(out, np.float64).reshape(-1) for out in outputs])
         if self._epsilon.size != vector.size:
             self._epsilon = np.concatenate([np.full(out.size, np.finfo(out.dtype).eps) for out in outputs])
         return vector
@@ -125,7 +140,7 @@ class NumericEvaluation:
     def _outputs(self, *names: str) -> Outputs:
         """Give what comes out now, and how noisy it is when these arrays are moved."""
         noise = self._own_noise.get(names[0], self.noise) if len(names) == 1 else self.noise
-        return Outputs(self._here, self._weights, noise)
+        return Outputs(self.here, self._weights, noise)
 
     def directions(self, names: Sequence[str], steps: Sequence[list[Floats]] = ()) -> DirectionStencil:
         """Give what moves these arrays together, along the given directions or any."""
@@ -136,7 +151,8 @@ class NumericEvaluation:
         array = self.subject.arrays[name]
         stencil: Stencil
         if self.engine is None:
-            stencil = EntryStencil(self.evaluate, array, self._outputs(name), self._rounding([name]))
+            ahead = self._ahead()
+            stencil = EntryStencil(self.evaluate, array, self._outputs(name), self._rounding([name]), ahead, name)
         else:
             flat = claimed.astype(np.float64).reshape(-1)
             stencil = EngineStencil(self.engine.losses_of(array), array, flat, float(self.noise[0]))
@@ -144,14 +160,38 @@ class NumericEvaluation:
         scales = self.scales[name].reshape(-1)[entries]
         return Entries(stencil, entries, scales, np.maximum(scales, 1) / 4, self.resolution(name), name)
 
+    def of_groups(self, name: str, groups: Sequence[Group]) -> GroupStencil:
+        """Give what moves groups of entries of an array together, and tells what each output does."""
+        array = self.subject.arrays[name]
+        rounding = self._rounding([name])
+        return GroupStencil(self.evaluate, array, self._outputs(name), groups, rounding, self._ahead(), name)
+
+    def _ahead(self) -> Ahead:
+        """Give what evaluates ahead, if there are workers."""
+        return Ahead(self._elsewhere())
+
+    def _elsewhere(self) -> Callable[[Sequence[Point]], list[Any]] | None:
+        """Give what evaluates points in other places, if there are workers."""
+        if self._many is None and self._workers is not None:
+            self._many = self._workers.of(self.evaluator)
+        return self._many
+
+    def resolutions(self, name: str) -> Floats:
+        """Give the slope of each output that is not told from 0, when an entry of an array is moved; (M,)."""
+        size = max(1.0, self._typical([name]))
+        return np.asarray(4 * (self._least + np.finfo(np.float64).eps * size) / size)
+
     def resolution(self, *names: str) -> float:
         """Give the slope of an entry that is not told from 0."""
+        return perturbation.resolution(self._weights, self._least, self._typical(names))
+
+    def _typical(self, names: Sequence[str]) -> float:
+        """Give the geometric mean of the sizes of the entries."""
         for name in names:
             if name not in self._logs:
                 self._logs[name] = float(np.log(self.scales[name]).sum())
         size = sum(self.scales[name].size for name in names)
-        typical = math.exp(sum(self._logs[name] for name in names) / size) if size else 1.0
-        return perturbation.resolution(self._weights, self._least, typical)
+        return math.exp(sum(self._logs[name] for name in names) / size) if size else 1.0
 
 
 @dataclass
@@ -162,7 +202,11 @@ class Probes(ABC):
     numbers: NDArray[np.int64]
     scales: Floats
     caps: Floats
-    resolution: float
+    #: A slope that is not told from 0; one for all, or for each.
+    resolution: float | Floats
+
+    #: The steps to begin with, if they are known.
+    first: Floats | None = field(default=None, kw_only=True)
 
     @abstractmethod
     def read(self, gradients: Mapping[str, FloatArray]) -> Floats:
@@ -198,7 +242,7 @@ class Directions(Probes):
 
     def __init__(self, numeric: NumericEvaluation, names: Sequence[str], count: int, rng: np.random.Generator) -> None:
         self._names = apart(names, numeric.subject.arrays)
-        self._steps = [[_with_random_signs(numeric.scales[n], rng) for n in self._names] for _ in range(count)]
+        self._steps = [[with_random_signs(numeric.scales[n], rng) for n in self._names] for _ in range(count)]
         longest = max(float(numeric.scales[name].max(initial=0)) for name in names)
         super().__init__(
             numeric.directions(self._names, self._steps), np.arange(count), np.ones(count),
@@ -226,7 +270,7 @@ def apart(names: Iterable[str], arrays: Mapping[str, FloatArray]) -> list[str]:
     return found
 
 
-def _with_random_signs(sizes: Floats, rng: np.random.Generator) -> Floats:
+def with_random_signs(sizes: Floats, rng: np.random.Generator) -> Floats:
     """Give the sizes times numbers between 0.5 and 1 of either sign."""
     bits = _bits(sizes.shape, rng)
     # The bit below the sign's is made its opposite: then a number lies in the outer half of the range.

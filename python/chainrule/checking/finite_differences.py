@@ -135,6 +135,22 @@ def quotients(values: Any, points: Any, noise: Any) -> tuple[Any, Any, Any, Any]
         return narrow + (narrow - wide) / 3, truncation, jump, rounding
 
 
+def quotients_to_one_side(values: Any, points: Any, noise: Any) -> tuple[Any, Any, Any, Any]:
+    """Give the same as `quotients` from f at x, x + h/4, x + h/2, x + 3h/4, x + h: for what lies at a bound.
+
+    D is the slope at x of the polynomial through all five, and the bar twice how far that of a parabola through three
+    of them is from it: wide enough for what is not smooth at a bound, as x√x at 0. What is to the other side of x is
+    not seen, so there is no corner to be seen either.
+    """
+    here, one, two, three, four = values
+    with np.errstate(all="ignore"):
+        step = (points[4] - points[0]) / 4
+        slope = (-25 * here + 48 * one - 36 * two + 16 * three - 3 * four) / (12 * step)
+        parabola = (-3 * here + 4 * two - four) / (4 * step)
+        rounding = 128 / 12 * noise / np.abs(step)
+        return slope, 2 * np.abs(slope - parabola), np.zeros_like(slope), rounding
+
+
 def noise_of(values: Floats, measured: Any, far: Any) -> Floats:
     """Give η for each number, given its five values: more than was measured if it hardly changes, or not at all.
 
@@ -178,18 +194,20 @@ def differentiate(
     tolerances: Tolerances,
     caps: Floats,
     resolved: Callable[[Slopes], NDArray[np.bool_]] | None = None,
+    first: Floats | None = None,
 ) -> Found:
     """Give the slope of each entry, with steps chosen until its bar decides, or does not get smaller.
 
     `entries`, (E,): flat indices; `scales`, (E,): what the steps are multiples of; `claimed`,
     (E,): the analytic side: entries it agrees with to within the tolerance need no finer step; `tolerances`: given
     slopes, gives what each may differ by beside its bar; `caps`, (E,): the longest step for each: beyond it f may mean
-    nothing; `resolved`: given slopes of all entries, tells which are known well enough to be compared with anything.
+    nothing; `resolved`: given slopes of all entries, tells which are known well enough to be compared with anything;
+    `first`, (E,): the steps to begin with, if they are known.
     """
     if len(entries) == 0:
         nothing = np.zeros(0)
         return Found(Slopes(nothing, nothing, nothing, nothing), np.zeros(0, bool), nothing)
-    steps = _first_steps(stencil, entries, scales, claimed, caps)
+    steps = _first_steps(stencil, entries, scales, claimed, caps) if first is None else first.copy()
     best, good_steps = stencil.slopes(entries, steps), steps.copy()
 
     def settled() -> NDArray[np.bool_]:

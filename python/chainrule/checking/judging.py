@@ -38,11 +38,18 @@ class Tolerance:
     so, when it has come through many layers. But of a slope that stands out from its bar no more than a thousandth.
 
     `claimed`: the analytic side; `single`: whether the analytic side was computed in float32; `largest`: the size of
-    the largest entry; `epsilon`: the ulp of what both sides are rounded to inside, if that is known.
+    the largest entry; `resolution`: see above; both can be others for every entry. `epsilon`: the ulp of what both
+    sides are rounded to inside, if that is known.
     """
 
     def __init__(
-        self, claimed: Floats, relative: float, single: bool, largest: float, resolution: float, epsilon: float = 0.0
+        self,
+        claimed: Floats,
+        relative: float,
+        single: bool,
+        largest: float | Floats,
+        resolution: float | Floats,
+        epsilon: float = 0.0,
     ) -> None:
         self.claimed, self.resolution = claimed, resolution
         self._sizes = np.nan_to_num(np.abs(claimed), nan=0.0, posinf=0.0)
@@ -60,7 +67,7 @@ class Tolerance:
         with np.errstate(invalid="ignore"):
             larger = np.fmax(self._sizes, slopes.size)
             allowed = self._relative * larger + self._floor
-            if self.resolution:
+            if np.any(self.resolution):
                 most = 64 * self.resolution
                 allowed += np.where(slopes.clear, np.minimum(most, larger / 1000), most)
             return np.asarray(allowed)
@@ -68,7 +75,9 @@ class Tolerance:
     def at(self, these: Any) -> Tolerance:
         """Give the rule for some of the entries."""
         some = copy.copy(self)
-        some.claimed, some._sizes = self.claimed[these], self._sizes[these]
+        for name in ("claimed", "resolution", "_sizes", "_largest", "_floor"):
+            value = getattr(self, name)
+            setattr(some, name, value[these] if np.ndim(value) else value)
         return some
 
     def rounded(self, epsilon: float) -> Tolerance:
@@ -120,7 +129,7 @@ class Tolerance:
         with np.errstate(invalid="ignore"):
             larger = np.fmax(np.abs(self.claimed), slopes.size)
             nothing = (larger <= slopes.bar + 64 * self.resolution) & ~slopes.clear
-        return bool(np.all(nothing[off]) and np.all(slopes.bar[off] <= 1e9 * self.resolution))
+        return bool(np.all(nothing[off]) and np.all((slopes.bar <= 1e9 * self.resolution)[off]))
 
 
 def rule_for(probes: Probes, gradients: Mapping[str, FloatArray], relative: float, single: bool) -> Tolerance:
@@ -152,7 +161,10 @@ def compare(probes: Probes, rule: Tolerance) -> tuple[Found, NDArray[np.bool_]]:
 def _looked_up(probes: Probes, stencil: Stencil, rule: Tolerance, few: Any = ...) -> Found:
     """Differentiate all or a few, with steps of ordinary length and then with far ones."""
     rule, numbers, scales, caps = rule.at(few), probes.numbers[few], probes.scales[few], probes.caps[few]
-    found = finite_differences.differentiate(stencil, numbers, scales, rule.claimed, rule, caps, resolved=rule.resolved)
+    first = None if probes.first is None else probes.first[few]
+    found = finite_differences.differentiate(
+        stencil, numbers, scales, rule.claimed, rule, caps, resolved=rule.resolved, first=first
+    )
     found = try_long_steps(stencil, numbers, found, caps, rule.resolved)
     return replace(found, epsilon=stencil.epsilon)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,8 @@ class LayerSubject(Subject):
     """An object with ``forward(*inputs)`` and ``backward(dout)``."""
 
     #: Given the thing, these give what goes forwards and what goes back.
-    forwards: Callable[[Any], Any] = field(default=lambda thing: thing.forward)
-    backwards: Callable[[Any], Any] = field(default=lambda thing: thing.backward)
+    forwards: Callable[[Any], Any] = field(default=attrgetter("forward"))
+    backwards: Callable[[Any], Any] = field(default=attrgetter("backward"))
     #: What backward is called with: "dout", "douts" (one after the other), "cache", "rest" (the output behind the
     #: first), "lr", or an argument's name.
     call: tuple[str, ...] = ("dout",)
@@ -186,7 +187,7 @@ def _entered_by(reader: Reader, ahead: str, back: str) -> list[Subject]:
     slots, inputs = reader.slots(getattr(thing, ahead))
     subject = LayerSubject(
         thing, type(thing).__name__, slots, inputs, reader.wrt(inputs),
-        forwards=lambda thing: getattr(thing, ahead), backwards=lambda thing: getattr(thing, back),
+        forwards=attrgetter(ahead), backwards=attrgetter(back),
         flushing=tuple(flushes(thing)),
     )  # fmt: skip
     subject.forward_name, subject.backward_name = ahead, back

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,8 @@ class NetworkSubject(Subject):
     """An object with ``loss(x, t)``, ``gradient(x, t)`` and ``params``."""
 
     #: Given the thing, these give the two methods.
-    losses: Callable[[Any], Any] = field(default=lambda thing: thing.loss)
-    derivatives: Callable[[Any], Any] = field(default=lambda thing: thing.gradient)
+    losses: Callable[[Any], Any] = field(default=attrgetter("loss"))
+    derivatives: Callable[[Any], Any] = field(default=attrgetter("gradient"))
     kind = "network"
     methods = (("loss",), ("gradient",))
     forward_name: str = "loss"
@@ -48,8 +49,8 @@ class NetworkSubject(Subject):
         subject = cls(thing, type(thing).__name__, slots, inputs)
         if (ahead, back) != (subject.forward_name, subject.backward_name):
             subject.losses, subject.derivatives = (
-                lambda thing: getattr(thing, ahead),
-                lambda thing: getattr(thing, back),
+                attrgetter(ahead),
+                attrgetter(back),
             )
             subject.forward_name, subject.backward_name = ahead, back
         if reader.asked.wrt is not None:

@@ -7,6 +7,7 @@ import inspect
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter, itemgetter
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,11 @@ import numpy as np
 from chainrule._gate import FloatArray
 from chainrule.checking.arguments import names_tell, positional, required, takes_nothing
 from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES
+from chainrule.checking.jacobian.blocks import is_jacobian
+from chainrule.checking.jacobian.subject import JacobianSubject
 from chainrule.checking.layer import LayerSubject, understood
 from chainrule.checking.network import NetworkSubject
-from chainrule.checking.reach import reach
+from chainrule.checking.reach import arrays_of, reach
 from chainrule.checking.reader import USAGE, Reader, told
 from chainrule.checking.results import (
     bound,
@@ -38,8 +41,8 @@ class PairSubject(Subject):
     """A function that gives one number, or one for each entry or example, and one that gives its gradient."""
 
     #: Given the thing, these give the two functions.
-    values: Callable[[Any], Any] = field(default=lambda thing: thing[0])
-    derivatives: Callable[[Any], Any] = field(default=lambda thing: thing[1])
+    values: Callable[[Any], Any] = field(default=itemgetter(0))
+    derivatives: Callable[[Any], Any] = field(default=itemgetter(1))
     #: Whether the derivative is given what the function gives, not its argument: ``y (1 - y)`` for a sigmoid.
     through: bool = False
     #: Whether the derivative is given nothing, and is that of the function's last call.
@@ -65,15 +68,6 @@ class PairSubject(Subject):
             return super().read(reader)
         owner, ahead, back = _of_one_object(*thing)
         return _functions(reader) if owner is None else _methods(replace(reader, thing=owner), ahead, back, thing)
-
-    @classmethod
-    def otherwise(cls, value: Any, derivative: Any, arguments: Sequence[Any]) -> tuple[Any, str] | None:
-        """Give a derivative of a vector by a vector as the Jacobian, if it is a matrix."""
-        if not cls.of_entries or len(arguments) != 1 or np.ndim(arguments[0]) != 1:
-            return None
-        if np.shape(derivative(*arguments)) != 2 * np.shape(arguments[0]):
-            return None
-        return (lambda x: (value(x), derivative(x)), lambda dout, jacobian: jacobian.T @ dout), ""
 
     @property
     def takes_dout(self) -> bool:  # type: ignore[override]
@@ -122,7 +116,7 @@ class MethodsSubject(PairSubject):
         slots, inputs = reader.slots(getattr(thing, ahead))
         subject = cls(
             thing, type(thing).__name__, slots, inputs, reader.wrt(inputs),
-            values=lambda thing: getattr(thing, ahead), derivatives=lambda thing: getattr(thing, back),
+            values=attrgetter(ahead), derivatives=attrgetter(back),
         )  # fmt: skip
         subject.forward_name, subject.backward_name = f"{subject.name}.{ahead}", f"{subject.name}.{back}"
         subject.after = takes_nothing(getattr(thing, back))
@@ -155,6 +149,8 @@ class BothSubject(PairSubject):
         raw = reader.quietly(lambda: thing(*(slot.handed(inputs) for slot in slots)), inputs)
         # Some give the gradient first.
         at = int(isinstance(raw, tuple) and len(raw) == 2 and is_one(raw[1]) and not is_one(raw[0]))
+        if isinstance(raw, tuple) and len(raw) == 2 and is_jacobian(raw[1], raw[0], inputs):
+            return JacobianSubject.read(replace(reader, thing=(one_of(thing, 0), one_of(thing, 1))))
         if not at and (not isinstance(raw, tuple | list) or len(raw) != 2 or not is_one(raw[0])):
             raise TypeError(
                 f"{name} is one function, without its gradient, and gives {told(raw)} and not (value, gradient);"
@@ -188,7 +184,7 @@ def _functions(reader: Reader) -> list[Subject]:
     wrt = reader.wrt(inputs)
     raw = reader.quietly(lambda: ahead(*(slot.handed(inputs) for slot in slots)), inputs)
     asks = len(required(back))
-    pair = PairSubject(tuple(reader.thing), name, slots, inputs, wrt, held_fixed=_data_of(reader.thing))
+    pair = PairSubject(tuple(reader.thing), name, slots, inputs, wrt, held_fixed=arrays_of(reader.thing))
     pair.after = takes_nothing(back)
     one = is_one(raw)
     of_arguments = asks == len(required(ahead)) or asks == len(reader.arguments) or not positional(back)
@@ -199,7 +195,7 @@ def _functions(reader: Reader) -> list[Subject]:
         return _apart(reader, pair, raw)
     layer = PassesSubject(
         tuple(reader.thing), name, slots, inputs, wrt,
-        forwards=lambda thing: thing[0], backwards=lambda thing: thing[1], held_fixed=pair.held_fixed,
+        forwards=itemgetter(0), backwards=itemgetter(1), held_fixed=pair.held_fixed,
     )  # fmt: skip
     layer.forward_name, layer.backward_name = name, getattr(back, "__name__", "backward")
     return understood(reader, layer, back)
@@ -246,7 +242,7 @@ def _methods(reader: Reader, ahead: str, back: str, pair: Sequence[Any]) -> list
     thing = reader.thing
     forward, backward = getattr(thing, ahead), getattr(thing, back)
     slots, inputs = reader.slots(forward)
-    before, data, asked = State(reach(subject=thing)), _data_of(pair), required(backward)
+    before, data, asked = State(reach(subject=thing)), arrays_of(pair), required(backward)
     raw = reader.quietly(lambda: forward(*(slot.handed(inputs) for slot in slots)), inputs)
     before.restore()
     as_layer = bool(asked) and asked != required(forward)[: len(asked)] and not is_one(raw) and back in BACKWARD
@@ -269,11 +265,6 @@ def _methods(reader: Reader, ahead: str, back: str, pair: Sequence[Any]) -> list
         assert error is not None
         raise error
     return found
-
-
-def _data_of(functions: Any) -> tuple[str, ...]:
-    """Give the names of the arrays that two functions enclose, or name in their module."""
-    return tuple(dict.fromkeys(name for name, thing in reach(subject=functions).values() if is_float(thing)))
 
 
 def _by_each(reader: Reader, pair: PairSubject) -> list[Subject]:
@@ -317,8 +308,9 @@ def _apart(reader: Reader, pair: PairSubject, raw: Any) -> list[Subject]:
     """Give the ways to understand a derivative for each entry, or each example."""
     returned = _derivative(reader, pair)
     value = outcome_of(raw, pair.thing, pair.forward_name, cached=False).arrays[0]
-    if not _is_apart(value, returned, pair.inputs, pair.wrt):
-        pair.outputs()  # says that one number is wanted
+    if is_jacobian(returned, value, pair.movable) or not _is_apart(value, returned, pair.inputs, pair.wrt):
+        functions = pair.values(pair.thing), pair.derivatives(pair.thing)
+        return list(JacobianSubject.read(replace(reader, thing=functions)))
     by = (
         ()
         if pair.wrt or isinstance(returned, tuple | Mapping)

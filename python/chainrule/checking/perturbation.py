@@ -7,7 +7,7 @@ is measured.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -19,14 +19,15 @@ from chainrule._gate import FloatArray
 from chainrule.checking.finite_differences import FIRST, Floats, Slopes, noise_of, quotients, scales_of
 from chainrule.checking.precision import Section, Stairs, stairs
 from chainrule.checking.state import put_back
+from chainrule.checking.workers import NEVER, Ahead, Point, raised
 
 #: Steps that measure noise are multiples of a number that no short fraction is near: round numbers hide rounding.
 _ODD = 0.8660254037844386
 #: Where f is evaluated, in steps; and those of them that something has to be moved for.
-_POINTS = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
-_MOVED = [0, 1, 3, 4]
+POINTS = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+MOVED = [0, 1, 3, 4]
 #: Value, truncation, jump and rounding of a slope that could not be taken.
-_NOTHING = np.array([[np.nan], [np.inf], [np.inf], [np.inf]])
+UNKNOWN = np.array([[np.nan], [np.inf], [np.inf], [np.inf]])
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ class Outputs:
         d, *terms = quotients(values, points[:, :, None], noise_of(values, self.noise, far))
         with np.errstate(all="ignore"):
             bars = [term @ np.abs(self.weights) for term in terms]
-            return np.where(_rounded_away(points), _NOTHING, [d @ self.weights, *bars])
+            return np.where(rounded_away(points), UNKNOWN, [d @ self.weights, *bars])
 
 
 class Rounding:
@@ -75,12 +76,12 @@ class Rounding:
         return np.asarray(np.maximum(noise, height))
 
 
-def _rounded_away(points: Floats) -> NDArray[np.bool_]:
+def rounded_away(points: Floats) -> NDArray[np.bool_]:
     """Tell which of the steps between five points, (5, E), are none."""
     return np.asarray((points[0] == points[1]) | (points[1] == points[2]) | (points[3] == points[4]))
 
 
-class _Rounded:
+class Rounded:
     """A stencil of what may go through fewer digits inside."""
 
     _rounding: Rounding | None
@@ -91,17 +92,20 @@ class _Rounded:
         return 0.0 if self._rounding is None else self._rounding.epsilon
 
 
-class EntryStencil(_Rounded):
+class EntryStencil(Rounded):
     """Differences of a subject's outputs along the entries of one array, moved in place and evaluated in Python.
 
     `evaluate`: gives all outputs, as one vector, for the array as it is; `array`: the array to move; put back whatever
-    happens; `outputs`: what comes out now; `rounding`: if f goes through fewer digits inside.
+    happens; `outputs`: what comes out now; `rounding`: if f goes through fewer digits inside; `ahead`: what
+    evaluates ahead, where the array has this `name`.
     """
 
     def __init__(
-        self, evaluate: Callable[[], Floats], array: FloatArray, outputs: Outputs, rounding: Rounding | None = None
-    ) -> None:
+        self, evaluate: Callable[[], Floats], array: FloatArray, outputs: Outputs, rounding: Rounding | None = None,
+        ahead: Ahead = NEVER, name: str = "",
+    ) -> None:  # fmt: skip
         self._evaluate, self._array, self._outputs, self._rounding = evaluate, array, outputs, rounding
+        self._ahead, self._name = ahead, name
         self._reached: dict[int, Floats] = {}
         self._scales: Floats | None = None
 
@@ -109,21 +113,28 @@ class EntryStencil(_Rounded):
         """Give one that looks for fewer digits inside at every entry; itself, if it does already or all is float32."""
         if self._rounding is not None or self._array.dtype != np.float64:
             return self
-        return EntryStencil(self._evaluate, self._array, self._outputs, Rounding())
+        return EntryStencil(self._evaluate, self._array, self._outputs, Rounding(), self._ahead, self._name)
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes for flat indices of the array."""
+        self._ahead.fetch(lambda: self._points(entries, steps))
         found = [self._entry(int(i), h) for i, h in zip(entries, steps, strict=True)]
         return Slopes(*np.concatenate([np.empty((4, 0)), *found], axis=1))
+
+    def _points(self, entries: NDArray[np.int64], steps: Floats) -> Iterator[tuple[Any, Point]]:
+        """Give the points that these slopes are made of."""
+        for i, h in zip(entries.tolist(), steps.tolist(), strict=True):
+            for number in (float(self._array.flat[i]) + h * POINTS[MOVED]).tolist():
+                yield (i, number), [(self._name, i, number)]
 
     def _entry(self, i: int, h: float) -> Floats:
         x, outputs = float(self._array.flat[i]), self._outputs
         try:
-            points, values = self._with(i, (x + h * _POINTS[_MOVED]).tolist())
+            points, values = self._with(i, (x + h * POINTS[MOVED]).tolist())
         except Exception:
             if h <= FIRST * max(abs(x), 1):
                 raise
-            return _NOTHING  # so far from where it is, the subject may refuse to be asked
+            return UNKNOWN  # so far from where it is, the subject may refuse to be asked
         points.insert(2, x)
         values.insert(2, outputs.here)
         # Only of a number that stays as it is need it be known whether it could have changed.
@@ -149,7 +160,7 @@ class EntryStencil(_Rounded):
             for number in numbers:
                 flat[i] = number
                 stored.append(float(flat[i]))
-                values.append(self._evaluate())
+                values.append(self._ahead.take((i, number), self._evaluate))
         finally:
             flat[i] = before
         return stored, values
@@ -194,7 +205,7 @@ class EngineStencil:
 
     def slopes(self, entries: NDArray[np.int64], steps: Floats) -> Slopes:
         """Give the slopes for flat indices of the array."""
-        losses = self._losses(entries, np.outer(steps, _POINTS[_MOVED]))
+        losses = self._losses(entries, np.outer(steps, POINTS[MOVED]))
         # So many at a time that what is computed on the way stays in the cache.
         blocks = [slice(start, start + 4096) for start in range(0, max(1, len(entries)), 4096)]
         found = [self._slopes(entries[block], steps[block], losses[block]) for block in blocks]
@@ -203,9 +214,9 @@ class EngineStencil:
     def _slopes(self, entries: NDArray[np.int64], steps: Floats, losses: Floats) -> Floats:
         """Give value, truncation, jump and rounding of each, shape (4, E), from the losses at four points."""
         x = self._flat[entries]
-        points = x + np.outer(_POINTS, steps)
+        points = x + np.outer(POINTS, steps)
         values = np.empty(points.shape)
-        values[_MOVED] = losses.T
+        values[MOVED] = losses.T
         values[2] = self._here
         # Rust sums the rest of the network in another order for every block of inputs, so that an entry without effect
         # may differ from the first in the last bit: what counts is that moving it changes nothing.
@@ -217,7 +228,7 @@ class EngineStencil:
             offsets = np.maximum(np.abs(x[doubtful]), 1)[:, None] / 4
             far[doubtful] = np.abs(self._losses(entries[doubtful], offsets)[:, 0] - values[0, doubtful])
         found = quotients(values, points, noise_of(values, self._noise, far))
-        return np.where(_rounded_away(points), _NOTHING, found)
+        return np.where(rounded_away(points), UNKNOWN, found)
 
 
 #: Given a step for each of some arrays, in their shapes, and offsets, gives all outputs, (K, M), with every array moved
@@ -225,22 +236,33 @@ class EngineStencil:
 Along: TypeAlias = Callable[[Sequence[Floats], Sequence[float]], Floats]
 
 
-def moved_in_python(evaluate: Callable[[], Floats], arrays: Sequence[FloatArray]) -> Along:
-    """Give what moves these arrays in place, evaluates, and puts them back."""
+def moved_in_python(
+    evaluate: Callable[[], Floats],
+    arrays: Mapping[str, FloatArray],
+    many: Callable[[Sequence[Point]], list[Any]] | None = None,
+) -> Along:
+    """Give what moves these arrays in place, evaluates, and puts them back; or what has `many` do so."""
+
+    def moved(start: FloatArray, step: Floats, offset: float) -> FloatArray:
+        return np.asarray(start + offset * step, start.dtype)
 
     def along(steps: Sequence[Floats], offsets: Sequence[float]) -> Floats:
+        own = list(zip(arrays.items(), steps, strict=True))
+        if many is not None:
+            points = [[(name, ..., moved(array, step, at)) for (name, array), step in own] for at in offsets]
+            return np.array(raised(many(points)))
         values = []
-        with put_back(arrays) as before:
+        with put_back(arrays.values()) as before:
             for offset in offsets:
-                for array, start, v in zip(arrays, before, steps, strict=True):
-                    np.add(start, offset * v, out=array, casting="same_kind")
+                for ((_, array), step), start in zip(own, before, strict=True):
+                    np.add(start, offset * step, out=array, casting="same_kind")
                 values.append(evaluate())
         return np.array(values)
 
     return along
 
 
-class DirectionStencil(_Rounded):
+class DirectionStencil(Rounded):
     """Directions instead of entries: the i-th entry is the i-th direction.
 
     `along`: moves the arrays and gives the outputs; `outputs`: what comes out now; `directions`: a step for each of the
@@ -286,10 +308,10 @@ class DirectionStencil(_Rounded):
         here = self._outputs.here
         values = np.empty((5, len(directions), here.size))
         values[2] = here
-        points = np.outer(_POINTS, steps)
+        points = np.outer(POINTS, steps)
         for k, direction in enumerate(directions):
             try:
-                values[_MOVED, k] = self._along(direction, points[_MOVED, k].tolist())
+                values[MOVED, k] = self._along(direction, points[MOVED, k].tolist())
             except Exception:
                 if steps[k] <= FIRST:
                     raise

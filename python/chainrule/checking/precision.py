@@ -35,7 +35,7 @@ Floats = NDArray[np.float64]
 Section: TypeAlias = Callable[[Sequence[float]], Floats]
 
 #: How far the points are apart, in sizes of what is moved; those of float32 are seen with the first.
-_LENGTHS = (2.0**-17, 2.0**-8, 2.0**-4)
+LENGTHS = (2.0**-17, 2.0**-8, 2.0**-4)
 #: The step that sees no stairs, δ: it must not cross one of the hundreds that add up to an output either.
 _BLIND = 2.0**-34
 #: Where the points are; stairs stand at round numbers.
@@ -62,16 +62,16 @@ class Stairs:
     epsilon: float
 
 
-def stairs(section: Section, noise: Floats) -> Stairs:
+def stairs(section: Section, noise: Floats, lengths: Sequence[float] = LENGTHS) -> Stairs:
     """Look for stairs along a line.
 
     `section`: gives the outputs for offsets in sizes of what is moved. If it raises, it is not asked further; `noise`,
-    (M,): η of each output, as short steps see it.
+    (M,): η of each output, as short steps see it; `lengths`: of those three, the ones to try.
     """
     height, hidden = np.zeros(noise.size), np.zeros(noise.size, bool)
     most = np.zeros(noise.size)
     epsilon = 0.0
-    for length in _LENGTHS:
+    for length in lengths:
         try:
             misses, rough, missed, spread = _missing(section, length, noise)
             if misses.any():  # not with points that only happen to lie where a wave stands as before
@@ -79,12 +79,12 @@ def stairs(section: Section, noise: Floats) -> Stairs:
                 misses, rough = misses & again, np.maximum(rough, other)
         except Exception:  # moved so far that the subject refuses it
             break
-        if length == _LENGTHS[0]:
+        if length == LENGTHS[0]:
             height = rough  # whether anything is hidden or not: nothing smooth is left over so short a line
         # Coarser stairs stand beside finer ones if longer steps see still more of a slope, and not because it changes.
         more = misses & ((most == 0) | (missed - most > np.maximum(most / 2, 2 * spread)))
         if more.any() and epsilon == 0:
-            epsilon = FLOAT32 if length == _LENGTHS[0] else FLOAT16
+            epsilon = FLOAT32 if length == LENGTHS[0] else FLOAT16
         height, most = np.where(more, np.maximum(height, rough), height), np.where(more, missed, most)
         hidden |= misses
     return Stairs(height, hidden, epsilon)

@@ -61,6 +61,17 @@ class Randomness:
         """Give the states as they are, for `rewind`."""
         return [get() for get, *_ in self._sources]
 
+    def told(self) -> tuple[list[Any], list[int]]:
+        """Give what another process needs to draw the same from its own generators."""
+        return self._states, self._used
+
+    def adopt(self, told: tuple[list[Any], list[int]]) -> None:
+        """Take over what another process has told of the same generators, here copies of its own."""
+        states, used = told
+        if len(states) != len(self._sources):
+            raise RuntimeError(f"{len(states)} generators were sent, and {len(self._sources)} are here")
+        self._states, self._used = states, used
+
     def notice(self) -> None:
         """Note which generators have been drawn from since the last `rewind`."""
         self._drawn_from |= {i for i, (get, *_) in enumerate(self._sources) if not _equal(get(), self._states[i])}

@@ -145,3 +145,9 @@ def _of_somebody(thing: Any) -> bool:
         return True
     kind = thing if isinstance(thing, type | types.FunctionType) else type(thing)
     return _of(kind) not in _LIBRARIES or kind.__name__ in _HOLDERS
+
+
+def arrays_of(functions: Any) -> tuple[str, ...]:
+    """Give the names of the float arrays that functions enclose, or name in their module."""
+    things = reach(subject=functions).values()
+    return tuple(dict.fromkeys(n for n, thing in things if isinstance(thing, np.ndarray) and thing.dtype.kind == "f"))

@@ -32,6 +32,11 @@ class Asked:
     forward: str | None = None
     backward: str | None = None
     ignore: tuple[str, ...] = ()
+    #: Of a Jacobian: the bounds of its arguments, and the names of its rows and columns.
+    bounds: Any = None
+    names: tuple[Sequence[str], Sequence[str]] = ((), ())
+    #: What it is, if that is said.
+    kind: type[Subject] | None = None
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ class ArrayCheck:
     name : str
         Of the parameter, or of the argument.
     shape : tuple of int
-    mode : "full" or "directions"
-        Whether single entries were compared, or the slope along random directions.
+    mode : "full", "directions" or "groups"
+        Whether single entries were compared, the slope along random directions, or of a sparse Jacobian the entries in
+        groups of columns that no row has two of.
     checked : int
         How many entries or directions were compared; those at kinks are not among them.
     verdict : "right", "wrong", "kink", "vacuous", "unresolved"
@@ -48,13 +49,15 @@ class ArrayCheck:
         What explains the difference.
     note : str
         What else there is to say.
+    labels : tuple of str
+        The names of the row and the column of the worst entry, if they were given.
     relative : ndarray or None
         The relative differences in the shape of the array, nan where not compared; for the picture. Not in `to_dict`.
     """
 
     name: str
     shape: tuple[int, ...]
-    mode: Literal["full", "directions"]
+    mode: Literal["full", "directions", "groups"]
     checked: int
     verdict: Literal["right", "wrong", "kink", "vacuous", "unresolved"]
     mean_difference: float = 0.0
@@ -68,6 +71,7 @@ class ArrayCheck:
     bar: float = 0.0
     cause: str | None = None
     note: str = ""
+    labels: tuple[str, ...] = ()
     relative: FloatArray | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -78,7 +82,8 @@ class ArrayCheck:
     @property
     def place(self) -> str:
         """The worst entry, such as ``W[3, 17]``."""
-        return f"{self.name}{list(self.where)}" if self.where else self.name
+        where = f"[{', '.join(self.labels)}]" if self.labels else list(self.where)
+        return f"{self.name}{where}" if self.where else self.name
 
 
 @dataclass(frozen=True)
@@ -139,7 +144,7 @@ class GradientReport:
     ----------
     subject : str
         What was checked.
-    kind : "layer", "network" or "pair"
+    kind : "layer", "network", "pair", "jacobian" or "hessian"
     arrays : tuple of ArrayCheck
         Parameters, then inputs.
     contracts : tuple of Contract
@@ -252,7 +257,9 @@ class GradientReport:
         heads = f"{'compared':>14} {'mean |diff|':>12} {'max relative':>13} {'error bar':>10}  verdict"
         yield f"{'array':<12} {'shape':<10} {heads}"
         for a in self.arrays:
-            what = f"{a.checked} of {math.prod(a.shape)}" if a.mode == "full" else f"{a.checked} directions"
+            what = {"full": f"{a.checked} of {math.prod(a.shape)}", "groups": f"{a.checked} entries"}.get(
+                a.mode, f"{a.checked} directions"
+            )
             relative = "-" if a.verdict in ("vacuous", "unresolved") else f"{a.max_relative:.1e}"
             yield (
                 f"{_cut(a.name, 12):<12} {_cut(times(a.shape), 10):<10} {what:>14} {a.mean_difference:>12.1e}"
@@ -263,15 +270,20 @@ class GradientReport:
         yield self.headline
 
     @property
+    def _what(self) -> str:
+        """What was compared, in a word."""
+        return {"jacobian": "derivatives", "hessian": "second derivatives"}.get(self.kind, "gradients")
+
+    @property
     def headline(self) -> str:
         """One line: the verdict, and what it rests on."""
         if self.verdict == "right":
-            return "gradients agree" + (f", {_count(len(self.hazards), 'hazard')}" if self.hazards else "")
+            return f"{self._what} agree" + (f", {_count(len(self.hazards), 'hazard')}" if self.hazards else "")
         if self.verdict == "wrong":
             wrong = [a for a in self.arrays if a.verdict == "wrong"]
             if wrong and all(a.cause == "wrong dtype" for a in wrong):
                 return "GRADIENTS HAVE THE WRONG DTYPE"
-            return "GRADIENTS DIFFER" if wrong else "A CONTRACT IS BROKEN"
+            return f"{self._what.upper()} DIFFER" if wrong else "A CONTRACT IS BROKEN"
         reasons = [f"{unseen.name} not compared" for unseen in self.not_compared]
         reasons += [f"{self.kinks} at a kink"] if self.kinks else []
         reasons += [f"{name} has no effect that shows" for name in self.vacuous]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray
+from chainrule.checking.arguments import Slot
 from chainrule.checking.conventions import INPUT_GRADIENTS, INPUT_KEYS, OUTPUTS, PERHAPS_INPUT_GRADIENTS, is_target
 from chainrule.nn.parameters.places import CONTAINERS, gradient_names, is_numbers
 
@@ -126,6 +127,29 @@ def bound(returned: Any, inputs: Mapping[str, Any], wrt: Sequence[str] | None, p
         returned = returned[0]
     name = first_fitting(returned, names, inputs)
     return Bound({name: returned}) if name is not None else Bound(extra=[returned])
+
+
+def mirrored(returned: Any, slots: Sequence[Slot]) -> dict[str, Any] | None:
+    """Give the gradients of arrays deep in the arguments, if what was returned is built like those; or None."""
+    if not any(isinstance(keys, tuple) and len(keys) > 1 for slot in slots for keys in slot.inputs):
+        return None
+    found: dict[str, Any] = {}
+    for i, slot in enumerate(slots):
+        own = returned
+        if len(slots) > 1:
+            try:
+                own = returned[slot.name if isinstance(returned, Mapping) else i]
+            except (KeyError, IndexError, TypeError):
+                continue
+        for keys, name in slot.inputs.items():
+            inside = own
+            try:
+                for key in keys or ():
+                    inside = inside[key]
+            except (KeyError, IndexError, TypeError):
+                return None
+            found[name] = inside
+    return found
 
 
 def _is_several(returned: Any, names: Sequence[str], inputs: Mapping[str, Any]) -> bool:

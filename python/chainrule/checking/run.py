@@ -20,22 +20,30 @@ from chainrule.checking.report import ArrayCheck, GradientReport
 from chainrule.checking.state import State
 from chainrule.checking.subject import Subject, place_not_finite
 from chainrule.checking.subjects import adapt, readings
+from chainrule.checking.workers import Workers
 
 #: No script draws its own data from this: a cotangent equal to the data would hide a mistake.
 _SEED = 0x636861696E
 #: What is the consequence of another mistake as often as a mistake itself is named last.
-_CONSEQUENCES = ("overwrites its last result", "aliases", "not linear in dout", "wrong dtype")
+_CONSEQUENCES = ("overwrites its last result", "aliases", "not linear in dout", "wrong dtype", "not symmetric")
 #: What may be the cause of wrong numbers, and is named before what the numbers look like.
 _ROOTS = ("writes into", "accumulates", "stale batch", "not deterministic")
 #: Causes that another way to understand a subject would explain as well.
 _PLAIN = ("factor", "zero", "transposed", "no sum")
 
 
-def check(thing: Any, arguments: Sequence[Any], settings: Settings, asked: Asked) -> GradientReport:
+def check(
+    thing: Any, arguments: Sequence[Any], settings: Settings, asked: Asked, progress: bool = False
+) -> GradientReport:
     """Check whatever it is; see `chainrule.check_gradients`."""
+    if progress:
+        from tqdm.auto import tqdm  # takes a third as long to import as everything else
+
+        with tqdm(desc="checking", unit=" evaluations", delay=1, leave=False) as bar:
+            return check(thing, arguments, replace(settings, tell=bar.update), asked)
     found = reach(subject=thing, arguments=list(arguments))
     first, randomness = State(found), Randomness(found)
-    with _left_as_found(thing, first, randomness), np.errstate(all="ignore"):
+    with _left_as_found(thing, first, randomness, settings.workers), np.errstate(all="ignore"):
         ways = readings(thing, arguments, asked, randomness)
         ready = State(reach(subject=thing)) if len(ways) > 1 else None  # with what its first forward pass makes
         reports: list[GradientReport] = []
@@ -103,7 +111,7 @@ def _whole_report(subject: Subject, settings: Settings, randomness: Randomness, 
 
 
 @contextmanager
-def _left_as_found(thing: Any, first: State, randomness: Randomness) -> Iterator[None]:
+def _left_as_found(thing: Any, first: State, randomness: Randomness, workers: Workers | None) -> Iterator[None]:
     """Put every array and generator back at the end, whatever happens."""
     try:
         yield
@@ -114,6 +122,8 @@ def _left_as_found(thing: Any, first: State, randomness: Randomness) -> Iterator
         error.add_note(f"raised while the gradients of {name} were checked; its arrays are as before the check")
         raise
     finally:
+        if workers is not None:
+            workers.close()
         try:
             first.restore_arrays()
         finally:
@@ -142,7 +152,7 @@ def _report(
     if dout is not None:
         douts = [np.full_like(given, dout)[()] for given in douts]
     answer, repeatable = try_contracts(trial, outputs, douts, rng)
-    comparison = Comparison(subject, settings, randomness, rng)
+    comparison = (subject.comparison() or Comparison)(subject, settings, randomness, rng)
     arrays: tuple[ArrayCheck, ...] = ()
     if repeatable:
         careful = not trial.broken.keys().isdisjoint(("inputs unchanged", "parameters unchanged"))
@@ -151,6 +161,10 @@ def _report(
         arrays = comparison.in_another_order(arrays, answer)
         for contract, (detail, cause) in comparison.hazards.items():
             trial.breaks(contract, detail, cause, hazard=True)
+        for contract, seen in comparison.own_contracts.items():
+            trial.tried.setdefault(contract)
+            if seen is not None:
+                trial.breaks(contract, *seen)
     else:
         comparison.notes.append("nothing was compared: differences of a function that changes by itself say nothing")
         trial.skips(SECOND_BATCH, "the outputs change by themselves")

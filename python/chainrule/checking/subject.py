@@ -28,11 +28,12 @@ from chainrule.checking.arguments import Slot, refuse_half
 from chainrule.checking.conventions import first_of
 from chainrule.checking.reach import GENERATORS, reach
 from chainrule.checking.report import Unseen
-from chainrule.checking.results import Bound, bound, fits, flattened, is_float, left_in
+from chainrule.checking.results import Bound, bound, fits, flattened, is_float, left_in, mirrored
 from chainrule.checking.state import State
 from chainrule.nn.parameters.places import Place, gradient_at, put
 
 if TYPE_CHECKING:
+    from chainrule.checking.comparison import Comparison
     from chainrule.checking.engine import KnownNetwork
     from chainrule.checking.layer_search import Alone, Verdict
     from chainrule.checking.randomness import Randomness
@@ -171,6 +172,10 @@ class Subject(ABC):
     def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
         """Give the subject's own gradients for these gradients of its outputs; `fresh`: after a forward pass."""
 
+    def comparison(self) -> type[Comparison] | None:
+        """Give what compares it, if its derivatives are no gradients."""
+        return None
+
     @property
     def doubtful(self) -> tuple[str, ...]:
         """Parameters of which it is not sure that what is compared is a gradient."""
@@ -272,6 +277,9 @@ class Subject(ABC):
 
     def _bound(self, returned: Any) -> Bound:
         """Say of what each of the returned gradients is the gradient."""
+        deep = mirrored(returned, self.slots)
+        if deep is not None:
+            return Bound({name: gradient for name, gradient in deep.items() if name in (self.wrt or self.inputs)})
         self.items = flattened(returned) if isinstance(returned, tuple | list) else []
         self.keyed = {str(k): v for k, v in returned.items()} if isinstance(returned, Mapping) else {}
         if not self.order or len(self.items) != len(self.order):

@@ -63,7 +63,9 @@ def readings(
 
 def _what_it_is(reader: Reader) -> Sequence[Subject]:
     """Tell what kind it is: that which takes it first."""
-    if reader.asked.forward or reader.asked.backward:
+    if reader.asked.kind is not None:
+        found = reader.asked.kind.read(reader)
+    elif reader.asked.forward or reader.asked.backward:
         found = PairSubject.read(reader) or _methods(reader, *_named_methods(reader))
     else:
         found = next((ways for kind in KINDS if (ways := kind.read(reader))), ())

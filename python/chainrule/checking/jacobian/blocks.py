@@ -1,0 +1,237 @@
+"""What code under test gives for a Jacobian, in all its forms, as a matrix of M outputs and N numbers of an argument.
+
+Dense: an array of shape out + in, or (M, N). Sparse: a matrix or array of scipy.sparse, known by its `tocoo`; or one
+number an entry, the diagonal of a function that works elementwise. By products: a LinearOperator, known by its
+`matvec`, or a pair of functions.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule._gate import FloatArray
+from chainrule.checking.finite_differences import Floats
+from chainrule.checking.subject import Answer
+
+#: An operator of no more columns is asked for every one of them.
+_MOST_COLUMNS = 2_000
+
+
+@dataclass(frozen=True)
+class Block(ABC):
+    """The derivatives of the outputs by one argument."""
+
+    #: M and N.
+    shape: tuple[int, int]
+
+    @property
+    @abstractmethod
+    def numbers(self) -> FloatArray:
+        """All numbers that were given, for questions about them as a whole."""
+
+    @abstractmethod
+    def times(self, v: Floats) -> Floats:
+        """Give J v, (M,)."""
+
+    @abstractmethod
+    def largest(self) -> Floats:
+        """Give the size of the largest entry of each row, (M,), as far as it is known."""
+
+    def dense(self) -> Floats | None:
+        """Give the matrix, if it is at hand."""
+        return None
+
+    def pattern(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """Give the rows and columns of the entries that are not 0, if the form says which these are."""
+        return None
+
+
+@dataclass(frozen=True)
+class Dense(Block):
+    """A matrix, all of it."""
+
+    matrix: FloatArray
+
+    @property
+    def numbers(self) -> FloatArray:
+        """The matrix."""
+        return self.matrix
+
+    def times(self, v: Floats) -> Floats:
+        """Give J v."""
+        return np.asarray(self.matrix @ v, np.float64)
+
+    def largest(self) -> Floats:
+        """Give that of each row."""
+        return np.asarray(_finite_sizes(self.matrix).max(axis=1, initial=0))
+
+    def dense(self) -> Floats:
+        """Give the matrix."""
+        return np.asarray(self.matrix, np.float64)
+
+
+@dataclass(frozen=True)
+class Sparse(Block):
+    """The entries that are not 0; several at one place are added up."""
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    data: FloatArray
+
+    @property
+    def numbers(self) -> FloatArray:
+        """The entries."""
+        return self.data
+
+    def times(self, v: Floats) -> Floats:
+        """Give J v."""
+        products = self.data * v[self.columns]
+        return np.bincount(self.rows, weights=products, minlength=self.shape[0]).astype(np.float64)
+
+    def largest(self) -> Floats:
+        """Give that of each row."""
+        sizes = np.zeros(self.shape[0])
+        np.maximum.at(sizes, self.rows, _finite_sizes(self.data))
+        return sizes
+
+    def pattern(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Give where they stand."""
+        return self.rows, self.columns
+
+
+@dataclass(frozen=True)
+class Products(Block):
+    """A matrix that is known by what it makes of vectors."""
+
+    product: Callable[[Floats], Any]
+    #: What it makes of a few vectors, so that two calls can be compared.
+    some: FloatArray
+
+    @property
+    def numbers(self) -> FloatArray:
+        """What it makes of a few vectors."""
+        return self.some
+
+    def times(self, v: Floats) -> Floats:
+        """Give J v."""
+        return vector(self.product(v), self.shape[0], "J v")
+
+    def largest(self) -> Floats:
+        """Give what random vectors with entries of about 1 make of it."""
+        return np.asarray(np.abs(self.numbers).max(axis=0, initial=0))
+
+    def dense(self) -> Floats | None:
+        """Give the matrix, a column at a time, unless there are very many."""
+        if self.shape[1] > _MOST_COLUMNS:
+            return None
+        return (
+            np.stack([self.times(v) for v in np.eye(self.shape[1])], axis=1) if self.shape[1] else np.zeros(self.shape)
+        )
+
+
+@dataclass
+class JacobianAnswer(Answer):
+    """What jac gave."""
+
+    #: The derivatives by each argument, as matrices; those whose shapes are none that such derivatives have.
+    blocks: dict[str, Block] = field(default_factory=dict)
+    misshapen: dict[str, Any] = field(default_factory=dict)
+
+
+def by_products(product: Callable[[Floats], Any], shape: tuple[int, int]) -> Products:
+    """Give a matrix that is known by its products."""
+    some = np.random.default_rng(5).uniform(0.5, 1.5, (2, shape[1]))
+    return Products(shape, product, np.stack([vector(product(v), shape[0], "J v") for v in some]))
+
+
+def is_sparse(value: Any) -> bool:
+    """Tell whether something is a matrix or an array of scipy.sparse, or of something like it."""
+    return callable(getattr(value, "tocoo", None)) and hasattr(value, "shape")
+
+
+def is_operator(value: Any) -> bool:
+    """Tell whether something is a LinearOperator, or something like it."""
+    return callable(getattr(value, "matvec", None)) and hasattr(value, "shape")
+
+
+def is_jacobian(value: Any, outputs: Any, inputs: Mapping[str, Any]) -> bool:
+    """Tell whether something can only be meant to be the derivatives of several numbers by several, by its shape."""
+    if is_sparse(value) or is_operator(value):
+        return True
+    out = np.shape(outputs) if isinstance(outputs, np.ndarray) else ()
+    shapes = [a.shape for a in inputs.values() if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    if not out or not shapes:
+        return False
+    if isinstance(value, tuple):
+        return len(value) == len(shapes) and all(
+            isinstance(v, np.ndarray) and v.shape == (*out, *shape) for v, shape in zip(value, shapes, strict=True)
+        )
+    return isinstance(value, np.ndarray) and value.shape == (*out, *shapes[0]) != out
+
+
+def block_of(value: Any, out: tuple[int, ...], into: tuple[int, ...], what: str) -> Block | None:
+    """Give what stands for the derivatives of outputs of shape `out` by an argument of shape `into`.
+
+    None if its shape is another than that of such derivatives.
+    """
+    shape = math.prod(out), math.prod(into)
+    if is_sparse(value):
+        coo = value.tocoo()
+        if tuple(coo.shape) != shape:
+            return None
+        row, column = (np.asarray(i, np.int64) for i in (coo.row, coo.col))
+        return sparse(row, column, _real(coo.data, what), shape)
+    if is_operator(value):
+        return by_products(value.matvec, shape) if tuple(value.shape) == shape else None
+    array = _real(value, what)
+    if array.shape == (*out, *into) or _long(array.shape) in (_long((*out, *into)), _long(shape)):
+        return Dense(shape, array.reshape(shape))
+    if array.shape == into == out and array.size > 1:  # one for each entry
+        diagonal = np.arange(array.size)
+        return Sparse(shape, diagonal, diagonal, array.reshape(-1))
+    return None
+
+
+def sparse(rows: NDArray[np.int64], columns: NDArray[np.int64], data: FloatArray, shape: tuple[int, int]) -> Sparse:
+    """Give entries, those at one place added up, in the order of their columns."""
+    places, which = np.unique(columns * shape[0] + rows, return_inverse=True)
+    if len(places) == len(data):
+        order = np.argsort(which, kind="stable")
+        return Sparse(shape, rows[order], columns[order], data[order])
+    return Sparse(shape, places % shape[0], places // shape[0], np.bincount(which, weights=data))
+
+
+def vector(value: Any, size: int, what: str) -> Floats:
+    """Give a product as the vector it must be."""
+    array = np.asarray(value)
+    if array.size != size or array.dtype.kind not in "fbiu":
+        raise ValueError(f"{what} must be {size} real numbers, got {array.dtype} of shape {array.shape}")
+    return array.reshape(-1).astype(np.float64)
+
+
+def _real(value: Any, what: str) -> FloatArray:
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of unequal lengths
+        array = np.empty(0, object)
+    if array.dtype.kind not in "fbiu":
+        raise TypeError(
+            f"{what} must give real numbers, a sparse matrix or a LinearOperator, or a tuple with one of these for each"
+            f" argument, got {type(value).__name__} of {array.dtype}"
+        )
+    return array if array.dtype.kind == "f" else array.astype(np.float64)
+
+
+def _long(shape: tuple[int, ...]) -> list[int]:
+    return [n for n in shape if n != 1]
+
+
+def _finite_sizes(array: FloatArray) -> Floats:
+    return np.asarray(np.nan_to_num(np.abs(array), nan=0.0, posinf=0.0), np.float64)

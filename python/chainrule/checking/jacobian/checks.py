@@ -1,0 +1,200 @@
+"""The calls: a Jacobian, a Hessian."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from chainrule.checking import settings_of
+from chainrule.checking.comparison import Settings
+from chainrule.checking.jacobian.coordinates import has_complex, of_real_parts, on_manifolds
+from chainrule.checking.jacobian.hessian import HessianSubject
+from chainrule.checking.jacobian.subject import JacobianSubject
+from chainrule.checking.reader import Asked
+from chainrule.checking.report import GradientReport
+from chainrule.checking.run import check
+
+Mode = Literal["auto", "full", "directions"]
+
+
+def check_jacobian(
+    f: Any,
+    jac: Any,
+    *args: Any,
+    wrt: int | str | tuple[int | str, ...] | None = None,
+    bounds: Any = None,
+    retract: Any = None,
+    local: Any = None,
+    row_names: Sequence[str] = (),
+    column_names: Sequence[str] = (),
+    strict: bool = False,
+    mode: Mode = "auto",
+    directions: int = 3,
+    seed: int = 0,
+    tolerance: float = 1e-7,
+    workers: Any = 1,
+    progress: bool = False,
+) -> GradientReport:
+    """Compare a Jacobian written by hand with differences of the function, and say where and why they differ.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(*args)`` gives an array of any shape, or one number.
+    jac : callable, array, sparse matrix, LinearOperator or pair of callables
+        ``jac(*args)`` gives the derivatives, or they are handed over as they are: an array of shape out + in (or of M
+        outputs by N numbers); a sparse matrix of SciPy; a LinearOperator; one number for each entry, if f works
+        elementwise; for several arguments a tuple of these in their order, or a dict by their names. A pair is ``(jvp,
+        vjp)``: ``jvp(*args, v)`` gives J v, with a ``v`` for each argument, and ``vjp(*args, w)`` Jᵀ w.
+    *args : array_like
+        As for `check_gradients`; complex numbers too: then the derivatives of a complex f are f′ of a holomorphic one,
+        those of a real f are ∂f/∂a + i ∂f/∂b by a + i b, or its conjugate, which the report tells.
+    wrt : int, str or tuple of them, optional
+        The arguments that the derivatives are by, if not by all that could be.
+    bounds : pair or dict of str to pair, optional
+        ``(lower, upper)``, numbers or arrays in the shape of the argument, for the first argument or by name: nothing
+        is evaluated beyond them. A number at a bound is moved to one side only, which the report tells.
+    retract : callable, dict or tuple of callables, optional
+        For arguments on a manifold: ``retract(x, d)`` gives the point that x comes to when it is moved by the tangent
+        vector d. The columns of the Jacobian are by the entries of d, at 0. For the first argument, or by name or
+        place, None for those that are plain arrays.
+    local : callable, optional
+        For outputs on a manifold: ``local(y, z)`` gives z in coordinates at y. The rows are those of
+        ``local(f(x), ·)``.
+    row_names, column_names : sequence of str, optional
+        What the outputs and the numbers of the argument are called: the report names places by them.
+    strict, mode, directions, seed, tolerance, workers, progress
+        As for `check_gradients`. With "directions" every row is compared along random directions of all columns.
+
+    Returns
+    -------
+    GradientReport
+        With an array ``J``, or ``J_x`` for each of several arguments ``x``, and ``Jᵀ`` for products with it.
+
+    Raises
+    ------
+    TypeError
+        If an argument or what `jac` gives holds no real numbers, or there is nothing to differentiate by.
+    ValueError
+        If there are other blocks than arguments, or something is not finite. What `f` and `jac` raise is passed on.
+
+    Notes
+    -----
+    Columns are moved one by one: four evaluations of f each, if f is smooth. The entries that a sparse matrix declares
+    are compared in groups of columns that no row has two of, in as many evaluations as there are groups, times four;
+    an entry that it leaves out shows in the same evaluations. An entry is known, and its bar estimated, as in
+    `check_gradients`, each row with the noise of its own output.
+    Source: Curtis, Powell and Reid, "On the estimation of sparse Jacobian matrices", 1974.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule import check_jacobian
+    >>> def polar(p):
+    ...     return np.array([p[0] * np.cos(p[1]), p[0] * np.sin(p[1])])
+    >>> def polar_jac(p):
+    ...     c, s = np.cos(p[1]), np.sin(p[1])
+    ...     return np.array([[c, -p[0] * s], [s, p[0] * c]])
+    >>> check_jacobian(polar, polar_jac, [2.0, 0.5]).ok
+    True
+
+    With the chain rule forgotten in the second column:
+
+    >>> report = check_jacobian(polar, lambda p: polar_jac(p) / [1, p[0]], [2.0, 0.5])
+    >>> report.ok, report.cause
+    (False, 'column 1: factor 1/2')
+    """
+    settings = settings_of(mode, directions, seed, tolerance, strict, workers)
+    asked = Asked(wrt, bounds=bounds, names=(row_names, column_names), kind=JacobianSubject)
+    if retract is not None or local is not None:
+        real = on_manifolds(f, jac, args, retract, local)
+        return check((real.f, real.jac), real.arguments, settings, asked, progress)
+    if has_complex(args):
+        return _of_complex(f, jac, args, settings, asked, progress)
+    return check((f, jac), args, settings, asked, progress)
+
+
+def _of_complex(
+    f: Any, jac: Any, args: Sequence[Any], settings: Settings, asked: Asked, progress: bool
+) -> GradientReport:
+    """Check derivatives by complex numbers; of a real function, by both conventions, and say which it is."""
+    reports = []
+    for conjugate in (False, True):
+        real = of_real_parts(f, jac, args, conjugate)
+        report = check((real.f, real.jac), real.arguments, settings, asked, progress)
+        reports.append(replace(report, notes=(*report.notes, real.told)) if real.told else report)
+        if report.verdict != "wrong":
+            break
+    first, last = reports[0], reports[-1]
+    if last.verdict == "wrong" or len(reports) == 1 or last.notes[-1:] == (real.told,):
+        return first if last.verdict == "wrong" else last
+    arrays = tuple(replace(a, cause="conjugate") if a.verdict == "wrong" else a for a in first.arrays)
+    return replace(first, arrays=arrays, cause="conjugate")
+
+
+def check_hessian(
+    grad: Any,
+    hess: Any = None,
+    *args: Any,
+    hessp: Any = None,
+    wrt: int | str = 0,
+    bounds: Any = None,
+    column_names: Sequence[str] = (),
+    strict: bool = False,
+    mode: Mode = "auto",
+    directions: int = 3,
+    seed: int = 0,
+    tolerance: float = 1e-7,
+    workers: Any = 1,
+    progress: bool = False,
+) -> GradientReport:
+    """Compare a Hessian written by hand with differences of the gradient, and see whether it is symmetric.
+
+    Parameters
+    ----------
+    grad : callable
+        ``grad(*args)`` gives the gradient, in the shape of the argument it is by. It is taken to be right: check it
+        first.
+    hess : callable, array, sparse matrix or LinearOperator
+        ``hess(*args)`` gives the second derivatives, as for `check_jacobian`; one number for each entry if they lie on
+        the diagonal. None if `hessp` is given.
+    *args : array_like
+        As for `check_gradients`.
+    hessp : callable, optional
+        ``hessp(*args, v)`` gives H v, as SciPy's.
+    wrt : int or str, default 0
+        The argument that both are by; the others are held fixed.
+    bounds, column_names, strict, mode, directions, seed, tolerance, workers, progress
+        As for `check_jacobian`.
+
+    Returns
+    -------
+    GradientReport
+        With an array ``H``, and a contract more: "the Hessian is symmetric".
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_jacobian`; if neither `hess` nor `hessp` is given, or both.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from chainrule import check_hessian
+    >>> grad = lambda x: np.array([2 * x[0] * x[1], x[0] ** 2 + 2 * x[1]])
+    >>> hess = lambda x: np.array([[2 * x[1], 2 * x[0]], [2 * x[0], 2.0]])
+    >>> check_hessian(grad, hess, [1.0, 3.0]).ok
+    True
+
+    With one half only, as solvers store it:
+
+    >>> check_hessian(grad, lambda x: np.tril(hess(x)), [1.0, 3.0]).cause
+    'zero above the diagonal'
+    """
+    if (hess is None) == (hessp is None):
+        raise ValueError("check_hessian compares one of hess and hessp: give one, and None for the other")
+    settings = settings_of(mode, directions, seed, tolerance, strict, workers)
+    second = hess if hessp is None else (hessp, None)
+    asked = Asked(wrt, bounds=bounds, names=(column_names, column_names), kind=HessianSubject)
+    return check((grad, second), args, settings, asked, progress)

@@ -1,0 +1,407 @@
+"""Matrices held against differences: every row along every group of columns that is moved."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule.checking.comparison import Comparison
+from chainrule.checking.evaluation import NumericEvaluation, Probes, with_random_signs
+from chainrule.checking.finite_differences import FIRST, Floats, Found, Slopes, scales_of
+from chainrule.checking.groups import Group
+from chainrule.checking.jacobian.blocks import Block, Dense, JacobianAnswer, block_of, vector
+from chainrule.checking.jacobian.causes import Matrices, explain
+from chainrule.checking.jacobian.colours import colours
+from chainrule.checking.jacobian.room import Room, room_of
+from chainrule.checking.judging import Tolerance, bars_of, compare, summary, worst_of
+from chainrule.checking.report import ArrayCheck
+from chainrule.checking.subject import Answer, Subject, is_single
+
+if TYPE_CHECKING:
+    from chainrule.checking.jacobian.subject import JacobianSubject
+
+Mode = Literal["full", "directions", "groups"]
+
+#: Groups that are looked at before the others, to learn how long their steps have to be.
+_AHEAD = 8
+#: Numbers that are compared at once, so that memory stays small.
+_AT_ONCE = 1_000_000
+#: Columns that are looked at one by one to find out why a matrix is wrong that was not compared so.
+_SAMPLE = 48
+
+
+@dataclass
+class Rows(Probes):
+    """Every row along every one of some groups: number ``group * M + row``."""
+
+    #: What the matrix says, (groups · M,).
+    claimed: Floats
+
+    def read(self, gradients: object) -> Floats:
+        """Give what the matrix says."""
+        return self.claimed
+
+    def size(self, gradients: object) -> float:
+        """Give the size of the largest of them."""
+        return float(np.abs(self.claimed).max(initial=0))
+
+
+@dataclass
+class Compared:
+    """What came of comparing a matrix along groups."""
+
+    found: Found
+    wrong: NDArray[np.bool_]
+    rule: Tolerance
+
+    def at(self, these: Any) -> Compared:
+        """Give the same in another order."""
+        found = Found(self.found.slopes.at(these), self.found.kinks[these], self.found.steps[these], self.found.epsilon)
+        return Compared(found, self.wrong[these], self.rule.at(these))
+
+
+@dataclass
+class JacobianComparison(Comparison):
+    """Two functions, every block of the second compared."""
+
+    subject: JacobianSubject
+    #: What is known of blocks that are wrong, for causes that lie in several.
+    known: dict[str, Matrices] = field(default_factory=dict)
+    #: How far arguments with bounds can be moved.
+    rooms: dict[str, Room] = field(default_factory=dict)
+
+    def all(self, answer: Answer, douts: list[Any], careful: bool) -> tuple[ArrayCheck, ...]:
+        """Compare every block."""
+        assert isinstance(answer, JacobianAnswer)
+        given, subject = answer, self.subject
+        names = [name for name in subject.arrays if name in given.gradients and given.gradients[name] is not None]
+        wide = self._to_move(names)
+        opinion = self._of_wide(wide, douts)
+        self._see_to_bounds(wide, names)
+        numeric = self.numeric = self._evaluation(wide, names, douts, careful)
+        self.held_fixed += [name for name in subject.arrays if name not in names]
+        checks: list[ArrayCheck] = []
+        for name in names:
+            if name in given.misshapen:
+                checks.append(self._misshapen(numeric, name, given.misshapen[name]))
+                continue
+            block = given.blocks[name]
+            checks.append(self._block(numeric, name, block, opinion.get(name)))
+            if name in subject.backwards and checks[-1].verdict != "wrong":
+                checks.append(self._transposed_products(numeric, name, douts, block))
+        return self._swapped(tuple(checks), given)
+
+    def _evaluation(
+        self, subject: Subject, names: Iterable[str], douts: list[Any], careful: bool = False,
+        like: NumericEvaluation | None = None, **how: Any,
+    ) -> NumericEvaluation:  # fmt: skip
+        """Give the numeric side; numbers at a bound are moved one by one only."""
+        still = {n: room.beside.reshape(subject.arrays[n].shape) for n, room in self.rooms.items()}
+        return super()._evaluation(subject, names, douts, careful, like, thorough=False, still=still, **how)
+
+    def _see_to_bounds(self, subject: Subject, names: list[str]) -> None:
+        """Note how far each argument with bounds can be moved."""
+        self.rooms = {
+            name: room_of(subject.arrays[name], bounds, scales_of(subject.arrays[name]), name)
+            for name, bounds in self.subject.bounds.items() if name in names
+        }  # fmt: skip
+        for name, room in self.rooms.items():
+            if count := int(room.beside.sum()):
+                self.notes.append(f"{count} of {room.beside.size} numbers of {name} lie at a bound: moved to one side")
+
+    def _moves(self, subject: Subject, name: str) -> bool:
+        """Tell whether the outputs change when an array does; with bounds, nobody asks."""
+        return name in self.rooms or super()._moves(subject, name)
+
+    def _of_wide(self, wide: Subject, douts: list[Any]) -> dict[str, Block]:
+        """Give what the copy in float64 says, if there is one."""
+        if wide is self.subject:
+            return {}
+        self.randomness.rewind()
+        try:
+            answer = wide.gradients(douts)
+        except Exception:  # code that insists on float32: then there is no second opinion
+            return {}
+        blocks: dict[str, Block] = getattr(answer, "blocks", {})
+        return {name: block for name, block in blocks.items() if block.numbers.dtype == np.float64}
+
+    def label(self, name: str) -> str:
+        """Give what the block by an argument is called."""
+        letter = self.subject.letter
+        return letter if len(self.subject.movable) == 1 else f"{letter}_{name}"
+
+    # --- one block ---
+
+    def _block(self, numeric: NumericEvaluation, name: str, block: Block, opinion: Block | None) -> ArrayCheck:
+        array = self.subject.arrays[name]
+        shape = (*self.subject.out, *array.shape)
+        if 0 in block.shape:
+            return ArrayCheck(
+                self.label(name), shape, "full", 0, "vacuous", note="empty: there is nothing to compare"
+            )  # fmt: skip
+        judged = block if opinion is None else opinion
+        if (matrix := judged.dense()) is not None:
+            judged = Dense(block.shape, matrix)
+        mode, groups = self._groups(numeric, name, judged)
+        single = opinion is None and (is_single(array) or is_single(block.numbers))
+        compared = self._compared(numeric, name, judged, groups, single)
+        check = self._summed_up(name, shape, mode, compared, len(groups), len(judged.numbers))
+        if self._wrong_dtype(block.numbers, array):
+            self._tells("dtype", f"that by {name} is {block.numbers.dtype}, and {name} is {array.dtype}")
+        if check.verdict == "wrong":
+            return self._why(numeric, name, judged, groups, compared, check, single)
+        if opinion is not None and check.verdict == "right":
+            return self._in_fewer_digits(check, block, opinion)
+        return check
+
+    def _groups(self, numeric: NumericEvaluation, name: str, block: Block) -> tuple[Mode, list[Group]]:
+        """Give how it is compared, and what is moved: each column, those of each colour, or all along directions."""
+        array, mode = self.subject.arrays[name], self.settings.mode
+        scales = numeric.scales[name].reshape(-1)
+        if mode != "directions":
+            places = block.pattern()
+            if places is not None:
+                colour = colours(*places, array.size)
+                if (count := int(colour.max(initial=0)) + 1) < array.size and (mode == "full" or count <= 2_000):
+                    columns = [np.flatnonzero(colour == c) for c in range(count)]
+                    return "groups", [Group(c, with_random_signs(scales[c], self.rng)) for c in columns]
+            if self._in_full(numeric, array) and (places is not None or block.dense() is not None):
+                return "full", [Group(np.array([j]), np.ones(1)) for j in range(array.size)]
+        everything, count = np.arange(array.size), self.settings.directions
+        return "directions", [Group(everything, with_random_signs(scales, self.rng)) for _ in range(count)]
+
+    def _compared(
+        self, numeric: NumericEvaluation, name: str, block: Block, groups: Sequence[Group], single: bool
+    ) -> Compared:
+        """Compare every row along every group."""
+        if name in self.rooms:
+            groups = [self.rooms[name].within(group) for group in groups]
+        claimed, sizes = _claims(block, groups)
+        stencil = numeric.of_groups(name, groups)
+        count, scales = block.shape[0], numeric.scales[name].reshape(-1)
+        own = np.array([scales[g.columns[0]] if g.alone and g.steps[0] == 1 else 1.0 for g in groups])
+        longest = 1 / max(1e-300, float(scales.max(initial=0)))
+        caps = np.array(
+            [max(scale, 1.0 if g.alone else longest, 1.0) / 4 for g, scale in zip(groups, own, strict=True)]
+        )
+        relative = self._relative()
+        caps = np.minimum(caps, [g.most for g in groups])
+        resolution = np.tile(numeric.resolutions(name), len(groups))
+        rule = Tolerance(claimed, relative, single, sizes, resolution, stencil.epsilon)
+        founds, wrongs = [], []
+        multiple = None
+        for some in _portions(len(groups), count):
+            numbers = np.arange(some.start * count, some.stop * count)
+            whose = numbers // count
+            probes = Rows(stencil, numbers, own[whose], caps[whose], resolution[numbers], claimed[numbers])
+            probes.first = np.minimum(probes.scales * (multiple or FIRST), probes.caps)
+            found, wrong = compare(probes, rule.at(numbers))
+            founds.append(found)
+            wrongs.append(wrong)
+            if multiple is None and len(numbers):
+                multiple = 2.0 ** round(math.log2(float(np.median(found.steps / probes.scales))))
+        terms = ("value", "truncation", "jump", "rounding")
+        slopes = Slopes(*(np.concatenate([getattr(f.slopes, term) for f in founds]) for term in terms))
+        kinks, steps = (np.concatenate([getattr(f, term) for f in founds]) for term in ("kinks", "steps"))
+        epsilon = max(f.epsilon for f in founds)
+        return Compared(Found(slopes, kinks, steps, epsilon), np.concatenate(wrongs), rule)
+
+    def _summed_up(
+        self, name: str, shape: tuple[int, ...], mode: Mode, compared: Compared, groups: int, entries: int
+    ) -> ArrayCheck:
+        label, count = self.label(name), math.prod(self.subject.out)
+        if mode == "full":
+            in_order = compared.at(np.arange(groups * count).reshape(groups, count).T.reshape(-1))
+            return summary(label, shape, True, in_order.found, in_order.wrong, in_order.rule)
+        check = summary(label, shape, False, compared.found, compared.wrong, compared.rule)
+        if mode == "directions":
+            return replace(check, checked=check.checked // count)
+        all_known = check.checked == groups * count
+        note = f"{entries} entries in {groups} {'groups of columns' if groups > 1 else 'group of columns'}"
+        return replace(check, mode=mode, checked=entries if all_known else check.checked, note=check.note or note)
+
+    # --- where and why ---
+
+    def _why(
+        self, numeric: NumericEvaluation, name: str, block: Block, groups: Sequence[Group], compared: Compared,
+        check: ArrayCheck, single: bool,
+    ) -> ArrayCheck:  # fmt: skip
+        """Find the worst entry, where only groups were compared, and the cause."""
+        count, width = block.shape
+        shape = (*self.subject.out, *self.subject.arrays[name].shape)
+        if check.mode != "full":
+            worst = worst_of(compared.found, compared.rule)
+            group, row = divmod(worst, count)
+            column = self._halved(numeric, name, block, groups[group], row)
+            others = self.rng.choice(width, min(width, _SAMPLE), replace=False)
+            near = [c for c in (column - 1, column + 1) if 0 <= c < width]
+            columns = np.unique([column, *near, *others])
+            looked = [Group(np.array([j]), np.ones(1)) for j in columns]
+            compared = self._compared(numeric, name, block, looked, single)
+            at = int(np.searchsorted(columns, column)) * count + row
+            if not compared.wrong[at] and compared.wrong.any():
+                at = worst_of(compared.found, compared.rule)
+                column, row = int(columns[at // count]), at % count
+            check = replace(
+                check,
+                where=tuple(int(i) for i in np.unravel_index(row * width + column, shape)),
+                analytic=float(compared.rule.claimed[at]),
+                numeric=float(compared.found.slopes.value[at]),
+                bar=float(compared.found.slopes.bar[at]),
+            )
+        else:
+            columns = np.arange(width)
+        known = self._matrices(name, columns, compared, count)
+        self.known[name] = known
+        return replace(check, cause=explain(known) or check.cause, labels=self._labels(check.where))
+
+    def _labels(self, where: tuple[int, ...]) -> tuple[str, ...]:
+        """Give the names of the row and the column of an entry, if there are such."""
+        rows, columns = self.subject.row_names, self.subject.column_names
+        if not where or not (rows or columns) or len(self.subject.movable) > 1:
+            return ()
+        axes = len(self.subject.out)
+        row, column = where[:axes], where[axes:]
+        out, into = self.subject.out, next(iter(self.subject.movable.values())).shape
+        i = int(np.ravel_multi_index(row, out)) if row else 0
+        j = int(np.ravel_multi_index(column, into)) if column else 0
+        return (
+            str(rows[i]) if i < len(rows) else ", ".join(map(str, row)),
+            str(columns[j]) if j < len(columns) else ", ".join(map(str, column)),
+        )
+
+    def _halved(self, numeric: NumericEvaluation, name: str, block: Block, group: Group, row: int) -> int:
+        """Give the column of a group whose entry in this row is wrong: halves are compared until one is left."""
+        columns, steps = group.columns, group.steps
+        while len(columns) > 1:
+            half, off = len(columns) // 2, []
+            for some in (slice(None, half), slice(half, None)):
+                part = Group(columns[some], steps[some])
+                part = self.rooms[name].within(part) if name in self.rooms else part
+                slopes = numeric.of_groups(name, [part]).slopes(np.array([row]), np.array([min(FIRST, part.most)]))
+                claimed, _ = _claims(block, [part])
+                off.append(float(np.nan_to_num(abs(claimed[row] - slopes.value[0]) - slopes.bar[0], nan=-np.inf)))
+            some = slice(None, half) if not off[0] < off[1] else slice(half, None)
+            columns, steps = columns[some], steps[some]
+        return int(columns[0])
+
+    def _matrices(self, name: str, columns: NDArray[np.int64], compared: Compared, count: int) -> Matrices:
+        array, rule, found = self.subject.arrays[name], compared.rule, compared.found
+        with np.errstate(invalid="ignore"):
+            allowed = bars_of(found) + rule.rounded(found.epsilon)(found.slopes)
+        claimed, numeric, allowed = (
+            np.asarray(a).reshape(len(columns), count).T for a in (rule.claimed, found.slopes.value, allowed)
+        )
+        assert self.numeric is not None
+        return Matrices(
+            claimed, numeric, allowed, columns, array.reshape(-1).astype(np.float64), self.numeric.here,
+            len(columns) == array.size,
+        )  # fmt: skip
+
+    # --- the rest ---
+
+    def _transposed_products(self, numeric: NumericEvaluation, name: str, douts: list[Any], block: Block) -> ArrayCheck:
+        """Compare the products with the transposed matrix: all of them, or one with a random vector."""
+        back, (count, width) = self.subject.backwards[name], block.shape
+        if max(count, width) <= _SAMPLE**2 // 2 and self.settings.mode != "directions":
+            rows = [vector(back(w), width, "Jᵀ w") for w in np.eye(count)]
+            check = self._block(numeric, name, Dense(block.shape, np.stack(rows)), None)
+        else:
+            given = vector(back(np.concatenate([np.ravel(d) for d in douts])), width, "Jᵀ w")
+            check = super()._compare(numeric, name, given.reshape(self.subject.arrays[name].shape), None)
+        return replace(check, name=f"{self.label(name)}ᵀ")
+
+    def _misshapen(self, numeric: NumericEvaluation, name: str, value: Any) -> ArrayCheck:
+        """Judge what has not the shape of the derivatives: it may be transposed."""
+        out, into = self.subject.out, self.subject.arrays[name].shape
+        shape = tuple(int(n) for n in np.shape(value) or getattr(value, "shape", ()))
+        note = f"it has shape {shape}; f gives {out} for {into}, so it should have {(*out, *into)}"
+        cause = "wrong shape"
+        other = None if not hasattr(value, "T") else block_of(value.T, out, into, "jac")
+        if shape == (*into, *out):
+            axes = (*range(len(into), len(shape)), *range(len(into)))
+            other = (
+                block_of(np.asarray(value).transpose(axes), out, into, "jac")
+                if isinstance(value, np.ndarray)
+                else other
+            )
+        if other is not None:
+            check = self._block(numeric, name, other, None)
+            if check.verdict != "wrong":
+                cause = "transposed"
+        return ArrayCheck(self.label(name), (*out, *into), "full", 0, "wrong", note=note, cause=cause)
+
+    def _in_fewer_digits(self, check: ArrayCheck, block: Block, opinion: Block) -> ArrayCheck:
+        """Judge what float32 code gave, where the same code is right in float64: by the digits that are left."""
+        given, right = block.numbers.astype(np.float64), opinion.numbers
+        if given.shape != right.shape or np.allclose(given, right, rtol=1e-4, atol=1e-5 * np.abs(right).max(initial=0)):
+            return check
+        return replace(
+            check, verdict="unresolved", note="the same code is right in float64; float32 has lost digits here"
+        )
+
+    def _swapped(self, checks: tuple[ArrayCheck, ...], given: JacobianAnswer) -> tuple[ArrayCheck, ...]:
+        """Say so if a block is right in another's place."""
+        names = [name for name in self.known if name in given.blocks]
+        told: dict[str, str] = {}
+        for one, other in itertools.permutations(names, 2):
+            theirs = given.blocks[other].dense()
+            known = self.known[one]
+            if theirs is not None and theirs.shape == known.numeric.shape and known.fits(theirs):
+                told[self.label(one)] = f"blocks swapped: it is that by {other}"
+        return tuple(replace(c, cause=told.get(c.name, c.cause)) for c in checks)
+
+    def in_another_order(self, arrays: tuple[ArrayCheck, ...], answer: Answer) -> tuple[ArrayCheck, ...]:
+        """Give them as they are: `all` has seen to it."""
+        return arrays
+
+    def differs_along(self, other: Subject, theirs: Answer, douts: list[Any]) -> list[str]:
+        """Give the names of blocks that differ along a random direction, beyond doubt."""
+        assert isinstance(theirs, JacobianAnswer)
+        assert isinstance(other, type(self.subject))
+        blocks = theirs.blocks
+        aside = replace(self, subject=other, notes=[])
+        names = [n for n, block in blocks.items() if block.shape == (math.prod(self.subject.out), other.arrays[n].size)]
+        wide = aside._to_move(names)
+        if wide is not other or not names or self.numeric is None or self.numeric.subject is not self.subject:
+            return []  # float32 is looked at once
+        aside._see_to_bounds(wide, names)
+        numeric = aside._evaluation(wide, names, douts, like=self.numeric)
+        differing = []
+        for name in names:
+            everything = np.arange(other.arrays[name].size)
+            steps = with_random_signs(numeric.scales[name].reshape(-1), self.rng)
+            compared = aside._compared(numeric, name, blocks[name], [Group(everything, steps)], False)
+            if 0 not in blocks[name].shape and (compared.wrong & ~compared.found.kinks).any():
+                differing.append(self.label(name))
+        return differing
+
+
+def _claims(block: Block, groups: Sequence[Group]) -> tuple[Floats, Floats]:
+    """Give what a matrix says along groups, (groups · M,), and what its rounding goes by."""
+    rows = block.largest()
+    rows = np.where(rows > 0, rows, rows.max(initial=0))
+    dense = block.dense() if all(g.alone and g.steps[0] == 1 for g in groups) else None
+    if dense is not None:
+        columns = np.array([g.columns[0] for g in groups], np.int64)
+        return dense[:, columns].T.reshape(-1), np.tile(rows, len(groups))
+    claimed, sizes = [], []
+    for group in groups:
+        v = np.zeros(block.shape[1])
+        v[group.columns] = group.steps
+        claimed.append(block.times(v))
+        sizes.append(rows * np.abs(group.steps).max(initial=0))
+    return np.concatenate(claimed), np.concatenate(sizes)
+
+
+def _portions(groups: int, count: int) -> list[range]:
+    """Give the groups to look at together: a few first, then as many as fit into memory."""
+    each = max(1, _AT_ONCE // max(1, count))
+    starts = [0, *range(min(_AHEAD, groups), groups, each)] if groups > _AHEAD else [0]
+    return [range(a, b) for a, b in itertools.pairwise([*starts, groups])]

@@ -1,0 +1,212 @@
+"""Arguments whose numbers cannot be moved one by one: points of manifolds, complex numbers.
+
+Both are handed on as functions of real numbers that can. A point x of a manifold is moved by a tangent vector d, to
+``retract(x, d)``, and the columns of its Jacobian are by the entries of d at 0; outputs on a manifold are told by their
+coordinates at f(x), ``local(f(x), y)``. A complex number is moved by its real and its imaginary part.
+"""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from chainrule.checking.arguments import positional
+from chainrule.checking.jacobian.blocks import is_operator, is_sparse
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Real:
+    """Functions of real numbers, and the arguments to begin with."""
+
+    f: Function
+    jac: Function
+    arguments: tuple[Any, ...]
+    #: How it was understood.
+    told: str = ""
+
+
+def on_manifolds(f: Function, jac: Any, arguments: Sequence[Any], retract: Any, local: Any) -> Real:
+    """Give functions of tangent vectors.
+
+    `retract`: of the first argument, or by name or place, None for those that are plain arrays; `local`: of the
+    outputs, if they lie on a manifold.
+
+    Raises
+    ------
+    ValueError
+        If ``retract(x, 0)`` is not x, or ``local(y, y)`` is not 0.
+    """
+    names = _names(f, len(arguments))
+    ways = _by_name(retract, names)
+    points = {name: copy.deepcopy(a) for name, a in zip(names, arguments, strict=True)}
+    here = f(*(copy.deepcopy(a) for a in points.values()))
+    given = jac(*(copy.deepcopy(a) for a in points.values())) if callable(jac) else jac
+    blocks = _blocks(given, names)
+    out = here if local is None else local(here, here)
+    size = np.size(out)
+    if local is not None and np.abs(np.asarray(out, np.float64)).max(initial=0) > 1e-8:
+        raise ValueError(
+            f"local(y, y) is {_short(out)} at y = f(x), and must be 0: it gives coordinates of the second at the first"
+        )
+    zeros = {}
+    for name, way in ways.items():
+        zeros[name] = np.zeros(_dimension(blocks.get(name), size, name))
+        _expect_at_rest(way, points[name], zeros[name], name)
+
+    def put(values: Sequence[Any]) -> list[Any]:
+        handed = []
+        for name, value in zip(names, values, strict=True):
+            handed.append(ways[name](copy.deepcopy(points[name]), value) if name in ways else value)
+        return handed
+
+    def moved(*values: Any) -> Any:
+        y = f(*put(values))
+        return y if local is None else local(here, y)
+
+    def derivatives(*values: Any) -> Any:
+        return jac(*put(values)) if callable(jac) else jac
+
+    return Real(_like(moved, f, names), _like(derivatives, jac, names), tuple(zeros.get(n, points[n]) for n in names))
+
+
+def _dimension(block: Any, size: int, name: str) -> int:
+    """Give how many numbers a tangent vector has: as many as the block has columns."""
+    shape: tuple[int, ...] = tuple(getattr(block, "shape", np.shape(block)))
+    numbers = math.prod(shape)
+    if not shape or size == 0 or numbers % size:
+        raise ValueError(
+            f"jac gives a block of shape {shape} for {name}; f gives {size} numbers, so it must have {size} rows, and a"
+            " column for each number of a tangent vector"
+        )
+    return numbers // size
+
+
+def _expect_at_rest(way: Function, point: Any, zero: Any, name: str) -> None:
+    """Raise unless the tangent vector 0 leaves a point where it is."""
+    back = way(copy.deepcopy(point), zero)
+    try:
+        same = np.allclose(np.asarray(back, np.float64), np.asarray(point, np.float64), rtol=1e-7, atol=1e-10)
+    except (TypeError, ValueError):  # objects that are no arrays: nothing to compare them by
+        return
+    if not same:
+        raise ValueError(f"retract({name}, 0) is {_short(back)}, and must be {name}, {_short(point)}")
+
+
+def _by_name(retract: Any, names: Sequence[str]) -> dict[str, Function]:
+    """Give the retraction of each argument that has one."""
+    if callable(retract):
+        return {names[0]: retract}
+    pairs = dict(retract) if isinstance(retract, Mapping) else dict(zip(names, retract or (), strict=False))
+    unknown = [name for name in pairs if name not in names]
+    if unknown:
+        raise ValueError(f"retract names {unknown[0]!r}, and the arguments are {', '.join(names)}")
+    return {name: way for name, way in pairs.items() if way is not None}
+
+
+def _blocks(given: Any, names: Sequence[str]) -> dict[str, Any]:
+    if isinstance(given, Mapping):
+        return dict(given)
+    several = given if isinstance(given, tuple | list) and len(given) == len(names) and len(names) > 1 else (given,)
+    return dict(zip(names, several, strict=False))
+
+
+# --- complex numbers ---
+
+
+def of_real_parts(f: Function, jac: Any, arguments: Sequence[Any], conjugate: bool = False) -> Real:
+    """Give functions of the real and imaginary parts; complex outputs give theirs, too, behind one another.
+
+    The derivatives of complex outputs by complex arguments are f′: the functions must be holomorphic. Those of real
+    ones are ∂f/∂a + i ∂f/∂b at a + i b. With `conjugate` the conjugates of either.
+    """
+    names = _names(f, len(arguments))
+    arrays = [np.array(a) if _is_complex(a) else a for a in arguments]
+    complexes = [_is_complex(a) for a in arguments]
+    out = np.asarray(f(*(np.array(a) if c else copy.deepcopy(a) for a, c in zip(arrays, complexes, strict=True))))
+    complex_out = out.dtype.kind == "c"
+
+    def put(values: Sequence[Any]) -> list[Any]:
+        return [_joined(v) if c else v for v, c in zip(values, complexes, strict=True)]
+
+    def real(*values: Any) -> Any:
+        y = np.asarray(f(*put(values)))
+        return _apart(y) if complex_out else y
+
+    def derivatives(*values: Any) -> Any:
+        given = jac(*put(values)) if callable(jac) and not is_operator(jac) else jac
+        several = isinstance(given, tuple | list) and len(given) == len(names) and len(names) > 1
+        blocks = list(given) if several else [given]
+        shapes = [np.shape(a) for a in arrays]
+        made = [
+            None if b is None else _real_block(b, out.shape, shape, complex_out, c, conjugate)
+            for b, c, shape in zip(blocks, complexes, shapes, strict=False)
+        ]
+        return tuple(made) if several else made[0]
+
+    first = tuple(_apart(a) if c else a for a, c in zip(arrays, complexes, strict=True))
+    told = ""
+    if not complex_out:
+        told = f"read as ∂f/∂a {'-' if conjugate else '+'} i ∂f/∂b of each number a + i b"
+    return Real(_like(real, f, names), _like(derivatives, jac, names), first, told)
+
+
+def _real_block(
+    block: Any, out: tuple[int, ...], into: tuple[int, ...], complex_out: bool, complex_in: bool, conjugate: bool
+) -> Any:
+    """Give complex derivatives as those of real by real numbers, the real and imaginary parts in a last axis each."""
+    dense = np.asarray(block.todense()) if is_sparse(block) else np.asarray(block)
+    if dense.size != math.prod(out) * math.prod(into):
+        return dense.real  # of a wrong shape: that is said of it as it is
+    matrix = dense.reshape(math.prod(out), math.prod(into))
+    a, b = matrix.real, matrix.imag
+    if conjugate:
+        b = -b
+    if complex_out and complex_in:
+        parts = np.array([[a, -b], [b, a]]).transpose(2, 0, 3, 1)
+    elif complex_out:
+        parts = np.array([a, b]).transpose(1, 0, 2)
+    else:
+        parts = np.array([a, b]).transpose(1, 2, 0)
+    return parts.reshape((*out, *((2,) * complex_out), *into, *((2,) * complex_in)))
+
+
+def has_complex(arguments: Sequence[Any]) -> bool:
+    """Tell whether an argument holds complex numbers."""
+    return any(map(_is_complex, arguments))
+
+
+def _is_complex(value: Any) -> bool:
+    return isinstance(value, complex) or (isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "c")
+
+
+def _apart(z: Any) -> Any:
+    return np.stack([np.real(z), np.imag(z)], axis=-1)
+
+
+def _joined(parts: Any) -> Any:
+    return (parts[..., 0] + 1j * parts[..., 1])[()]
+
+
+def _names(f: Any, count: int) -> list[str]:
+    own = [p.name for p in positional(f)]
+    return own[:count] if len(own) >= count else ["x"] if count == 1 else [f"x{i}" for i in range(count)]
+
+
+def _like(function: Function, by: Any, names: Sequence[str]) -> Function:
+    """Give a function the name of another, and names for its arguments."""
+    function.__name__ = getattr(by, "__name__", type(by).__name__)
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    function.__signature__ = inspect.Signature([inspect.Parameter(n, kind) for n in names])  # type: ignore[attr-defined]
+    return function
+
+
+def _short(value: Any) -> str:
+    return np.array2string(np.asarray(value), precision=4, threshold=6) if np.size(value) < 50 else type(value).__name__

@@ -1,0 +1,187 @@
+"""A function that gives many numbers, and one that gives all their derivatives."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+
+from chainrule._gate import FloatArray
+from chainrule.checking.comparison import Comparison
+from chainrule.checking.finite_differences import Floats
+from chainrule.checking.jacobian.blocks import JacobianAnswer, block_of, by_products, is_operator, is_sparse
+from chainrule.checking.jacobian.comparison import JacobianComparison
+from chainrule.checking.reach import arrays_of
+from chainrule.checking.reader import Reader
+from chainrule.checking.results import bare, mirrored, outcome_of
+from chainrule.checking.subject import Answer, Subject
+
+
+@dataclass
+class JacobianSubject(Subject):
+    """Two functions of the same arguments: f, and all its derivatives."""
+
+    #: Names of the outputs and of the numbers of each argument, for the report.
+    row_names: Sequence[str] = ()
+    column_names: Sequence[str] = ()
+    #: Arguments that must stay within bounds: (lower, upper).
+    bounds: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    #: The shape of what f gives; known after its first call.
+    out: tuple[int, ...] = ()
+    #: By argument: given w, gives Jᵀ w, if such products are given too.
+    backwards: dict[str, Callable[[Floats], Any]] = field(default_factory=dict)
+    kind = "jacobian"
+    #: What the matrix is called.
+    letter: ClassVar[str] = "J"
+    of_functions = True
+    forward_name: str = "f"
+    backward_name: str = "jac"
+    goes_forward_itself = True
+
+    @classmethod
+    def read(cls, reader: Reader) -> Sequence[Subject]:
+        """Give two functions, or one and a pair (jvp, vjp)."""
+        f, jac = reader.thing
+        slots, inputs = reader.slots(f)
+        name = getattr(f, "__name__", "f")
+        subject = cls((f, jac), name, slots, inputs, reader.wrt(inputs), held_fixed=arrays_of((f, jac)))
+        subject.forward_name = name
+        subject.row_names, subject.column_names = reader.asked.names
+        subject.bounds = _bounds(reader.asked.bounds, subject)
+        back = jac[0] if isinstance(jac, tuple) else jac
+        subject.backward_name = getattr(back, "__name__", type(back).__name__)
+        subject.out = reader.quietly(subject.raw_output, inputs).shape
+        return [subject]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is known by jac: workers need f only."""
+        return {**self.__dict__, "backwards": {}}
+
+    def comparison(self) -> type[Comparison]:
+        """Compare matrices."""
+        return JacobianComparison
+
+    def raw_output(self) -> FloatArray:
+        """Give what f gives, as one array."""
+        arrays = outcome_of(self.thing[0](*self.handed()), self.thing[0], self.forward_name, cached=False).arrays
+        return arrays[0] if len(arrays) == 1 else np.concatenate([a.reshape(-1) for a in arrays])
+
+    def with_inputs(self, inputs: Mapping[str, Any]) -> Subject:
+        """Give the same with other arguments, within the bounds."""
+        clipped = {name: np.clip(inputs[name], *bounds) for name, bounds in self.bounds.items()}
+        return super().with_inputs({**inputs, **clipped})
+
+    def outputs(self) -> list[FloatArray]:
+        """Give what comes out."""
+        return [self.raw_output()]
+
+    def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
+        """Give the derivatives by each argument."""
+        jac = self.thing[1]
+        if isinstance(jac, tuple):
+            return self._by_products(*jac)
+        returned = jac(*self.handed()) if callable(jac) and not is_operator(jac) else jac
+        answer = JacobianAnswer({}, {})
+        for name, value in self._blocks(returned).items():
+            if value is None:
+                continue
+            shape = self.inputs[name].shape
+            block = block_of(value, self.out, shape, self.full_name(self.backward_name))
+            if block is None:
+                answer.misshapen[name] = value
+                block_numbers = np.asarray(value.tocoo().data if is_sparse(value) else value)
+                answer.gradients[name] = block_numbers if block_numbers.dtype != object else np.zeros(0)
+                continue
+            answer.blocks[name] = block
+            answer.gradients[name] = block.numbers
+            if is_operator(value) and callable(getattr(value, "rmatvec", None)):
+                self.backwards[name] = value.rmatvec
+            own = value if isinstance(value, np.ndarray) else getattr(value, "data", None)
+            if isinstance(own, np.ndarray):
+                answer.gradients[name] = answer.returned[name] = own
+        return self._noted(answer)
+
+    def _noted(self, answer: JacobianAnswer) -> JacobianAnswer:
+        answer.of_inputs = True
+        answer.unasked = tuple(n for n in self.movable if n not in answer.gradients)
+        answer.gradients |= dict.fromkeys(answer.unasked)
+        return answer
+
+    def _by_products(self, jvp: Any, vjp: Any) -> JacobianAnswer:
+        """Give the derivatives by the products with them: ``jvp(*args, *vs)`` and ``vjp(*args, w)``."""
+        answer, names = JacobianAnswer({}, {}), list(self.movable)
+        shapes = {name: self.inputs[name].shape for name in names}
+        size = math.prod(self.out)
+
+        def forwards(name: str) -> Callable[[Floats], Any]:
+            def product(v: Floats) -> Any:
+                vs = [v.reshape(shapes[n]) if n == name else np.zeros(shapes[n]) for n in names]
+                return jvp(*self.handed(), *vs)
+
+            return product
+
+        for name in names:
+            block = by_products(forwards(name), (size, math.prod(shapes[name])))
+            answer.blocks[name], answer.gradients[name] = block, block.numbers
+            if vjp is not None:
+                self.backwards[name] = partial(self._product_back, vjp, name)
+        return self._noted(answer)
+
+    def _product_back(self, vjp: Any, name: str, w: Floats) -> Any:
+        return self._blocks(vjp(*self.handed(), w.reshape(self.out)))[name]
+
+    def _blocks(self, returned: Any) -> dict[str, Any]:
+        """Say which argument each block is by: by name, or in the order of those that can be moved."""
+        names = list(self.movable)
+        deep = mirrored(returned, self.slots)
+        if deep is not None:
+            return {name: deep.get(name) for name in names}
+        if isinstance(returned, Mapping):
+            keys = {str(key): value for key, value in returned.items()}
+            found = {n: keys.get(n, keys.get(bare(n))) for n in names}
+            unknown = [key for key in keys if not any(key in (n, bare(n)) for n in names)]
+            if unknown:
+                raise ValueError(
+                    f"{self.full_name(self.backward_name)} gives blocks named {', '.join(unknown)}, and the arguments"
+                    f" are {', '.join(names)}"
+                )
+            return found
+        several = isinstance(returned, tuple) or (
+            isinstance(returned, list) and len(names) > 1 and any(np.ndim(a) > 0 or is_sparse(a) for a in returned)
+        )
+        if not several:
+            if self.wrt is None and len(names) > 1:
+                return {next((n for n in names if self._fits(returned, n)), names[0]): returned}
+            return {names[0]: returned} if names else {}
+        if len(returned) != len(names) and len(returned) == len(self.inputs):
+            pairs = zip(self.inputs, returned, strict=True)  # None, perhaps, for what cannot be moved
+            return {n: block for n, block in pairs if n in names}
+        if len(returned) != len(names):
+            raise ValueError(
+                f"{self.full_name(self.backward_name)} gives {len(returned)} blocks for {len(names)} arguments"
+                f" ({', '.join(names) or 'none'}); say with wrt= which they are by"
+            )
+        return dict(zip(names, returned, strict=True))
+
+    def _fits(self, value: Any, name: str) -> bool:
+        try:
+            return block_of(value, self.out, self.inputs[name].shape, "jac") is not None
+        except (TypeError, ValueError):
+            return False
+
+
+def _bounds(bounds: Any, subject: Subject) -> dict[str, tuple[Any, Any]]:
+    """Give the bounds of each argument that has some: those of the first, or a dict by name."""
+    if bounds is None:
+        return {}
+    by_name = dict(bounds) if isinstance(bounds, Mapping) else dict.fromkeys(list(subject.movable)[:1], bounds)
+    for name, pair in by_name.items():
+        if name not in subject.movable:
+            raise ValueError(f"bounds names {name!r}, and the arguments are {', '.join(subject.movable) or 'none'}")
+        if not isinstance(pair, tuple | list) or len(pair) != 2:
+            raise TypeError(f"bounds of {name} must be a pair (lower, upper), got {pair!r:.60}")
+    return {name: (low, high) for name, (low, high) in by_name.items()}

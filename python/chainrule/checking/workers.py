@@ -1,0 +1,195 @@
+"""Evaluations by workers: other processes, or whatever a map of the caller's reaches.
+
+What is asked of the numeric side is known before it is used: all points of a step for all entries. So they are
+evaluated ahead, in any order and anywhere, and then used in the order they always are. The report is the same to the
+bit as without workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import pickle
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from chainrule._gate import FloatArray
+from chainrule.checking.finite_differences import Floats
+from chainrule.checking.randomness import Randomness
+from chainrule.checking.reach import reach
+from chainrule.checking.state import put_back
+from chainrule.checking.subject import Subject
+
+#: Arrays by name, each with entries and what these are to be.
+Point: TypeAlias = Sequence[tuple[str, Any, Any]]
+#: As the built-in: gives what a function gives for each of some things.
+Map: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
+
+#: What a forked process works on.
+_inherited: Evaluator | None = None
+
+
+class Evaluator:
+    """All outputs of a subject as one vector: for its arrays as they are, or with some entries moved.
+
+    `randomness`: set back before every forward pass; `careful`: put back the arrays after every one, for a subject that
+    writes into them; `tell`: is told of every evaluation.
+    """
+
+    def __init__(
+        self, subject: Subject, randomness: Randomness, careful: bool, tell: Callable[[int], object] | None = None
+    ) -> None:
+        self.subject, self._randomness, self._careful = subject, randomness, careful
+        self.tell = tell
+
+    def outputs(self) -> list[FloatArray]:
+        """Give what comes out."""
+        self._randomness.rewind()
+        if self.tell is not None:
+            self.tell(1)
+        with put_back(self.subject.arrays.values() if self._careful else ()):  # what it writes is not for the next
+            return [np.array(out) for out in self.subject.outputs()]
+
+    def vector(self) -> Floats:
+        """Give all outputs as one vector."""
+        return np.concatenate([np.asarray(out, np.float64).reshape(-1) for out in self.outputs()])
+
+    def __call__(self, point: Point) -> Floats | Exception:
+        """Give all outputs with some entries of an array moved, or what was raised."""
+        arrays = self.subject.arrays
+        with put_back([arrays[name] for name, *_ in point]):
+            try:
+                for name, entries, values in point:
+                    if entries is ...:
+                        np.copyto(arrays[name], values)
+                    else:
+                        arrays[name].flat[entries] = values
+                return self.vector()
+            except Exception as error:
+                return error
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"subject": self.subject, "careful": self._careful, "randomness": self._randomness.told()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["subject"], Randomness(reach(subject=state["subject"].thing)), state["careful"])  # type: ignore[misc]
+        self._randomness.adopt(state["randomness"])
+
+
+class Workers:
+    """What evaluates ahead; `close` ends processes that were started.
+
+    `workers`: how many processes, -1 for one a core, or a map.
+    """
+
+    def __init__(self, workers: int | Map) -> None:
+        self._workers = workers
+        self._pools = contextlib.ExitStack()
+
+    def of(self, evaluator: Evaluator) -> Callable[[Sequence[Point]], list[Any]] | None:
+        """Give what evaluates points of a subject; None if that is best done one after another."""
+        if callable(self._workers):
+            its_map = self._workers
+            return lambda points: _told(evaluator, list(its_map(evaluator, points)))
+        count = os.cpu_count() or 1 if self._workers == -1 else self._workers
+        if count == 1:
+            return None
+        pool = self._pool(evaluator, count)
+        return lambda points: _told(evaluator, pool.map(_evaluate, points))
+
+    def _pool(self, evaluator: Evaluator, count: int) -> Any:
+        """Start processes. Forked ones know the subject, whatever it is; others are sent it."""
+        global _inherited
+        forks = sys.platform == "linux"
+        context = multiprocessing.get_context("fork" if forks else None)
+        with warnings.catch_warnings():  # of threads that a forked process does not have: it needs none
+            warnings.simplefilter("ignore", DeprecationWarning)
+            if forks:
+                _inherited = evaluator
+                pool = context.Pool(count)
+                _inherited = None
+            else:
+                pool = context.Pool(count, _receive, (_packed(evaluator),))
+        self._pools.callback(pool.join)
+        self._pools.callback(pool.terminate)
+        return pool
+
+    def close(self) -> None:
+        """End the processes."""
+        self._pools.close()
+
+
+def _told(evaluator: Evaluator, results: list[Any]) -> list[Any]:
+    if evaluator.tell is not None:
+        evaluator.tell(len(results))
+    return results
+
+
+def _evaluate(point: Point) -> Floats | Exception:
+    assert _inherited is not None
+    return _inherited(point)
+
+
+def _receive(packed: bytes) -> None:
+    global _inherited
+    _inherited = pickle.loads(packed)  # what this process itself has packed
+
+
+def _packed(evaluator: Evaluator) -> bytes:
+    try:
+        return pickle.dumps(evaluator)
+    except Exception as error:
+        raise TypeError(
+            f"workers are sent what is checked, and it cannot be pickled ({error}); define it in a module, or give a"
+            " map that packs more, such as joblib's"
+        ) from error
+
+
+def raised(results: Sequence[Any]) -> list[Floats]:
+    """Give results, or raise the first exception among them."""
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+    return list(results)
+
+
+def workers_of(workers: Any) -> Workers | None:
+    """Give what evaluates ahead; None if nothing is to."""
+    if callable(workers):
+        return Workers(workers)
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < -1 or workers == 0:
+        raise ValueError(f"workers must be a number of processes, -1 for one a core, or a map, got {workers!r:.60}")
+    return None if workers == 1 else Workers(workers)
+
+
+class Ahead:
+    """Results of points that were evaluated ahead, until they are asked for."""
+
+    def __init__(self, many: Callable[[Sequence[Point]], list[Any]] | None) -> None:
+        self._many = many
+        self._known: dict[Any, Any] = {}
+
+    def fetch(self, points: Callable[[], Iterator[tuple[Any, Point]]]) -> None:
+        """Evaluate points, each with a key, if there are workers to do it."""
+        if self._many is None:
+            return
+        wanted = {key: point for key, point in points() if key not in self._known}
+        self._known |= zip(wanted, self._many(list(wanted.values())), strict=True)
+
+    def take(self, key: Any, evaluate: Callable[[], Floats]) -> Floats:
+        """Give the result of a point, once; evaluate it now if it is not known."""
+        if self._many is None or key not in self._known:
+            return evaluate()
+        result: Floats | Exception = self._known.pop(key)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+
+#: Nothing is evaluated ahead.
+NEVER = Ahead(None)
