@@ -1,4 +1,4 @@
-"""For tests: a gradient that is wrong fails the test, with the whole report as the message.
+"""For tests: a derivative that is wrong fails the test, with the whole report as the message.
 
 Works in pytest, in unittest and anywhere else an AssertionError means failure. In pytest the fixture
 ``check_gradients`` does the same without an import; see the package ``pytest_chainrule``.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.checking import GradientReport, check_gradients
+from chainrule.checking import GradientReport, check_gradients, check_hessian, check_jacobian
 
 
 def assert_gradients(subject: Any, *args: Any, allow_unproven: bool = False, **options: Any) -> GradientReport:
@@ -49,5 +49,79 @@ def assert_gradients(subject: Any, *args: Any, allow_unproven: bool = False, **o
     """
     __tracebackhide__ = True  # pytest shows the line of the test, not this one
     report = check_gradients(subject, *args, **options)
+    report.raise_if_failed(allow_unproven=allow_unproven)
+    return report
+
+
+def assert_jacobian(f: Any, jac: Any, *args: Any, allow_unproven: bool = False, **options: Any) -> GradientReport:
+    """Check a Jacobian and raise unless all of it is right.
+
+    Parameters
+    ----------
+    f : callable
+        ``f(*args)`` gives an array of any shape.
+    jac : callable, array, sparse matrix, LinearOperator or pair of callables
+        Its derivatives; see `chainrule.check_jacobian`.
+    *args : array_like
+        What both are called with, of any shape.
+    allow_unproven, **options
+        As for `assert_gradients`; the options are those of `check_jacobian`.
+
+    Returns
+    -------
+    GradientReport
+
+    Raises
+    ------
+    AssertionError
+        As `assert_gradients`.
+    TypeError, ValueError
+        As `check_jacobian`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> assert_jacobian(np.sin, np.cos, [0.3, 1.2]).ok
+    True
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test, not this one
+    report = check_jacobian(f, jac, *args, **options)
+    report.raise_if_failed(allow_unproven=allow_unproven)
+    return report
+
+
+def assert_hessian(grad: Any, hess: Any, *args: Any, allow_unproven: bool = False, **options: Any) -> GradientReport:
+    """Check a Hessian and raise unless all of it is right.
+
+    Parameters
+    ----------
+    grad : callable
+        ``grad(*args)`` gives the gradient, in the shape of the argument it is by.
+    hess : callable, array, sparse matrix or LinearOperator
+        Its derivatives; None with ``hessp=``. See `chainrule.check_hessian`.
+    *args : array_like
+        What both are called with, of any shape.
+    allow_unproven, **options
+        As for `assert_gradients`; the options are those of `check_hessian`.
+
+    Returns
+    -------
+    GradientReport
+
+    Raises
+    ------
+    AssertionError
+        As `assert_gradients`.
+    TypeError, ValueError
+        As `check_hessian`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> assert_hessian(lambda x: x**3, lambda x: np.diag(3 * x**2), [0.3, 1.2]).ok
+    True
+    """
+    __tracebackhide__ = True  # as above
+    report = check_hessian(grad, hess, *args, **options)
     report.raise_if_failed(allow_unproven=allow_unproven)
     return report

@@ -170,8 +170,9 @@ def settings_of(
     mode: Any, directions: Any, seed: Any, tolerance: Any, strict: bool = False, workers: Any = 1
 ) -> Settings:
     """Give what the caller asked for, if it can be."""
+    # As above.
     from chainrule.checking.comparison import Settings
-    from chainrule.checking.workers import workers_of  # as above
+    from chainrule.checking.workers import workers_of  # the same
 
     if mode not in ("auto", "full", "directions"):
         raise ValueError(f"mode must be 'auto', 'full' or 'directions', got {mode!r}")

@@ -21,6 +21,7 @@ from chainrule.checking.randomness import Randomness
 from chainrule.checking.report import ArrayCheck, Unseen
 from chainrule.checking.results import is_float, places_of_input
 from chainrule.checking.subject import Answer, Subject, is_single
+from chainrule.checking.taylor import TaylorTable
 from chainrule.checking.workers import Workers
 
 Mode = Literal["auto", "full", "directions"]
@@ -66,12 +67,16 @@ class Comparison:
     #: Contracts of this kind of subject alone: None if it holds, or what was seen and its short name.
     own_contracts: dict[str, tuple[str, str] | None] = field(default_factory=dict)
 
+    #: What is left of the outputs along a line.
+    taylor: TaylorTable | None = None
+
     def all(self, answer: Answer, douts: list[Any], careful: bool) -> tuple[ArrayCheck, ...]:
         """Compare every array that has a gradient; `careful` puts back what a forward pass writes into."""
         names = [name for name in self.subject.arrays if name not in answer.unasked]
         wide, second_opinion = self._in_float64(names, douts)
         numeric = NumericEvaluation(wide, names, self.randomness, douts, careful=careful, workers=self.settings.workers)
         self.numeric = numeric
+        self.taylor = numeric.taylor({**answer.gradients, **second_opinion})
         checks = []
         for name in self.subject.arrays:
             if name in names:

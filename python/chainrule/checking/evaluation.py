@@ -20,6 +20,7 @@ from chainrule.checking.perturbation import DirectionStencil, EngineStencil, Ent
 from chainrule.checking.precision import Stairs, most_of, together
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.subject import Subject
+from chainrule.checking.taylor import TaylorTable, table
 from chainrule.checking.workers import Ahead, Evaluator, Point, Workers
 
 
@@ -66,6 +67,8 @@ class NumericEvaluation:
         self._own_noise: dict[str, Floats] = {}
         # Of each output; those of Python are known after the first evaluation.
         self._epsilon: Floats = np.full(1 if self.engine is not None else 0, np.finfo(np.float64).eps)
+        #: Along which all arrays were moved at once.
+        self.line: Line | None = None
         #: All outputs as they are now, as one vector.
         self.here = self.evaluate()
         self._least = 2 * self._epsilon * np.abs(self.here)
@@ -103,7 +106,11 @@ class NumericEvaluation:
         others = [with_random_signs(self._sizes(name), np.random.default_rng(0)) for name in names]
         along, lengths = self._along(names), precision.LENGTHS if self._thorough else precision.LENGTHS[:1]
         ways = (steps, others) if self._thorough else (steps,)
-        return most_of([precision.stairs(partial(along, way), self.noise, lengths) for way in ways])
+        line = Line(tuple(names), steps, partial(along, steps))
+        if self.line is None:
+            self.line = line
+        sections = (line.values, partial(along, others))[: len(ways)]
+        return most_of([precision.stairs(section, self.noise, lengths) for section in sections])
 
     def _rounding(self, names: Sequence[str]) -> Rounding | None:
         """Give what knows of the stairs when these arrays are moved together; None if there are none."""
@@ -166,6 +173,29 @@ class NumericEvaluation:
         rounding = self._rounding([name])
         return GroupStencil(self.evaluate, array, self._outputs(name), groups, rounding, self._ahead(), name)
 
+    def taylor(self, gradients: Mapping[str, FloatArray | None]) -> TaylorTable | None:
+        """Give what is left of the outputs along a line, weighted, when these gradients are taken away.
+
+        From evaluations that were made to look for rounding inside, where they suffice; None if not all that is moved
+        has a gradient.
+        """
+        if self.line is None:
+            names = apart(self.scales, self.subject.arrays)
+            steps = [perturbation.both_ways(self._sizes(name)) for name in names]
+            self.line = Line(tuple(names), steps, partial(self._along(names), steps))
+        given = [gradients.get(name) for name in self.line.names]
+        if any(g is None or g.shape != v.shape for g, v in zip(given, self.line.steps, strict=True)):
+            return None
+        slope = sum(float(np.sum(np.asarray(g, np.float64) * v)) for g, v in zip(given, self.line.steps, strict=True))
+        try:
+            points = self.line.several()
+        except Exception:  # moved so far that the subject refuses it
+            return None
+        weights = np.ones(1) if self.engine is not None else self._weights
+        values = [float(weights @ outputs) for outputs in points.values()]
+        noise = float(np.abs(weights) @ (8 * self.noise + self._least))
+        return table(self.line.names, list(points), values, float(weights @ self.here), slope, noise)
+
     def _ahead(self) -> Ahead:
         """Give what evaluates ahead, if there are workers."""
         return Ahead(self._elsewhere())
@@ -192,6 +222,37 @@ class NumericEvaluation:
                 self._logs[name] = float(np.log(self.scales[name]).sum())
         size = sum(self.scales[name].size for name in names)
         return math.exp(sum(self._logs[name] for name in names) / size) if size else 1.0
+
+
+@dataclass
+class Line:
+    """A direction through several arrays, and what came out at points along it."""
+
+    names: tuple[str, ...]
+    steps: list[Floats]
+    along: Callable[[Sequence[float]], Floats]
+    known: dict[float, Floats] = field(default_factory=dict)
+
+    def values(self, offsets: Sequence[float]) -> Floats:
+        """Give the outputs at some offsets, and keep them."""
+        found = self.along(offsets)
+        self.known |= zip(offsets, found, strict=True)
+        return found
+
+    def several(self) -> dict[float, Floats]:
+        """Give what came out at some steps from long to short; three more are made if all were short."""
+        if not any(offset > _LONG for offset in self.known):
+            self.values([2.0**-4, 2.0**-6, 2.0**-8])
+        far = [offset for offset in sorted(self.known) if offset > _SHORTEST]
+        chosen: list[float] = []
+        for offset in far:  # none is less than twice another
+            if not chosen or offset >= 2 * chosen[-1]:
+                chosen.append(offset)
+        return {offset: self.known[offset] for offset in chosen}
+
+
+#: A step over which something shows, and the shortest that is told of, in sizes of what is moved.
+_LONG, _SHORTEST = 2.0**-9, 2.0**-18
 
 
 @dataclass

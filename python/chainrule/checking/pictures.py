@@ -10,6 +10,7 @@ import numpy as np
 from chainrule.checking.report import GradientReport, findings_of, times, title_of, verdict_of
 
 if TYPE_CHECKING:
+    from chainrule.checking.taylor import TaylorTable
     from chainrule.plotting.figure import Figure
 
 
@@ -77,6 +78,23 @@ def heat_map(report: GradientReport) -> Figure:
             ax.plot([x], [y], "o", mfc="none", mec="black", ms=12)
     figure.colorbar(drawn, ax=list(axes), label="|analytic - numeric| / larger", shrink=0.8)
     figure.suptitle(f"{report.subject}: {report.headline}", parse_math=False)
+    return figure
+
+
+def taylor_lines(table: TaylorTable) -> Figure:
+    """Draw the remainder by h; see `TaylorTable.plot`."""
+    from chainrule.plotting.figure import Figure  # or says what to install
+
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    ax = figure.subplots()
+    h = np.array(table.h)
+    ax.loglog(h, table.remainder, "o-", label="|f(x + hv) - f(x) - h g·v|")
+    for power, style in ((1, ":"), (2, "--")):
+        ax.loglog(h, table.remainder[0] * (h / h[0]) ** power, style, color="#909090", label=f"rate {power}")
+    ax.axhline(table.rounding, color="#c02020", linewidth=0.8, label="rounding")
+    ax.set_xlabel("h")
+    ax.set_title(f"Taylor test along {', '.join(table.along)}", loc="left", fontsize=10, parse_math=False)
+    ax.legend(fontsize=8)
     return figure
 
 

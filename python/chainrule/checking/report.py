@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from chainrule._gate import FloatArray
 
 if TYPE_CHECKING:
+    from chainrule.checking.taylor import TaylorTable
     from chainrule.plotting.figure import Figure
 
 Verdict = Literal["right", "wrong", "unproven"]
@@ -162,6 +163,8 @@ class GradientReport:
         Whether hazards fail.
     settings : dict
         Mode, seed, tolerance and dtype.
+    line : TaylorTable or None
+        What `taylor` gives. Not in `to_dict`.
     """
 
     subject: str
@@ -175,6 +178,7 @@ class GradientReport:
     held_fixed: tuple[str, ...] = ()
     strict: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
+    line: TaylorTable | None = field(default=None, repr=False)
 
     @property
     def verdict(self) -> Verdict:
@@ -295,6 +299,27 @@ class GradientReport:
         from chainrule.checking.pictures import table  # which imports this
 
         return table(self)
+
+    def taylor(self) -> TaylorTable:
+        """Give the Taylor test: what is left of f along a line without its value and slope, and how that falls.
+
+        Returns
+        -------
+        TaylorTable
+            Printed, a table; ``plot()`` draws it.
+
+        Raises
+        ------
+        ValueError
+            If there is no line through all that was compared: a gradient is missing or has another shape, f refuses
+            long steps, or there are bounds.
+        """
+        if self.line is None:
+            raise ValueError(
+                f"{self.subject} has no Taylor table: a gradient is missing or misshapen, f refuses long steps, or"
+                " arguments have bounds"
+            )
+        return self.line
 
     def plot(self) -> Figure:
         """Draw a heat map of the relative difference for each array that was compared entry by entry.

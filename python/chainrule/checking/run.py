@@ -186,6 +186,7 @@ def _report(
         held_fixed=(*comparison.held_fixed, *subject.held_fixed),
         strict=settings.strict,
         settings=_facts(subject, settings),
+        line=comparison.taylor,
     )
 
 

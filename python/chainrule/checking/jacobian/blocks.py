@@ -48,6 +48,11 @@ class Block(ABC):
         """Give the matrix, if it is at hand."""
         return None
 
+    def times_transposed(self, w: Floats) -> Floats | None:
+        """Give Jᵀ w, (N,), if it is at hand."""
+        matrix = self.dense()
+        return None if matrix is None else np.asarray(w @ matrix)
+
     def pattern(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
         """Give the rows and columns of the entries that are not 0, if the form says which these are."""
         return None
@@ -94,6 +99,11 @@ class Sparse(Block):
         """Give J v."""
         products = self.data * v[self.columns]
         return np.bincount(self.rows, weights=products, minlength=self.shape[0]).astype(np.float64)
+
+    def times_transposed(self, w: Floats) -> Floats:
+        """Give Jᵀ w."""
+        products = self.data * w[self.rows]
+        return np.bincount(self.columns, weights=products, minlength=self.shape[1]).astype(np.float64)
 
     def largest(self) -> Floats:
         """Give that of each row."""

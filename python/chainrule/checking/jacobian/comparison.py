@@ -85,6 +85,8 @@ class JacobianComparison(Comparison):
         opinion = self._of_wide(wide, douts)
         self._see_to_bounds(wide, names)
         numeric = self.numeric = self._evaluation(wide, names, douts, careful)
+        judged = {name: opinion.get(name, block) for name, block in given.blocks.items()}
+        self.taylor = None if self.rooms else numeric.taylor(_weighted(judged, douts, subject))
         self.held_fixed += [name for name in subject.arrays if name not in names]
         checks: list[ArrayCheck] = []
         for name in names:
@@ -381,6 +383,13 @@ class JacobianComparison(Comparison):
             if 0 not in blocks[name].shape and (compared.wrong & ~compared.found.kinks).any():
                 differing.append(self.label(name))
         return differing
+
+
+def _weighted(blocks: dict[str, Block], douts: Sequence[Any], subject: JacobianSubject) -> dict[str, Floats | None]:
+    """Give Jᵀ w by each argument, as far as it is at hand."""
+    w = np.concatenate([np.ravel(d) for d in douts])
+    found = {name: block.times_transposed(w) for name, block in blocks.items()}
+    return {n: None if g is None else g.reshape(subject.arrays[n].shape) for n, g in found.items()}
 
 
 def _claims(block: Block, groups: Sequence[Group]) -> tuple[Floats, Floats]:
