@@ -21,9 +21,12 @@ from typing import Any
 import numpy as np
 
 from chainrule.checking import GradientReport, check_gradients
+from chainrule.checking.comparison import Settings
 from chainrule.checking.finding import Found, find, line_of
 from chainrule.checking.guesses import Kind
 from chainrule.checking.making import CannotMakeError, Made, drawn_from, guesses, mixes_examples, quiet
+from chainrule.checking.reader import Asked
+from chainrule.checking.run import check
 from chainrule.checking.running import Stopped, run_file
 
 #: Given a generator, gives a subject and its arguments.
@@ -163,6 +166,7 @@ def _check_found(found: Found, seed: int, strict: bool) -> FileCheck:
     """Check with the first arguments that are taken, and that a check does not stumble over."""
     untaken: list[tuple[bool, Exception]] = []
     search = _Search(found)
+    settings = Settings("auto", 3, seed, 1e-7, strict)
     try:
         for made in guesses(found, seed, lambda error, made: untaken.append((made, error))):
             if search.is_over(made):
@@ -171,7 +175,8 @@ def _check_found(found: Found, seed: int, strict: bool) -> FileCheck:
                 continue
             try:
                 with quiet(), drawn_from(seed):  # a first forward pass may draw weights
-                    report = check_gradients(made.subject, *made.arguments, seed=seed, strict=strict)
+                    asked = Asked(kind=found.kind if found.kind.by_name else None)
+                    report = check(made.subject, made.arguments, settings, asked)
             except Exception as error:  # anything that somebody's code may raise is a reason
                 search.stumbled.append(FileCheck(found.name, None, _said(error), made.told, found.line))
                 continue

@@ -11,6 +11,8 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from chainrule.checking.guesses import LOSSES
+from chainrule.checking.jacobian.hessian import HessianSubject
+from chainrule.checking.jacobian.subject import JacobianSubject
 from chainrule.checking.pair import BothSubject, PairSubject
 from chainrule.checking.subject import Subject
 from chainrule.checking.subjects import KINDS
@@ -24,8 +26,11 @@ COUNTERPARTS = (
 GRADIENTS = (
     "grad{}", "{}grad", "d{}", "{}d", "{}gradient", "gradient{}", "{}derivative", "derivative{}", "{}prime", "prime{}",
     "{}deriv", "deriv{}", "{}der", "der{}", "{}derivate", "{}backward", "backward{}", "{}bprop", "{}backprop", "{}bwd",
-    "{}dx", "{}delta", "{}grads", "{}gradients", "grads{}", "nabla{}", "{}jac", "{}back",
+    "{}dx", "{}delta", "{}grads", "{}gradients", "grads{}", "nabla{}", "{}back",
 )  # fmt: skip
+#: What the Jacobian of ``f`` is called, and its Hessian, which is held against its gradient.
+JACOBIANS = ("{}jac", "jac{}", "{}jacobian", "jacobian{}", "j{}", "{}j")
+HESSIANS = ("{}hess", "hess{}", "{}hessian", "hessian{}")
 
 #: Arguments that ask a function for its derivative instead of its value: ``sigmoid(x, deriv=True)``.
 FLAGS = ("derivative", "deriv", "derivate", "derive", "der", "prime", "grad", "gradient", "diff", "derivation")
@@ -175,10 +180,20 @@ def _pairs(functions: Mapping[str, FunctionType], around: Mapping[str, Any]) -> 
         if flag is not None:
             yield Found(name, PairSubject, (function, partial(function, **{flag: True})), name, function)
             continue
-        names = (plain.get(pattern.format(_plain(name))) for pattern in GRADIENTS)
-        gradient = next((other for other in names if other not in (None, name, *used)), None)
-        if gradient is not None:
-            yield Found(name, PairSubject, (function, around[gradient]), name, around[gradient])
+
+        def called(
+            patterns: Iterable[str], own: str = _plain(name), leave: Iterable[str] = (name, *used)
+        ) -> str | None:
+            names = (plain.get(pattern.format(own)) for pattern in patterns)
+            return next((other for other in names if other is not None and other not in leave), None)
+
+        gradient, jacobian = called(GRADIENTS), called(JACOBIANS)
+        first, hessian = gradient or jacobian, called(HESSIANS)
+        if first is not None:
+            kind = PairSubject if gradient is not None else JacobianSubject
+            yield Found(name, kind, (function, around[first]), name, around[first])
+            if hessian is not None:
+                yield Found(hessian, HessianSubject, (around[first], around[hessian]), first, around[hessian])
 
 
 def _flag_of(function: FunctionType) -> str | None:

@@ -69,6 +69,9 @@ KINDS = (
     Kind("a number", "", "rows", one=True),
 )
 
+#: For functions of a vector, most of which take one of a certain size.
+VECTORS = (VECTOR, *(Kind(f"a vector of {n}", str(n), "rows", one=True) for n in (2, 3, 1, 6, 5)))
+
 
 def tanh_derivative(z: Any) -> Any:
     """Give the derivative of tanh, for what asks for a function and its derivative."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 import random
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,7 +30,7 @@ from chainrule.checking.filling import (
     told_named,
 )
 from chainrule.checking.finding import Found
-from chainrule.checking.guesses import KINDS, ONE_EACH, PROBABILITIES, VECTOR, WEIGHTS, Kind
+from chainrule.checking.guesses import KINDS, ONE_EACH, PROBABILITIES, VECTOR, VECTORS, WEIGHTS, Kind
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,12 @@ def _draws(found: Found) -> Iterator[tuple[Kind, int, str, bool]]:
 
 def _kinds(found: Found, names: Sequence[str]) -> Sequence[Kind]:
     """Give the kinds of input in their order; a mere function of a vector is given one first."""
+    if found.kind.of_vectors:
+        return VECTORS
     layer_like = isinstance(found.thing, tuple) and required(found.thing[0]) != required(found.thing[1])
     of_a_vector = found.kind.of_entries and not found.is_loss and not layer_like
     if of_a_vector and not any(name in WEIGHTS or is_label(found, name, names) for name in names):
-        return (VECTOR, *(kind for kind in KINDS if kind is not VECTOR))
+        return (*VECTORS, *(kind for kind in KINDS if kind is not VECTOR))
     measured = found.is_loss and not found.kind.takes_data and any(is_label(found, name, names) for name in names)
     return [kind for kind in KINDS if (not kind.group.startswith("images") if measured else kind is not ONE_EACH)]
 
@@ -211,10 +214,26 @@ def _run(found: Found, made: Made) -> None:
     numbers = np.asarray(first, np.float64)
     if not numbers.size or not np.isfinite(numbers).all():
         raise ValueError("its output is empty" if not numbers.size else "its output is not finite")
+    if found.kind.of_vectors or (made.kind is VECTOR and numbers.size == 1):
+        _expect_all_derivatives(found, made, numbers.size)
     names = _asked(found)
     measured = [a for name, a in zip(names, made.arguments, strict=True) if not is_label(found, name, names)]
     if len(measured) < len(names) and numbers.size > 1 and found.kind.of_entries:
         _expect_one_each(numbers.shape, np.shape(measured[0]) if measured else (), made.kind)
+
+
+def _expect_all_derivatives(found: Found, made: Made, count: int) -> None:
+    """Raise unless there are as many derivatives as numbers that come out times numbers of an argument.
+
+    Of one number it is told only where they would be right for a vector of another size: what is wrong is to be shown.
+    """
+    given = found.derivative(made.subject)(*(np.array(a) for a in made.arguments))
+    if isinstance(given, tuple | dict):
+        return
+    sizes = {count * np.size(a) for a in made.arguments}
+    size = math.prod(given.shape) if hasattr(given, "shape") else np.size(given)
+    if size not in sizes and (count > 1 or any(size == int(kind.shape) for kind in VECTORS[1:] if size > 1)):
+        raise ValueError(f"{count} numbers come out, and there are {size} derivatives")
 
 
 def _expect_value_and_gradient(out: Any, made: Made) -> None:

@@ -123,6 +123,10 @@ class Subject(ABC):
     gives_both: ClassVar[bool] = False
     #: Whether it gives one number, or one for each entry or example.
     of_entries: ClassVar[bool] = False
+    #: Whether it is given a vector.
+    of_vectors: ClassVar[bool] = False
+    #: Whether its name alone tells what it is.
+    by_name: ClassVar[bool] = False
     #: Whether it may give nothing, and leave its outputs in attributes.
     leaves_outputs: ClassVar[bool] = False
 

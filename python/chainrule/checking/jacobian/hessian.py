@@ -26,6 +26,7 @@ class HessianSubject(JacobianSubject):
     backward_name: str = "hess"
     kind = "hessian"
     letter = "H"
+    by_name = True
 
     def comparison(self) -> type[Comparison]:
         """Compare matrices, and see whether they are symmetric."""

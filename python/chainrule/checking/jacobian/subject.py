@@ -41,6 +41,7 @@ class JacobianSubject(Subject):
     forward_name: str = "f"
     backward_name: str = "jac"
     goes_forward_itself = True
+    of_vectors = True
 
     @classmethod
     def read(cls, reader: Reader) -> Sequence[Subject]:
