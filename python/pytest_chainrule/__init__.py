@@ -1,4 +1,4 @@
-"""chainrule in pytest: the fixture ``check_gradients``, which fails a test whose gradient is not right.
+"""chainrule in pytest: fixtures such as ``check_gradients``, which fails a test whose gradient is not right.
 
 Registered by the entry point ``pytest11``, so every pytest run in an environment with chainrule loads this file. It is
 a package beside chainrule, not in it, and imports nothing of it, nor NumPy, before a test asks for the fixture.
@@ -29,24 +29,35 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"chainrule: --gradient-seed={config.getoption('gradient_seed')}"
 
 
-@pytest.fixture
-def check_gradients(request: pytest.FixtureRequest) -> Callable[..., GradientReport]:
-    """Check gradients as ``chainrule.check_gradients`` does, and fail unless they are right.
+def _fixture(name: str, what: str) -> Any:
+    """Give a fixture that calls ``chainrule.testing.assert_<name>``, with the seed of the command line."""
+
+    def fixture(request: pytest.FixtureRequest) -> Callable[..., GradientReport]:
+        from chainrule import testing
+
+        asserts = getattr(testing, f"assert_{name}")
+        default = request.config.getoption("gradient_seed")
+
+        def check(*args: Any, **options: Any) -> GradientReport:
+            __tracebackhide__ = True  # pytest shows the line of the test, not this one
+            options.setdefault("seed", default)
+            report: GradientReport = asserts(*args, **options)
+            return report
+
+        return check
+
+    fixture.__doc__ = f"""Check {what} as ``chainrule.check_{name}`` does, and fail unless all of it is right.
 
     It takes the same arguments, and ``allow_unproven=True`` to let pass what could not be compared; gives the report;
     and fails with the whole report as the assertion's text. The seed is that of ``--gradient-seed`` unless one is
     given.
     """
-    from chainrule.testing import assert_gradients
+    return pytest.fixture(name=f"check_{name}")(fixture)
 
-    default = request.config.getoption("gradient_seed")
 
-    def check(subject: Any, *args: Any, allow_unproven: bool = False, **options: Any) -> GradientReport:
-        __tracebackhide__ = True  # pytest shows the line of the test, not this one
-        options.setdefault("seed", default)
-        return assert_gradients(subject, *args, allow_unproven=allow_unproven, **options)
-
-    return check
+check_gradients = _fixture("gradients", "gradients")
+check_jacobian = _fixture("jacobian", "a Jacobian")
+check_hessian = _fixture("hessian", "a Hessian")
 
 
 def _seed(text: str) -> int:

@@ -207,9 +207,8 @@ class NumericEvaluation:
         return self._many
 
     def resolutions(self, name: str) -> Floats:
-        """Give the slope of each output that is not told from 0, when an entry of an array is moved; (M,)."""
-        size = max(1.0, self._typical([name]))
-        return np.asarray(4 * (self._least + np.finfo(np.float64).eps * size) / size)
+        """Give the slope of each output that its rounding may feign, when an entry of an array is moved; (M,)."""
+        return np.asarray(4 * self._least / max(1.0, self._typical([name])))
 
     def resolution(self, *names: str) -> float:
         """Give the slope of an entry that is not told from 0."""

@@ -145,8 +145,9 @@ def quotients_to_one_side(values: Any, points: Any, noise: Any) -> tuple[Any, An
     here, one, two, three, four = values
     with np.errstate(all="ignore"):
         step = (points[4] - points[0]) / 4
-        slope = (-25 * here + 48 * one - 36 * two + 16 * three - 3 * four) / (12 * step)
-        parabola = (-3 * here + 4 * two - four) / (4 * step)
+        one, two, three, four = one - here, two - here, three - here, four - here  # exactly 0 where nothing moves
+        slope = (48 * one - 36 * two + 16 * three - 3 * four) / (12 * step)
+        parabola = (4 * two - four) / (4 * step)
         rounding = 128 / 12 * noise / np.abs(step)
         return slope, 2 * np.abs(slope - parabola), np.zeros_like(slope), rounding
 

@@ -36,8 +36,8 @@ class Group:
 
     @property
     def alone(self) -> bool:
-        """Whether it is one column."""
-        return len(self.columns) == 1
+        """Whether it is one column, moved by steps of its own."""
+        return len(self.columns) == 1 and self.steps[0] == 1
 
 
 class GroupStencil(Rounded):

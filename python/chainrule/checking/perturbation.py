@@ -19,7 +19,7 @@ from chainrule._gate import FloatArray
 from chainrule.checking.finite_differences import FIRST, Floats, Slopes, noise_of, quotients, scales_of
 from chainrule.checking.precision import Section, Stairs, stairs
 from chainrule.checking.state import put_back
-from chainrule.checking.workers import NEVER, Ahead, Point, raised
+from chainrule.checking.workers import NEVER, Ahead, Point
 
 #: Steps that measure noise are multiples of a number that no short fraction is near: round numbers hide rounding.
 _ODD = 0.8660254037844386
@@ -250,7 +250,9 @@ def moved_in_python(
         own = list(zip(arrays.items(), steps, strict=True))
         if many is not None:
             points = [[(name, ..., moved(array, step, at)) for (name, array), step in own] for at in offsets]
-            return np.array(raised(many(points)))
+            found = many(points)
+            if all(outputs is not None for outputs in found):
+                return np.array(found)
         values = []
         with put_back(arrays.values()) as before:
             for offset in offsets:

@@ -134,7 +134,7 @@ def check_problem(
         "workers": workers,
         "progress": progress,
     }
-    within = {**options, "bounds": _pairs(bounds, np.size(x0))}
+    within = {**options, "bounds": _pairs(bounds, x0)}
     parts: dict[str, GradientReport] = {}
     skipped: list[str] = []
     x0 = np.asarray(x0, np.float64) if np.asarray(x0).dtype.kind in "iub" else x0
@@ -217,15 +217,22 @@ def _called(function: Any, by: Any, name: str = "fun") -> Any:
     return function
 
 
-def _pairs(bounds: Any, size: int) -> tuple[Any, Any] | None:
-    """Give SciPy's bounds as (lower, upper)."""
+def _pairs(bounds: Any, x0: Any) -> tuple[Any, Any] | None:
+    """Give bounds as (lower, upper): as `minimize` takes them, a pair for each number, or as `least_squares`."""
     if bounds is None:
         return None
     if hasattr(bounds, "lb"):
         return bounds.lb, bounds.ub
-    pairs = [(-np.inf if low is None else low, np.inf if high is None else high) for low, high in bounds]
-    if len(pairs) == 2 and size != 2 and all(np.ndim(side) for side in bounds):
-        return bounds[0], bounds[1]  # as least_squares takes them
-    if len(pairs) != size:
-        raise ValueError(f"bounds must be a pair (lower, upper) for each of {size} numbers, got {len(pairs)}")
-    return np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
+    size, ways = np.size(x0), []
+    pairs = (
+        [(-np.inf if low is None else low, np.inf if high is None else high) for low, high in map(tuple, bounds)]
+        if all(np.size(pair) == 2 for pair in bounds)
+        else []
+    )
+    if len(pairs) == size:
+        ways.append((np.array([p[0] for p in pairs], float), np.array([p[1] for p in pairs], float)))
+    if len(bounds) == 2 and all(np.size(side) in (1, size) for side in bounds) and None not in list(np.ravel(bounds)):
+        ways.append((np.asarray(bounds[0], float), np.asarray(bounds[1], float)))
+    if not ways:
+        raise ValueError(f"bounds must be a pair (lower, upper) for each of {size} numbers, or two arrays of as many")
+    return next((way for way in ways if np.all(way[0] <= x0) and np.all(x0 <= way[1])), ways[0])

@@ -97,6 +97,8 @@ class Subject(ABC):
     surely: bool = True
     #: Whether other ways to understand it have to be asked even if this one agrees.
     unsure: bool = False
+    #: Whether its derivatives are given for these numbers alone.
+    at_one_point: bool = False
     #: How the two functions are called in messages.
     forward_name: str = "forward"
     backward_name: str = "backward"

@@ -59,8 +59,8 @@ class Evaluator:
         """Give all outputs as one vector."""
         return np.concatenate([np.asarray(out, np.float64).reshape(-1) for out in self.outputs()])
 
-    def __call__(self, point: Point) -> Floats | Exception:
-        """Give all outputs with some entries of an array moved, or what was raised."""
+    def __call__(self, point: Point) -> Floats | None:
+        """Give all outputs with some entries moved; None if that raises something: then it is done once more, here."""
         arrays = self.subject.arrays
         with put_back([arrays[name] for name, *_ in point]):
             try:
@@ -70,8 +70,8 @@ class Evaluator:
                     else:
                         arrays[name].flat[entries] = values
                 return self.vector()
-            except Exception as error:
-                return error
+            except Exception:
+                return None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"subject": self.subject, "careful": self._careful, "randomness": self._randomness.told()}
@@ -130,7 +130,7 @@ def _told(evaluator: Evaluator, results: list[Any]) -> list[Any]:
     return results
 
 
-def _evaluate(point: Point) -> Floats | Exception:
+def _evaluate(point: Point) -> Floats | None:
     assert _inherited is not None
     return _inherited(point)
 
@@ -148,14 +148,6 @@ def _packed(evaluator: Evaluator) -> bytes:
             f"workers are sent what is checked, and it cannot be pickled ({error}); define it in a module, or give a"
             " map that packs more, such as joblib's"
         ) from error
-
-
-def raised(results: Sequence[Any]) -> list[Floats]:
-    """Give results, or raise the first exception among them."""
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
-    return list(results)
 
 
 def workers_of(workers: Any) -> Workers | None:
@@ -183,12 +175,8 @@ class Ahead:
 
     def take(self, key: Any, evaluate: Callable[[], Floats]) -> Floats:
         """Give the result of a point, once; evaluate it now if it is not known."""
-        if self._many is None or key not in self._known:
-            return evaluate()
-        result: Floats | Exception = self._known.pop(key)
-        if isinstance(result, Exception):
-            raise result
-        return result
+        result: Floats | None = self._known.pop(key, None)
+        return evaluate() if result is None else result
 
 
 #: Nothing is evaluated ahead.

@@ -50,8 +50,7 @@ class Block(ABC):
 
     def times_transposed(self, w: Floats) -> Floats | None:
         """Give Jᵀ w, (N,), if it is at hand."""
-        matrix = self.dense()
-        return None if matrix is None else np.asarray(w @ matrix)
+        return None
 
     def pattern(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
         """Give the rows and columns of the entries that are not 0, if the form says which these are."""
@@ -72,6 +71,10 @@ class Dense(Block):
     def times(self, v: Floats) -> Floats:
         """Give J v."""
         return np.asarray(self.matrix @ v, np.float64)
+
+    def times_transposed(self, w: Floats) -> Floats:
+        """Give Jᵀ w."""
+        return np.asarray(w @ self.matrix, np.float64)
 
     def largest(self) -> Floats:
         """Give that of each row."""

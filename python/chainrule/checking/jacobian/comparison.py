@@ -148,8 +148,8 @@ class JacobianComparison(Comparison):
                 self.label(name), shape, "full", 0, "vacuous", note="empty: there is nothing to compare"
             )  # fmt: skip
         judged = block if opinion is None else opinion
-        if (matrix := judged.dense()) is not None:
-            judged = Dense(block.shape, matrix)
+        if self.settings.mode != "directions" and (matrix := judged.dense()) is not None:
+            judged = Dense(block.shape, matrix)  # of what gives products only, once
         mode, groups = self._groups(numeric, name, judged)
         single = opinion is None and (is_single(array) or is_single(block.numbers))
         compared = self._compared(numeric, name, judged, groups, single)
@@ -172,8 +172,9 @@ class JacobianComparison(Comparison):
                 colour = colours(*places, array.size)
                 if (count := int(colour.max(initial=0)) + 1) < array.size and (mode == "full" or count <= 2_000):
                     columns = [np.flatnonzero(colour == c) for c in range(count)]
-                    return "groups", [Group(c, with_random_signs(scales[c], self.rng)) for c in columns]
-            if self._in_full(numeric, array) and (places is not None or block.dense() is not None):
+                    steps = [np.ones(1) if len(c) == 1 else with_random_signs(scales[c], self.rng) for c in columns]
+                    return "groups", list(map(Group, columns, steps))
+            if self._in_full(numeric, array) and (places is not None or isinstance(block, Dense)):
                 return "full", [Group(np.array([j]), np.ones(1)) for j in range(array.size)]
         everything, count = np.arange(array.size), self.settings.directions
         return "directions", [Group(everything, with_random_signs(scales, self.rng)) for _ in range(count)]
@@ -187,14 +188,14 @@ class JacobianComparison(Comparison):
         claimed, sizes = _claims(block, groups)
         stencil = numeric.of_groups(name, groups)
         count, scales = block.shape[0], numeric.scales[name].reshape(-1)
-        own = np.array([scales[g.columns[0]] if g.alone and g.steps[0] == 1 else 1.0 for g in groups])
+        own = np.array([scales[g.columns[0]] if g.alone else 1.0 for g in groups])
         longest = 1 / max(1e-300, float(scales.max(initial=0)))
         caps = np.array(
             [max(scale, 1.0 if g.alone else longest, 1.0) / 4 for g, scale in zip(groups, own, strict=True)]
         )
         relative = self._relative()
         caps = np.minimum(caps, [g.most for g in groups])
-        resolution = np.tile(numeric.resolutions(name), len(groups))
+        resolution = np.tile(numeric.resolutions(name), len(groups)) + 4 * np.finfo(np.float64).eps * sizes
         rule = Tolerance(claimed, relative, single, sizes, resolution, stencil.epsilon)
         founds, wrongs = [], []
         multiple = None
@@ -396,7 +397,7 @@ def _claims(block: Block, groups: Sequence[Group]) -> tuple[Floats, Floats]:
     """Give what a matrix says along groups, (groups · M,), and what its rounding goes by."""
     rows = block.largest()
     rows = np.where(rows > 0, rows, rows.max(initial=0))
-    dense = block.dense() if all(g.alone and g.steps[0] == 1 for g in groups) else None
+    dense = block.dense() if all(g.alone for g in groups) else None
     if dense is not None:
         columns = np.array([g.columns[0] for g in groups], np.int64)
         return dense[:, columns].T.reshape(-1), np.tile(rows, len(groups))

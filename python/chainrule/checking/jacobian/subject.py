@@ -49,10 +49,18 @@ class JacobianSubject(Subject):
         f, jac = reader.thing
         slots, inputs = reader.slots(f)
         name = getattr(f, "__name__", "f")
-        subject = cls((f, jac), name, slots, inputs, reader.wrt(inputs), held_fixed=arrays_of((f, jac)))
+        subject = cls(
+            (f, jac),
+            name,
+            slots,
+            inputs,
+            reader.wrt(inputs),
+            held_fixed=arrays_of([one for one in (f, jac) if callable(one)]),
+        )
         subject.forward_name = name
         subject.row_names, subject.column_names = reader.asked.names
         subject.bounds = _bounds(reader.asked.bounds, subject)
+        subject.at_one_point = not isinstance(jac, tuple) and (not callable(jac) or is_operator(jac))
         back = jac[0] if isinstance(jac, tuple) else jac
         subject.backward_name = getattr(back, "__name__", type(back).__name__)
         subject.out = reader.quietly(subject.raw_output, inputs).shape
