@@ -35,8 +35,8 @@
 //!
 //! Source: L. F. Richardson 1911; the choice of h as in W. H. Press et al., "Numerical Recipes", §5.7.
 
-use ndarray::{Array, ArrayD, ArrayView, ArrayViewD, Dimension};
-use std::fmt;
+use ndarray::{Array, ArrayD, ArrayView, ArrayViewD, Axis, Dimension};
+use std::{collections::HashMap, fmt};
 
 /// What a right gradient may be off by, for its own rounding.
 const TOLERANCE: f64 = 1e-7;
@@ -159,6 +159,22 @@ pub struct ArrayReport {
 }
 
 impl ArrayReport {
+    /// Take down both sides of one more number; `inner`: the size of what the gradient may have been added up from.
+    fn note(&mut self, array: usize, index: &[usize], gradient: f64, slope: Slope, inner: f64) {
+        let Slope { numeric, bar, kink } = slope;
+        if kink {
+            self.kinks += 1;
+            return;
+        }
+        let bar = bar + CANCELLED * f64::EPSILON * inner;
+        let entry = Entry { array, index: index.to_vec(), gradient, numeric, bar };
+        self.wrong += usize::from(entry.excess() > 1.0);
+        self.zeros += usize::from(entry.is_zero());
+        if self.worst.as_ref().is_none_or(|worst| worst.excess() < entry.excess()) {
+            self.worst = Some(entry);
+        }
+    }
+
     /// Whether this proves nothing: every number is a kink, or 0 on both sides.
     pub fn vacuous(&self) -> bool {
         self.kinks + self.zeros == self.entries
@@ -328,6 +344,91 @@ pub fn check_pair(
     compare(&mut evaluate, &inputs, &gradients)
 }
 
+/// Compare `jacobian(x)` with differences of `f(x)`, an array of any shape, entry by entry of both. It has the shape of the output
+/// followed by that of `x`, and so have the places in the report; each output is judged by the rounding of its own.
+///
+/// ```
+/// use chainrule_gradcheck as gradcheck;
+/// use ndarray::{array, Array1};
+///
+/// // Polar coordinates: (r cos φ, r sin φ).
+/// let f = |p: &Array1<f64>| array![p[0] * p[1].cos(), p[0] * p[1].sin()];
+/// let jacobian = |p: &Array1<f64>| {
+///     let (sin, cos) = p[1].sin_cos();
+///     array![[cos, -p[0] * sin], [sin, p[0] * cos]].into_dyn()
+/// };
+/// gradcheck::check_jacobian(f, jacobian, &array![2.0, 0.5])?.assert_ok();
+/// # Ok::<(), gradcheck::Error>(())
+/// ```
+///
+/// Cost: as many evaluations of `f` as [`check`] takes, whatever the number of outputs, where one step suits them all.
+///
+/// # Errors
+///
+/// As [`check`]; [`Error::Shape`] also if the output changes its shape.
+pub fn check_jacobian<D: Dimension, E: Dimension>(
+    mut f: impl FnMut(&Array<f64, D>) -> Array<f64, E>,
+    jacobian: impl FnOnce(&Array<f64, D>) -> ArrayD<f64>,
+    x: &Array<f64, D>,
+) -> Result<Report, Error> {
+    let jacobian = jacobian(x);
+    let base = f(x);
+    let shape: Vec<usize> = base.shape().iter().chain(x.shape()).copied().collect();
+    if jacobian.shape() != shape {
+        return Err(Error::Shape { what: "the Jacobian".to_owned(), got: jacobian.shape().to_vec(), wanted: shape });
+    }
+    if let Some((index, &got)) = jacobian.indexed_iter().find(|(_, value)| !value.is_finite()) {
+        return Err(Error::NotFinite { what: format!("the Jacobian at {:?}", index.slice()), got });
+    }
+    let again = f(x);
+    for ((index, &first), &second) in dynamic(&base).indexed_iter().zip(&again) {
+        if !first.is_finite() {
+            return Err(Error::NotFinite { what: format!("the output at {:?}", index.slice()), got: first });
+        }
+        if first != second {
+            return Err(Error::Noise { first, second });
+        }
+    }
+    let input = dynamic(x);
+    let (scale, mut moved) = (typical(&input), x.clone());
+    let mut found = ArrayReport { shape, entries: jacobian.len(), wrong: 0, kinks: 0, zeros: 0, worst: None };
+    for (entry, (inner, &x)) in input.indexed_iter().enumerate() {
+        if !x.is_finite() {
+            return Err(Error::NotFinite { what: format!("input 0 at {:?}", inner.slice()), got: x });
+        }
+        // What one output asks for, others ask for too: each number is put in once.
+        let mut known: HashMap<u64, Vec<f64>> = HashMap::new();
+        for (row, (outer, &here)) in dynamic(&base).indexed_iter().enumerate() {
+            let mut at = |value: f64| {
+                if let Some(outputs) = known.get(&value.to_bits()) {
+                    return Ok(Value { f: outputs[row], size: outputs[row].abs() });
+                }
+                let mut place = Some((entry, value));
+                exchange(&mut moved, &mut place);
+                let outputs = f(&moved);
+                exchange(&mut moved, &mut place);
+                if outputs.shape() != base.shape() {
+                    let (got, wanted) = (outputs.shape().to_vec(), base.shape().to_vec());
+                    return Err(Error::Shape { what: "the output, called again,".to_owned(), got, wanted });
+                }
+                let outputs: Vec<f64> = outputs.iter().copied().collect();
+                let f = outputs[row];
+                known.insert(value.to_bits(), outputs);
+                Ok(Value { f, size: f.abs() })
+            };
+            let index: Vec<usize> = outer.slice().iter().chain(inner.slice()).copied().collect();
+            // An output in small units is small throughout.
+            let row_of = outer.slice().iter().fold(jacobian.view(), |rest, &i| rest.index_axis_move(Axis(0), i));
+            let largest = row_of.fold(0.0, |most: f64, d| most.max(d.abs()));
+            let size = (scale * scale).min(1.0) * largest.min(1.0);
+            let base = Value { f: here, size: here.abs().max(size) };
+            let slope = slope(&mut at, x, x.abs().max(scale), base)?.ok_or_else(|| not_finite(x, 0, &inner))?;
+            found.note(0, &index, jacobian[&index[..]], slope, size);
+        }
+    }
+    Ok(Report { arrays: vec![found], vacuous_allowed: false })
+}
+
 fn dynamic<D: Dimension>(array: &Array<f64, D>) -> ArrayViewD<'_, f64> {
     ArrayView::into_dyn(array.view())
 }
@@ -405,30 +506,32 @@ fn compare(
     for (array, (input, gradients)) in inputs.iter().zip(gradients).enumerate() {
         let (entries, shape) = (input.len(), input.shape().to_vec());
         let mut found = ArrayReport { shape, entries, wrong: 0, kinks: 0, zeros: 0, worst: None };
-        let mean = input.iter().map(|x| x.abs() / entries as f64).sum::<f64>();
-        let typical = if mean > 0.0 { mean } else { 1.0 };
+        let typical = typical(input);
         let inner = (typical * typical).min(1.0);
         let base = Value { size: base.size.max(inner), ..base };
         for (entry, ((index, &x), &gradient)) in input.indexed_iter().zip(gradients).enumerate() {
             let mut at = |value: f64| evaluate(Some(Place { array, entry, value }));
-            let what = || format!("the function near {x:e} in input {array} at {:?}", index.slice());
-            let slope = slope(&mut at, x, x.abs().max(typical), base)?;
-            let Slope { numeric, bar, kink } = slope.ok_or_else(|| Error::NotFinite { what: what(), got: f64::NAN })?;
-            if kink {
-                found.kinks += 1;
-                continue;
-            }
-            let bar = bar + CANCELLED * f64::EPSILON * inner;
-            let entry = Entry { array, index: index.slice().to_vec(), gradient, numeric, bar };
-            found.wrong += usize::from(entry.excess() > 1.0);
-            found.zeros += usize::from(entry.is_zero());
-            if found.worst.as_ref().is_none_or(|worst| worst.excess() < entry.excess()) {
-                found.worst = Some(entry);
-            }
+            let slope = slope(&mut at, x, x.abs().max(typical), base)?.ok_or_else(|| not_finite(x, array, &index))?;
+            found.note(array, index.slice(), gradient, slope, inner);
         }
         arrays.push(found);
     }
     Ok(Report { arrays, vacuous_allowed: false })
+}
+
+/// The mean size of the numbers of an input; 1 if they are all 0.
+fn typical(input: &ArrayViewD<'_, f64>) -> f64 {
+    let mean = input.iter().map(|x| x.abs() / input.len() as f64).sum::<f64>();
+    if mean > 0.0 {
+        mean
+    } else {
+        1.0
+    }
+}
+
+fn not_finite(x: f64, array: usize, index: &ndarray::IxDyn) -> Error {
+    let what = format!("the function near {x:e} in input {array} at {:?}", index.slice());
+    Error::NotFinite { what, got: f64::NAN }
 }
 
 /// The numeric side of one entry.
@@ -527,7 +630,7 @@ impl Steps {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ndarray::{array, Array1, Array2, Axis, Ix2};
+    use ndarray::{array, Array1, Array2, Ix2};
 
     fn square(x: &Array2<f64>) -> f64 {
         x.mapv(|x| x * x).sum()
@@ -843,5 +946,70 @@ mod tests {
         assert!(a != b && a == cotangent(&[100], 1));
         assert!(a.iter().all(|dout| (0.5..1.5).contains(&dout.abs())));
         assert!(a.iter().any(|&dout| dout > 0.0) && a.iter().any(|&dout| dout < 0.0));
+    }
+
+    // Polar coordinates, and rows in other units.
+    fn polar(p: &Array1<f64>) -> Array1<f64> {
+        array![p[0] * p[1].cos(), p[0] * p[1].sin(), 1e-9 * p[0] * p[0], 7.0]
+    }
+
+    fn polar_jacobian(p: &Array1<f64>) -> Array2<f64> {
+        let (sin, cos) = p[1].sin_cos();
+        array![[cos, -p[0] * sin], [sin, p[0] * cos], [2e-9 * p[0], 0.0], [0.0, 0.0]]
+    }
+
+    #[test]
+    fn a_right_jacobian_passes_and_a_wrong_entry_is_named() {
+        let p = array![2.0, 0.5];
+        check_jacobian(polar, |p| polar_jacobian(p).into_dyn(), &p).unwrap().assert_ok();
+        for place in [[0, 0], [0, 1], [1, 1], [2, 0], [3, 1]] {
+            let wrong = |p: &Array1<f64>| {
+                let mut jacobian = polar_jacobian(p);
+                jacobian[place] = if jacobian[place] == 0.0 { 1e-6 } else { jacobian[place] * 1.001 };
+                jacobian.into_dyn()
+            };
+            let report = check_jacobian(polar, wrong, &p).unwrap();
+            let worst = report.worst().unwrap();
+            assert_eq!((report.arrays()[0].wrong, &worst.index[..]), (1, &place[..]), "{report}");
+        }
+    }
+
+    #[test]
+    fn a_jacobian_has_the_shapes_of_output_and_input() {
+        // X Xᵀ for X of 2 × 3: d(XXᵀ)ᵢⱼ / dXₖₗ = δᵢₖ Xⱼₗ + δⱼₖ Xᵢₗ
+        let x = numbers((2, 3), 4);
+        let jacobian = |x: &Array2<f64>| {
+            ArrayD::from_shape_fn(vec![2, 2, 2, 3], |i| {
+                let d = |a: usize, b: usize| if i[a] == i[2] { x[[i[b], i[3]]] } else { 0.0 };
+                d(0, 1) + d(1, 0)
+            })
+        };
+        let mut calls = 0;
+        let f = |x: &Array2<f64>| x.dot(&x.t());
+        let counted = |x: &Array2<f64>| {
+            calls += 1;
+            f(x)
+        };
+        check_jacobian(counted, jacobian, &x).unwrap().assert_ok();
+        assert!(calls <= 2 + 4 * 6, "{calls} evaluations");
+        let error = check_jacobian(f, |x| x.clone().into_dyn(), &x).unwrap_err();
+        assert_eq!(error.to_string(), "the Jacobian has shape [2, 3]; it must be [2, 2, 2, 3]");
+        let one = |x: &Array2<f64>| ndarray::arr0(x.sum());
+        check_jacobian(one, |x| x.mapv(|_| 1.0).into_dyn(), &x).unwrap().assert_ok();
+    }
+
+    #[test]
+    fn what_is_no_jacobian_is_an_error() {
+        let p = array![2.0, 0.5];
+        let nan = |_: &Array1<f64>| ArrayD::from_elem(vec![4, 2], f64::NAN);
+        assert!(matches!(check_jacobian(polar, nan, &p), Err(Error::NotFinite { .. })));
+        let ends = |p: &Array1<f64>| polar(p) / 0.0;
+        assert!(matches!(check_jacobian(ends, |p| polar_jacobian(p).into_dyn(), &p), Err(Error::NotFinite { .. })));
+        let mut calls = 0.0;
+        let noisy = |p: &Array1<f64>| {
+            calls += 1.0;
+            polar(p) + calls
+        };
+        assert!(matches!(check_jacobian(noisy, |p| polar_jacobian(p).into_dyn(), &p), Err(Error::Noise { .. })));
     }
 }
