@@ -192,7 +192,7 @@ SHARED = [
     "training.optimizers.Optimizer.step",
 ]
 #: Not called by users: what comes back from a call, and a protocol. They tell their attributes, or their methods.
-NOT_CALLED = {"GradientReport", "ArrayCheck", "Contract", "History", "Layer", "Run"}
+NOT_CALLED = {"ArrayCheck", "Contract", "GradientReport", "History", "Layer", "ProblemReport", "Run"}
 #: Called by `fit` and the engine: callbacks as `Run` tells, and what they ask of an optimizer, a loss, a history.
 BY_FIT = re.compile(
     r"EarlyStopping\..*|Optimizer\.prepare|History\.note"
@@ -201,6 +201,8 @@ BY_FIT = re.compile(
 #: Public, and imported from a module of their own.
 ELSEWHERE = [
     "testing.assert_gradients",
+    "testing.assert_hessian",
+    "testing.assert_jacobian",
     "sklearn.MLPClassifier",
     *(f"sklearn.MLPClassifier.{method}" for method in ("fit", "partial_fit", "predict", "predict_proba")),
     "sklearn.MLPRegressor",
@@ -303,7 +305,7 @@ def test_an_argument_that_is_nothing_of_the_kind_raises_what_the_docstring_tells
         assert type(caught.value).__name__ in told
 
 
-@pytest.mark.parametrize("name", ["GradientReport", "ArrayCheck", "Contract", "History", "Run"])
+@pytest.mark.parametrize("name", ["ArrayCheck", "Contract", "GradientReport", "History", "ProblemReport", "Run"])
 def test_the_docstring_of_a_result_tells_every_attribute(name: str) -> None:
     told = {one for entry in sections(PUBLIC[name])["Attributes"] for one in entry.name.split(", ")}
     assert set(PUBLIC[name].__dataclass_fields__) <= told
