@@ -64,8 +64,10 @@ def assert_jacobian(f: Any, jac: Any, *args: Any, allow_unproven: bool = False, 
         Its derivatives; see `chainrule.check_jacobian`.
     *args : array_like
         What both are called with, of any shape.
-    allow_unproven, **options
-        As for `assert_gradients`; the options are those of `check_jacobian`.
+    allow_unproven : bool, default False
+        As for `assert_gradients`.
+    **options
+        Those of `check_jacobian`.
 
     Returns
     -------
@@ -101,8 +103,10 @@ def assert_hessian(grad: Any, hess: Any, *args: Any, allow_unproven: bool = Fals
         Its derivatives; None with ``hessp=``. See `chainrule.check_hessian`.
     *args : array_like
         What both are called with, of any shape.
-    allow_unproven, **options
-        As for `assert_gradients`; the options are those of `check_hessian`.
+    allow_unproven : bool, default False
+        As for `assert_gradients`.
+    **options
+        Those of `check_hessian`.
 
     Returns
     -------

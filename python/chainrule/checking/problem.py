@@ -48,7 +48,18 @@ class ProblemReport:
         return iter(self.parts)
 
     def raise_if_failed(self, *, allow_unproven: bool = False) -> None:
-        """Raise unless everything is right; see `GradientReport.raise_if_failed`."""
+        """Raise unless everything is right.
+
+        Parameters
+        ----------
+        allow_unproven : bool, default False
+            As for `GradientReport.raise_if_failed`.
+
+        Raises
+        ------
+        AssertionError
+            With all reports as its message.
+        """
         if self.verdict == "wrong" or (self.verdict == "unproven" and not allow_unproven):
             raise AssertionError(f"\n{self}")
 
@@ -89,7 +100,7 @@ def check_problem(
     fun : callable
         ``fun(x, *args)``: the objective, or residuals; with ``jac=True`` it gives its derivatives too.
     x0 : array_like
-        Where to check: better not at a point where derivatives vanish, such as a minimum.
+        Where to check, of any shape: better not at a point where derivatives vanish, such as a minimum.
     args : tuple, optional
         As SciPy's.
     jac : callable or True, optional
@@ -100,7 +111,7 @@ def check_problem(
         Nothing is evaluated beyond them: see `check_jacobian`.
     constraints : dict, NonlinearConstraint or sequence of these, optional
         Their ``jac``, and ``hess(x, v)``, which is that of v·fun.
-    mode, directions, seed, tolerance, workers, progress
+    mode, directions, seed, tolerance, workers, progress : options
         As for `check_jacobian`.
 
     Returns

@@ -64,7 +64,7 @@ def check_jacobian(
         ``local(f(x), ·)``.
     row_names, column_names : sequence of str, optional
         What the outputs and the numbers of the argument are called: the report names places by them.
-    strict, mode, directions, seed, tolerance, workers, progress
+    strict, mode, directions, seed, tolerance, workers, progress : options
         As for `check_gradients`. With "directions" every row is compared along random directions of all columns.
 
     Returns
@@ -165,7 +165,7 @@ def check_hessian(
         ``hessp(*args, v)`` gives H v, as SciPy's.
     wrt : int or str, default 0
         The argument that both are by; the others are held fixed.
-    bounds, column_names, strict, mode, directions, seed, tolerance, workers, progress
+    bounds, column_names, strict, mode, directions, seed, tolerance, workers, progress : options
         As for `check_jacobian`.
 
     Returns
