@@ -137,6 +137,8 @@ def check_problem(
     >>> report["jac"].ok, report["constraints[0].jac"].cause
     (True, 'factor -1')
     """
+    if not callable(fun):
+        raise TypeError(f"fun must be a function, got {type(fun).__name__}")
     options = {
         "mode": mode,
         "directions": directions,
