@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import permutations
 from typing import Any, Literal
 
@@ -21,7 +22,7 @@ from chainrule.checking.randomness import Randomness
 from chainrule.checking.report import ArrayCheck, Unseen
 from chainrule.checking.results import is_float, places_of_input
 from chainrule.checking.subject import Answer, Subject, is_single
-from chainrule.checking.taylor import TaylorTable
+from chainrule.checking.taylor import Taylor
 from chainrule.checking.workers import Workers
 
 Mode = Literal["auto", "full", "directions"]
@@ -67,8 +68,8 @@ class Comparison:
     #: Contracts of this kind of subject alone: None if it holds, or what was seen and its short name.
     own_contracts: dict[str, tuple[str, str] | None] = field(default_factory=dict)
 
-    #: What is left of the outputs along a line.
-    taylor: TaylorTable | None = None
+    #: What is left of the outputs along a line, or what finds that out.
+    taylor: Taylor = None
 
     def all(self, answer: Answer, douts: list[Any], careful: bool) -> tuple[ArrayCheck, ...]:
         """Compare every array that has a gradient; `careful` puts back what a forward pass writes into."""
@@ -76,7 +77,9 @@ class Comparison:
         wide, second_opinion = self._in_float64(names, douts)
         numeric = NumericEvaluation(wide, names, self.randomness, douts, careful=careful, workers=self.settings.workers)
         self.numeric = numeric
-        self.taylor = numeric.taylor({**answer.gradients, **second_opinion})
+        given = {**answer.gradients, **second_opinion}
+        # Rust evaluates without leaving a trace, so what few ask for can wait.
+        self.taylor = numeric.taylor(given) if numeric.engine is None else partial(numeric.taylor, given)
         checks = []
         for name in self.subject.arrays:
             if name in names:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from chainrule._gate import FloatArray
 
 if TYPE_CHECKING:
-    from chainrule.checking.taylor import TaylorTable
+    from chainrule.checking.taylor import Taylor, TaylorTable
     from chainrule.plotting.figure import Figure
 
 Verdict = Literal["right", "wrong", "unproven"]
@@ -163,8 +163,8 @@ class GradientReport:
         Whether hazards fail.
     settings : dict
         Mode, seed, tolerance and dtype.
-    line : TaylorTable or None
-        What `taylor` gives. Not in `to_dict`.
+    line : TaylorTable, callable or None
+        What `taylor` gives, or what makes it. Not in `to_dict`.
     """
 
     subject: str
@@ -178,7 +178,7 @@ class GradientReport:
     held_fixed: tuple[str, ...] = ()
     strict: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
-    line: TaylorTable | None = field(default=None, repr=False)
+    line: Taylor = field(default=None, repr=False)
 
     @property
     def verdict(self) -> Verdict:
@@ -236,7 +236,7 @@ class GradientReport:
         dict
             Numbers that are not finite are strings, "nan" or "inf", as JSON has none.
         """
-        found = asdict(self)
+        found = asdict(replace(self, line=None))
         for array in found["arrays"]:
             del array["relative"]
         names = ("layer", "cause", "arrays", "contracts", "notes", "not_compared", "held_fixed")
@@ -312,14 +312,19 @@ class GradientReport:
         ------
         ValueError
             If there is no line through all that was compared: a gradient is missing or has another shape, f refuses
-            long steps, or there are bounds.
+            long steps, there are bounds, or a network has been trained on since.
         """
-        if self.line is None:
+        found = self.line() if callable(self.line) else self.line
+        if found is None:
             raise ValueError(
-                f"{self.subject} has no Taylor table: a gradient is missing or misshapen, f refuses long steps, or"
-                " arguments have bounds"
+                f"{self.subject} has no Taylor table: a gradient is missing or misshapen, f refuses long steps,"
+                " arguments have bounds, or parameters have changed since the check"
             )
-        return self.line
+        return found
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what would make the Taylor table: it needs what was checked."""
+        return {**self.__dict__, "line": None if callable(self.line) else self.line}
 
     def plot(self) -> Figure:
         """Draw a heat map of the relative difference for each array that was compared entry by entry.

@@ -8,9 +8,9 @@ Source: the tests of pyadjoint and its relatives.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from chainrule.plotting.figure import Figure
@@ -74,6 +74,10 @@ class TaylorTable:
         from chainrule.checking.pictures import taylor_lines  # which imports this
 
         return taylor_lines(self)
+
+
+#: A table, or what makes one when it is asked for.
+Taylor: TypeAlias = TaylorTable | Callable[[], TaylorTable | None] | None
 
 
 def table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from multiprocessing import Pool
 from typing import Any
@@ -228,4 +229,13 @@ def test_the_rows_of_the_table_are_what_f_gives() -> None:
 def test_with_bounds_there_is_no_table() -> None:
     report = check_jacobian(np.sqrt, lambda x: np.diag(0.5 / np.sqrt(x)), [1.0, 2.0], bounds=(0, 2))
     with pytest.raises(ValueError, match="has no Taylor table"):
+        report.taylor()
+
+
+def test_of_a_network_that_was_trained_on_there_is_no_table() -> None:
+    net = TwoLayerNet(4, 6, 3, weight_init_std=0.5, seed=0)
+    report = check_gradients(net, np.ones((2, 4)), np.array([0, 1]))
+    assert pickle.loads(pickle.dumps(report)).to_dict() == report.to_dict()
+    net.params["W1"] += 0.1
+    with pytest.raises(ValueError, match="parameters have changed"):
         report.taylor()
