@@ -6,6 +6,7 @@ layers, TwoLayerNet, Network              forward and backward, as the tutorial 
 Variable, apply                           the graph: recorded, differentiated, drawn, explained
 fit                                       training in one call
 check_gradients                           is the gradient right?
+check_adjoint                             is this the adjoint of a linear operator?
 plot_history, plot_confusion, …           pictures of a run and of its network (needs the extra ``plot``)
 training_report                           all of them, and more, as a page
 load_mnist                                MNIST, which is in the package
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from chainrule._errors import DataError, DownloadError
 from chainrule._kernels import __version__
-from chainrule.checking import check_gradients
+from chainrule.checking import check_adjoint, check_gradients
 from chainrule.data.mnist import download_mnist, init_mnist, load_mnist, read_idx
 from chainrule.graph import AddLayer, MulLayer, Variable, apply
 from chainrule.nn import layers as _layers
@@ -68,6 +69,7 @@ __all__ = [
     "__version__",
     "_numerical_gradient_1d",
     "apply",
+    "check_adjoint",
     "check_gradients",
     "cosine",
     "cross_entropy_error",

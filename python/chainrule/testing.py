@@ -1,4 +1,4 @@
-"""For tests: a gradient that is wrong fails the test, with the whole report as the message.
+"""For tests: a gradient or an adjoint that is wrong fails the test, with the whole report as the message.
 
 Works in pytest, in unittest and anywhere else an AssertionError means failure. In pytest the fixture
 ``check_gradients`` does the same without an import; see the package ``pytest_chainrule``.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.checking import GradientReport, check_gradients
+from chainrule.checking import GradientReport, check_adjoint, check_gradients
 
 
 def assert_gradients(subject: Any, *args: Any, allow_unproven: bool = False, **options: Any) -> GradientReport:
@@ -49,5 +49,45 @@ def assert_gradients(subject: Any, *args: Any, allow_unproven: bool = False, **o
     """
     __tracebackhide__ = True  # pytest shows the line of the test, not this one
     report = check_gradients(subject, *args, **options)
+    report.raise_if_failed(allow_unproven=allow_unproven)
+    return report
+
+
+def assert_adjoint(A: Any, *shapes: Any, allow_unproven: bool = False, **options: Any) -> GradientReport:
+    """Check a linear operator against its adjoint and raise unless both agree.
+
+    Parameters
+    ----------
+    A : object, or tuple of two functions or matrices
+        An operator or a pair; see `chainrule.check_adjoint`.
+    *shapes : int or tuple of int
+        Those of x and of A x, if the operator does not tell.
+    allow_unproven : bool, default False
+        Let pass what could not be compared: rounding that hides all, an operator that gives 0 throughout.
+    **options
+        Those of `check_adjoint`: ``dtype`` says how the operator is meant, ``strict=True`` lets hazards fail, and
+        ``mode``, ``directions``, ``seed`` and ``tolerance`` how it is compared.
+
+    Returns
+    -------
+    GradientReport
+
+    Raises
+    ------
+    AssertionError
+        If the sides differ or a contract is broken; with `allow_unproven` False also if nothing could be proved. The
+        message is the report.
+    TypeError, ValueError
+        As `check_adjoint`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> report = assert_adjoint((np.cumsum, lambda y: np.cumsum(y[::-1])[::-1]), 50)
+    >>> report.ok
+    True
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test, not this one
+    report = check_adjoint(A, *shapes, **options)
     report.raise_if_failed(allow_unproven=allow_unproven)
     return report

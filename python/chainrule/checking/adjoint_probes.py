@@ -1,0 +1,198 @@
+"""⟨Ax, y⟩ against ⟨x, A*y⟩ for random x and y, with an error bar; and the one entry where they differ, by halving.
+
+The numbers of y have random signs, and Ax was made without them. So what rounding leaves in ⟨Ax, y⟩ is a sum of terms
+y_i δ_i with random signs, which is larger than κ times the root of the sum of their squares with a probability of at
+most 2 exp(-κ²/2), however the δ_i hang together (Hoeffding). With κ = 8 that is 3e-14. δ is measured:
+
+    bar = κ ‖y (δ + 4 ε |Ax|)‖ + κ ‖x (δ* + 4 ε |A*y|)‖,    δ = max(|A(x′) + A(x″) - Ax|, |A(3x)/3 - Ax|), x = x′ + x″
+
+and δ* likewise. 4 ε is what the numbers of the operator itself may be off, having been computed in two ways. One that
+comes from coordinates (a weight of an interpolation) is off by ε times the longest axis: it is granted to a single
+entry, to see whether a difference of the sums is more than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from chainrule._gate import FloatArray
+from chainrule.checking.adjoint_contracts import largest
+from chainrule.checking.adjoint_side import Side, dot, norm
+
+#: Sums of terms with random signs stay below so many times the root of the sum of squares.
+KAPPA = 8.0
+#: What the operator's own numbers may be off, in eps.
+OWN = 4.0
+#: A bar wider than this share of the sides' size proves nothing.
+WIDEST = 1 / 20
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One x and one y, with what both sides make of them."""
+
+    x: FloatArray
+    y: FloatArray
+    #: A x and A* y, and by how much they may be off.
+    ahead: FloatArray
+    back: FloatArray
+    noise_ahead: FloatArray
+    noise_back: FloatArray
+    #: ⟨Ax, y⟩ and ⟨x, A*y⟩, and by how much they may be apart.
+    left: complex
+    right: complex
+    bar: float
+    #: What ⟨Ax, y⟩ and ⟨x, A*y⟩ are for random signs: the larger of both.
+    size: float
+
+    @property
+    def difference(self) -> float:
+        """How far the sides are apart."""
+        return abs(self.left - self.right)
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the bar is narrow enough to prove anything."""
+        return self.size > 0 and self.bar <= WIDEST * self.size
+
+
+@dataclass(frozen=True)
+class Place:
+    """One entry: row i of y's numbers, column j of x's, as A and as A* give it."""
+
+    i: int
+    j: int
+    ahead: complex
+    back: complex
+    bar: float
+
+    @property
+    def differs(self) -> bool:
+        """Whether the two are further apart than rounding."""
+        return abs(self.ahead - self.back) > self.bar
+
+
+@dataclass
+class Pair:
+    """Both sides, and what random numbers to try on them."""
+
+    forward: Side
+    adjoint: Side
+    rng: np.random.Generator
+    tolerance: float = 0.0
+
+    @property
+    def eps(self) -> float:
+        """The coarser of both sides'."""
+        return max(self.forward.eps, self.adjoint.eps)
+
+    @property
+    def own(self) -> float:
+        """What an entry may be off beside the noise, relative to the entries around it."""
+        longest = max((*self.forward.takes.seen, *self.adjoint.takes.seen, 1))
+        return self.eps * (OWN + longest) + self.tolerance
+
+    def random(self, side: Side) -> FloatArray:
+        """Give numbers for a side to take, of random sign and size and few digits, so that sums of them are exact."""
+        numbers = self._few_digits(side.takes.seen)
+        return numbers + 1j * self._few_digits(side.takes.seen) if side.takes.is_complex else numbers
+
+    def _few_digits(self, shape: tuple[int, ...]) -> FloatArray:
+        whole = self.rng.integers(128, 256, shape) * self.rng.choice([-1.0, 1.0], shape)
+        found: FloatArray = np.ldexp(whole, self.rng.integers(-9, -5, shape))
+        return found
+
+    def probe(self, x: FloatArray, y: FloatArray) -> Probe:
+        """Ask both sides."""
+        ahead, back = self.forward(x), self.adjoint(y)
+        noise_ahead = self.forward.noise(x, ahead, self.rng)
+        noise_back = self.adjoint.noise(y, back, self.rng)
+        return self._held(x, y, ahead, back, noise_ahead, noise_back)
+
+    def _held(
+        self, x: FloatArray, y: FloatArray, ahead: FloatArray, back: FloatArray,
+        noise_ahead: FloatArray, noise_back: FloatArray,
+    ) -> Probe:  # fmt: skip
+        size = max(norm(ahead, y), norm(x, back))
+        bar = norm(noise_ahead + OWN * self.forward.eps * np.abs(ahead), y)
+        bar += norm(noise_back + OWN * self.adjoint.eps * np.abs(back), x)
+        bar = KAPPA * (bar + self.tolerance * size)
+        left, right = dot(ahead, y), dot(x, back)
+        return Probe(x, y, ahead, back, noise_ahead, noise_back, left, right, bar, size)
+
+    def probes(self, count: int) -> list[Probe]:
+        """Give so many; from the second on rows and columns of small numbers are enlarged, to be seen beside others."""
+        found = [self.probe(self.random(self.forward), self.random(self.adjoint))]
+        while len(found) < count:
+            x = self.random(self.forward) * _evened(found[-1].back, self.eps)
+            y = self.random(self.adjoint) * _evened(found[-1].ahead, self.eps)
+            found.append(self.probe(x, y))
+        return found
+
+    def locate(self, probe: Probe) -> Place:
+        """Find the entry where the sides differ: y is halved, keeping the half that differs more, then x is."""
+        y_at = self._halved(probe.y, lambda y: dot(probe.ahead, y) - dot(probe.x, self.adjoint(y)))
+        y = _only(probe.y, y_at)
+        back = self.adjoint(y)
+        x_at = self._halved(probe.x, lambda x: dot(self.forward(x), y) - dot(x, back))
+        return self.place(y_at, x_at)
+
+    @staticmethod
+    def _halved(values: FloatArray, off: Callable[[FloatArray], complex]) -> int:
+        here = np.flatnonzero(values)
+        while len(here) > 1:
+            halves = here[: len(here) // 2], here[len(here) // 2 :]
+            here = max(halves, key=lambda half: abs(off(_only(values, half))))
+        return int(here[0]) if len(here) else 0
+
+    def place(self, i: int, j: int) -> Place:
+        """Compare one entry, with what rounding may do to it: measured, and granted beside its row and column."""
+        e_j, e_i = unit(self.forward, j), unit(self.adjoint, i)
+        column, row = self.forward(e_j), self.adjoint(e_i)
+        ahead, back = _number(column, i), np.conj(_number(row, j))
+        beside = min(max(largest(column), abs(back)), max(largest(row), abs(ahead)))
+        noise = self._noise_of_one(self.forward, e_j, column, i) + self._noise_of_one(self.adjoint, e_i, row, j)
+        return Place(i, j, complex(ahead), complex(back), KAPPA * noise + self.own * beside)
+
+    def _noise_of_one(self, side: Side, unit: FloatArray, result: FloatArray, at: int) -> float:
+        """Measure by how much one number is off: at other scales, and beside other numbers."""
+        should = _number(result, at)
+        found = [abs(_number(side(k * unit), at) / k - should) for k in (3.0, 5.0, 7.0)]
+        for _ in range(2):
+            others = np.where(unit != 0, 0, self.random(side)) / 16
+            found.append(abs(_number(side(unit + others), at) - _number(side(others), at) - should))
+        return float(max(found))
+
+
+def unit(side: Side, at: int) -> FloatArray:
+    """Give the array of zeros with a one at a flat index, for a side to take."""
+    e = np.zeros(side.takes.size, np.complex128 if side.takes.is_complex else np.float64)
+    e[at] = 1
+    return e.reshape(side.takes.seen)
+
+
+def _number(values: FloatArray, at: int) -> complex:
+    return complex(values.reshape(-1)[at])
+
+
+def _only(values: FloatArray, at: int | FloatArray) -> FloatArray:
+    """Give the values at these flat indices, zeros elsewhere."""
+    found = np.zeros_like(values)
+    found.reshape(-1)[at] = values.reshape(-1)[at]
+    return found
+
+
+def _evened(given: FloatArray, eps: float) -> FloatArray:
+    """Give powers of 2 that make all numbers of `given` about as large: of a row of small numbers much is asked."""
+    sizes = np.abs(given)
+    some = sizes[sizes > 0]
+    if not some.size:
+        return np.ones(given.shape)
+    middle = float(np.median(some))
+    most = 12 if eps > 1e-10 else 40  # float32 has fewer digits to lose
+    steps = np.log2(np.where(sizes > 0, sizes, middle) / middle)
+    found: FloatArray = np.ldexp(1.0, -np.clip(np.round(steps), -most, most).astype(int))
+    return found
