@@ -205,7 +205,7 @@ def check_adjoint(
     -----
     The error bar of ⟨Ax, y⟩ - ⟨x, A*y⟩ is derived, not chosen. The numbers of y have random signs, so that the
     rounding δ of Ax enters as a sum of terms with random signs, which is larger than ``κ ‖y δ‖`` with a probability of
-    at most 2 exp(-κ²/2): 3e-14 for κ = 8. δ is measured: how far A(x′) + A(x″) is from A(x′ + x″), and A(3x)/3 from
+    at most 2 exp(-κ²/2): 3e-14 for κ = 8. δ is measured: how far A(x′) + A(x″) is from A(x′ + x″), and A(πx)/π from
     A(x), number by number; ``4 ε |Ax|`` is added for numbers of the operator's own that were computed in two ways. A
     single entry may be off by what is measured for it, and by ε times 4 and the longest axis, relative to the largest
     beside it. If the bar is wider than a twentieth of what is compared, nothing is proved.

@@ -17,7 +17,7 @@ from chainrule._gate import FloatArray
 from chainrule.checking.adjoint_causes import Matrices, explain
 from chainrule.checking.adjoint_contracts import try_in_turn, try_other_ways, try_side
 from chainrule.checking.adjoint_operator import Operator, Space, understand
-from chainrule.checking.adjoint_probes import KAPPA, WIDEST, Pair, Place, Probe, unit
+from chainrule.checking.adjoint_probes import WIDEST, Pair, Place, Probe, unit
 from chainrule.checking.adjoint_side import Contracts, Side, WrongShapeError
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reach import reach
@@ -31,7 +31,9 @@ _MOST_ENTRIES, _MOST_CALLS = 1 << 16, 1 << 10
 #: So many entries that differ are looked at for noise before the rest is believed.
 _MOST_LOOKED_AT = 8
 #: What is the consequence of another mistake, or beside the point, is named last.
-_LAST = ("wrong dtype", "aliases", "overwrites", "wrong shape", "other ways")
+_LAST = ("wrong dtype", "wrong shape", "other ways")
+_NO_PLACE = "single entries agree, and sums of them do not: A or A* is not linear"
+_HIDDEN = "rounding hides what there is to see: the error bar is wider than a twentieth of it"
 #: Contracts without which a comparison says nothing.
 _NEEDED = "gives the same again"
 
@@ -200,23 +202,18 @@ def _along(pair: Pair, probes: list[Probe]) -> ArrayCheck:
     known = ("A", _shape(pair), "directions", len(probes))
     if size == 0:
         return ArrayCheck(*known, "vacuous", **fields)  # type: ignore[arg-type]
-    suspects = sorted((p for p in probes if p.difference > p.bar), key=lambda p: -p.difference / p.bar)
+    suspects = sorted((p for p in probes if p.suspect), key=lambda p: -p.difference / p.bar)
     for probe in suspects[:2]:
         place = pair.locate(probe)
         if place.differs:
             fields |= _both(pair, place)
             return ArrayCheck(*known, "wrong", **fields)  # type: ignore[arg-type]
-    wide = [p.bar + KAPPA * pair.own * p.size for p in probes]
     if suspects:
-        fields["error_bar"] = max(wide)
-        if any(p.difference > bar for p, bar in zip(probes, wide, strict=True)):
-            note = "single entries agree, and sums of them do not: A or A* is not linear"
-            return ArrayCheck(*known, "wrong", note=note, **fields)  # type: ignore[arg-type]
-    resolved = all(p.size == 0 or p.bar <= WIDEST * p.size for p in probes)
-    if suspects:
-        resolved = all(bar <= WIDEST * p.size for p, bar in zip(probes, wide, strict=True))
-    note = "" if resolved else "rounding hides what there is to see: the error bar is wider than a twentieth of it"
-    return ArrayCheck(*known, "right" if resolved else "unresolved", note=note, **fields)  # type: ignore[arg-type]
+        fields["error_bar"] = max(p.bar + p.granted for p in probes)
+    if any(p.differs for p in probes):
+        return ArrayCheck(*known, "wrong", note=_NO_PLACE, **fields)  # type: ignore[arg-type]
+    resolved = all(p.size == 0 or p.resolved for p in probes)
+    return ArrayCheck(*known, "right" if resolved else "unresolved", note="" if resolved else _HIDDEN, **fields)  # type: ignore[arg-type]
 
 
 def _both(pair: Pair, place: Place) -> dict[str, Any]:
@@ -244,7 +241,7 @@ def _entry_by_entry(pair: Pair, probes: list[Probe]) -> tuple[ArrayCheck, Entrie
     off = np.abs(ahead - back)
     place = None
     for _ in range(_MOST_LOOKED_AT):
-        excess = np.where(off > bar, off / np.where(beside > 0, beside, 1), 0)
+        excess = np.where(off > bar + pair.tolerance * beside, off / np.where(beside > 0, beside, 1), 0)
         at = int(excess.argmax())
         if not excess.reshape(-1)[at]:
             break
@@ -254,7 +251,7 @@ def _entry_by_entry(pair: Pair, probes: list[Probe]) -> tuple[ArrayCheck, Entrie
         # The noise of one entry is about that of all, beside their rows and columns.
         bar = np.maximum(bar, place.bar / beside.reshape(-1)[at] * beside)
         place = None
-    entries = Entries(ahead, back, bar, beside)
+    entries = Entries(ahead, back, bar + pair.tolerance * beside, beside)
     return _judged(pair, entries, off, place, probes), entries
 
 
@@ -275,12 +272,10 @@ def _judged(pair: Pair, e: Entries, off: FloatArray, place: Place | None, probes
     if place is not None:
         fields |= _both(pair, place)
         return ArrayCheck(*known, "wrong", **fields)  # type: ignore[arg-type]
-    hidden = bool((e.bar > WIDEST * e.beside)[e.beside > 0].any())
-    if not hidden and any(p.resolved and p.difference > p.bar + KAPPA * pair.own * p.size for p in probes):
-        note = "single entries agree, and sums of them do not: A or A* is not linear"
-        return ArrayCheck(*known, "wrong", note=note, **fields)  # type: ignore[arg-type]
-    note = "rounding hides what there is to see: the error bar is wider than a twentieth of it" if hidden else ""
-    return ArrayCheck(*known, "unresolved" if hidden else "right", note=note, **fields)  # type: ignore[arg-type]
+    hidden = bool((e.bar > (WIDEST + pair.tolerance) * e.beside)[e.beside > 0].any())
+    if not hidden and any(p.resolved and p.differs for p in probes):
+        return ArrayCheck(*known, "wrong", note=_NO_PLACE, **fields)  # type: ignore[arg-type]
+    return ArrayCheck(*known, "unresolved" if hidden else "right", note=_HIDDEN if hidden else "", **fields)  # type: ignore[arg-type]
 
 
 # --- the report ---
@@ -292,7 +287,13 @@ def _made(
     broken = [c for c in contracts.all() if c.held is False and c.cause]
     causes = [str(c.cause) for c in broken if not c.hazard] + ([cause] if cause else [])
     causes.sort(key=lambda text: text.startswith(_LAST))
-    causes += [str(c.cause) for c in broken if c.hazard]
+    hazards = sorted((str(c.cause) for c in broken if c.hazard), key=lambda text: text == "loses digits")
+    # A buffer that is filled again is what matmat, which keeps one column while it makes the next, goes wrong by.
+    causes = (
+        hazards + causes
+        if causes == ["other ways differ"] and "overwrites its last result" in hazards
+        else causes + hazards
+    )
     return GradientReport(
         subject=operator.name,
         kind="adjoint",

@@ -4,7 +4,7 @@ The numbers of y have random signs, and Ax was made without them. So what roundi
 y_i δ_i with random signs, which is larger than κ times the root of the sum of their squares with a probability of at
 most 2 exp(-κ²/2), however the δ_i hang together (Hoeffding). With κ = 8 that is 3e-14. δ is measured:
 
-    bar = κ ‖y (δ + 4 ε |Ax|)‖ + κ ‖x (δ* + 4 ε |A*y|)‖,    δ = max(|A(x′) + A(x″) - Ax|, |A(3x)/3 - Ax|), x = x′ + x″
+    bar = κ ‖y (δ + 4 ε |Ax|)‖ + κ ‖x (δ* + 4 ε |A*y|)‖,    δ = max(|A(x′) + A(x″) - Ax|, |A(πx)/π - Ax|), x = x′ + x″
 
 and δ* likewise. 4 ε is what the numbers of the operator itself may be off, having been computed in two ways. One that
 comes from coordinates (a weight of an interpolation) is off by ε times the longest axis: it is granted to a single
@@ -36,17 +36,18 @@ class Probe:
 
     x: FloatArray
     y: FloatArray
-    #: A x and A* y, and by how much they may be off.
+    #: A x and A* y.
     ahead: FloatArray
     back: FloatArray
-    noise_ahead: FloatArray
-    noise_back: FloatArray
     #: ⟨Ax, y⟩ and ⟨x, A*y⟩, and by how much they may be apart.
     left: complex
     right: complex
     bar: float
     #: What ⟨Ax, y⟩ and ⟨x, A*y⟩ are for random signs: the larger of both.
     size: float
+    #: What the caller lets them be apart beside that, and what is granted to the operator's own numbers.
+    tolerated: float
+    granted: float
 
     @property
     def difference(self) -> float:
@@ -54,9 +55,20 @@ class Probe:
         return abs(self.left - self.right)
 
     @property
+    def suspect(self) -> bool:
+        """Whether they are further apart than the error bar."""
+        return self.difference > self.bar + self.tolerated
+
+    @property
+    def differs(self) -> bool:
+        """Whether they are further apart than all that is granted."""
+        return self.difference > self.bar + self.tolerated + self.granted
+
+    @property
     def resolved(self) -> bool:
-        """Whether the bar is narrow enough to prove anything."""
-        return self.size > 0 and self.bar <= WIDEST * self.size
+        """Whether what was granted leaves anything to be proved."""
+        bar = self.bar + (self.granted if self.suspect else 0)
+        return self.size > 0 and bar <= WIDEST * self.size
 
 
 @dataclass(frozen=True)
@@ -68,11 +80,13 @@ class Place:
     ahead: complex
     back: complex
     bar: float
+    #: What the caller lets them be apart beside that.
+    tolerated: float
 
     @property
     def differs(self) -> bool:
         """Whether the two are further apart than rounding."""
-        return abs(self.ahead - self.back) > self.bar
+        return abs(self.ahead - self.back) > self.bar + self.tolerated
 
 
 @dataclass
@@ -93,7 +107,7 @@ class Pair:
     def own(self) -> float:
         """What an entry may be off beside the noise, relative to the entries around it."""
         longest = max((*self.forward.takes.seen, *self.adjoint.takes.seen, 1))
-        return self.eps * (OWN + longest) + self.tolerance
+        return self.eps * (OWN + longest)
 
     def random(self, side: Side) -> FloatArray:
         """Give numbers for a side to take, of random sign and size and few digits, so that sums of them are exact."""
@@ -110,18 +124,14 @@ class Pair:
         ahead, back = self.forward(x), self.adjoint(y)
         noise_ahead = self.forward.noise(x, ahead, self.rng)
         noise_back = self.adjoint.noise(y, back, self.rng)
-        return self._held(x, y, ahead, back, noise_ahead, noise_back)
-
-    def _held(
-        self, x: FloatArray, y: FloatArray, ahead: FloatArray, back: FloatArray,
-        noise_ahead: FloatArray, noise_back: FloatArray,
-    ) -> Probe:  # fmt: skip
+        self.forward.see_noise(noise_ahead, ahead)
+        self.adjoint.see_noise(noise_back, back)
         size = max(norm(ahead, y), norm(x, back))
         bar = norm(noise_ahead + OWN * self.forward.eps * np.abs(ahead), y)
         bar += norm(noise_back + OWN * self.adjoint.eps * np.abs(back), x)
-        bar = KAPPA * (bar + self.tolerance * size)
         left, right = dot(ahead, y), dot(x, back)
-        return Probe(x, y, ahead, back, noise_ahead, noise_back, left, right, bar, size)
+        shared = KAPPA * self.tolerance * size, KAPPA * self.own * size
+        return Probe(x, y, ahead, back, left, right, KAPPA * bar, size, *shared)
 
     def probes(self, count: int) -> list[Probe]:
         """Give so many; from the second on rows and columns of small numbers are enlarged, to be seen beside others."""
@@ -155,7 +165,8 @@ class Pair:
         ahead, back = _number(column, i), np.conj(_number(row, j))
         beside = min(max(largest(column), abs(back)), max(largest(row), abs(ahead)))
         noise = self._noise_of_one(self.forward, e_j, column, i) + self._noise_of_one(self.adjoint, e_i, row, j)
-        return Place(i, j, complex(ahead), complex(back), KAPPA * noise + self.own * beside)
+        bar = KAPPA * noise + self.own * beside
+        return Place(i, j, complex(ahead), complex(back), bar, self.tolerance * beside)
 
     def _noise_of_one(self, side: Side, unit: FloatArray, result: FloatArray, at: int) -> float:
         """Measure by how much one number is off: at other scales, and beside other numbers."""

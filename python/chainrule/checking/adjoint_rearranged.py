@@ -37,6 +37,9 @@ def rearranged(space: Space, letter: str) -> Iterator[tuple[str, Undone]]:
             yield f"{letter} is turned round along axis {axis}", lambda a, axis=axis: np.flip(a, axis)  # type: ignore[misc]
     if len(axes) > 1:
         yield f"{letter} is turned round along all axes", lambda a: np.flip(a, tuple(axes))
+    for step in (1, -1):
+        if len(axes) > 1:
+            yield f"{letter} is shifted by {-step:+d} as a vector", lambda a, step=step: np.roll(a, step)  # type: ignore[misc]
     for axis, step in product(axes, (1, -1)):
         if shape[axis] > 2:
             yield (

@@ -17,6 +17,9 @@ from chainrule.checking.adjoint_operator import Function, Space
 from chainrule.checking.equality import same_bits
 from chainrule.checking.report import Contract
 
+#: What is off by more than this power of eps has lost digits on the way; what is by more than this share is not linear.
+_FEW_DIGITS, _NOT_LINEAR = 0.6, 1e-3
+
 
 @dataclass
 class Contracts:
@@ -180,20 +183,35 @@ class Side:
         return np.asarray(result, np.float64)
 
     def noise(self, x: FloatArray, result: FloatArray, rng: np.random.Generator) -> FloatArray:
-        """Measure by how much each number that comes out is off: A of two halves, and of 3 x over 3, against A x."""
+        """Measure by how much each number that comes out is off: A of two halves, and of π x over π, against A x.
+
+        π x has all the digits that x has not: what computes in fewer inside shows it.
+        """
         half = rng.random(x.shape) < 0.5
         in_two = self(np.where(half, x, 0)) + self(np.where(half, 0, x)) - result
-        found: FloatArray = np.maximum(np.abs(in_two), np.abs(self(3 * x) / 3 - result))
+        found: FloatArray = np.maximum(np.abs(in_two), np.abs(self(np.pi * x) / np.pi - result))
         return found
+
+    def see_noise(self, noise: FloatArray, result: FloatArray) -> None:
+        """Tell if it is far above what the dtype leaves: what is computed in fewer digits inside, or solved roughly."""
+        share = norm(noise) / (norm(result) or 1.0)
+        if self.eps**_FEW_DIGITS < share < _NOT_LINEAR:
+            text = f"{self.called} is linear to {share:.0e} only: it computes in fewer digits, or solves roughly"
+            self.contracts.breaks(f"{self.name} loses no digits", text, "loses digits", hazard=True)
 
 
 def dot(u: FloatArray, y: FloatArray) -> complex:
     """Give the sum of u conj(y), added up without rounding."""
     if u.dtype.kind != "c" and y.dtype.kind != "c":
-        return math.fsum((u * y).reshape(-1).tolist())
+        return _sum(u * y)
     a, b, c, d = (part.reshape(-1) for part in (np.real(u), np.imag(u), np.real(y), np.imag(y)))
-    real = math.fsum(np.concatenate([a * c, b * d]).tolist())
-    return complex(real, math.fsum(np.concatenate([b * c, -(a * d)]).tolist()))
+    return complex(_sum(np.concatenate([a * c, b * d])), _sum(np.concatenate([b * c, -(a * d)])))
+
+
+def _sum(products: FloatArray) -> float:
+    if not np.isfinite(products).all():
+        raise ValueError("the numbers that come out are so large that sums of them are not finite; scale the operator")
+    return math.fsum(products.reshape(-1).tolist())
 
 
 def norm(*factors: FloatArray) -> float:
