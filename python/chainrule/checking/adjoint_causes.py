@@ -41,7 +41,7 @@ class Case:
         return all(abs(a - b) <= self.may_be_off(p) for p, (a, b) in zip(self.probes, sides, strict=True))
 
     def factor(self, rights: Iterable[complex]) -> complex | None:
-        """Give the number that these must be multiplied by to be the left sides; None if none is the same for all."""
+        """Give how many times what it should be A* is, if these are the right sides; None if not the same for all."""
         known: list[tuple[Probe, complex]] = []
         for p, right in zip(self.probes, rights, strict=False):
             known.append((p, right))
@@ -53,7 +53,7 @@ class Case:
                 allowed = (1 + abs(c)) * self.may_be_off(one) + (1 + abs(c)) * abs(r / most) * self.may_be_off(q)
                 if abs(one.left - c * r) > allowed:
                     return None
-        return c if len(known) == len(self.probes) else None
+        return complex(np.conj(1 / c)) if len(known) == len(self.probes) and c else None
 
     def same(self, a: FloatArray, b: FloatArray) -> bool:
         """Tell whether two arrays are the same but for rounding, and for much less than what is to be explained."""
@@ -101,7 +101,7 @@ def _zero(case: Case) -> Iterator[str]:
 def _plain(case: Case) -> Iterator[str]:
     c = case.factor(p.right for p in case.probes)
     if c is not None:
-        yield f"factor {_named(case.pair, 1 / c)}"
+        yield f"factor {_named(case.pair, c)}"
     else:
         yield from _conjugates(case)
     yield from _itself(case)
@@ -119,7 +119,7 @@ def _conjugates(case: Case) -> Iterator[str]:
     for name, undone in ways.items():
         c = case.factor(dot(p.x, undone(p.y)) for p in case.probes)
         if c is not None:
-            yield name + _times(case.pair, 1 / c)
+            yield name + _times(case.pair, c)
             return
 
 
@@ -179,11 +179,11 @@ def _rearranged(case: Case) -> Iterator[str]:
     for name, undone in rearranged(pair.forward.takes, "x"):
         c = case.factor(dot(p.x, undone(p.back)) for p in case.probes)
         if c is not None:
-            yield name + _times(pair, 1 / c)
+            yield name + _times(pair, c)
     for name, undone in rearranged(pair.adjoint.takes, "y"):
         c = case.factor(dot(p.x, pair.adjoint(undone(p.y))) for p in case.probes)
         if c is not None:
-            yield name + _times(pair, 1 / c)
+            yield name + _times(pair, c)
 
 
 def _boundary(case: Case) -> Iterator[str]:

@@ -65,10 +65,11 @@ def _try_again(side: Side, seen: Seen) -> None:
         text = f"{side.called} gives other last digits for the same argument"
         side.contracts.breaks(name, text, "not deterministic", hazard=True)
         return
-    steps = at_once - after_another
-    if not _far(after_another - seen.of_z, seen.of_x, 1e-6) or not _far(steps, seen.of_x, 1e-6):
+    step = at_once - after_another
+    side(seen.z)
+    if largest(step) and not _far(after_another - seen.of_z, step, 1e-6):
         cause, text = "accumulates", f"{side.called} adds to what it gave before"
-    elif same_numbers(after_another, at_once):
+    elif same_numbers(side(seen.x), after_another):
         cause, text = "keeps an earlier call", f"{side.called} gives another result after a call with another argument"
     else:
         cause, text = "not deterministic", f"{side.called} gives another result for the same argument"

@@ -14,7 +14,7 @@ entry, to see whether a difference of the sums is more than that.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -97,6 +97,13 @@ class Pair:
     adjoint: Side
     rng: np.random.Generator
     tolerance: float = 0.0
+    #: For each side, what makes the numbers that the other one gives about as large.
+    _even: dict[str, FloatArray] = field(default_factory=dict, repr=False)
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """Both."""
+        return self.forward, self.adjoint
 
     @property
     def eps(self) -> float:
@@ -136,10 +143,9 @@ class Pair:
     def probes(self, count: int) -> list[Probe]:
         """Give so many; from the second on rows and columns of small numbers are enlarged, to be seen beside others."""
         found = [self.probe(self.random(self.forward), self.random(self.adjoint))]
+        self._even = {"A": _evened(found[0].back, self.eps), "A*": _evened(found[0].ahead, self.eps)}
         while len(found) < count:
-            x = self.random(self.forward) * _evened(found[-1].back, self.eps)
-            y = self.random(self.adjoint) * _evened(found[-1].ahead, self.eps)
-            found.append(self.probe(x, y))
+            found.append(self.probe(*(self.random(side) * self._even[side.name] for side in self.sides)))
         return found
 
     def locate(self, probe: Probe) -> Place:
@@ -172,8 +178,9 @@ class Pair:
         """Measure by how much one number is off: at other scales, and beside other numbers."""
         should = _number(result, at)
         found = [abs(_number(side(k * unit), at) / k - should) for k in (3.0, 5.0, 7.0)]
+        even = self._even[side.name]
         for _ in range(2):
-            others = np.where(unit != 0, 0, self.random(side)) / 16
+            others = np.where(unit != 0, 0, self.random(side) * even) / (16 * even[unit != 0])
             found.append(abs(_number(side(unit + others), at) - _number(side(others), at) - should))
         return float(max(found))
 

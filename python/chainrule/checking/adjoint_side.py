@@ -219,4 +219,5 @@ def norm(*factors: FloatArray) -> float:
     product = np.abs(factors[0]).reshape(-1)
     for factor in factors[1:]:
         product = product * np.abs(factor).reshape(-1)
-    return float(np.linalg.norm(product))
+    most = float(product.max(initial=0.0))
+    return most * float(np.linalg.norm(product / most)) if most else 0.0  # so that no square is lost

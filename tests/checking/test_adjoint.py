@@ -1,0 +1,451 @@
+"""The adjoint check: right pairs pass with any seed, wrong ones do not, and the entry and the cause are named.
+
+The truth is a matrix that is written down, or an adjoint derived by hand; no case is judged by the check's own means.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+from scipy.sparse.linalg import LinearOperator, aslinearoperator, splu
+
+import adjoint_pairs as pairs
+from chainrule import GradientReport, check_adjoint
+from chainrule.testing import assert_adjoint
+
+R = np.random.default_rng(7).standard_normal
+M, C = R((6, 4)), R((6, 4)) + 1j * R((6, 4))
+SQUARE = R((5, 5))
+MODES: tuple[Any, ...] = ("full", "directions")
+
+
+def broken(report: GradientReport) -> dict[str, str | None]:
+    return {c.name: c.cause for c in report.contracts if c.held is False}
+
+
+def pair(matrix: Any, adjoint: Any) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+    return (lambda x: matrix @ x), (lambda y: adjoint @ y)
+
+
+# --- what is right ---
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("name", pairs.RIGHT)
+def test_right_pairs_are_right(name: str, seed: int, mode: Any) -> None:
+    forward, adjoint, shape, dtype = pairs.RIGHT[name]
+    report = check_adjoint((forward, adjoint), shape, dtype=dtype, seed=seed, mode=mode)
+    assert report.verdict == "right", str(report)
+    assert report.kind == "adjoint"
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
+def test_random_matrices_of_all_scales_are_right(dtype: Any, seed: int, mode: Any) -> None:
+    rng = np.random.default_rng(seed)
+    A = rng.standard_normal((17, 11)) * 10.0 ** rng.integers(-6, 6, (17, 1))
+    if np.dtype(dtype).kind == "c":
+        A = A * np.exp(1j * rng.random((17, 11)))
+    A = A.astype(dtype)
+    report = check_adjoint((A, A.conj().T), mode=mode)
+    assert report.verdict == "right", str(report)
+    assert np.dtype(dtype).name in str(report).splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        M,
+        C,
+        sparse.csr_array(M),
+        sparse.coo_matrix(C),
+        aslinearoperator(M),
+        aslinearoperator(C),
+        2j * aslinearoperator(C),
+        aslinearoperator(M) @ aslinearoperator(M.T) + aslinearoperator(R((6, 6))),
+        LinearOperator((6, 4), matvec=lambda x: M @ x, rmatvec=lambda y: M.T @ y, dtype="f8"),
+        (sparse.csr_array(C), C.conj().T),
+        (aslinearoperator(M), lambda y: M.T @ y),
+        (M, lambda y: M.T @ y),
+    ],
+)
+def test_operators_and_matrices_are_taken_as_they_are(operator: Any) -> None:
+    assert_adjoint(operator)
+
+
+class Reshaping:
+    """An operator that is called with vectors, and tells of the shapes they stand for."""
+
+    shape, dims, dimsd, dtype = (12, 24), (4, 6), (4, 3), np.dtype("f8")
+
+    def matvec(self, x: Any) -> Any:
+        return x.reshape(4, 6)[:, ::2].ravel()
+
+    def rmatvec(self, y: Any) -> Any:
+        x = np.zeros((4, 6))
+        x[:, ::2] = y.reshape(4, 3)
+        x[2, 4] *= self.mistake
+        return x.ravel()
+
+    mistake = 1.0
+
+
+def test_vectors_are_told_by_the_shapes_they_stand_for() -> None:
+    assert assert_adjoint(Reshaping()).arrays[0].shape == (4, 3, 4, 6)
+    wrong = Reshaping()
+    wrong.mistake = 1.5
+    assert check_adjoint(wrong).arrays[0].where == (2, 2, 2, 4)
+
+
+def doubled(x: Any) -> Any:
+    return 2 * x
+
+
+METHODS: list[tuple[str, str, dict[str, Any]]] = [
+    ("forward", "adjoint", {"ishape": [3, 2], "oshape": [3, 2]}),
+    ("direct", "adjoint", {"shape_in": (3, 2), "shape_out": (3, 2)}),
+    ("op", "adj_op", {"input_shape": (3, 2), "output_shape": (3, 2)}),
+    ("A", "A_adjoint", {"in_shape": (3, 2), "out_shape": (3, 2)}),
+    ("__call__", "H", {"ishape": (3, 2), "oshape": (3, 2)}),
+    ("_matvec", "_rmatvec", {"shape": (6, 6), "dims": (3, 2), "dimsd": (3, 2)}),
+]
+
+
+@pytest.mark.parametrize(("ahead", "back", "others"), METHODS)
+def test_methods_go_by_many_names(ahead: str, back: str, others: dict[str, Any]) -> None:
+    kind = type("Thing", (), {ahead: lambda self, x: 2 * x, back: staticmethod(doubled), **others})
+    assert assert_adjoint(kind()).arrays[0].shape == (3, 2, 3, 2)
+    kind = type("Thing", (), {ahead: lambda self, x: 3 * x, back: staticmethod(doubled), **others})
+    assert check_adjoint(kind()).cause == "factor 0.666667"
+
+
+def test_an_operator_that_is_linear_over_the_reals_only_may_say_so() -> None:
+    class Conjugate:
+        shape, dtype, clinear = (5, 5), np.dtype("c16"), False
+
+        def matvec(self, x: Any) -> Any:
+            return np.conj(x)
+
+        rmatvec = matvec
+
+    assert "linear over the reals" in str(assert_adjoint(Conjugate()))
+    Conjugate.clinear = True
+    report = check_adjoint(Conjugate())
+    assert report.cause == "antilinear"
+
+
+# --- what is wrong ---
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("name", pairs.WRONG)
+def test_wrong_pairs_are_wrong_and_the_cause_is_named(name: str, mode: Any) -> None:
+    forward, adjoint, shape, dtype, cause = pairs.WRONG[name]
+    for seed in range(3):
+        report = check_adjoint((forward, adjoint), shape, dtype=dtype, seed=seed, mode=mode)
+        assert report.verdict == "wrong", str(report)
+        assert cause in str(report.cause), str(report)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("off", [1.0, 1e-3, 1e-9])
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_one_wrong_entry_is_found_whatever_the_scale_of_its_row(scale: float, off: float, mode: Any) -> None:
+    A = R((40, 30))
+    A[17] *= scale
+    B = A.T.copy()
+    B[3, 17] *= 1 + off
+    array = check_adjoint((A, B), mode=mode).arrays[0]
+    assert (array.verdict, array.where) == ("wrong", (17, 3))
+    assert (array.numeric, array.analytic) == (A[17, 3], B[3, 17])
+
+
+def test_a_large_operator_is_searched_by_halving() -> None:
+    calls = 0
+
+    def adjoint(y: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        x = np.roll(y, -1, axis=1)
+        x[311, 77] = 0
+        return x
+
+    report = check_adjoint((lambda x: np.roll(x, 1, axis=1), adjoint), (400, 300))
+    assert report.arrays[0].place == "A[311, 78, 311, 77]"
+    assert "A[311, 78, 311, 77]: A* gives 0.000000e+00, A gives 1.000000e+00" in str(report)
+    assert calls < 400  # of 120,000 numbers
+
+
+def test_a_factor_on_some_rows_is_told_with_the_rows() -> None:
+    weights = np.ones(20)
+    weights[[4, 9]] = 0.5, 0.0
+    A = R((20, 7))
+    report = check_adjoint((A, A.T * weights))
+    assert report.cause == "A* has a factor of its own for 2 of 20 numbers of y (y[4]: 0.5, y[9]: 0)"
+
+
+# --- rounding ---
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_is_solved_to_a_tolerance_is_judged_by_what_that_leaves(mode: Any) -> None:
+    A = SQUARE @ SQUARE.T + np.eye(5)
+
+    def roughly(right: Any) -> Any:  # steepest descent, until the residual is small enough
+        x = np.zeros(5)
+        while np.linalg.norm(right - A @ x) > 1e-8 * np.linalg.norm(right):
+            r = right - A @ x
+            x += (r @ r) / (r @ A @ r) * r
+        return x
+
+    report = check_adjoint((roughly, roughly), 5, mode=mode)
+    assert report.verdict == "right", str(report)
+    wrong = check_adjoint((roughly, lambda y: 1.001 * roughly(y)), 5, mode=mode)
+    assert wrong.verdict == "wrong", str(wrong)
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("seed", range(5))
+def test_an_ill_conditioned_solve_is_no_false_alarm(seed: int, mode: Any) -> None:
+    rng = np.random.default_rng(seed)
+    A = np.linalg.qr(rng.standard_normal((20, 20)))[0] * 10.0 ** -np.arange(20)
+    lu = splu(sparse.csc_array(A @ np.linalg.qr(rng.standard_normal((20, 20)))[0]))
+    report = check_adjoint((lu.solve, lambda y: lu.solve(y, "T")), 20, seed=seed, mode=mode)
+    assert report.verdict != "wrong", str(report)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_where_rounding_hides_all_nothing_is_proved(mode: Any) -> None:
+    def lossy(x: Any) -> Any:
+        return (x + 1e15) - 1e15  # eighths are left
+
+    report = check_adjoint((lambda x: lossy(x / 16), lambda y: lossy(y / 16)), 30, mode=mode)
+    assert report.verdict != "right", str(report)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_float32_inside_is_told_and_judged_by_its_digits(mode: Any) -> None:
+    def single(x: Any) -> Any:
+        return np.fft.fft(x.astype(np.complex64)).astype(np.complex128)
+
+    report = check_adjoint((single, lambda y: np.conj(single(np.conj(y)))), 64, dtype=complex, mode=mode)
+    assert report.ok, str(report)
+    assert {h.cause for h in report.hazards} == {"loses digits"}
+    assert not check_adjoint((single, lambda y: np.conj(single(np.conj(y)))), 64, dtype=complex, strict=True).ok
+
+
+def test_a_tolerance_lets_pass_what_is_meant_to_be_near() -> None:
+    near = M.T * (1 + 0.004 * R((4, 6)))
+    assert check_adjoint((M, near)).verdict == "wrong"
+    for mode in MODES:
+        assert check_adjoint((M, near), tolerance=0.03, mode=mode).verdict == "right"
+        assert check_adjoint((M, 1.3 * near), tolerance=0.03, mode=mode).verdict == "wrong"
+
+
+# --- contracts ---
+
+
+class Bad:
+    """The identity times 3, with a way to go wrong beside the numbers."""
+
+    def __init__(self, how: str) -> None:
+        self.how, self.kept, self.buffer = how, np.zeros(8), np.zeros(8)
+
+    def __call__(self, x: Any) -> Any:
+        result = 3 * x
+        if self.how == "writes":
+            x *= 2
+        if self.how == "adds":
+            self.kept = result = self.kept + result
+        if self.how == "keeps":
+            self.kept, result = result, result + 0.1 * self.kept
+        if self.how == "buffer":
+            self.buffer[:] = result
+            return self.buffer
+        if self.how == "draws":
+            result = result + 0.1 * np.random.standard_normal(8)
+        if self.how == "rounds":
+            result = np.round(result)
+        if self.how == "adds one":
+            result = result + 1
+        if self.how == "first only":
+            self.kept = self.kept if self.kept.any() else result
+            return self.kept.copy()
+        return result
+
+
+@pytest.mark.parametrize("of_adjoint", [False, True])
+@pytest.mark.parametrize(
+    ("how", "cause"),
+    [
+        ("writes", "writes into its argument"),
+        ("adds", "accumulates"),
+        ("keeps", "keeps an earlier call"),
+        ("draws", "not deterministic"),
+        ("rounds", "not linear"),
+        ("adds one", "adds a constant"),
+        ("first only", "ignores its argument"),
+    ],
+)
+def test_each_contract_is_seen_broken(how: str, cause: str, of_adjoint: bool) -> None:
+    good = Bad("not")
+    report = check_adjoint((good, Bad(how)) if of_adjoint else (Bad(how), good), 8)
+    assert report.verdict == "wrong"
+    assert cause in broken(report).values(), str(report)
+    assert all(name.startswith("A*" if of_adjoint else "A ") for name in broken(report)), broken(report)
+    assert report.cause == cause
+
+
+def test_hazards_change_no_verdict_unless_strict() -> None:
+    for subject, cause in (
+        ((Bad("buffer"), Bad("not")), "overwrites its last result"),
+        ((lambda x: x[::-1], lambda y: y[::-1]), "aliases its argument"),
+        ((lambda x: x.astype("f4"), lambda y: y + 0), "wrong dtype"),
+        ((lambda x: x[:, None] * 1, lambda y: y[:, 0] * 1), None),
+        ((lambda x: x * 1, lambda y: y[:, None] * 1), "wrong shape"),
+    ):
+        report = check_adjoint(subject, 8)
+        assert report.ok, str(report)
+        assert (report.hazards[0].cause if report.hazards else None) == cause
+        assert check_adjoint(subject, 8, strict=True).ok is (cause is None)
+
+
+def test_a_pair_that_shares_what_one_writes_is_seen() -> None:
+    state = np.ones(6)
+
+    def forward(x: Any) -> Any:
+        state[:] = x
+        return 2 * x
+
+    report = check_adjoint((forward, lambda y: 2 * y * state), 6)
+    assert "keeps an earlier call" in broken(report).values()
+
+
+def test_other_ways_to_call_it_must_give_the_same() -> None:
+    class Switched:
+        """What A.H says of a complex operator is its transpose."""
+
+        shape, dtype = (6, 4), C.dtype
+
+        def matvec(self, x: Any) -> Any:
+            return C @ x
+
+        def rmatvec(self, y: Any) -> Any:
+            return C.conj().T @ y
+
+        @property
+        def H(self) -> Any:
+            return C.T
+
+    report = check_adjoint(Switched())
+    assert broken(report) == {"A.H @ y gives what rmatvec gives": "other ways differ"}
+    assert report.headline == "A CONTRACT IS BROKEN"
+
+
+# --- what is left behind, what is refused ---
+
+
+def test_arrays_and_generators_are_as_before() -> None:
+    held, generator = np.arange(6.0), np.random.default_rng(3)
+
+    def forward(x: Any) -> Any:
+        held[:] = generator.standard_normal(6) + np.random.random_sample()
+        return x * random.random()
+
+    np.random.seed(5)
+    random.seed(5)
+    before = held.copy(), generator.bit_generator.state, np.random.get_state()[1].copy(), random.getstate()  # type: ignore[index]
+    check_adjoint((forward, forward), 6)
+    assert np.array_equal(held, before[0])
+    assert generator.bit_generator.state == before[1]
+    assert np.array_equal(np.random.get_state()[1], before[2])  # type: ignore[index]
+    assert random.getstate() == before[3]
+
+
+@pytest.mark.parametrize(
+    ("subject", "shapes", "error", "message"),
+    [
+        (lambda x: x, (), TypeError, "no operator that is understood"),
+        ((np.cumsum,), (), TypeError, "two parts, got 1"),
+        ((np.cumsum, np.cumsum), (), ValueError, "say shape_in="),
+        ((np.cumsum, 3), (4,), TypeError, "A_adjoint must be a function or a matrix, got int"),
+        ((M, M), (), ValueError, r"needs shape \(4, 6\), got \(6, 4\)"),
+        ((M, M.T), (5,), ValueError, r"shape_in \(5,\) has 5 numbers, and the operator's shape says 4"),
+        ((np.cumsum, np.cumsum), (4, 5), ValueError, r"gives shape \(4,\).*shape_out says \(5,\)"),
+        ((np.cumsum, np.cumsum), (-1,), ValueError, "whole numbers"),
+        ((lambda x: None, np.cumsum), (4,), TypeError, "gives None"),
+        ((lambda x: "text", np.cumsum), (4,), TypeError, "must give numbers"),
+        ((lambda x: x / 0, np.cumsum), (4,), ValueError, r"gives -?inf at \[0\]"),
+        ((np.cumsum, lambda y: y * np.nan), (4,), ValueError, r"gives nan at \[0\]"),
+        ((lambda x: x * 1e308, lambda y: y * 1e308), (4,), ValueError, "finite"),
+    ],
+)
+def test_what_is_refused_is_said_in_words(subject: Any, shapes: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        check_adjoint(subject, *shapes)
+
+
+def test_what_the_operator_raises_is_passed_on_with_a_note() -> None:
+    def only_five(x: Any) -> Any:
+        raise LookupError("five are needed")
+
+    with pytest.raises(LookupError, match="five") as caught:
+        check_adjoint((only_five, only_five), 4)
+    assert any("shape (4,)" in note for note in caught.value.__notes__)
+    with pytest.raises(ValueError, match="mode"):
+        check_adjoint(M, mode="some")  # type: ignore[arg-type]
+
+
+def test_an_adjoint_of_another_shape_is_wrong_and_said() -> None:
+    report = check_adjoint((np.diff, np.cumsum), 7)
+    assert (report.verdict, report.cause) == ("wrong", "wrong shape")
+    assert "cumsum gives shape (6,), and (7,) is needed" in str(report)
+
+
+@pytest.mark.parametrize("shape", [0, (3, 0)])
+def test_nothing_is_proved_of_nothing(shape: Any) -> None:
+    report = check_adjoint((lambda x: x * 1, lambda y: y * 1), shape)
+    assert report.verdict == "unproven"
+    assert check_adjoint((lambda x: x[:0] * 1, lambda y: y), 4).verdict == "unproven"
+    zero = check_adjoint((lambda x: 0 * x, lambda y: 0 * y), 4)
+    assert (zero.verdict, zero.vacuous) == ("unproven", ("A",))
+
+
+# --- the report ---
+
+
+def test_the_report_reads_so_and_goes_into_json() -> None:
+    report = check_adjoint((C, C.T))
+    lines = str(report).splitlines()
+    assert lines[0] == "adjoint (ndarray, ndarray)(x (4,), y (6,)), complex128"
+    assert lines[-1] == "A* IS NOT THE ADJOINT OF A"
+    assert "cause: no conjugate: Aᵀ for the adjoint" in lines
+    plain = json.loads(json.dumps(report.to_dict()))
+    i, j = report.arrays[0].where
+    assert plain["arrays"][0]["numeric"] == [C[i, j].real, C[i, j].imag]
+    assert "A gives" in report._repr_html_()
+    assert str(check_adjoint(M)).splitlines()[-1] == "A* is the adjoint of A"
+    with pytest.raises(AssertionError, match="no conjugate"):
+        assert_adjoint((C, C.T))
+    with pytest.raises(AssertionError, match="no effect"):
+        assert_adjoint((0 * M, 0 * M.T))
+    assert_adjoint((0 * M, 0 * M.T), allow_unproven=True)
+
+
+def test_scipy_is_not_imported() -> None:
+    code = (
+        "import sys, numpy as np; from chainrule import check_adjoint\n"
+        "assert check_adjoint((np.cumsum, lambda y: np.cumsum(y[::-1])[::-1]), 9).ok\n"
+        "assert not any(name.split('.')[0] == 'scipy' for name in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
