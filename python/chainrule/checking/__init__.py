@@ -175,7 +175,7 @@ def check_adjoint(
     mode : {"auto", "full", "directions"}
         "full" compares every entry A[i, j], by as many calls of A as x has numbers, and of A* as y has; "directions"
         sums of them along random x and y, and looks for one entry that differs by halving both; "auto" is full up to
-        65,536 entries and 1,024 calls.
+        65,536 entries, 1,024 calls and about 5 seconds.
     directions : int, default 3
         How many.
     seed : int, default 0

@@ -28,6 +28,8 @@ Mode = Literal["auto", "full", "directions"]
 
 #: In mode "auto" an operator is compared entry by entry if it has no more entries, and no more rows and columns.
 _MOST_ENTRIES, _MOST_CALLS = 1 << 16, 1 << 10
+#: … and if that takes no longer.
+_MOST_SECONDS = 5.0
 #: So many entries that differ are looked at for noise before the rest is believed.
 _MOST_LOOKED_AT = 8
 #: What is the consequence of another mistake, or beside the point, is named last.
@@ -164,13 +166,18 @@ def _compared(pair: Pair, settings: Settings) -> tuple[ArrayCheck, str | None]:
     """Compare, and say why if the sides differ."""
     probes = pair.probes(settings.directions)
     m, n = pair.adjoint.takes.size, pair.forward.takes.size
-    small = m * n <= _MOST_ENTRIES and m + n <= _MOST_CALLS
-    full = settings.mode == "full" or (settings.mode == "auto" and small)
+    full = settings.mode == "full" or (settings.mode == "auto" and _is_short(pair, m, n))
     check, entries = _entry_by_entry(pair, probes) if full else (_along(pair, probes), None)
     if check.verdict != "wrong":
         return check, None
     cause, note = explain(pair, probes, entries)
     return _replaced(check, cause, note), cause
+
+
+def _is_short(pair: Pair, m: int, n: int) -> bool:
+    """Tell whether all entries can be had soon: by their number, and by how long calls have taken."""
+    took = n * pair.forward.seconds / pair.forward.calls + m * pair.adjoint.seconds / pair.adjoint.calls
+    return m * n <= _MOST_ENTRIES and m + n <= _MOST_CALLS and took <= _MOST_SECONDS
 
 
 def _replaced(check: ArrayCheck, cause: str | None, note: str) -> ArrayCheck:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from chainrule._gate import FloatArray
 from chainrule.checking.adjoint_contracts import largest
 from chainrule.checking.adjoint_probes import Pair, Probe
 from chainrule.checking.adjoint_rearranged import at_the_boundary, rearranged, shifted
-from chainrule.checking.adjoint_side import WrongShapeError, dot
+from chainrule.checking.adjoint_side import dot
 
 #: How many directions a cause must hold along.
 _DIRECTIONS = 3
@@ -78,14 +79,15 @@ def explain(pair: Pair, probes: list[Probe], entries: Matrices | None) -> tuple[
     case = Case(pair, enough)
     if all(p.difference <= 10 * case.may_be_off(p) for p in enough):
         return None, note  # so small that anything would explain it
+    found: list[str] = []
     for group in (_zero, _plain, _rearranged, _boundary, lambda c: _weighted(c, entries), _shifted):
-        try:
+        with suppress(Exception):  # an operator that does not take what is tried: the verdict stands without a cause
             found = list(group(case))
-        except (WrongShapeError, ValueError):  # what does not take what undoing a mistake makes of its argument
-            continue
         if found:
-            return " or ".join(dict.fromkeys(found)), note
-    return None, note
+            break
+    with suppress(Exception):  # the same
+        found += _inverse(case)
+    return " or ".join(dict.fromkeys(found)) or None, note
 
 
 def _zero(case: Case) -> Iterator[str]:
@@ -95,7 +97,7 @@ def _zero(case: Case) -> Iterator[str]:
         yield "zero: A gives nothing"
 
 
-# --- factors, conjugates, the operator itself, the inverse ---
+# --- factors, conjugates, the operator itself ---
 
 
 def _plain(case: Case) -> Iterator[str]:
@@ -105,7 +107,6 @@ def _plain(case: Case) -> Iterator[str]:
     else:
         yield from _conjugates(case)
     yield from _itself(case)
-    yield from _inverse(case)
 
 
 def _conjugates(case: Case) -> Iterator[str]:
@@ -131,7 +132,8 @@ def _itself(case: Case) -> Iterator[str]:
 
 def _inverse(case: Case) -> Iterator[str]:
     p, forward, adjoint = case.probes[0], case.pair.forward, case.pair.adjoint
-    if case.same(adjoint(p.ahead), p.x) or case.same(forward(p.back), p.y):
+    ahead, back = largest(p.ahead), largest(p.back)  # numbers of about 1 go in, however large the operator is
+    if case.same(ahead * adjoint(p.ahead / ahead), p.x) or case.same(back * forward(p.back / back), p.y):
         yield "A* is the inverse of A, not its adjoint"
 
 
@@ -147,6 +149,8 @@ def _named(pair: Pair, factor: complex) -> str:
     found = [name for name, value in _counts(pair) if abs(factor - value) <= close * abs(value)]
     found += [f"-{name}" for name, value in _counts(pair) if abs(factor + value) <= close * abs(value)]
     number = f"{factor:.6g}" if factor.imag else f"{factor.real:.6g}"
+    if factor.imag and abs(abs(factor) - 1) <= close:
+        return f"{number}, of modulus 1: of a number that is not conjugated"
     if abs(factor - 1) < 1e-4 and not factor.imag:
         return f"1 {'-' if factor.real < 1 else '+'} {abs(factor.real - 1):.1e}"
     return f"{number} ({found[0]})" if found else number
@@ -222,7 +226,7 @@ def _weighted(case: Case, e: Matrices | None) -> Iterator[str]:
         return
     for letter, ahead, back, bar in (("y", e.ahead, e.back, e.bar), ("x", e.ahead.T, e.back.T, e.bar.T)):
         squares = (np.abs(ahead) ** 2).sum(axis=1)
-        weights = (np.conj(ahead) * back).sum(axis=1) / np.where(squares > 0, squares, 1)
+        weights = np.where(squares > 0, (np.conj(ahead) * back).sum(axis=1) / np.where(squares > 0, squares, 1), 1)
         if len(weights) < 3 or ahead.shape[1] < 2 or not weights.any():
             continue
         off = np.abs(back - weights[:, None] * ahead)

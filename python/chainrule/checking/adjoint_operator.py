@@ -100,8 +100,9 @@ def understand(thing: Any, shape_in: Any, shape_out: Any, dtype: Any) -> Operato
     """
     shapes = _shape(shape_in, "shape_in"), _shape(shape_out, "shape_out")
     if isinstance(thing, tuple | list):
-        operator = _of_pair(thing, shapes)
+        operator = _of_pair([_array(part) for part in thing], shapes)
     else:
+        thing = _array(thing)
         methods = next(((a, b) for a, b in _METHODS if _callable(thing, a) and hasattr(thing, b)), None)
         if methods is not None and not _is_matrix(thing):
             operator = _of_methods(thing, *methods, shapes)
@@ -114,6 +115,11 @@ def understand(thing: Any, shape_in: Any, shape_out: Any, dtype: Any) -> Operato
             )
     _take_dtypes(operator, dtype)
     return operator
+
+
+def _array(thing: Any) -> Any:
+    """Give an array for a numpy.matrix, whose products with vectors are matrices; all else as it is."""
+    return np.asarray(thing) if isinstance(thing, np.matrix) else thing
 
 
 def _callable(thing: Any, name: str) -> bool:

@@ -150,18 +150,23 @@ class Pair:
 
     def locate(self, probe: Probe) -> Place:
         """Find the entry where the sides differ: y is halved, keeping the half that differs more, then x is."""
-        y_at = self._halved(probe.y, lambda y: dot(probe.ahead, y) - dot(probe.x, self.adjoint(y)))
+        whole = probe.left - probe.right
+        y_at = self._halved(probe.y, whole, lambda y: dot(probe.ahead, y) - dot(probe.x, self.adjoint(y)))
         y = _only(probe.y, y_at)
         back = self.adjoint(y)
-        x_at = self._halved(probe.x, lambda x: dot(self.forward(x), y) - dot(x, back))
+        whole = dot(probe.ahead, y) - dot(probe.x, back)
+        x_at = self._halved(probe.x, whole, lambda x: dot(self.forward(x), y) - dot(x, back))
         return self.place(y_at, x_at)
 
     @staticmethod
-    def _halved(values: FloatArray, off: Callable[[FloatArray], complex]) -> int:
+    def _halved(values: FloatArray, whole: complex, off: Callable[[FloatArray], complex]) -> int:
+        """Give the index that is left; `off` says by how much a part of the values differs, `whole` all of them do."""
         here = np.flatnonzero(values)
         while len(here) > 1:
-            halves = here[: len(here) // 2], here[len(here) // 2 :]
-            here = max(halves, key=lambda half: abs(off(_only(values, half))))
+            first, second = here[: len(here) // 2], here[len(here) // 2 :]
+            of_first = off(_only(values, first))
+            of_second = whole - of_first
+            here, whole = (first, of_first) if abs(of_first) >= abs(of_second) else (second, of_second)
         return int(here[0]) if len(here) else 0
 
     def place(self, i: int, j: int) -> Place:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,7 @@ class Side:
     #: The coarsest dtype that was given or came out, by its eps.
     eps: float = 0.0
     calls: int = 0
+    seconds: float = 0.0
     _last: tuple[Any, Any] | None = field(default=None, repr=False)
 
     def __call__(self, x: FloatArray) -> FloatArray:
@@ -78,7 +80,7 @@ class Side:
     def raw(self, x: FloatArray) -> Any:
         """Give what comes out, as it is, as an array."""
         given = self._theirs(x)
-        before = given.copy()
+        before, start = given.copy(), perf_counter()
         try:
             returned = self.function(given)
         except Exception as error:
@@ -89,6 +91,7 @@ class Side:
             raise
         finally:
             self.calls += 1
+            self.seconds += perf_counter() - start
             self._see_argument(given, before)
         return self._see_result(returned, given)
 
