@@ -164,6 +164,12 @@ def aside_adjoint(y: Array) -> Array:
     return np.convolve(np.pad(y, (1, 0))[:-1], KERNEL[::-1], "same")
 
 
+def wide(x: Array, *, turned: bool) -> Array:
+    """Give a convolution with what lies beyond the ends taken for the last number: its adjoint is none like it."""
+    taps = np.arange(1.0, 8.0)
+    return np.convolve(np.pad(x, 3, mode="edge"), taps[::-1] if turned else taps, "valid")
+
+
 TURN = np.linalg.qr(R((8, 8)))[0] + 0.3 * np.eye(8)
 Wrong = tuple[Callable[[Array], Array], Callable[[Array], Array], Any, Any, str]
 WRONG: dict[str, Wrong] = {
@@ -207,6 +213,13 @@ WRONG: dict[str, Wrong] = {
     "nothing at the ends": (np.diff, one_sided, 30, None, "boundary, where the index of x is 0 or 29"),
     "first number dropped": (np.cumsum, lambda y: dropped(cumsum_back(y)), 30, None, "the index of x is 0"),
     "inner stencil": (centred, lambda y: -centred(y), 20, None, "wrong only at the boundary"),
+    "edges repeated": (
+        lambda x: wide(x, turned=False),
+        lambda y: wide(y, turned=True),
+        40,
+        None,
+        "wrong only at the boundary, where the index of",
+    ),
     "nearest for linear": (project, back_project_nearest, (10, 10), None, ""),
     "real part": (np.fft.fft, lambda y: (12 * np.fft.ifft(y)).real, 12, complex, "drops the imaginary part"),
     "conjugated": (np.fft.fft, lambda y: np.conj(12 * np.fft.ifft(y)), 12, complex, "antilinear"),

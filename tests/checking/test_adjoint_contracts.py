@@ -207,3 +207,27 @@ def test_another_way_that_raises_is_a_hazard_and_one_that_is_not_there_is_none()
     assert report.ok
     assert [h.detail for h in report.hazards] == ["A.matmat raises IndexError: one column only"]
     assert [c.name for c in report.contracts if c.held is None] == ["A.rmatmat gives what rmatvec gives"]
+
+
+def test_a_flag_that_is_called_adjoint_is_no_adjoint() -> None:
+    class Product:
+        ishape, oshape, adjoint = (4,), (6,), False
+
+        def __call__(self, x: Any) -> Any:
+            return M @ x
+
+        @staticmethod
+        def H(y: Any) -> Any:
+            return M.T @ y
+
+    assert check_adjoint(Product()).ok
+
+
+def test_digits_are_judged_by_the_numbers_that_are_compared() -> None:
+    def fourier(x: Any) -> Any:  # real numbers it takes for single ones
+        return np.fft.fft(x if x.dtype.kind == "c" else x.astype(np.float32))
+
+    report = check_adjoint((fourier, lambda y: 16 * np.fft.ifft(y)), 16)
+    assert report.ok
+    assert not report.hazards
+    assert report.arrays[0].error_bar < 1e-13

@@ -103,7 +103,7 @@ def understand(thing: Any, shape_in: Any, shape_out: Any, dtype: Any) -> Operato
         operator = _of_pair([_array(part) for part in thing], shapes)
     else:
         thing = _array(thing)
-        methods = next(((a, b) for a, b in _METHODS if _callable(thing, a) and hasattr(thing, b)), None)
+        methods = next(((a, b) for a, b in _METHODS if _callable(thing, a) and _applies(thing, b)), None)
         if methods is not None and not _is_matrix(thing):
             operator = _of_methods(thing, *methods, shapes)
         elif hasattr(thing, "__matmul__") and hasattr(thing, "T"):
@@ -124,6 +124,12 @@ def _array(thing: Any) -> Any:
 
 def _callable(thing: Any, name: str) -> bool:
     return callable(getattr(thing, name, None))
+
+
+def _applies(thing: Any, name: str) -> bool:
+    """Tell whether it is a method, or an operator; not, say, a flag that is called ``adjoint``."""
+    found = getattr(thing, name, None)
+    return callable(found) or (hasattr(found, "__matmul__") and hasattr(found, "shape"))
 
 
 def _shape(shape: Any, name: str) -> Shape | None:

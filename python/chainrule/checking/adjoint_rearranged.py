@@ -51,23 +51,21 @@ def rearranged(space: Space, letter: str) -> Iterator[tuple[str, Undone]]:
 def at_the_boundary(space: Space, letter: str) -> Iterator[tuple[str, Mask]]:
     """Give names of parts of the boundary of x or y, and the numbers that are not in it; the smallest come first."""
     shape, axes = space.seen, [axis for axis in _axes(space) if space.seen[axis] >= _LONG]
-    for width in (1, 2):
-        for axis, ends in product(axes, ((True, False), (False, True), (True, True))):
-            if shape[axis] > 2 * width + 1:
-                which = _indices(shape[axis], width, *ends)
-                along = f"index along axis {axis}" if len(axes) > 1 else "index"
-                yield (
-                    f"wrong only at the boundary, where the {along} of {letter} is {which}",
-                    _inner(shape, [axis], width, *ends),
-                )
-        if len(axes) > 1 and all(shape[axis] > 2 * width + 1 for axis in axes):
-            name = f"wrong only at the boundary of {letter}, {'one number' if width == 1 else 'two numbers'} wide"
+    for width in (1 << k for k in range(max(shape, default=1).bit_length())):
+        long = [axis for axis in axes if shape[axis] > 2 * width + 1]
+        for axis, ends in product(long, ((True, False), (False, True), (True, True))):
+            which = _indices(shape[axis], width, *ends)
+            along = f"index along axis {axis}" if len(axes) > 1 else "index"
+            name = f"wrong only at the boundary, where the {along} of {letter} is {which}"
+            yield name, _inner(shape, [axis], width, *ends)
+        if len(axes) > 1 and long == axes:
+            name = f"wrong only at the boundary of {letter}, {width} number{'s' if width > 1 else ''} wide"
             yield name, _inner(shape, axes, width, True, True)
 
 
 def _indices(length: int, width: int, first: bool, last: bool) -> str:
-    found = [*(range(width) if first else ()), *(range(length - width, length) if last else ())]
-    return " or ".join(map(str, found)) if len(found) < 3 else f"{', '.join(map(str, found[:-1]))} or {found[-1]}"
+    ranges = [*([(0, width - 1)] if first else []), *([(length - width, length - 1)] if last else [])]
+    return " or ".join(str(a) if a == b else f"{a} to {b}" for a, b in ranges)
 
 
 def _inner(shape: tuple[int, ...], axes: list[int], width: int, first: bool, last: bool) -> Mask:

@@ -77,6 +77,11 @@ class Side:
         """Give what comes out, in float64 or complex128, as it is compared."""
         return self._ours(self.raw(x))
 
+    def forget(self) -> None:
+        """Start anew: what was seen so far was seen with numbers of another kind."""
+        self.eps = 0.0
+        self.contracts.tried.clear()
+
     def raw(self, x: FloatArray) -> Any:
         """Give what comes out, as it is, as an array."""
         given = self._theirs(x)
