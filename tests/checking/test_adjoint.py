@@ -206,12 +206,33 @@ def test_what_is_solved_to_a_tolerance_is_judged_by_what_that_leaves(mode: Any) 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("seed", range(5))
-def test_an_ill_conditioned_solve_is_no_false_alarm(seed: int, mode: Any) -> None:
+@pytest.mark.parametrize("decades", [2, 6])
+def test_an_ill_conditioned_solve_is_no_false_alarm(decades: int, seed: int, mode: Any) -> None:
     rng = np.random.default_rng(seed)
-    A = np.linalg.qr(rng.standard_normal((20, 20)))[0] * 10.0 ** -np.arange(20)
-    lu = splu(sparse.csc_array(A @ np.linalg.qr(rng.standard_normal((20, 20)))[0]))
+    left, right = (np.linalg.qr(rng.standard_normal((20, 20)))[0] for _ in range(2))
+    A = left * np.logspace(0, -decades, 20) @ right
+    lu = splu(sparse.csc_array(A))
     report = check_adjoint((lu.solve, lambda y: lu.solve(y, "T")), 20, seed=seed, mode=mode)
     assert report.verdict != "wrong", str(report)
+    # Each factorized for itself, they are the adjoints of slightly different operators.
+    apart = check_adjoint(
+        (lambda x: np.linalg.solve(A, x), lambda y: np.linalg.solve(A.T, y)), 20, seed=seed, mode=mode
+    )
+    assert apart.verdict != "wrong", str(apart)
+    wrong = check_adjoint((lambda x: np.linalg.solve(A, x), lambda y: np.linalg.solve(A, y)), 20, seed=seed, mode=mode)
+    assert wrong.verdict == "wrong", str(wrong)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_smallest_numbers_and_the_largest_are_compared(mode: Any) -> None:
+    for scale in (1e-310, 1e-200, 1e200):
+        assert check_adjoint((lambda x, s=scale: s * x, lambda y, s=scale: s * y), 6, mode=mode).ok
+        assert check_adjoint((lambda x, s=scale: s * x, lambda y, s=scale: 2 * s * y), 6, mode=mode).verdict == "wrong"
+    wide = 10.0 ** np.arange(-150, 150, 10)
+    other = np.where(wide == wide[11], 1.01 * wide, wide)
+    assert check_adjoint((np.diag(wide), np.diag(wide)), mode=mode).ok
+    assert check_adjoint((np.diag(wide), np.diag(other)), mode=mode).arrays[0].where == (11, 11)
+    assert check_adjoint((lambda x: 2 * x, lambda y: 3 * y), (), mode=mode).cause == "factor 1.5"
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -231,3 +231,24 @@ def test_digits_are_judged_by_the_numbers_that_are_compared() -> None:
     assert report.ok
     assert not report.hazards
     assert report.arrays[0].error_bar < 1e-13
+
+
+def test_a_buffer_that_spoils_a_product_of_matrices_is_wrong() -> None:
+    class Buffered:
+        shape, dtype = (6, 4), M.dtype
+        buffer = np.zeros(6)
+
+        def matvec(self, x: Any) -> Any:
+            self.buffer[:] = M @ x
+            return self.buffer
+
+        def rmatvec(self, y: Any) -> Any:
+            return M.T @ y
+
+        def matmat(self, X: Any) -> Any:
+            made = [self.matvec(x) for x in X.T]  # all of them the same array
+            return np.stack(made, axis=1)
+
+    report = check_adjoint(Buffered())
+    assert (report.verdict, report.cause) == ("wrong", "overwrites its last result")
+    assert broken(report)["A.matmat gives what matvec gives"] == "other ways differ"

@@ -208,7 +208,8 @@ def check_adjoint(
     at most 2 exp(-κ²/2): 3e-14 for κ = 8. δ is measured: how far A(x′) + A(x″) is from A(x′ + x″), and A(πx)/π from
     A(x), number by number; ``4 ε |Ax|`` is added for numbers of the operator's own that were computed in two ways. A
     single entry may be off by what is measured for it, and by ε times 4 and the longest axis, relative to the largest
-    beside it. If the bar is wider than a twentieth of what is compared, nothing is proved.
+    beside it. If the bar is wider than a twentieth of what is compared, nothing is proved; nor if the sides differ all
+    over by less than the root of ε, as two solutions of ill-conditioned equations do.
 
     Beside that, both sides are held to be linear (also of i x), to give the same again whatever they were called with
     between, to leave their arguments as they are, and to give the same by all names: ``A @ x``, ``A.H``, ``A.T``,

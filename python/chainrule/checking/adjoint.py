@@ -17,7 +17,7 @@ from chainrule._gate import FloatArray
 from chainrule.checking.adjoint_causes import Matrices, explain
 from chainrule.checking.adjoint_contracts import try_in_turn, try_other_ways, try_side
 from chainrule.checking.adjoint_operator import Operator, Space, understand
-from chainrule.checking.adjoint_probes import WIDEST, Pair, Place, Probe, unit
+from chainrule.checking.adjoint_probes import OWN, WIDEST, Pair, Place, Probe, unit
 from chainrule.checking.adjoint_side import Contracts, Side, WrongShapeError
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reach import reach
@@ -36,6 +36,9 @@ _MOST_LOOKED_AT = 8
 _LAST = ("wrong dtype", "wrong shape", "other ways")
 _NO_PLACE = "single entries agree, and sums of them do not: A or A* is not linear"
 _HIDDEN = "rounding hides what there is to see: the error bar is wider than a twentieth of it"
+_SMALL = (
+    "the sides differ all over, by little: a small mistake, or both solve ill-conditioned equations, each its own way"
+)
 #: Contracts without which a comparison says nothing.
 _NEEDED = "gives the same again"
 
@@ -216,10 +219,14 @@ def _along(pair: Pair, probes: list[Probe]) -> ArrayCheck:
         place = pair.locate(probe)
         if place.differs:
             fields |= _both(pair, place)
+            if max(relative, place.relative) <= pair.small and pair.is_spread(probe):
+                return ArrayCheck(*known, "unresolved", note=_SMALL, **fields)  # type: ignore[arg-type]
             return ArrayCheck(*known, "wrong", **fields)  # type: ignore[arg-type]
     if suspects:
         fields["error_bar"] = max(p.bar + p.granted for p in probes)
     if any(p.differs for p in probes):
+        if relative <= pair.small:
+            return ArrayCheck(*known, "unresolved", note=_SMALL, **fields)  # type: ignore[arg-type]
         return ArrayCheck(*known, "wrong", note=_NO_PLACE, **fields)  # type: ignore[arg-type]
     resolved = all(p.size == 0 or p.resolved for p in probes)
     return ArrayCheck(*known, "right" if resolved else "unresolved", note="" if resolved else _HIDDEN, **fields)  # type: ignore[arg-type]
@@ -246,7 +253,7 @@ def _entry_by_entry(pair: Pair, probes: list[Probe]) -> tuple[ArrayCheck, Entrie
     back = np.conj(np.stack([pair.adjoint(unit(pair.adjoint, i)).reshape(-1) for i in range(m)]))
     sizes = np.maximum(np.abs(ahead), np.abs(back))
     beside = np.minimum(sizes.max(axis=1, keepdims=True), sizes.max(axis=0, keepdims=True))
-    bar = pair.own * beside
+    bar = pair.own * beside + OWN * pair.least
     off = np.abs(ahead - back)
     place = None
     for _ in range(_MOST_LOOKED_AT):
@@ -280,9 +287,14 @@ def _judged(pair: Pair, e: Entries, off: FloatArray, place: Place | None, probes
         return ArrayCheck(*known, "vacuous", **fields)  # type: ignore[arg-type]
     if place is not None:
         fields |= _both(pair, place)
+        shares = off / np.where(e.beside > 0, e.beside, 1)
+        if shares.max() <= pair.small and pair.is_spread(max(probes, key=lambda p: p.difference / (p.bar or 1.0))):
+            return ArrayCheck(*known, "unresolved", note=_SMALL, **fields)  # type: ignore[arg-type]
         return ArrayCheck(*known, "wrong", **fields)  # type: ignore[arg-type]
     hidden = bool((e.bar > (WIDEST + pair.tolerance) * e.beside)[e.beside > 0].any())
     if not hidden and any(p.resolved and p.differs for p in probes):
+        if all(p.difference <= pair.small * p.size for p in probes):
+            return ArrayCheck(*known, "unresolved", note=_SMALL, **fields)  # type: ignore[arg-type]
         return ArrayCheck(*known, "wrong", note=_NO_PLACE, **fields)  # type: ignore[arg-type]
     return ArrayCheck(*known, "unresolved" if hidden else "right", note=_HIDDEN if hidden else "", **fields)  # type: ignore[arg-type]
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -18,20 +19,28 @@ from chainrule._gate import FloatArray
 from chainrule.checking.adjoint_contracts import largest
 from chainrule.checking.adjoint_probes import Pair, Probe
 from chainrule.checking.adjoint_rearranged import at_the_boundary, rearranged, shifted
-from chainrule.checking.adjoint_side import dot
+from chainrule.checking.adjoint_side import Side, dot
 
 #: How many directions a cause must hold along.
 _DIRECTIONS = 3
+#: The search for a cause takes so long at most, or as long as all calls before it.
+_SECONDS = 5.0
 #: How close two arrays must be to be called the same, with float32's digits and with float64's.
 _SAME_IN_SINGLE, _SAME = 1e-3, 1e-7
 
 
 @dataclass(frozen=True)
 class Case:
-    """A pair that is wrong, and the directions that show it."""
+    """A pair that is wrong, and the directions that show it; when to stop looking."""
 
     pair: Pair
     probes: list[Probe]
+    until: float
+
+    def expect_time(self) -> None:
+        """Raise TimeoutError if the search has taken long enough."""
+        if perf_counter() > self.until:
+            raise TimeoutError
 
     def may_be_off(self, p: Probe) -> float:
         """Give how far apart the sides of a direction may be, once the mistake is undone."""
@@ -39,10 +48,12 @@ class Case:
 
     def agree(self, sides: Iterable[tuple[complex, complex]]) -> bool:
         """Tell whether the left and right sides are the same along all directions; each of them costs a call."""
+        self.expect_time()
         return all(abs(a - b) <= self.may_be_off(p) for p, (a, b) in zip(self.probes, sides, strict=True))
 
     def factor(self, rights: Iterable[complex]) -> complex | None:
         """Give how many times what it should be A* is, if these are the right sides; None if not the same for all."""
+        self.expect_time()
         known: list[tuple[Probe, complex]] = []
         for p, right in zip(self.probes, rights, strict=False):
             known.append((p, right))
@@ -76,12 +87,13 @@ def explain(pair: Pair, probes: list[Probe], entries: Matrices | None) -> tuple[
     """Give the causes that explain the difference, or None; and what else there is to say."""
     note = _where(pair, entries) if entries is not None else ""
     enough = probes if len(probes) >= _DIRECTIONS else pair.probes(_DIRECTIONS)
-    case = Case(pair, enough)
+    case = Case(pair, enough, perf_counter() + max(_SECONDS, sum(side.seconds for side in pair.sides)))
     if all(p.difference <= 10 * case.may_be_off(p) for p in enough):
         return None, note  # so small that anything would explain it
     found: list[str] = []
     for group in (_zero, _plain, _rearranged, _boundary, lambda c: _weighted(c, entries), _shifted):
-        with suppress(Exception):  # an operator that does not take what is tried: the verdict stands without a cause
+        # An operator that does not take what is tried, or takes long: the verdict stands without a cause.
+        with suppress(Exception):
             found = list(group(case))
         if found:
             break
@@ -126,15 +138,20 @@ def _conjugates(case: Case) -> Iterator[str]:
 
 def _itself(case: Case) -> Iterator[str]:
     forward, adjoint = case.pair.forward, case.pair.adjoint
-    if forward.takes.seen == adjoint.takes.seen and case.same(forward(case.probes[0].y), case.probes[0].back):
+    if forward.takes.seen == adjoint.takes.seen and all(case.same(forward(p.y), p.back) for p in case.probes):
         yield "A* is A itself: not transposed, a convolution not turned round"
 
 
 def _inverse(case: Case) -> Iterator[str]:
-    p, forward, adjoint = case.probes[0], case.pair.forward, case.pair.adjoint
-    ahead, back = largest(p.ahead), largest(p.back)  # numbers of about 1 go in, however large the operator is
-    if case.same(ahead * adjoint(p.ahead / ahead), p.x) or case.same(back * forward(p.back / back), p.y):
+    if all(_is_left_inverse(case, case.pair.adjoint, p.ahead, p.x) for p in case.probes) or all(
+        _is_left_inverse(case, case.pair.forward, p.back, p.y) for p in case.probes
+    ):
         yield "A* is the inverse of A, not its adjoint"
+
+
+def _is_left_inverse(case: Case, side: Side, given: FloatArray, wanted: FloatArray) -> bool:
+    size = largest(given)  # numbers of about 1 go in, however large the operator is
+    return size > 0 and case.same(size * side(given / size), wanted)
 
 
 def _named(pair: Pair, factor: complex) -> str:
@@ -235,6 +252,8 @@ def _weighted(case: Case, e: Matrices | None) -> Iterator[str]:
             shape = (case.pair.adjoint if letter == "y" else case.pair.forward).takes.seen
             told = ", ".join(f"{letter}{_at(i, shape)}: {_short(weights[i])}" for i in odd[:3])
             more = " …" if len(odd) > 3 else ""
+            if not len(odd):
+                continue
             yield f"A* has a factor of its own for {len(odd)} of {len(weights)} numbers of {letter} ({told}{more})"
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.checking.adjoint_operator import Operator
+from chainrule.checking.adjoint_operator import ColumnsError, Operator
 from chainrule.checking.adjoint_side import Contracts, Side
 from chainrule.checking.equality import same_numbers
 
@@ -139,6 +139,8 @@ def try_other_ways(operator: Operator, sides: tuple[Side, Side], seen: tuple[See
             found = aside(known.x)
         except NotImplementedError:  # it need not have it
             contracts.skips(name, "it is not there")
+        except ColumnsError as error:
+            contracts.breaks(name, str(error), "other ways differ")
         except Exception as error:  # matvec and rmatvec work all the same
             told = (str(error).splitlines() or [""])[0][:100]
             contracts.breaks(name, f"{way} raises {type(error).__name__}: {told}", "other ways fail", hazard=True)

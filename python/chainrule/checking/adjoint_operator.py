@@ -255,13 +255,19 @@ def _other_ways(thing: Any) -> Iterator[tuple[str, Function, bool]]:
         yield "A.T @ y", lambda y: np.conj(applied(thing.T, np.conj(y))), True
 
 
+class ColumnsError(Exception):
+    """What a function of matrices makes of a column depends on the columns beside it."""
+
+
 def columns(function: Function, x: Any) -> Any:
-    """Give what a function of matrices makes of x beside twice x: None if the second is not twice the first."""
+    """Give what a function of matrices makes of x beside twice x; the second must be twice the first."""
     found = np.asarray(function(np.stack([x, 2 * x], axis=1)))
     if found.ndim != 2 or found.shape[1] != 2:
-        raise ValueError(f"it gives shape {found.shape} for a matrix of two columns")
+        raise ColumnsError(f"it gives shape {found.shape} for a matrix of two columns")
     once, twice = found.T
-    return np.where(np.abs(twice - 2 * once) <= 1e-3 * np.abs(once).max(initial=0), once, np.nan)
+    if not np.abs(twice - 2 * once).max(initial=0) <= 1e-3 * np.abs(once).max(initial=0):
+        raise ColumnsError("of two columns, the second twice the first, it does not give twice the first")
+    return once
 
 
 def applied(operator: Any, y: Any) -> Any:

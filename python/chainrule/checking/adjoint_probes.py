@@ -13,7 +13,7 @@ entry, to see whether a difference of the sums is more than that.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +26,9 @@ from chainrule.checking.adjoint_side import Side, dot, norm
 KAPPA = 8.0
 #: What the operator's own numbers may be off, in eps.
 OWN = 4.0
+#: Into so many parts x and y are taken apart, to see whether the sides differ for most of them: where a mistake is not,
+#: rounding alone is left, a smaller share of it than this.
+_PARTS, _SOME = 8, 300
 #: A bar wider than this share of the sides' size proves nothing.
 WIDEST = 1 / 20
 
@@ -62,7 +65,7 @@ class Probe:
     @property
     def differs(self) -> bool:
         """Whether they are further apart than all that is granted."""
-        return self.difference > self.bar + self.tolerated + self.granted
+        return self.difference > self.bar + KAPPA * self.tolerated + self.granted
 
     @property
     def resolved(self) -> bool:
@@ -80,8 +83,14 @@ class Place:
     ahead: complex
     back: complex
     bar: float
-    #: What the caller lets them be apart beside that.
+    #: What the caller lets them be apart beside that, and the largest entry beside it.
     tolerated: float
+    beside: float
+
+    @property
+    def relative(self) -> float:
+        """How far they are apart, relative to the largest beside them."""
+        return abs(self.ahead - self.back) / self.beside if self.beside else 0.0
 
     @property
     def differs(self) -> bool:
@@ -111,6 +120,16 @@ class Pair:
         return max(self.forward.eps, self.adjoint.eps)
 
     @property
+    def least(self) -> float:
+        """The smallest number of the coarser dtype."""
+        return max(side.least for side in self.sides)
+
+    @property
+    def small(self) -> float:
+        """What may come of solving equations, each side its own way: the root of eps, or of the noise."""
+        return float(max(self.eps, *(side.share for side in self.sides)) ** 0.5)
+
+    @property
     def own(self) -> float:
         """What an entry may be off beside the noise, relative to the entries around it."""
         longest = max((*self.forward.takes.seen, *self.adjoint.takes.seen, 1))
@@ -126,26 +145,37 @@ class Pair:
         found: FloatArray = np.ldexp(whole, self.rng.integers(-9, -5, shape))
         return found
 
-    def probe(self, x: FloatArray, y: FloatArray) -> Probe:
-        """Ask both sides."""
-        ahead, back = self.forward(x), self.adjoint(y)
+    def probe(self, x: FloatArray, y: FloatArray, ahead: FloatArray, back: FloatArray) -> Probe:
+        """Hold what both sides have made of x and y against each other, with the noise of both."""
         noise_ahead = self.forward.noise(x, ahead, self.rng)
         noise_back = self.adjoint.noise(y, back, self.rng)
         self.forward.see_noise(noise_ahead, ahead)
         self.adjoint.see_noise(noise_back, back)
         size = max(norm(ahead, y), norm(x, back))
-        bar = norm(noise_ahead + OWN * self.forward.eps * np.abs(ahead), y)
-        bar += norm(noise_back + OWN * self.adjoint.eps * np.abs(back), x)
-        left, right = dot(ahead, y), dot(x, back)
-        shared = KAPPA * self.tolerance * size, KAPPA * self.own * size
-        return Probe(x, y, ahead, back, left, right, KAPPA * bar, size, *shared)
+        bar = norm(noise_ahead + OWN * self.forward.eps * np.abs(ahead) + OWN * self.least, y)
+        bar += norm(noise_back + OWN * self.adjoint.eps * np.abs(back) + OWN * self.least, x)
+        shared = self.tolerance * size, KAPPA * self.own * size
+        return Probe(x, y, ahead, back, dot(ahead, y), dot(x, back), KAPPA * bar, size, *shared)
 
     def probes(self, count: int) -> list[Probe]:
-        """Give so many; from the second on rows and columns of small numbers are enlarged, to be seen beside others."""
-        found = [self.probe(self.random(self.forward), self.random(self.adjoint))]
-        self._even = {"A": _evened(found[0].back, self.eps), "A*": _evened(found[0].ahead, self.eps)}
+        """Give so many; from the second on, each number of Ax, or of A*y by turns, adds about as much to the sum."""
+        forward, adjoint = self.sides
+        x, y = self.random(forward), self.random(adjoint)
+        ahead, back = forward(x), adjoint(y)
+        self._even = {"A": _evened(back, self.eps), "A*": _evened(ahead, self.eps)}
+        found = [self.probe(x, y, ahead, back)]
         while len(found) < count:
-            found.append(self.probe(*(self.random(side) * self._even[side.name] for side in self.sides)))
+            if len(found) % 2:
+                x = self.random(forward) * self._even["A"]
+                ahead = forward(x)
+                y = self.random(adjoint) * _evened(ahead, self.eps)
+                back = adjoint(y)
+            else:
+                y = self.random(adjoint) * self._even["A*"]
+                back = adjoint(y)
+                x = self.random(forward) * _evened(back, self.eps)
+                ahead = forward(x)
+            found.append(self.probe(x, y, ahead, back))
         return found
 
     def locate(self, probe: Probe) -> Place:
@@ -169,6 +199,16 @@ class Pair:
             here, whole = (first, of_first) if abs(of_first) >= abs(of_second) else (second, of_second)
         return int(here[0]) if len(here) else 0
 
+    def is_spread(self, probe: Probe) -> bool:
+        """Tell whether the sides differ all over: for most of several parts of y, and of x, by some of the largest."""
+        of_y = [dot(probe.ahead, y) - dot(probe.x, self.adjoint(y)) for y in self._parts(probe.y)]
+        of_x = [dot(self.forward(x), probe.y) - dot(x, probe.back) for x in self._parts(probe.x)]
+        return all(np.median(np.abs(off)) > np.max(np.abs(off)) / _SOME for off in (of_y, of_x))
+
+    def _parts(self, values: FloatArray) -> Iterator[FloatArray]:
+        part = self.rng.integers(0, _PARTS, values.shape)
+        yield from (np.where(part == k, values, 0) for k in range(_PARTS))
+
     def place(self, i: int, j: int) -> Place:
         """Compare one entry, with what rounding may do to it: measured, and granted beside its row and column."""
         e_j, e_i = unit(self.forward, j), unit(self.adjoint, i)
@@ -176,16 +216,17 @@ class Pair:
         ahead, back = _number(column, i), np.conj(_number(row, j))
         beside = min(max(largest(column), abs(back)), max(largest(row), abs(ahead)))
         noise = self._noise_of_one(self.forward, e_j, column, i) + self._noise_of_one(self.adjoint, e_i, row, j)
-        bar = KAPPA * noise + self.own * beside
-        return Place(i, j, complex(ahead), complex(back), bar, self.tolerance * beside)
+        bar = KAPPA * noise + self.own * beside + OWN * self.least
+        return Place(i, j, complex(ahead), complex(back), bar, self.tolerance * beside, beside)
 
     def _noise_of_one(self, side: Side, unit: FloatArray, result: FloatArray, at: int) -> float:
         """Measure by how much one number is off: at other scales, and beside other numbers."""
         should = _number(result, at)
         found = [abs(_number(side(k * unit), at) / k - should) for k in (3.0, 5.0, 7.0)]
         even = self._even[side.name]
+        scale = 16 * float(even.reshape(-1)[np.flatnonzero(unit)[0]])
         for _ in range(2):
-            others = np.where(unit != 0, 0, self.random(side) * even) / (16 * even[unit != 0])
+            others = np.where(unit != 0, 0, self.random(side) * even) / scale
             found.append(abs(_number(side(unit + others), at) - _number(side(others), at) - should))
         return float(max(found))
 
@@ -215,7 +256,7 @@ def _evened(given: FloatArray, eps: float) -> FloatArray:
     if not some.size:
         return np.ones(given.shape)
     middle = float(np.median(some))
-    most = 12 if eps > 1e-10 else 40  # float32 has fewer digits to lose
-    steps = np.log2(np.where(sizes > 0, sizes, middle) / middle)
-    found: FloatArray = np.ldexp(1.0, -np.clip(np.round(steps), -most, most).astype(int))
+    most = 30 if eps > 1e-10 else 400  # float32 does not reach as far
+    steps = np.log2(np.where(sizes > 0, sizes, middle)) - np.log2(middle)
+    found: FloatArray = np.asarray(np.ldexp(1.0, -np.clip(np.round(steps), -most, most).astype(int)))
     return found

@@ -18,6 +18,8 @@ from chainrule.checking.adjoint_operator import Function, Space
 from chainrule.checking.equality import same_bits
 from chainrule.checking.report import Contract
 
+#: So many products are added up without rounding.
+_MOST_EXACT = 1 << 16
 #: What is off by more than this power of eps has lost digits on the way; what is by more than this share is not linear.
 _FEW_DIGITS, _NOT_LINEAR = 0.6, 1e-3
 
@@ -69,6 +71,10 @@ class Side:
     contracts: Contracts
     #: The coarsest dtype that was given or came out, by its eps.
     eps: float = 0.0
+    #: The smallest number of that dtype: where numbers are so small, eps says nothing.
+    least: float = 0.0
+    #: The share of a result that its measured noise is.
+    share: float = 0.0
     calls: int = 0
     seconds: float = 0.0
     _last: tuple[Any, Any] | None = field(default=None, repr=False)
@@ -148,6 +154,7 @@ class Side:
             self.eps = max(self.eps, float(np.finfo(given).eps))
             return
         own = np.finfo(result.dtype)
+        self.least = max(self.least, float(own.smallest_subnormal), float(np.finfo(given).smallest_subnormal))
         self.eps = max(self.eps, float(own.eps), float(np.finfo(given).eps), float(np.finfo(np.float64).eps))
         if float(own.eps) > float(np.finfo(given).eps):
             text = f"{self.called} gives {result.dtype} for {given}"
@@ -203,13 +210,14 @@ class Side:
     def see_noise(self, noise: FloatArray, result: FloatArray) -> None:
         """Tell if it is far above what the dtype leaves: what is computed in fewer digits inside, or solved roughly."""
         share = norm(noise) / (norm(result) or 1.0)
+        self.share = max(self.share, share)
         if self.eps**_FEW_DIGITS < share < _NOT_LINEAR:
             text = f"{self.called} is linear to {share:.0e} only: it computes in fewer digits, or solves roughly"
             self.contracts.breaks(f"{self.name} loses no digits", text, "loses digits", hazard=True)
 
 
 def dot(u: FloatArray, y: FloatArray) -> complex:
-    """Give the sum of u conj(y), added up without rounding."""
+    """Give the sum of u conj(y), added up without rounding, but for very many."""
     if u.dtype.kind != "c" and y.dtype.kind != "c":
         return _sum(u * y)
     a, b, c, d = (part.reshape(-1) for part in (np.real(u), np.imag(u), np.real(y), np.imag(y)))
@@ -219,6 +227,8 @@ def dot(u: FloatArray, y: FloatArray) -> complex:
 def _sum(products: FloatArray) -> float:
     if not np.isfinite(products).all():
         raise ValueError("the numbers that come out are so large that sums of them are not finite; scale the operator")
+    if products.size > _MOST_EXACT:  # in pairs, which leaves less than the bar grants the operator's own numbers
+        return float(products.sum())
     return math.fsum(products.reshape(-1).tolist())
 
 
