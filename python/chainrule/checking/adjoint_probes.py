@@ -26,11 +26,21 @@ from chainrule.checking.adjoint_side import Side, dot, norm
 KAPPA = 8.0
 #: What the operator's own numbers may be off, in eps.
 OWN = 4.0
+#: A number is seen if it is so many times its noise.
+_ABOVE = 100
 #: Into so many parts x and y are taken apart, to see whether the sides differ for most of them: where a mistake is not,
 #: rounding alone is left, a smaller share of it than this.
 _PARTS, _SOME = 8, 300
 #: A bar wider than this share of the sides' size proves nothing.
 WIDEST = 1 / 20
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a side has given, and by how much each number may be off."""
+
+    given: FloatArray
+    noise: FloatArray
 
 
 @dataclass(frozen=True)
@@ -145,15 +155,19 @@ class Pair:
         found: FloatArray = np.ldexp(whole, self.rng.integers(-9, -5, shape))
         return found
 
-    def probe(self, x: FloatArray, y: FloatArray, ahead: FloatArray, back: FloatArray) -> Probe:
-        """Hold what both sides have made of x and y against each other, with the noise of both."""
-        noise_ahead = self.forward.noise(x, ahead, self.rng)
-        noise_back = self.adjoint.noise(y, back, self.rng)
-        self.forward.see_noise(noise_ahead, ahead)
-        self.adjoint.see_noise(noise_back, back)
+    def _asked(self, side: Side, x: FloatArray) -> Answer:
+        """Give what a side makes of x, and by how much that may be off."""
+        given = side(x)
+        noise = side.noise(x, given, self.rng)
+        side.see_noise(noise, given)
+        return Answer(given, noise)
+
+    def _held(self, x: FloatArray, y: FloatArray, of_x: Answer, of_y: Answer) -> Probe:
+        """Hold what both sides have made of x and y against each other."""
+        ahead, back = of_x.given, of_y.given
         size = max(norm(ahead, y), norm(x, back))
-        bar = norm(noise_ahead + OWN * self.forward.eps * np.abs(ahead) + OWN * self.least, y)
-        bar += norm(noise_back + OWN * self.adjoint.eps * np.abs(back) + OWN * self.least, x)
+        bar = norm(of_x.noise + OWN * self.forward.eps * np.abs(ahead) + OWN * self.least, y)
+        bar += norm(of_y.noise + OWN * self.adjoint.eps * np.abs(back) + OWN * self.least, x)
         shared = self.tolerance * size, KAPPA * self.own * size
         return Probe(x, y, ahead, back, dot(ahead, y), dot(x, back), KAPPA * bar, size, *shared)
 
@@ -161,21 +175,21 @@ class Pair:
         """Give so many; from the second on, each number of Ax, or of A*y by turns, adds about as much to the sum."""
         forward, adjoint = self.sides
         x, y = self.random(forward), self.random(adjoint)
-        ahead, back = forward(x), adjoint(y)
-        self._even = {"A": _evened(back, self.eps), "A*": _evened(ahead, self.eps)}
-        found = [self.probe(x, y, ahead, back)]
+        of_x, of_y = self._asked(forward, x), self._asked(adjoint, y)
+        self._even = {"A": _evened(of_y, self.eps), "A*": _evened(of_x, self.eps)}
+        found = [self._held(x, y, of_x, of_y)]
         while len(found) < count:
             if len(found) % 2:
                 x = self.random(forward) * self._even["A"]
-                ahead = forward(x)
-                y = self.random(adjoint) * _evened(ahead, self.eps)
-                back = adjoint(y)
+                of_x = self._asked(forward, x)
+                y = self.random(adjoint) * _evened(of_x, self.eps)
+                of_y = self._asked(adjoint, y)
             else:
                 y = self.random(adjoint) * self._even["A*"]
-                back = adjoint(y)
-                x = self.random(forward) * _evened(back, self.eps)
-                ahead = forward(x)
-            found.append(self.probe(x, y, ahead, back))
+                of_y = self._asked(adjoint, y)
+                x = self.random(forward) * _evened(of_y, self.eps)
+                of_x = self._asked(forward, x)
+            found.append(self._held(x, y, of_x, of_y))
         return found
 
     def locate(self, probe: Probe) -> Place:
@@ -249,14 +263,18 @@ def _only(values: FloatArray, at: int | FloatArray) -> FloatArray:
     return found
 
 
-def _evened(given: FloatArray, eps: float) -> FloatArray:
-    """Give powers of 2 that make all numbers of `given` about as large: of a row of small numbers much is asked."""
-    sizes = np.abs(given)
-    some = sizes[sizes > 0]
-    if not some.size:
-        return np.ones(given.shape)
-    middle = float(np.median(some))
+def _evened(answer: Answer, eps: float) -> FloatArray:
+    """Give powers of 2 that make all numbers given about as large: of a row of small numbers much is asked.
+
+    What is hardly more than its noise, as what a Fourier transform leaves of a zero, stays as small as it is.
+    """
+    sizes = np.abs(answer.given)
+    counts = sizes > _ABOVE * answer.noise
+    if not counts.any():
+        return np.ones(sizes.shape)
+    middle = np.log2(np.median(sizes[counts]))
     most = 30 if eps > 1e-10 else 400  # float32 does not reach as far
-    steps = np.log2(np.where(sizes > 0, sizes, middle)) - np.log2(middle)
-    found: FloatArray = np.asarray(np.ldexp(1.0, -np.clip(np.round(steps), -most, most).astype(int)))
+    steps = np.log2(np.where(counts, sizes, 1.0)) - middle
+    steps = np.where(counts, np.clip(np.round(steps), -most, most), 0)
+    found: FloatArray = np.asarray(np.ldexp(1.0, -steps.astype(int)))
     return found
