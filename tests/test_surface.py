@@ -200,6 +200,7 @@ BY_FIT = re.compile(
 )
 #: Public, and imported from a module of their own.
 ELSEWHERE = [
+    "testing.assert_adjoint",
     "testing.assert_gradients",
     "testing.assert_hessian",
     "testing.assert_jacobian",

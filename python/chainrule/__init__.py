@@ -6,6 +6,7 @@ layers, TwoLayerNet, Network              forward and backward, as the tutorial 
 Variable, apply                           the graph: recorded, differentiated, drawn, explained
 fit                                       training in one call
 check_gradients                           is the gradient right?
+check_adjoint                             is this the adjoint of a linear operator?
 plot_history, plot_confusion, …           pictures of a run and of its network (needs the extra ``plot``)
 training_report                           all of them, and more, as a page
 load_mnist                                MNIST, which is in the package
@@ -69,6 +70,7 @@ __all__ = [
     "__version__",
     "_numerical_gradient_1d",
     "apply",
+    "check_adjoint",
     "check_gradients",
     "check_hessian",
     "check_jacobian",
@@ -109,6 +111,7 @@ __all__ += _optimizers.__all__
 
 # What few programs ask for is imported when it is asked for: a third of the time that the import would take.
 if TYPE_CHECKING:
+    from chainrule.checking.adjoint.checks import check_adjoint
     from chainrule.checking.jacobian.checks import check_hessian, check_jacobian
     from chainrule.checking.problem import ProblemReport, check_problem
     from chainrule.checking.report import ArrayCheck, Contract, GradientReport
@@ -120,6 +123,7 @@ else:
     _LATER = {
         **dict.fromkeys(("ArrayCheck", "Contract", "GradientReport"), "checking.report"),
         **dict.fromkeys(("check_hessian", "check_jacobian"), "checking.jacobian.checks"),
+        "check_adjoint": "checking.adjoint.checks",
         **dict.fromkeys(("ProblemReport", "check_problem"), "checking.problem"),
         **dict.fromkeys(("plot_confusion", "plot_history", "plot_mistakes", "plot_weights"), "plotting.plots"),
         "load_image": "data.images",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chainrule.checking import GradientReport, check_gradients, check_hessian, check_jacobian
+from chainrule.checking import GradientReport, check_adjoint, check_gradients, check_hessian, check_jacobian
 
 
 def assert_gradients(subject: Any, *args: Any, allow_unproven: bool = False, **options: Any) -> GradientReport:
@@ -127,5 +127,45 @@ def assert_hessian(grad: Any, hess: Any, *args: Any, allow_unproven: bool = Fals
     """
     __tracebackhide__ = True  # as above
     report = check_hessian(grad, hess, *args, **options)
+    report.raise_if_failed(allow_unproven=allow_unproven)
+    return report
+
+
+def assert_adjoint(A: Any, *shapes: Any, allow_unproven: bool = False, **options: Any) -> GradientReport:
+    """Check a linear operator against its adjoint and raise unless both agree.
+
+    Parameters
+    ----------
+    A : object, or tuple of two functions or matrices
+        An operator or a pair; see `chainrule.check_adjoint`.
+    *shapes : int or tuple of int
+        Those of x and of A x, if the operator does not tell.
+    allow_unproven : bool, default False
+        Let pass what could not be compared: rounding that hides all, an operator that gives 0 throughout.
+    **options
+        Those of `check_adjoint`: ``dtype`` says how the operator is meant, ``strict=True`` lets hazards fail, and
+        ``mode``, ``directions``, ``seed`` and ``tolerance`` how it is compared.
+
+    Returns
+    -------
+    GradientReport
+
+    Raises
+    ------
+    AssertionError
+        If the sides differ or a contract is broken; with `allow_unproven` False also if nothing could be proved. The
+        message is the report.
+    TypeError, ValueError
+        As `check_adjoint`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> report = assert_adjoint((np.cumsum, lambda y: np.cumsum(y[::-1])[::-1]), 50)
+    >>> report.ok
+    True
+    """
+    __tracebackhide__ = True  # pytest shows the line of the test, not this one
+    report = check_adjoint(A, *shapes, **options)
     report.raise_if_failed(allow_unproven=allow_unproven)
     return report

@@ -58,6 +58,7 @@ def _fixture(name: str, what: str) -> Any:
 check_gradients = _fixture("gradients", "gradients")
 check_jacobian = _fixture("jacobian", "a Jacobian")
 check_hessian = _fixture("hessian", "a Hessian")
+check_adjoint = _fixture("adjoint", "an operator and its adjoint")
 
 
 def _seed(text: str) -> int:

@@ -8,7 +8,8 @@ keeps are tried, and for a network that is wrong its layers are walked through t
 `run` has the order of it all; `subject` says what can be asked of what is checked, and `layer`, `pair`, `network`
 and `parts` are its kinds. The analytic side is asked in `contracts` and `batches`, the numeric one in `evaluation`, by
 the formulas of `finite_differences`; `comparison` and `judging` hold one against the other, `diagnosis` says where and
-why. What a subject holds find `holdings` and `reach`. `files` checks what is in a file.
+why. What a subject holds find `holdings` and `reach`. `files` checks what is in a file. `jacobian` has derivatives of
+several numbers by several, `adjoint` holds a linear operator against its adjoint, by sums that must be equal.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ __all__ = [
     "GradientReport",
     "ProblemReport",
     "Unseen",
+    "check_adjoint",
     "check_gradients",
     "check_hessian",
     "check_jacobian",
@@ -32,6 +34,7 @@ __all__ = [
 
 # What a check gives is made when it is asked for: its classes take a fifth of the time of the package's import.
 if TYPE_CHECKING:
+    from chainrule.checking.adjoint.checks import check_adjoint
     from chainrule.checking.comparison import Settings
     from chainrule.checking.jacobian.checks import check_hessian, check_jacobian
     from chainrule.checking.problem import ProblemReport, check_problem
@@ -40,6 +43,7 @@ else:
     _LATER = {
         **dict.fromkeys(("ArrayCheck", "Contract", "GradientReport", "Unseen"), "report"),
         **dict.fromkeys(("check_hessian", "check_jacobian"), "jacobian.checks"),
+        "check_adjoint": "adjoint.checks",
         **dict.fromkeys(("ProblemReport", "check_problem"), "problem"),
     }
 

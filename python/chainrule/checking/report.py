@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 Verdict = Literal["right", "wrong", "unproven"]
 
+#: What the two sides are called, and how it is said that they agree or not: of gradients, and of other kinds.
+_GRADIENTS = ("analytic", "numeric", "gradients agree", "GRADIENTS DIFFER")
+_WORDS = {
+    "jacobian": ("analytic", "numeric", "derivatives agree", "DERIVATIVES DIFFER"),
+    "hessian": ("analytic", "numeric", "second derivatives agree", "SECOND DERIVATIVES DIFFER"),
+    "adjoint": ("A* gives", "A gives", "A* is the adjoint of A", "A* IS NOT THE ADJOINT OF A"),
+}
+
 
 @dataclass(frozen=True, eq=False)
 class ArrayCheck:
@@ -45,7 +53,7 @@ class ArrayCheck:
     where : tuple of int
         The index of the worst entry; empty for a number, and in mode "directions" unless it was found.
     analytic, numeric, bar : float
-        Both sides and the error bar there.
+        Both sides and the error bar there; of an adjoint both sides may be complex.
     cause : str or None
         What explains the difference.
     note : str
@@ -67,8 +75,8 @@ class ArrayCheck:
     error_bar: float = 0.0
     kinks: int = 0
     where: tuple[int, ...] = ()
-    analytic: float = 0.0
-    numeric: float = 0.0
+    analytic: float | complex = 0.0
+    numeric: float | complex = 0.0
     bar: float = 0.0
     cause: str | None = None
     note: str = ""
@@ -139,13 +147,13 @@ class Unseen:
 
 @dataclass(frozen=True, eq=False)
 class GradientReport:
-    """What `check_gradients` found.
+    """What `check_gradients` or `check_adjoint` found.
 
     Attributes
     ----------
     subject : str
         What was checked.
-    kind : "layer", "network", "pair", "jacobian" or "hessian"
+    kind : "layer", "network", "pair", "jacobian", "hessian" or "adjoint"
     arrays : tuple of ArrayCheck
         Parameters, then inputs.
     contracts : tuple of Contract
@@ -234,7 +242,7 @@ class GradientReport:
         Returns
         -------
         dict
-            Numbers that are not finite are strings, "nan" or "inf", as JSON has none.
+            Numbers that are not finite are strings, "nan" or "inf", as JSON has none; complex ones are lists of two.
         """
         found = asdict(replace(self, line=None))
         for array in found["arrays"]:
@@ -274,20 +282,16 @@ class GradientReport:
         yield self.headline
 
     @property
-    def _what(self) -> str:
-        """What was compared, in a word."""
-        return {"jacobian": "derivatives", "hessian": "second derivatives"}.get(self.kind, "gradients")
-
-    @property
     def headline(self) -> str:
         """One line: the verdict, and what it rests on."""
+        *_, agree, differ = _WORDS.get(self.kind, _GRADIENTS)
         if self.verdict == "right":
-            return f"{self._what} agree" + (f", {_count(len(self.hazards), 'hazard')}" if self.hazards else "")
+            return agree + (f", {_count(len(self.hazards), 'hazard')}" if self.hazards else "")
         if self.verdict == "wrong":
             wrong = [a for a in self.arrays if a.verdict == "wrong"]
             if wrong and all(a.cause == "wrong dtype" for a in wrong):
                 return "GRADIENTS HAVE THE WRONG DTYPE"
-            return f"{self._what.upper()} DIFFER" if wrong else "A CONTRACT IS BROKEN"
+            return differ if wrong else "A CONTRACT IS BROKEN"
         reasons = [f"{unseen.name} not compared" for unseen in self.not_compared]
         reasons += [f"{self.kinks} at a kink"] if self.kinks else []
         reasons += [f"{name} has no effect that shows" for name in self.vacuous]
@@ -354,9 +358,10 @@ def title_of(report: GradientReport) -> str:
 
 def findings_of(report: GradientReport) -> Iterator[str]:
     """Give what there is to say below the table, but for the headline."""
+    claimed, found, *_ = _WORDS.get(report.kind, _GRADIENTS)
     for a in report.arrays:
         if a.verdict == "wrong" and a.checked:
-            yield f"{a.place}: analytic {a.analytic:.6e}, numeric {a.numeric:.6e} ± {a.bar:.1e}"
+            yield f"{a.place}: {claimed} {a.analytic:.6e}, {found} {a.numeric:.6e} ± {a.bar:.1e}"
         if a.verdict == "wrong" and a.cause:
             yield f"  {a.name}: {a.cause}"
         if a.note:
@@ -412,6 +417,8 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
+    if isinstance(value, complex):
+        return [_plain(value.real), _plain(value.imag)]
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     return value
