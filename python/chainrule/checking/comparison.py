@@ -12,13 +12,16 @@ import numpy as np
 from chainrule._gate import FloatArray
 from chainrule.checking.conventions import is_target
 from chainrule.checking.diagnosis import examples, located, misshapen, why
+from chainrule.checking.effect import effect_of
 from chainrule.checking.evaluation import Directions, NumericEvaluation, Probes
 from chainrule.checking.finite_differences import Found, largest
 from chainrule.checking.holdings import moves
 from chainrule.checking.judging import Tolerance, compare, excess, rule_for, summary
 from chainrule.checking.randomness import Randomness
+from chainrule.checking.reach import reach
 from chainrule.checking.report import ArrayCheck, Unseen
 from chainrule.checking.results import is_float, places_of_input
+from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject, is_single
 
 Mode = Literal["auto", "full", "directions"]
@@ -73,8 +76,9 @@ class Comparison:
                     continue
                 check = self._compare(numeric, name, answer.gradients.get(name), second_opinion.get(name))
                 if check.verdict == "wrong" and name in self.subject.doubtful:
-                    told = ("what backward takes off, by its learning rate: but its step is more than that",)
-                    self.not_compared.append(Unseen(name, check.shape, told))
+                    why_not = f" ({check.cause})" if check.cause else ""
+                    told = f"what backward takes off: but that is not its learning rate times the gradient{why_not}"
+                    self.not_compared.append(Unseen(name, check.shape, (told,)))
                     continue
                 checks.append(check)
             elif not self._needs_none(name) and self._moves(self.subject, name):
@@ -85,9 +89,23 @@ class Comparison:
                 checks.append(ArrayCheck(name, self.subject.arrays[name].shape, "full", 0, "unresolved", note=note))
             else:
                 self.held_fixed.append(name)
+        checks = self._without_effect(checks)
         others = self.subject.inputs if self.subject.wrt is not None else ()
         self.held_fixed += [n for n in others if is_float(self.subject.inputs[n]) and n not in self.subject.arrays]
         return tuple(checks)
+
+    def _without_effect(self, checks: list[ArrayCheck]) -> list[ArrayCheck]:
+        """Take for right a parameter's gradient of 0 beside others, if it cancels with whatever numbers."""
+        subject = self.subject if self.numeric is None else self.numeric.subject
+        nothing = [c.name for c in checks if c.verdict == "vacuous" and c.name in subject.parameters]
+        if not nothing or not any(c.verdict == "right" for c in checks):
+            return checks
+        state = State(reach(subject=subject.thing))
+        movable = [a for a in (*subject.parameters.values(), *subject.inputs.values()) if is_float(a)]
+        effects = {n: effect_of(subject.arrays[n], movable, lambda: self._outputs(subject)) for n in nothing}
+        state.restore()
+        note = "0 in truth: whatever the numbers, it cancels"
+        return [replace(c, verdict="right", note=note) if effects.get(c.name) == "rounding" else c for c in checks]
 
     def in_another_order(self, arrays: tuple[ArrayCheck, ...], answer: Answer) -> tuple[ArrayCheck, ...]:
         """Say so if gradients that are wrong are right in another order; if their order was a guess, none is wrong.
