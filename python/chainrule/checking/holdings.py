@@ -77,7 +77,8 @@ def hold(
 
     left = [g for g in groups if id(g.array) not in gradients and not g.is_named(ignore)]
     unseen: list[Group] = []
-    movable = [a for a in (*(g.array for g in groups), *subject.inputs.values()) if is_float(a) and a.flags.writeable]
+    others = (*subject.arrays.values(), *(g.array for g in groups), *subject.inputs.values())
+    movable = [a for a in others if is_float(a) and a.flags.writeable]
     for group in left:
         stepped = id(group.array) in changed and not group.with_gradient
         if group.with_gradient or group.is_told:
