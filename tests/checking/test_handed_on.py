@@ -163,7 +163,7 @@ class NoLoss:
 class Target(NoLoss):
     """The same, and it returns the loss."""
 
-    def backward(self, target: Any) -> Any:  # type: ignore[override]
+    def backward(self, target: Any) -> Any:
         super().backward(target)
         return -(target * np.log(self.p)).sum()
 
