@@ -14,13 +14,16 @@ import numpy as np
 from chainrule._gate import FloatArray
 from chainrule.checking.conventions import is_target
 from chainrule.checking.diagnosis import examples, located, misshapen, why
+from chainrule.checking.effect import effect_of
 from chainrule.checking.evaluation import Directions, NumericEvaluation, Probes
 from chainrule.checking.finite_differences import Found, largest
 from chainrule.checking.holdings import moves
 from chainrule.checking.judging import Tolerance, compare, excess, rule_for, summary
 from chainrule.checking.randomness import Randomness
+from chainrule.checking.reach import reach
 from chainrule.checking.report import ArrayCheck, Unseen
 from chainrule.checking.results import is_float, places_of_input
+from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject, is_single
 from chainrule.checking.taylor import Taylor
 from chainrule.checking.workers import Workers
@@ -75,8 +78,7 @@ class Comparison:
         """Compare every array that has a gradient; `careful` puts back what a forward pass writes into."""
         names = [name for name in self.subject.arrays if name not in answer.unasked]
         wide, second_opinion = self._in_float64(names, douts)
-        numeric = NumericEvaluation(wide, names, self.randomness, douts, careful=careful, workers=self.settings.workers)
-        self.numeric = numeric
+        numeric = self.numeric = self._evaluation(wide, names, douts, careful)
         given = {**answer.gradients, **second_opinion}
         # Rust evaluates without leaving a trace, so what few ask for can wait.
         self.taylor = numeric.taylor(given) if numeric.engine is None else partial(numeric.taylor, given)
@@ -88,8 +90,9 @@ class Comparison:
                     continue
                 check = self._compare(numeric, name, answer.gradients.get(name), second_opinion.get(name))
                 if check.verdict == "wrong" and name in self.subject.doubtful:
-                    told = ("what backward takes off, by its learning rate: but its step is more than that",)
-                    self.not_compared.append(Unseen(name, check.shape, told))
+                    why_not = f" ({check.cause})" if check.cause else ""
+                    told = f"what backward takes off: but that is not its learning rate times the gradient{why_not}"
+                    self.not_compared.append(Unseen(name, check.shape, (told,)))
                     continue
                 checks.append(check)
             elif not self._needs_none(name) and self._moves(self.subject, name):
@@ -100,6 +103,7 @@ class Comparison:
                 checks.append(ArrayCheck(name, self.subject.arrays[name].shape, "full", 0, "unresolved", note=note))
             else:
                 self.held_fixed.append(name)
+        checks = self._without_effect(checks)
         others = self.subject.inputs if self.subject.wrt is not None else ()
         self.held_fixed += [n for n in others if is_float(self.subject.inputs[n]) and n not in self.subject.arrays]
         return tuple(checks)
@@ -113,6 +117,19 @@ class Comparison:
         return NumericEvaluation(
             subject, names, self.randomness, douts, careful=careful, like=like, workers=workers, tell=tell, **how
         )
+
+    def _without_effect(self, checks: list[ArrayCheck]) -> list[ArrayCheck]:
+        """Take for right a parameter's gradient of 0 beside others, if it cancels with whatever numbers."""
+        subject = self.subject if self.numeric is None else self.numeric.subject
+        nothing = [c.name for c in checks if c.verdict == "vacuous" and c.name in subject.parameters]
+        if not nothing or not any(c.verdict == "right" for c in checks):
+            return checks
+        state = State(reach(subject=subject.thing))
+        movable = [a for a in (*subject.parameters.values(), *subject.inputs.values()) if is_float(a)]
+        effects = {n: effect_of(subject.arrays[n], movable, lambda: self._outputs(subject)) for n in nothing}
+        state.restore()
+        note = "0 in truth: whatever the numbers, it cancels"
+        return [replace(c, verdict="right", note=note) if effects.get(c.name) == "rounding" else c for c in checks]
 
     def in_another_order(self, arrays: tuple[ArrayCheck, ...], answer: Answer) -> tuple[ArrayCheck, ...]:
         """Say so if gradients that are wrong are right in another order; if their order was a guess, none is wrong.

@@ -24,6 +24,8 @@ from chainrule.nn.parameters.places import put, values_at
 #: How far linearity may be off, relative to the largest entry, in float64 and in fewer digits: rounding, with room for
 #: code that sums in another order.
 _LINEAR, _LINEAR_IN_SINGLE = 1e-6, 1e-3
+#: What is asked of backward of a layer.
+LINEAR, ZERO = "backward is linear in dout", "backward of 0 is 0"
 
 
 @dataclass
@@ -40,7 +42,7 @@ class Trial:
     @property
     def second_differs(self) -> bool:
         """Whether a second call gave other gradients than the first."""
-        return f"a second {self.subject.backward_name} gives the same" in self.broken
+        return _second_of(self.subject) in self.broken
 
     def outputs(self) -> list[FloatArray]:
         """Give copies of the outputs of a forward pass from the same noise as every other."""
@@ -88,13 +90,15 @@ class Trial:
             for (kind, name), array in owned.items():
                 what = {"dout": "dout", "its input": "inputs", "a parameter": "parameters"}[kind]
                 self.tried.setdefault(f"{what} unchanged")
-                if not same_bits(array, before[kind, name]):
+                if same_bits(array, before[kind, name]):
+                    continue
+                if not same_numbers(array, before[kind, name]):  # -0.0 that becomes 0.0 is no other number
                     self.breaks(
                         f"{what} unchanged",
                         f"{kind} {name if kind != 'dout' else ''} is written into".replace("  ", " "),
                         f"writes into {kind}",
                     )
-                    np.copyto(array, before[kind, name])
+                np.copyto(array, before[kind, name])
             self._rebound()
 
     def _rebound(self) -> None:
@@ -147,7 +151,7 @@ def try_contracts(
     """
     again = trial.outputs()
     trial.randomness.notice()
-    repeatable = len(first) == len(again) and all(map(same_bits, first, again))
+    repeatable = len(first) == len(again) and all(map(same_numbers, first, again))
     trial.tried.setdefault("the same again from the same arrays")
     if not repeatable:
         trial.breaks(
@@ -172,12 +176,21 @@ def try_contracts(
     answer = trial.gradients(douts)
     trial.randomness.notice()
     trial.randomness.forget_unused()
-    _second(trial, answer, douts)
-    if trial.subject.takes_dout and not trial.subject.goes_forward_itself:
-        _linear(trial, answer, douts, first, rng)
+    linear = trial.subject.takes_dout and not trial.subject.goes_forward_itself
+    if repeatable:
+        _second(trial, answer, douts)
+        if linear:
+            _linear(trial, answer, douts, first, rng)
+    else:  # two calls give other numbers anyway
+        for name in (_second_of(trial.subject), *((LINEAR, ZERO) if linear else ())):
+            trial.skips(name, "the outputs change by themselves")
     if not trial.subject.goes_forward_itself:
         results_stay(trial, answer)
     return answer, repeatable
+
+
+def _second_of(subject: Subject) -> str:
+    return f"a second {subject.backward_name} gives the same"
 
 
 def results_stay(trial: Trial, answer: Answer) -> None:
@@ -199,7 +212,7 @@ def results_stay(trial: Trial, answer: Answer) -> None:
 
 def _second(trial: Trial, first: Answer, douts: list[Any]) -> None:
     """Call backward once more: it gives the same."""
-    name = f"a second {trial.subject.backward_name} gives the same"
+    name = _second_of(trial.subject)
     trial.tried.setdefault(name)
     try:
         second = trial.gradients(douts, fresh=False).gradients
@@ -240,13 +253,12 @@ def _grows(first: FloatArray, second: Any, third: Any) -> bool:
 def _linear(trial: Trial, first: Answer, douts: list[Any], outputs: list[FloatArray], rng: np.random.Generator) -> None:
     """Hold backward of 2 d - 3 e against twice that of d less three times that of e, and that of 0 against 0."""
     through = sum(float(np.abs(d * out).sum()) for d, out in zip(douts, outputs, strict=True))
-    linear, zero = "backward is linear in dout", "backward of 0 is 0"
     others = trial.subject.cotangents(outputs, rng)
     second = trial.gradients(others)
     mixed = trial.gradients([_typed(2 * d - 3 * e, d) for d, e in zip(douts, others, strict=True)])
     nothing = trial.gradients([_typed(0 * np.asarray(d), d) for d in douts])
-    trial.tried.setdefault(linear)
-    trial.tried.setdefault(zero)
+    trial.tried.setdefault(LINEAR)
+    trial.tried.setdefault(ZERO)
     for name, given in first.gradients.items():
         answers: list[Any] = [answer.gradients.get(name) for answer in (first, second, mixed, nothing)]
         if (
@@ -267,9 +279,9 @@ def _linear(trial: Trial, first: Answer, douts: list[Any], outputs: list[FloatAr
         cause = "dout ignored" if ignored else "not linear in dout" if not off <= size / 100 else None
         if not off <= (_LINEAR if digits.bits == 64 else _LINEAR_IN_SINGLE) * size + cancelled:
             what = "does not depend on dout" if ignored else f"is off by {off / size:.1e} of the largest"
-            trial.breaks(linear, f"that of {name} {what}", cause)
+            trial.breaks(LINEAR, f"that of {name} {what}", cause)
         if z.any():
-            trial.breaks(zero, f"that of {name} is not", cause or "not linear in dout")
+            trial.breaks(ZERO, f"that of {name} is not", cause or "not linear in dout")
 
 
 def _typed(values: Any, like: Any) -> Any:

@@ -15,17 +15,18 @@ FORWARD = (
 BACKWARD = (
     "backward", "backward_pass", "bprop", "back_propagate", "backpropagate", "backward_propagate", "back_propagation",
     "backpropagation", "backward_propagation", "back_prop", "backprop", "backward_prop", "backwards", "backwardpass",
-    "bwd",
+    "bwd", "backward_inputs", "backward_input",
 )  # fmt: skip
 #: Methods that give a value, and those that give its derivative for the same arguments.
 VALUES = (
     "fn", "loss", "cost", "func", "function", "f", "value", "evaluate", "compute", "calculate", "calc", "activate",
-    "activation", "compute_loss", "forward", *FORWARD[1:], "eval",
+    "activation", "compute_loss", "forward", *FORWARD[1:], "eval", "forloss",
 )  # fmt: skip
 DERIVATIVES = (
     "gradient", "grad", "gradients", "derivative", "deriv", "prime", "derivate", "df", "dfn", "d", "dloss", "delta",
     "grad_fn", "gradient_fn", "function_derivative", "loss_derivative", "loss_gradient", "loss_prime", "loss_grad",
     "compute_gradient", "compute_derivative", "gradient_loss", "activation_derivative", "activation_prime",
+    "compute_grad", "compute_gradients", "compute_grads", "backloss",
     "backward", *BACKWARD[1:], "dervivative", "dervative", "derivitive", "deriviative", "derivation",
 )  # fmt: skip
 #: Methods of a network that give its loss, for what forward has given and the labels.
@@ -46,8 +47,9 @@ INPUT_GRADIENTS = (
 )  # fmt: skip
 #: Keys under which a dict of gradients may have that of the input.
 INPUT_KEYS = ("propagate", "input", "inputs", "x", "X", "prev", "previous", "A_prev", "downstream", "to_prev", "back")
-#: So some layers call the gradient of what they have before their activation: no proof that it is the input's.
-PERHAPS_INPUT_GRADIENTS = frozenset({"dZ", "dz", "dA", "delta"})
+#: So some layers call the gradient of what they have before their activation, or of a parameter: no proof that it is
+#: the input's.
+PERHAPS_INPUT_GRADIENTS = frozenset({"dZ", "dz", "dA", "delta", "grad", "gradient"})
 #: What a loss leaves its value in, if it hands on its input.
 LOSSES = ("loss", "cost", "error", "value", "loss_value")
 #: Arguments of backward that are no gradient: a step size, what forward gave for it to keep.
@@ -78,3 +80,12 @@ def is_target(name: str, others: list[str]) -> bool:
     if name in TARGETS or not {"target", "targets", "label", "labels", "true"}.isdisjoint(name.split("_")):
         return True
     return name in PERHAPS_TARGETS and any(other in PREDICTED for other in others if other != name)
+
+
+def is_gradient_name(name: str) -> bool:
+    """Tell whether an argument of backward is called like the gradient of what came out."""
+    bare = name.strip("_").lower()
+    parts = bare.split("_")
+    return bare.startswith(("grad", "dout", "dl", "dy", "dz", "da", "dv", "delta", "upstream", "err")) or (
+        not {"grad", "grads", "gradient", "gradients", "delta", "error", "d", "dout"}.isdisjoint(parts)
+    )

@@ -19,6 +19,7 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking import finite_differences
+from chainrule.checking.effect import effect_of
 from chainrule.checking.perturbation import both_ways
 from chainrule.checking.report import Unseen
 from chainrule.checking.results import fits, fits_exactly, is_float, order_by_name, order_by_shape
@@ -76,11 +77,13 @@ def hold(
 
     left = [g for g in groups if id(g.array) not in gradients and not g.is_named(ignore)]
     unseen: list[Group] = []
+    others = (*subject.arrays.values(), *(g.array for g in groups), *subject.inputs.values())
+    movable = [a for a in others if is_float(a) and a.flags.writeable]
     for group in left:
         stepped = id(group.array) in changed and not group.with_gradient
         if group.with_gradient or group.is_told:
             plain = group.is_plain or (id(group.array) not in idle and _stays_as_put(ahead, group.array))
-            if plain or (id(group.array) in idle and moves(ahead, group.array)):
+            if plain or (id(group.array) in idle and effect_of(group.array, movable, ahead) != "none"):
                 _take(subject, group, parameter(group.array, group.name))
         elif group.could_be_one and moves(ahead, group.array):
             in_proportion = _is_twice(longer.get(id(group.array)), steps.get(id(group.array)))

@@ -13,15 +13,15 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.checking import conventions
-from chainrule.checking.arguments import Slot, positional, required, takes_nothing
+from chainrule.checking import calls, conventions
+from chainrule.checking.arguments import Slot, required
 from chainrule.checking.equality import same_numbers
 from chainrule.checking.reach import reach
 from chainrule.checking.reader import Reader
 from chainrule.checking.results import Outcome, is_one, order_by_name, outcome_of, returned_names
 from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject, parameter
-from chainrule.nn.parameters.places import flushes, is_numbers, traverse
+from chainrule.nn.parameters.places import flushes, traverse
 
 
 @dataclass
@@ -46,8 +46,9 @@ class LayerSubject(Subject):
     #: Whether backward takes a step of training itself, and of parameters it changes the size of that step.
     stepping: bool = False
     steps: dict[str, float] = field(default_factory=dict)
-    #: What backward is also given, by name.
+    #: What backward is also given, by name; the key under which it wants the gradient, if it is given a dict.
     also: tuple[str, ...] = ()
+    key: str | None = None
     kind = "layer"
     methods = (conventions.FORWARD, conventions.BACKWARD)
     gradients_optional = False
@@ -99,6 +100,8 @@ class LayerSubject(Subject):
         if self.loss_in:
             raw = getattr(self.thing, self.loss_in)
         outcome = outcome_of(raw, self.thing, self.full_name(self.forward_name), cached="cache" in self.call)
+        if self.key is not None:
+            outcome = replace(outcome, keys=(self.key,))
         if self.first:  # backward is given the gradient of so many of them
             rest = tuple(raw[self.first :]) if isinstance(raw, tuple | list) else ()
             outcome = replace(outcome, arrays=outcome.arrays[: self.first], rest=rest)
@@ -196,7 +199,7 @@ def _entered_by(reader: Reader, ahead: str, back: str) -> list[Subject]:
 
 def understood(reader: Reader, subject: LayerSubject, backward: Any) -> list[Subject]:
     """Say what backward is called with, and find the parameters; all ways that can be."""
-    if _last_is_a_cache(backward, subject):
+    if calls.last_is_a_cache(backward, subject):
         subject = replace(subject, call=("dout", "cache"))  # of the rest, more is known below
     before = State(reach(subject=reader.thing))
     try:
@@ -209,11 +212,13 @@ def understood(reader: Reader, subject: LayerSubject, backward: Any) -> list[Sub
         first = reader.quietly(subject.run, subject.inputs)
     reader.randomness.look(reach(subject=reader.thing))
     subject.resets = _resets(reader, subject)
-    subject.also = _also(backward, subject)
+    subject.also = calls.also_given(backward, subject)
+    subject.labels = calls.labels_asked(backward, [slot.name for slot in subject.slots])
     found: list[Subject] = []
     error: Exception | None = None
     before = State(reach(subject=reader.thing))
-    for way in _ways(reader, subject, first, backward):
+    ways = _ways(reader, subject, first, backward)
+    for way in ways:
         other = replace(way, parameters={}, places={}, boxes={}, steps={})
         try:
             outputs = reader.quietly(other.run, other.inputs).arrays
@@ -221,12 +226,21 @@ def understood(reader: Reader, subject: LayerSubject, backward: Any) -> list[Sub
         except Exception as raised:
             error = error or raised
             before.restore()
+            if isinstance(raised, KeyError) and len(first.keys or ()) == 1 and way.key is None:
+                ways.append(replace(way, key=raised.args[0]))
             continue
         _rename_inputs(other)
         found.append(other)
         found += _by_returned_names(other)
     if not found:
         assert error is not None
+        if isinstance(error, KeyError) and first.keys is not None:
+            raise TypeError(
+                f"{subject.backward_name} asks for {error} of the dict that it is given: the gradients of what forward"
+                f" gives, by the same keys ({', '.join(map(str, first.keys))}); hand over functions (forward, backward)"
+            ) from error
+        if subject.labels:
+            raise TypeError(calls.labels_wanted(subject)) from error
         raise error
     return found
 
@@ -249,16 +263,16 @@ def _by_returned_names(subject: LayerSubject) -> list[LayerSubject]:
 def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) -> list[LayerSubject]:
     """Give the ways in which backward may be meant to be called, the likeliest first."""
     names = [slot.name for slot in subject.slots]
-    usual, unknown = _usual_call(backward, names, first)
-    calls = _calls(usual, unknown, subject, first, backward)
-    if not calls:
+    usual, unknown = calls.usual_call(backward, names, first)
+    found = calls.all_calls(usual, unknown, subject, first, backward)
+    if not found:
         raise TypeError(
             f"{subject.backward_name} asks for {', '.join(required(backward))}: one of them is the gradient of the"
             f" output, but {', '.join(unknown)} is nothing that forward takes or gives; hand over an object whose"
             " backward(dout) needs no more"
         )
     ways = []
-    for call in calls:
+    for call in found:
         # What is read as no dout although it could be one is believed if it cannot be: see `run.chosen`.
         surely = not (usual == ("dout",) != call and first.arrays[0].size > 1)
         way = replace(subject, call=call, surely=surely)
@@ -270,9 +284,9 @@ def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) 
             left = next((n for n in conventions.LOSSES if is_one(getattr(subject.thing, n, None))), None)
             if left is not None:
                 ways.append(replace(way, loss_in=left, read_as=(f"the loss is read from {left}",)))
-            ways += [replace(way, mean=mean, read_as=_told_call(call, usual, way, mean)) for mean in (False, True)]
+            ways += [replace(way, mean=mean, read_as=calls.told_call(call, usual, way, mean)) for mean in (False, True)]
             continue
-        ways.append(replace(way, read_as=_told_call(call, usual, way, False)))
+        ways.append(replace(way, read_as=calls.told_call(call, usual, way, False)))
         several = len(first.arrays)
         if several > 1 and "douts" not in call:
             told = "backward is given the gradient of the first output only"
@@ -297,88 +311,6 @@ def _resets(reader: Reader, subject: LayerSubject) -> State | None:
         repeated.append([out.copy() for out in reader.quietly(subject.outputs, subject.inputs)])
     same = len(repeated[0]) == len(repeated[1]) and all(map(same_numbers, *repeated))
     return changing if same else None
-
-
-def _last_is_a_cache(backward: Any, subject: LayerSubject) -> bool:
-    """Tell whether the last of what a function gives is for its backward, by what that asks for."""
-    asked = required(backward)
-    if len(asked) < 2 or asked[-1] in [slot.name for slot in subject.slots]:
-        return False
-    if asked[-1] in conventions.CACHES:
-        return True
-    return subject.gradients_optional and len(asked) == 2 and not asked[1].startswith(("d", "grad"))
-
-
-def _also(backward: Any, subject: LayerSubject) -> tuple[str, ...]:
-    """Give the names of options that both forward was given and backward takes."""
-    asked = required(backward)
-    given = [slot.name for slot in subject.slots]
-    return tuple(p.name for p in positional(backward) if p.name in given and p.name not in asked)
-
-
-def _calls(
-    call: tuple[str, ...], unknown: Sequence[str], subject: LayerSubject, first: Outcome, backward: Any
-) -> list[tuple[str, ...]]:
-    """Give the ways to call backward that make sense, the likeliest first."""
-    names = [slot.name for slot in subject.slots]
-    if (
-        unknown
-        and len(names) > 1
-        and all(u in conventions.TARGETS or u in conventions.PERHAPS_TARGETS for u in unknown)
-    ):
-        # Of a loss whose two methods call the labels differently.
-        target = next((n for n in names if conventions.is_target(n, names)), names[-1])
-        last = max(i for i, name in enumerate(call) if name == "?")
-        call, unknown = (*call[:last], target, *call[last + 1 :]), unknown[:-1]
-    if unknown:
-        left = [f".{name}" for name in ("output", "out", "y") if is_numbers(getattr(subject.thing, name, None))]
-        ways = []
-        if len(first.arrays) == 2 and len(unknown) == 1 and first.keys is None:
-            ways.append(tuple("rest" if a == "?" else a for a in call))
-        for filler in (names, left):
-            free = [name for name in filler if name not in call]
-            if len(free) >= len(unknown):
-                fillers = iter(free)
-                ways.append(tuple(next(fillers) if a == "?" else a for a in call))
-        if len(unknown) == 1 and not any(map(is_gradient_name, required(backward))):  # neither name tells
-            at, other = call.index("dout"), call.index("?")
-            turned = {at: other, other: at}
-            ways += [tuple(way[turned.get(i, i)] for i in range(len(way))) for way in ways]
-        return ways
-    asked = required(backward)
-    if call == ("douts",) and len(asked) == len(first.arrays) == 2 and first.keys is None:
-        # What stands behind the output may be for backward, as where the largest was, and no second output.
-        whole = bool(np.all(first.arrays[1] == np.round(first.arrays[1])))
-        return [("dout", "rest"), call] if whole and not is_gradient_name(asked[1]) else [call]
-    if call == ("dout",) and asked == names[:1]:
-        # A value and its derivative, for the same argument; unless it is one number each, or dout that is called so.
-        of_itself = (names[0],)
-        if first.arrays[0].size == 1 and np.size(subject.inputs.get(names[0], 0)) > 1:
-            return [of_itself, call]
-        return [call, of_itself] if len(names) == 1 else [call]
-    matched = [name for name in call if name in names]
-    if "dout" in call and matched and len(names) > 1 and first.arrays[0].ndim <= 1:
-        # A loss: what stands in the place of dout may be what was predicted, or what the layer made of it.
-        predicted = next((n for n in names if n not in call and not conventions.is_target(n, names)), None)
-        made = (f".{n}" for n in ("output", "y", "y_pred", "probs") if is_numbers(getattr(subject.thing, n, None)))
-        others = [n for n in (predicted, next(made, None)) if n is not None]
-        return [*(tuple(other if p == "dout" else p for p in call) for other in others), call]
-    return [call]
-
-
-def _told_call(way: tuple[str, ...], usual: tuple[str, ...], subject: LayerSubject, mean: bool) -> tuple[str, ...]:
-    told: list[str] = []
-    if usual == ("dout",) and way == tuple(slot.name for slot in subject.slots)[:1] and not mean:
-        there = subject.forward_name
-        return (f"{subject.backward_name} is given {way[0]} as {there} is, and not the gradient of what comes out",)
-    if not {"dout", "douts"} & set(way) and subject.last is not None and subject.last.arrays[0].size > 1:
-        told.append(f"{subject.backward_name} is read as the gradient of the {'mean' if mean else 'sum'}")
-    if way != usual:
-        given = ("the second output" if name == "rest" else name.lstrip(".") for name in way)
-        told.append(f"{subject.backward_name} is called with {', '.join(given)}")
-    if "lr" in way:
-        told.append(f"{subject.backward_name} takes a step itself: what it takes off for a step size of 1 is compared")
-    return tuple(told)
 
 
 def _rename_inputs(subject: Subject) -> None:
@@ -408,46 +340,3 @@ def _refuse_unmovable(thing: Any) -> None:
     for key, value in params.items() if isinstance(params, Mapping) else ():
         if isinstance(value, np.ndarray) and value.dtype.kind in "iu":
             parameter(value, f"params[{key!r}]")
-
-
-def _usual_call(backward: Any, names: Sequence[str], outcome: Outcome) -> tuple[tuple[str, ...], list[str]]:
-    """Say what to call `backward` with, as far as its signature tells, and for what it asks that nobody knows."""
-    asked, optional = required(backward), [p.name for p in positional(backward)]
-    if not asked:
-        nothing = all(name.startswith("_") for name in optional) and (optional or takes_nothing(backward))
-        return (() if nothing else ("dout",)), []
-    call: list[str] = []
-    others: list[int] = []
-    for i, name in enumerate(asked):
-        if name in names and (len(asked) > 1 or conventions.is_target(name, list(names))):
-            call.append(name)
-        elif name in conventions.LEARNING_RATES and len(asked) > 1:
-            call.append("lr")
-        elif name in conventions.CACHES and outcome.has_cache:
-            call.append("cache")
-        else:
-            others.append(i)
-            call.append("dout")
-    if outcome.has_cache and "cache" not in call and len(others) == len(outcome.arrays) + 1:
-        call[others.pop()] = "cache"
-    if len(others) > 1:  # the gradient of the output comes first, unless names say that another is it
-        likely = [i for i in others if is_gradient_name(asked[i])]
-        if len(likely) == 1 and len(outcome.arrays) == 1:
-            others = [*likely, *(i for i in others if i not in likely)]
-    if 1 < len(others) <= len(outcome.arrays):
-        first = others[0]
-        call = [name for i, name in enumerate(call) if i not in others[1:]]
-        call[first] = "douts"
-        return tuple(call), []
-    for i in others[1:]:
-        call[i] = "?"
-    return tuple(call), [asked[i] for i in others[1:]]
-
-
-def is_gradient_name(name: str) -> bool:
-    """Tell whether an argument of backward is called like the gradient of what came out."""
-    bare = name.strip("_").lower()
-    parts = bare.split("_")
-    return bare.startswith(("grad", "dout", "dl", "dy", "dz", "da", "dv", "delta", "upstream", "err")) or (
-        not {"grad", "grads", "gradient", "gradients", "delta", "error", "d", "dout"}.isdisjoint(parts)
-    )

@@ -15,7 +15,7 @@ from chainrule.checking.engine import KnownNetwork, holds_nothing_else, known_ne
 from chainrule.checking.layer_search import Alone, Verdict, first_faulty_layer
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reader import USAGE, Reader, told
-from chainrule.checking.results import bare, flattened, returned_names
+from chainrule.checking.results import bare, flattened, returned_names, without_flags
 from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject, one_number, one_of, parameter
 from chainrule.nn.parameters.places import Place, gradient_at, gradient_names
@@ -126,6 +126,7 @@ class NetworkSubject(Subject):
 
     def _named(self, returned: Any) -> dict[str, Any]:
         """Give what was returned, or left beside the parameters, by their names."""
+        returned = without_flags(returned, self.parameters)
         if isinstance(returned, Mapping):
             keys = {str(key): key for key in returned}
             self.keyed = {key: returned[k] for key, k in keys.items()}

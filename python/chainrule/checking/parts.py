@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.checking.arguments import positional, required
+from chainrule.checking.calls import labels_asked
 from chainrule.checking.conventions import (
     BACKWARD,
     CACHES,
@@ -55,6 +56,7 @@ class PartsSubject(NetworkSubject):
         thing = reader.thing
         parts = _parts(thing, ahead, back, len(reader.arguments))
         if parts is None:
+            _expect_a_loss(reader, ahead, back)
             return ()
         slots, inputs = reader.slots(parts.value(thing))
         subject = cls(
@@ -180,6 +182,18 @@ class _Parts:
 _OUT, _CACHE = " out", " cache"
 
 
+def _expect_a_loss(reader: Reader, ahead: str, back: str) -> None:
+    """Raise TypeError for a network that is handed over with labels, and has no loss of them."""
+    thing = reader.thing
+    names = [p.name for p in positional(getattr(thing, ahead))]
+    labels = labels_asked(getattr(thing, back), names)
+    if labels and 0 < len(names) < len(reader.arguments) and not any(_loss_of(thing, n)[0] for n in LOSS_METHODS):
+        raise TypeError(
+            f"{type(thing).__name__}.{ahead} takes {', '.join(names)}, and {back} takes {labels}: of which loss that is"
+            f" the gradient is not known; give it a method loss(out, {labels}), of what {ahead} gives and the labels"
+        )
+
+
 def _parts(thing: Any, ahead: str, back: str, count: int) -> _Parts | None:
     forward, backward = getattr(thing, ahead), getattr(thing, back)
     name = next((n for n in LOSS_METHODS if n not in (ahead, back) and _loss_of(thing, n)[0] is not None), None)
@@ -187,7 +201,8 @@ def _parts(thing: Any, ahead: str, back: str, count: int) -> _Parts | None:
         return None
     loss, gradient = _loss_of(thing, name)
     takes, of_loss, asked = required(forward), required(loss), required(backward)
-    if len(of_loss) == count > 1 and of_loss != takes and gradient is None:
+    own = not is_object(getattr(thing, name))  # an object that is a loss does not go through the network
+    if len(of_loss) == count > 1 and of_loss != takes and gradient is None and own:
         itself = of_loss[: len(takes)] == takes and all(n in {*of_loss, *PREDICTED, *CACHES} for n in asked)
         if of_loss == asked or (len(takes) < count and itself):
             return _Parts(ahead, name, back, tuple(of_loss), 0)

@@ -13,7 +13,16 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking.arguments import Slot
-from chainrule.checking.conventions import INPUT_GRADIENTS, INPUT_KEYS, OUTPUTS, PERHAPS_INPUT_GRADIENTS, is_target
+from chainrule.checking.conventions import (
+    INPUT_GRADIENTS,
+    INPUT_KEYS,
+    LOSSES,
+    OUTPUTS,
+    PERHAPS_INPUT_GRADIENTS,
+    first_of,
+    is_gradient_name,
+    is_target,
+)
 from chainrule.nn.parameters.places import CONTAINERS, gradient_names, is_numbers
 
 
@@ -57,6 +66,10 @@ def outcome_of(raw: Any, thing: Any, what: str, *, cached: bool) -> Outcome:
         found = {key: value for key, value in raw.items() if is_numbers(value)}
         if not found:
             raise TypeError(f"{what} gives a dict without numbers in it ({', '.join(map(str, raw)) or 'empty'})")
+        loss = first_of(LOSSES, found)
+        if loss is not None and is_one(found[loss]) and any(map(is_gradient_name, map(str, found))):
+            return Outcome([_floats(found[loss], what)], cache=raw, has_cache=True)
+        found = {k: v for k, v in found.items() if np.asarray(v).dtype.kind == "f"} or found  # sizes are handed on
         return Outcome([_floats(value, what) for value in found.values()], tuple(found))
     if (
         isinstance(raw, tuple | list)
@@ -70,6 +83,23 @@ def outcome_of(raw: Any, thing: Any, what: str, *, cached: bool) -> Outcome:
             return Outcome(arrays, cache=raw[at], has_cache=True)
         return Outcome([_floats(item, what) for item in raw])
     return Outcome([_floats(raw, what)])
+
+
+def without_flags(returned: Any, of: Mapping[str, Any] | None) -> Any:
+    """Give what came back without what is no gradient: flags and words.
+
+    `of`: what it could be the gradient of, if a plain number is more likely the loss; None if it is not.
+    """
+    if isinstance(returned, tuple | list) and any(map(_is_flag, returned)):
+        left = [item for item in returned if not _is_flag(item)]
+        returned = (tuple(left) if isinstance(returned, tuple) else left) or None
+    alone = of is None or [np.size(a) for a in of.values()] == [1]
+    is_loss = not alone and isinstance(returned, int | float | np.floating)
+    return None if is_loss or _is_flag(returned) else returned
+
+
+def _is_flag(item: Any) -> bool:
+    return isinstance(item, bool | np.bool_ | str)
 
 
 def _is_output(item: Any) -> bool:
@@ -111,7 +141,7 @@ def bound(returned: Any, inputs: Mapping[str, Any], wrt: Sequence[str] | None, p
     if returned is None:
         return Bound()
     if isinstance(returned, Mapping):
-        return _by_name(returned, [*names, *parameters])
+        return _by_name(returned, [*names, *parameters], inputs)
     if _is_several(returned, names, inputs):
         items = flattened(returned)
         if len(items) > len(names):
@@ -251,14 +281,17 @@ def first_fitting(gradient: Any, names: Sequence[str], inputs: Mapping[str, Any]
     return next(iter(candidates(gradient, names, inputs)), None)
 
 
-def _by_name(returned: Mapping[Any, Any], names: Sequence[str]) -> Bound:
+def _by_name(returned: Mapping[Any, Any], names: Sequence[str], inputs: Mapping[str, Any]) -> Bound:
     keys = {str(key): key for key in returned}
     found = Bound()
     for name in names:
         own = bare(name)
-        key = next((keys[k] for k in (own, *gradient_names(own)) if k in keys), None)
-        if key is not None:
-            found.gradients[name] = returned[key]
+        key = next((k for k in (own, *gradient_names(own)) if k in keys), None)
+        if key is not None:  # it is of no other
+            found.gradients[name] = returned[keys.pop(key)]
+    for key in places_of_input(names) if names and not found.gradients else ():
+        if key in keys and fits_exactly(returned[keys[key]], inputs.get(names[0])):
+            found.gradients[names[0]] = returned[keys.pop(key)]
     return found
 
 
@@ -267,12 +300,16 @@ def bare(name: str) -> str:
     return name.rpartition("['")[2].rstrip("']").rpartition(".")[2]
 
 
-def left_in(thing: Any, names: Sequence[str], inputs: Mapping[str, Any]) -> tuple[str, Any] | None:
+def left_in(
+    thing: Any, names: Sequence[str], inputs: Mapping[str, Any], beside: Sequence[Any]
+) -> tuple[str, Any] | None:
     """Give the gradient of an input that backward left in an attribute or in a dict of gradients, and its name.
 
-    What could be the gradient of something else, by its name, counts only if it fits.
+    What could be the gradient of something else, by its name, counts only if it fits; and what is called ``gradient``
+    alone not if it is that of a parameter, of those `beside` them.
     """
     found = [(name, getattr(thing, name, None)) for name in INPUT_GRADIENTS]
+    found = [(n, g) for n, g in found if n not in ("grad", "gradient") or not any(g is other for other in beside)]
     for container in CONTAINERS:
         inside = getattr(thing, container, None)
         if isinstance(inside, Mapping):

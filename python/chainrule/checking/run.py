@@ -11,6 +11,7 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking.batches import SECOND_BATCH, Batches
+from chainrule.checking.calls import labels_wanted
 from chainrule.checking.comparison import Comparison, Settings
 from chainrule.checking.contracts import Trial, try_contracts
 from chainrule.checking.randomness import Randomness
@@ -60,7 +61,11 @@ def check(
                 continue
             if reports[0].verdict != "wrong" or reports[-1].verdict == "right":
                 break
-        return chosen(reports, subject.surely or _is_nonlinear(reports[0]))
+        report = chosen(reports, subject.surely or _is_nonlinear(reports[0]))
+        labels = ways[0].labels  # y may be the gradient of y; but of labels nothing is linear
+        if report.verdict == "wrong" and labels and (len(labels) > 1 or _is_nonlinear(reports[0])):
+            raise TypeError(labels_wanted(ways[0]))
+        return report
 
 
 def chosen(reports: Sequence[GradientReport], sure: bool) -> GradientReport:

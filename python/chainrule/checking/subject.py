@@ -28,7 +28,16 @@ from chainrule.checking.arguments import Slot, refuse_half
 from chainrule.checking.conventions import first_of
 from chainrule.checking.reach import GENERATORS, reach
 from chainrule.checking.report import Unseen
-from chainrule.checking.results import Bound, bound, fits, flattened, is_float, left_in, mirrored
+from chainrule.checking.results import (
+    Bound,
+    bound,
+    fits,
+    flattened,
+    is_float,
+    left_in,
+    mirrored,
+    without_flags,
+)
 from chainrule.checking.state import State
 from chainrule.nn.parameters.places import Place, gradient_at, put
 
@@ -104,6 +113,8 @@ class Subject(ABC):
     backward_name: str = "backward"
     #: Whether backward takes off its parameters their gradients, times a learning rate that it holds.
     by_its_rate: bool = False
+    #: What backward takes in the place of the outputs' gradient, if that is called like labels.
+    labels: str = ""
 
     #: What the report calls it.
     kind: ClassVar[str]
@@ -257,6 +268,8 @@ class Subject(ABC):
 
         `taken_off`: what it took off the parameters itself, for a step of 1.
         """
+        if not self.of_functions:
+            returned = without_flags(returned, None if self.takes_dout else self.movable)
         given = self._bound(returned)
         found = dict.fromkeys(self.parameters)
         for name in self.parameters:
@@ -325,7 +338,8 @@ class Subject(ABC):
 
     def _add_left(self, inputs: dict[str, Any]) -> None:
         """Add the gradient of the input that was left in an attribute."""
-        left = left_in(self.thing, [n for n in self.inputs if is_float(self.inputs[n])], self.inputs)
+        beside = [g[1] for places in self.places.values() for p in places if (g := p.gradient()) is not None]
+        left = left_in(self.thing, [n for n in self.inputs if is_float(self.inputs[n])], self.inputs, beside)
         if left is not None:
             inputs |= bound(left[1], self.inputs, self.wrt, []).gradients
 

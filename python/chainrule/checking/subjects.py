@@ -91,7 +91,8 @@ def _methods(reader: Reader, ahead: str, back: str) -> Sequence[Subject]:
     asks, gives = required(backward), required(forward)
     if asks and asks == gives[: len(asks)] and len(asks) == len(reader.arguments):
         return MethodsSubject.by_methods(reader, ahead, back)
-    return LayerSubject.by_methods(reader, ahead, back)
+    parts = PartsSubject.by_methods(reader, ahead, back) if len(gives) < len(reader.arguments) else ()
+    return parts or LayerSubject.by_methods(reader, ahead, back)
 
 
 def _expect_something_to_do(subject: Subject) -> None:

@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from chainrule.nn.parameters.places import CONTAINERS, FLUSHES, PASSING, gradient_names, slots
+from chainrule.nn.parameters.places import CONTAINERS, PASSING, flush_of, gradient_names, slots
 
 #: Names that are parameters whatever there is beside them.
 PLAIN = ("W", "b")
@@ -217,7 +217,7 @@ def facts_of(kind: type) -> Facts:
         views = any(has_gradient(name, code, names) for name in shown if name not in PLAIN)
         plain = not (arrays or views or any(slots(kind)) or hasattr(kind, "params"))
         properties = tuple(name for name in PLAIN if name in shown)
-        found = Facts(plain, properties, any(callable(getattr(kind, n, None)) for n in FLUSHES), {}, {})
+        found = Facts(plain, properties, flush_of(kind) is not None, {}, {})
         _FACTS[kind] = found
     return found
 

@@ -34,7 +34,7 @@ GRADIENT_NAMES = (
 #: Names whose gradients are not called after them.
 COUNTERPARTS = {
     "params": ("grads", "gradients", "grad", "dparams", "derivatives", "gparams"),
-    "parameters": ("gradients", "grads", "grad", "dparams", "derivatives"),
+    "parameters": ("gradients", "grads", "grad", "gradient", "dparams", "derivatives"),
     "weights": ("gradients", "grads", "grad", "deltas_weights"),
     "weight": ("grad", "gradient"),
     "vars": ("grads", "gradients"),
@@ -48,7 +48,11 @@ COUNTERPARTS = {
     "p": ("g", "grad"),
 }
 #: Names that stand for each other: of ``weights`` the gradient may be called ``dW``.
-SYNONYMS = (("W", "w", "weight", "weights", "kernel", "kernels"), ("b", "B", "bias", "biases"))
+SYNONYMS = (
+    ("W", "w", "weight", "weights", "kernel", "kernels"), ("b", "B", "bias", "biases"),
+    ("E", "embedding", "embeddings", "embedding_matrix", "embedding_weights"),
+    ("recurrent_kernel", "r_kernel", "recurrent_weights", "recurrent_weight", "r_weights"),
+)  # fmt: skip
 #: Dicts that hold the gradients of the attributes beside them.
 CONTAINERS = ("grads", "gradients", "grad", "derivatives", "dparams", "_grads", "_gradients")
 #: What a layer keeps of its input and output, and their gradients, which are no parameters.
@@ -57,12 +61,12 @@ PASSING = frozenset((
     "outputs", "out_", "cache", "last_input", "last_output", "y_pred", "y_true", "t", "mask", "dout", "prev_h",
     "h_prev", "scores", "probs", "logits", "activation", "activations",
 ))  # fmt: skip
-#: Methods that set gradients to nothing, for those that are added to.
-FLUSHES = (
-    "zero_grad", "zero_grads", "zero_gradient", "zero_gradients", "flush_gradients", "flush_grads", "clear_gradients",
-    "clear_gradient", "clear_grads", "clear_grad", "cleargrads", "cleargrad", "reset_gradients", "reset_gradient",
-    "reset_grads", "reset_grad", "init_grads", "zerograd", "zeroGrad", "zero_out_gradients", "initialize_gradients",
-)  # fmt: skip
+#: Methods that set gradients to nothing, for those that are added to: in small letters, without underscores.
+FLUSHES = tuple(
+    f"{verb}{what}"
+    for verb in ("zero", "zeroout", "flush", "clear", "reset", "init", "initialize", "initialise")
+    for what in ("grad", "grads", "gradient", "gradients")
+)
 
 _STANDARD = sys.stdlib_module_names | {"builtins", "numpy", "scipy", "jax", "jaxlib", "torch", "matplotlib", "pandas"}
 #: So many things are looked at and no more: behind an object that holds a data frame there may be millions.
@@ -215,7 +219,7 @@ def gradient_names(name: str) -> tuple[str, ...]:
     found += [f"{private}{pattern.format(bare)}" for pattern in GRADIENT_NAMES]
     found += [pattern.format(name) for pattern in GRADIENT_NAMES]
     found += [pattern.format(bare) for pattern in GRADIENT_NAMES]
-    found += [pattern.format(bare[:1].upper() + bare[1:]) for pattern in ("d{}", "grad{}")]
+    found += [pattern.format(bare[:1].upper() + bare[1:]) for pattern in ("d{}", "grad{}", "dLd{}", "dL_d{}")]
     found += [f"{before}{pattern.format(o)}" for o in others for pattern in GRADIENT_NAMES for before in (private, "")]
     return tuple(dict.fromkeys(candidate for candidate in found if candidate != name))
 
@@ -369,11 +373,17 @@ def holders(thing: Any) -> list[Any]:
     return [thing, *(value for _, value in traverse(thing) if is_object(value))]
 
 
+def flush_of(kind: type) -> str | None:
+    """Give the name of the method of a class that sets gradients to nothing; None if it has none."""
+    named = {bare: name for name in dir(kind) if (bare := name.replace("_", "").lower()) in FLUSHES}
+    return next((named[n] for n in FLUSHES if n in named and callable(getattr(kind, named[n], None))), None)
+
+
 def flushes(thing: Any) -> list[Any]:
     """Give the methods that set gradients to nothing: that of `thing`, or those of the objects within it."""
     found: dict[int, Any] = {}
     for way, owner in (((), thing), *((way, value) for way, value in traverse(thing) if is_object(value))):
-        name = next((name for name in FLUSHES if callable(getattr(type(owner), name, None))), None)
+        name = flush_of(type(owner))
         if name is not None and not any(id(outer) in found for outer, _ in way):
             found[id(owner)] = getattr(owner, name)
     return list(found.values())

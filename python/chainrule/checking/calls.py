@@ -1,0 +1,156 @@
+"""What backward is called with: its arguments, matched by name with what forward takes, gives and keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chainrule.checking import conventions
+from chainrule.checking.arguments import positional, required, takes_nothing
+from chainrule.checking.results import Outcome
+from chainrule.nn.parameters.places import is_numbers
+
+if TYPE_CHECKING:
+    from chainrule.checking.layer import LayerSubject
+    from chainrule.checking.subject import Subject
+
+
+def usual_call(backward: Any, names: Sequence[str], outcome: Outcome) -> tuple[tuple[str, ...], list[str]]:
+    """Say what to call `backward` with, as far as its signature tells, and for what it asks that nobody knows."""
+    asked, optional = required(backward), [p.name for p in positional(backward)]
+    if not asked:
+        nothing = all(name.startswith("_") for name in optional) and (optional or takes_nothing(backward))
+        return (() if nothing else ("dout",)), []
+    if (
+        len(asked) == 1
+        and isinstance(outcome.cache, Mapping)
+        and conventions.first_of(conventions.LOSSES, outcome.cache)
+    ):
+        return ("cache",), []  # what gave the loss also gave what backward starts from
+    call: list[str] = []
+    others: list[int] = []
+    for i, name in enumerate(asked):
+        if name in names and (len(asked) > 1 or conventions.is_target(name, list(names))):
+            call.append(name)
+        elif name in conventions.LEARNING_RATES and len(asked) > 1:
+            call.append("lr")
+        elif name in conventions.CACHES and outcome.has_cache:
+            call.append("cache")
+        else:
+            others.append(i)
+            call.append("dout")
+    if outcome.has_cache and "cache" not in call and len(others) == len(outcome.arrays) + 1:
+        call[others.pop()] = "cache"
+    if len(others) > 1:  # the gradient of the output comes first, unless names say that another is it
+        likely = [i for i in others if conventions.is_gradient_name(asked[i])]
+        if len(likely) == 1 and len(outcome.arrays) == 1:
+            others = [*likely, *(i for i in others if i not in likely)]
+    if 1 < len(others) <= len(outcome.arrays):
+        first = others[0]
+        call = [name for i, name in enumerate(call) if i not in others[1:]]
+        call[first] = "douts"
+        return tuple(call), []
+    for i in others[1:]:
+        call[i] = "?"
+    return tuple(call), [asked[i] for i in others[1:]]
+
+
+def all_calls(
+    call: tuple[str, ...], unknown: Sequence[str], subject: LayerSubject, first: Outcome, backward: Any
+) -> list[tuple[str, ...]]:
+    """Give the ways to call backward that make sense, the likeliest first."""
+    names = [slot.name for slot in subject.slots]
+    labels = bool(unknown) and all(u in conventions.TARGETS | conventions.PERHAPS_TARGETS for u in unknown)
+    target = next(
+        (n for n in names if conventions.is_target(n, names)), names[-1] if first.arrays[0].ndim < 2 else None
+    )
+    if labels and len(names) > 1 and target is not None:
+        # Of a loss whose two methods call the labels differently.
+        last = max(i for i, name in enumerate(call) if name == "?")
+        call, unknown = (*call[:last], target, *call[last + 1 :]), unknown[:-1]
+    if unknown:
+        left = [f".{name}" for name in ("output", "out", "y") if is_numbers(getattr(subject.thing, name, None))]
+        ways = []
+        if len(first.arrays) == 2 and len(unknown) == 1 and first.keys is None:
+            ways.append(tuple("rest" if a == "?" else a for a in call))
+        for filler in (left,) if labels and len(names) > 1 else (names, left):
+            free = [name for name in filler if name not in call]
+            if len(free) >= len(unknown):
+                fillers = iter(free)
+                ways.append(tuple(next(fillers) if a == "?" else a for a in call))
+        if len(unknown) == 1 and not any(map(conventions.is_gradient_name, required(backward))):  # neither name tells
+            at, other = call.index("dout"), call.index("?")
+            turned = {at: other, other: at}
+            ways += [tuple(way[turned.get(i, i)] for i in range(len(way))) for way in ways]
+        return ways
+    asked = required(backward)
+    if call == ("douts",) and len(asked) == len(first.arrays) == 2 and first.keys is None:
+        # What stands behind the output may be for backward, as where the largest was, and no second output.
+        whole = bool(np.all(first.arrays[1] == np.round(first.arrays[1])))
+        return [("dout", "rest"), call] if whole and not conventions.is_gradient_name(asked[1]) else [call]
+    if call == ("dout",) and asked == names[:1]:
+        # A value and its derivative, for the same argument; unless it is one number each, or dout that is called so.
+        of_itself = (names[0],)
+        if first.arrays[0].size == 1 and np.size(subject.inputs.get(names[0], 0)) > 1:
+            return [of_itself, call]
+        return [call, of_itself] if len(names) == 1 else [call]
+    matched = [name for name in call if name in names]
+    if "dout" in call and matched and len(names) > 1 and first.arrays[0].ndim <= 1:
+        # A loss: what stands in the place of dout may be what was predicted, or what the layer made of it.
+        predicted = next((n for n in names if n not in call and not conventions.is_target(n, names)), None)
+        made = (f".{n}" for n in ("output", "y", "y_pred", "probs") if is_numbers(getattr(subject.thing, n, None)))
+        others = [n for n in (predicted, next(made, None)) if n is not None]
+        return [*(tuple(other if p == "dout" else p for p in call) for other in others), call]
+    return [call]
+
+
+def labels_asked(backward: Any, names: Sequence[str]) -> str:
+    """Give the name of the one argument of backward if it is called like labels, and forward takes none; else ''."""
+    asked = required(backward)
+    if len(asked) != 1 or asked[0] in names or asked == ["d"]:  # d of what came out
+        return ""
+    return asked[0] if asked[0] in conventions.PERHAPS_TARGETS or conventions.is_target(asked[0], []) else ""
+
+
+def labels_wanted(subject: Subject) -> str:
+    """Say that backward takes labels, and how to hand them over."""
+    given, back = ", ".join(slot.name for slot in subject.slots), subject.full_name(subject.backward_name)
+    return (
+        f"{back} takes {subject.labels}, and was given the gradient of what {subject.forward_name} gives: if these are"
+        f" labels, hand over {given} and {subject.labels}, to an object that has a loss of both as well"
+    )
+
+
+def last_is_a_cache(backward: Any, subject: LayerSubject) -> bool:
+    """Tell whether the last of what a function gives is for its backward, by what that asks for."""
+    asked = required(backward)
+    if len(asked) < 2 or asked[-1] in [slot.name for slot in subject.slots]:
+        return False
+    if asked[-1] in conventions.CACHES:
+        return True
+    return subject.gradients_optional and len(asked) == 2 and not asked[1].startswith(("d", "grad"))
+
+
+def also_given(backward: Any, subject: LayerSubject) -> tuple[str, ...]:
+    """Give the names of options that both forward was given and backward takes."""
+    asked = required(backward)
+    given = [slot.name for slot in subject.slots]
+    return tuple(p.name for p in positional(backward) if p.name in given and p.name not in asked)
+
+
+def told_call(way: tuple[str, ...], usual: tuple[str, ...], subject: LayerSubject, mean: bool) -> tuple[str, ...]:
+    """Say in words how backward is called, where that is not plain."""
+    told: list[str] = []
+    if usual == ("dout",) and way == tuple(slot.name for slot in subject.slots)[:1] and not mean:
+        there = subject.forward_name
+        return (f"{subject.backward_name} is given {way[0]} as {there} is, and not the gradient of what comes out",)
+    if not {"dout", "douts"} & set(way) and subject.last is not None and subject.last.arrays[0].size > 1:
+        told.append(f"{subject.backward_name} is read as the gradient of the {'mean' if mean else 'sum'}")
+    if way != usual:
+        given = ("the second output" if name == "rest" else name.lstrip(".") for name in way)
+        told.append(f"{subject.backward_name} is called with {', '.join(given)}")
+    if "lr" in way:
+        told.append(f"{subject.backward_name} takes a step itself: what it takes off for a step size of 1 is compared")
+    return tuple(told)

@@ -1,0 +1,62 @@
+"""Whether an array has an effect at all: here, and where all other numbers are others.
+
+A gradient of 0 proves nothing if it is 0 by chance, as where a ReLU is dead: with other numbers it would not be. If the
+array takes part in what comes out, and cancels whatever the others are, 0 is its gradient: a key's bias before a
+softmax, a bias before a batch norm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from chainrule._gate import FloatArray
+from chainrule.checking.equality import same_bits
+from chainrule.checking.finite_differences import scales_of
+from chainrule.checking.state import put_back
+
+#: So often all numbers are drawn anew, and that often at least something finite has to come out.
+_DRAWS, _LEAST = 4, 2
+#: What cancels leaves rounding: this part of the largest number that comes out.
+_ROUNDING = 1e-11
+
+
+def effect_of(
+    array: FloatArray, others: Sequence[FloatArray], ahead: Callable[[], list[FloatArray]]
+) -> Literal["none", "rounding", "some"]:
+    """Tell what moving an array far changes: not a bit; only the last digits; or more, or that it cannot be told.
+
+    `others`: what else can be moved, and is moved far too, signs and all; `ahead`: goes forwards.
+    """
+    rng = np.random.default_rng(0)
+    told, seen = False, 0
+    with put_back([array, *others]) as (before, *rest):
+        for _ in range(_DRAWS):
+            for other, was in zip(others, rest, strict=True):
+                _draw(other, was, rng)
+            _draw(array, before, rng)
+            try:
+                here = [out.copy() for out in ahead()]
+                _draw(array, before, rng)
+                there = ahead()
+            except Exception:  # whatever somebody's code says to such numbers
+                continue
+            if not all(np.isfinite(out).all() for out in (*here, *there)):
+                continue
+            seen += 1
+            if [out.shape for out in here] != [out.shape for out in there]:
+                return "some"
+            for one, two in zip(here, there, strict=True):
+                if np.abs(one - two).max(initial=0) > _ROUNDING * np.abs(one).max(initial=0):
+                    return "some"
+                told |= not same_bits(one, two)
+    if seen < _LEAST:
+        return "some"
+    return "rounding" if told else "none"
+
+
+def _draw(array: FloatArray, before: FloatArray, rng: np.random.Generator) -> None:
+    sizes = rng.uniform(0.5, 2, before.shape) * rng.choice([-1.0, 1.0], before.shape)
+    np.copyto(array, scales_of(before) * sizes, casting="same_kind")
