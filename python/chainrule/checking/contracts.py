@@ -177,6 +177,8 @@ def try_contracts(
         _linear(trial, answer, douts, first, rng)
     if not trial.subject.goes_forward_itself:
         results_stay(trial, answer)
+    if repeatable:
+        trial.subject.try_own_contracts(trial, answer, douts)
     return answer, repeatable
 
 

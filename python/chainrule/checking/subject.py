@@ -33,6 +33,7 @@ from chainrule.checking.state import State
 from chainrule.nn.parameters.places import Place, gradient_at, put
 
 if TYPE_CHECKING:
+    from chainrule.checking.contracts import Trial
     from chainrule.checking.engine import KnownNetwork
     from chainrule.checking.layer_search import Alone, Verdict
     from chainrule.checking.randomness import Randomness
@@ -175,6 +176,10 @@ class Subject(ABC):
     def doubtful(self) -> tuple[str, ...]:
         """Parameters of which it is not sure that what is compared is a gradient."""
         return ()
+
+    def try_own_contracts(self, trial: Trial, answer: Answer, douts: Sequence[Any]) -> None:
+        """Try what right code of this kind keeps beside what all does; `answer`: its first gradients."""
+        return
 
     def engine(self) -> KnownNetwork | None:
         """Give what evaluates it in Rust, if anything does."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from chainrule.checking.arguments import required
 from chainrule.checking.conventions import BACKWARD, FORWARD
+from chainrule.checking.jax_subject import JaxSubject
 from chainrule.checking.layer import LayerSubject
 from chainrule.checking.network import LossSubject, NetworkSubject
 from chainrule.checking.pair import BothSubject, MethodsSubject, PairSubject
@@ -20,9 +21,11 @@ from chainrule.checking.reach import reach
 from chainrule.checking.reader import USAGE, Asked, Reader, kind_of
 from chainrule.checking.state import State
 from chainrule.checking.subject import Subject, place_not_finite
+from chainrule.checking.torch_subject import TorchSubject
 
 #: The kinds of subject, each with what it says of itself; the first that takes a thing is what it is.
 KINDS: tuple[type[Subject], ...] = (
+    TorchSubject, JaxSubject,
     PairSubject, NetworkSubject, PartsSubject, LayerSubject, MethodsSubject, LossSubject, BothSubject,
 )  # fmt: skip
 #: Nothing: names and signatures tell.
