@@ -83,27 +83,38 @@ class Hole:
     name: str
 
 
+@dataclass(frozen=True)
+class Nest:
+    """A tuple, list or dict with holes in it, and how to make it again."""
+
+    kind: type
+    keys: tuple[Any, ...] | None
+    items: tuple[Any, ...]
+
+
 def opened(tree: Any, name: str, is_leaf: Callable[[Any], bool]) -> tuple[Any, dict[str, Any]]:
     """Give a nest with holes where its leaves were, and the leaves, by names such as ``x[0]`` or ``options['w']``."""
     if is_leaf(tree):
         return Hole(name), {name: tree}
     if not isinstance(tree, tuple | list | Mapping):
         return tree, {}
-    leaves: dict[str, Any] = {}
-
-    def inside(key: Any, item: Any) -> Any:
-        nest, found = opened(item, f"{name}[{key!r}]", is_leaf)
-        leaves.update(found)
-        return nest
-
-    return _mapped(tree, inside), leaves
+    keys = tuple(tree) if isinstance(tree, Mapping) else None
+    inside = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
+    found = [opened(item, f"{name}[{key!r}]", is_leaf) for key, item in inside]
+    leaves = {called: leaf for _, own in found for called, leaf in own.items()}
+    return Nest(type(tree), keys, tuple(nest for nest, _ in found)), leaves
 
 
 def filled(nest: Any, values: Mapping[str, Any]) -> Any:
-    """Give a nest with values in its holes."""
+    """Give what a nest was made of, with values in its holes."""
     if isinstance(nest, Hole):
         return values[nest.name]
-    return _mapped(nest, lambda _, item: filled(item, values))
+    if not isinstance(nest, Nest):
+        return nest
+    items = [filled(item, values) for item in nest.items]
+    if nest.keys is not None:
+        return nest.kind(zip(nest.keys, items, strict=True))
+    return nest.kind(*items) if hasattr(nest.kind, "_fields") else nest.kind(items)
 
 
 def flat(tree: Any) -> Iterator[Any]:
@@ -116,17 +127,6 @@ def flat(tree: Any) -> Iterator[Any]:
             yield from flat(item)
     else:
         yield tree
-
-
-def _mapped(tree: Any, change: Callable[[Any, Any], Any]) -> Any:
-    """Give the same tuple, list or dict of changed items."""
-    if isinstance(tree, Mapping):
-        changed = {key: change(key, item) for key, item in tree.items()}
-        return changed if type(tree) is dict else type(tree)(changed)  # type: ignore[call-arg]
-    if isinstance(tree, tuple | list):
-        items = [change(i, item) for i, item in enumerate(tree)]
-        return type(tree)(*items) if hasattr(tree, "_fields") else type(tree)(items)
-    return tree
 
 
 def is_pair(thing: Any) -> bool:

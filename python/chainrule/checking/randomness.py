@@ -68,6 +68,11 @@ class Randomness:
         """Note which generators have been drawn from since the last `rewind`."""
         self._drawn_from |= {i for i, (get, *_) in enumerate(self._sources) if not _equal(get(), self._states[i])}
 
+    @property
+    def drawn_from(self) -> bool:
+        """Whether any has been drawn from."""
+        return bool(self._drawn_from)
+
     def forget_unused(self) -> None:
         """Rewind from now on only what has been noticed: setting one back takes longer than many a forward pass."""
         self._used = sorted(self._drawn_from)

@@ -75,9 +75,16 @@ class _Tries:
             told = f"raises {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             self.trial.breaks(contract, told, cause, hazard=True)
             return
-        names = [n for n in found if n in expected and not close(np.asarray(expected[n]), np.asarray(found[n]))]
+        names = [n for n in found if n in expected and not self._near(n, expected[n], found[n])]
         if names:
             self.trial.breaks(contract, f"that of {', '.join(names)} is another", cause)
+
+    def _near(self, name: str, expected: FloatArray, found: FloatArray) -> bool:
+        """Tell whether gradients are the same but for rounding; of what cancels, that of the first call counts."""
+        if close(expected, found):
+            return True
+        rounding = (1e-4 if expected.dtype.itemsize < 8 else 1e-9) * np.abs(self.first.get(name, expected)).max(initial=0)
+        return expected.shape == found.shape and bool((np.abs(expected - found) <= rounding).all())
 
     # --- what is written into ---
 
@@ -138,7 +145,7 @@ class _Tries:
         """Hand over the same numbers in another layout; whoever refuses that says so, and gives no numbers."""
         subject = self.subject
         arrays = {n: a for n, a in subject.inputs.items() if isinstance(a, np.ndarray) and a.ndim > 1 and a.size > 1}
-        if not arrays:
+        if not arrays or self.trial.randomness.drawn_from:  # masks are drawn in the order of memory
             return
         contract, cause = "inputs may have any layout", "takes its input for contiguous"
         here = self._outputs_of(subject)
