@@ -50,17 +50,26 @@ class _Tries:
         """Try one after the other."""
         self._nothing_is_written()
         self._something_comes_back()
+        if self.trial.second_differs:
+            return  # that is what all others would see
         self._layouts_of_douts()
         self._layouts_of_inputs()
         self._another_pass_between()
         self._each_input_alone()
         self._each_output_alone()
 
-    def _forward(self, only: str | None = None) -> None:
+    def _forward(self, asking: Sequence[str] | None = None) -> None:
         self.trial.randomness.rewind()
-        self.subject.pass_with_graph(only)
+        self.subject.pass_with_graph(asking)
 
     def _back(self, douts: Sequence[Any] | None = None, which: Sequence[int] | None = None) -> dict[str, FloatArray]:
+        """Send gradients back, through a graph of its own: what writes into it does so once."""
+        self._forward()
+        return self._back_through_it(douts, which)
+
+    def _back_through_it(
+        self, douts: Sequence[Any] | None = None, which: Sequence[int] | None = None
+    ) -> dict[str, FloatArray]:
         sent = self.douts if douts is None else douts
         grads = self.subject.sent_back([_same_layout(dout) for dout in sent], which=which)
         return {n: g for n, g in self.subject.answered(grads).gradients.items() if g is not None}
@@ -83,7 +92,8 @@ class _Tries:
         """Tell whether gradients are the same but for rounding; of what cancels, that of the first call counts."""
         if close(expected, found):
             return True
-        rounding = (1e-4 if expected.dtype.itemsize < 8 else 1e-9) * np.abs(self.first.get(name, expected)).max(initial=0)
+        size = float(np.abs(self.first.get(name, expected)).max(initial=0))
+        rounding = (1e-4 if expected.dtype.itemsize < 8 else 1e-9) * size
         return expected.shape == found.shape and bool((np.abs(expected - found) <= rounding).all())
 
     # --- what is written into ---
@@ -100,7 +110,7 @@ class _Tries:
             text += ", as an operation in place does" if tracked else ", and autograd does not know"
             trial.breaks("inputs unchanged", text, "writes into its input", hazard=tracked)
         with _Watch(subject.graph[0] if subject.graph is not None else []) as written:
-            self._back()
+            self._back_through_it()
         for name, (clone, _) in subject.lent.items():
             if name not in changed and not _equal(clone, subject.inputs[name]):
                 text = f"its input {name} is written into by backward"
@@ -133,7 +143,6 @@ class _Tries:
         contract, cause = "dout may have any layout", "takes dout for contiguous"
         if all(dout.ndim == 0 or dout.numel() < 2 for dout in self.douts):
             return
-        self._forward()
         for change in (_spaced, _turned):
             self._holds(contract, cause, partial(self._back, [change(d) for d in self.douts]))
         ones = [torch().ones_like(d, memory_format=torch().contiguous_format) for d in self.douts]
@@ -163,7 +172,7 @@ class _Tries:
                 self.trial.breaks(contract, f"{subject.forward_name} gives other numbers", cause)
                 continue
             graph, subject.graph = subject.graph, other.graph  # type: ignore[attr-defined]
-            self._holds(contract, cause, self._back)
+            self._holds(contract, cause, self._back_through_it)
             subject.graph = graph
 
     def _outputs_of(self, subject: Any) -> list[FloatArray]:
@@ -189,31 +198,28 @@ class _Tries:
         except Exception:
             return  # numbers of our making, which it need not take
         subject.graph = graph
-        self._holds("another forward pass in between changes nothing", "stale batch: kept outside ctx", self._back)
+        contract = "another forward pass in between changes nothing"
+        self._holds(contract, "stale batch: kept outside ctx", self._back_through_it)
 
     def _each_input_alone(self) -> None:
-        """Ask a gradient of one input only."""
+        """Ask a gradient of one input only, and of parameters only."""
         subject = self.subject
         names = [name for name in subject.movable if name in self.first][:_MOST_ALONE]
-        if len(names) < 2:
-            return
+        some = [[name] for name in names if len(names) > 1] + [[] for _ in [1] if names and subject.parameters]
 
-        def alone(name: str) -> Mapping[str, FloatArray]:
-            self._forward(name)
-            found = self._back()
-            return found if name in found else {name: np.zeros_like(self.first[name])}
+        def asked(asking: Sequence[str]) -> Mapping[str, FloatArray]:
+            self._forward(asking)
+            found = self._back_through_it()
+            return {**{name: np.zeros_like(self.first[name]) for name in asking}, **found}
 
-        for name in names:
-            self._holds(
-                "each input's gradient is the same without the others", "depends on who else asks",
-                partial(alone, name),
-            )  # fmt: skip
+        for asking in some:
+            contract = "a gradient is the same whoever else asks for one"
+            self._holds(contract, "depends on who else asks", partial(asked, asking))
 
     def _each_output_alone(self) -> None:
         """Send back from one output only: the others get None, or zeros."""
         if len(self.douts) < 2:
             return
-        self._forward()
         for i in range(len(self.douts)):
             zeros = [dout if k == i else torch().zeros_like(dout) for k, dout in enumerate(self.douts)]
             self._holds(

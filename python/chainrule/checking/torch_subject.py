@@ -92,13 +92,12 @@ class TorchSubject(Subject):
             found, _ = self.pass_with_graph()
         return [out.detach().numpy().copy() for out in found]
 
-    def pass_with_graph(self, only: str | None = None) -> tuple[list[Any], dict[str, Any]]:
-        """Give the outputs and the leaves they come from: all that have gradients, or one input."""
-        names = [name for name in self.movable if only in (None, name)]
-        leaves = {n: _tensor(self.inputs[n]).requires_grad_() for n in names}
+    def pass_with_graph(self, asking: Sequence[str] | None = None) -> tuple[list[Any], dict[str, Any]]:
+        """Give the outputs and the leaves they come from; `asking`: inputs that ask for a gradient, if not all do."""
+        leaves = {n: _tensor(self.inputs[n]).requires_grad_() for n in (self.movable if asking is None else asking)}
         with torch().enable_grad(), self._as_it_was():
             found = self._called(leaves)
-        self.graph = found, {**self.tensors, **leaves} if only is None else leaves
+        self.graph = found, {**self.tensors, **leaves}
         return self.graph
 
     def _called(self, leaves: Mapping[str, Any]) -> list[Any]:
@@ -216,6 +215,9 @@ def _understood(cls: type[TorchSubject], reader: Reader) -> TorchSubject:
     subject.wanted = frozenset(subject.wrt or ())
     _take_parameters(subject, reader)
     subject.buffers = _buffers_of(thing)
+    own = getattr(type(thing), "backward", None)
+    if own is not None and isinstance(thing, torch().nn.Module):
+        subject.read_as = (f"{subject.name} has a method backward, which PyTorch never calls: it derives forward",)
 
     def ahead(graph: bool) -> list[FloatArray]:
         reader.randomness.rewind()
@@ -232,7 +234,7 @@ def _understood(cls: type[TorchSubject], reader: Reader) -> TorchSubject:
     subject.chosen = tuple(tracked or floats)
     if tracked and len(tracked) < len(floats):
         left = ", ".join(str(i) for i in floats if i not in tracked)
-        subject.read_as = (f"output {left} is detached, and left out",)
+        subject.read_as = (*subject.read_as, f"output {left} is detached, and left out")
     here = ahead(True)
     again = ahead(True)
     if not _same(here, again):  # it goes on from where the last call has ended, or changes by itself
