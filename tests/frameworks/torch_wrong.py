@@ -269,8 +269,10 @@ WRONG = (
     Wrong("float32 within", of_x(unary(
         lambda x: x**2, lambda x, g: (2 * x.float() * g.float() * 1.0001).double()
     )), ""),
-    Wrong("straight through a sign", of_x(unary(torch.sign, lambda x, g: g)), ""),
-    Wrong("straight through rounding", of_x(unary(lambda x: torch.round(4 * x) / 4, lambda x, g: g)), ""),
+    Wrong("straight through a sign", of_x(unary(torch.sign, lambda x, g: g)), "straight through a step"),
+    Wrong("straight through rounding", of_x(unary(
+        lambda x: torch.round(4 * x) / 4, lambda x, g: g
+    )), "straight through a step"),
     Wrong("clamped straight through", of_x(unary(lambda x: x.clamp(-0.5, 0.5), lambda x, g: g)), ""),
     Wrong("reversed", of_x(function(lambda ctx, x: x.view_as(x), lambda ctx, g: -g)), "factor -1"),
     Wrong("softmax without its sum", of_x(function(

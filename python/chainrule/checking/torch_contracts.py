@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.checking.equality import close
+from chainrule.checking.equality import close, same_bits
 from chainrule.checking.frameworks import is_tensor, torch
 from chainrule.checking.holdings import moves
 from chainrule.checking.reach import reach
@@ -52,6 +52,7 @@ class _Tries:
         self._something_comes_back()
         if self.trial.second_differs:
             return  # that is what all others would see
+        self._outputs_follow()
         self._layouts_of_douts()
         self._layouts_of_inputs()
         self._another_pass_between()
@@ -136,6 +137,33 @@ class _Tries:
                 continue
             if moves(ahead, subject.arrays[name]):
                 self.trial.breaks(contract, f"none comes back to {name}, which is 0 to PyTorch", "no gradient")
+
+    def _outputs_follow(self) -> None:
+        """See whether what has a gradient moves the outputs over a short step: rounding and signs do not."""
+        names = [n for n in self.subject.movable if n in self.first and self.first[n].any()]
+        for name in names:
+            if not self._stays(self.subject, name):
+                continue
+            wide = self.subject.widened() if self.subject.single else self.subject  # not the last digit of float32
+            if wide is not None and self._stays(wide, name):
+                text = f"what comes out stays as {name} moves by a little, and its gradient is not 0"
+                self.trial.breaks("outputs follow what has a gradient", text, "straight through a step")
+                return
+        if names:
+            self.trial.tried.setdefault("outputs follow what has a gradient")
+
+    def _stays(self, subject: Any, name: str) -> bool:
+        """Tell whether not a bit changes as an input moves by a ten-thousandth."""
+        array = subject.inputs[name]
+        moved = np.asarray(array + 1e-4 * np.maximum(np.abs(array), 1e-2), array.dtype)
+        try:
+            pairs = zip(
+                self._outputs_of(subject), self._outputs_of(subject.with_inputs({**subject.inputs, name: moved})),
+                strict=True,
+            )  # fmt: skip
+            return all(same_bits(a, b) for a, b in pairs)
+        except Exception:  # a number of our making, which it need not take
+            return False
 
     # --- layouts ---
 
