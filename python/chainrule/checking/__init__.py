@@ -6,9 +6,10 @@ bar and the tolerance together, never because of a bare threshold. Beside that, 
 keeps are tried, and for a network that is wrong its layers are walked through to name the first faulty one.
 
 `run` has the order of it all; `subject` says what can be asked of what is checked, and `layer`, `pair`, `network`,
-`parts`, `torch_subject` and `jax_subject` are its kinds. The analytic side is asked in `contracts` and `batches`, the numeric one in `evaluation`, by
-the formulas of `finite_differences`; `comparison` and `judging` hold one against the other, `diagnosis` says where and
-why. What a subject holds find `holdings` and `reach`. `files` checks what is in a file.
+`parts`, `torch_subject` and `jax_subject` are its kinds. The analytic side is asked in `contracts` and `batches`, the
+numeric one in `evaluation`, by the formulas of `finite_differences`; `comparison` and `judging` hold one against the
+other, `diagnosis` says where and why. What a subject holds find `holdings` and `reach`. `files` checks what is in a
+file.
 """
 
 from __future__ import annotations
