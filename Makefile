@@ -34,6 +34,10 @@ rust-test: .venv/bin/python ## the Rust tests
 pytest: .venv/dev ## the Python tests (ARGS="-k gate" …), in WORKERS processes at once, 2 if not said
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(ARGS)
 
+.PHONY: frameworks
+frameworks: .venv-frameworks/installed ## the check on PyTorch and JAX, in a venv of their own: some gigabytes
+	.venv-frameworks/bin/python -m pytest tests/checking/test_torch.py tests/checking/test_jax.py $(ARGS)
+
 .PHONY: slow
 slow: .venv/dev ## the long forms of tests of which make test runs short ones
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal -m slow $(ARGS)
@@ -68,7 +72,7 @@ wheel: .venv/dev ## build the wheel and the sdist into dist/
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf .venv target dist docs/_build python/chainrule/_kernels*.so
+	rm -rf .venv .venv-frameworks target dist docs/_build python/chainrule/_kernels*.so
 
 # The two halves of a machine: a new enough Python with venv, and cargo.
 .PHONY: tools
@@ -101,4 +105,10 @@ tools:
 
 .venv/bench: .venv/dev
 	$(BIN)/python -m pip install --quiet --editable '.[dev,bench]'
+	@touch $@
+
+# PyTorch comes with a GPU's libraries, which are larger than all else together: only for who asks.
+.venv-frameworks/installed: $(SOURCES) | tools
+	$(PYTHON) -m venv .venv-frameworks
+	.venv-frameworks/bin/python -m pip install --quiet --editable '.[test,frameworks]'
 	@touch $@

@@ -9,7 +9,8 @@ keeps are tried, and for a network that is wrong its layers are walked through t
 and `parts` are its kinds. The analytic side is asked in `contracts` and `batches`, the numeric one in `evaluation`, by
 the formulas of `finite_differences`; `comparison` and `judging` hold one against the other, `diagnosis` says where and
 why. What a subject holds find `holdings` and `reach`. `files` checks what is in a file. `jacobian` has derivatives of
-several numbers by several, `adjoint` holds a linear operator against its adjoint, by sums that must be equal.
+several numbers by several, `adjoint` holds a linear operator against its adjoint, by sums that must be equal, and
+`frameworks` has the kinds of subject of PyTorch and JAX.
 """
 
 from __future__ import annotations
@@ -85,9 +86,12 @@ def check_gradients(
         A **pair** ``(f, grad_f)``: ``f(*args)`` gives one number, or one for each entry, ``grad_f(*args)`` its
         gradient, a tuple or a dict by name; ``(x_forward, x_backward)`` with ``out, cache`` and ``dout, cache``; or
         one function that gives ``(value, gradient)``. See "The conventions" in the documentation of the check.
+        **PyTorch**: a module, ``MyFunction.apply`` or any function of tensors; **JAX**: any function of arrays, with
+        ``custom_vjp`` and ``custom_jvp`` or without.
     *args : array_like
         What ``forward``, ``loss`` or ``f`` is called with, of any shape, handed over as copies. Integers, such as
-        labels, are passed on and not differentiated by.
+        labels, are passed on and not differentiated by. Tensors of PyTorch's are: if one asks for a gradient, by those
+        that do only. Of JAX's, trees too.
     wrt : int, str or tuple of them, optional
         The arguments that the gradient is by, by number or name, if it is not by all it could be. With one, a bare
         array is the gradient; with several, a tuple. The others are held fixed.

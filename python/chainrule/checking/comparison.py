@@ -24,8 +24,9 @@ from chainrule.checking.reach import reach
 from chainrule.checking.report import ArrayCheck, Unseen
 from chainrule.checking.results import is_float, places_of_input
 from chainrule.checking.state import State
-from chainrule.checking.subject import Answer, Subject, is_single
+from chainrule.checking.subject import Answer, Subject
 from chainrule.checking.taylor import Taylor
+from chainrule.checking.values import is_single
 from chainrule.checking.workers import Workers
 
 Mode = Literal["auto", "full", "directions"]

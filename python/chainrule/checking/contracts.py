@@ -186,6 +186,8 @@ def try_contracts(
             trial.skips(name, "the outputs change by themselves")
     if not trial.subject.goes_forward_itself:
         results_stay(trial, answer)
+    if repeatable:
+        trial.subject.try_own_contracts(trial, answer, douts)
     return answer, repeatable
 
 

@@ -15,7 +15,8 @@ from chainrule.checking.finite_differences import FIRST, Floats, Found, largest
 from chainrule.checking.judging import Tolerance, bars_of, compare, rule_for, worst_of
 from chainrule.checking.perturbation import DirectionStencil, both_ways
 from chainrule.checking.report import ArrayCheck
-from chainrule.checking.subject import Subject, is_single
+from chainrule.checking.subject import Subject
+from chainrule.checking.values import is_single
 
 #: Entries looked at one by one to find out why an array is wrong that was not compared entry by entry.
 _SAMPLE = 256

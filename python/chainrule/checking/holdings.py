@@ -24,7 +24,8 @@ from chainrule.checking.perturbation import both_ways
 from chainrule.checking.report import Unseen
 from chainrule.checking.results import fits, fits_exactly, is_float, order_by_name, order_by_shape
 from chainrule.checking.state import State, put_back
-from chainrule.checking.subject import Subject, is_single, parameter
+from chainrule.checking.subject import Subject
+from chainrule.checking.values import is_single, parameter
 from chainrule.nn.parameters.places import Place, gradient_at, gradient_names, held, is_numbers, namespace, traverse
 
 #: By how much of its size an array is moved to see whether it matters: more than float32 rounds away.

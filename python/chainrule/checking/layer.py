@@ -20,7 +20,8 @@ from chainrule.checking.reach import reach
 from chainrule.checking.reader import Reader
 from chainrule.checking.results import Outcome, is_one, order_by_name, outcome_of, returned_names
 from chainrule.checking.state import State
-from chainrule.checking.subject import Answer, Subject, parameter
+from chainrule.checking.subject import Answer, Subject
+from chainrule.checking.values import parameter
 from chainrule.nn.parameters.places import flushes, traverse
 
 

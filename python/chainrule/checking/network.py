@@ -17,7 +17,8 @@ from chainrule.checking.randomness import Randomness
 from chainrule.checking.reader import USAGE, Reader, told
 from chainrule.checking.results import bare, flattened, returned_names, without_flags
 from chainrule.checking.state import State
-from chainrule.checking.subject import Answer, Subject, one_number, one_of, parameter
+from chainrule.checking.subject import Answer, Subject
+from chainrule.checking.values import one_number, one_of, parameter
 from chainrule.nn.parameters.places import Place, gradient_at, gradient_names
 
 

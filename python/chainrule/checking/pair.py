@@ -32,7 +32,8 @@ from chainrule.checking.results import (
     outcome_of,
 )
 from chainrule.checking.state import State
-from chainrule.checking.subject import Answer, Subject, one_number, one_of
+from chainrule.checking.subject import Answer, Subject
+from chainrule.checking.values import one_number, one_of
 from chainrule.nn.parameters.places import gradient_names, held
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from chainrule.checking.report import GradientReport, findings_of, times, title_of, verdict_of
+from chainrule.checking.report import GradientReport
+from chainrule.checking.wording import findings_of, times, title_of, verdict_of
 
 if TYPE_CHECKING:
     from chainrule.checking.taylor import TaylorTable

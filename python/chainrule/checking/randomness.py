@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from chainrule.checking.frameworks.interop import Source, is_torch_generator, source_of, torch_sources
 from chainrule.checking.reach import GENERATORS
 
 
@@ -18,22 +19,24 @@ class Randomness:
     """
 
     def __init__(self, found: Mapping[int, tuple[str, Any]]) -> None:
-        self._sources: list[tuple[Callable[[], Any], Callable[[Any], object], Callable[[], object]]] = [
+        of_torch = torch_sources()
+        self._sources: list[Source] = [
             (random.getstate, random.setstate, random.random),
             (lambda: np.random.get_state(legacy=False), np.random.set_state, lambda: np.random.random_sample(7)),
+            *of_torch,
         ]
         self._states: list[Any] = []
         self._known = {id(np.random.mtrand._rand)}
         self._drawn_from: set[int] = set()
         #: What has been looked at, by name.
-        self.names = ["Python's random", "NumPy's global generator"]
+        self.names = ["Python's random", "NumPy's global generator", *["PyTorch's global generator"][: len(of_torch)]]
         self.look(found)
 
     def look(self, found: Mapping[int, tuple[str, Any]]) -> bool:
         """Take up generators that are not known yet, as those made by the first forward pass, and tell of it."""
         known = len(self._sources)
         for name, thing in found.values():
-            if isinstance(thing, GENERATORS) and id(thing) not in self._known:
+            if (isinstance(thing, GENERATORS) or is_torch_generator(thing)) and id(thing) not in self._known:
                 self._known.add(id(thing))
                 self._sources.append(_state_of(thing))
                 self.names.append(name)
@@ -76,6 +79,11 @@ class Randomness:
         """Note which generators have been drawn from since the last `rewind`."""
         self._drawn_from |= {i for i, (get, *_) in enumerate(self._sources) if not _equal(get(), self._states[i])}
 
+    @property
+    def drawn_from(self) -> bool:
+        """Whether any has been drawn from."""
+        return bool(self._drawn_from)
+
     def forget_unused(self) -> None:
         """Rewind from now on only what has been noticed: setting one back takes longer than many a forward pass."""
         self._used = sorted(self._drawn_from)
@@ -86,9 +94,9 @@ class Randomness:
         self.rewind()
 
 
-def _state_of(
-    generator: np.random.Generator | np.random.RandomState,
-) -> tuple[Callable[[], Any], Callable[[Any], object], Callable[[], object]]:
+def _state_of(generator: Any) -> Source:
+    if is_torch_generator(generator):
+        return source_of(generator)
     if isinstance(generator, np.random.RandomState):
         return (lambda: generator.get_state(legacy=False)), generator.set_state, lambda: generator.random_sample(7)
     bits = generator.bit_generator

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.checking.frameworks.interop import is_of_torch, is_tensor, is_torch_generator, seen_by_numpy
 from chainrule.nn.parameters.places import in_slots, namespace, slots
 
 #: Not looked into: objects of these keep no array and no generator of anybody's, and looking takes long.
@@ -37,6 +38,7 @@ def reach(**roots: Any) -> dict[int, tuple[str, Any]]:
     """Give the arrays, generators and holders found from `roots` on, by their ids, each with what it is called.
 
     Holders are dicts (also those of objects' attributes), lists, deques, objects with slots, and the cells of closures.
+    A tensor of PyTorch's is given as it is, and as the array that shares its memory.
     """
     found: dict[int, tuple[str, Any]] = {}
     seen: dict[int, Any] = {}  # the things too, so that no address is used twice
@@ -47,6 +49,13 @@ def reach(**roots: Any) -> dict[int, tuple[str, Any]]:
             continue
         seen[id(thing)] = thing
         if isinstance(thing, np.ndarray | GENERATORS[0] | GENERATORS[1]):
+            found[id(thing)] = name, thing
+        elif is_tensor(thing):
+            found[id(thing)] = name, thing
+            array = seen_by_numpy(thing)  # what it is in memory
+            if array is not None:
+                found[id(array)] = name, array
+        elif is_torch_generator(thing):
             found[id(thing)] = name, thing
         elif isinstance(thing, dict):
             found[id(thing)] = name, thing
@@ -144,7 +153,7 @@ def _of_somebody(thing: Any) -> bool:
     if isinstance(thing, np.ndarray | GENERATORS[0] | GENERATORS[1] | dict | list | deque | tuple):
         return True
     kind = thing if isinstance(thing, type | types.FunctionType) else type(thing)
-    return _of(kind) not in _LIBRARIES or kind.__name__ in _HOLDERS
+    return _of(kind) not in _LIBRARIES or kind.__name__ in _HOLDERS or is_of_torch(thing)
 
 
 def arrays_of(functions: Any) -> tuple[str, ...]:

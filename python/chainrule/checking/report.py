@@ -8,20 +8,13 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from chainrule._gate import FloatArray
+from chainrule.checking.wording import count_of, cut, findings_of, times, title_of, verdict_of, words_of, wrapped
 
 if TYPE_CHECKING:
     from chainrule.checking.taylor import Taylor, TaylorTable
     from chainrule.plotting.figure import Figure
 
 Verdict = Literal["right", "wrong", "unproven"]
-
-#: What the two sides are called, and how it is said that they agree or not: of gradients, and of other kinds.
-_GRADIENTS = ("analytic", "numeric", "gradients agree", "GRADIENTS DIFFER")
-_WORDS = {
-    "jacobian": ("analytic", "numeric", "derivatives agree", "DERIVATIVES DIFFER"),
-    "hessian": ("analytic", "numeric", "second derivatives agree", "SECOND DERIVATIVES DIFFER"),
-    "adjoint": ("A* gives", "A gives", "A* is the adjoint of A", "A* IS NOT THE ADJOINT OF A"),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -274,19 +267,19 @@ class GradientReport:
             )
             relative = "-" if a.verdict in ("vacuous", "unresolved") else f"{a.max_relative:.1e}"
             yield (
-                f"{_cut(a.name, 12):<12} {_cut(times(a.shape), 10):<10} {what:>14} {a.mean_difference:>12.1e}"
+                f"{cut(a.name, 12):<12} {cut(times(a.shape), 10):<10} {what:>14} {a.mean_difference:>12.1e}"
                 f" {relative:>13} {a.error_bar:>10.1e}  {verdict_of(a)}"
             )
         for text in findings_of(self):
-            yield from _wrapped(text)
+            yield from wrapped(text)
         yield self.headline
 
     @property
     def headline(self) -> str:
         """One line: the verdict, and what it rests on."""
-        *_, agree, differ = _WORDS.get(self.kind, _GRADIENTS)
+        *_, agree, differ = words_of(self.kind)
         if self.verdict == "right":
-            return agree + (f", {_count(len(self.hazards), 'hazard')}" if self.hazards else "")
+            return agree + (f", {count_of(len(self.hazards), 'hazard')}" if self.hazards else "")
         if self.verdict == "wrong":
             wrong = [a for a in self.arrays if a.verdict == "wrong"]
             if wrong and all(a.cause == "wrong dtype" for a in wrong):
@@ -296,7 +289,7 @@ class GradientReport:
         reasons += [f"{self.kinks} at a kink"] if self.kinks else []
         reasons += [f"{name} has no effect that shows" for name in self.vacuous]
         reasons += [f"{a.name} unresolved" for a in self.arrays if a.verdict == "unresolved"]
-        return _cut("nothing wrong found, but not all proved: " + (", ".join(reasons) or "nothing was compared"), 100)
+        return cut("nothing wrong found, but not all proved: " + (", ".join(reasons) or "nothing was compared"), 100)
 
     def _repr_html_(self) -> str:
         """Give the report as a table for a notebook."""
@@ -348,67 +341,6 @@ class GradientReport:
         from chainrule.checking.pictures import heat_map  # which imports this
 
         return heat_map(self)
-
-
-def title_of(report: GradientReport) -> str:
-    """Give the first line: what was checked."""
-    shapes = report.settings.get("inputs", "")
-    return _cut(f"{report.kind} {report.subject}({shapes}), {report.settings.get('dtype', '')}", 100)
-
-
-def findings_of(report: GradientReport) -> Iterator[str]:
-    """Give what there is to say below the table, but for the headline."""
-    claimed, found, *_ = _WORDS.get(report.kind, _GRADIENTS)
-    for a in report.arrays:
-        if a.verdict == "wrong" and a.checked:
-            yield f"{a.place}: {claimed} {a.analytic:.6e}, {found} {a.numeric:.6e} ± {a.bar:.1e}"
-        if a.verdict == "wrong" and a.cause:
-            yield f"  {a.name}: {a.cause}"
-        if a.note:
-            yield f"{a.name}: {a.note}"
-    for unseen in report.not_compared:
-        yield f"NOT COMPARED: {unseen}; it moves what comes out: say {unseen.say}"
-    if report.held_fixed:
-        yield f"held fixed: {', '.join(report.held_fixed)}"
-    for c in report.contracts:
-        if c.held is not True:
-            word = "not tried" if c.held is None else "hazard" if c.hazard and not report.strict else "BROKEN"
-            yield f"{word}: {c.name}: {c.detail}"
-    if report.contracts:
-        yield f"{sum(c.held is True for c in report.contracts)} of {len(report.contracts)} contracts hold"
-    if report.layer:
-        yield f"first faulty layer on the way back: {report.layer}"
-    if report.cause:
-        yield f"cause: {report.cause}"
-    yield from report.notes
-
-
-def verdict_of(a: ArrayCheck) -> str:
-    """Give the verdict on an array in words."""
-    at_a_kink = f"{a.kinks} at a kink"
-    texts = {"right": "ok", "wrong": "DIFFERS", "kink": at_a_kink, "vacuous": "VACUOUS"}
-    return texts.get(a.verdict, a.verdict) + (f", {at_a_kink}" if a.kinks and a.verdict in ("right", "wrong") else "")
-
-
-def _count(n: int, what: str) -> str:
-    return f"{n} {what}{'s' if n != 1 else ''}"
-
-
-def times(shape: tuple[int, ...]) -> str:
-    """Give a shape as it is written in a table."""
-    return "×".join(map(str, shape)) or "number"
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"
-
-
-def _wrapped(text: str, width: int = 100) -> Iterator[str]:
-    """Give the text in lines of at most `width`, those after the first indented."""
-    import textwrap
-
-    indent = " " * (len(text) - len(text.lstrip()))
-    yield from textwrap.wrap(text, width, initial_indent="", subsequent_indent=indent + "  ") or [""]
 
 
 def _plain(value: Any) -> Any:

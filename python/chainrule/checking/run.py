@@ -19,8 +19,9 @@ from chainrule.checking.reach import reach
 from chainrule.checking.reader import Asked
 from chainrule.checking.report import ArrayCheck, GradientReport
 from chainrule.checking.state import State
-from chainrule.checking.subject import Subject, place_not_finite
+from chainrule.checking.subject import Subject
 from chainrule.checking.subjects import adapt, readings
+from chainrule.checking.values import place_not_finite
 from chainrule.checking.workers import Workers
 
 #: No script draws its own data from this: a cotangent equal to the data would hide a mistake.

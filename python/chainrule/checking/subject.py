@@ -15,16 +15,15 @@ a closure or a layer may hold them; whoever moves them puts them back.
 from __future__ import annotations
 
 import copy
-import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from chainrule._gate import FloatArray, numbers
-from chainrule.checking.arguments import Slot, refuse_half
+from chainrule._gate import FloatArray
+from chainrule.checking.arguments import Slot
 from chainrule.checking.conventions import first_of
 from chainrule.checking.reach import GENERATORS, reach
 from chainrule.checking.report import Unseen
@@ -39,10 +38,12 @@ from chainrule.checking.results import (
     without_flags,
 )
 from chainrule.checking.state import State
+from chainrule.checking.values import is_single, is_single_array
 from chainrule.nn.parameters.places import Place, gradient_at, put
 
 if TYPE_CHECKING:
     from chainrule.checking.comparison import Comparison
+    from chainrule.checking.contracts import Trial
     from chainrule.checking.engine import KnownNetwork
     from chainrule.checking.layer_search import Alone, Verdict
     from chainrule.checking.randomness import Randomness
@@ -197,6 +198,10 @@ class Subject(ABC):
     def doubtful(self) -> tuple[str, ...]:
         """Parameters of which it is not sure that what is compared is a gradient."""
         return ()
+
+    def try_own_contracts(self, trial: Trial, answer: Answer, douts: Sequence[Any]) -> None:
+        """Try what right code of this kind keeps beside what all does; `answer`: its first gradients."""
+        return
 
     def engine(self) -> KnownNetwork | None:
         """Give what evaluates it in Rust, if anything does."""
@@ -357,59 +362,6 @@ class Subject(ABC):
         return array
 
 
-def is_single(array: FloatArray) -> bool:
-    """Tell whether an array is of float32, in whichever order of bytes."""
-    return array.dtype.newbyteorder("=") == np.float32
-
-
-def is_single_array(value: Any) -> bool:
-    """Tell whether something is an array of float32."""
-    return isinstance(value, np.ndarray) and is_single(value)
-
-
 def _cotangent(out: FloatArray, rng: np.random.Generator) -> Any:
     sizes = rng.uniform(0.5, 1.5, out.shape) * rng.choice([-1.0, 1.0], out.shape)
     return out.dtype.type(sizes) if out.ndim == 0 else sizes.astype(out.dtype)
-
-
-def parameter(array: Any, name: str) -> FloatArray:
-    """Give the parameter itself, if it can be moved in place and put back."""
-    if not isinstance(array, np.ndarray):
-        raise TypeError(f"{name} is a {type(array).__name__}; make it a float array, so that it can be moved in place")
-    if array.dtype.kind in "biu":
-        raise TypeError(f"{name} is {array.dtype}, which cannot be moved by a small step; make it float64")
-    numbers(array, name)
-    refuse_half(array, name)
-    if not array.flags.writeable:
-        raise ValueError(f"{name} is read-only, and a check moves it in place; give it a copy, e.g. array.copy()")
-    return array
-
-
-def one_number(value: Any, what: str) -> FloatArray:
-    """Give a loss as an array of no axes."""
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        array = np.empty(0, object)
-    if array.size != 1 or array.dtype.kind not in "fbiu":
-        raise ValueError(
-            f"{what} must give one real number, got {type(value).__name__} of shape {array.shape}; sum it up, or check"
-            " it as a layer: an object with forward and backward(dout)"
-        )
-    return array.reshape(()) if array.dtype.kind == "f" else array.reshape(()).astype(np.float64)
-
-
-def one_of(function: Any, at: int) -> Callable[..., Any]:
-    """Give a function that gives one of the things that `function` gives; called as that is."""
-
-    @functools.wraps(function)
-    def give(*arguments: Any) -> Any:
-        return function(*arguments)[at]
-
-    return give
-
-
-def place_not_finite(array: FloatArray) -> list[int] | None:
-    """Give the index of the first number that is nan or infinite; None if there is none."""
-    finite = np.isfinite(array)
-    return None if finite.all() else [int(i) for i in np.argwhere(~finite)[0]]

@@ -6,11 +6,12 @@ given: the first that agrees with the numbers is what was meant, and that is sai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from chainrule.checking.arguments import required
 from chainrule.checking.conventions import BACKWARD, FORWARD
+from chainrule.checking.frameworks import interop
 from chainrule.checking.layer import LayerSubject
 from chainrule.checking.network import LossSubject, NetworkSubject
 from chainrule.checking.pair import BothSubject, MethodsSubject, PairSubject
@@ -19,9 +20,11 @@ from chainrule.checking.randomness import Randomness
 from chainrule.checking.reach import reach
 from chainrule.checking.reader import USAGE, Asked, Reader, kind_of
 from chainrule.checking.state import State
-from chainrule.checking.subject import Subject, place_not_finite
+from chainrule.checking.subject import Subject
+from chainrule.checking.values import place_not_finite
 
-#: The kinds of subject, each with what it says of itself; the first that takes a thing is what it is.
+#: The kinds of subject, each with what it says of itself; the first that takes a thing is what it is. Before them come
+#: those of the frameworks.
 KINDS: tuple[type[Subject], ...] = (
     PairSubject, NetworkSubject, PartsSubject, LayerSubject, MethodsSubject, LossSubject, BothSubject,
 )  # fmt: skip
@@ -68,10 +71,22 @@ def _what_it_is(reader: Reader) -> Sequence[Subject]:
     elif reader.asked.forward or reader.asked.backward:
         found = PairSubject.read(reader) or _methods(reader, *_named_methods(reader))
     else:
-        found = next((ways for kind in KINDS if (ways := kind.read(reader))), ())
+        found = next((ways for kind in (*_of_frameworks(), *KINDS) if (ways := kind.read(reader))), ())
     if not found:
         raise TypeError(f"{_missing(reader)}; {USAGE}")
     return found
+
+
+def _of_frameworks() -> Iterator[type[Subject]]:
+    """Give the kinds of those frameworks that have been imported: nobody else's check reads their code."""
+    if interop.torch() is not None:
+        from chainrule.checking.frameworks.torch_subject import TorchSubject  # see above
+
+        yield TorchSubject
+    if interop.jax() is not None:
+        from chainrule.checking.frameworks.jax_subject import JaxSubject  # the same
+
+        yield JaxSubject
 
 
 def _named_methods(reader: Reader) -> tuple[str, str]:

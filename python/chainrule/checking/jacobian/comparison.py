@@ -12,58 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.checking.comparison import Comparison
-from chainrule.checking.evaluation import NumericEvaluation, Probes, with_random_signs
-from chainrule.checking.finite_differences import FIRST, Floats, Found, Slopes, scales_of
+from chainrule.checking.evaluation import NumericEvaluation, with_random_signs
+from chainrule.checking.finite_differences import FIRST, Found, Slopes, scales_of
 from chainrule.checking.groups import Group
 from chainrule.checking.jacobian.blocks import Block, Dense, JacobianAnswer, block_of, vector
 from chainrule.checking.jacobian.causes import Matrices, explain
 from chainrule.checking.jacobian.colours import colours
 from chainrule.checking.jacobian.room import Room, room_of
+from chainrule.checking.jacobian.rows import Compared, Rows, claims, portions, weighted
 from chainrule.checking.judging import Tolerance, bars_of, compare, summary, worst_of
 from chainrule.checking.report import ArrayCheck
-from chainrule.checking.subject import Answer, Subject, is_single
+from chainrule.checking.subject import Answer, Subject
+from chainrule.checking.values import is_single
 
 if TYPE_CHECKING:
     from chainrule.checking.jacobian.subject import JacobianSubject
 
 Mode = Literal["full", "directions", "groups"]
 
-#: Groups that are looked at before the others, to learn how long their steps have to be.
-_AHEAD = 8
-#: Numbers that are compared at once, so that memory stays small.
-_AT_ONCE = 1_000_000
 #: Columns that are looked at one by one to find out why a matrix is wrong that was not compared so.
 _SAMPLE = 48
-
-
-@dataclass
-class Rows(Probes):
-    """Every row along every one of some groups: number ``group * M + row``."""
-
-    #: What the matrix says, (groups · M,).
-    claimed: Floats
-
-    def read(self, gradients: object) -> Floats:
-        """Give what the matrix says."""
-        return self.claimed
-
-    def size(self, gradients: object) -> float:
-        """Give the size of the largest of them."""
-        return float(np.abs(self.claimed).max(initial=0))
-
-
-@dataclass
-class Compared:
-    """What came of comparing a matrix along groups."""
-
-    found: Found
-    wrong: NDArray[np.bool_]
-    rule: Tolerance
-
-    def at(self, these: Any) -> Compared:
-        """Give the same in another order."""
-        found = Found(self.found.slopes.at(these), self.found.kinks[these], self.found.steps[these], self.found.epsilon)
-        return Compared(found, self.wrong[these], self.rule.at(these))
 
 
 @dataclass
@@ -86,7 +54,7 @@ class JacobianComparison(Comparison):
         self._see_to_bounds(wide, names)
         numeric = self.numeric = self._evaluation(wide, names, douts, careful)
         judged = {name: opinion.get(name, block) for name, block in given.blocks.items()}
-        self.taylor = None if self.rooms else numeric.taylor(_weighted(judged, douts, subject))
+        self.taylor = None if self.rooms else numeric.taylor(weighted(judged, douts, subject.arrays))
         self.held_fixed += [name for name in subject.arrays if name not in names]
         checks: list[ArrayCheck] = []
         for name in names:
@@ -185,7 +153,7 @@ class JacobianComparison(Comparison):
         """Compare every row along every group."""
         if name in self.rooms:
             groups = [self.rooms[name].within(group) for group in groups]
-        claimed, sizes = _claims(block, groups)
+        claimed, sizes = claims(block, groups)
         stencil = numeric.of_groups(name, groups)
         count, scales = block.shape[0], numeric.scales[name].reshape(-1)
         own = np.array([scales[g.columns[0]] if g.alone else 1.0 for g in groups])
@@ -199,7 +167,7 @@ class JacobianComparison(Comparison):
         rule = Tolerance(claimed, relative, single, sizes, resolution, stencil.epsilon)
         founds, wrongs = [], []
         multiple = None
-        for some in _portions(len(groups), count):
+        for some in portions(len(groups), count):
             numbers = np.arange(some.start * count, some.stop * count)
             whose = numbers // count
             probes = Rows(stencil, numbers, own[whose], caps[whose], resolution[numbers], claimed[numbers])
@@ -288,7 +256,7 @@ class JacobianComparison(Comparison):
                 part = Group(columns[some], steps[some])
                 part = self.rooms[name].within(part) if name in self.rooms else part
                 slopes = numeric.of_groups(name, [part]).slopes(np.array([row]), np.array([min(FIRST, part.most)]))
-                claimed, _ = _claims(block, [part])
+                claimed, _ = claims(block, [part])
                 off.append(float(np.nan_to_num(abs(claimed[row] - slopes.value[0]) - slopes.bar[0], nan=-np.inf)))
             some = slice(None, half) if not off[0] < off[1] else slice(half, None)
             columns, steps = columns[some], steps[some]
@@ -384,34 +352,3 @@ class JacobianComparison(Comparison):
             if 0 not in blocks[name].shape and (compared.wrong & ~compared.found.kinks).any():
                 differing.append(self.label(name))
         return differing
-
-
-def _weighted(blocks: dict[str, Block], douts: Sequence[Any], subject: JacobianSubject) -> dict[str, Floats | None]:
-    """Give Jᵀ w by each argument, as far as it is at hand."""
-    w = np.concatenate([np.ravel(d) for d in douts])
-    found = {name: block.times_transposed(w) for name, block in blocks.items()}
-    return {n: None if g is None else g.reshape(subject.arrays[n].shape) for n, g in found.items()}
-
-
-def _claims(block: Block, groups: Sequence[Group]) -> tuple[Floats, Floats]:
-    """Give what a matrix says along groups, (groups · M,), and what its rounding goes by."""
-    rows = block.largest()
-    rows = np.where(rows > 0, rows, rows.max(initial=0))
-    dense = block.dense() if all(g.alone for g in groups) else None
-    if dense is not None:
-        columns = np.array([g.columns[0] for g in groups], np.int64)
-        return dense[:, columns].T.reshape(-1), np.tile(rows, len(groups))
-    claimed, sizes = [], []
-    for group in groups:
-        v = np.zeros(block.shape[1])
-        v[group.columns] = group.steps
-        claimed.append(block.times(v))
-        sizes.append(rows * np.abs(group.steps).max(initial=0))
-    return np.concatenate(claimed), np.concatenate(sizes)
-
-
-def _portions(groups: int, count: int) -> list[range]:
-    """Give the groups to look at together: a few first, then as many as fit into memory."""
-    each = max(1, _AT_ONCE // max(1, count))
-    starts = [0, *range(min(_AHEAD, groups), groups, each)] if groups > _AHEAD else [0]
-    return [range(a, b) for a, b in itertools.pairwise([*starts, groups])]

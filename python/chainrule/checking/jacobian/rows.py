@@ -1,0 +1,86 @@
+"""The rows of a matrix along groups of columns: what it says there, and what came of comparing them."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule._gate import FloatArray
+from chainrule.checking.evaluation import Probes
+from chainrule.checking.finite_differences import Floats, Found
+from chainrule.checking.groups import Group
+from chainrule.checking.jacobian.blocks import Block
+from chainrule.checking.judging import Tolerance
+
+#: Groups that are looked at before the others, to learn how long their steps have to be.
+_AHEAD = 8
+#: Numbers that are compared at once, so that memory stays small.
+_AT_ONCE = 1_000_000
+
+
+@dataclass
+class Rows(Probes):
+    """Every row along every one of some groups: number ``group * M + row``."""
+
+    #: What the matrix says, (groups · M,).
+    claimed: Floats
+
+    def read(self, gradients: object) -> Floats:
+        """Give what the matrix says."""
+        return self.claimed
+
+    def size(self, gradients: object) -> float:
+        """Give the size of the largest of them."""
+        return float(np.abs(self.claimed).max(initial=0))
+
+
+@dataclass
+class Compared:
+    """What came of comparing a matrix along groups."""
+
+    found: Found
+    wrong: NDArray[np.bool_]
+    rule: Tolerance
+
+    def at(self, these: Any) -> Compared:
+        """Give the same in another order."""
+        found = Found(self.found.slopes.at(these), self.found.kinks[these], self.found.steps[these], self.found.epsilon)
+        return Compared(found, self.wrong[these], self.rule.at(these))
+
+
+def weighted(
+    blocks: dict[str, Block], douts: Sequence[Any], arrays: Mapping[str, FloatArray]
+) -> dict[str, Floats | None]:
+    """Give Jᵀ w by each argument, as far as it is at hand."""
+    w = np.concatenate([np.ravel(d) for d in douts])
+    found = {name: block.times_transposed(w) for name, block in blocks.items()}
+    return {n: None if g is None else g.reshape(arrays[n].shape) for n, g in found.items()}
+
+
+def claims(block: Block, groups: Sequence[Group]) -> tuple[Floats, Floats]:
+    """Give what a matrix says along groups, (groups · M,), and what its rounding goes by."""
+    rows = block.largest()
+    rows = np.where(rows > 0, rows, rows.max(initial=0))
+    dense = block.dense() if all(g.alone for g in groups) else None
+    if dense is not None:
+        columns = np.array([g.columns[0] for g in groups], np.int64)
+        return dense[:, columns].T.reshape(-1), np.tile(rows, len(groups))
+    claimed, sizes = [], []
+    for group in groups:
+        v = np.zeros(block.shape[1])
+        v[group.columns] = group.steps
+        claimed.append(block.times(v))
+        sizes.append(rows * np.abs(group.steps).max(initial=0))
+    return np.concatenate(claimed), np.concatenate(sizes)
+
+
+def portions(groups: int, count: int) -> list[range]:
+    """Give the groups to look at together: a few first, then as many as fit into memory."""
+    each = max(1, _AT_ONCE // max(1, count))
+    starts = [0, *range(min(_AHEAD, groups), groups, each)] if groups > _AHEAD else [0]
+    return [range(a, b) for a, b in itertools.pairwise([*starts, groups])]

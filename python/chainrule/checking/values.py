@@ -1,0 +1,65 @@
+"""What is asked of arrays and numbers that a subject holds or gives."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from chainrule._gate import FloatArray, numbers
+from chainrule.checking.arguments import refuse_half
+
+
+def is_single(array: FloatArray) -> bool:
+    """Tell whether an array is of float32, in whichever order of bytes."""
+    return array.dtype.newbyteorder("=") == np.float32
+
+
+def is_single_array(value: Any) -> bool:
+    """Tell whether something is an array of float32."""
+    return isinstance(value, np.ndarray) and is_single(value)
+
+
+def parameter(array: Any, name: str) -> FloatArray:
+    """Give the parameter itself, if it can be moved in place and put back."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} is a {type(array).__name__}; make it a float array, so that it can be moved in place")
+    if array.dtype.kind in "biu":
+        raise TypeError(f"{name} is {array.dtype}, which cannot be moved by a small step; make it float64")
+    numbers(array, name)
+    refuse_half(array, name)
+    if not array.flags.writeable:
+        raise ValueError(f"{name} is read-only, and a check moves it in place; give it a copy, e.g. array.copy()")
+    return array
+
+
+def one_number(value: Any, what: str) -> FloatArray:
+    """Give a loss as an array of no axes."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        array = np.empty(0, object)
+    if array.size != 1 or array.dtype.kind not in "fbiu":
+        raise ValueError(
+            f"{what} must give one real number, got {type(value).__name__} of shape {array.shape}; sum it up, or check"
+            " it as a layer: an object with forward and backward(dout)"
+        )
+    return array.reshape(()) if array.dtype.kind == "f" else array.reshape(()).astype(np.float64)
+
+
+def one_of(function: Any, at: int) -> Callable[..., Any]:
+    """Give a function that gives one of the things that `function` gives; called as that is."""
+
+    @functools.wraps(function)
+    def give(*arguments: Any) -> Any:
+        return function(*arguments)[at]
+
+    return give
+
+
+def place_not_finite(array: FloatArray) -> list[int] | None:
+    """Give the index of the first number that is nan or infinite; None if there is none."""
+    finite = np.isfinite(array)
+    return None if finite.all() else [int(i) for i in np.argwhere(~finite)[0]]
