@@ -245,6 +245,12 @@ def test_f6_any_bytes_are_read_or_a_data_error(content: bytes) -> None:
         read(Path(folder, "x"), content)
 
 
+@pytest.mark.parametrize("text", [rb"c\u\nx\n.", rb"S'\q'\n.", rb"c\8\nx\n."])
+def test_f6_an_escape_that_python_does_not_know_is_no_warning(path: Path, text: bytes) -> None:
+    with pytest.raises(DataError):
+        read(path, text.replace(rb"\n", b"\n"))
+
+
 @settings(max_examples=300)
 @given(st.data())
 def test_f6_a_pickle_with_any_bytes_changed_is_read_or_a_data_error(data: st.DataObject) -> None:

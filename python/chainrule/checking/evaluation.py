@@ -65,13 +65,12 @@ class NumericEvaluation:
             self._logs |= {n: log for n, log in like._logs.items() if self.scales.get(n) is like.scales[n]}
         self.engine = subject.engine()
         self._own_noise: dict[str, Floats] = {}
-        # Of each output; those of Python are known after the first evaluation.
-        self._epsilon: Floats = np.full(1 if self.engine is not None else 0, np.finfo(np.float64).eps)
         #: Along which all arrays were moved at once.
         self.line: Line | None = None
         #: All outputs as they are now, as one vector.
         self.here = self.evaluate()
-        self._least = 2 * self._epsilon * np.abs(self.here)
+        epsilon = np.finfo(np.float64).eps if self.engine is not None else self.evaluator.epsilon
+        self._least: Floats = 2 * epsilon * np.abs(self.here)
         # Inputs are others in another batch: noise that comes from their rounding is not what it was.
         same = like is not None and like.noise.size == self.here.size
         known_noise = same and self.scales.keys() <= subject.parameters.keys()
@@ -138,11 +137,7 @@ class NumericEvaluation:
         """Give all outputs as one vector."""
         if self.engine is not None:
             return self.engine.losses_along([], [], [0.0])
-        outputs = self.evaluator.outputs()
-        vector = np.concatenate([np.asarray(out, np.float64).reshape(-1) for out in outputs])
-        if self._epsilon.size != vector.size:
-            self._epsilon = np.concatenate([np.full(out.size, np.finfo(out.dtype).eps) for out in outputs])
-        return vector
+        return self.evaluator.vector()
 
     def _outputs(self, *names: str) -> Outputs:
         """Give what comes out now, and how noisy it is when these arrays are moved."""

@@ -46,18 +46,24 @@ class Evaluator:
     ) -> None:
         self.subject, self._randomness, self._careful = subject, randomness, careful
         self.tell = tell
-
-    def outputs(self) -> list[FloatArray]:
-        """Give what comes out."""
-        self._randomness.rewind()
-        if self.tell is not None:
-            self.tell(1)
-        with put_back(self.subject.arrays.values() if self._careful else ()):  # what it writes is not for the next
-            return [np.array(out) for out in self.subject.outputs()]
+        #: Of each number, the ulp of its dtype; known after the first evaluation.
+        self.epsilon: Floats = np.zeros(0)
 
     def vector(self) -> Floats:
         """Give all outputs as one vector."""
-        return np.concatenate([np.asarray(out, np.float64).reshape(-1) for out in self.outputs()])
+        self._randomness.rewind()
+        if self.tell is not None:
+            self.tell(1)
+        if not self._careful:
+            return self._of(self.subject.outputs())
+        with put_back(self.subject.arrays.values()):  # what it writes is not for the next
+            return self._of(self.subject.outputs())
+
+    def _of(self, outputs: Sequence[FloatArray]) -> Floats:
+        vector = np.concatenate([np.array(out, np.float64).reshape(-1) for out in outputs])
+        if self.epsilon.size != vector.size:
+            self.epsilon = np.concatenate([np.full(out.size, np.finfo(out.dtype).eps) for out in outputs])
+        return vector
 
     def __call__(self, point: Point) -> Floats | None:
         """Give all outputs with some entries moved; None if that raises something: then it is done once more, here."""

@@ -13,6 +13,7 @@ Source: the standard library's ``pickletools``, which defines the instructions; 
 from __future__ import annotations
 
 import os
+import warnings
 import re
 from collections.abc import Callable
 from typing import Any
@@ -69,9 +70,11 @@ def read_book_weights(path: str | os.PathLike[str]) -> dict[str, FloatArray]:
         content = file.read()
     machine, at, last = _Machine(room=2 * len(content)), 0, ""
     try:
-        for opcode, argument, position in pickletools.genops(content):
-            at, last = position or 0, opcode.name
-            machine.step(opcode.name, argument)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of an escape in a text that Python does not know
+            for opcode, argument, position in pickletools.genops(content):
+                at, last = position or 0, opcode.name
+                machine.step(opcode.name, argument)
         if at + 1 != len(content):
             raise ValueError(f"{len(content) - at - 1} bytes follow its end")
         return machine.result()
