@@ -13,8 +13,8 @@ Source: the standard library's ``pickletools``, which defines the instructions; 
 from __future__ import annotations
 
 import os
-import warnings
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
