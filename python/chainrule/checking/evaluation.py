@@ -203,9 +203,10 @@ class NumericEvaluation:
             self._many = self._workers.of(self.evaluator)
         return self._many
 
-    def resolutions(self, name: str) -> Floats:
-        """Give the slope of each output that its rounding may feign, when an entry of an array is moved; (M,)."""
-        return np.asarray(4 * self._least / max(1.0, self._typical([name])))
+    def resolutions(self, name: str, scales: Floats) -> Floats:
+        """Give the slope of each output that its rounding may feign, when what has these sizes is moved; (G, M)."""
+        sizes = np.maximum(max(1.0, self._typical([name])), scales)
+        return np.asarray(4 * self._least / sizes[:, None])
 
     def resolution(self, *names: str) -> float:
         """Give the slope of an entry that is not told from 0."""

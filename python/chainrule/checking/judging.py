@@ -39,7 +39,7 @@ class Tolerance:
 
     `claimed`: the analytic side; `single`: whether the analytic side was computed in float32; `largest`: the size of
     the largest entry; `resolution`: see above; both can be others for every entry. `epsilon`: the ulp of what both
-    sides are rounded to inside, if that is known.
+    sides are rounded to inside, if that is known; `rounded_by`: what the rounding goes by, if not by the largest entry.
     """
 
     def __init__(
@@ -50,17 +50,19 @@ class Tolerance:
         largest: float | Floats,
         resolution: float | Floats,
         epsilon: float = 0.0,
+        rounded_by: Floats | None = None,
     ) -> None:
         self.claimed, self.resolution = claimed, resolution
+        self._rounded_by = largest if rounded_by is None else rounded_by
         self._sizes = np.nan_to_num(np.abs(claimed), nan=0.0, posinf=0.0)
         self._largest = largest
-        self._relative, self._floor = relative, largest * relative / 1e6
+        self._relative, self._floor = relative, self._rounded_by * relative / 1e6
         if single or epsilon:
             self._round(FLOAT32 if single and not epsilon > FLOAT32 else epsilon)
 
     def _round(self, epsilon: float) -> None:
         ulps = (ULPS if epsilon <= FLOAT32 else _HALF_ULPS) * epsilon
-        self._relative, self._floor = max(self._relative, ulps), self._largest * ulps / 16
+        self._relative, self._floor = max(self._relative, ulps), self._rounded_by * ulps / 16
 
     def __call__(self, slopes: Slopes) -> Floats:
         """Give what each entry may differ by, beside the error bar."""
@@ -75,7 +77,7 @@ class Tolerance:
     def at(self, these: Any) -> Tolerance:
         """Give the rule for some of the entries."""
         some = copy.copy(self)
-        for name in ("claimed", "resolution", "_sizes", "_largest", "_floor"):
+        for name in ("claimed", "resolution", "_sizes", "_largest", "_rounded_by", "_floor"):
             value = getattr(self, name)
             setattr(some, name, value[these] if np.ndim(value) else value)
         return some

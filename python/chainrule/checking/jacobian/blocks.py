@@ -41,8 +41,8 @@ class Block(ABC):
         """Give J v, (M,)."""
 
     @abstractmethod
-    def largest(self) -> Floats:
-        """Give the size of the largest entry of each row, (M,), as far as it is known."""
+    def largest(self, scales: Floats | None = None) -> Floats:
+        """Give the size of the largest entry of each row, (M,), each times the scale of its column, if it is known."""
 
     def dense(self) -> Floats | None:
         """Give the matrix, if it is at hand."""
@@ -70,15 +70,18 @@ class Dense(Block):
 
     def times(self, v: Floats) -> Floats:
         """Give J v."""
-        return np.asarray(self.matrix @ v, np.float64)
+        used = v != 0  # what is not finite in the other columns is not asked for
+        matrix, v = (self.matrix, v) if used.all() else (self.matrix[:, used], v[used])
+        return np.asarray(matrix @ v, np.float64)
 
     def times_transposed(self, w: Floats) -> Floats:
         """Give Jᵀ w."""
         return np.asarray(w @ self.matrix, np.float64)
 
-    def largest(self) -> Floats:
+    def largest(self, scales: Floats | None = None) -> Floats:
         """Give that of each row."""
-        return np.asarray(_finite_sizes(self.matrix).max(axis=1, initial=0))
+        sizes = _finite_sizes(self.matrix)
+        return np.asarray((sizes if scales is None else sizes * scales).max(axis=1, initial=0))
 
     def dense(self) -> Floats:
         """Give the matrix."""
@@ -100,7 +103,8 @@ class Sparse(Block):
 
     def times(self, v: Floats) -> Floats:
         """Give J v."""
-        products = self.data * v[self.columns]
+        factors = v[self.columns]
+        products = np.where(factors != 0, self.data * factors, 0)
         return np.bincount(self.rows, weights=products, minlength=self.shape[0]).astype(np.float64)
 
     def times_transposed(self, w: Floats) -> Floats:
@@ -108,10 +112,10 @@ class Sparse(Block):
         products = self.data * w[self.rows]
         return np.bincount(self.columns, weights=products, minlength=self.shape[1]).astype(np.float64)
 
-    def largest(self) -> Floats:
+    def largest(self, scales: Floats | None = None) -> Floats:
         """Give that of each row."""
-        sizes = np.zeros(self.shape[0])
-        np.maximum.at(sizes, self.rows, _finite_sizes(self.data))
+        sizes, entries = np.zeros(self.shape[0]), _finite_sizes(self.data)
+        np.maximum.at(sizes, self.rows, entries if scales is None else entries * scales[self.columns])
         return sizes
 
     def pattern(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -136,9 +140,10 @@ class Products(Block):
         """Give J v."""
         return vector(self.product(v), self.shape[0], "J v")
 
-    def largest(self) -> Floats:
+    def largest(self, scales: Floats | None = None) -> Floats:
         """Give what random vectors with entries of about 1 make of it."""
-        return np.asarray(np.abs(self.numbers).max(axis=0, initial=0))
+        size = 1.0 if scales is None else float(scales.max(initial=0))
+        return np.asarray(np.abs(self.numbers).max(axis=0, initial=0) * size)
 
     def dense(self) -> Floats | None:
         """Give the matrix, a column at a time, unless there are very many."""
@@ -197,6 +202,7 @@ def block_of(value: Any, out: tuple[int, ...], into: tuple[int, ...], what: str)
     shape = math.prod(out), math.prod(into)
     if is_sparse(value):
         coo = value.tocoo()
+        coo = coo.reshape(1, -1) if len(coo.shape) == 1 else coo
         if tuple(coo.shape) != shape:
             return None
         row, column = (np.asarray(i, np.int64) for i in (coo.row, coo.col))

@@ -15,11 +15,12 @@ from chainrule.checking.comparison import Comparison
 from chainrule.checking.evaluation import NumericEvaluation, with_random_signs
 from chainrule.checking.finite_differences import FIRST, Found, Slopes, scales_of
 from chainrule.checking.groups import Group
-from chainrule.checking.jacobian.blocks import Block, Dense, JacobianAnswer, block_of, vector
+from chainrule.checking.jacobian.blocks import Block, Dense, JacobianAnswer, block_of, is_operator, is_sparse, vector
 from chainrule.checking.jacobian.causes import Matrices, explain
+from chainrule.checking.jacobian.claims import claimed_along, claims
 from chainrule.checking.jacobian.colours import colours
 from chainrule.checking.jacobian.room import Room, room_of
-from chainrule.checking.jacobian.rows import Compared, Rows, claims, portions, weighted
+from chainrule.checking.jacobian.rows import Compared, Rows, first_multiple, portions, weighted
 from chainrule.checking.judging import Tolerance, bars_of, compare, summary, worst_of
 from chainrule.checking.report import ArrayCheck
 from chainrule.checking.subject import Answer, Subject
@@ -78,7 +79,7 @@ class JacobianComparison(Comparison):
     def _see_to_bounds(self, subject: Subject, names: list[str]) -> None:
         """Note how far each argument with bounds can be moved."""
         self.rooms = {
-            name: room_of(subject.arrays[name], bounds, scales_of(subject.arrays[name]), name)
+            name: room_of(subject.arrays[name], bounds, scales_of(subject.arrays[name]))
             for name, bounds in self.subject.bounds.items() if name in names
         }  # fmt: skip
         for name, room in self.rooms.items():
@@ -153,9 +154,9 @@ class JacobianComparison(Comparison):
         """Compare every row along every group."""
         if name in self.rooms:
             groups = [self.rooms[name].within(group) for group in groups]
-        claimed, sizes = claims(block, groups)
-        stencil = numeric.of_groups(name, groups)
         count, scales = block.shape[0], numeric.scales[name].reshape(-1)
+        claimed, sizes, rounded_by = claims(block, groups, scales, numeric.here)
+        stencil = numeric.of_groups(name, groups)
         own = np.array([scales[g.columns[0]] if g.alone else 1.0 for g in groups])
         longest = 1 / max(1e-300, float(scales.max(initial=0)))
         caps = np.array(
@@ -163,8 +164,8 @@ class JacobianComparison(Comparison):
         )
         relative = self._relative()
         caps = np.minimum(caps, [g.most for g in groups])
-        resolution = np.tile(numeric.resolutions(name), len(groups)) + 4 * np.finfo(np.float64).eps * sizes
-        rule = Tolerance(claimed, relative, single, sizes, resolution, stencil.epsilon)
+        resolution = numeric.resolutions(name, own).reshape(-1) + 4 * np.finfo(np.float64).eps * sizes
+        rule = Tolerance(claimed, relative, single, sizes, resolution, stencil.epsilon, rounded_by)
         founds, wrongs = [], []
         multiple = None
         for some in portions(len(groups), count):
@@ -176,7 +177,7 @@ class JacobianComparison(Comparison):
             founds.append(found)
             wrongs.append(wrong)
             if multiple is None and len(numbers):
-                multiple = 2.0 ** round(math.log2(float(np.median(found.steps / probes.scales))))
+                multiple = first_multiple(found, probes.scales)
         terms = ("value", "truncation", "jump", "rounding")
         slopes = Slopes(*(np.concatenate([getattr(f.slopes, term) for f in founds]) for term in terms))
         kinks, steps = (np.concatenate([getattr(f, term) for f in founds]) for term in ("kinks", "steps"))
@@ -256,8 +257,9 @@ class JacobianComparison(Comparison):
                 part = Group(columns[some], steps[some])
                 part = self.rooms[name].within(part) if name in self.rooms else part
                 slopes = numeric.of_groups(name, [part]).slopes(np.array([row]), np.array([min(FIRST, part.most)]))
-                claimed, _ = claims(block, [part])
-                off.append(float(np.nan_to_num(abs(claimed[row] - slopes.value[0]) - slopes.bar[0], nan=-np.inf)))
+                claimed = claimed_along(block, [part])
+                beyond = abs(claimed[row] - slopes.value[0]) - slopes.bar[0] if np.isfinite(claimed[row]) else np.inf
+                off.append(float(np.nan_to_num(beyond, nan=-np.inf)))
             some = slice(None, half) if not off[0] < off[1] else slice(half, None)
             columns, steps = columns[some], steps[some]
         return int(columns[0])
@@ -272,7 +274,7 @@ class JacobianComparison(Comparison):
         assert self.numeric is not None
         return Matrices(
             claimed, numeric, allowed, columns, array.reshape(-1).astype(np.float64), self.numeric.here,
-            len(columns) == array.size,
+            len(columns) == array.size, self.subject.letter,
         )  # fmt: skip
 
     # --- the rest ---
@@ -294,14 +296,11 @@ class JacobianComparison(Comparison):
         shape = tuple(int(n) for n in np.shape(value) or getattr(value, "shape", ()))
         note = f"it has shape {shape}; f gives {out} for {into}, so it should have {(*out, *into)}"
         cause = "wrong shape"
-        other = None if not hasattr(value, "T") else block_of(value.T, out, into, "jac")
-        if shape == (*into, *out):
+        whole = value if is_sparse(value) or is_operator(value) else np.asarray(value)
+        other = None if not hasattr(whole, "T") else block_of(whole.T, out, into, "jac")
+        if shape == (*into, *out) and isinstance(whole, np.ndarray):
             axes = (*range(len(into), len(shape)), *range(len(into)))
-            other = (
-                block_of(np.asarray(value).transpose(axes), out, into, "jac")
-                if isinstance(value, np.ndarray)
-                else other
-            )
+            other = block_of(whole.transpose(axes), out, into, "jac")
         if other is not None:
             check = self._block(numeric, name, other, None)
             if check.verdict != "wrong":
@@ -320,6 +319,8 @@ class JacobianComparison(Comparison):
     def _swapped(self, checks: tuple[ArrayCheck, ...], given: JacobianAnswer) -> tuple[ArrayCheck, ...]:
         """Say so if a block is right in another's place."""
         names = [name for name in self.known if name in given.blocks]
+        if len({c.cause for c in checks}) == 1 and checks[0].cause:
+            return checks  # what explains each by itself is plainer
         told: dict[str, str] = {}
         for one, other in itertools.permutations(names, 2):
             theirs = given.blocks[other].dense()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,6 @@ from numpy.typing import NDArray
 from chainrule._gate import FloatArray
 from chainrule.checking.evaluation import Probes
 from chainrule.checking.finite_differences import Floats, Found
-from chainrule.checking.groups import Group
 from chainrule.checking.jacobian.blocks import Block
 from chainrule.checking.judging import Tolerance
 
@@ -62,21 +62,17 @@ def weighted(
     return {n: None if g is None else g.reshape(arrays[n].shape) for n, g in found.items()}
 
 
-def claims(block: Block, groups: Sequence[Group]) -> tuple[Floats, Floats]:
-    """Give what a matrix says along groups, (groups · M,), and what its rounding goes by."""
-    rows = block.largest()
-    rows = np.where(rows > 0, rows, rows.max(initial=0))
-    dense = block.dense() if all(g.alone for g in groups) else None
-    if dense is not None:
-        columns = np.array([g.columns[0] for g in groups], np.int64)
-        return dense[:, columns].T.reshape(-1), np.tile(rows, len(groups))
-    claimed, sizes = [], []
-    for group in groups:
-        v = np.zeros(block.shape[1])
-        v[group.columns] = group.steps
-        claimed.append(block.times(v))
-        sizes.append(rows * np.abs(group.steps).max(initial=0))
-    return np.concatenate(claimed), np.concatenate(sizes)
+def first_multiple(found: Found, scales: Floats) -> float:
+    """Give the step to begin with for the other groups, by the scale: where noise is no more than the rest of the bar.
+
+    Steps of a few are sixteenfolds of each other; the one between, at which fewest others have to be moved again.
+    """
+    slopes = found.slopes
+    with np.errstate(all="ignore"):
+        typical = float(np.median(found.steps / scales))
+        rest = np.median(slopes.rounding) / np.median(slopes.truncation + slopes.jump)
+    longer = np.clip(np.cbrt(4 * rest), 1, 8) if np.isfinite(rest) else 1.0
+    return float(2.0 ** round(math.log2(typical * float(longer))))
 
 
 def portions(groups: int, count: int) -> list[range]:
