@@ -7,7 +7,7 @@ tolerance, in every entry that was compared.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,8 @@ class Matrices:
     y: Floats
     #: Whether these are all columns.
     whole: bool
+    #: What the matrix is called.
+    letter: str = "J"
 
     def right(self, matrix: Floats) -> NDArray[np.bool_]:
         """Tell which entries of another matrix would be right."""
@@ -46,20 +48,20 @@ class Matrices:
 
     def in_rows(self, these: NDArray[np.bool_]) -> Matrices:
         """Give some rows."""
-        return Matrices(
-            self.claimed[these], self.numeric[these], self.allowed[these], self.columns, self.x, self.y[these], False
-        )
+        claimed, numeric, allowed = self.claimed[these], self.numeric[these], self.allowed[these]
+        return replace(self, claimed=claimed, numeric=numeric, allowed=allowed, y=self.y[these], whole=False)
 
     def in_columns(self, these: NDArray[np.bool_]) -> Matrices:
         """Give some columns."""
         claimed, numeric, allowed = self.claimed[:, these], self.numeric[:, these], self.allowed[:, these]
-        return Matrices(claimed, numeric, allowed, self.columns[these], self.x, self.y, False)
+        columns = self.columns[these]
+        return replace(self, claimed=claimed, numeric=numeric, allowed=allowed, columns=columns, whole=False)
 
 
 def explain(m: Matrices) -> str | None:
     """Give what explains the difference, the plainest first; None if nothing does."""
     if not np.isfinite(m.claimed).all():
-        return None
+        return f"not finite: {_places(m, ~np.isfinite(m.claimed))}"
     for way in (_zero, _factor, _transposed, _in_another_order, _zeros, _each_by_its_own, _extra, _few):
         found = next(way(m), None)
         if found is not None:
@@ -143,7 +145,8 @@ def _order(m: Matrices, wrong: NDArray[np.int64]) -> NDArray[np.int64] | None:
 
 
 def _turned(m: Matrices) -> Matrices:
-    return Matrices(m.claimed.T, m.numeric.T, m.allowed.T, np.arange(len(m.y)), m.y, m.x[m.columns], m.whole)
+    x, y = m.y, m.x[m.columns]
+    return Matrices(m.claimed.T, m.numeric.T, m.allowed.T, np.arange(len(x)), x, y, m.whole, m.letter)
 
 
 def _zeros(m: Matrices) -> Iterator[str]:
@@ -169,7 +172,8 @@ def _triangle(m: Matrices, wrong: NDArray[np.bool_]) -> str:
     rows, columns = np.indices(wrong.shape)
     columns = m.columns[columns]
     for name, half in (("above", columns > rows), ("below", columns < rows)):
-        if half.any() and not m.claimed[half].any() and not wrong[~half].any():
+        several = wrong.sum() > 1 or half.sum() == 1  # of one entry among many it is said where it is
+        if half.any() and several and not m.claimed[half].any() and not wrong[~half].any():
             return f"zero {name} the diagonal"
     return ""
 
@@ -198,7 +202,7 @@ def _each_by_its_own(m: Matrices) -> Iterator[str]:
                 yield f"chain rule: each row is off by the factor {name} of its own f"
                 return
         for name, axis, numbers in (("column", 0, m.columns), ("row", 1, np.arange(len(m.y)))):
-            wrong = ~m.right(m.claimed).all(axis=axis)
+            wrong = np.asarray(~m.right(m.claimed).all(axis=axis))
             sizes = (m.numeric * m.numeric).sum(axis=axis)
             factors = (m.claimed * m.numeric).sum(axis=axis) / sizes
             factors = np.where(wrong, factors, 1)
@@ -210,11 +214,19 @@ def _each_by_its_own(m: Matrices) -> Iterator[str]:
                 continue
             these, told = numbers[wrong], np.unique(np.round(factors[wrong], 9))
             if len(told) == 1:
-                known = next((k for k, f in _FACTORS.items() if np.isclose(told[0], f, rtol=1e-6)), f"{told[0]:.6g}")
+                known = _by_name(m, wrong if axis == 0 else wrong[:, None], float(told[0]))
                 yield f"{_named(name, these)}: factor {known}"
             else:
                 yield f"chain rule: {_named(name, these)} off by factors of {'its' if len(these) == 1 else 'their'} own"
             return
+
+
+def _by_name(m: Matrices, these: NDArray[np.bool_], factor: float) -> str:
+    """Give the name of a factor that some entries are off by, if it has one; if f is noisy, it is not quite that."""
+    for name, known in _FACTORS.items():
+        if abs(factor / known - 1) < 1e-3 and m.fits(np.where(these, m.claimed / known, m.claimed)):
+            return name
+    return f"{factor:.6g}"
 
 
 def _usable(factors: Floats) -> bool:
@@ -244,16 +256,42 @@ def _few(m: Matrices) -> Iterator[str]:
         i, j = rows[0], columns[0]
         ratio = m.claimed[i, j] / m.numeric[i, j] if m.numeric[i, j] else 0.0
         known = next((k for k, f in _FACTORS.items() if abs(ratio / f - 1) < 1e-6), "")
-        yield f"one entry: J[{i}, {m.columns[j]}]" + (f", factor {known}" if known else "")
+        yield f"one entry: {m.letter}[{i}, {m.columns[j]}]" + (f", factor {known}" if known else "")
         return
-    if len(rows) <= _MOST_NAMED and len(rows) < wrong.shape[0]:
-        told = next(_factor(m.in_rows(np.asarray(wrong.any(axis=1)))), None)
-        yield f"{_named('row', rows)} wrong" + (f": {told}" if told else "")
-    elif len(columns) <= _MOST_NAMED and len(columns) < wrong.shape[1]:
-        told = next(_factor(m.in_columns(np.asarray(wrong.any(axis=0)))), None)
-        yield f"{_named('column', m.columns[columns])} wrong" + (f": {told}" if told else "")
-    elif m.fits(np.where(wrong, -m.claimed, m.claimed)):
-        yield "factor -1 in some of the entries"
+    factor = _factor_of(m, wrong)
+    some_rows, some_columns = len(rows) < wrong.shape[0], len(columns) < wrong.shape[1]
+    told = ""
+    if some_rows and len(rows) <= min(_MOST_NAMED, len(columns) if some_columns else _MOST_NAMED):
+        told = f"{_named('row', rows)} wrong"
+    elif some_columns and len(columns) <= _MOST_NAMED:
+        told = f"{_named('column', m.columns[columns])} wrong"
+    if factor:
+        told += f"{': ' if told else ''}factor {factor} in {_which(m, wrong)}"
+    if told:
+        yield told
+
+
+def _factor_of(m: Matrices, wrong: NDArray[np.bool_]) -> str:
+    """Give the one factor that all entries that are wrong are off by, if there is one."""
+    ratio = _ratio(m.claimed[wrong], m.numeric[wrong])
+    if ratio is None:
+        return ""
+    for name, factor in (*_FACTORS.items(), (f"{ratio:.6g}", ratio)):
+        if m.fits(np.where(wrong, m.claimed / factor, m.claimed)):
+            return name
+    return ""
+
+
+def _which(m: Matrices, wrong: NDArray[np.bool_]) -> str:
+    """Name entries of which there are many: the diagonal, what is off it, some."""
+    on = np.arange(len(wrong))[:, None] == m.columns
+    if len(wrong) == len(m.x) > 1 and m.whole:
+        off = (m.claimed != 0) & ~on
+        if not wrong[~on].any() and (wrong | (m.claimed == 0))[on].all():
+            return "the diagonal"
+        if not wrong[on].any() and wrong[off].all():
+            return "all that is off the diagonal"
+    return _places(m, wrong) if wrong.sum() <= _MOST_NAMED else "some of the entries"
 
 
 def _named(what: str, numbers: NDArray[np.int64]) -> str:
@@ -265,5 +303,7 @@ def _named(what: str, numbers: NDArray[np.int64]) -> str:
 
 def _places(m: Matrices, these: NDArray[np.bool_]) -> str:
     rows, columns = np.nonzero(these)
-    told = ", ".join(f"J[{r}, {m.columns[c]}]" for r, c in zip(rows[:_MOST_NAMED], columns[:_MOST_NAMED], strict=True))
+    told = ", ".join(
+        f"{m.letter}[{r}, {m.columns[c]}]" for r, c in zip(rows[:_MOST_NAMED], columns[:_MOST_NAMED], strict=True)
+    )
     return told + (f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else "")
