@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -46,15 +46,17 @@ def check_jacobian(
         ``jac(*args)`` gives the derivatives, or they are handed over as they are: an array of shape out + in (or of M
         outputs by N numbers); a sparse matrix of SciPy; a LinearOperator; one number for each entry, if f works
         elementwise; for several arguments a tuple of these in their order, or a dict by their names. A pair is ``(jvp,
-        vjp)``: ``jvp(*args, v)`` gives J v, with a ``v`` for each argument, and ``vjp(*args, w)`` Jᵀ w.
+        vjp)``: ``jvp(*args, v)`` gives J v, with a ``v`` for each argument, and ``vjp(*args, w)`` Jᵀ w; None for one of
+        them if there is none.
     *args : array_like
         As for `check_gradients`; complex numbers too: then the derivatives of a complex f are f′ of a holomorphic one,
         those of a real f are ∂f/∂a + i ∂f/∂b by a + i b, or its conjugate, which the report tells.
     wrt : int, str or tuple of them, optional
         The arguments that the derivatives are by, if not by all that could be.
     bounds : pair or dict of str to pair, optional
-        ``(lower, upper)``, numbers or arrays in the shape of the argument, for the first argument or by name: nothing
-        is evaluated beyond them. A number at a bound is moved to one side only, which the report tells.
+        ``(lower, upper)``, numbers, arrays in the shape of the argument or None, or SciPy's Bounds, for the first
+        argument or by name: nothing is evaluated beyond them. A number at a bound is moved to one side only, which the
+        report tells.
     retract : callable, dict or tuple of callables, optional
         For arguments on a manifold: ``retract(x, d)`` gives the point that x comes to when it is moved by the tangent
         vector d. The columns of the Jacobian are by the entries of d, at 0. For the first argument, or by name or
@@ -105,14 +107,29 @@ def check_jacobian(
     >>> report.ok, report.cause
     (False, 'column 1: factor 1/2')
     """
+    _expect_functions(f=f, jac=jac)
     settings = settings_of(mode, directions, seed, tolerance, strict, workers)
     asked = Asked(wrt, bounds=bounds, names=(row_names, column_names), kind=JacobianSubject)
     if retract is not None or local is not None:
+        if bounds is not None and not isinstance(bounds, Mapping):
+            raise ValueError("with retract=, bounds must be a dict by the names of arguments that are plain arrays")
         real = on_manifolds(f, jac, args, retract, local)
         return check((real.f, real.jac), real.arguments, settings, asked, progress)
     if has_complex(args):
         return _of_complex(f, jac, args, settings, asked, progress)
     return check((f, jac), args, settings, asked, progress)
+
+
+def _expect_functions(**given: Any) -> None:
+    """Raise unless the first is a function, and the second could give derivatives."""
+    (first, f), (second, jac) = given.items()
+    if not callable(f):
+        raise TypeError(f"{first} must be a function, got {type(f).__name__}")
+    if jac is None or isinstance(jac, bool | str):
+        raise TypeError(
+            f"{second} must be a function that gives the derivatives, or the derivatives themselves, got {jac!r}; a"
+            " problem as SciPy takes it, with jac=True, goes to check_problem"
+        )
 
 
 def _of_complex(
@@ -194,6 +211,7 @@ def check_hessian(
     """
     if (hess is None) == (hessp is None):
         raise ValueError("check_hessian compares one of hess and hessp: give one, and None for the other")
+    _expect_functions(grad=grad, **({"hess": hess} if hessp is None else {"hessp": hessp}))
     settings = settings_of(mode, directions, seed, tolerance, strict, workers)
     second = hess if hessp is None else (hessp, None)
     asked = Asked(wrt, bounds=bounds, names=(column_names, column_names), kind=HessianSubject)

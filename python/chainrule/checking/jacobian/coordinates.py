@@ -163,6 +163,8 @@ def _real_block(
 ) -> Any:
     """Give complex derivatives as those of real by real numbers, the real and imaginary parts in a last axis each."""
     dense = np.asarray(block.todense()) if is_sparse(block) else np.asarray(block)
+    if dense.shape == out == into and dense.size > 1:  # one for each entry
+        dense = np.diag(dense.reshape(-1))
     if dense.size != math.prod(out) * math.prod(into):
         return dense.real  # of a wrong shape: that is said of it as it is
     matrix = dense.reshape(math.prod(out), math.prod(into))
@@ -184,6 +186,8 @@ def has_complex(arguments: Sequence[Any]) -> bool:
 
 
 def _is_complex(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return any(map(_is_complex, value))
     return isinstance(value, complex) or (isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "c")
 
 

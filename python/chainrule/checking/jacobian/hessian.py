@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,16 @@ class HessianSubject(JacobianSubject):
     kind = "hessian"
     letter = "H"
     by_name = True
+
+    def expect_fitting(self) -> None:
+        """Raise unless what should be a gradient has as many numbers as what it is by."""
+        super().expect_fitting()
+        for name, array in self.movable.items():
+            if math.prod(self.out) != array.size:
+                raise ValueError(
+                    f"{self.forward_name} must give the gradient by {name}, {array.size} numbers, and gives an array of"
+                    f" shape {self.out}"
+                )
 
     def comparison(self) -> type[Comparison]:
         """Compare matrices, and see whether they are symmetric."""

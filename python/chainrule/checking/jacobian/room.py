@@ -47,15 +47,43 @@ class Room:
         return Group(columns, side, 1, _least(way, side))
 
 
-def room_of(x: Any, bounds: tuple[Any, Any], scales: Floats, name: str) -> Room:
-    """Give how far the numbers of an argument can be moved; say so if one lies beyond its bounds."""
-    flat = np.asarray(x, np.float64).reshape(-1)
-    low, high = (np.broadcast_to(np.asarray(side, np.float64), np.shape(x)).reshape(-1) for side in bounds)
-    outside = ~((low <= flat) & (flat <= high))
+def bounds_of(pair: Any, x: Any, name: str) -> tuple[Floats, Floats]:
+    """Give the bounds of an argument in its shape, and say so if it lies beyond them.
+
+    `pair`: (lower, upper), numbers, arrays or None; or an object with ``lb`` and ``ub``, as SciPy's.
+    """
+    if hasattr(pair, "lb"):
+        pair = (pair.lb, pair.ub)
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise TypeError(f"bounds of {name} must be a pair (lower, upper), got {pair!r:.60}")
+    sides = []
+    for side, without in zip(pair, (-np.inf, np.inf), strict=True):
+        array = np.asarray(without if side is None else side, np.float64)
+        try:
+            sides.append(np.broadcast_to(array, np.shape(x)))
+        except ValueError:
+            raise ValueError(f"bounds of {name} have shape {array.shape}, and {name} has {np.shape(x)}") from None
+    low, high = sides
+    outside = ~((low <= x) & (x <= high))
     if outside.any():
-        at = int(np.argmax(outside))
-        raise ValueError(f"{name}[{at}] is {flat[at]:g}, which is not between its bounds {low[at]:g} and {high[at]:g}")
-    return Room(flat - low, high - flat, scales.reshape(-1))
+        at = np.unravel_index(int(np.argmax(outside)), np.shape(x))
+        place = f"{name}[{', '.join(map(str, at))}]" if at else name
+        raise ValueError(f"{place} is {x[at]:g}, which is not between its bounds {low[at]:g} and {high[at]:g}")
+    return low, high
+
+
+def cut(bounds: tuple[Floats, Floats], shape: tuple[int, ...]) -> tuple[Floats, Floats]:
+    """Give bounds for an argument of another shape: of its first rows, or else those that all numbers keep."""
+    low, high = (side[tuple(map(slice, shape))] if side.ndim == len(shape) else side for side in bounds)
+    if low.shape == shape:
+        return low, high
+    return np.full(shape, low.max(initial=-np.inf)), np.full(shape, high.min(initial=np.inf))
+
+
+def room_of(x: Any, bounds: tuple[Floats, Floats], scales: Floats) -> Room:
+    """Give how far the numbers of an argument can be moved."""
+    low, high = bounds
+    return Room((x - low).reshape(-1), (high - x).reshape(-1), scales.reshape(-1))
 
 
 def _least(way: Floats, steps: Floats) -> float:

@@ -13,8 +13,17 @@ import numpy as np
 from chainrule._gate import FloatArray
 from chainrule.checking.comparison import Comparison
 from chainrule.checking.finite_differences import Floats
-from chainrule.checking.jacobian.blocks import JacobianAnswer, block_of, by_products, is_operator, is_sparse
+from chainrule.checking.jacobian.blocks import (
+    Block,
+    Dense,
+    JacobianAnswer,
+    block_of,
+    by_products,
+    is_operator,
+    is_sparse,
+)
 from chainrule.checking.jacobian.comparison import JacobianComparison
+from chainrule.checking.jacobian.room import bounds_of, cut
 from chainrule.checking.reach import arrays_of
 from chainrule.checking.reader import Reader
 from chainrule.checking.results import bare, mirrored, outcome_of
@@ -64,7 +73,15 @@ class JacobianSubject(Subject):
         back = jac[0] if isinstance(jac, tuple) else jac
         subject.backward_name = getattr(back, "__name__", type(back).__name__)
         subject.out = reader.quietly(subject.raw_output, inputs).shape
+        subject.expect_fitting()
         return [subject]
+
+    def expect_fitting(self) -> None:
+        """Raise unless the names that were given are as many as what they name."""
+        sizes = [math.prod(self.out), *(a.size for a in self.movable.values())][:2]
+        for what, names, size in zip(("row", "column"), (self.row_names, self.column_names), sizes, strict=False):
+            if names and len(names) != size:
+                raise ValueError(f"there are {len(names)} {what}_names, and {size} {what}s")
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out what is known by jac: workers need f only."""
@@ -81,8 +98,11 @@ class JacobianSubject(Subject):
 
     def with_inputs(self, inputs: Mapping[str, Any]) -> Subject:
         """Give the same with other arguments, within the bounds."""
-        clipped = {name: np.clip(inputs[name], *bounds) for name, bounds in self.bounds.items()}
-        return super().with_inputs({**inputs, **clipped})
+        bounds = {name: cut(pair, inputs[name].shape) for name, pair in self.bounds.items()}
+        clipped = {name: np.clip(inputs[name], *pair) for name, pair in bounds.items()}
+        other = super().with_inputs({**inputs, **clipped})
+        other.bounds = bounds  # type: ignore[attr-defined]
+        return other
 
     def outputs(self) -> list[FloatArray]:
         """Give what comes out."""
@@ -91,9 +111,11 @@ class JacobianSubject(Subject):
     def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
         """Give the derivatives by each argument."""
         jac = self.thing[1]
-        if isinstance(jac, tuple):
+        if isinstance(jac, tuple) and any(map(callable, jac)):
             return self._by_products(*jac)
         returned = jac(*self.handed()) if callable(jac) and not is_operator(jac) else jac
+        if returned is None:
+            raise TypeError(f"{self.full_name(self.backward_name)} gives None; it must give the derivatives")
         answer = JacobianAnswer({}, {})
         for name, value in self._blocks(returned).items():
             if value is None:
@@ -107,10 +129,10 @@ class JacobianSubject(Subject):
                 continue
             answer.blocks[name] = block
             answer.gradients[name] = block.numbers
-            if is_operator(value) and callable(getattr(value, "rmatvec", None)):
+            if is_operator(value) and _goes_back(value):
                 self.backwards[name] = value.rmatvec
             own = value if isinstance(value, np.ndarray) else getattr(value, "data", None)
-            if isinstance(own, np.ndarray):
+            if isinstance(own, np.ndarray) and own.dtype != object:  # a lil_matrix holds lists
                 answer.gradients[name] = answer.returned[name] = own
         return self._noted(answer)
 
@@ -134,9 +156,13 @@ class JacobianSubject(Subject):
             return product
 
         for name in names:
-            block = by_products(forwards(name), (size, math.prod(shapes[name])))
+            if jvp is None:
+                rows = [np.ravel(self._product_back(vjp, name, w)) for w in np.eye(size)]
+                block: Block = Dense((size, math.prod(shapes[name])), np.array(rows, np.float64))
+            else:
+                block = by_products(forwards(name), (size, math.prod(shapes[name])))
             answer.blocks[name], answer.gradients[name] = block, block.numbers
-            if vjp is not None:
+            if vjp is not None and jvp is not None:
                 self.backwards[name] = partial(self._product_back, vjp, name)
         return self._noted(answer)
 
@@ -149,7 +175,7 @@ class JacobianSubject(Subject):
         deep = mirrored(returned, self.slots)
         if deep is not None:
             return {name: deep.get(name) for name in names}
-        if isinstance(returned, Mapping):
+        if isinstance(returned, Mapping) and not is_sparse(returned):  # a dok_matrix is a dict
             keys = {str(key): value for key, value in returned.items()}
             found = {n: keys.get(n, keys.get(bare(n))) for n in names}
             unknown = [key for key in keys if not any(key in (n, bare(n)) for n in names)]
@@ -162,6 +188,8 @@ class JacobianSubject(Subject):
         several = isinstance(returned, tuple) or (
             isinstance(returned, list) and len(names) > 1 and any(np.ndim(a) > 0 or is_sparse(a) for a in returned)
         )
+        if several and len(returned) != len(names) and len(self.inputs) == 1 and self._fits(returned, names[0]):
+            several = False  # a tuple of rows, or of numbers
         if not several:
             if self.wrt is None and len(names) > 1:
                 return {next((n for n in names if self._fits(returned, n)), names[0]): returned}
@@ -188,9 +216,16 @@ def _bounds(bounds: Any, subject: Subject) -> dict[str, tuple[Any, Any]]:
     if bounds is None:
         return {}
     by_name = dict(bounds) if isinstance(bounds, Mapping) else dict.fromkeys(list(subject.movable)[:1], bounds)
-    for name, pair in by_name.items():
+    for name in by_name:
         if name not in subject.movable:
             raise ValueError(f"bounds names {name!r}, and the arguments are {', '.join(subject.movable) or 'none'}")
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise TypeError(f"bounds of {name} must be a pair (lower, upper), got {pair!r:.60}")
-    return {name: (low, high) for name, (low, high) in by_name.items()}
+    return {name: bounds_of(pair, subject.inputs[name], name) for name, pair in by_name.items()}
+
+
+def _goes_back(operator: Any) -> bool:
+    """Tell whether an operator gives products with its transpose; one of SciPy always has the method."""
+    try:
+        operator.rmatvec(np.zeros(operator.shape[0]))
+    except (AttributeError, NotImplementedError):
+        return False
+    return True
