@@ -17,8 +17,8 @@ from derivatives.hessian import rosen, rosen_hess
 from derivatives.more_garbow_hillstrom import PROBLEMS
 from lengths import short_and_long
 
-#: These give the digits of `rows` that are left beside a million, in float32, by an iteration: few for plain differences.
-NOISY = ("offset", "single", "iterated")
+#: Plain differences are too coarse for what lies beside a million, in float32, at the end of an iteration, in a line.
+TOO_HARD = ("offset", "single", "iterated", "narrow")
 #: Right ones are found right, but for what f does not show of these: a slope of 1e-9 beside a million, tails of 1e-14.
 TOO_SMALL = ("brown_badly_scaled", "osborne_2")
 
@@ -53,7 +53,7 @@ def blocks(case: Case) -> int:
 @pytest.mark.parametrize("field", CASES)
 def test_right_ones_are_right_by_differences_of_their_own(field: str) -> None:
     for case in CASES[field]:
-        if case.wrong is None and case.name not in NOISY:
+        if case.wrong is None and case.name not in TOO_HARD:
             right = matrices(case.subject, case.jac)
             for which in range(blocks(case)):
                 off = np.abs(right[which] - numeric(case.subject, which))

@@ -258,3 +258,21 @@ def test_what_is_no_function_is_told(call: Callable[[], Any], says: str) -> None
 def test_what_does_not_fit_is_told(call: Callable[[], Any], says: str) -> None:
     with pytest.raises(ValueError, match=re.escape(says)):
         call()
+
+
+def test_small_numbers_beside_large_ones_are_moved_in_their_own_size() -> None:
+    """Where the first look finds them wrong, too: what is curved there is no rounding."""
+    for small, large in ((1e-3, 1e5), (1e-6, 300.0), (1e-9, 1.0)):
+
+        def of_both(x: Any, s: float = small, t: float = large) -> Any:
+            return np.array([np.log1p((x[0] / s) ** 2) * x[1], np.sqrt(1 + (x[0] / s) ** 2) + np.tanh(x[1] / t)])
+
+        def of_both_jac(x: Any, off: float, s: float = small, t: float = large) -> Any:
+            z, root = x[0] / s, np.sqrt(1 + (x[0] / s) ** 2)
+            by_small = np.array([2 * z / (1 + z * z) / s * x[1], z / root / s * off])
+            return np.stack([by_small, [np.log1p(z * z), (1 - np.tanh(x[1] / t) ** 2) / t]], axis=1)
+
+        x = np.array([0.8 * small, large])
+        assert check_jacobian(of_both, lambda x, g=of_both_jac: g(x, 1.0), x).ok
+        report = check_jacobian(of_both, lambda x, g=of_both_jac: g(x, 1.001), x)
+        assert report.arrays[0].where == (1, 0), report

@@ -88,7 +88,7 @@ class GroupStencil(Rounded):
         far = self._far(number)[rows] if stays.any() else 0.0
         noise = outputs.noise
         if self._rounding is not None:
-            noise = self._rounding.noise(number, lambda offsets: self._at(number, offsets)[1], noise)
+            noise = self._rounding.noise(number, lambda offsets: self._along(number, offsets), noise)
         formula = quotients_to_one_side if group.side else quotients
         found = np.array(formula(values, points[:, None], noise_of(values, noise[rows], far)))
         found[1:] = np.where(np.isnan(found[1:]), np.inf, found[1:])
@@ -140,6 +140,12 @@ class GroupStencil(Rounded):
         finally:
             flat[group.columns] = before
         return np.array(stored), np.array(values)
+
+    def _along(self, number: int, offsets: Sequence[float] | Floats) -> Floats:
+        """Give the outputs along a group, at offsets in sizes of what is moved."""
+        group = self._groups[number]
+        size = abs(float(self._array.flat[group.columns[0]])) if group.alone else 0.0
+        return self._at(number, np.multiply(offsets, size or 1.0))[1]
 
     def _far(self, number: int) -> Floats:
         """Give how much each output changes when a group is moved far: those that do not have no noise from it."""
