@@ -276,3 +276,21 @@ def test_small_numbers_beside_large_ones_are_moved_in_their_own_size() -> None:
         assert check_jacobian(of_both, lambda x, g=of_both_jac: g(x, 1.0), x).ok
         report = check_jacobian(of_both, lambda x, g=of_both_jac: g(x, 1.001), x)
         assert report.arrays[0].where == (1, 0), report
+
+
+@pytest.mark.parametrize("digits", ["float32", "six"])
+def test_small_slopes_of_code_that_rounds_are_not_called_0(digits: str) -> None:
+    rng = np.random.default_rng(0)
+    matrix = rng.standard_normal((4, 5))
+    x = np.array([0.5, 1e-3, 2.0, -0.3, 1e-3])  # the third row is all but saturated
+
+    def rounded(x: Any) -> Any:
+        if digits == "six":
+            return np.round(np.tanh(matrix @ x), 6)
+        return np.tanh(matrix.astype(np.float32) @ x.astype(np.float32)).astype(float)
+
+    def slopes(x: Any) -> Any:
+        return (1 - np.tanh(matrix @ x) ** 2)[:, None] * matrix
+
+    assert check_jacobian(rounded, slopes, x).verdict == "unproven"
+    assert check_jacobian(rounded, lambda x: slopes(x) * [1, 1, 1.3, 1, 1], x).verdict == "wrong"

@@ -15,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
-from chainrule.checking.finite_differences import FIRST, Floats, Slopes, noise_of, quotients, quotients_to_one_side
+from chainrule.checking.finite_differences import (
+    FIRST,
+    Floats,
+    Slopes,
+    noise_of,
+    quotients,
+    quotients_to_one_side,
+    scales_of,
+)
 from chainrule.checking.perturbation import MOVED, POINTS, UNKNOWN, Outputs, Rounded, Rounding, rounded_away
 from chainrule.checking.workers import NEVER, Ahead, Point
 
@@ -88,7 +96,12 @@ class GroupStencil(Rounded):
         far = self._far(number)[rows] if stays.any() else 0.0
         noise = outputs.noise
         if self._rounding is not None:
-            noise = self._rounding.noise(number, lambda offsets: self._along(number, offsets), noise)
+            noise = self._rounded_noise(number, 0.0)
+            if stays.any():
+                noise = noise.copy()
+                wide = self._rounded_noise(number, float(scales_of(self._array).reshape(-1)[group.columns[0]]))
+                # Of code that rounds, what stays as it is may stand on a wide stair.
+                noise[rows[stays]] = np.maximum(wide[rows], far if self.epsilon else 0)[stays]
         formula = quotients_to_one_side if group.side else quotients
         found = np.array(formula(values, points[:, None], noise_of(values, noise[rows], far)))
         found[1:] = np.where(np.isnan(found[1:]), np.inf, found[1:])
@@ -141,11 +154,17 @@ class GroupStencil(Rounded):
             flat[group.columns] = before
         return np.array(stored), np.array(values)
 
-    def _along(self, number: int, offsets: Sequence[float] | Floats) -> Floats:
-        """Give the outputs along a group, at offsets in sizes of what is moved."""
-        group = self._groups[number]
-        size = abs(float(self._array.flat[group.columns[0]])) if group.alone else 0.0
-        return self._at(number, np.multiply(offsets, size or 1.0))[1]
+    def _rounded_noise(self, number: int, least: float) -> Floats:
+        """Give how noisy each output is along a group, if it rounds inside; seen in sizes of what is moved, or more.
+
+        What moves is seen in its own size: further off a curve may look like stairs. What does not, in that of the
+        others too: a number that is small beside them may be lost in rounding.
+        """
+        group, rounding = self._groups[number], self._rounding
+        assert rounding is not None
+        size = max(abs(float(self._array.flat[group.columns[0]])), least) or 1.0 if group.alone else 1.0
+        which = number if least == 0 else -1 - number
+        return rounding.noise(which, lambda o: self._at(number, np.multiply(o, size))[1], self._outputs.noise)
 
     def _far(self, number: int) -> Floats:
         """Give how much each output changes when a group is moved far: those that do not have no noise from it."""
