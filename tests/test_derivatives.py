@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import importlib
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -222,3 +225,29 @@ def test_three_diagonals_of_ten_thousand_take_sixty_evaluations() -> None:
     f, jac, x = broyden(10_000)
     assert check_jacobian(f, jac, x).ok
     assert f.calls <= 60
+
+
+# --- the script ---
+
+
+def test_the_script_asks_all_checkers_and_prints_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "benchmarks")
+    script: Any = importlib.import_module("jacobians")
+    few = {
+        field: tuple(c for c in found if c.subject.name in ("gauss", "between", "sums", "powell", "extended"))
+        for field, found in CASES.items()
+    }
+    monkeypatch.setattr(script, "CASES", few)
+    monkeypatch.setattr(script, "TARGET", tmp_path)
+    monkeypatch.setattr(script, "cost", lambda: [{"matrix": "none"}])
+    script.main()
+    written = json.loads((tmp_path / "jacobians.json").read_text())
+    for field, found in few.items():
+        wrong = sum(case.wrong is not None for case in found)
+        rows = written[field]
+        assert [row["checker"].split()[0] for row in rows] == ["chainrule", "check_grad", "check_derivative", "chkder"]
+        assert {row[f"killed of {wrong}"] for row in rows} <= {str(n) for n in range(wrong - 1, wrong + 1)}
+        assert rows[0][f"killed of {wrong}"] == str(wrong)
+    assert "| chkder" in capsys.readouterr().out

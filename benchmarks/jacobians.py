@@ -1,6 +1,6 @@
 """Which checker sees which mistake in a Jacobian or a Hessian: tests/derivatives; and how often f is asked.
 
-Run it: ``python benchmarks/derivatives.py``. It prints Markdown tables and writes target/derivatives.json.
+Run it: ``python benchmarks/jacobians.py``. It prints Markdown tables and writes target/jacobians.json.
 
 ================  ==============================================================================================
 chainrule         `check_jacobian` and `check_hessian` as they come: killed if the report says wrong, a false alarm
@@ -62,7 +62,7 @@ def main() -> None:
     tables["cost"] = cost()
     print(f"### Evaluations of f\n\n{pipes(tables['cost'])}")
     cited = {c.name: c.wrong.source for cases in CASES.values() for c in cases if c.wrong and c.wrong.source}
-    write({**tables, "sources": cited}, TARGET / "derivatives.json")
+    write({**tables, "sources": cited}, TARGET / "jacobians.json")
 
 
 # --- the checkers ---
