@@ -255,7 +255,8 @@ class Batches:
             if not missed:
                 note = "right at the numbers given, wrong at others, up to a tenth off"
             wrong = missed or wrong
-            return tuple(replace(a, verdict="wrong", note=note) if a.name in wrong else a for a in arrays)
+            # Where it was looked at first it is right.
+            return tuple(replace(a, verdict="wrong", note=note, where=()) if a.name in wrong else a for a in arrays)
         if changed:
             what = f"the first batch's gradient of {', '.join(changed)} is another after other batches"
             self.trial.breaks(SECOND_BATCH, what, "stale batch")

@@ -208,7 +208,9 @@ def results_stay(trial: Trial, answer: Answer) -> None:
         before = answer.gradients.get(what)
         own = what in trial.subject.parameters and what in trial.subject.places
         if not own and isinstance(given, np.ndarray) and before is not None and not same_numbers(before, given):
-            text = f"{what} changes with the next call: keep a copy, or give a new array each time"
+            text = (
+                f"{trial.subject.called(what)} changes with the next call: keep a copy, or give a new array each time"
+            )
             trial.breaks(name, text, "overwrites its last result", hazard=True)
 
 

@@ -190,6 +190,10 @@ class Subject(ABC):
     def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
         """Give the subject's own gradients for these gradients of its outputs; `fresh`: after a forward pass."""
 
+    def called(self, name: str) -> str:
+        """Give what the derivatives by an array are called."""
+        return name
+
     def comparison(self) -> type[Comparison] | None:
         """Give what compares it, if its derivatives are no gradients."""
         return None

@@ -32,7 +32,7 @@ def findings_of(report: GradientReport) -> Iterator[str]:
     """Give what there is to say below the table, but for the headline."""
     claimed, found, *_ = words_of(report.kind)
     for a in report.arrays:
-        if a.verdict == "wrong" and a.checked:
+        if a.verdict == "wrong" and a.checked and (a.where or not a.shape):
             yield f"{a.place}: {claimed} {a.analytic:.6e}, {found} {a.numeric:.6e} ± {a.bar:.1e}"
         if a.verdict == "wrong" and a.cause:
             yield f"  {a.name}: {a.cause}"

@@ -238,6 +238,7 @@ def test_what_it_does_beside_its_numbers_is_told() -> None:
 
     report = check_jacobian(lambda x: x**2, again, X)
     assert (report.verdict, report.cause) == ("right", "overwrites its last result")
+    assert "J changes with the next call" in str(report)
     assert check_jacobian(lambda x: x**2, again, X, strict=True).verdict == "wrong"
 
     def writes(x: Any) -> Any:

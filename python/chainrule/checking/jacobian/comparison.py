@@ -102,11 +102,6 @@ class JacobianComparison(Comparison):
         blocks: dict[str, Block] = getattr(answer, "blocks", {})
         return {name: block for name, block in blocks.items() if block.numbers.dtype == np.float64}
 
-    def label(self, name: str) -> str:
-        """Give what the block by an argument is called."""
-        letter = self.subject.letter
-        return letter if len(self.subject.movable) == 1 else f"{letter}_{name}"
-
     # --- one block ---
 
     def _block(self, numeric: NumericEvaluation, name: str, block: Block, opinion: Block | None) -> ArrayCheck:
@@ -114,7 +109,7 @@ class JacobianComparison(Comparison):
         shape = (*self.subject.out, *array.shape)
         if 0 in block.shape:
             return ArrayCheck(
-                self.label(name), shape, "full", 0, "vacuous", note="empty: there is nothing to compare"
+                self.subject.called(name), shape, "full", 0, "vacuous", note="empty: there is nothing to compare"
             )  # fmt: skip
         judged = block if opinion is None else opinion
         if self.settings.mode != "directions" and (matrix := judged.dense()) is not None:
@@ -187,7 +182,7 @@ class JacobianComparison(Comparison):
     def _summed_up(
         self, name: str, shape: tuple[int, ...], mode: Mode, compared: Compared, groups: int, entries: int
     ) -> ArrayCheck:
-        label, count = self.label(name), math.prod(self.subject.out)
+        label, count = self.subject.called(name), math.prod(self.subject.out)
         if mode == "full":
             in_order = compared.at(np.arange(groups * count).reshape(groups, count).T.reshape(-1))
             return summary(label, shape, True, in_order.found, in_order.wrong, in_order.rule)
@@ -288,7 +283,7 @@ class JacobianComparison(Comparison):
         else:
             given = vector(back(np.concatenate([np.ravel(d) for d in douts])), width, "Jᵀ w")
             check = super()._compare(numeric, name, given.reshape(self.subject.arrays[name].shape), None)
-        return replace(check, name=f"{self.label(name)}ᵀ")
+        return replace(check, name=f"{self.subject.called(name)}ᵀ")
 
     def _misshapen(self, numeric: NumericEvaluation, name: str, value: Any) -> ArrayCheck:
         """Judge what has not the shape of the derivatives: it may be transposed."""
@@ -305,7 +300,7 @@ class JacobianComparison(Comparison):
             check = self._block(numeric, name, other, None)
             if check.verdict != "wrong":
                 cause = "transposed"
-        return ArrayCheck(self.label(name), (*out, *into), "full", 0, "wrong", note=note, cause=cause)
+        return ArrayCheck(self.subject.called(name), (*out, *into), "full", 0, "wrong", note=note, cause=cause)
 
     def _in_fewer_digits(self, check: ArrayCheck, block: Block, opinion: Block) -> ArrayCheck:
         """Judge what float32 code gave, where the same code is right in float64: by the digits that are left."""
@@ -326,7 +321,7 @@ class JacobianComparison(Comparison):
             theirs = given.blocks[other].dense()
             known = self.known[one]
             if theirs is not None and theirs.shape == known.numeric.shape and known.fits(theirs):
-                told[self.label(one)] = f"blocks swapped: it is that by {other}"
+                told[self.subject.called(one)] = f"blocks swapped: it is that by {other}"
         return tuple(replace(c, cause=told.get(c.name, c.cause)) for c in checks)
 
     def in_another_order(self, arrays: tuple[ArrayCheck, ...], answer: Answer) -> tuple[ArrayCheck, ...]:
@@ -351,5 +346,5 @@ class JacobianComparison(Comparison):
             steps = with_random_signs(numeric.scales[name].reshape(-1), self.rng)
             compared = aside._compared(numeric, name, blocks[name], [Group(everything, steps)], False)
             if 0 not in blocks[name].shape and (compared.wrong & ~compared.found.kinks).any():
-                differing.append(self.label(name))
+                differing.append(self.subject.called(name))
         return differing

@@ -87,6 +87,10 @@ class JacobianSubject(Subject):
         """Leave out what is known by jac: workers need f only."""
         return {**self.__dict__, "backwards": {}}
 
+    def called(self, name: str) -> str:
+        """Give what the matrix by an argument is called."""
+        return self.letter if len(self.movable) == 1 else f"{self.letter}_{name}"
+
     def comparison(self) -> type[Comparison]:
         """Compare matrices."""
         return JacobianComparison
