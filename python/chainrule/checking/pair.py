@@ -16,7 +16,6 @@ from chainrule._gate import FloatArray
 from chainrule.checking.arguments import names_tell, positional, required, takes_nothing
 from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES
 from chainrule.checking.jacobian.blocks import is_jacobian
-from chainrule.checking.jacobian.subject import JacobianSubject
 from chainrule.checking.layer import LayerSubject, understood
 from chainrule.checking.network import NetworkSubject
 from chainrule.checking.reach import arrays_of, reach
@@ -151,7 +150,7 @@ class BothSubject(PairSubject):
         # Some give the gradient first.
         at = int(isinstance(raw, tuple) and len(raw) == 2 and is_one(raw[1]) and not is_one(raw[0]))
         if isinstance(raw, tuple) and len(raw) == 2 and is_jacobian(raw[1], raw[0], inputs):
-            return JacobianSubject.read(replace(reader, thing=(one_of(thing, 0), one_of(thing, 1))))
+            return _jacobian(replace(reader, thing=(one_of(thing, 0), one_of(thing, 1))))
         if not at and (not isinstance(raw, tuple | list) or len(raw) != 2 or not is_one(raw[0])):
             raise TypeError(
                 f"{name} is one function, without its gradient, and gives {told(raw)} and not (value, gradient);"
@@ -311,7 +310,7 @@ def _apart(reader: Reader, pair: PairSubject, raw: Any) -> list[Subject]:
     value = outcome_of(raw, pair.thing, pair.forward_name, cached=False).arrays[0]
     if is_jacobian(returned, value, pair.movable) or not _is_apart(value, returned, pair.inputs, pair.wrt):
         functions = pair.values(pair.thing), pair.derivatives(pair.thing)
-        return list(JacobianSubject.read(replace(reader, thing=functions)))
+        return list(_jacobian(replace(reader, thing=functions)))
     by = (
         ()
         if pair.wrt or isinstance(returned, tuple | Mapping)
@@ -327,6 +326,13 @@ def _apart(reader: Reader, pair: PairSubject, raw: Any) -> list[Subject]:
             replace(ways[0], through=True, surely=False, read_as=(f"{pair.backward_name} is given what f gives",))
         )
     return list(ways)
+
+
+def _jacobian(reader: Reader) -> Sequence[Subject]:
+    """Give two functions of which the second gives all derivatives of several numbers."""
+    from chainrule.checking.jacobian.subject import JacobianSubject  # what few checks meet is not read for all
+
+    return JacobianSubject.read(reader)
 
 
 def _holds_arrays(returned: Any) -> bool:

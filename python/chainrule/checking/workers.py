@@ -8,9 +8,7 @@ bit as without workers.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import pickle
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -111,6 +109,8 @@ class Workers:
     def _pool(self, evaluator: Evaluator, count: int) -> Any:
         """Start processes. Forked ones know the subject, whatever it is; others are sent it."""
         global _inherited
+        import multiprocessing  # few ask for workers, and it takes as long as a check
+
         forks = sys.platform == "linux"
         context = multiprocessing.get_context("fork" if forks else None)
         with warnings.catch_warnings():  # of threads that a forked process does not have: it needs none
@@ -143,10 +143,14 @@ def _evaluate(point: Point) -> Floats | None:
 
 def _receive(packed: bytes) -> None:
     global _inherited
+    import pickle  # as above
+
     _inherited = pickle.loads(packed)  # what this process itself has packed
 
 
 def _packed(evaluator: Evaluator) -> bytes:
+    import pickle  # as above
+
     try:
         return pickle.dumps(evaluator)
     except Exception as error:
