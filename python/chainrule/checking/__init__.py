@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from chainrule._gate import count, positive
 
 __all__ = [
@@ -170,6 +172,11 @@ def check_gradients(
     from chainrule.checking.run import check  # the same
 
     settings = settings_of(mode, directions, seed, tolerance, strict, workers)
+    if isinstance(subject, tuple) and len(subject) == 2 and any(map(np.iscomplexobj, args)):
+        from chainrule.checking.jacobian.checks import check_jacobian  # the same
+
+        how: dict[str, Any] = {"mode": mode, "directions": directions, "seed": seed, "tolerance": tolerance}
+        return check_jacobian(*subject, *args, wrt=wrt, strict=strict, workers=workers, progress=progress, **how)
     ignored = (ignore,) if isinstance(ignore, str) else tuple(ignore)
     return check(subject, args, settings, Asked(wrt, params, forward, backward, ignored), progress)
 

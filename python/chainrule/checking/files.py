@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 
 from chainrule.checking import GradientReport, check_gradients
+from chainrule.checking.adjoint.in_files import Operator
+from chainrule.checking.adjoint.in_files import find as adjoints
 from chainrule.checking.comparison import Settings
 from chainrule.checking.finding import Found, find, line_of
 from chainrule.checking.guesses import Kind
@@ -113,8 +115,10 @@ def check_file(path: str, name: str | None = None, seed: int = 0, strict: bool =
     """
     with contextlib.redirect_stdout(sys.stderr):
         module, stopped = run_file(Path(path))
-        subjects: dict[str, Found | Maker] = dict(_given(module))
-        subjects |= {found.name: found for found in find(module, subjects)}
+        subjects: dict[str, Found | Operator | Maker] = dict(_given(module))
+        operators = {operator.name: operator for operator in adjoints(module) if operator.name not in subjects}
+        subjects |= {found.name: found for found in find(module, (*subjects, *operators))}
+        subjects |= operators
         if name is not None:
             if name not in subjects:
                 known = ", ".join(subjects) or "nothing that can be checked"
@@ -145,8 +149,22 @@ def _given(module: Any) -> Iterator[tuple[str, Maker]]:
     yield from given.items()
 
 
-def _check(name: str, subject: Found | Maker, seed: int, strict: bool, asked: str | None) -> FileCheck | None:
+def _check_operator(name: str, operator: Operator, seed: int, strict: bool) -> FileCheck:
+    """Check one operator against its adjoint."""
+    at = line_of(operator.shown)
+    try:
+        with quiet():
+            return FileCheck(name, operator.check(seed, strict), at=at)
+    except Exception as error:  # anything that somebody's code may raise is a reason
+        return FileCheck(name, None, _said(error), at=at)
+
+
+def _check(
+    name: str, subject: Found | Operator | Maker, seed: int, strict: bool, asked: str | None
+) -> FileCheck | None:
     """Check one of them; None for what turns out to be nothing to check, unless it was asked for."""
+    if isinstance(subject, Operator):
+        return _check_operator(name, subject, seed, strict)
     if isinstance(subject, Found):
         check = _check_found(subject, seed, strict)
         return None if check.report is None and check.reason == "" and asked is None else check
@@ -154,8 +172,12 @@ def _check(name: str, subject: Found | Maker, seed: int, strict: bool, asked: st
     try:
         with quiet():
             made = subject(np.random.default_rng(seed))
+        if isinstance(made, GradientReport):
+            return FileCheck(name, made)
         if not isinstance(made, tuple) or len(made) < 2:
-            raise TypeError(f"an entry of CHECKS must return (subject, argument, …), got {type(made).__name__}")
+            raise TypeError(
+                f"an entry of CHECKS must return (subject, argument, …) or a report, got {type(made).__name__}"
+            )
         at = line_of(made[0][1] if isinstance(made[0], tuple) else type(made[0]))
         return FileCheck(name, check_gradients(made[0], *made[1:], seed=seed, strict=strict), at=at)
     except Exception as error:  # anything that somebody's code may raise is a reason

@@ -166,6 +166,12 @@ def test_a_real_function_by_both_conventions() -> None:
     assert check_jacobian(energy, lambda z: z, Z).cause == "factor 1/2"
 
 
+def test_a_pair_of_complex_numbers_goes_here_by_itself() -> None:
+    assert check_gradients((lambda z: (np.abs(z) ** 2).sum(), lambda z: 2 * z), Z).ok
+    assert check_gradients((np.exp, np.exp), Z).ok
+    assert check_gradients((np.exp, lambda z: np.exp(z.conj())), Z).cause == "conjugate"
+
+
 # --- deep in the arguments ---
 
 
