@@ -471,3 +471,60 @@ def test_of_a_step_that_is_another_it_is_said_which() -> None:
     report = check_gradients(StepsByTheMean(), normal(5, 4))
     assert report.verdict == "unproven"
     assert "not its learning rate times the gradient (factor 1/N" in report.not_compared[0].looked_for[0]
+
+
+# --- what is 0 but for rounding, a mask beside the output, a loss that has its data ---
+
+
+class Centred:
+    """Its backward adds a term that is 0 but for rounding."""
+
+    def forward(self, x: Any) -> Any:
+        self.c = x - x.mean(axis=0)
+        return self.c
+
+    def backward(self, dout: Any) -> Any:
+        return dout - (dout.sum(axis=0) + 2 / len(dout) * self.c.sum(axis=0)) / len(dout)
+
+
+class Decayed(Centred):
+    """Its backward adds a term that is not."""
+
+    def backward(self, dout: Any) -> Any:
+        return super().backward(dout) + 1e-6 * self.c
+
+
+def test_backward_of_0_may_leave_rounding_and_no_more() -> None:
+    x = np.random.default_rng(0).standard_normal((6, 4))
+    assert check_gradients(Centred(), x).ok
+    broken = [c.name for c in check_gradients(Decayed(), x).contracts if c.held is False]
+    assert "backward of 0 is 0" in broken
+
+
+def test_a_mask_beside_the_output_is_kept_for_backward() -> None:
+    rng = np.random.default_rng(1)
+
+    def forward(x: Any, p: float) -> Any:
+        mask = rng.uniform(size=x.shape) > p
+        return x * mask / (1 - p), mask
+
+    def backward(gradient: Any, mask: Any, p: float) -> Any:
+        assert mask.dtype == bool
+        return gradient * mask / (1 - p)
+
+    assert check_gradients((forward, backward), rng.standard_normal((5, 4)), 0.4).ok
+
+
+def test_a_loss_that_has_its_data_and_takes_nothing() -> None:
+    class Loss:
+        def __init__(self, y: Any, t: Any) -> None:
+            self.y, self.t = y, t
+
+        def forward(self) -> Any:
+            return -np.log(self.y[self.t == 1]).sum()
+
+        def backward(self, extra: Any = None) -> Any:
+            return -self.t / self.y
+
+    y, t = np.random.default_rng(0).dirichlet(np.ones(3) * 4, size=5), np.eye(3)[[0, 1, 2, 0, 1]]
+    assert check_gradients(Loss(y, t), ignore="t").cause == "dout ignored"

@@ -172,7 +172,8 @@ def check_gradients(
     from chainrule.checking.run import check  # the same
 
     settings = settings_of(mode, directions, seed, tolerance, strict, workers)
-    if isinstance(subject, tuple) and len(subject) == 2 and any(map(np.iscomplexobj, args)):
+    has_complex = any(isinstance(a, complex | np.ndarray) and np.iscomplexobj(a) for a in args)
+    if has_complex and isinstance(subject, tuple) and len(subject) == 2:
         from chainrule.checking.jacobian.checks import check_jacobian  # the same
 
         how: dict[str, Any] = {"mode": mode, "directions": directions, "seed": seed, "tolerance": tolerance}

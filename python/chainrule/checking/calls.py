@@ -64,7 +64,7 @@ def all_calls(
     names = [slot.name for slot in subject.slots]
     labels = bool(unknown) and all(u in conventions.TARGETS | conventions.PERHAPS_TARGETS for u in unknown)
     target = next(
-        (n for n in names if conventions.is_target(n, names)), names[-1] if first.arrays[0].ndim < 2 else None
+        (n for n in names if conventions.is_target(n, names)), names[-1] if names and first.arrays[0].ndim < 2 else None
     )
     if labels and len(names) > 1 and target is not None:
         # Of a loss whose two methods call the labels differently.
@@ -90,7 +90,7 @@ def all_calls(
         # What stands behind the output may be for backward, as where the largest was, and no second output.
         whole = bool(np.all(first.arrays[1] == np.round(first.arrays[1])))
         return [("dout", "rest"), call] if whole and not conventions.is_gradient_name(asked[1]) else [call]
-    if call == ("dout",) and asked == names[:1]:
+    if call == ("dout",) and names and asked == names[:1]:
         # A value and its derivative, for the same argument; unless it is one number each, or dout that is called so.
         of_itself = (names[0],)
         if first.arrays[0].size == 1 and np.size(subject.inputs.get(names[0], 0)) > 1:

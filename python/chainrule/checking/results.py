@@ -76,7 +76,7 @@ def outcome_of(raw: Any, thing: Any, what: str, *, cached: bool) -> Outcome:
         and raw
         and any(isinstance(item, np.ndarray) or not is_numbers(item) for item in raw)
     ):
-        other = next((i for i, item in enumerate(raw) if not _is_output(item)), None)
+        other = next((i for i, item in enumerate(raw) if not _is_output(item) or (i and _is_mask(item))), None)
         at = len(raw) - 1 if cached and other is None else other  # what stands behind a cache is for nobody
         if isinstance(raw, tuple) and at is not None and at > 0:
             arrays = [_floats(item, what) for item in raw[:at]]
@@ -100,6 +100,11 @@ def without_flags(returned: Any, of: Mapping[str, Any] | None) -> Any:
 
 def _is_flag(item: Any) -> bool:
     return isinstance(item, bool | np.bool_ | str)
+
+
+def _is_mask(item: Any) -> bool:
+    """Tell whether something says which numbers were kept: no output that could be differentiated."""
+    return isinstance(item, np.ndarray) and item.dtype.kind == "b"
 
 
 def _is_output(item: Any) -> bool:

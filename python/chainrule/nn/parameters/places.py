@@ -220,6 +220,7 @@ def gradient_names(name: str) -> tuple[str, ...]:
     found += [pattern.format(name) for pattern in GRADIENT_NAMES]
     found += [pattern.format(bare) for pattern in GRADIENT_NAMES]
     found += [pattern.format(bare[:1].upper() + bare[1:]) for pattern in ("d{}", "grad{}", "dLd{}", "dL_d{}")]
+    found += [f"_{pattern.format(bare)}" for pattern in GRADIENT_NAMES]  # private, of what is public
     found += [f"{before}{pattern.format(o)}" for o in others for pattern in GRADIENT_NAMES for before in (private, "")]
     return tuple(dict.fromkeys(candidate for candidate in found if candidate != name))
 
