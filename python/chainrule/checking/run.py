@@ -124,8 +124,9 @@ def _left_as_found(thing: Any, first: State, randomness: Randomness, workers: Wo
     except Exception as error:
         if _is_ours(error):
             raise
-        name = getattr(thing, "__name__", type(thing).__name__)
-        error.add_note(f"raised while the gradients of {name} were checked; its arrays are as before the check")
+        first_of = thing[0] if isinstance(thing, tuple) and thing else thing
+        name = getattr(first_of, "__name__", type(first_of).__name__)
+        error.add_note(f"raised while the derivatives of {name} were checked; its arrays are as before the check")
         raise
     finally:
         if workers is not None:
