@@ -11,6 +11,7 @@ import numpy as np
 
 from chainrule.checking.jacobian.checks import Mode, check_hessian, check_jacobian
 from chainrule.checking.report import GradientReport, Verdict
+from chainrule.checking.run import as_before
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,34 +203,38 @@ def _check_constraint(
     parts[f"{name}.jac"] = check_jacobian(_called(f, fun), _called(derivatives, jac), x0, **options)
     if not callable(hess) or _is_update(hess):
         return
-    count = np.size(f(np.array(x0, np.float64)))
-    v = np.random.default_rng(options["seed"]).uniform(0.5, 1.5, count)
-
-    weighted = _called(partial(_weighted, derivatives, v), jac)
-    parts[f"{name}.hess"] = check_hessian(weighted, _called(_of_x(hess, (v,)), hess), x0, **options)
+    with as_before(f, (x0,)):
+        count = np.size(f(np.array(x0, np.float64)))
+    v = tuple(np.random.default_rng(options["seed"]).uniform(0.5, 1.5, count).tolist())
+    weighted, second = _called(partial(_weighted, derivatives, v), jac), _called(partial(_weighing, hess, v), hess)
+    parts[f"{name}.hess"] = check_hessian(weighted, second, x0, **options)
 
 
 # What is made of SciPy's functions. No function within a function: those cannot be sent to workers.
 
 
-def _of_x(function: Any, extra: tuple[Any, ...], at: int | None = None) -> Any:
+def _of_x(function: Any, args: tuple[Any, ...], at: int | None = None) -> Any:
     """Give a function of x alone; of what gives several things, that at one place."""
-    return partial(_call, function, extra, at)
+    return partial(_call, function, args, at)
 
 
-def _call(function: Any, extra: tuple[Any, ...], at: int | None, x: Any) -> Any:
-    value = function(x, *extra)
+def _call(function: Any, args: tuple[Any, ...], at: int | None, x: Any) -> Any:
+    value = function(x, *args)
     return value if at is None else value[at]
 
 
-def _product(hessp: Any, extra: tuple[Any, ...], x: Any, p: Any) -> Any:
-    return hessp(x, p, *extra)
+def _product(hessp: Any, args: tuple[Any, ...], x: Any, p: Any) -> Any:
+    return hessp(x, p, *args)
 
 
-def _weighted(jac: Any, v: Any, x: Any) -> Any:
+def _weighing(hess: Any, v: tuple[float, ...], x: Any) -> Any:
+    return hess(x, np.array(v))
+
+
+def _weighted(jac: Any, v: tuple[float, ...], x: Any) -> Any:
     """Give the gradient of v·f."""
     found = jac(x)
-    return found.T @ v if hasattr(found, "tocoo") else v @ np.asarray(found).reshape(len(v), -1)
+    return found.T @ np.array(v) if hasattr(found, "tocoo") else np.array(v) @ np.asarray(found).reshape(len(v), -1)
 
 
 def _is_update(value: Any) -> bool:

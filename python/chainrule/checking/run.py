@@ -117,6 +117,14 @@ def _whole_report(subject: Subject, settings: Settings, randomness: Randomness, 
 
 
 @contextmanager
+def as_before(thing: Any, arguments: Sequence[Any]) -> Iterator[None]:
+    """Put back what calls of a subject change that are made to learn about it, before its check."""
+    found = reach(subject=thing, arguments=list(arguments))
+    with _left_as_found(thing, State(found), Randomness(found), None):
+        yield
+
+
+@contextmanager
 def _left_as_found(thing: Any, first: State, randomness: Randomness, workers: Workers | None) -> Iterator[None]:
     """Put every array and generator back at the end, whatever happens."""
     try:

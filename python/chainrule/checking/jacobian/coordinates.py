@@ -205,8 +205,9 @@ def _names(f: Any, count: int) -> list[str]:
 
 
 def _like(function: Function, by: Any, names: Sequence[str]) -> Function:
-    """Give a function the name of another, and names for its arguments."""
+    """Give a function the name of another, in which to look for what it holds, and names for its arguments."""
     function.__name__ = getattr(by, "__name__", type(by).__name__)
+    function.__wrapped__ = by  # type: ignore[attr-defined]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     function.__signature__ = inspect.Signature([inspect.Parameter(n, kind) for n in names])  # type: ignore[attr-defined]
     return function
