@@ -81,3 +81,18 @@ def test_numbers_between_equal_bounds_are_told() -> None:
 def test_a_factor_that_is_nearly_1_is_not_told_as_1() -> None:
     report = check_jacobian(np.sin, lambda x: (1 + 1e-6) * np.diag(np.cos(x)), X)
     assert report.cause == "factor 1.000001"
+
+
+def test_a_matrix_is_not_told_as_held_fixed_with_coordinates() -> None:
+    report = check_jacobian(lambda d: d, np.eye(3), X, local=lambda y, z: z - y)
+    assert report.ok
+    assert report.held_fixed == ()
+
+
+def test_what_cannot_be_a_retraction_is_refused() -> None:
+    for retract in (3, (lambda x, d: x + d, None)):
+        with pytest.raises(TypeError, match=r"retract must be a function, or one for each argument \(x\)"):
+            check_jacobian(lambda x: x, np.eye(3), X, retract=retract)
+    with pytest.raises(ValueError, match="broadcast") as raised:
+        check_jacobian(lambda x: x[:2], np.eye(2), X, retract=lambda x, d: x + d)
+    assert "jac has 2 columns for x" in "".join(raised.value.__notes__)
