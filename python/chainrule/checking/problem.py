@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from chainrule.checking.jacobian.checks import Mode, check_hessian, check_jacobian
 from chainrule.checking.report import GradientReport, Verdict
+from chainrule.checking.run import as_before
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,13 +155,8 @@ def check_problem(
     x0 = np.asarray(x0, np.float64) if np.asarray(x0).dtype.kind in "iub" else x0
     extra = tuple(args) if isinstance(args, tuple) else (args,)
 
-    def f(x: Any) -> Any:
-        value = fun(x, *extra)
-        return value[0] if jac is True else value
-
-    def gradient(x: Any) -> Any:
-        return fun(x, *extra)[1] if jac is True else jac(x, *extra)
-
+    f = _of_x(fun, extra, 0 if jac is True else None)
+    gradient = _of_x(fun, extra, 1) if jac is True else _of_x(jac, extra)
     known = jac is True or callable(jac)
     if known:
         parts["jac"] = check_jacobian(_called(f, fun), _called(gradient, jac, "jac"), x0, **within)
@@ -175,9 +172,10 @@ def check_problem(
             raise ValueError(f"{name} is held against differences of jac, and jac is {jac!r}: give the gradient too")
         of = _called(gradient, jac, "jac")
         if name == "hess":
-            parts[name] = check_hessian(of, lambda x: hess(x, *extra), x0, **within)
+            parts[name] = check_hessian(of, _called(_of_x(hess, extra), hess, name), x0, **within)
         else:
-            parts[name] = check_hessian(of, None, x0, hessp=lambda x, p: hessp(x, p, *extra), **within)
+            product = _called(partial(_product, hessp, extra), hessp, name)
+            parts[name] = check_hessian(of, None, x0, hessp=product, **within)
     listed = [constraints] if isinstance(constraints, Mapping) or not isinstance(constraints, Sequence) else constraints
     for i, constraint in enumerate(listed):
         _check_constraint(f"constraints[{i}]", constraint, x0, within, parts, skipped)
@@ -201,23 +199,42 @@ def _check_constraint(
         skipped.append(f"{name}.jac")
         return
 
-    def f(x: Any) -> Any:
-        return fun(x, *extra)
-
-    def derivatives(x: Any) -> Any:
-        return jac(x, *extra)
-
+    f, derivatives = _of_x(fun, extra), _of_x(jac, extra)
     parts[f"{name}.jac"] = check_jacobian(_called(f, fun), _called(derivatives, jac), x0, **options)
     if not callable(hess) or _is_update(hess):
         return
-    count = np.size(f(np.array(x0, np.float64)))
-    v = np.random.default_rng(options["seed"]).uniform(0.5, 1.5, count)
+    with as_before(f, (x0,)):
+        count = np.size(f(np.array(x0, np.float64)))
+    v = tuple(np.random.default_rng(options["seed"]).uniform(0.5, 1.5, count).tolist())
+    weighted, second = _called(partial(_weighted, derivatives, v), jac), _called(partial(_weighing, hess, v), hess)
+    parts[f"{name}.hess"] = check_hessian(weighted, second, x0, **options)
 
-    def weighted(x: Any) -> Any:
-        found = derivatives(x)
-        return v @ np.asarray(found).reshape(count, -1) if not hasattr(found, "tocoo") else found.T @ v
 
-    parts[f"{name}.hess"] = check_hessian(weighted, lambda x: hess(x, v), x0, **options)
+# What is made of SciPy's functions. No function within a function: those cannot be sent to workers.
+
+
+def _of_x(function: Any, args: tuple[Any, ...], at: int | None = None) -> Any:
+    """Give a function of x alone; of what gives several things, that at one place."""
+    return partial(_call, function, args, at)
+
+
+def _call(function: Any, args: tuple[Any, ...], at: int | None, x: Any) -> Any:
+    value = function(x, *args)
+    return value if at is None else value[at]
+
+
+def _product(hessp: Any, args: tuple[Any, ...], x: Any, p: Any) -> Any:
+    return hessp(x, p, *args)
+
+
+def _weighing(hess: Any, v: tuple[float, ...], x: Any) -> Any:
+    return hess(x, np.array(v))
+
+
+def _weighted(jac: Any, v: tuple[float, ...], x: Any) -> Any:
+    """Give the gradient of v·f."""
+    found = jac(x)
+    return found.T @ np.array(v) if hasattr(found, "tocoo") else np.array(v) @ np.asarray(found).reshape(len(v), -1)
 
 
 def _is_update(value: Any) -> bool:

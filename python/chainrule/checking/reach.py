@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule.checking.arguments import positional
 from chainrule.checking.frameworks.interop import is_of_torch, is_tensor, is_torch_generator, seen_by_numpy
 from chainrule.nn.parameters.places import in_slots, namespace, slots
 
@@ -72,7 +73,10 @@ def reach(**roots: Any) -> dict[int, tuple[str, Any]]:
         elif isinstance(thing, types.MethodType):
             todo.extend(((name, thing.__self__), (name, thing.__func__)))
         elif isinstance(thing, functools.partial):
-            todo.extend((name, inner) for inner in (thing.func, *thing.args, *thing.keywords.values()))
+            names = [p.name for p in positional(thing.func)][: len(thing.args)]
+            names += [name] * (len(thing.args) - len(names))
+            todo.append((name, thing.func))
+            todo.extend((*zip(names, thing.args, strict=True), *thing.keywords.items()))
         elif isinstance(thing, types.FunctionType):
             todo.extend(_of_function(thing))
         elif isinstance(thing, property):
@@ -124,6 +128,8 @@ def codes(code: types.CodeType) -> Iterator[types.CodeType]:
 def _of_function(function: types.FunctionType) -> Iterator[tuple[str, Any]]:
     """Give what a function encloses, has as defaults and attributes, and what it names in its module."""
     if _of(function) in _LIBRARIES:
+        if "__wrapped__" in vars(function):  # somebody's, in another form
+            yield function.__name__, vars(function)["__wrapped__"]
         return
     own = function.__name__
     yield from ((f"a default of {own}", value) for value in function.__defaults__ or ())

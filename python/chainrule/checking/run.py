@@ -117,6 +117,14 @@ def _whole_report(subject: Subject, settings: Settings, randomness: Randomness, 
 
 
 @contextmanager
+def as_before(thing: Any, arguments: Sequence[Any]) -> Iterator[None]:
+    """Put back what calls of a subject change that are made to learn about it, before its check."""
+    found = reach(subject=thing, arguments=list(arguments))
+    with _left_as_found(thing, State(found), Randomness(found), None):
+        yield
+
+
+@contextmanager
 def _left_as_found(thing: Any, first: State, randomness: Randomness, workers: Workers | None) -> Iterator[None]:
     """Put every array and generator back at the end, whatever happens."""
     try:
@@ -124,8 +132,9 @@ def _left_as_found(thing: Any, first: State, randomness: Randomness, workers: Wo
     except Exception as error:
         if _is_ours(error):
             raise
-        name = getattr(thing, "__name__", type(thing).__name__)
-        error.add_note(f"raised while the gradients of {name} were checked; its arrays are as before the check")
+        first_of = thing[0] if isinstance(thing, tuple) and thing else thing
+        name = getattr(first_of, "__name__", type(first_of).__name__)
+        error.add_note(f"raised while the derivatives of {name} were checked; its arrays are as before the check")
         raise
     finally:
         if workers is not None:

@@ -7,11 +7,11 @@ bit as without workers.
 
 from __future__ import annotations
 
-import contextlib
+import numbers
 import os
-import sys
-import warnings
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,9 +28,6 @@ Point: TypeAlias = Sequence[tuple[str, Any, Any]]
 #: As the built-in: gives what a function gives for each of some things.
 Map: TypeAlias = Callable[[Callable[[Any], Any], Iterable[Any]], Iterable[Any]]
 
-#: What a forked process works on.
-_inherited: Evaluator | None = None
-
 
 class Evaluator:
     """All outputs of a subject as one vector: for its arrays as they are, or with some entries moved.
@@ -44,14 +41,18 @@ class Evaluator:
     ) -> None:
         self.subject, self._randomness, self._careful = subject, randomness, careful
         self.tell = tell
+        self._turn = threading.Lock()
         #: Of each number, the ulp of its dtype; known after the first evaluation.
         self.epsilon: Floats = np.zeros(0)
 
     def vector(self) -> Floats:
         """Give all outputs as one vector."""
-        self._randomness.rewind()
         if self.tell is not None:
             self.tell(1)
+        return self._vector()
+
+    def _vector(self) -> Floats:
+        self._randomness.rewind()
         if not self._careful:
             return self._of(self.subject.outputs())
         with put_back(self.subject.arrays.values()):  # what it writes is not for the next
@@ -64,17 +65,20 @@ class Evaluator:
         return vector
 
     def __call__(self, point: Point) -> Floats | None:
-        """Give all outputs with some entries moved; None if that raises something: then it is done once more, here."""
+        """Give all outputs with some entries moved; None if that raises something: then it is done once more, here.
+
+        Threads take turns, since they share the arrays.
+        """
         arrays = self.subject.arrays
-        with put_back([arrays[name] for name, *_ in point]):
+        with self._turn, put_back([arrays[name] for name, *_ in point]):
             try:
                 for name, entries, values in point:
                     if entries is ...:
                         np.copyto(arrays[name], values)
                     else:
                         arrays[name].flat[entries] = values
-                return self.vector()
-            except Exception:
+                return self._vector()
+            except (Exception, SystemExit):
                 return None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -93,41 +97,50 @@ class Workers:
 
     def __init__(self, workers: int | Map) -> None:
         self._workers = workers
-        self._pools = contextlib.ExitStack()
+        self._started: list[Any] = []
 
     def of(self, evaluator: Evaluator) -> Callable[[Sequence[Point]], list[Any]] | None:
         """Give what evaluates points of a subject; None if that is best done one after another."""
         if callable(self._workers):
             its_map = self._workers
-            return lambda points: _told(evaluator, list(its_map(evaluator, points)))
+            return lambda points: _told(evaluator, _mapped(its_map, evaluator, points))
         count = os.cpu_count() or 1 if self._workers == -1 else self._workers
         if count == 1:
             return None
-        pool = self._pool(evaluator, count)
-        return lambda points: _told(evaluator, pool.map(_evaluate, points))
+        from chainrule.checking.processes import Processes  # few ask for workers, and it takes as long as a check
 
-    def _pool(self, evaluator: Evaluator, count: int) -> Any:
-        """Start processes. Forked ones know the subject, whatever it is; others are sent it."""
-        global _inherited
-        import multiprocessing  # few ask for workers, and it takes as long as a check
-
-        forks = sys.platform == "linux"
-        context = multiprocessing.get_context("fork" if forks else None)
-        with warnings.catch_warnings():  # of threads that a forked process does not have: it needs none
-            warnings.simplefilter("ignore", DeprecationWarning)
-            if forks:
-                _inherited = evaluator
-                pool = context.Pool(count)
-                _inherited = None
-            else:
-                pool = context.Pool(count, _receive, (_packed(evaluator),))
-        self._pools.callback(pool.join)
-        self._pools.callback(pool.terminate)
-        return pool
+        processes = Processes(evaluator, count)
+        self._started.append(processes)
+        return lambda points: _told(evaluator, processes.map(points))
 
     def close(self) -> None:
         """End the processes."""
-        self._pools.close()
+        while self._started:
+            self._started.pop().close()
+
+
+@dataclass(frozen=True)
+class _Numbered:
+    """Evaluates points that have a number, which the result has too: some maps give them in any order."""
+
+    evaluator: Evaluator
+
+    def __call__(self, numbered: tuple[int, Point]) -> tuple[int, Floats | None]:
+        return numbered[0], self.evaluator(numbered[1])
+
+
+def _mapped(its_map: Map, evaluator: Evaluator, points: Sequence[Point]) -> list[Any]:
+    """Evaluate points by a map of the caller's."""
+    try:
+        results = dict(its_map(_Numbered(evaluator), list(enumerate(points))))
+    except Exception as error:
+        from chainrule.checking.processes import packed  # as above
+
+        packed(evaluator)  # raises what is better to read, if that is why
+        raise error
+    if len(results) != len(points):
+        raise ValueError(f"workers was given {len(points)} things to map, and gives {len(results)}")
+    return [results[i] for i in range(len(points))]
 
 
 def _told(evaluator: Evaluator, results: list[Any]) -> list[Any]:
@@ -136,37 +149,16 @@ def _told(evaluator: Evaluator, results: list[Any]) -> list[Any]:
     return results
 
 
-def _evaluate(point: Point) -> Floats | None:
-    assert _inherited is not None
-    return _inherited(point)
-
-
-def _receive(packed: bytes) -> None:
-    global _inherited
-    import pickle  # as above
-
-    _inherited = pickle.loads(packed)  # what this process itself has packed
-
-
-def _packed(evaluator: Evaluator) -> bytes:
-    import pickle  # as above
-
-    try:
-        return pickle.dumps(evaluator)
-    except Exception as error:
-        raise TypeError(
-            f"workers are sent what is checked, and it cannot be pickled ({error}); define it in a module, or give a"
-            " map that packs more, such as joblib's"
-        ) from error
-
-
 def workers_of(workers: Any) -> Workers | None:
     """Give what evaluates ahead; None if nothing is to."""
     if callable(workers):
         return Workers(workers)
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < -1 or workers == 0:
-        raise ValueError(f"workers must be a number of processes, -1 for one a core, or a map, got {workers!r:.60}")
-    return None if workers == 1 else Workers(workers)
+    if isinstance(workers, bool) or not isinstance(workers, numbers.Integral) or workers < -1 or workers == 0:
+        a_map = " (its method map)" if callable(getattr(workers, "map", None)) else ""
+        raise ValueError(
+            f"workers must be a number of processes, -1 for one a core, or a map{a_map}, got {workers!r:.60}"
+        )
+    return None if workers == 1 else Workers(int(workers))
 
 
 class Ahead:

@@ -82,7 +82,7 @@ def _factor(m: Matrices) -> Iterator[str]:
             return
     ratio = _ratio(m.claimed, m.numeric)
     if ratio is not None and m.fits(m.claimed / ratio):
-        yield f"factor {ratio:.6g}"
+        yield f"factor {_number(ratio)}"
 
 
 def _counts(m: Matrices) -> dict[str, float]:
@@ -226,7 +226,13 @@ def _by_name(m: Matrices, these: NDArray[np.bool_], factor: float) -> str:
     for name, known in _FACTORS.items():
         if abs(factor / known - 1) < 1e-3 and m.fits(np.where(these, m.claimed / known, m.claimed)):
             return name
-    return f"{factor:.6g}"
+    return _number(factor)
+
+
+def _number(factor: float) -> str:
+    """Give a factor with six digits, or more where it would seem to be 1."""
+    told = f"{factor:.6g}"
+    return told if told not in ("1", "-1") else f"{factor:.9g}"
 
 
 def _usable(factors: Floats) -> bool:
@@ -276,7 +282,7 @@ def _factor_of(m: Matrices, wrong: NDArray[np.bool_]) -> str:
     ratio = _ratio(m.claimed[wrong], m.numeric[wrong])
     if ratio is None:
         return ""
-    for name, factor in (*_FACTORS.items(), (f"{ratio:.6g}", ratio)):
+    for name, factor in (*_FACTORS.items(), (_number(ratio), ratio)):
         if m.fits(np.where(wrong, m.claimed / factor, m.claimed)):
             return name
     return ""

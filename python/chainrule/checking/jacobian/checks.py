@@ -13,7 +13,7 @@ from chainrule.checking.jacobian.hessian import HessianSubject
 from chainrule.checking.jacobian.subject import JacobianSubject
 from chainrule.checking.reader import Asked
 from chainrule.checking.report import GradientReport
-from chainrule.checking.run import check
+from chainrule.checking.run import as_before, check
 
 Mode = Literal["auto", "full", "directions"]
 
@@ -113,7 +113,8 @@ def check_jacobian(
     if retract is not None or local is not None:
         if bounds is not None and not isinstance(bounds, Mapping):
             raise ValueError("with retract=, bounds must be a dict by the names of arguments that are plain arrays")
-        real = on_manifolds(f, jac, args, retract, local)
+        with as_before((f, jac), args):
+            real = on_manifolds(f, jac, args, retract, local)
         return check((real.f, real.jac), real.arguments, settings, asked, progress)
     if has_complex(args):
         return _of_complex(f, jac, args, settings, asked, progress)
@@ -138,7 +139,8 @@ def _of_complex(
     """Check derivatives by complex numbers; of a real function, by both conventions, and say which it is."""
     reports = []
     for conjugate in (False, True):
-        real = of_real_parts(f, jac, args, conjugate)
+        with as_before((f, jac), args):
+            real = of_real_parts(f, jac, args, conjugate)
         report = check((real.f, real.jac), real.arguments, settings, asked, progress)
         reports.append(replace(report, notes=(*report.notes, real.told)) if real.told else report)
         if report.verdict != "wrong":

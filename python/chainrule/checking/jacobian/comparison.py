@@ -83,8 +83,12 @@ class JacobianComparison(Comparison):
             for name, bounds in self.subject.bounds.items() if name in names
         }  # fmt: skip
         for name, room in self.rooms.items():
-            if count := int(room.beside.sum()):
-                self.notes.append(f"{count} of {room.beside.size} numbers of {name} lie at a bound: moved to one side")
+            of_all = f"of {room.beside.size} numbers of {name}"
+            fixed = int((np.maximum(room.down, room.up) == 0).sum())
+            if count := int(room.beside.sum()) - fixed:
+                self.notes.append(f"{count} {of_all} lie at a bound: moved to one side")
+            if fixed:
+                self.notes.append(f"{fixed} {of_all} cannot move: the bounds are equal")
 
     def _moves(self, subject: Subject, name: str) -> bool:
         """Tell whether the outputs change when an array does; with bounds, nobody asks."""

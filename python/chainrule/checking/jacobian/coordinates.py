@@ -91,7 +91,11 @@ def _dimension(block: Any, size: int, name: str) -> int:
 
 def _expect_at_rest(way: Function, point: Any, zero: Any, name: str) -> None:
     """Raise unless the tangent vector 0 leaves a point where it is."""
-    back = way(copy.deepcopy(point), zero)
+    try:
+        back = way(copy.deepcopy(point), zero)
+    except Exception as error:
+        error.add_note(f"raised by retract({name}, d) with d = {zero}: jac has {zero.size} columns for {name}")
+        raise
     try:
         same = np.allclose(np.asarray(back, np.float64), np.asarray(point, np.float64), rtol=1e-7, atol=1e-10)
     except (TypeError, ValueError):  # objects that are no arrays: nothing to compare them by
@@ -104,7 +108,13 @@ def _by_name(retract: Any, names: Sequence[str]) -> dict[str, Function]:
     """Give the retraction of each argument that has one."""
     if callable(retract):
         return {names[0]: retract}
-    pairs = dict(retract) if isinstance(retract, Mapping) else dict(zip(names, retract or (), strict=False))
+    given = {} if retract is None else retract
+    if not isinstance(given, Mapping | tuple | list) or (not isinstance(given, Mapping) and len(given) > len(names)):
+        raise TypeError(
+            f"retract must be a function, or one for each argument ({', '.join(names)}), in order or by name, got"
+            f" {given!r:.60}"
+        )
+    pairs = dict(given) if isinstance(given, Mapping) else dict(zip(names, given, strict=False))
     unknown = [name for name in pairs if name not in names]
     if unknown:
         raise ValueError(f"retract names {unknown[0]!r}, and the arguments are {', '.join(names)}")
@@ -205,8 +215,10 @@ def _names(f: Any, count: int) -> list[str]:
 
 
 def _like(function: Function, by: Any, names: Sequence[str]) -> Function:
-    """Give a function the name of another, and names for its arguments."""
+    """Give a function the name of another, in which to look for what it holds, and names for its arguments."""
     function.__name__ = getattr(by, "__name__", type(by).__name__)
+    if callable(by):
+        function.__wrapped__ = by  # type: ignore[attr-defined]
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     function.__signature__ = inspect.Signature([inspect.Parameter(n, kind) for n in names])  # type: ignore[attr-defined]
     return function
