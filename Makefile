@@ -36,7 +36,7 @@ pytest: .venv/dev ## the Python tests (ARGS="-k gate" …), in WORKERS processes
 
 .PHONY: frameworks
 frameworks: .venv-frameworks/installed ## the check on PyTorch and JAX, in a venv of their own: some gigabytes
-	.venv-frameworks/bin/python -m pytest tests/checking/test_torch.py tests/checking/test_jax.py $(ARGS)
+	.venv-frameworks/bin/python -m pytest tests/checking/test_torch.py tests/checking/test_jax.py tests/checking/test_frameworks_script.py $(ARGS)
 
 .PHONY: slow
 slow: .venv/dev ## the long forms of tests of which make test runs short ones

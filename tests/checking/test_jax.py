@@ -11,7 +11,8 @@ import pytest
 jax: Any = pytest.importorskip("jax")
 
 from chainrule import check_gradients  # noqa: E402
-from frameworks.jax_code import ISSUES, RIGHT, WRONG, Wrong, mlp, normal, pushed, unary, with_jvp, x  # noqa: E402
+from frameworks.jax_code import RIGHT, WRONG, Wrong, mlp, normal, pushed, unary, with_jvp, x  # noqa: E402
+from frameworks.jax_issues import ISSUES  # noqa: E402
 
 jnp = jax.numpy
 
@@ -35,6 +36,12 @@ def test_wrong_code_is_called_wrong_and_why(wrong: Wrong) -> None:
     report = check_gradients(*wrong.make())
     assert report.verdict == "wrong", str(report)
     assert (report.cause or "").startswith(wrong.cause), str(report)
+
+
+def test_there_are_enough_of_them_and_a_third_is_from_public_reports() -> None:
+    assert len(WRONG + ISSUES) >= 40
+    assert len(RIGHT) >= 20
+    assert 3 * len(ISSUES) >= len(WRONG + ISSUES)
 
 
 def test_both_modes_are_compared_and_held_against_each_other() -> None:
@@ -120,3 +127,10 @@ def test_complex_numbers_and_halves_are_refused() -> None:
 def test_a_tangent_is_used_once() -> None:
     report = check_gradients(pushed(lambda x: x**2, lambda x, t: 2 * x * t + 1), x())
     assert any(c.name == "forward mode is linear in the tangent" and c.held is False for c in report.contracts)
+
+
+def test_what_is_not_finite_is_called_that_and_nothing_else() -> None:
+    """It was called not linear, or kept outside the residuals: nan is equal to nothing."""
+    report = check_gradients(lambda x: jnp.sqrt(jnp.sum(x**2)) ** 2, jnp.zeros(3))
+    assert [c.cause for c in report.contracts if c.held is False] == ["not finite"]
+    assert "that of x[0] is nan" in str(report)

@@ -15,7 +15,7 @@ torch: Any = pytest.importorskip("torch")
 
 from chainrule import check_gradients  # noqa: E402
 from frameworks.torch_issues import ISSUES, TOLD  # noqa: E402
-from frameworks.torch_right import RIGHT, SINGLE_ONLY, Residual  # noqa: E402
+from frameworks.torch_right import RIGHT, SINGLE_ONLY, Residual, doubled  # noqa: E402
 from frameworks.torch_wrong import WRONG, Masked, Outer, Wrong, function, normal, unary, x  # noqa: E402
 
 nn: Any = torch.nn
@@ -28,17 +28,6 @@ def _one_thread() -> Iterator[None]:
     torch.manual_seed(0)
     yield
     torch.set_num_threads(threads)
-
-
-def doubled(thing: Any) -> Any:
-    """Give the same in float64."""
-    if isinstance(thing, nn.Module):
-        return thing.double()
-    if torch.is_tensor(thing):
-        return thing.double() if thing.is_floating_point() else thing
-    if type(thing) in (tuple, list):
-        return type(thing)(map(doubled, thing))
-    return {key: doubled(value) for key, value in thing.items()} if type(thing) is dict else thing
 
 
 # --- right and wrong ---

@@ -1,4 +1,4 @@
-"""Functions for JAX: right ones, with one mistake each, and mistakes as they were reported in public."""
+"""Functions for JAX: right ones, and with one mistake each."""
 
 from __future__ import annotations
 
@@ -95,6 +95,43 @@ def by_number(x: Any) -> Any:
     return x * 2 if x.sum() > 0 else x**2  # cannot be compiled
 
 
+def fixed_point(slope: Any) -> Any:
+    """Give the y that is cos(x + y) / 2, from the gradient by x for x and y."""
+
+    def value(x: Any) -> Any:
+        return lax.fori_loop(0, 60, lambda k, y: jnp.cos(x + y) / 2, jnp.zeros_like(x))
+
+    def ahead(x: Any) -> Any:
+        y = value(x)
+        return y, (x, y)
+
+    return with_vjp(value, ahead, lambda r, g: (slope(*r) * g,))
+
+
+def slope_of_fixed_point(x: Any, y: Any) -> Any:
+    s = jnp.sin(x + y) / 2
+    return -s / (1 + s)
+
+
+def solved(back: Any) -> Any:
+    """Give the solution of a system, from what solves it backwards."""
+
+    def reverse(residuals: Any, g: Any) -> Any:
+        a, y = residuals
+        db = back(a, g)
+        return -db @ y.T, db
+
+    def ahead(a: Any, b: Any) -> Any:
+        y = jnp.linalg.solve(a, b)
+        return y, (a, y)
+
+    return with_vjp(jnp.linalg.solve, ahead, reverse)
+
+
+def system() -> tuple[Any, Any]:
+    return normal(3, 3) + 4 * jnp.eye(3), normal(3, 2)
+
+
 _scaled = jax.custom_vjp(lambda k, x: k * jnp.sin(x), nondiff_argnums=(0,))
 _scaled.defvjp(lambda k, x: (k * jnp.sin(x), x), lambda k, x, g: (k * jnp.cos(x) * g,))
 
@@ -120,6 +157,16 @@ RIGHT: dict[str, Callable[[], tuple[Any, ...]]] = {
     "nondiff": lambda: (partial(_scaled, 3.0), x()),
     "jvp": lambda: (pushed(jnp.sin, lambda x, t: jnp.cos(x) * t), x()),
     "a pair": lambda: ((lambda x: jnp.sum(x**3), lambda x: 3 * x**2), x()),
+    "jvp of two": lambda: (with_jvp(
+        lambda a, b: a**b, lambda p, t: (p[0] ** p[1], p[0] ** p[1] * (p[1] / p[0] * t[0] + jnp.log(p[0]) * t[1]))
+    ), jnp.abs(x()) + 0.5, normal(4, 3, seed=1)),
+    "by parts": lambda: (jax.checkpoint(lambda x, w: jnp.tanh(x @ w)), x(), normal(3, 3)),
+    "segments": lambda: (
+        lambda x, i: jax.ops.segment_sum(x**2, i, num_segments=3), x(), jnp.array([0, 2, -1, 2])
+    ),
+    "masked": lambda: (lambda x: jax.nn.logsumexp(jnp.where(x > 0, x, -jnp.inf), axis=1), jnp.abs(x()) + 0.1),
+    "fixed point": lambda: (fixed_point(slope_of_fixed_point), x()),
+    "transposed solve": lambda: (solved(lambda a, g: jnp.linalg.solve(a.T, g)), *system()),
 }  # fmt: skip
 
 
@@ -139,6 +186,39 @@ def outside(x: Any) -> Any:
 
 def rounded(x: Any, g: Any) -> Any:
     return (2 * x.astype(jnp.float16) * g).astype(x.dtype)
+
+
+def layer(back: Any) -> Any:
+    """Give ``x @ w + b``, from what goes back for x, w and the cotangent."""
+    return with_vjp(lambda x, w, b: x @ w + b, lambda x, w, b: (x @ w + b, (x, w)), lambda r, g: back(*r, g))
+
+
+def attention(scaled_back: float) -> Any:
+    def weights(q: Any, k: Any) -> Any:
+        return jax.nn.softmax(q @ k.T / 2, axis=1)
+
+    def back(r: Any, g: Any) -> Any:
+        q, k, v = r
+        p = weights(q, k)
+        dp = g @ v.T
+        ds = p * (dp - (dp * p).sum(1, keepdims=True))
+        return ds @ k / 2, ds.T @ q / scaled_back, p.T @ g
+
+    return with_vjp(lambda q, k, v: weights(q, k) @ v, lambda q, k, v: (weights(q, k) @ v, (q, k, v)), back)
+
+
+def of_a_dict(p: Any) -> Any:
+    return jnp.tanh(p["u"]) * p["v"]
+
+
+def dict_back(r: Any, g: Any) -> Any:
+    """Hands the gradients back under each other's names."""
+    t = jnp.tanh(r["u"])
+    return ({"u": t * g, "v": (1 - t**2) * r["v"] * g},)
+
+
+def stopped_carry(w: Any, xs: Any) -> Any:
+    return lax.scan(lambda h, x: (jnp.tanh(lax.stop_gradient(h) @ w + x),) * 2, jnp.zeros(3), xs)[1]
 
 
 WRONG = (
@@ -165,70 +245,33 @@ WRONG = (
     Wrong("stopped", of_x(lambda x: x * lax.stop_gradient(x)), "factor 1/2"),
     Wrong("nan where it is not used", lambda: (
         lambda x: jnp.where(x > 0, jnp.log(x), 0 * x) ** 2, jnp.array([1.5, 2.0, 0.0])
-    ), ""),
+    ), "not finite"),
     Wrong("a pair, half", lambda: ((lambda x: jnp.sum(x**2), lambda x: x), x()), "factor 1/2"),
-)  # fmt: skip
-
-
-# --- as reported ---
-
-
-def linear_of_fixed() -> Any:
-    """``A v``, with a rule that has nothing for v, which other layers come through."""
-    product = with_vjp(
-        lambda a, v: a @ v, lambda a, v: (a @ v, (a, v)), lambda r, g: (jnp.outer(g, r[1]), jnp.zeros_like(r[1]))
-    )
-    return lambda a, b, v: product(b, jnp.tanh(product(a, v)))
-
-
-def tiled_loss() -> Any:
-    """A loss whose cotangent scales the gradient of the head and not that of what goes in."""
-
-    def value(h: Any, w: Any) -> Any:
-        return -jax.nn.log_softmax(h @ w)[:, 0].mean()
-
-    def back(residuals: Any, g: Any) -> Any:
-        h, w = residuals
-        dh, dw = jax.grad(value, (0, 1))(h, w)
-        return dh, dw * g
-
-    return with_vjp(value, lambda h, w: (value(h, w), (h, w)), back)
-
-
-def power_jvp(primals: Any, tangents: Any) -> Any:
-    """Scale both parts by the tangent of the first."""
-    (a, b), (da, _) = primals, tangents
-    return a**b, (b * a ** (b - 1) + jnp.log(a) * a**b) * da
-
-
-def old_logaddexp(a: Any, b: Any) -> Any:
-    d = a - b
-    return jnp.maximum(a, b) + jnp.log1p(jnp.exp(-jnp.abs(d)))
-
-
-def old_tanh(x: Any, g: Any) -> Any:
-    return g * 4 * jnp.exp(2 * x) / (jnp.exp(2 * x) + 1) ** 2
-
-
-ISSUES = (
-    Wrong("jax-ml/jax#3213", lambda: (with_jvp(
-        lambda x, y: jnp.sin(x) * y,
-        lambda p, t: (jnp.sin(p[0]) * p[1], jnp.cos(p[0]) * t[0] * p[1] - jnp.sin(p[0]) * t[1]),
-    ), x(), normal(4, 3, seed=1)), "factor -1"),
-    Wrong("jax-ml/jax#13048", lambda: (
-        pair_of(lambda r, g: (r[0] * g * r[2], -r[1] * g)), x(), normal(4, 3, seed=1)
-    ), "factor -1"),
-    Wrong("jax-ml/jax#17496", lambda: (linear_of_fixed(), normal(3, 3), normal(3, 3, seed=1), normal(3)), "zero"),
-    Wrong("jax-ml/jax#12158", of_x(pushed(
-        jnp.abs, lambda x, d: jnp.where(x > 0, d, jnp.where(x < 0, -d, jnp.abs(d))) + 0 * jnp.abs(d) + d**2
-    )), "not linear"),
-    Wrong("jax-ml/jax#2107", lambda: (lambda x: old_logaddexp(x, jnp.zeros_like(x)), jnp.array([0.0, 0.0])), "zero"),
-    Wrong("jax-ml/jax#764", lambda: (unary(jnp.tanh, old_tanh), jnp.array([0.5, 190.0, 400.0])), ""),
-    Wrong("jax-ml/jax#3058", lambda: (
-        lambda x: jnp.sqrt(jnp.sum(x**2, 1)) ** 2, jnp.array([[0.0, 0.0], [1.0, 2.0]])
+    Wrong("a thousandth", of_x(unary(lambda x: x**3, lambda x, g: 2.999 * x**2 * g)), ""),
+    Wrong("x is kept, y is meant", of_x(unary(jnp.tanh, lambda x, g: (1 - x**2) * g)), ""),
+    Wrong("relu passes all", of_x(unary(jax.nn.relu, lambda x, g: g)), ""),
+    Wrong("cumulated the same way", of_x(unary(
+        lambda x: jnp.cumsum(x, axis=0), lambda x, g: jnp.cumsum(g, axis=0)
+    )), ""),
+    Wrong("first row for the sum", lambda: (
+        layer(lambda x, w, g: (g @ w.T, x.T @ g, g[0])), x(), normal(3, 3), normal(3)
     ), ""),
-    Wrong("AI-Hypercomputer/maxtext#4959", lambda: (tiled_loss(), x(), normal(3, 5)), "dout ignored"),
-    Wrong("ml-explore/mlx#3634", lambda: (with_jvp(
-        lambda a, b: a**b, power_jvp
-    ), jnp.abs(x()) + 0.5, normal(4, 3, seed=1)), ""),
+    Wrong("w transposed", lambda: (
+        layer(lambda x, w, g: (g @ w.T, (x.T @ g).T, g.sum(0))), x(), normal(3, 3), normal(3)
+    ), "transposed"),
+    Wrong("solved without transposing", lambda: (solved(jnp.linalg.solve), *system()), ""),
+    Wrong("last step of the fixed point", of_x(fixed_point(lambda x, y: -jnp.sin(x + y) / 2)), ""),
+    Wrong("scale forgotten for k", lambda: (
+        attention(1), normal(5, 4), normal(6, 4), normal(6, 3)
+    ), "factor 2"),
+    Wrong("carry stopped", lambda: (stopped_carry, normal(3, 3), x()), ""),
+    Wrong("names swapped", lambda: (
+        with_vjp(of_a_dict, lambda p: (of_a_dict(p), p), dict_back), {"u": x(), "v": normal(4, 3, seed=1)}
+    ), ""),
+    Wrong("jvp of one of two", lambda: (with_jvp(
+        lambda a, b: a * jnp.sin(b), lambda p, t: (p[0] * jnp.sin(p[1]), t[0] * jnp.sin(p[1]))
+    ), x(), normal(4, 3, seed=1)), "zero"),
+    Wrong("one corner", of_x(unary(
+        lambda x: x**2, lambda x, g: (2 * x * g).at[0, 0].multiply(0.5)
+    )), ""),
 )  # fmt: skip

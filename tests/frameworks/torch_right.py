@@ -235,3 +235,14 @@ RIGHT: dict[str, Callable[[], tuple[Any, ...]]] = {
 }
 #: Those whose noise in float64 is another, or that cannot be made double here.
 SINGLE_ONLY = ("packed", "ckpt")
+
+
+def doubled(thing: Any) -> Any:
+    """Give the same in float64."""
+    if isinstance(thing, nn.Module | nn.utils.rnn.PackedSequence):
+        return thing.double()
+    if torch.is_tensor(thing):
+        return thing.double() if thing.is_floating_point() else thing
+    if type(thing) in (tuple, list):
+        return type(thing)(map(doubled, thing))
+    return {key: doubled(value) for key, value in thing.items()} if type(thing) is dict else thing

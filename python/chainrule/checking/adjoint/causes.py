@@ -14,11 +14,12 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
 from chainrule.checking.adjoint.contracts import largest
 from chainrule.checking.adjoint.probes import Pair, Probe
-from chainrule.checking.adjoint.rearranged import at_the_boundary, rearranged, shifted
+from chainrule.checking.adjoint.rearranged import Mask, at_the_boundary, rearranged, shifted
 from chainrule.checking.adjoint.side import Side, dot
 
 #: How many directions a cause must hold along.
@@ -27,6 +28,10 @@ _DIRECTIONS = 3
 _SECONDS = 5.0
 #: How close two arrays must be to be called the same, with float32's digits and with float64's.
 _SAME_IN_SINGLE, _SAME = 1e-3, 1e-7
+#: What share of a boundary must be wrong, if that is known, for the mistake to be one of the boundary.
+_OF_ALL = 0.5
+
+IntArray = NDArray[np.intp]
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,11 @@ class Matrices:
     back: FloatArray
     bar: FloatArray
 
+    @property
+    def wrong(self) -> Mask:
+        """Which entries differ."""
+        return np.asarray(np.abs(self.ahead - self.back) > self.bar)
+
 
 def explain(pair: Pair, probes: list[Probe], entries: Matrices | None) -> tuple[str | None, str]:
     """Give the causes that explain the difference, or None; and what else there is to say."""
@@ -91,7 +101,15 @@ def explain(pair: Pair, probes: list[Probe], entries: Matrices | None) -> tuple[
     if all(p.difference <= 10 * case.may_be_off(p) for p in enough):
         return None, note  # so small that anything would explain it
     found: list[str] = []
-    for group in (_zero, _plain, _rearranged, _boundary, lambda c: _weighted(c, entries), _shifted):
+    for group in (
+        _zero,
+        _plain,
+        _rearranged,
+        lambda c: _one_entry(c, entries),
+        lambda c: _boundary(c, entries),
+        lambda c: _weighted(c, entries),
+        _shifted,
+    ):
         # An operator that does not take what is tried, or takes long: the verdict stands without a cause.
         with suppress(Exception):
             found = list(group(case))
@@ -207,21 +225,31 @@ def _rearranged(case: Case) -> Iterator[str]:
             yield name + _times(pair, c)
 
 
-def _boundary(case: Case) -> Iterator[str]:
+def _boundary(case: Case, e: Matrices | None) -> Iterator[str]:
     """Find the smallest part of the boundary, of y or of x, without which the sides agree; both if as small."""
     pair, found = case.pair, dict[str, float]()
     for name, inner in at_the_boundary(pair.adjoint.takes, "y"):
         ys = (np.where(inner, p.y, 0) for p in case.probes)
         if case.agree((dot(p.ahead, y), dot(p.x, pair.adjoint(y))) for p, y in zip(case.probes, ys, strict=True)):
-            found[name] = 1 - float(inner.mean())
+            if e is None or _is_of_all(e, "y", inner):
+                found[name] = 1 - float(inner.mean())
             break
     for name, inner in at_the_boundary(pair.forward.takes, "x"):
         xs = (np.where(inner, p.x, 0) for p in case.probes)
         if case.agree((dot(pair.forward(x), p.y), dot(x, p.back)) for p, x in zip(case.probes, xs, strict=True)):
-            found[name] = 1 - float(inner.mean())
+            if e is None or _is_of_all(e, "x", inner):
+                found[name] = 1 - float(inner.mean())
             break
     smallest = min(found.values(), default=0.0)
     yield from (name for name, share in found.items() if share <= 1.5 * smallest)
+
+
+def _is_of_all(e: Matrices, letter: str, inner: Mask) -> bool:
+    """Tell whether a mistake is one of the boundary, and not of a few numbers that happen to lie there."""
+    outer = ~inner.reshape(-1)
+    wrong = np.asarray(e.wrong.any(axis=1 if letter == "y" else 0))
+    fewest = min((len(odd) for other, _, odd in _weights(e) if other == letter), default=len(outer))
+    return float(wrong[outer].mean()) >= _OF_ALL and fewest >= outer.sum()
 
 
 def _shifted(case: Case) -> Iterator[str]:
@@ -237,28 +265,42 @@ def _shifted(case: Case) -> Iterator[str]:
 # --- what single entries tell ---
 
 
-def _weighted(case: Case, e: Matrices | None) -> Iterator[str]:
-    """Find a factor that is another for each number of y, or of x."""
-    if e is None:
+def _one_entry(case: Case, e: Matrices | None) -> Iterator[str]:
+    """Name the one entry that differs, where others beside it do not."""
+    if e is None or e.wrong.sum() != 1:
         return
+    ((i, j),) = np.argwhere(e.wrong)
+    if np.count_nonzero(e.ahead[i]) > 1 and np.count_nonzero(e.ahead[:, j]) > 1:
+        rows, columns = case.pair.adjoint.takes.seen, case.pair.forward.takes.seen
+        place = [int(k) for k in (*np.unravel_index(i, rows), *np.unravel_index(j, columns))]
+        factor = f", factor {_short(np.conj(e.back[i, j] / e.ahead[i, j]))}" if e.ahead[i, j] else ""
+        yield f"one entry: A{place}{factor}"
+
+
+def _weights(e: Matrices) -> Iterator[tuple[str, FloatArray, IntArray]]:
+    """Give factors for each number of y, or of x, that explain all there is; and which of them are not 1."""
     for letter, ahead, back, bar in (("y", e.ahead, e.back, e.bar), ("x", e.ahead.T, e.back.T, e.bar.T)):
         squares = (np.abs(ahead) ** 2).sum(axis=1)
         weights = np.where(squares > 0, (np.conj(ahead) * back).sum(axis=1) / np.where(squares > 0, squares, 1), 1)
         if len(weights) < 3 or ahead.shape[1] < 2 or not weights.any():
             continue
         off = np.abs(back - weights[:, None] * ahead)
-        if (off <= 4 * (1 + np.abs(weights))[:, None] * bar).all():
-            odd = np.flatnonzero(np.abs(weights - 1) > 1e-6)
-            shape = (case.pair.adjoint if letter == "y" else case.pair.forward).takes.seen
-            told = ", ".join(f"{letter}{_at(i, shape)}: {_short(weights[i])}" for i in odd[:3])
-            more = " …" if len(odd) > 3 else ""
-            if not len(odd):
-                continue
-            yield f"A* has a factor of its own for {len(odd)} of {len(weights)} numbers of {letter} ({told}{more})"
+        odd = np.flatnonzero(np.abs(weights - 1) > 1e-6)
+        if len(odd) and (off <= 4 * (1 + np.abs(weights))[:, None] * bar).all():
+            yield letter, weights, odd
+
+
+def _weighted(case: Case, e: Matrices | None) -> Iterator[str]:
+    """Find a factor that is another for each number of y, or of x."""
+    for letter, weights, odd in _weights(e) if e is not None else ():
+        shape = (case.pair.adjoint if letter == "y" else case.pair.forward).takes.seen
+        told = ", ".join(f"{letter}{_at(i, shape)}: {_short(weights[i])}" for i in odd[:3])
+        more = " …" if len(odd) > 3 else ""
+        yield f"A* has a factor of its own for {len(odd)} of {len(weights)} numbers of {letter} ({told}{more})"
 
 
 def _short(weight: complex) -> str:
-    return f"{weight:.4g}" if weight.imag else f"{weight.real:.4g}"
+    return f"{weight:.4g}" if weight.imag else f"{weight.real + 0.0:.4g}"  # not -0
 
 
 def _at(flat: int | np.integer[Any], shape: tuple[int, ...]) -> str:
@@ -267,7 +309,7 @@ def _at(flat: int | np.integer[Any], shape: tuple[int, ...]) -> str:
 
 def _where(pair: Pair, e: Matrices) -> str:
     """Say how many entries differ, and in which row or column if they are all in one."""
-    wrong = np.abs(e.ahead - e.back) > e.bar
+    wrong = e.wrong
     told = f"{int(wrong.sum())} of {wrong.size} entries differ"
     rows, columns = np.flatnonzero(wrong.any(axis=1)), np.flatnonzero(wrong.any(axis=0))
     if len(rows) == 1 < wrong.shape[0]:

@@ -160,6 +160,8 @@ class JaxSubject(Subject):
 
     def try_own_contracts(self, trial: Trial, answer: Answer, douts: Sequence[Any]) -> None:
         """Hold the modes against each other, forward mode against linearity, and all against compiled code."""
+        if not self._try_finite(trial, answer):
+            return
         if self.no_reverse or self.no_forward:
             mode = "reverse" if self.no_reverse else "forward"
             trial.skips(MODES, f"there is no {mode} mode: {self.no_reverse or self.no_forward}")
@@ -167,6 +169,19 @@ class JaxSubject(Subject):
             self._try_forward_mode(trial, answer, douts)
         if not self.no_reverse:
             self._try_compiled(trial, answer, douts)
+
+    def _try_finite(self, trial: Trial, answer: Answer) -> bool:
+        """Ask for numbers; what is nan has no other fault, though all other contracts seem broken."""
+        contract = "a gradient is finite where the function is"
+        off = {n: ~np.isfinite(g) for n, g in answer.gradients.items()}
+        off = {n: where for n, where in off.items() if where.any()}
+        if not off or not all(np.isfinite(out).all() for out in self.outputs()):
+            trial.tried.setdefault(contract)
+            return True
+        name, where = next(iter(off.items()))
+        at = "[" + ", ".join(str(int(i)) for i in np.argwhere(where)[0]) + "]" if where.ndim else ""
+        trial.breaks(contract, f"that of {name}{at} is {answer.gradients[name][where][0]}", "not finite")
+        return False
 
     def _try_forward_mode(self, trial: Trial, answer: Answer, douts: Sequence[Any]) -> None:
         rng = np.random.default_rng(23)
