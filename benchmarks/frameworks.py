@@ -6,7 +6,8 @@ target/frameworks.json. What is not installed is left out, and said.
 ===========  ========================================================================================================
 chainrule    `check_gradients` as it comes: killed if the report says wrong, a false alarm if it says so of right
              code; with strict=True where the mistake changes no number of a careful caller's. Named is the cause
-             that is written beside the case.
+             that is written beside the case. The place is judged by differences of one output after the other
+             (`places`), where an entry of an argument is named.
 gradcheck    `torch.autograd.gradcheck` with its defaults, of the same in float64: tensors of floats that are
              handed over, and a module's parameters.
 check_grads  `jax.test_util.check_grads` with its defaults, to the first order, in float32: arrays of floats that are
@@ -26,6 +27,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+import places
 from results import ROOT, TARGET, pipes, write
 
 from chainrule import check_gradients
@@ -61,11 +63,17 @@ def titled(name: str, version: str, wrong: Sequence[Any], reported: Sequence[Any
     return f"{name} {version}: {len(wrong)} wrong, of which {sum(w in reported for w in wrong)} from public reports"
 
 
-def ours(wrong: Sequence[Any], right: Mapping[str, Case]) -> dict[str, str]:
-    """Count what our check says."""
-    killed = named = alarms = unproven = 0
+def ours(wrong: Sequence[Any], right: Mapping[str, Case], judge: Callable[..., bool | None]) -> dict[str, str]:
+    """Count what our check says; `judge` tells whether a place is right."""
+    killed = named = alarms = unproven = placed = places = 0
     for case in wrong:
-        report = check_gradients(*case.make(), strict=getattr(case, "hazard", False))
+        made = case.make()
+        report = check_gradients(*made, strict=getattr(case, "hazard", False))
+        place = judge(made[0], made[1:], report)
+        places += place is not None
+        placed += place is True
+        if place is False:
+            print(f"chainrule, another place: {case.name}")
         killed += report.verdict == "wrong"
         named += bool(case.cause) and (report.cause or "").startswith(case.cause)
     for make in right.values():
@@ -74,6 +82,7 @@ def ours(wrong: Sequence[Any], right: Mapping[str, Case]) -> dict[str, str]:
         unproven += verdict == "unproven"
     return row("chainrule", wrong, right, killed, 0, alarms, 0) | {
         "unproven": str(unproven),
+        "place": f"{placed} of {places}",
         "cause, where there is a short one": f"{named} of {sum(bool(case.cause) for case in wrong)}",
     }
 
@@ -116,6 +125,7 @@ def row(
         f"false alarms on {len(right)}": str(alarms),
         "cannot run": str(unable),
         "unproven": "",
+        "place": "",
         "cause, where there is a short one": "",
     }
 
@@ -131,7 +141,7 @@ def of_torch(only: Callable[[str], bool]) -> tuple[list[dict[str, str]], str]:
     right = {name: seeded(torch, make) for name, make in correct.RIGHT.items() if only(name)}
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    rows = [ours(wrong, right)]
+    rows = [ours(wrong, right, places.of_torch)]
     twice = {name: lambda make=make: tuple(map(correct.doubled, make())) for name, make in right.items()}
     theirs = other("gradcheck", by_gradcheck, wrong, twice)
     return [*rows, theirs], titled("torch", torch.__version__.partition("+")[0], wrong, issues.ISSUES)
@@ -177,7 +187,7 @@ def of_jax(only: Callable[[str], bool]) -> tuple[list[dict[str, str]], str]:
     right = {name: make for name, make in code.RIGHT.items() if only(name)}
     jax.config.update("jax_disable_most_optimizations", True)
     try:
-        rows = [ours(wrong, right)]
+        rows = [ours(wrong, right, places.of_jax)]
         theirs = other("check_grads", by_check_grads, wrong, right)
     finally:
         jax.config.update("jax_disable_most_optimizations", False)

@@ -176,6 +176,23 @@ def adder_back(ctx: Any, g: Any) -> Any:
     return -(d.clamp(-1, 1) * g[:, None]).sum(2), (d * g[:, None]).sum(0)
 
 
+def softplus_back(x: Any, g: Any) -> Any:
+    """Thinks that a straight line begins sooner than it does."""
+    return torch.where(3 * x > 0.3, g, g * torch.sigmoid(3 * x))
+
+
+def wavelet_back(ctx: Any, g: Any) -> Any:
+    """The filter is not turned round on the way back."""
+    return torch.stack([0.8 * g, 0.6 * g], 2).reshape(len(g), -1)
+
+
+def mish_back(x: Any, g: Any) -> Any:
+    """With a misprint in the denominator: exp(2x) for exp(x)."""
+    e = torch.exp(x)
+    above = 4 * (x + 1) + 4 * e**2 + e**3 + e * (4 * x + 6)
+    return g * e * above / (2 * e**2 + e**2 + 2) ** 2
+
+
 ISSUES = (
     # backward writes into its gradient, and no check of PyTorch's sees it
     Wrong("pytorch/pytorch#81417",
@@ -226,6 +243,18 @@ ISSUES = (
     Wrong("HIPS/autograd#401", lambda: (unary(
         lambda a: -torch.linalg.slogdet(a)[1] / 2, lambda a, g: g * torch.linalg.inv(a).T / 2
     ), normal(3, 3) + 4 * torch.eye(3, dtype=torch.float64)), "factor -1"),
+    Wrong("pytorch/pytorch#61568", of_x(unary(lambda x: F.softplus(x, 3), softplus_back)), ""),
+    Wrong("KeKsBoTer/torch-dwt#2", of_x(function(
+        lambda ctx, x: 0.6 * x[:, 0::2] + 0.8 * x[:, 1::2], wavelet_back
+    )), ""),
+    Wrong("digantamisra98/Mish#11", of_x(unary(F.mish, mish_back)), ""),
+    Wrong("KhawajaAbaid/micrograd_c#1",
+        lambda: (function(lambda ctx, a, b: a - b, lambda ctx, g: (g, g.clone())), x(), x()), "factor -1",
+    ),
+    Wrong("chainer/chainer#3542", of_x(unary(lambda x: x * x, lambda x, g: 3 * x * g)), ""),
+    Wrong("mlpack/mlpack#2158", of_x(unary(
+        torch.tanh, lambda x, g: g * (1 - torch.tanh(torch.tanh(x)) ** 2)
+    )), ""),
 )  # fmt: skip
 #: Right by what it computes; that a method is never called is told: hash2430/pitchtron#3.
 TOLD: tuple[Callable[[], tuple[Any, ...]], str] = (lambda: (Reversal().double(), x()), "a method backward")
