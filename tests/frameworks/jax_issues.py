@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from frameworks.jax_code import Wrong, normal, of_x, pair_of, pushed, unary, with_jvp, with_vjp, x
-
 jax: Any = pytest.importorskip("jax")
+
+from frameworks.jax_code import Wrong, normal, of_x, pair_of, pushed, unary, with_jvp, with_vjp, x  # noqa: E402
+
 jnp, lax = jax.numpy, jax.lax
 
 

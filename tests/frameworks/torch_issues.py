@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from frameworks.torch_wrong import Wrong, as_if_contiguous, function, keep, kept, normal, of_x, overwritten, unary, x
-
 torch: Any = pytest.importorskip("torch")
+
+from frameworks.torch_wrong import Wrong, as_if_contiguous, function, keep, kept, normal, of_x, overwritten, unary, x  # noqa: E402
+
 nn: Any = torch.nn
 F: Any = torch.nn.functional
 
