@@ -141,8 +141,13 @@ class GroupStencil(Rounded):
                 yield (number, offset), [(self._name, group.columns, before + offset * group.steps)]
 
     def _at(self, number: int, offsets: Sequence[float] | Floats) -> tuple[Floats, Floats]:
-        """Move a group by each of some offsets; give what was moved to, as it was stored, and the outputs."""
+        """Move a group by each of some offsets; give what was moved to, as it was stored, and the outputs.
+
+        Whoever asks for more than there is room for is refused before anything is moved.
+        """
         group, flat = self._groups[number], self._array.flat
+        if any(abs(offset) > group.most or offset * group.side < 0 for offset in offsets):
+            raise ValueError("that is beyond the bounds")
         before = flat[group.columns]
         stored, values = [], []
         try:

@@ -38,6 +38,29 @@ def test_nothing_is_evaluated_beyond_bounds(x: Any, mode: Any) -> None:
     assert wrong.arrays[0].where[1] == 0
 
 
+@pytest.mark.parametrize("by_products", [False, True])
+@pytest.mark.parametrize("mode", ["full", "directions"])
+@pytest.mark.parametrize("factor", [1.0, 1.001])
+@pytest.mark.parametrize("x", [[0.0, 1.0, 2.0], [1e-4, 0.7, 0.0], [0.4, 1.0, 1.9999], [2.0, 0.3, 0.1]])
+def test_nor_is_it_to_find_out_what_is_wrong(x: Any, factor: float, mode: Any, by_products: bool) -> None:
+    """What f raises beyond its bounds could be taken for a refusal of f: so it is written down."""
+    lowest, highest = [], []
+
+    def noted(x: Any) -> Any:
+        lowest.append(x.min(initial=np.inf))
+        highest.append(x.max(initial=-np.inf))
+        return np.array([np.sin(x).sum(), x[0] * x[1], (1 + x[1]) * x[2] ** 2])
+
+    def jac(x: Any) -> Any:
+        return factor * np.array([np.cos(x), [x[1], x[0], 0], [0, x[2] ** 2, 2 * (1 + x[1]) * x[2]]])
+
+    products = (lambda x, v: jac(x) @ v, lambda x, w: jac(x).T @ w)
+    report = check_jacobian(noted, products if by_products else jac, x, bounds=(0, 2), mode=mode)
+    assert report.verdict == ("right" if factor == 1 else "wrong")
+    assert min(lowest) >= 0
+    assert max(highest) <= 2
+
+
 def test_a_function_that_is_not_smooth_at_its_bound_is_no_false_alarm() -> None:
     report = check_jacobian(lambda x: x**1.5, lambda x: np.diag(1.5 * np.sqrt(x)), [0.0, 1.0], bounds=(0, np.inf))
     assert report.verdict != "wrong"

@@ -17,6 +17,8 @@ from chainrule.checking.groups import Group
 
 #: A number is next to a bound if there is less room than this part of its size.
 _NEXT = 2.0**-10
+#: A sum may be rounded up.
+_WITHIN = 1 - 2.0**-50
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,6 @@ def room_of(x: Any, bounds: tuple[Floats, Floats], scales: Floats) -> Room:
 
 
 def _least(way: Floats, steps: Floats) -> float:
-    """Give the longest step of a group with which nothing goes beyond its bound."""
+    """Give the longest step of a group with which nothing goes beyond its bound, not even by rounding."""
     moved = steps != 0
-    return float((way[moved] / np.abs(steps[moved])).min(initial=np.inf)) if moved.any() else 0.0
+    return _WITHIN * float((way[moved] / np.abs(steps[moved])).min(initial=np.inf)) if moved.any() else 0.0
