@@ -111,6 +111,13 @@ def expect_network(net: Any) -> None:
         raise TypeError(f"net must be a Network or have its methods, got {net!r}")
 
 
+def is_complex(value: Any) -> bool:
+    """Tell whether something is a complex number, an array of such, or holds one."""
+    if isinstance(value, list | tuple):
+        return any(map(is_complex, value))
+    return isinstance(value, complex) or (isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "c")
+
+
 def numbers(a: Any, name: str) -> NDArray[Any]:
     """Give `a` as an exact ndarray of real numbers, in whatever dtype and layout it has."""
     if type(a) is np.ndarray and a.dtype in _STORED:

@@ -58,7 +58,7 @@ class Slot:
 def slots_of(function: Any, arguments: Sequence[Any]) -> tuple[tuple[Slot, ...], dict[str, Any]]:
     """Give the arguments of `function` as slots, and the inputs in them, by their names."""
     slots, inputs = [], {}
-    for name, argument in zip(_names(function, len(arguments)), arguments, strict=True):
+    for name, argument in zip(names_of(function, len(arguments)), arguments, strict=True):
         slot, own = _slot(name, argument)
         slots.append(slot)
         inputs.update(own)
@@ -119,8 +119,9 @@ def refuse_half(array: FloatArray, name: str) -> None:
         )
 
 
-def _names(function: Any, count: int) -> list[str]:
-    names = [p.name for p in positional(function)]
+def names_of(function: Any, count: int, skipped: int = 0) -> list[str]:
+    """Give names for so many arguments of a function: its own, if it has as many behind those that are skipped."""
+    names = [p.name for p in positional(function)][skipped:]
     if len(names) >= count:
         return names[:count]
     return ["x"] if count == 1 else [f"x{i}" for i in range(count)]

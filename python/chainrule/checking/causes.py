@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
 
+#: Factors that a derivative is off by most often.
+FACTORS = {"2": 2.0, "1/2": 0.5, "-1": -1.0, "-2": -2.0, "-1/2": -0.5}
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -74,7 +77,7 @@ def _zero(e: Evidence) -> Iterator[str]:
 
 
 def _factors(e: Evidence) -> Iterator[str]:
-    for name, factor in {"2": 2.0, "1/2": 0.5, "-1": -1.0, "-2": -2.0, "-1/2": -0.5}.items():
+    for name, factor in FACTORS.items():
         if e.fits(e.claimed / factor):
             yield f"factor {name}"
     for letter, count in e.counts.items():

@@ -69,9 +69,6 @@ class Comparison:
     numeric: NumericEvaluation | None = None
     #: What is not as it should be with gradients whose numbers are right: a contract, what was seen, its short name.
     hazards: dict[str, tuple[str, str]] = field(default_factory=dict)
-    #: Contracts of this kind of subject alone: None if it holds, or what was seen and its short name.
-    own_contracts: dict[str, tuple[str, str] | None] = field(default_factory=dict)
-
     #: What is left of the outputs along a line, or what finds that out.
     taylor: Taylor = None
 

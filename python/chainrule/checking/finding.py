@@ -166,7 +166,9 @@ def is_abstract(method: Any) -> bool:
 def _pairs(functions: Mapping[str, FunctionType], around: Mapping[str, Any]) -> Iterator[Found]:
     """Give pairs of functions by their names, under that of the first of the two, if nothing has it."""
     used: set[str] = set()
-    plain = {_plain(name): name for name, thing in around.items() if callable(thing) and not isinstance(thing, type)}
+    plain = {
+        plain_name(name): name for name, thing in around.items() if callable(thing) and not isinstance(thing, type)
+    }
     for name, function in functions.items():  # x_forward and x_backward, x_backward_alt
         ahead = _ahead_of(name, functions)
         if ahead is not None:
@@ -180,20 +182,19 @@ def _pairs(functions: Mapping[str, FunctionType], around: Mapping[str, Any]) -> 
         if flag is not None:
             yield Found(name, PairSubject, (function, partial(function, **{flag: True})), name, function)
             continue
-
-        def called(
-            patterns: Iterable[str], own: str = _plain(name), leave: Iterable[str] = (name, *used)
-        ) -> str | None:
-            names = (plain.get(pattern.format(own)) for pattern in patterns)
-            return next((other for other in names if other is not None and other not in leave), None)
-
-        gradient, jacobian = called(GRADIENTS), called(JACOBIANS)
-        first, hessian = gradient or jacobian, called(HESSIANS)
+        left = {key: other for key, other in plain.items() if other not in (name, *used)}
+        gradient, jacobian = _called(GRADIENTS, name, left), _called(JACOBIANS, name, left)
+        first, hessian = gradient or jacobian, _called(HESSIANS, name, left)
         if first is not None:
             kind = PairSubject if gradient is not None else JacobianSubject
             yield Found(name, kind, (function, around[first]), name, around[first])
             if hessian is not None:
                 yield Found(hessian, HessianSubject, (around[first], around[hessian]), first, around[hessian])
+
+
+def _called(patterns: Iterable[str], name: str, left: Mapping[str, str]) -> str | None:
+    """Give the first of those that are left which is called by one of the patterns after `name`."""
+    return next((left[key] for p in patterns if (key := p.format(plain_name(name))) in left), None)
 
 
 def _flag_of(function: FunctionType) -> str | None:
@@ -216,5 +217,6 @@ def _ahead_of(name: str, functions: Mapping[str, Callable[..., Any]]) -> str | N
     return None
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Give a name without capitals and underscores."""
     return name.replace("_", "").lower()

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.checking.jacobian.checks import Mode, check_hessian, check_jacobian
+from chainrule.checking.comparison import Mode
+from chainrule.checking.jacobian.checks import check_hessian, check_jacobian
 from chainrule.checking.report import GradientReport, Verdict
 from chainrule.checking.run import as_before
 

@@ -215,10 +215,11 @@ def flattened(returned: Sequence[Any]) -> list[Any]:
 def fits(gradient: Any, array: FloatArray) -> bool:
     """Tell whether a gradient could be that of an array by its shape, leading axes of length 1 aside."""
     shape = _shape(gradient)
-    return gradient is not None and shape is not None and _long(shape) == _long(array.shape)
+    return gradient is not None and shape is not None and long_axes(shape) == long_axes(array.shape)
 
 
-def _long(shape: Sequence[int]) -> list[int]:
+def long_axes(shape: Sequence[int]) -> list[int]:
+    """Give a shape without its axes of length 1."""
     return [n for n in shape if n != 1]
 
 

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
-from chainrule.checking.adjoint.contracts import largest
 from chainrule.checking.adjoint.probes import Pair, Probe
 from chainrule.checking.adjoint.rearranged import Mask, at_the_boundary, rearranged, shifted
 from chainrule.checking.adjoint.side import Side, dot
+from chainrule.checking.finite_differences import largest
 
 #: How many directions a cause must hold along.
 _DIRECTIONS = 3

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
-from chainrule._gate import count, positive
-from chainrule.checking.adjoint.run import Settings, check
+from chainrule.checking import settings_of
+from chainrule.checking.adjoint.run import check
+from chainrule.checking.comparison import Mode
 from chainrule.checking.report import GradientReport
 
 
@@ -15,7 +17,7 @@ def check_adjoint(
     shape_out: int | tuple[int, ...] | None = None,
     *,
     dtype: Any = None,
-    mode: Literal["auto", "full", "directions"] = "auto",
+    mode: Mode = "auto",
     directions: int = 3,
     seed: int = 0,
     tolerance: float | None = None,
@@ -95,8 +97,7 @@ def check_adjoint(
     >>> report.ok, report.cause, report.arrays[0].place
     (False, 'A* is A itself: not transposed, a convolution not turned round', 'A[0, 1]')
     """
-    if mode not in ("auto", "full", "directions"):
-        raise ValueError(f"mode must be 'auto', 'full' or 'directions', got {mode!r}")
-    allowed = 0.0 if tolerance is None else positive(tolerance, "tolerance")
-    settings = Settings(mode, count(directions, "directions"), count(seed, "seed", least=0), allowed, strict)
+    settings = settings_of(mode, directions, seed, 1.0 if tolerance is None else tolerance, strict)
+    if tolerance is None:
+        settings = replace(settings, tolerance=0.0)
     return check(A, shape_in, shape_out, dtype, settings)

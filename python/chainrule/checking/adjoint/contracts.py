@@ -14,6 +14,7 @@ from chainrule._gate import FloatArray
 from chainrule.checking.adjoint.operator import ColumnsError, Operator
 from chainrule.checking.adjoint.side import Contracts, Side
 from chainrule.checking.equality import same_numbers
+from chainrule.checking.finite_differences import largest
 
 #: How far linearity may be off, relative to the largest number, in float64 and in fewer digits: what a solver within
 #: an operator leaves is noise, and widens the error bar; what is more is a mistake.
@@ -42,11 +43,6 @@ def _far(a: FloatArray, b: FloatArray, allowed: float, size: float | None = None
     """Tell whether two results are further apart than a share of their largest number."""
     size = max(largest(a), largest(b)) if size is None else size
     return not largest(a - b) <= allowed * size
-
-
-def largest(a: FloatArray) -> float:
-    """Give the largest absolute value, 0 of nothing."""
-    return float(np.abs(a).max(initial=0.0))
 
 
 def _allowed(side: Side) -> float:

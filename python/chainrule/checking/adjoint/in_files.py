@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.checking.adjoint.checks import check_adjoint
+from chainrule.checking.finding import plain_name
 from chainrule.checking.report import GradientReport
 
 #: What the adjoint of ``f`` is called; underscores and capitals do not count.
@@ -37,7 +38,7 @@ def find(module: ModuleType) -> Iterator[Operator]:
     """Give the operators in a module."""
     own = {name: thing for name, thing in vars(module).items() if not name.startswith("_")}
     functions = {n: t for n, t in own.items() if isinstance(t, FunctionType) and t.__module__ == module.__name__}
-    plain = {_plain(name): name for name in functions}
+    plain = {plain_name(name): name for name in functions}
     for name, thing in own.items():
         if name in functions:
             adjoint = next((plain[p] for p in _patterns(name) if p in plain and plain[p] != name), None)
@@ -78,8 +79,4 @@ def _is_operator(thing: Any) -> bool:
 
 
 def _patterns(name: str) -> Iterator[str]:
-    return (pattern.format(_plain(name)) for pattern in ADJOINTS)
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", "").lower()
+    return (pattern.format(plain_name(name)) for pattern in ADJOINTS)

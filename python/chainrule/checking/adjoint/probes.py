@@ -19,8 +19,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.checking.adjoint.contracts import largest
 from chainrule.checking.adjoint.side import Side, dot, norm
+from chainrule.checking.finite_differences import largest
 
 #: Sums of terms with random signs stay below so many times the root of the sum of squares.
 KAPPA = 8.0

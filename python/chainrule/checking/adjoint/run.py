@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -19,12 +19,11 @@ from chainrule.checking.adjoint.contracts import try_in_turn, try_other_ways, tr
 from chainrule.checking.adjoint.operator import Operator, Space, understand
 from chainrule.checking.adjoint.probes import OWN, WIDEST, Pair, Place, Probe, unit
 from chainrule.checking.adjoint.side import Contracts, Side, WrongShapeError
+from chainrule.checking.comparison import Settings
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reach import reach
 from chainrule.checking.report import ArrayCheck, GradientReport
 from chainrule.checking.state import State
-
-Mode = Literal["auto", "full", "directions"]
 
 #: In mode "auto" an operator is compared entry by entry if it has no more entries, and no more rows and columns.
 _MOST_ENTRIES, _MOST_CALLS = 1 << 16, 1 << 10
@@ -41,17 +40,6 @@ _SMALL = (
 )
 #: Contracts without which a comparison says nothing.
 _NEEDED = "gives the same again"
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What the caller asked for."""
-
-    mode: Mode
-    directions: int
-    seed: int
-    tolerance: float
-    strict: bool
 
 
 def check(thing: Any, shape_in: Any, shape_out: Any, dtype: Any, settings: Settings) -> GradientReport:

@@ -149,11 +149,6 @@ def over_arrays(function: Any, taken: Callable[[Any], Any], given: Callable[[Any
     return call
 
 
-def named(names: Sequence[str], count: int) -> list[str]:
-    """Give names for so many arguments."""
-    return list(names[:count]) if len(names) >= count else ["x"] if count == 1 else [f"x{i}" for i in range(count)]
-
-
 def nearly(some: Sequence[FloatArray], others: Sequence[FloatArray]) -> bool:
     """Tell whether outputs in two precisions are of the same noise: near each other, beside the largest."""
     pairs = zip(some, others, strict=True)

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.checking.arguments import positional
+from chainrule.checking.arguments import names_of
 from chainrule.checking.equality import close, same_numbers
 from chainrule.checking.frameworks import interop
-from chainrule.checking.frameworks.interop import jax, named
+from chainrule.checking.frameworks.interop import jax
 from chainrule.checking.frameworks.jax_arrays import (
     as_jax,
     as_numpy,
@@ -288,7 +288,7 @@ def _names_jax(function: Any) -> bool:
 def _understood(cls: type[JaxSubject], reader: Reader) -> JaxSubject:
     thing, tools = reader.thing, jax().tree_util
     found, tree = tools.tree_flatten_with_path(tuple(reader.arguments))
-    names = named([p.name for p in positional(thing)], len(reader.arguments))
+    names = names_of(thing, len(reader.arguments))
     arrays = any(is_array(leaf) and leaf.dtype.kind in "fV" for _, leaf in found)
     leaves: list[Any] = []
     inputs: dict[str, Any] = {}

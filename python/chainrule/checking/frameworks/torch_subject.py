@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.checking.arguments import positional
+from chainrule.checking.arguments import names_of
 from chainrule.checking.equality import same_numbers
 from chainrule.checking.frameworks import interop, torch_contracts
-from chainrule.checking.frameworks.interop import filled, flat, named, opened, torch
+from chainrule.checking.frameworks.interop import filled, flat, opened, torch
 from chainrule.checking.frameworks.torch_copies import double_copy
 from chainrule.checking.pair import PairSubject
 from chainrule.checking.reach import reach
@@ -264,12 +264,11 @@ def _arguments(reader: Reader) -> tuple[tuple[Any, ...], dict[str, Any], tuple[s
         applied: Any = owner
         called = applied.forward
         skipped = 0 if applied.setup_context is not found.autograd.Function.setup_context else 1
-    names = [p.name for p in positional(called)][skipped:]
     nests: list[Any] = []
     inputs: dict[str, Any] = {}
     wanted: list[str] = []
     none = not any(map(interop.is_tensor, flat(reader.arguments)))
-    for name, argument in zip(named(names, len(reader.arguments)), reader.arguments, strict=True):
+    for name, argument in zip(names_of(called, len(reader.arguments), skipped), reader.arguments, strict=True):
         nest, leaves = _opened(argument, name, arrays=none)
         nests.append(nest)
         inputs |= leaves

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
 from chainrule.checking.finite_differences import Floats
+from chainrule.checking.results import long_axes
 from chainrule.checking.subject import Answer
 
 #: An operator of no more columns is asked for every one of them.
@@ -210,7 +211,7 @@ def block_of(value: Any, out: tuple[int, ...], into: tuple[int, ...], what: str)
     if is_operator(value):
         return by_products(value.matvec, shape) if tuple(value.shape) == shape else None
     array = _real(value, what)
-    if array.shape == (*out, *into) or _long(array.shape) in (_long((*out, *into)), _long(shape)):
+    if array.shape == (*out, *into) or long_axes(array.shape) in (long_axes((*out, *into)), long_axes(shape)):
         return Dense(shape, array.reshape(shape))
     if array.shape == into == out and array.size > 1:  # one for each entry
         diagonal = np.arange(array.size)
@@ -246,10 +247,6 @@ def _real(value: Any, what: str) -> FloatArray:
             f" argument, got {type(value).__name__} of {array.dtype}"
         )
     return array if array.dtype.kind == "f" else array.astype(np.float64)
-
-
-def _long(shape: tuple[int, ...]) -> list[int]:
-    return [n for n in shape if n != 1]
 
 
 def _finite_sizes(array: FloatArray) -> Floats:

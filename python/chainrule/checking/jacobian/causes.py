@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.checking.causes import FACTORS
 from chainrule.checking.finite_differences import Floats
 
 #: Factors that are told by name; any other is told as a number.
-_FACTORS = {"2": 2.0, "1/2": 0.5, "-1": -1.0, "-2": -2.0, "-1/2": -0.5, "180/π": 180 / np.pi, "π/180": np.pi / 180}
+_FACTORS = {**FACTORS, "180/π": 180 / np.pi, "π/180": np.pi / 180}
 #: So many rows or columns of a matrix that is wrong in few are named.
 _MOST_NAMED = 3
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
+from chainrule._gate import is_complex
 from chainrule.checking import settings_of
-from chainrule.checking.comparison import Settings
-from chainrule.checking.jacobian.coordinates import has_complex, of_real_parts, on_manifolds
+from chainrule.checking.comparison import Mode, Settings
+from chainrule.checking.jacobian.coordinates import of_real_parts, on_manifolds
 from chainrule.checking.jacobian.hessian import HessianSubject
 from chainrule.checking.jacobian.subject import JacobianSubject
 from chainrule.checking.reader import Asked
 from chainrule.checking.report import GradientReport
 from chainrule.checking.run import as_before, check
-
-Mode = Literal["auto", "full", "directions"]
 
 
 def check_jacobian(
@@ -116,7 +115,7 @@ def check_jacobian(
         with as_before((f, jac), args):
             real = on_manifolds(f, jac, args, retract, local)
         return check((real.f, real.jac), real.arguments, settings, asked, progress)
-    if has_complex(args):
+    if any(map(is_complex, args)):
         return _of_complex(f, jac, args, settings, asked, progress)
     return check((f, jac), args, settings, asked, progress)
 

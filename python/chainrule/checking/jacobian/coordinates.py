@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.checking.arguments import positional
+from chainrule._gate import is_complex
+from chainrule.checking.arguments import names_of
 from chainrule.checking.jacobian.blocks import is_operator, is_sparse
 
 Function = Callable[..., Any]
@@ -44,7 +45,7 @@ def on_manifolds(f: Function, jac: Any, arguments: Sequence[Any], retract: Any, 
     ValueError
         If ``retract(x, 0)`` is not x, or ``local(y, y)`` is not 0.
     """
-    names = _names(f, len(arguments))
+    names = names_of(f, len(arguments))
     ways = _by_name(retract, names)
     points = {name: copy.deepcopy(a) for name, a in zip(names, arguments, strict=True)}
     here = f(*(copy.deepcopy(a) for a in points.values()))
@@ -137,9 +138,9 @@ def of_real_parts(f: Function, jac: Any, arguments: Sequence[Any], conjugate: bo
     The derivatives of complex outputs by complex arguments are f′: the functions must be holomorphic. Those of real
     ones are ∂f/∂a + i ∂f/∂b at a + i b. With `conjugate` the conjugates of either.
     """
-    names = _names(f, len(arguments))
-    arrays = [np.array(a) if _is_complex(a) else a for a in arguments]
-    complexes = [_is_complex(a) for a in arguments]
+    names = names_of(f, len(arguments))
+    arrays = [np.array(a) if is_complex(a) else a for a in arguments]
+    complexes = [is_complex(a) for a in arguments]
     out = np.asarray(f(*(np.array(a) if c else copy.deepcopy(a) for a, c in zip(arrays, complexes, strict=True))))
     complex_out = out.dtype.kind == "c"
 
@@ -190,28 +191,12 @@ def _real_block(
     return parts.reshape((*out, *((2,) * complex_out), *into, *((2,) * complex_in)))
 
 
-def has_complex(arguments: Sequence[Any]) -> bool:
-    """Tell whether an argument holds complex numbers."""
-    return any(map(_is_complex, arguments))
-
-
-def _is_complex(value: Any) -> bool:
-    if isinstance(value, list | tuple):
-        return any(map(_is_complex, value))
-    return isinstance(value, complex) or (isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "c")
-
-
 def _apart(z: Any) -> Any:
     return np.stack([np.real(z), np.imag(z)], axis=-1)
 
 
 def _joined(parts: Any) -> Any:
     return (parts[..., 0] + 1j * parts[..., 1])[()]
-
-
-def _names(f: Any, count: int) -> list[str]:
-    own = [p.name for p in positional(f)]
-    return own[:count] if len(own) >= count else ["x"] if count == 1 else [f"x{i}" for i in range(count)]
 
 
 def _like(function: Function, by: Any, names: Sequence[str]) -> Function:
