@@ -24,6 +24,7 @@ import zlib
 from collections.abc import Callable
 
 import numpy as np
+import seen
 from results import ROOT, TARGET, pipes, write
 
 sys.path.insert(0, str(ROOT / "tests"))
@@ -42,48 +43,13 @@ def main() -> None:
     }
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
-        rows = [ours(ADJOINT), *(other(name, agrees, ADJOINT) for name, agrees in others.items())]
+        rows = [seen.ours(ADJOINT)]
+        for name, agrees in others.items():
+            rows.append(seen.other(name, lambda case, agrees=agrees: not agrees(*products(case)), ADJOINT))
     sources = {c.name: c.wrong.source for c in ADJOINT if c.wrong and c.wrong.source}
     wrong = sum(c.wrong is not None for c in ADJOINT)
     print(f"### adjoint: {wrong} wrong, of which {len(sources)} from public reports\n\n{pipes(rows)}")
     write({"adjoint": rows, "sources": sources}, TARGET / "adjoints.json")
-
-
-def ours(cases: tuple[AdjointCase, ...]) -> dict[str, str]:
-    """Count what our check says."""
-    wrong, right = [c for c in cases if c.wrong], [c for c in cases if not c.wrong]
-    reports = {c.name: c.check() for c in cases}
-    places = [c.told(reports[c.name]) for c in wrong]
-    causes = [c.named(reports[c.name]) for c in wrong]
-    return {
-        "checker": "chainrule",
-        f"killed of {len(wrong)}": str(sum(reports[c.name].verdict == "wrong" for c in wrong)),
-        f"false alarms on {len(right)}": str(sum(reports[c.name].verdict == "wrong" for c in right)),
-        "cannot run": "0",
-        "unproven": str(sum(reports[c.name].verdict == "unproven" for c in right)),
-        "place": f"{places.count(True)} of {len(places) - places.count(None)}",
-        "cause, where there is a short one": f"{causes.count(True)} of {len(causes) - causes.count(None)}",
-    }
-
-
-def other(name: str, agrees: Agrees, cases: tuple[AdjointCase, ...]) -> dict[str, str]:
-    """Count what another checker says."""
-    counts = {"wrong": 0, "right": 0, "unable": 0}
-    for case in cases:
-        try:
-            counts["wrong" if case.wrong else "right"] += not agrees(*products(case))
-        except Exception:  # whatever it raises about a wrong one: it has been noticed
-            counts["wrong" if case.wrong else "unable"] += 1
-    wrong = sum(c.wrong is not None for c in cases)
-    return {
-        "checker": name,
-        f"killed of {wrong}": str(counts["wrong"]),
-        f"false alarms on {len(cases) - wrong}": str(counts["right"]),
-        "cannot run": str(counts["unable"]),
-        "unproven": "",
-        "place": "",
-        "cause, where there is a short one": "",
-    }
 
 
 def products(case: AdjointCase) -> tuple[complex, complex]:

@@ -28,6 +28,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import places
+import seen
 from results import ROOT, TARGET, pipes, write
 
 from chainrule import check_gradients
@@ -65,12 +66,12 @@ def titled(name: str, version: str, wrong: Sequence[Any], reported: Sequence[Any
 
 def ours(wrong: Sequence[Any], right: Mapping[str, Case], judge: Callable[..., bool | None]) -> dict[str, str]:
     """Count what our check says; `judge` tells whether a place is right."""
-    killed = named = alarms = unproven = placed = places = 0
+    killed = named = alarms = unproven = placed = judged = 0
     for case in wrong:
         made = case.make()
         report = check_gradients(*made, strict=getattr(case, "hazard", False))
         place = judge(made[0], made[1:], report)
-        places += place is not None
+        judged += place is not None
         placed += place is True
         if place is False:
             print(f"chainrule, another place: {case.name}")
@@ -80,11 +81,10 @@ def ours(wrong: Sequence[Any], right: Mapping[str, Case], judge: Callable[..., b
         verdict = check_gradients(*make()).verdict
         alarms += verdict == "wrong"
         unproven += verdict == "unproven"
-    return row("chainrule", wrong, right, killed, 0, alarms, 0) | {
-        "unproven": str(unproven),
-        "place": f"{placed} of {places}",
-        "cause, where there is a short one": f"{named} of {sum(bool(case.cause) for case in wrong)}",
-    }
+    return seen.row(
+        "chainrule", (killed, len(wrong)), (alarms, len(right)), refused=0, unproven=str(unproven),
+        place=f"{placed} of {judged}", cause=f"{named} of {sum(bool(case.cause) for case in wrong)}",
+    )  # fmt: skip
 
 
 def other(name: str, passes: Callable[..., bool], wrong: Sequence[Any], right: Mapping[str, Case]) -> dict[str, str]:
@@ -112,22 +112,10 @@ def other(name: str, passes: Callable[..., bool], wrong: Sequence[Any], right: M
     for what, names in told.items():
         print(f"{name} {what}: {', '.join(names) or 'none'}")
     print()
-    return row(name, wrong, right, *counts.values())
-
-
-def row(
-    name: str, wrong: Sequence[Any], right: Mapping[str, Case], killed: int, refused: int, alarms: int, unable: int
-) -> dict[str, str]:
-    return {
-        "checker": name,
-        f"killed of {len(wrong)}": str(killed),
-        "does not take": str(refused),
-        f"false alarms on {len(right)}": str(alarms),
-        "cannot run": str(unable),
-        "unproven": "",
-        "place": "",
-        "cause, where there is a short one": "",
-    }
+    return seen.row(
+        name, (counts["killed"], len(wrong)), (counts["alarms"], len(right)), refused=counts["not taken"],
+        unable=counts["unable"],
+    )  # fmt: skip
 
 
 # --- PyTorch ---

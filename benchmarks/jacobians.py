@@ -26,6 +26,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import seen
 from results import ROOT, TARGET, pipes, write
 from scipy import sparse as sp
 from scipy.optimize import check_grad
@@ -55,7 +56,9 @@ def main() -> None:
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         for field, cases in CASES.items():
-            rows = [ours(cases), *(other(name, figure, cases) for name, figure in others.items())]
+            rows = [seen.ours(cases)]
+            for name, figure in others.items():
+                rows.append(seen.other(name, lambda case, figure=figure: figure(*adapted(case)), cases))
             tables[field] = rows
             sources = [bool(c.wrong.source) for c in cases if c.wrong]
             print(f"### {field}: {len(sources)} wrong, of which {sum(sources)} from public reports\n\n{pipes(rows)}\n")
@@ -66,43 +69,6 @@ def main() -> None:
 
 
 # --- the checkers ---
-
-
-def ours(cases: tuple[Case, ...]) -> dict[str, str]:
-    """Count what our check says."""
-    wrong, right = [c for c in cases if c.wrong], [c for c in cases if not c.wrong]
-    reports = {c.name: c.check() for c in cases}
-    places = [c.told(reports[c.name]) for c in wrong]
-    causes = [c.named(reports[c.name]) for c in wrong]
-    return {
-        "checker": "chainrule",
-        f"killed of {len(wrong)}": str(sum(reports[c.name].verdict == "wrong" for c in wrong)),
-        f"false alarms on {len(right)}": str(sum(reports[c.name].verdict == "wrong" for c in right)),
-        "cannot run": "0",
-        "unproven": str(sum(reports[c.name].verdict == "unproven" for c in right)),
-        "place": f"{places.count(True)} of {len(places) - places.count(None)}",
-        "cause, where there is a short one": f"{causes.count(True)} of {len(causes) - causes.count(None)}",
-    }
-
-
-def other(name: str, figure: Callable[[Function, Function, Any], bool], cases: tuple[Case, ...]) -> dict[str, str]:
-    """Count what another checker says."""
-    counts = {"wrong": 0, "right": 0, "unable": 0}
-    for case in cases:
-        try:
-            counts["wrong" if case.wrong else "right"] += figure(*adapted(case))
-        except Exception:  # whatever it raises about a wrong one: it has been noticed
-            counts["wrong" if case.wrong else "unable"] += 1
-    wrong = sum(c.wrong is not None for c in cases)
-    return {
-        "checker": name,
-        f"killed of {wrong}": str(counts["wrong"]),
-        f"false alarms on {len(cases) - wrong}": str(counts["right"]),
-        "cannot run": str(counts["unable"]),
-        "unproven": "",
-        "place": "",
-        "cause, where there is a short one": "",
-    }
 
 
 def adapted(case: Case) -> tuple[Function, Function, Any]:
