@@ -133,11 +133,11 @@ def _mapped(its_map: Map, evaluator: Evaluator, points: Sequence[Point]) -> list
     """Evaluate points by a map of the caller's."""
     try:
         results = dict(its_map(_Numbered(evaluator), list(enumerate(points))))
-    except Exception as error:
+    except Exception:
         from chainrule.checking.processes import packed  # as above
 
         packed(evaluator)  # raises what is better to read, if that is why
-        raise error
+        raise
     if len(results) != len(points):
         raise ValueError(f"workers was given {len(points)} things to map, and gives {len(results)}")
     return [results[i] for i in range(len(points))]

@@ -8,7 +8,7 @@ entry where they differ; a small operator is compared entry by entry here. `caus
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -164,18 +164,13 @@ def _compared(pair: Pair, settings: Settings) -> tuple[ArrayCheck, str | None]:
     if check.verdict != "wrong":
         return check, None
     cause, note = explain(pair, probes, entries)
-    return _replaced(check, cause, note), cause
+    return replace(check, cause=cause, note="; ".join(text for text in (check.note, note) if text)), cause
 
 
 def _is_short(pair: Pair, m: int, n: int) -> bool:
     """Tell whether all entries can be had soon: by their number, and by how long calls have taken."""
     took = n * pair.forward.seconds / pair.forward.calls + m * pair.adjoint.seconds / pair.adjoint.calls
     return m * n <= _MOST_ENTRIES and m + n <= _MOST_CALLS and took <= _MOST_SECONDS
-
-
-def _replaced(check: ArrayCheck, cause: str | None, note: str) -> ArrayCheck:
-    notes = "; ".join(text for text in (check.note, note) if text)
-    return ArrayCheck(**{**vars(check), "cause": cause, "note": notes})
 
 
 def _shape(pair: Pair) -> tuple[int, ...]:
