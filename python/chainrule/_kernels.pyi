@@ -18,8 +18,12 @@ __all__ = [
     "__version__",
     "affine",
     "column_sums",
+    "dropout_mask",
     "from_safetensors",
     "instruction_set",
+    "layer_backward",
+    "layer_forward",
+    "layer_sizes",
     "loss",
     "matmul_a_bt",
     "not_a_distribution",
@@ -31,8 +35,30 @@ __all__ = [
 
 def affine(x: NDArray[Any], W: NDArray[Any], b: NDArray[Any], out: NDArray[Any], scratch: Scratch) -> None: ...
 def column_sums(dout: NDArray[Any], out: NDArray[Any]) -> None: ...
+def dropout_mask(ratio: float, draws: tuple[int, int, int], mask: NDArray[Any]) -> None: ...
 def from_safetensors(file: bytes) -> tuple[dict[str, str], list[tuple[str, str, list[int], int]]]: ...
 def instruction_set() -> str: ...
+def layer_backward(
+    described: tuple[str, list[int], list[float]],
+    arrays: list[NDArray[Any]],
+    x: NDArray[Any],
+    dout: NDArray[Any],
+    dx: NDArray[Any],
+    d_params: list[NDArray[Any]],
+    numbers: NDArray[Any],
+    places: NDArray[Any],
+    training: bool,
+) -> None: ...
+def layer_forward(
+    described: tuple[str, list[int], list[float]],
+    arrays: list[NDArray[Any]],
+    x: NDArray[Any],
+    out: NDArray[Any],
+    numbers: NDArray[Any],
+    places: NDArray[Any],
+    training: bool,
+) -> None: ...
+def layer_sizes(described: tuple[str, list[int], list[float]], rows: int, inputs: int) -> tuple[int, int, int]: ...
 def loss(
     name: str,
     scores: NDArray[Any],
@@ -65,8 +91,9 @@ class Evaluation:
 
 @final
 class Engine:
-    def __new__(cls, dtype: str, features: int, layers: list[tuple[str, int, float]], loss: str) -> Engine: ...
-    def examples(self, x: NDArray[Any]) -> Examples: ...
+    def __new__(cls, dtype: str, features: int, layers: list[tuple[str, list[int], list[float]]], loss: str) -> Engine: ...
+    def trains_otherwise(self) -> bool: ...
+    def examples(self, x: NDArray[Any], leave_out: bool) -> Examples: ...
     def steps(
         self,
         params: list[NDArray[Any]],
@@ -75,7 +102,8 @@ class Engine:
         t: NDArray[Any],
         rows: NDArray[Any],
         batch_size: int,
-        optimizer: tuple[str, float, float, float, float, int],
+        optimizer: tuple[str, float, float, float, float, int, float | None],
+        draws: tuple[int, int],
         stop_if_diverged: bool,
         losses: NDArray[Any],
         beside: list[Evaluation] = ...,
@@ -99,6 +127,7 @@ class Engine:
         index: int,
         entries: NDArray[Any],
         offsets: NDArray[Any],
+        draws: list[tuple[int, int, int]],
         out: NDArray[Any],
         first: int,
     ) -> int: ...
@@ -109,6 +138,7 @@ class Engine:
         x: NDArray[Any] | Examples,
         t: NDArray[Any],
         offsets: NDArray[Any],
+        draws: list[tuple[int, int, int]],
         out: NDArray[Any],
         first: int,
     ) -> int: ...

@@ -63,6 +63,7 @@ class NumericEvaluation:
         self._logs: dict[str, float] = {}
         if like is not None:
             self._logs |= {n: log for n, log in like._logs.items() if self.scales.get(n) is like.scales[n]}
+        randomness.rewind()  # Rust draws the masks that the subject would
         self.engine = subject.engine()
         self._own_noise: dict[str, Floats] = {}
         #: Along which all arrays were moved at once.

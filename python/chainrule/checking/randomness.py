@@ -10,6 +10,7 @@ import numpy as np
 
 from chainrule.checking.frameworks.interop import Source, is_torch_generator, source_of, torch_sources
 from chainrule.checking.reach import GENERATORS
+from chainrule.nn.layers.dropout import Masks
 
 
 class Randomness:
@@ -99,6 +100,8 @@ def _state_of(generator: Any) -> Source:
         return source_of(generator)
     if isinstance(generator, np.random.RandomState):
         return (lambda: generator.get_state(legacy=False)), generator.set_state, lambda: generator.random_sample(7)
+    if isinstance(generator, Masks):
+        return (lambda: generator.state), (lambda state: setattr(generator, "state", state)), generator.step
     bits = generator.bit_generator
     return (lambda: bits.state), (lambda state: setattr(bits, "state", state)), lambda: generator.random(7)
 

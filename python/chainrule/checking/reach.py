@@ -19,6 +19,7 @@ import numpy as np
 
 from chainrule.checking.arguments import positional
 from chainrule.checking.frameworks.interop import is_of_torch, is_tensor, is_torch_generator, seen_by_numpy
+from chainrule.nn.layers.dropout import Masks
 from chainrule.nn.parameters.places import in_slots, namespace, slots
 
 #: Not looked into: objects of these keep no array and no generator of anybody's, and looking takes long.
@@ -28,7 +29,7 @@ _LIBRARIES = _STANDARD | {
     "cupy", "sympy", "pytest", "_pytest", "hypothesis",
 }  # fmt: skip
 _LEAVES = (str, bytes, int, float, complex, type(None), np.generic, np.dtype)
-GENERATORS = (np.random.Generator, np.random.RandomState)
+GENERATORS = (np.random.Generator, np.random.RandomState, Masks)
 #: Of the standard library, but somebody's all the same: configurations.
 _HOLDERS = ("SimpleNamespace", "Namespace", "defaultdict", "OrderedDict", "ChainMap")
 #: So many things are looked at and no more.
@@ -49,7 +50,7 @@ def reach(**roots: Any) -> dict[int, tuple[str, Any]]:
         if isinstance(thing, _LEAVES) or id(thing) in seen:
             continue
         seen[id(thing)] = thing
-        if isinstance(thing, np.ndarray | GENERATORS[0] | GENERATORS[1]):
+        if isinstance(thing, (np.ndarray, *GENERATORS)):
             found[id(thing)] = name, thing
         elif is_tensor(thing):
             found[id(thing)] = name, thing
@@ -156,7 +157,7 @@ def _may_hold(thing: Any) -> bool:
 
 def _of_somebody(thing: Any) -> bool:
     """Tell whether a global is worth looking into: not what a library keeps, unless it is numbers or a generator."""
-    if isinstance(thing, np.ndarray | GENERATORS[0] | GENERATORS[1] | dict | list | deque | tuple):
+    if isinstance(thing, (np.ndarray, *GENERATORS, dict, list, deque, tuple)):
         return True
     kind = thing if isinstance(thing, type | types.FunctionType) else type(thing)
     return _of(kind) not in _LIBRARIES or kind.__name__ in _HOLDERS or is_of_torch(thing)

@@ -1,14 +1,15 @@
 """Which networks Rust can run whole, and how they are handed over.
 
-A network of this package's layers, unchanged, is described to Rust by a list of names and widths; its parameters stay
-in NumPy's arrays and are lent for each call. A network with a layer of the user's own (or with one of ours whose
+A network of this package's layers, unchanged, is described to Rust by a list of names and sizes; its arrays stay
+NumPy's and are lent for each call. A network with a layer of the user's own (or with one of ours whose
 ``forward`` or ``backward`` was replaced) is not handed over: its own methods run. `Ours` is where this is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from itertools import combinations, pairwise
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from chainrule import _kernels
 from chainrule._gate import FloatArray
 from chainrule.nn.kinds import LAYERS, LOSSES, OPTIMIZERS
-from chainrule.nn.layers import Affine
+from chainrule.nn.layers import Dropout
 from chainrule.nn.losses import Loss, SoftmaxWithLoss
 from chainrule.training.optimizers import Optimizer
 
@@ -98,47 +99,108 @@ class Ours:
         return self._has("accuracy", "score")
 
     @property
-    def plan(self) -> Plan | None:
-        """How Rust runs its layers and its loss; None if it cannot."""
-        return None if self.loss is None else plan(self._net.layers, self.loss)
+    def arrays(self) -> list[FloatArray] | None:
+        """The arrays of its layers, if Rust could run its layers and its loss on examples of some shape."""
+        return None if self.loss is None else _arrays_in_order(self._net.layers)
+
+    @property
+    def parameters(self) -> list[FloatArray] | None:
+        """Those of them that are learnt."""
+        if self.arrays is None:
+            return None
+        layers = self._net.layers.values()
+        return [getattr(layer, name) for layer in layers for name in LAYERS[type(layer)].parameters]
+
+    def plan(self, x: FloatArray) -> Plan | None:
+        """Tell how Rust runs its layers and its loss on such examples; None if it cannot."""
+        return None if self.loss is None else plan(self._net.layers, x.shape, self.loss)
 
 
-def plan(layers: Mapping[str, Any], loss: Loss | None = None) -> Plan | None:
-    """Describe layers, and a loss if there is to be one, to Rust; or give None if it cannot run them."""
+def _arrays_in_order(layers: Mapping[str, Any]) -> list[FloatArray] | None:
+    """Give all arrays of known layers, if they are as Rust reads them; None if not, or if some layer is not known."""
     stack = list(layers.values())
-    affine = [layer for layer in stack if type(layer) is Affine]
-    if not affine or not all(type(layer) in LAYERS and knows(layer) for layer in stack):
+    if not all(type(layer) in LAYERS and knows(layer) for layer in stack):
         return None
-    arrays = [array for layer in affine for array in (layer.W, layer.b)]
+    arrays = [array for layer in stack for array in _arrays_of(layer)]
     in_order = all(a.flags.c_contiguous and a.flags.aligned and a.dtype == arrays[0].dtype for a in arrays)
-    fits = all(first.W.shape[1] == then.W.shape[0] for first, then in pairwise(affine))
-    return Plan(stack, affine, arrays, loss or SoftmaxWithLoss()) if in_order and fits else None
+    return arrays if arrays and in_order else None
+
+
+def _arrays_of(layer: Any) -> list[FloatArray]:
+    kind = LAYERS[type(layer)]
+    return [getattr(layer, name) for name in (*kind.parameters, *kind.statistics)]
+
+
+def plan(layers: Mapping[str, Any], shape: tuple[int, ...], loss: Loss | None = None) -> Plan | None:
+    """Describe layers, and a loss if there is to be one, to Rust, for an `x` of that shape; None if it cannot run them."""
+    arrays = _arrays_in_order(layers)
+    if arrays is None or not shape:
+        return None
+    stack = list(layers.values())
+    example = features = shape[1:] if len(shape) > 1 else shape
+    described = []
+    try:
+        for layer in stack:
+            sizes, numbers, example = layer._described(example)
+            if name := LAYERS[type(layer)].rust:
+                described.append((name, list(sizes), list(numbers)))
+    except ValueError:  # the layers' own methods say it better
+        return None
+    if loss is not None and len(example) != 1:
+        return None
+    return Plan(stack, described, features, example, arrays, loss or SoftmaxWithLoss())
 
 
 class Plan:
-    """A stack of known layers and the arrays they hold."""
+    """A stack of known layers, ready for examples of one shape, and the arrays they hold."""
 
-    def __init__(self, stack: Iterable[Any], affine: Sequence[Affine], arrays: list[FloatArray], loss: Loss) -> None:
-        layers = [_described(layer) for layer in stack]
+    def __init__(
+        self,
+        stack: Sequence[Any],
+        described: list[tuple[str, list[int], list[float]]],
+        features: tuple[int, ...],
+        out: tuple[int, ...],
+        arrays: list[FloatArray],
+        loss: Loss,
+    ) -> None:
         self.arrays, self.loss = arrays, loss
-        self.dtype = affine[0].W.dtype
-        self.classes = affine[-1].W.shape[1]
-        self.rows = affine[0].rows
+        self.dtype = arrays[0].dtype
+        self.out, self.classes = out, math.prod(out)
+        learnt = {id(getattr(layer, name)) for layer in stack for name in LAYERS[type(layer)].parameters}
+        #: Those of the arrays that are parameters.
+        self.parameters = [array for array in arrays if id(array) in learnt]
+        #: Those that follow the data.
+        self.statistics = [array for array in arrays if id(array) not in learnt]
+        self._stack = [layer for layer in stack if LAYERS[type(layer)].rust]
+        self._features = math.prod(features)
         #: Plans that agree in this read a data set alike.
-        self.reading = (self.dtype, layers[:2])
-        self._engine = _kernels.Engine(self.dtype.name, affine[0].W.shape[0], layers, loss.name)
+        self.reading = (self.dtype, self._features, described[:2])
+        self._engine = _kernels.Engine(self.dtype.name, self._features, described, loss.name)
 
     @property
     def separate(self) -> bool:
-        """Whether no two parameters share memory, so that each can be updated on its own."""
+        """Whether no two arrays share memory, so that each can be updated on its own."""
         return not any(np.may_share_memory(a, b) for a, b in combinations(self.arrays, 2))
 
-    def examples(self, x: FloatArray) -> _kernels.Examples:
-        """Give the data set as Rust trains on it: gone through once, if it is mostly zeros."""
-        prepared = self._engine.examples(self.rows(x))
+    @property
+    def trains_otherwise(self) -> bool:
+        """Whether training goes another way than evaluation."""
+        return self._engine.trains_otherwise()
+
+    def rows(self, x: FloatArray) -> FloatArray:
+        """Give `x`, (N, ...) or (D,), with one row an example."""
+        return x.reshape(1 if x.ndim == 1 else len(x), self._features)
+
+    def examples(self, x: FloatArray, *, leave_out: bool = True) -> _kernels.Examples:
+        """Give the data set as Rust trains on it: gone through once, if it is mostly zeros and they may be left out."""
+        prepared = self._engine.examples(self.rows(x), leave_out)
         while not prepared.prepare():
             pass  # Ctrl-C is seen between calls
         return prepared
+
+    def draws(self) -> list[tuple[int, int, int]]:
+        """Give for each layer where its next mask lies in the stream of masks: (seed, step, layer)."""
+        return [layer.next_draws() if type(layer) is Dropout else (0, 0, 0) for layer in self._stack]
 
     def evaluations(self, sets: list[tuple[_kernels.Examples, NDArray[Any]]]) -> list[_kernels.Evaluation]:
         """Give what evaluates the network as it is now over each set, whatever becomes of it; see `finish`."""
@@ -151,7 +213,7 @@ class Plan:
         done = 0
         while done < len(rows):  # Ctrl-C is seen between calls
             done = self._engine.scores(self.arrays, rows, done, out)
-        return out.reshape(out.shape[1:]) if x.ndim == 1 else out
+        return out.reshape(self.out if x.ndim == 1 else (len(rows), *self.out))
 
     def losses(
         self,
@@ -160,12 +222,13 @@ class Plan:
         index: int,
         entries: NDArray[np.int64],
         offsets: NDArray[np.float64],
+        draws: list[tuple[int, int, int]],
     ) -> NDArray[np.float64]:
-        """Give the loss with entry ``entries[e]`` of parameter `index` moved by ``offsets[e, k]``, shape (E, K)."""
+        """Give the loss with entry ``entries[e]`` of array `index` moved by ``offsets[e, k]``, shape (E, K)."""
         out = np.empty(offsets.shape)
         done = 0
         while done < len(entries):  # Ctrl-C is seen between calls
-            done = self._engine.losses(self.arrays, x, t, index, entries, offsets, out, done)
+            done = self._engine.losses(self.arrays, x, t, index, entries, offsets, draws, out, done)
         return out
 
     def losses_along(
@@ -174,12 +237,13 @@ class Plan:
         t: NDArray[Any],
         directions: Sequence[FloatArray | None],
         offsets: NDArray[np.float64],
+        draws: list[tuple[int, int, int]],
     ) -> NDArray[np.float64]:
         """Give the loss with all parameters moved by ``offsets[k]`` times their directions, shape (K,)."""
         out = np.empty(offsets.shape)
         done = 0
         while done < len(offsets):  # Ctrl-C is seen between calls
-            done = self._engine.losses_along(self.arrays, directions, x, t, offsets, out, done)
+            done = self._engine.losses_along(self.arrays, directions, x, t, offsets, draws, out, done)
         return out
 
     def steps(
@@ -193,9 +257,13 @@ class Plan:
         stop_if_diverged: bool,
         losses: NDArray[np.float64],
         beside: list[_kernels.Evaluation],
+        *,
+        largest_norm: float | None = None,
+        draws: tuple[int, int] = (0, 0),
     ) -> tuple[int, bool]:
         """Do some of the steps for the batches in `rows`, in place: (how many, whether the next one diverged).
 
+        A gradient longer than `largest_norm` is made so short. `draws` are the seed and the step to draw masks by.
         `taught` is the teaching signal, and how often each example counts, if not once.
         What there is to evaluate `beside` them is gone on with where a thread has nothing else to do.
         """
@@ -203,9 +271,9 @@ class Plan:
         kind = OPTIMIZERS[type(optimizer)]
         one, two = (*(getattr(optimizer, name) for name in kind.numbers), 0.0, 0.0)[:2]
         t, weights = taught
-        rule = (kind.rust, optimizer.lr, optimizer.weight_decay, one, two, optimizer.iter)
+        rule = (kind.rust, optimizer.lr, optimizer.weight_decay, one, two, optimizer.iter, largest_norm)
         done, diverged = self._engine.steps(
-            self.arrays, kept, x, t, rows, batch_size, rule, stop_if_diverged, losses, beside, weights
+            self.arrays, kept, x, t, rows, batch_size, rule, draws, stop_if_diverged, losses, beside, weights
         )
         optimizer.iter += done
         return done, diverged
@@ -217,9 +285,3 @@ class Plan:
         loss, right = evaluation.result()
         return loss, self.loss.score(loss, right, t)
 
-
-def _described(layer: Any) -> tuple[str, int, float]:
-    """Describe a layer to Rust: its name, how many outputs if it has weights, and the number that goes with it."""
-    kind = LAYERS[type(layer)]
-    number = getattr(layer, kind.numbers[0]) if kind.numbers else 1.0
-    return kind.rust, layer.W.shape[1] if kind.parameters else 0, number

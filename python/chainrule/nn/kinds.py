@@ -9,7 +9,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from chainrule.nn.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
+from chainrule.nn.layers import (
+    Affine,
+    AveragePooling,
+    BatchNormalization,
+    Convolution,
+    Dropout,
+    Flatten,
+    Identity,
+    LayerNormalization,
+    LeakyRelu,
+    Pooling,
+    Relu,
+    Rescaling,
+    Reshape,
+    Sigmoid,
+    Tanh,
+)
 from chainrule.nn.losses import IdentityWithLoss, SigmoidWithLoss, SoftmaxWithLoss
 from chainrule.training.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
 
@@ -22,11 +38,14 @@ class Kind(NamedTuple):
     of : type
         The class; its own name is that in files and, in small letters, on the command line.
     rust : str
-        Its name in Rust.
+        Its name in Rust; empty if there is nothing to be done there.
     methods : tuple of str
         What Rust does in their place: an object that has others is somebody's own.
-    parameters, numbers : tuple of str
-        Attributes that hold arrays, and numbers: what its constructor takes, by their names.
+    parameters, statistics, numbers : tuple of str
+        Attributes that hold arrays that are learnt, arrays that follow the data, and numbers, or lists of them: what its
+        constructor takes, by their names.
+    trains_otherwise : bool
+        Whether ``forward`` has a second argument `train_flg`, and training goes another way than evaluation.
     word : str
         What scikit-learn calls it.
     """
@@ -35,12 +54,15 @@ class Kind(NamedTuple):
     rust: str
     methods: tuple[str, ...]
     parameters: tuple[str, ...] = ()
+    statistics: tuple[str, ...] = ()
     numbers: tuple[str, ...] = ()
+    trains_otherwise: bool = False
     word: str = ""
 
 
 _BOTH_WAYS = ("forward", "backward")
 _STEPS = ("step", "update")
+_WINDOW = ("pool_h", "pool_w", "stride", "pad")
 
 
 def _by_class(*kinds: Kind) -> dict[type[Any], Kind]:
@@ -55,6 +77,22 @@ LAYERS = _by_class(
     Kind(Relu, "relu", _BOTH_WAYS, word="relu"),
     Kind(LeakyRelu, "leaky_relu", _BOTH_WAYS, numbers=("slope",)),
     Kind(Rescaling, "scale", _BOTH_WAYS, numbers=("scale",)),
+    Kind(Convolution, Convolution.kernel, _BOTH_WAYS, parameters=Convolution.learnt, numbers=("stride", "pad")),
+    Kind(Pooling, Pooling.kernel, _BOTH_WAYS, numbers=_WINDOW),
+    Kind(AveragePooling, AveragePooling.kernel, _BOTH_WAYS, numbers=_WINDOW),
+    Kind(
+        BatchNormalization,
+        BatchNormalization.kernel,
+        _BOTH_WAYS,
+        parameters=BatchNormalization.learnt,
+        statistics=BatchNormalization.statistics,
+        numbers=("momentum",),
+        trains_otherwise=True,
+    ),
+    Kind(LayerNormalization, LayerNormalization.kernel, _BOTH_WAYS, parameters=LayerNormalization.learnt),
+    Kind(Dropout, "dropout", _BOTH_WAYS, numbers=("dropout_ratio",), trains_otherwise=True),
+    Kind(Reshape, "", _BOTH_WAYS, numbers=("shape",)),
+    Kind(Flatten, "", _BOTH_WAYS),
 )
 
 LOSSES = _by_class(

@@ -11,14 +11,18 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from chainrule._gate import FloatArray, all_writeable, examples
 from chainrule.nn import engine
 from chainrule.nn.gradients import numerical_gradient
+from chainrule.nn.kinds import LAYERS
 from chainrule.nn.layers import Affine, Identity, Layer, Rescaling
 from chainrule.nn.losses import SoftmaxWithLoss, accuracy_of
 from chainrule.nn.parameters.layers import parameters
 from chainrule.nn.parameters.named import Parameters
 from chainrule.nn.parameters.networks import flush, gradients_of, names_in_network
+from chainrule.nn.passes import repeatable, run
 
 if TYPE_CHECKING:
     from chainrule.graph.drawing import Graph
@@ -164,15 +168,19 @@ class Network:
 
         Notes
         -----
-        Keeps nothing in layers of this package: call `loss` for what ``backward`` needs.
+        Evaluates: draws nothing and moves no statistic. Keeps nothing in layers of this package: call `loss` for what
+        ``backward`` needs.
         """
-        plan = engine.plan(self.layers)
+        x = as_read(self, x)
+        rows, one = batched(self, x)
+        plan = engine.plan(self.layers, np.shape(rows))
         if plan is None:
-            return self._forward(x)
-        return plan.scores(examples(as_read(self, x), plan.dtype))
+            return self._forward(x, training=False)
+        scores = plan.scores(examples(rows, plan.dtype))
+        return scores[0] if one else scores
 
     def loss(self, x: Any, t: Any, sample_weight: Any = None) -> float:
-        """Give the mean loss of the examples `x` for the teaching signal `t`, in nats.
+        """Give the mean loss of the examples `x` for the teaching signal `t`, in nats, as training has it.
 
         Parameters
         ----------
@@ -185,9 +193,15 @@ class Network:
             If any of them does not hold real numbers.
         ValueError
             If a shape does not fit, the batch is empty, a label is out of range, or a weight negative or not finite.
+
+        Notes
+        -----
+        Layers that train otherwise than they evaluate do so here: `Dropout` draws a mask, the running statistics of
+        `BatchNormalization` follow the batch. A layer of your own is told which it is, if its ``forward`` has an
+        argument `train_flg` or `training`.
         """
         # A subclass that changed predict means its loss to follow. Ours keeps nothing, and backward needs what the
-        # layers keep.
+        # layers keep; and it evaluates, while the loss trains.
         scores = self._forward(x) if engine.Ours(self).scores else self.predict(x)
         loss: float = self.last_layer.forward(scores, t, *_if_given(sample_weight))
         return loss
@@ -259,6 +273,7 @@ class Network:
 
         Notes
         -----
+        Trains, as `loss` does.
         A layer that adds up its gradients, and has a method called ``zero_grad`` or alike, is told to forget them.
         Source: the tutorial's "误差反向传播算法的实现".
         """
@@ -266,6 +281,8 @@ class Network:
         self.loss(x, t, *_if_given(sample_weight))
 
         dout = self.last_layer.backward(1)
+        if batched(self, x)[1]:
+            dout = dout[None]
         layers = list(self.layers.values())
         first = next((layer for layer in layers if parameters(layer, layers)), None)
         # Between forward and backward no code but ours has run, which changes no x.
@@ -297,13 +314,20 @@ class Network:
         ------
         TypeError, ValueError
             As `loss`, or if a parameter is read-only.
+
+        Notes
+        -----
+        Each loss is taken with the same masks of `Dropout`, and from the same running statistics, which are as they
+        were at the end.
         """
-
-        def loss_of_parameter(_: FloatArray) -> float:
-            return self.loss(x, t)  # the array was changed in place, in the layer
-
         all_writeable(self.params)
-        return {name: numerical_gradient(loss_of_parameter, array) for name, array in self.params.items()}
+        with repeatable(self.layers.values()) as back:
+
+            def loss_of_parameter(_: FloatArray) -> float:
+                back()
+                return self.loss(x, t)  # the array was changed in place, in the layer
+
+            return {name: numerical_gradient(loss_of_parameter, array) for name, array in self.params.items()}
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the network to one safetensors file, which `load` reads.
@@ -373,12 +397,13 @@ class Network:
 
         return graph_of(self, as_read(self, x), t)
 
-    def _forward(self, x: Any) -> FloatArray:
+    def _forward(self, x: Any, training: bool = True) -> FloatArray:
         """Give the scores by ``forward`` of each layer in turn, which keeps what ``backward`` needs."""
-        out: FloatArray = as_read(self, x)
+        out, one = batched(self, as_read(self, x))
         for layer in self.layers.values():
-            out = layer.forward(out)
-        return out
+            out = run(layer, out, training)
+        scores: FloatArray = out
+        return scores[0] if one else scores
 
 
 engine.remember(Network)
@@ -397,6 +422,20 @@ def as_read(net: Network, x: Any) -> Any:
     return x
 
 
+def batched(net: Network, x: Any) -> tuple[Any, bool]:
+    """Give `x` with an axis for N, and whether it has got one here: one image alone is a batch of one.
+
+    The first layer that can tell says so; a row of features goes through without.
+    """
+    for layer in net.layers.values():
+        if type(layer) not in LAYERS:
+            break
+        answer = layer._one(np.shape(x))
+        if answer is not None:
+            return (np.asarray(x)[None], True) if answer else (x, False)
+    return x, False
+
+
 def name_params(net: Network, params: Mapping[str, FloatArray]) -> None:
     """Call the arrays of the layers by these names from now on."""
     net._params = Parameters(params)
@@ -408,6 +447,22 @@ def params_of(net: Any) -> dict[str, FloatArray]:
         return dict(net.params)
     used = {id(array) for layer in net.layers.values() for array in parameters(layer, net.layers.values()).values()}
     return {name: array for name, array in net.params.items() if id(array) in used}
+
+
+def statistics_of(net: Any) -> dict[str, FloatArray]:
+    """Give the arrays of our layers that follow the data, by names such as ``running_mean1``: the first of its name."""
+    counts: dict[str, int] = {}
+    found = {}
+    for layer in net.layers.values() if isinstance(net, Network) else ():
+        for name in LAYERS[type(layer)].statistics if type(layer) in LAYERS else ():
+            counts[name] = counts.get(name, 0) + 1
+            found[f"{name}{counts[name]}"] = getattr(layer, name)
+    return found
+
+
+def everything(net: Any) -> dict[str, FloatArray]:
+    """Give parameters and statistics: what a network computes by."""
+    return {**net.params, **statistics_of(net)}
 
 
 def expect_each_named(net: Network) -> None:

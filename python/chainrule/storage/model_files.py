@@ -25,12 +25,12 @@ from chainrule.data.idx import expect_regular
 from chainrule.nn import engine
 from chainrule.nn.kinds import LAYERS, LOSSES, by_name
 from chainrule.nn.layers import Affine
-from chainrule.nn.network import Network, expect_each_named, name_params, params_of
+from chainrule.nn.network import Network, everything, expect_each_named, name_params, params_of, statistics_of
 from chainrule.nn.parameters.networks import found_by_gradient, not_kept
 from chainrule.nn.two_layer_net import TwoLayerNet
 
 #: Raised when a file says something that an older chainrule would misread.
-FORMAT = 1
+FORMAT = 2
 #: What counts as a parameter of a layer of the user's own, for files that hold fewer: since 2, what has a gradient.
 _PARAMETERS = 2
 _KEY = "chainrule"
@@ -135,6 +135,8 @@ class Kept:
         #: The numbers and words of a training run, and its arrays; None and empty if there was none.
         self.run: dict[str, Any] | None = None
         self.arrays: dict[str, FloatArray] = {}
+        #: Arrays of the network that follow the data.
+        self.statistics: dict[str, FloatArray] = {}
         #: The metadata that is not chainrule's.
         self.metadata = metadata
 
@@ -147,12 +149,16 @@ def pack(net: Any, run: Mapping[str, Any] | None = None, arrays: Mapping[str, Fl
     """Give the bytes of a file that holds `net`, and a run with its arrays if there is one."""
     import json
 
-    params = params_of(net)
+    params, statistics = params_of(net), statistics_of(net)
     description = {"format": FORMAT, "version": _kernels.__version__, "params": list(params), **describe(net)}
     description["parameters"] = _PARAMETERS
+    if statistics:
+        description["statistics"] = list(statistics)
     if run is not None:
         description["run"] = run
-    everything = params | {_RUN + name: array for name, array in (arrays or {}).items()}
+    if twice := params.keys() & statistics.keys():
+        raise ValueError(f"a parameter has the name of running statistics: {_names(dict.fromkeys(twice))}")
+    everything = params | statistics | {_RUN + name: array for name, array in (arrays or {}).items()}
     own = getattr(net, "metadata", {}) if isinstance(net, Network) else {}
     if not (isinstance(own, dict) and all(isinstance(word, str) for pair in own.items() for word in pair)):
         raise TypeError(f"net.metadata must be a dict of strings to strings, got {own!r}")
@@ -183,7 +189,7 @@ def unpack(path: str | os.PathLike[str]) -> Kept:
     text = metadata.pop(_KEY, None)
     if text is not None:
         _understand(kept, text)
-    for tensor, array in kept.params.items():
+    for tensor, array in (kept.params | kept.statistics).items():
         if array.dtype.kind != "f":
             kept.refuse(f"parameter {tensor!r} has dtype {array.dtype}, not float32 or float64")
     return kept
@@ -203,10 +209,14 @@ def fill_in(kept: Kept, net: Any) -> None:
             held = {name: array for name, array in held.items() if name not in missing}
     if held.keys() != kept.params.keys():
         kept.refuse(f"it holds the parameters {_names(kept.params)}, the network has {_names(held)}")
-    for name, array in kept.params.items():
+    following = statistics_of(net)
+    if following.keys() != kept.statistics.keys():
+        kept.refuse(f"it holds the statistics {_names(kept.statistics)}, the network has {_names(following)}")
+    arrays, held = kept.params | kept.statistics, held | following
+    for name, array in arrays.items():
         if array.shape != np.shape(held[name]):
             kept.refuse(f"its {name} has shape {array.shape}, the network's {np.shape(held[name])}")
-    ready = {name: fitting(held[name], array, f"params[{name!r}]") for name, array in kept.params.items()}
+    ready = {name: fitting(held[name], array, f"params[{name!r}]") for name, array in arrays.items()}
     for name, array in ready.items():
         np.copyto(held[name], array)
 
@@ -216,15 +226,16 @@ def describe(net: Any) -> dict[str, Any]:
     if not isinstance(net, Network):
         return {"network": _own(net), "layers": [], "loss": _own(None)}
     expect_each_named(net)
-    names = {id(array): name for name, array in net.params.items()}
+    names = {id(array): name for name, array in everything(net).items()}
     layers = []
     for name, layer in net.layers.items():
         if not isinstance(name, str):
             raise TypeError(f"a network is saved with layers whose names are strings, got {name!r}")
         kind = LAYERS.get(type(layer))
         if kind is not None and engine.knows(layer):
-            given: dict[str, Any] = {part: names[id(getattr(layer, part))] for part in kind.parameters}
-            given |= {part: float(getattr(layer, part)) for part in kind.numbers}
+            arrays = (*kind.parameters, *kind.statistics)
+            given: dict[str, Any] = {part: names[id(getattr(layer, part))] for part in arrays}
+            given |= {part: _plain(getattr(layer, part)) for part in kind.numbers}
             layers.append({"name": name, "kind": type(layer).__name__, **given})
         else:
             layers.append({"name": name, **_own(layer)})
@@ -235,6 +246,13 @@ def describe(net: Any) -> dict[str, Any]:
         "layers": layers,
         "loss": {"kind": type(loss).__name__} if engine.known_loss(loss) is not None else _own(loss),
     }
+
+
+def _plain(value: Any) -> Any:
+    """Give a number, or some, as JSON has them; a layer is made again of that."""
+    if isinstance(value, tuple):
+        return [int(size) for size in value]
+    return value if type(value) is int else float(value)
 
 
 def _own(thing: Any) -> dict[str, Any]:
@@ -251,7 +269,7 @@ def _build(kept: Kept) -> Network:
     if own:
         raise ValueError(f"{kept.path}: the network is made with {', '.join(dict.fromkeys(own))} of your own; {into}")
     try:
-        layers = {part["name"]: _layer(part, kept.params) for part in said["layers"]}
+        layers = {part["name"]: _layer(part, kept.params | kept.statistics) for part in said["layers"]}
         loss = _LOSSES[said["loss"]["kind"]]()
         kind = _NETWORKS[said["network"]["kind"]]
     except (KeyError, TypeError, ValueError) as error:
@@ -271,8 +289,9 @@ def _build(kept: Kept) -> Network:
 
 def _layer(part: Mapping[str, Any], params: Mapping[str, FloatArray]) -> Any:
     kind = _LAYERS[part["kind"]]
-    arrays = {name: params[part[name]] for name in LAYERS[kind].parameters}
-    return kind(**arrays, **{name: part[name] for name in LAYERS[kind].numbers})
+    row = LAYERS[kind]
+    arrays = {name: params[part[name]] for name in (*row.parameters, *row.statistics)}
+    return kind(**arrays, **{name: part[name] for name in row.numbers})
 
 
 def _understand(kept: Kept, text: str) -> None:
@@ -295,15 +314,17 @@ def _understand(kept: Kept, text: str) -> None:
         if not (run is None or isinstance(run, dict)):
             raise TypeError("the run is not an object")
         params = {name: kept.params[name] for name in said["params"]}
+        statistics = {name: kept.params[name] for name in said.get("statistics", ())}
     except DataError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         kept.refuse(f"its metadata {_KEY!r} is not as chainrule writes it: {type(error).__name__}: {error}")
-    others = {name: array for name, array in kept.params.items() if name not in params}
+    named = params.keys() | statistics.keys()
+    others = {name: array for name, array in kept.params.items() if name not in named}
     strange = [name for name in others if run is None or not name.startswith(_RUN)]
     if strange:
         kept.refuse(f"tensor {strange[0]!r} belongs to nothing")
-    kept.params, kept.network, kept.run = params, said, run
+    kept.params, kept.statistics, kept.network, kept.run = params, statistics, said, run
     kept.arrays = {name.removeprefix(_RUN): array for name, array in others.items()}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray, count, real
+from chainrule.nn.network import everything
 from chainrule.training.history import History
 from chainrule.training.optimizers import Optimizer
 
@@ -97,7 +98,7 @@ class EarlyStopping:
 
     Notes
     -----
-    The parameters of the best epoch are put back when training ends, whether early or not; not after Ctrl-C or another
+    The parameters of the best epoch, and running statistics, are put back when training ends, whether early or not; not after Ctrl-C or another
     exception, which leave the network as it is. The last entries of the history remain those of the last epoch. A value
     that is nan is never better.
 
@@ -138,7 +139,7 @@ class EarlyStopping:
         if measure not in ("loss", run.measure):
             raise ValueError(f"EarlyStopping looks at {self.monitor}; beside the loss this run has {run.measure}")
         self._reset()
-        self._shapes = {name: array.shape for name, array in run.net.params.items()}
+        self._shapes = {name: array.shape for name, array in everything(run.net).items()}
 
     def on_epoch(self, run: Run) -> bool:
         """Look at the epoch's value, and tell whether to stop."""
@@ -147,15 +148,16 @@ class EarlyStopping:
         best = -np.inf if self.best is None else sign * self.best
         if sign * value - best > self.min_delta:
             self.best, self.best_epoch, self.waited = value, run.epoch, 0
-            self._params = {name: array.copy() for name, array in run.net.params.items()}
+            self._params = {name: array.copy() for name, array in everything(run.net).items()}
         else:
             self.waited += 1
         return self.waited >= self.patience
 
     def on_end(self, run: Run) -> None:
         """Put the best parameters back."""
+        held = everything(run.net)
         for name, array in self._params.items():
-            np.copyto(run.net.params[name], array)
+            np.copyto(held[name], array)
 
     def to_keep(self) -> tuple[dict[str, Any], dict[str, FloatArray]]:
         """Give what a checkpoint has to hold: numbers, and the best parameters."""

@@ -41,6 +41,8 @@ class Checkpoints:
     ----------
     path : path-like or None
         Where it is written.
+    stream : int or None
+        The seed of the run's stream of masks, if it has one.
     not_held : list of str
         A sentence for each array that the files will not hold, though it counts.
     """
@@ -48,6 +50,7 @@ class Checkpoints:
     def __init__(self, net: Any, sets: Sets, settings: Settings) -> None:
         self.path, self._every, self._callbacks = settings.checkpoint, settings.every, settings.callbacks
         self.not_held: list[str] = []
+        self.stream: int | None = None
         self._held_out: NDArray[np.int64] | None = None
         self._resumed: _Resumed | None = None
         if self.path is None and settings.resume is None:
@@ -62,6 +65,7 @@ class Checkpoints:
         if settings.resume is not None:
             self._resumed = _Resumed.read(settings.resume)
             self._resumed.expect(net, self._configuration)
+            self.stream = self._resumed.stream()
 
     def generator(self, seed: Any, rng: np.random.Generator) -> np.random.Generator:
         """Give the generator of the run that is gone on with, or `rng`."""
@@ -110,6 +114,8 @@ class Checkpoints:
             "generator": _plain(generator),
             "callbacks": [numbers for numbers, _ in kept],
         }
+        if self.stream is not None:
+            said["stream"] = self.stream
         write_whole(self.path, model_files.pack(run.net, said, arrays))
 
 
@@ -129,6 +135,8 @@ def _configuration(sets: Sets, settings: Settings) -> dict[str, Any]:
         "sets": {name: list(examples.shape) for name, (examples, _) in sets.evaluated.items()},
         "sample_weight": sets.weights is not None,
         "label_smoothing": settings.label_smoothing,
+        "augment": None if settings.augment is None else True,
+        "largest_norm": settings.largest_norm,
         "callbacks": len(settings.callbacks),
         "evaluate_train": settings.evaluate_train,
     }
@@ -148,6 +156,13 @@ class _Resumed:
         if kept.run is None:
             kept.refuse("it holds a network, but no training run to go on with; load(path) gives the network")
         return cls(kept, kept.run)
+
+    def stream(self) -> int | None:
+        """Give the seed of the run's stream of masks, if it has one."""
+        seed = self.run.get("stream")
+        if not (seed is None or (type(seed) is int and 0 <= seed < 2**63)):
+            self.kept.refuse(f"its stream of masks has the seed {seed!r}")
+        return seed
 
     def held_out(self, n: int, share: int) -> NDArray[np.int64]:
         """Give the `share` rows, of `n`, that were held out for validation."""

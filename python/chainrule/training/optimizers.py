@@ -12,6 +12,7 @@ for stochastic optimization", 2015.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, MutableMapping
 from typing import Any, ClassVar
 
@@ -288,6 +289,13 @@ class Adam(Optimizer):
         m += (1 - self.beta1) * (grad - m)
         v += (1 - self.beta2) * (grad * grad - v)
         return -(rate * m / (np.sqrt(v) + _EPSILON))
+
+
+def shortened(grads: Mapping[str, Any], largest_norm: float) -> dict[str, Any]:
+    """Give gradients, all of them multiplied by the same so that their norm together is not above `largest_norm`."""
+    norm = math.sqrt(sum(float(np.sum(np.square(grad, dtype=np.float64))) for grad in grads.values()))
+    factor = largest_norm / norm if norm > largest_norm else 1.0
+    return {name: grad if factor == 1 else grad * grad.dtype.type(factor) for name, grad in grads.items()}
 
 
 def _fraction(value: Any, name: str) -> float:

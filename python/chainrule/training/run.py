@@ -16,13 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule import _kernels
-from chainrule._gate import FloatArray
+from chainrule._gate import FloatArray, examples
 from chainrule.nn import engine
 from chainrule.nn.engine import Ours
+from chainrule.nn.kinds import LAYERS
+from chainrule.nn.layers import Dropout
 from chainrule.nn.network import Network, params_of
+from chainrule.nn.passes import statistics
 from chainrule.training.callbacks import Run, call
 from chainrule.training.history import History
-from chainrule.training.optimizers import Optimizer
+from chainrule.training.optimizers import Optimizer, shortened
 from chainrule.training.sets import Sets
 from chainrule.training.settings import Settings, rate_of
 
@@ -59,6 +62,11 @@ class Training:
             sets.hold_out(checkpoints.held_out(sets, rng))
         sets.smooth(net, settings.label_smoothing)
         self._sets = sets
+        # Only who draws masks, or augments, takes a number from the generator: all others' runs stay what they were.
+        stream = checkpoints.stream
+        if stream is None and draws_masks_or(net, settings.augment):
+            stream = int(rng.integers(2**63))
+        self._stream = checkpoints.stream = stream
         self._per_epoch = -(-len(sets) // settings.batch_size)
         evaluated = {"train": (sets.x, sets.t), **sets.evaluated} if settings.evaluate_train else sets.evaluated
         loss = engine.known_loss(net.last_layer) if isinstance(net, Network) else None
@@ -166,14 +174,15 @@ class Training:
         ours = Ours(self.net)
         if ours.trained is None or not engine.knows(self.optimizer):
             return None
-        plan = ours.plan
+        plan = ours.plan(self._sets.x)
         return plan if plan is not None and plan.separate else None
 
     def _examples(self, plan: engine.Plan, x: FloatArray) -> _kernels.Examples:
         """Give `x`, the images of one of the sets, made ready; made once, unless a layer was replaced since."""
         reading, ready = self._prepared.get(id(x), (None, None))
         if ready is None or reading != plan.reading:
-            ready = plan.examples(x)
+            # A gradient whose norm is bounded is needed whole: no product keeps a part of it.
+            ready = plan.examples(x, leave_out=self.settings.largest_norm is None)
             self._prepared[id(x)] = plan.reading, ready
         return ready
 
@@ -181,8 +190,9 @@ class Training:
         """Let Rust take the steps. A loss that is not finite comes last, and its step was not taken."""
         params = self.net.params
         self.optimizer.prepare(params)
-        names = [next(name for name, p in params.items() if p is array) for array in plan.arrays]
-        x, sets, batch_size = self._examples(plan, self._sets.x), self._sets, self.settings.batch_size
+        names = [next(name for name, p in params.items() if p is array) for array in plan.parameters]
+        sets, batch_size, augments = self._sets, self.settings.batch_size, self.settings.augment is not None
+        x = None if augments else self._examples(plan, sets.x)
         if self._taught is None:
             weights = sets.weights
             self._taught = (
@@ -193,30 +203,78 @@ class Training:
         losses, beside = np.empty(-(-len(rows) // batch_size)), [one for _, one, _ in self._evaluations]
         done, diverged = 0, False
         while done < len(losses) and not diverged:
-            end = (done + 1) * batch_size if self.settings.step_by_step else len(rows)
-            left = rows[done * batch_size : end]
+            end = (done + 1) * batch_size if self.settings.step_by_step or augments else len(rows)
+            left, taught = rows[done * batch_size : end], self._taught
+            if x is None:  # an augmented batch is a data set of its own
+                t, weights = taught
+                batch = plan.examples(self._batch(left), leave_out=False)
+                taught = t[left], None if weights is None else weights[left]
+                left = np.arange(len(left))
+            else:
+                batch = x
             steps, diverged = plan.steps(
-                self.optimizer, names, x, self._taught, left, batch_size, self._strict, losses[done:], beside
+                self.optimizer,
+                names,
+                batch,
+                taught,
+                left,
+                batch_size,
+                self._strict,
+                losses[done:],
+                beside,
+                largest_norm=self.settings.largest_norm,
+                draws=(self._stream or 0, self.run.step),
             )
             yield losses[done : done + steps + diverged].tolist()
             done += steps
 
     def _readable_steps(self, rows: NDArray[np.int64]) -> Iterator[list[float]]:
         """Take the steps as the tutorial's loop does, through the network's own methods."""
-        net, sets, batch_size = self.net, self._sets, self.settings.batch_size
-        for start in range(0, len(rows), batch_size):
-            batch = rows[start : start + batch_size]
-            x, t = sets.x[batch], sets.taught[batch]
-            weights = () if sets.weights is None else (sets.weights[batch],)
-            grads = net.gradient(x, t, *weights)
-            if not len(self.history.losses):
-                self._tell_what_has_no_gradient(grads)
-            # The loss that gradient has just computed, if that is the network's whole loss.
-            loss = float(net.last_layer.loss if Ours(net).trained is not None else net.loss(x, t, *weights))
-            if np.isfinite(loss) or not self._strict:
-                with np.errstate(over="ignore", invalid="ignore"):  # told by the loss
-                    self.optimizer.update(net.params, grads)
-            yield [loss]
+        try:
+            for start in range(0, len(rows), self.settings.batch_size):
+                yield [self._readable_step(rows[start : start + self.settings.batch_size])]
+        finally:
+            for layer in _in_rust(self.net):
+                if type(layer) is Dropout:
+                    layer.draws = None  # it counts its own passes again
+
+    def _readable_step(self, batch: NDArray[np.int64]) -> float:
+        """Make a step, and give the loss before it."""
+        net, sets = self.net, self._sets
+        x, t = self._batch(batch), sets.taught[batch]
+        weights = () if sets.weights is None else (sets.weights[batch],)
+        self._place_in_stream()
+        grads = net.gradient(x, t, *weights)
+        if not len(self.history.losses):
+            self._tell_what_has_no_gradient(grads)
+        if self.settings.largest_norm is not None:
+            grads = shortened(grads, self.settings.largest_norm)
+        # The loss that gradient has just computed, if that is the network's whole loss.
+        loss = float(net.last_layer.loss if Ours(net).trained is not None else net.loss(x, t, *weights))
+        if np.isfinite(loss) or not self._strict:
+            with np.errstate(over="ignore", invalid="ignore"):  # told by the loss
+                self.optimizer.update(net.params, grads)
+        return loss
+
+    def _batch(self, rows: NDArray[np.int64]) -> FloatArray:
+        """Give the examples of a batch, augmented if that is asked for."""
+        x, augment = self._sets.x[rows], self.settings.augment
+        if augment is None:
+            return x
+        found = augment(x, np.random.default_rng([self._stream or 0, self.run.step]))
+        batch = examples(found, x.dtype)
+        if batch.shape != x.shape or batch.dtype != x.dtype:
+            raise ValueError(
+                f"augment must give a batch of the shape and dtype it got, {x.shape} {x.dtype}, got {batch.shape}"
+                f" {batch.dtype}"
+            )
+        return batch
+
+    def _place_in_stream(self) -> None:
+        """Have layers that draw masks draw those of this step, which Rust would draw."""
+        for at, layer in enumerate(_in_rust(self.net)):
+            if type(layer) is Dropout:
+                layer.draws = (self._stream or 0, self.run.step, at)
 
     def _tell_what_has_no_gradient(self, grads: Any) -> None:
         """Warn of parameters that the network's own ``gradient`` leaves out."""
@@ -262,15 +320,30 @@ class Training:
             )
 
 
+def draws_masks_or(net: Any, augment: Any) -> bool:
+    """Tell whether a run needs a stream of random numbers beside the batches'."""
+    return augment is not None or any(type(layer) is Dropout for layer in _in_rust(net))
+
+
+def _in_rust(net: Any) -> list[Any]:
+    """Give the layers in the order in which Rust counts them: without those that there is nothing to do for."""
+    layers = net.layers.values() if isinstance(net, Network) else ()
+    return [layer for layer in layers if type(layer) not in LAYERS or LAYERS[type(layer)].rust]
+
+
 def _undo(net: Any, optimizer: Optimizer, rng: np.random.Generator) -> Callable[[], None]:
     """Give what puts the parameters, the optimizer and the generator back as they are now."""
-    before = [(array, array.copy()) for array in net.params.values()]
+    layers = list(net.layers.values()) if isinstance(net, Network) else []
+    before = [(array, array.copy()) for array in (*net.params.values(), *statistics(layers))]
+    masks = [(layer, vars(layer).copy()) for layer in layers if isinstance(layer, Dropout)]
     kept = {name: tuple(array.copy() for array in arrays) for name, arrays in optimizer.kept.items()}
     attributes, state = vars(optimizer) | {"kept": kept}, rng.bit_generator.state
 
     def undo() -> None:
         for array, values in before:
             array[...] = values
+        for layer, own in masks:
+            vars(layer).update(own)
         vars(optimizer).update(attributes)
         rng.bit_generator.state = state
 

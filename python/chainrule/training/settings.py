@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from chainrule._gate import count, flag, positive, real
 from chainrule.training.callbacks import expect_callbacks
 from chainrule.training.optimizers import SGD, Optimizer
@@ -25,6 +27,8 @@ class Settings:
     optimizer: Optimizer
     schedule: Callable[[int], float] | None
     label_smoothing: float
+    augment: Callable[[Any, np.random.Generator], Any] | None
+    largest_norm: float | None
     replace: bool
     evaluate_train: bool
     callbacks: list[Any]
@@ -54,6 +58,10 @@ class Settings:
         progress = given["progress"]
         if not (progress is None or isinstance(progress, bool) or callable(progress)):
             raise TypeError(f"progress must be a function, got {progress!r}")
+        if not (given["augment"] is None or callable(given["augment"])):
+            raise TypeError(f"augment must be a function of a batch and a generator, got {given['augment']!r}")
+        if given["largest_norm"] is not None:
+            given["largest_norm"] = positive(given["largest_norm"], "largest_norm")
         given["callbacks"] = expect_callbacks(given["callbacks"])
         if every is not None and given["checkpoint"] is None:
             raise ValueError(f"every={every!r} says how often to write a checkpoint; say where: checkpoint=path")

@@ -6,8 +6,7 @@
 use crate::arrays::{memory, separate, view, view_mut, Stored, Teaching};
 use crate::call::{call, level, to_python};
 use crate::dtype::{either, Dtype, Either, Made};
-use chainrule_kernels::layers::activation::Activation;
-use chainrule_kernels::layers::Layer;
+use chainrule_kernels::layers::{Draws, Layer};
 use chainrule_kernels::loss::Loss;
 use chainrule_kernels::machine::level::Level;
 use chainrule_kernels::network::evaluation;
@@ -115,9 +114,8 @@ fn prepare<T: Float>(level: Level, nonzeros: &mut Nonzeros<T>, x: Rows<'_>) -> R
     Ok(nonzeros.rows() == n)
 }
 
-/// Engine(dtype, features, layers, loss): `layers` holds a name, the outputs of an affine layer, and a number for the others:
-/// ("affine", 50, 0.0), ("relu", 0, 0.0), ("leaky_relu", 0, slope), ("scale", 0, factor), …; `loss` is
-/// "softmax", "squared" or "sigmoid".
+/// Engine(dtype, features, layers, loss): `layers` holds a name, sizes and numbers, as [`Layer::from_description`] takes them:
+/// ("affine", [50], []), ("relu", [], []), ("leaky_relu", [], [slope]), …; `loss` is "softmax", "squared" or "sigmoid".
 #[pyclass]
 pub(crate) struct Engine {
     stack: Stack,
@@ -128,38 +126,39 @@ pub(crate) struct Engine {
 #[pymethods]
 impl Engine {
     #[new]
-    fn new(dtype: &str, features: usize, layers: Vec<(String, usize, f64)>, loss: &str) -> PyResult<Self> {
-        let layers =
-            layers.iter().map(|(kind, outputs, number)| layer(kind, *outputs, *number)).collect::<PyResult<_>>()?;
+    fn new(dtype: &str, features: usize, layers: Vec<Description>, loss: &str) -> PyResult<Self> {
+        let layers = layers.iter().map(layer).collect::<PyResult<_>>()?;
         let trainer = match dtype {
             "float32" => Either::Single(None),
             "float64" => Either::Double(None),
             _ => return Err(PyValueError::new_err(format!("dtype must be float32 or float64, got {dtype}"))),
         };
-        Ok(Self {
-            stack: Stack::new(features, layers, loss_called(loss)?),
-            trainer,
-            along: directions::Scratch::default(),
-        })
+        let stack = Stack::new(features, layers, loss_called(loss)?);
+        stack.fits().map_err(to_python)?;
+        Ok(Self { stack, trainer, along: directions::Scratch::default() })
     }
 
-    /// A data set to train on; call its `prepare` until it says True.
-    fn examples(&self, x: &Bound<'_, PyAny>) -> PyResult<Examples> {
+    /// Whether training goes another way than evaluation.
+    fn trains_otherwise(&self) -> bool {
+        self.stack.trains_otherwise()
+    }
+
+    /// A data set to train on, without its zeros if they may be left out and that pays; call its `prepare` until it says True.
+    fn examples(&self, x: &Bound<'_, PyAny>, leave_out: bool) -> PyResult<Examples> {
         let (array, stored) = (x, Stored::new(x)?);
         let (x, scale) = (stored.rows()?, self.stack.scale().unwrap_or(1.0));
         let features = self.stack.features();
-        let nonzeros = self
-            .stack
-            .skips_zeros(level()?, x)
+        let nonzeros = (leave_out && self.stack.skips_zeros(level()?, x))
             .then(|| either!(&self.trainer, T, _ => T::either(Nonzeros::new(features, x, scale))));
         Ok(Examples { x: array.clone().unbind(), nonzeros, scale })
     }
 
     /// Steps through the batches in `rows`, updating `params` and the optimizer's `state` in place: (steps done, whether the next one diverged).
-    /// `optimizer` is (rule, learning rate, weight decay, two factors, steps made before). What there is to evaluate `beside` them is gone on
+    /// `optimizer` is (rule, learning rate, weight decay, two factors, steps made before, largest norm of the gradient or None); `draws` are the
+    /// seed and the step that the first batch's random numbers belong to. What there is to evaluate `beside` them is gone on
     /// with where a thread has nothing else to do. `weights` say how often each row of `t` counts.
     #[allow(clippy::too_many_arguments)] // a training step's own
-    #[pyo3(signature = (params, state, x, t, rows, batch_size, optimizer, stop_if_diverged, losses, beside = vec![], weights = None))]
+    #[pyo3(signature = (params, state, x, t, rows, batch_size, optimizer, draws, stop_if_diverged, losses, beside = vec![], weights = None))]
     fn steps(
         &mut self,
         py: Python<'_>,
@@ -169,7 +168,8 @@ impl Engine {
         t: &Bound<'_, PyAny>,
         rows: PyReadonlyArray1<'_, i64>,
         batch_size: usize,
-        optimizer: (String, f64, f64, f64, f64, u64),
+        optimizer: (String, f64, f64, f64, f64, u64, Option<f64>),
+        draws: (u64, u64),
         stop_if_diverged: bool,
         mut losses: PyReadwriteArray1<'_, f64>,
         beside: Vec<PyRefMut<'_, Evaluation>>,
@@ -180,10 +180,11 @@ impl Engine {
         let optimizer = rule(optimizer)?;
         for i in 0..optimizer.rule.states() {
             let ith: Vec<_> = state.iter().skip(i).step_by(optimizer.rule.states()).cloned().collect();
-            expect_shapes(&self.stack, &ith)?;
+            expect_shapes_of(self.stack.shapes_of_parameters(), &ith)?;
         }
+        let draws = Draws { seed: draws.0, step: draws.1, layer: 0 };
         let (rows, losses) = (rows.as_slice()?, losses.as_slice_mut()?);
-        let plan = Steps { x, rows, batch_size, optimizer, stop_if_diverged, losses, beside };
+        let plan = Steps { x, rows, batch_size, optimizer, draws, stop_if_diverged, losses, beside };
         let done = either!(&self.trainer, T, _ => plan.run::<T>(py, self, &params, &state, (t, weights)))?;
         Ok((done.steps, done.diverged))
     }
@@ -213,7 +214,7 @@ impl Engine {
     }
 
     /// The mean losses with single numbers moved: `out[e, k]` is the loss with `entries[e]` of `params[index]` replaced by itself plus
-    /// `offsets[e, k]`. All in float64, whatever the engine computes in. From entry `first` on: how many entries are done now.
+    /// `offsets[e, k]`. All in float64, whatever the engine computes in; the i-th layer draws from the place `draws[i]`. From entry `first` on: how many entries are done now.
     #[allow(clippy::too_many_arguments)] // a network, its data, what to move, and how far to go
     fn losses(
         &self,
@@ -224,6 +225,7 @@ impl Engine {
         index: usize,
         entries: PyReadonlyArray1<'_, i64>,
         offsets: PyReadonlyArray2<'_, f64>,
+        draws: Vec<(u64, u64, u64)>,
         mut out: PyReadwriteArray2<'_, f64>,
         first: usize,
     ) -> PyResult<usize> {
@@ -243,8 +245,8 @@ impl Engine {
             return Err(PyTypeError::new_err("expected C-contiguous offsets and output"));
         };
         let moves = Moves { parameter: index, entries, each: offsets.ncols(), offsets: all };
-        let (stack, deadline) = (&self.stack, Instant::now() + SLICE);
-        call(py, || entries::losses(level, stack, &params, x, t, moves, first, deadline, out))
+        let (stack, deadline, draws) = (&self.stack, Instant::now() + SLICE, draws_of(draws));
+        call(py, || entries::losses(level, stack, &params, x, t, &draws, moves, first, deadline, out))
     }
 
     /// The mean losses with `params` moved along `directions` (an array like its parameter, or None where that stays): `out[k]` is
@@ -259,6 +261,7 @@ impl Engine {
         x: &Bound<'_, PyAny>,
         t: &Bound<'_, PyAny>,
         offsets: PyReadonlyArray1<'_, f64>,
+        draws: Vec<(u64, u64, u64)>,
         mut out: PyReadwriteArray1<'_, f64>,
         first: usize,
     ) -> PyResult<usize> {
@@ -276,7 +279,10 @@ impl Engine {
         let directions = directions.collect::<PyResult<Vec<Option<&[f64]>>>>()?;
         let (x, t, level, deadline) = (data.rows::<f64>()?, t.targets()?, level()?, Instant::now() + SLICE);
         let (offsets, out, stack, scratch) = (offsets.as_slice()?, out.as_slice_mut()?, &self.stack, &mut self.along);
-        call(py, || losses_along(level, stack, &params, &directions, x, t, offsets, first, deadline, out, scratch))
+        let draws = draws_of(draws);
+        call(py, || {
+            losses_along(level, stack, &params, &directions, x, t, &draws, offsets, first, deadline, out, scratch)
+        })
     }
 }
 
@@ -376,25 +382,50 @@ pub(crate) fn loss_called(name: &str) -> PyResult<Loss> {
     Loss::from_name(name).ok_or_else(|| PyValueError::new_err(format!("no loss is called {name:?}")))
 }
 
-fn layer(kind: &str, outputs: usize, number: f64) -> PyResult<Layer> {
-    if kind == "affine" {
-        return Ok(Layer::Affine(outputs));
-    }
-    let activation = Activation::from_name(kind, number).map(Layer::Activation);
-    activation.ok_or_else(|| PyValueError::new_err(format!("no layer is called {kind:?}")))
+/// A layer's name, sizes and numbers.
+pub(crate) type Description = (String, Vec<usize>, Vec<f64>);
+
+/// The layer of that description.
+pub(crate) fn layer((name, sizes, numbers): &Description) -> PyResult<Layer> {
+    Layer::from_description(name, sizes, numbers).ok_or_else(|| {
+        PyValueError::new_err(format!(
+            "no layer is called {name:?} and goes with sizes {sizes:?} and numbers {numbers:?}"
+        ))
+    })
+}
+
+/// Each layer's draws, as (seed, step, layer).
+fn draws_of(draws: Vec<(u64, u64, u64)>) -> Vec<Draws> {
+    draws.into_iter().map(|(seed, step, layer)| Draws { seed, step, layer }).collect()
 }
 
 fn rule(
-    (name, learning_rate, weight_decay, first, second, steps): (String, f64, f64, f64, f64, u64),
+    (name, learning_rate, weight_decay, first, second, steps, largest_norm): (
+        String,
+        f64,
+        f64,
+        f64,
+        f64,
+        u64,
+        Option<f64>,
+    ),
 ) -> PyResult<Optimizer> {
     let rule = Rule::from_name(&name, first, second)
         .ok_or_else(|| PyValueError::new_err(format!("no optimizer is called {name:?}")))?;
-    Ok(Optimizer { rule, learning_rate, weight_decay, steps })
+    Ok(Optimizer { rule, learning_rate, weight_decay, steps, largest_norm })
 }
 
-/// `Ok` if `params` are arrays in C order with the shapes that the layers' parameters have. (The kernel counts them.)
+/// `Ok` if `params` are arrays in C order with the shapes that the layers' arrays have. (The kernel counts them.)
 fn expect_shapes(stack: &Stack, params: &[Bound<'_, PyAny>]) -> PyResult<()> {
-    for (array, wanted) in params.iter().zip(stack.shapes()) {
+    expect_shapes_of(stack.shapes(), params)
+}
+
+/// The same for these shapes.
+pub(crate) fn expect_shapes_of(
+    shapes: impl IntoIterator<Item = Vec<usize>>,
+    params: &[Bound<'_, PyAny>],
+) -> PyResult<()> {
+    for (array, wanted) in params.iter().zip(shapes) {
         let array = array.cast::<PyUntypedArray>()?;
         let shape = array.shape();
         if shape.len() != wanted.len() {
@@ -420,6 +451,7 @@ struct Steps<'a> {
     rows: &'a [i64],
     batch_size: usize,
     optimizer: Optimizer,
+    draws: Draws,
     stop_if_diverged: bool,
     losses: &'a mut [f64],
     beside: Vec<PyRefMut<'a, Evaluation>>,
@@ -458,7 +490,7 @@ impl Steps<'_> {
             Some(nonzeros) => Data::Nonzeros(nonzeros),
             None => Data::Rows(stored.rows()?),
         };
-        let batches = Batches { x, t: t.targets()?, rows: self.rows, size: self.batch_size };
+        let batches = Batches { x, t: t.targets()?, rows: self.rows, size: self.batch_size, draws: self.draws };
         let Some(trainer) = T::get_mut(&mut engine.trainer) else {
             return Err(PyTypeError::new_err("the engine computes in another dtype"));
         };

@@ -11,6 +11,7 @@ mod arrays;
 mod call;
 mod dtype;
 mod engine;
+mod layer;
 mod scratch;
 mod tensors;
 
@@ -19,7 +20,7 @@ use arrays::{by_dtype, in_c_order, memory, separate, view, view_mut, Stored, Tea
 use call::{call, level};
 use chainrule_kernels::dense::matmul;
 use chainrule_kernels::layers::activation;
-use chainrule_kernels::layers::affine as layer;
+use chainrule_kernels::layers::affine as product;
 use engine::loss_called;
 use numpy::{
     PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArray2, PyReadwriteArrayDyn,
@@ -37,6 +38,9 @@ mod _kernels {
 
     #[pymodule_export]
     use super::engine::{Engine, Evaluation, Examples};
+
+    #[pymodule_export]
+    use super::layer::{dropout_mask, layer_backward, layer_forward, layer_sizes};
 
     #[pymodule_export]
     use super::scratch::Scratch;
@@ -70,7 +74,7 @@ fn affine(
         separate(&[memory(&out)], &[x.memory(), memory(&w), memory(&b)])?;
         let (x, w, b, out) = (x.rows()?, view(&w)?, b.as_slice()?, view_mut(&mut out)?);
         let level = level()?;
-        call(py, || scratch.with(|scratch| layer::affine(level, x, w, b, out, scratch)))
+        call(py, || scratch.with(|scratch| product::affine(level, x, w, b, out, scratch)))
     })
 }
 
@@ -92,7 +96,7 @@ fn weight_gradient(
         separate(&[memory(&out)], &[x.memory(), memory(&d)])?;
         let (x, d, out) = (x.rows()?, view(&d)?, view_mut(&mut out)?);
         let level = level()?;
-        call(py, || scratch.with(|scratch| layer::weight_gradient(level, x, d, out, scratch, same_x)))
+        call(py, || scratch.with(|scratch| product::weight_gradient(level, x, d, out, scratch, same_x)))
     })
 }
 

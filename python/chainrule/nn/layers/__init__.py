@@ -1,4 +1,4 @@
-"""The layers of the tutorial: each keeps in ``forward`` what its ``backward`` needs.
+"""The layers of the tutorial and of the book: each keeps in ``forward`` what its ``backward`` needs.
 
 ``forward`` gives the layer's output. ``backward`` takes the gradient of the loss with respect to that output, `dout`,
 and returns the gradient with respect to the input, `dx`: the chain rule, one link of it. No layer writes into an array
@@ -9,6 +9,28 @@ Like the tutorial's, a layer remembers its last ``forward`` only, so one thread 
 
 from chainrule.nn.layers.affine import Affine
 from chainrule.nn.layers.base import Layer
+from chainrule.nn.layers.convolution import Convolution
+from chainrule.nn.layers.dropout import Dropout
 from chainrule.nn.layers.elementwise import Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
+from chainrule.nn.layers.normalization import BatchNormalization, LayerNormalization
+from chainrule.nn.layers.pooling import AveragePooling, Pooling
+from chainrule.nn.layers.reshaping import Flatten, Reshape
 
-__all__ = ["Affine", "Identity", "Layer", "LeakyRelu", "Relu", "Rescaling", "Sigmoid", "Tanh"]
+__all__ = [
+    "Affine",
+    "AveragePooling",
+    "BatchNormalization",
+    "Convolution",
+    "Dropout",
+    "Flatten",
+    "Identity",
+    "Layer",
+    "LayerNormalization",
+    "LeakyRelu",
+    "Pooling",
+    "Relu",
+    "Rescaling",
+    "Reshape",
+    "Sigmoid",
+    "Tanh",
+]

@@ -148,3 +148,12 @@ class Affine(BaseLayer):
         _kernels.column_sums(rows, db)
         self.dW, self.db = dW, db
         return rows
+
+    def _one(self, shape: tuple[int, ...]) -> bool:
+        return False  # takes one example as it is
+
+    def _described(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
+        features, outputs = self._W.shape
+        if math.prod(shape) != features:
+            raise ValueError(f"W expects {features} features, got examples of shape {shape} (W.shape={self._W.shape})")
+        return (outputs,), (), (outputs,)

@@ -85,11 +85,27 @@ class BaseLayer:
         raise NotImplementedError
 
 
-def remembered(value: Any, layer: Any) -> Any:
+    def _one(self, shape: tuple[int, ...]) -> bool | None:
+        """Tell whether an `x` of this shape is one example without an axis for N; None if it makes no difference."""
+        return None
+
+    def _described(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
+        """Give, for an example of this shape, the sizes and the numbers that Rust is told, and what shape comes out.
+
+        Raises
+        ------
+        ValueError
+            If an example cannot have this shape.
+        """
+        return (), (), shape
+
+
+def remembered(value: Any, layer: Any, before: str | None = None) -> Any:
     """Give what ``forward`` kept; say so, if nothing was."""
     if value is None:
         name = type(layer).__name__
-        raise RuntimeError(f"{name}.backward was called before {name}.forward; there is nothing to go back through")
+        first = before or f"{name}.forward"
+        raise RuntimeError(f"{name}.backward was called before {first}; there is nothing to go back through")
     return value
 
 

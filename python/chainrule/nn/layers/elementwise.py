@@ -152,6 +152,9 @@ class LeakyRelu(BaseLayer):
         dout = incoming(dout, mask.shape)
         return times(dout, np.where(mask, dout.dtype.type(self.slope), dout.dtype.type(1)))
 
+    def _described(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
+        return (), (self.slope,), shape
+
 
 class Identity(BaseLayer):
     """``out = x``, dL/dx = dout: where there is nothing to do, such as an output layer for regression.
@@ -173,6 +176,9 @@ class Identity(BaseLayer):
     def backward(self, dout: Any) -> FloatArray:
         dx: FloatArray = incoming(dout, remembered(self._shape, self)).copy()
         return dx
+
+    def _described(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
+        return (), (1.0,), shape
 
 
 class Rescaling(BaseLayer):
@@ -209,3 +215,6 @@ class Rescaling(BaseLayer):
     def backward(self, dout: Any) -> FloatArray:
         dout = incoming(dout, remembered(self._shape, self))
         return times(dout, dout.dtype.type(self.scale))
+
+    def _described(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
+        return (), (self.scale,), shape

@@ -24,8 +24,8 @@ from chainrule.nn.parameters import code as bytecode
 from chainrule.nn.parameters.layout import Layout, is_leaf, layout_of, things_in
 from chainrule.nn.parameters.places import COUNTERPARTS, Place, attributes, gradient_at, held, is_container
 
-#: A script asks for parameters several times a step: of these layers, exactly, it is known that there are none.
-_WITHOUT = frozenset(kind.of for kind in LAYERS.values() if not kind.parameters)
+#: A script asks for parameters several times a step: of these layers, exactly, it is known which there are.
+_OURS = {kind.of: kind.parameters for kind in LAYERS.values()}
 
 
 class Held(NamedTuple):
@@ -59,10 +59,8 @@ def parameters(layer: Any, others: Iterable[Any] = ()) -> dict[str, FloatArray]:
     >>> parameters(Scale(np.ones(2)))
     {'gamma': array([1., 1.])}
     """
-    if type(layer) is Affine:
-        return {"W": layer.W, "b": layer.b}
-    if type(layer) in _WITHOUT:
-        return {}
+    if type(layer) in _OURS:
+        return {name: getattr(layer, name) for name in _OURS[type(layer)]}
     found = _of_plain(layer)
     if found is None:
         found = {name: one.array for name, one in _of_any(layer, others).items()}
@@ -71,16 +69,17 @@ def parameters(layer: Any, others: Iterable[Any] = ()) -> dict[str, FloatArray]:
 
 def gradients(layer: Any, others: Iterable[Any] = ()) -> dict[str, Any]:
     """Give the gradients that lie beside a layer's parameters now, under their names; asked as `parameters` is."""
-    if type(layer) is Affine:
-        return {} if layer.dW is None else {"W": layer.dW, "b": layer.db}
+    if type(layer) in _OURS:
+        own = {name: getattr(layer, f"d{name}") for name in _OURS[type(layer)]}
+        return {name: gradient for name, gradient in own.items() if gradient is not None}
     found = {name: gradient_at(one.places) for name, one in held_by(layer, others).items()}
     return {name: gradient for name, gradient in found.items() if gradient is not None}
 
 
 def held_by(layer: Any, others: Iterable[Any] = ()) -> dict[str, Held]:
     """Give the parameters as `parameters` does, with the places where their gradients are looked for."""
-    if type(layer) in _WITHOUT:
-        return {}
+    if type(layer) in _OURS:
+        return {name: Held(getattr(layer, name), (Place(((layer, name),)),)) for name in _OURS[type(layer)]}
     plain = _of_plain(layer)
     if plain is None:
         return _of_any(layer, others)

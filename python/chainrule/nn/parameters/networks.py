@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.nn.layers import Affine
 from chainrule.nn.losses import SoftmaxWithLoss
 from chainrule.nn.parameters.code import is_cache
 from chainrule.nn.parameters.layers import (
@@ -21,6 +20,7 @@ from chainrule.nn.parameters.layers import (
     is_own,
     is_parameter,
     may_flush,
+    gradients,
     parameters,
     plain_names,
     reaches_beyond,
@@ -39,11 +39,12 @@ def gradients_of(layers: Mapping[Any, Any]) -> dict[int, FloatArray]:
     found: dict[int, FloatArray] = {}
     own: dict[int, tuple[Any, str, list[Place]]] = {}
     for key, layer in layers.items():
-        if type(layer) is Affine and layer.dW is not None:
-            for array, gradient in ((layer.W, layer.dW), (layer.b, layer.db)):
-                at = id(array)
+        if not is_own(layer):
+            arrays = parameters(layer)
+            for name, gradient in gradients(layer).items():
+                at = id(arrays[name])
                 found[at] = found[at] + gradient if at in found else gradient
-        elif is_own(layer):
+        else:
             for name, one in held_by(layer, layers.values()).items():
                 own.setdefault(id(one.array), (key, name, []))[2].extend(one.places)
     for at, (key, name, places) in own.items():

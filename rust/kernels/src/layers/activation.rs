@@ -11,8 +11,11 @@
 //! nan stays nan. A slope of 0 gives a gradient of 0, also from a nan above it.
 
 use crate::error::agree;
+use crate::layers::{Definition, Flow, Gradients, Pass};
 use crate::machine::level::{Arithmetic, Kernel, Level};
+use crate::machine::threads;
 use crate::{Float, KernelError};
+use std::ops::Deref;
 
 /// One elementwise layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,25 +34,73 @@ pub enum Activation {
 
 impl Activation {
     /// The layer of that name, and the number that goes with it, if one does.
-    pub fn from_name(name: &str, number: f64) -> Option<Self> {
-        Some(match name {
-            "relu" => Self::Relu,
-            "leaky_relu" => Self::LeakyRelu(number),
-            "sigmoid" => Self::Sigmoid,
-            "tanh" => Self::Tanh,
-            "scale" => Self::Scale(number),
+    pub fn from_name(name: &str, number: Option<f64>) -> Option<Self> {
+        Some(match (name, number) {
+            ("relu", None) => Self::Relu,
+            ("leaky_relu", Some(slope)) => Self::LeakyRelu(slope),
+            ("sigmoid", None) => Self::Sigmoid,
+            ("tanh", None) => Self::Tanh,
+            ("scale", Some(factor)) => Self::Scale(factor),
             _ => return None,
         })
     }
 
     /// `out ← f(x)`.
-    pub fn forward<T: Float>(self, level: Level, x: &[T], out: &mut [T]) {
-        level.run(Forward { f: self, x, out });
+    pub fn apply<T: Float>(self, level: Level, x: &[T], out: &mut [T]) {
+        each_part(x, out, |x, out| level.run(Forward { f: self, x, out }));
     }
 
     /// `d`: the gradient of the output in, of the input out.
-    pub fn backward<T: Float>(self, level: Level, out: &[T], d: &mut [T]) {
-        level.run(Backward { f: self, out, d });
+    pub fn apply_slope<T: Float>(self, level: Level, out: &[T], d: &mut [T]) {
+        each_part(out, d, |out, d| level.run(Backward { f: self, out, d }));
+    }
+}
+
+/// Numbers that one thread works through at a time where there are many: 128 kB in f32.
+const PART: usize = 1 << 15;
+
+/// Numbers from which a second thread is woken.
+const WORTH_THREADS: usize = 1 << 18;
+
+/// `work` on some numbers after the other, by more than one thread where there are many.
+fn each_part<T: Float>(x: &[T], out: &mut [T], work: impl Fn(&[T], &mut [T]) + Sync + Send) {
+    if out.len() < WORTH_THREADS {
+        return work(x, out);
+    }
+    let parts = x.chunks(PART).zip(out.chunks_mut(PART)).collect();
+    threads::each_with(parts, || (), |(), (x, out)| work(x, out));
+}
+
+impl Definition for Activation {
+    fn cost(self, inputs: usize) -> usize {
+        inputs
+    }
+
+    fn forward<T: Float, P: Deref<Target = [T]>>(
+        self,
+        level: Level,
+        _: &[P],
+        _: Flow,
+        x: &[T],
+        out: &mut [T],
+        _: &mut Pass<'_, T>,
+    ) -> Result<(), KernelError> {
+        self.apply(level, x, out);
+        Ok(())
+    }
+
+    fn back<T: Float, P: Deref<Target = [T]>>(
+        self,
+        level: Level,
+        _: &[P],
+        _: Flow,
+        (_, out): (&[T], &[T]),
+        _: bool,
+        gradients: &mut Gradients<T>,
+        _: &Pass<'_, T>,
+    ) -> Result<(), KernelError> {
+        self.apply_slope(level, out, &mut gradients.d[..out.len()]);
+        Ok(())
     }
 }
 
@@ -165,7 +216,7 @@ mod tests {
             (Scale(2.0), [-INF, -2.0, 0.0, INF]),
         ] {
             for &level in available() {
-                f.forward(level, &[-INF, -1.0, 0.0, INF, f64::NAN], &mut out);
+                f.apply(level, &[-INF, -1.0, 0.0, INF, f64::NAN], &mut out);
                 for (got, want) in out.iter().zip(want) {
                     assert!(got == &want || (got - want).abs() < 1e-15, "{f:?}: {out:?}");
                 }
@@ -180,9 +231,9 @@ mod tests {
         let (mut out, gradient) = (x.clone(), T::of(0.7));
         for f in [Relu, LeakyRelu(0.25), Sigmoid, Tanh, Scale(-3.0)] {
             for &level in available() {
-                f.forward(level, &x, &mut out);
+                f.apply(level, &x, &mut out);
                 let mut d = vec![gradient; x.len()];
-                f.backward(level, &out, &mut d);
+                f.apply_slope(level, &out, &mut d);
                 for ((&x, &out), &d) in x.iter().zip(&out).zip(&d) {
                     let (x, got, epsilon) = (x.wide(), out.wide(), T::epsilon().wide());
                     // The slope is a function of what came out.
@@ -224,9 +275,9 @@ mod tests {
         for f in [Relu, LeakyRelu(0.1), Sigmoid, Tanh, Scale(-3.0)] {
             for (x, &level) in [-2.0f64, -0.3, 0.4, 1.7].iter().zip(available().iter().cycle()) {
                 let (mut out, h) = ([0.0; 3], 1e-5);
-                f.forward(level, &[*x, x + h, x - h], &mut out);
+                f.apply(level, &[*x, x + h, x - h], &mut out);
                 let mut d = [7.0];
-                f.backward(level, &out[..1], &mut d);
+                f.apply_slope(level, &out[..1], &mut d);
                 // h²/6·f''' and ε/h, each about 1e-10
                 assert!((d[0] - 7.0 * (out[1] - out[2]) / (2.0 * h)).abs() < 1e-8, "{f:?} at {x}");
             }
@@ -237,7 +288,7 @@ mod tests {
     fn a_closed_relu_stops_a_nan() {
         for &level in available() {
             let mut d = [1.0, f64::NAN, 3.0];
-            Relu.backward(level, &[2.0, 0.0, f64::NAN], &mut d);
+            Relu.apply_slope(level, &[2.0, 0.0, f64::NAN], &mut d);
             assert_eq!(d, [1.0, 0.0, 3.0]);
         }
     }

@@ -15,7 +15,7 @@ use crate::dense::onto::Onto;
 use crate::dense::padded::{Lane, Padded, LANES};
 use crate::dense::{matrix, matrix_mut};
 use crate::error::{agree, zeros};
-use crate::layers::{Flow, Gradients, Layer};
+use crate::layers::{Definition, Flow, Gradients, Layer, Pass};
 use crate::loss::Loss;
 use crate::machine::level::{Arithmetic, Level};
 use crate::network::optimize::Optimizer;
@@ -81,7 +81,7 @@ pub fn affine<T: Float>(
         return Ok(());
     }
     // A network of this one layer, whose loss nobody asks for.
-    let stack = Stack::new(features, vec![Layer::Affine(outputs)], Loss::Squared);
+    let stack = Stack::new(features, vec![Layer::affine(outputs)], Loss::Squared);
     let all_of_it = Instant::now() + Duration::from_secs(1 << 30);
     stack.scores_skipping(skip, level, &[w_as_slice, b], Data::Rows(x), 0, all_of_it, out).map(|_| ())
 }
@@ -136,19 +136,11 @@ pub fn weight_gradient<T: Float>(
     Ok(())
 }
 
-/// `W` and `b`.
-pub(crate) const PARAMETERS: usize = 2;
-
-/// Which of them `W` is.
+/// Which of a layer's parameters `W` is.
 pub(crate) const W: usize = 0;
 
-/// Their shapes.
-pub(crate) fn shapes(inputs: usize, outputs: usize) -> Vec<Vec<usize>> {
-    vec![vec![inputs, outputs], vec![outputs]]
-}
-
 /// Whether any of the products of a step is divided among threads: `x·W`, `xᵀ·d`, `d·Wᵀ`.
-pub(crate) fn divides_products(rows: usize, inputs: usize, outputs: usize) -> bool {
+fn divides_products(rows: usize, inputs: usize, outputs: usize) -> bool {
     let products = [(rows, inputs, outputs), (inputs, rows, outputs), (rows, outputs, inputs)];
     products.into_iter().any(|(m, k, n)| matmul::is_divided(m, k, n))
 }
@@ -239,7 +231,7 @@ pub(crate) fn forward_skipping<T: Float, P: Deref<Target = [T]>>(
     first.forward(optimizer, b, out)
 }
 
-/// The way back from there, see [`Layer::backward`]. The gradient of `x` is never wanted.
+/// The way back from there, see [`Definition::backward`]. The gradient of `x` is never wanted.
 pub(crate) fn backward_skipping<T: Float>(
     level: Level,
     first: &mut InSteps<'_, T>,
@@ -257,52 +249,120 @@ pub(crate) fn backward_skipping<T: Float>(
     optimizer.update(level, b, d_b, state_b.iter_mut().map(|state| &mut **state), false);
 }
 
-/// `out ← x·W + b` in a network.
-pub(crate) fn forward<T: Float, P: Deref<Target = [T]>>(
-    level: Level,
-    params: &[P],
-    Flow { rows, inputs, outputs }: Flow,
-    x: &[T],
-    out: &mut [T],
-) -> Result<(), KernelError> {
-    let [w, b] = params else { return Ok(()) };
-    let (x, w) = (matrix(x, rows, inputs)?, matrix(w, inputs, outputs)?);
-    matmul::affine(level, x, w, b, matrix_mut(out, rows, outputs)?)
+/// The layer in a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Affine {
+    /// How many numbers a row has behind it.
+    pub outputs: usize,
 }
 
-/// The way back in a network, see [`Layer::backward`]. The layer is updated as soon as `d·Wᵀ` is taken, while its gradient is still in the cache; under
-/// plain gradient descent `W ← W - η xᵀ·d` is one product, and the gradient is never stored.
-#[allow(clippy::too_many_arguments)] // what flowed, what flows back, and what is updated
-pub(crate) fn backward<T: Float>(
-    level: Level,
-    Flow { rows, inputs, outputs }: Flow,
-    x: &[T],
-    wanted: bool,
-    Gradients { d, d_x, d_params }: &mut Gradients<T>,
-    params: &mut [&mut [T]],
-    state: &mut [&mut [T]],
-    optimizer: &Optimizer,
-) -> Result<(), KernelError> {
-    let [w, b] = params else { return Ok(()) };
-    let (state_w, state_b) = state.split_at_mut(optimizer.rule.states());
-    let (d_w, d_b) = d_params.split_at_mut(inputs * outputs);
-    let d_b = &mut d_b[..outputs];
-    level.run(ColumnSums { d: &d[..rows * outputs], d_b });
-    let (x, d_out) = (matrix(x, rows, inputs)?, matrix(&d[..rows * outputs], rows, outputs)?);
-    if wanted {
-        let d_x = matrix_mut(&mut d_x[..rows * inputs], rows, inputs)?;
-        matmul::matmul_a_bt(level, d_out, matrix(w, inputs, outputs)?, d_x)?;
+impl Definition for Affine {
+    const ARRAYS: usize = 2;
+
+    fn outputs(self, _: usize) -> usize {
+        self.outputs
     }
-    if optimizer.rests_on_zero() {
-        let onto = Onto::Itself(T::of(-optimizer.learning_rate));
-        matmul::matmul(level, x.reversed_axes(), d_out, matrix_mut(w, inputs, outputs)?, onto)?;
-    } else {
+
+    fn shapes(self, inputs: usize) -> Vec<Vec<usize>> {
+        vec![vec![inputs, self.outputs], vec![self.outputs]]
+    }
+
+    fn divides(self, rows: usize, inputs: usize) -> bool {
+        divides_products(rows, inputs, self.outputs)
+    }
+
+    fn forward<T: Float, P: Deref<Target = [T]>>(
+        self,
+        level: Level,
+        arrays: &[P],
+        Flow { rows, inputs, outputs }: Flow,
+        x: &[T],
+        out: &mut [T],
+        _: &mut Pass<'_, T>,
+    ) -> Result<(), KernelError> {
+        let [w, b] = arrays else { return Ok(()) };
+        let (x, w) = (matrix(x, rows, inputs)?, matrix(w, inputs, outputs)?);
+        matmul::affine(level, x, w, b, matrix_mut(out, rows, outputs)?)
+    }
+
+    fn back<T: Float, P: Deref<Target = [T]>>(
+        self,
+        level: Level,
+        arrays: &[P],
+        Flow { rows, inputs, outputs }: Flow,
+        (x, _): (&[T], &[T]),
+        wanted: bool,
+        Gradients { d, d_x, d_params }: &mut Gradients<T>,
+        _: &Pass<'_, T>,
+    ) -> Result<(), KernelError> {
+        let [w, _] = arrays else { return Ok(()) };
+        let (d_w, d_b) = d_params.split_at_mut(inputs * outputs);
+        let (x, d_out) = (matrix(x, rows, inputs)?, matrix(&d[..rows * outputs], rows, outputs)?);
+        level.run(ColumnSums { d: &d[..rows * outputs], d_b: &mut d_b[..outputs] });
         matmul::matmul_at_b(level, x, d_out, matrix_mut(d_w, inputs, outputs)?)?;
-        optimizer.update(level, w, d_w, state_w.iter_mut().map(|state| &mut **state), true);
+        if wanted {
+            let d_x = matrix_mut(&mut d_x[..rows * inputs], rows, inputs)?;
+            matmul::matmul_a_bt(level, d_out, matrix(w, inputs, outputs)?, d_x)?;
+        }
+        std::mem::swap(d, d_x);
+        Ok(())
     }
-    optimizer.update(level, b, d_b, state_b.iter_mut().map(|state| &mut **state), false);
-    std::mem::swap(d, d_x);
-    Ok(())
+
+    /// One column of the output.
+    fn again<T: Float, P: Deref<Target = [T]>>(
+        self,
+        _: Level,
+        arrays: &[P],
+        Flow { inputs, outputs, .. }: Flow,
+        x: &[T],
+        out: &mut [T],
+        _: &mut Pass<'_, T>,
+        (_, entry): (usize, usize),
+    ) -> Result<(), KernelError> {
+        let [w, b] = arrays else { return Ok(()) };
+        let column = entry % outputs.max(1);
+        for (row, out) in out.chunks_exact_mut(outputs.max(1)).enumerate() {
+            let terms = x[row * inputs..][..inputs].iter().zip(w.iter().skip(column).step_by(outputs));
+            out[column] = terms.fold(b[column], |sum, (&x, &w)| sum + x * w);
+        }
+        Ok(())
+    }
+
+    /// The layer is updated as soon as `d·Wᵀ` is taken, while its gradient is still in the cache; under plain gradient descent `W ← W - η xᵀ·d` is one
+    /// product, and the gradient is never stored.
+    fn backward<T: Float>(
+        self,
+        level: Level,
+        Flow { rows, inputs, outputs }: Flow,
+        (x, _): (&[T], &[T]),
+        wanted: bool,
+        Gradients { d, d_x, d_params }: &mut Gradients<T>,
+        arrays: &mut [&mut [T]],
+        state: &mut [&mut [T]],
+        optimizer: &Optimizer,
+        _: &Pass<'_, T>,
+    ) -> Result<(), KernelError> {
+        let [w, b] = arrays else { return Ok(()) };
+        let (state_w, state_b) = state.split_at_mut(optimizer.rule.states());
+        let (d_w, d_b) = d_params.split_at_mut(inputs * outputs);
+        let d_b = &mut d_b[..outputs];
+        level.run(ColumnSums { d: &d[..rows * outputs], d_b });
+        let (x, d_out) = (matrix(x, rows, inputs)?, matrix(&d[..rows * outputs], rows, outputs)?);
+        if wanted {
+            let d_x = matrix_mut(&mut d_x[..rows * inputs], rows, inputs)?;
+            matmul::matmul_a_bt(level, d_out, matrix(w, inputs, outputs)?, d_x)?;
+        }
+        if optimizer.rests_on_zero() {
+            let onto = Onto::Itself(T::of(-optimizer.learning_rate));
+            matmul::matmul(level, x.reversed_axes(), d_out, matrix_mut(w, inputs, outputs)?, onto)?;
+        } else {
+            matmul::matmul_at_b(level, x, d_out, matrix_mut(d_w, inputs, outputs)?)?;
+            optimizer.update(level, w, d_w, state_w.iter_mut().map(|state| &mut **state), true);
+        }
+        optimizer.update(level, b, d_b, state_b.iter_mut().map(|state| &mut **state), false);
+        std::mem::swap(d, d_x);
+        Ok(())
+    }
 }
 
 type Numbers = Lane<f64>;

@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn network<T: Float>() -> (Stack, Vec<Vec<T>>) {
-        let layers = vec![Layer::Activation(Scale(1.0)), Layer::Affine(9), Layer::Activation(Relu), Layer::Affine(4)];
+        let layers = vec![Layer::Activation(Scale(1.0)), Layer::affine(9), Layer::Activation(Relu), Layer::affine(4)];
         let stack = Stack::new(30, layers, Loss::Softmax);
         let fill = |n: usize| numbers::<T>((1, n), n as u64).into_iter().map(|x| x * T::of(0.05)).collect();
         let params = stack.sizes().map(fill).collect();

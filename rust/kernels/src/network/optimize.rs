@@ -66,6 +66,8 @@ pub struct Optimizer {
     pub weight_decay: f64,
     /// How many steps have been made.
     pub steps: u64,
+    /// The largest norm that the gradient of all parameters together may have; a longer one is made so short first.
+    pub largest_norm: Option<f64>,
 }
 
 impl Rule {
@@ -99,6 +101,24 @@ impl Optimizer {
         let mut state = state.into_iter();
         let state = [(); 2].map(|()| state.next().unwrap_or_default());
         level.run(Update { step: self.step(decays), p, g, state });
+    }
+
+    /// The same for parameters of such shapes, whose gradients lie one after the other. Biases, and whatever else has one axis, do not decay.
+    pub(crate) fn update_each<T: Float>(
+        &self,
+        level: Level,
+        shapes: &[Vec<usize>],
+        params: &mut [&mut [T]],
+        mut g: &[T],
+        state: &mut [&mut [T]],
+    ) {
+        let states = self.rule.states();
+        for (i, (shape, p)) in shapes.iter().zip(params).enumerate() {
+            let (its, behind) = g.split_at(p.len());
+            let state = state[i * states..][..states].iter_mut().map(|state| &mut **state);
+            self.update(level, p, its, state, shape.len() > 1);
+            g = behind;
+        }
     }
 
     /// What is the same for all numbers of a parameter in step `self.steps`.
@@ -245,7 +265,8 @@ mod tests {
                 // 19 numbers: a whole vector and a remainder on every level.
                 let (mut p, mut a, mut b) = ([1.0; 19], [0.0; 19], [0.0; 19]);
                 for (g, steps) in g.into_iter().zip(1..) {
-                    let optimizer = Optimizer { rule, learning_rate: eta, weight_decay: 0.0, steps };
+                    let optimizer =
+                        Optimizer { rule, learning_rate: eta, weight_decay: 0.0, steps, largest_norm: None };
                     let state = [&mut a[..], &mut b[..]].into_iter().take(rule.states());
                     optimizer.update(level, &mut p, &[g; 19], state, true);
                 }
@@ -262,7 +283,7 @@ mod tests {
             let (mut p, mut a, mut b) = ([1.0f32; 19], [0.0; 19], [0.0; 19]);
             for steps in 1..1000 {
                 let g = f32::from(u8::from(steps == 1));
-                let optimizer = Optimizer { rule, learning_rate: 0.01, weight_decay: 0.0, steps };
+                let optimizer = Optimizer { rule, learning_rate: 0.01, weight_decay: 0.0, steps, largest_norm: None };
                 let state = [&mut a[..], &mut b[..]].into_iter().take(rule.states());
                 optimizer.update(level, &mut p, &[g; 19], state, true);
                 assert!(a.iter().chain(&b).all(|x| !x.is_subnormal()), "{rule:?}, step {steps}");
@@ -275,7 +296,8 @@ mod tests {
 
     #[test]
     fn weight_decay_pulls_weights_and_not_biases_towards_0() {
-        let optimizer = Optimizer { rule: Rule::Sgd, learning_rate: 0.5, weight_decay: 0.1, steps: 1 };
+        let optimizer =
+            Optimizer { rule: Rule::Sgd, learning_rate: 0.5, weight_decay: 0.1, steps: 1, largest_norm: None };
         for (decays, want) in [(true, 0.95f64), (false, 1.0)] {
             let mut p = [1.0];
             optimizer.update(available()[0], &mut p, &[0.0], [], decays);

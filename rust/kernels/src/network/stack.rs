@@ -1,7 +1,7 @@
 //! What a network is made of, in the order its layers are called, and its forward pass over many rows.
 //!
 //! ```text
-//! affine    out = x·W + b             activation    out = f(x), element by element
+//! x → layer → layer → … → scores, each row by itself but for layers that look at a whole batch when they are trained
 //! ```
 //!
 //! A [`Stack`] knows shapes only. The parameters are the caller's: one slice each, in the order of the layers, passed to every call. So the same stack serves the caller's arrays in place, and holds nothing that could go stale.
@@ -13,7 +13,7 @@
 use crate::dense::padded::Padded;
 use crate::error::{agree, resize};
 use crate::layers::affine::{self, InVectors};
-use crate::layers::{Flow, Layer};
+use crate::layers::{Draws, Flow, Layer, Memory, Mode, Pass};
 use crate::loss::Loss;
 use crate::machine::level::Level;
 use crate::machine::threads;
@@ -61,10 +61,30 @@ impl Stack {
         Flow { rows, inputs: self.width_after(i), outputs: self.width_after(i + 1) }
     }
 
-    /// Which of the network's parameters are those of layer `i`.
+    /// `Ok` if each layer takes what comes out of the one before it.
+    ///
+    /// # Errors
+    ///
+    /// [`KernelError::Sizes`].
+    pub fn fits(&self) -> Result<(), KernelError> {
+        self.layers.iter().enumerate().try_for_each(|(i, layer)| layer.expect_inputs(self.width_after(i)))
+    }
+
+    /// Which of the network's arrays are those of layer `i`.
+    pub(crate) fn arrays_of(&self, i: usize) -> Range<usize> {
+        let first = self.layers[..i].iter().map(|layer| layer.arrays()).sum();
+        first..first + self.layers[i].arrays()
+    }
+
+    /// Which of the network's parameters, counted without the statistics, are those of layer `i`.
     pub(crate) fn parameters_of(&self, i: usize) -> Range<usize> {
         let first = self.layers[..i].iter().map(|layer| layer.parameters()).sum();
         first..first + self.layers[i].parameters()
+    }
+
+    /// Whether training goes another way than evaluation.
+    pub fn trains_otherwise(&self) -> bool {
+        self.layers.iter().any(|layer| layer.trains_otherwise())
     }
 
     /// The first layer that has parameters, if one does.
@@ -72,7 +92,15 @@ impl Stack {
         self.layers.iter().position(|layer| layer.parameters() > 0)
     }
 
-    /// The shapes of all parameters, in order.
+    /// The shapes of all parameters, in order, without the statistics.
+    pub fn shapes_of_parameters(&self) -> impl Iterator<Item = Vec<usize>> + '_ {
+        let its = |(i, layer): (usize, &Layer)| {
+            layer.shapes(self.width_after(i)).into_iter().take(layer.parameters()).collect::<Vec<_>>()
+        };
+        self.layers.iter().enumerate().flat_map(its)
+    }
+
+    /// The shapes of all arrays, in order.
     pub fn shapes(&self) -> impl Iterator<Item = Vec<usize>> + '_ {
         self.layers.iter().enumerate().flat_map(|(i, layer)| layer.shapes(self.width_after(i)))
     }
@@ -87,14 +115,31 @@ impl Stack {
         (0..=self.layers.len()).map(|i| self.width_after(i)).max().unwrap_or(0)
     }
 
-    /// How many numbers each of them has, in order, or as many as can be counted.
+    /// How many numbers each array has, in order, or as many as can be counted.
     pub fn sizes(&self) -> impl Iterator<Item = usize> + '_ {
         self.layers.iter().enumerate().flat_map(|(i, layer)| layer.sizes(self.width_after(i)))
     }
 
-    /// How many numbers they have together, which is what a row costs in multiplications, or as many as can be counted.
+    /// How many numbers the parameters have together, or as many as can be counted.
     pub(crate) fn size(&self) -> usize {
-        self.sizes().fold(0, usize::saturating_add)
+        self.sizes_before(self.layers.len())
+    }
+
+    /// How many the parameters of the first `layers` layers have.
+    pub(crate) fn sizes_before(&self, layers: usize) -> usize {
+        let sizes = self.layers[..layers].iter().enumerate().map(|(i, layer)| layer.size(self.width_after(i)));
+        sizes.fold(0, usize::saturating_add)
+    }
+
+    /// Of each array, whether it is a parameter.
+    pub(crate) fn are_parameters(&self) -> impl Iterator<Item = bool> + '_ {
+        self.layers.iter().flat_map(|layer| (0..layer.arrays()).map(|at| at < layer.parameters()))
+    }
+
+    /// What a row costs in multiplications, or as many as can be counted.
+    pub(crate) fn cost(&self) -> usize {
+        let costs = self.layers.iter().enumerate().map(|(i, layer)| layer.cost(self.width_after(i)));
+        costs.fold(0, usize::saturating_add)
     }
 
     /// `Ok` if `params` are those of each layer, of the right lengths.
@@ -103,10 +148,10 @@ impl Stack {
     ///
     /// [`KernelError::Sizes`].
     pub fn check<T, P: Deref<Target = [T]>>(&self, params: &[P]) -> Result<(), KernelError> {
-        let wanted = self.layers.iter().map(|layer| layer.parameters()).sum();
+        let wanted = self.layers.iter().map(|layer| layer.arrays()).sum();
         agree("the number of parameters", params.len(), "the number of those that the layers have", wanted)?;
         for (i, layer) in self.layers.iter().enumerate() {
-            layer.check(self.width_after(i), &params[self.parameters_of(i)])?;
+            layer.check(self.width_after(i), &params[self.arrays_of(i)])?;
         }
         Ok(())
     }
@@ -127,10 +172,42 @@ impl Stack {
         self.first_product().is_some() && nonzeros::pays(level, x)
     }
 
-    /// Whether any product of a step with so many rows is divided among threads, but for those of the layers before layer `from`.
-    pub(crate) fn divides_products(&self, batch: usize, from: usize) -> bool {
+    /// Whether the work of a step with so many rows is divided among threads anywhere, but for that of the layers before layer `from`.
+    pub(crate) fn divides(&self, batch: usize, from: usize) -> bool {
         let mut layers = self.layers.iter().enumerate().skip(from);
-        layers.any(|(i, layer)| layer.divides_products(batch, self.width_after(i)))
+        layers.any(|(i, layer)| layer.divides(batch, self.width_after(i)))
+    }
+
+    /// What a pass in training is for in layer `i`, if its draws are the i-th of `draws`.
+    pub(crate) fn mode(&self, i: usize, draws: &[Draws]) -> Mode {
+        Mode::Train(draws.get(i).copied().unwrap_or_default())
+    }
+
+    /// A batch through some of the layers as in training, but that no statistic moves: `x` in and out, of so many rows; `out` is memory for that.
+    #[allow(clippy::too_many_arguments)] // a network, which part of it, and what flows
+    pub(crate) fn train_forward<T: Float, P: Deref<Target = [T]>>(
+        &self,
+        level: Level,
+        arrays: &[P],
+        layers: Range<usize>,
+        rows: usize,
+        draws: &[Draws],
+        x: &mut Vec<T>,
+        out: &mut Vec<T>,
+    ) -> Result<(), KernelError> {
+        for i in layers {
+            let (layer, flow) = (self.layers[i], self.flow(i, rows));
+            resize(out, rows.saturating_mul(flow.outputs), T::zero())?;
+            let otherwise = layer.trains_otherwise();
+            let mut memory = if otherwise { Memory::of(layer, flow)? } else { Memory::default() };
+            let mut pass = match otherwise {
+                true => memory.pass(layer, flow, self.mode(i, draws)),
+                false => Pass::evaluating(), // the same, and nothing is remembered
+            };
+            layer.forward(level, &arrays[self.arrays_of(i)], flow, x, out, &mut pass)?;
+            std::mem::swap(x, out);
+        }
+        Ok(())
     }
 
     /// The scores of the rows from `first` on, until all are done or `deadline` has passed; at least one round of blocks is.
@@ -156,7 +233,7 @@ impl Stack {
         match (x, self.first_product()) {
             (Data::Nonzeros(_), _) => true,
             (Data::Rows(x), Some((layer, outputs))) => {
-                let w = params.get(self.parameters_of(layer).start + affine::W);
+                let w = params.get(self.arrays_of(layer).start + affine::W);
                 w.is_some_and(|w| nonzeros::skips(level, x, outputs, w))
             }
             (Data::Rows(_), None) => false,
@@ -209,7 +286,7 @@ impl Stack {
         if threads::is_alone() {
             return BLOCK;
         }
-        BLOCK * threads::count() * (MULTIPLICATIONS / self.size().saturating_mul(BLOCK).max(1)).clamp(1, 16)
+        BLOCK * threads::count() * (MULTIPLICATIONS / self.cost().saturating_mul(BLOCK).max(1)).clamp(1, 16)
     }
 
     /// The parameters of the product that skips zeros, which takes rows of `W` in pairs.
@@ -220,7 +297,7 @@ impl Stack {
         first: &mut InVectors<T>,
     ) -> Result<(), KernelError> {
         let Some((layer, outputs)) = self.first_product() else { return Ok(()) };
-        first.load(level, &params[self.parameters_of(layer)], self.features.next_multiple_of(2), outputs)
+        first.load(level, &params[self.arrays_of(layer)], self.features.next_multiple_of(2), outputs)
     }
 
     #[allow(clippy::too_many_arguments)] // what there is, which rows of it, where to, and memory to work in
@@ -278,7 +355,7 @@ impl Stack {
             let flow = self.flow(i, n);
             resize(out_block, n * flow.outputs, T::zero())?;
             let x = stored.take().unwrap_or(x_block);
-            layer.forward(level, &params[self.parameters_of(i)], flow, x, out_block)?;
+            layer.forward(level, &params[self.arrays_of(i)], flow, x, out_block, &mut Pass::evaluating())?;
             std::mem::swap(x_block, out_block);
         }
         for (mut scores, x) in scores.rows_mut().into_iter().zip(x_block.chunks_exact(self.classes().max(1))) {
@@ -343,7 +420,7 @@ mod tests {
 
     fn xor() -> (Stack, Vec<Vec<f64>>) {
         // |a - b| as relu(a - b) + relu(b - a): exact on 0 and 1.
-        let layers = vec![Layer::Affine(2), Layer::Activation(Activation::Relu), Layer::Affine(1)];
+        let layers = vec![Layer::affine(2), Layer::Activation(Activation::Relu), Layer::affine(1)];
         (Stack::new(2, layers, Loss::Softmax), vec![vec![1., -1., -1., 1.], vec![0., 0.], vec![1., 1.], vec![0.5]])
     }
 
@@ -362,8 +439,8 @@ mod tests {
         let cases = [(&[1024, 10], 4, 0, true), (&[1024, 10], 4, 1, false), (&[1024, 10], 3, 0, false)];
         let deep = [(&[1024, 1024], 3, 1, true), (&[1024, 1024], 2, 1, false)];
         for (outputs, batch, skipped, divided) in cases.into_iter().chain(deep) {
-            let stack = Stack::new(784, outputs.map(Layer::Affine).to_vec(), Loss::Softmax);
-            assert_eq!(stack.divides_products(batch, skipped), divided && more, "{outputs:?} {batch}");
+            let stack = Stack::new(784, outputs.map(Layer::affine).to_vec(), Loss::Softmax);
+            assert_eq!(stack.divides(batch, skipped), divided && more, "{outputs:?} {batch}");
         }
     }
 
@@ -402,7 +479,7 @@ mod tests {
     const ROWS: usize = BLOCK + 200;
 
     fn two_products() -> Stack {
-        let layers = vec![Layer::Activation(Activation::Scale(0.5)), Layer::Affine(37), Layer::Affine(3)];
+        let layers = vec![Layer::Activation(Activation::Scale(0.5)), Layer::affine(37), Layer::affine(3)];
         Stack::new(TILE + 1, layers, Loss::Softmax)
     }
 
@@ -426,7 +503,7 @@ mod tests {
             // The sums of the terms of a score without their signs.
             let mut sizes = Kinds::wide(x).mapv(|x| T::of(x / 2.0).wide().abs());
             for layer in [1, 2] {
-                let its = &params[stack.parameters_of(layer)];
+                let its = &params[stack.arrays_of(layer)];
                 let [w, b] = [matrix(its[0], stack.width_after(layer)), matrix(its[1], 1)].map(|x| x.mapv(f64::abs));
                 sizes = three_loops(sizes.view(), w.view()).0 + b;
             }

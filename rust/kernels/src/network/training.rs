@@ -5,20 +5,20 @@
 //! ```text
 //! forward    x → layer → … → scores
 //! loss       the mean loss of the scores; d = its gradient
-//! backward   affine:      dW = xᵀ·d,  db = column sums of d,  d ← d·Wᵀ       activation:  d ← d ⊙ f'(x)
-//! update     W, b by the optimizer's rule
+//! backward   each layer's: from the gradient of its output those of its parameters and of its input; statistics follow the batch
+//! update     each parameter by the optimizer's rule
 //! ```
 //!
 //! Each layer is updated on the way, as soon as the gradient of its input is taken; that of the first layer with parameters, which nobody would
-//! read, is not computed. Every buffer belongs to the [`Trainer`] and is reused: a step
+//! read, is not computed. With a bound on the gradient's norm nothing is updated before all of it is there. Every buffer belongs to the [`Trainer`] and is reused: a step
 //! allocates nothing here after the first one of a call (the `gemm` crate packs large products into a buffer of its own).
 //!
 //! With data without its zeros, the first affine layer is that of [`first_layer`](crate::sparse::first_layer), and two threads can share its work.
 
 pub use crate::sparse::helper_thread::Beside;
 
-use crate::error::{agree, zeros};
-use crate::layers::{affine, Gradients};
+use crate::error::{agree, resize, zeros};
+use crate::layers::{affine, size, Draws, Gradients, Memory, Mode};
 use crate::loss::Targets;
 use crate::machine::level::Level;
 use crate::network::optimize::Optimizer;
@@ -43,6 +43,8 @@ pub struct Batches<'a, T> {
     pub rows: &'a [i64],
     /// How many rows make a batch; the last one may be shorter.
     pub size: usize,
+    /// Where the first batch's draws begin; those of the next begin a step further.
+    pub draws: Draws,
 }
 
 /// What is trained: the stack's parameters, and the optimizer's state of each.
@@ -71,7 +73,11 @@ pub struct Trainer<T> {
     batch: usize,
     /// The input of each layer, and behind them the scores.
     inputs: Vec<Vec<T>>,
+    /// What each layer remembers of its way forward.
+    memories: Vec<Memory<T>>,
     gradients: Gradients<T>,
+    /// The gradients of all parameters, if their norm is bounded.
+    whole: Vec<T>,
     first: Option<First<T>>,
 }
 
@@ -85,11 +91,15 @@ impl<T: Float> Trainer<T> {
         let wide = batch.saturating_mul(stack.widest());
         let sizes = stack.layers.iter().enumerate().map(|(i, layer)| layer.size(stack.width_after(i)));
         let largest = sizes.max().unwrap_or(0);
-        let mut inputs = Vec::new();
+        let (mut inputs, mut memories) = (Vec::new(), Vec::new());
         for layer in 0..=stack.layers.len() {
             inputs.push(zeros(batch.saturating_mul(stack.width_after(layer)))?);
         }
-        Ok(Self { inputs, gradients: Gradients::new(wide, largest)?, first: None, stack, level, batch })
+        for (i, &layer) in stack.layers.iter().enumerate() {
+            memories.push(Memory::of(layer, stack.flow(i, batch))?);
+        }
+        let (gradients, whole) = (Gradients::new(wide, largest)?, Vec::new());
+        Ok(Self { inputs, memories, gradients, whole, first: None, stack, level, batch })
     }
 
     /// How many rows a batch may have.
@@ -122,8 +132,7 @@ impl<T: Float> Trainer<T> {
         let (level, skips) = (self.level, matches!(batches.x, Data::Nonzeros(_)));
         let first_product = self.stack.first_product();
         let from = first_product.filter(|_| skips).map_or(0, |(layer, _)| layer + 1);
-        let divide =
-            batches.rows.len() > WORTH_A_THREAD * batches.size && !self.stack.divides_products(batches.size, from);
+        let divide = batches.rows.len() > WORTH_A_THREAD * batches.size && !self.stack.divides(batches.size, from);
         let beside = beside.filter(|_| divide);
         let (Data::Nonzeros(x), Some((layer, outputs))) = (batches.x, first_product) else {
             return with_another(level, beside, None, |_: Helper<T>| {
@@ -134,8 +143,9 @@ impl<T: Float> Trainer<T> {
             Some(ready) => ready,
             None => First::new(x, outputs, self.batch)?,
         };
-        let (w, states) = (self.stack.parameters_of(layer).start + affine::W, optimizer.rule.states());
-        let state_of_w = w * states..(w + 1) * states;
+        let states = optimizer.rule.states();
+        let (w, parameter) = (self.stack.arrays_of(layer).start + affine::W, self.stack.parameters_of(layer).start);
+        let state_of_w = (parameter + affine::W) * states..(parameter + affine::W + 1) * states;
         first.load(level, x, optimizer, values[w], &state[state_of_w.clone()])?;
         let done = first.during(divide, beside, level, x, (batches.rows, batches.size), |first| {
             self.steps(Some(first), values, state, batches, optimizer, stop_if_diverged, deadline, losses)
@@ -159,14 +169,16 @@ impl<T: Float> Trainer<T> {
         losses: &mut [f64],
     ) -> Result<Progress, KernelError> {
         let mut progress = Progress { steps: 0, diverged: false };
+        let mut draws = batches.draws;
         for (rows, loss) in batches.rows.chunks(batches.size).zip(losses) {
-            *loss = self.forward(&mut first, values, &batches, optimizer, rows)?;
+            *loss = self.forward(&mut first, values, &batches, optimizer, rows, draws)?;
             if stop_if_diverged && !loss.is_finite() {
                 progress.diverged = true;
                 break;
             }
             optimizer.steps += 1;
-            self.backward(&mut first, values, state, optimizer, rows.len())?;
+            self.backward(&mut first, values, state, optimizer, rows.len(), draws)?;
+            draws.step += 1;
             progress.steps += 1;
             if Instant::now() >= deadline {
                 break;
@@ -186,13 +198,15 @@ impl<T: Float> Trainer<T> {
         }
         self.stack.check(params.values)?;
         let state = optimizer.rule.states();
-        let wanted = state * params.values.len();
-        agree("the number of arrays of state", params.state.len(), "that of the optimizer", wanted)?;
-        for (value, state) in params.values.iter().zip(params.state.chunks(state.max(1))) {
+        let sizes: Vec<_> = self.stack.shapes_of_parameters().map(size).collect();
+        agree("the number of arrays of state", params.state.len(), "that of the optimizer", state * sizes.len())?;
+        for (size, state) in sizes.into_iter().zip(params.state.chunks(state.max(1))) {
             for state in state {
-                agree("the size of an array of state", state.len(), "the size of its parameter", value.len())?;
+                agree("the size of an array of state", state.len(), "the size of its parameter", size)?;
             }
         }
+        let skips = matches!(batches.x, Data::Nonzeros(_)) && optimizer.largest_norm.is_some();
+        agree("the zeros left out", usize::from(skips), "what a bound on the norm allows", 0)?;
         batches.x.check(&self.stack)?;
         let n = batches.x.rows();
         agree("the number of rows of t", batches.t.rows(), "the number of rows of x", n)?;
@@ -212,12 +226,13 @@ impl<T: Float> Trainer<T> {
         batches: &Batches<'_, T>,
         optimizer: &Optimizer,
         rows: &[i64],
+        draws: Draws,
     ) -> Result<f64, KernelError> {
         let n = rows.len();
         let numbers = rows.iter().map(index);
         let mut from = 0;
         if let (Some(first), Some((layer, outputs))) = (first, self.stack.first_product()) {
-            let params = &params[self.stack.parameters_of(layer)];
+            let params = &params[self.stack.arrays_of(layer)];
             affine::forward_skipping(first, optimizer, params, &mut self.inputs[layer + 1][..n * outputs])?;
             from = layer + 1;
         } else if let Data::Rows(x) = batches.x {
@@ -227,7 +242,8 @@ impl<T: Float> Trainer<T> {
             let flow = self.stack.flow(i, n);
             let (before, after) = self.inputs.split_at_mut(i + 1);
             let (x, out) = (&before[i][..n * flow.inputs], &mut after[0][..n * flow.outputs]);
-            layer.forward(self.level, &params[self.stack.parameters_of(i)], flow, x, out)?;
+            let mut pass = self.memories[i].pass(*layer, flow, train(draws, i));
+            layer.forward(self.level, &params[self.stack.arrays_of(i)], flow, x, out, &mut pass)?;
         }
         let classes = self.stack.classes();
         let scores = &self.inputs[self.stack.layers.len()][..n * classes];
@@ -245,25 +261,60 @@ impl<T: Float> Trainer<T> {
         state: &mut [&mut [T]],
         optimizer: &Optimizer,
         n: usize,
+        draws: Draws,
     ) -> Result<(), KernelError> {
         let (level, states) = (self.level, optimizer.rule.states());
         let Some(lowest) = self.stack.first_with_parameters() else { return Ok(()) };
         for (i, layer) in self.stack.layers.iter().enumerate().skip(lowest).rev() {
             let (flow, mine) = (self.stack.flow(i, n), self.stack.parameters_of(i));
             let state = &mut state[mine.start * states..mine.end * states];
-            let params = &mut params[mine];
-            match first {
-                Some(first) if i == lowest => {
-                    affine::backward_skipping(level, first, flow, &mut self.gradients, params, state, optimizer);
-                }
-                _ => {
-                    let through = (&self.inputs[i][..n * flow.inputs], &self.inputs[i + 1][..n * flow.outputs]);
-                    let gradients = &mut self.gradients;
-                    layer.backward(level, flow, through, i > lowest, gradients, params, state, optimizer)?;
-                }
+            let params = &mut params[self.stack.arrays_of(i)];
+            let gradients = &mut self.gradients;
+            if let (Some(first), true) = (&mut *first, i == lowest) {
+                affine::backward_skipping(level, first, flow, gradients, params, state, optimizer);
+                continue;
+            }
+            let through = (&self.inputs[i][..n * flow.inputs], &self.inputs[i + 1][..n * flow.outputs]);
+            let pass = self.memories[i].pass(*layer, flow, train(draws, i));
+            layer.note(params, &pass);
+            if optimizer.largest_norm.is_none() {
+                layer.backward(level, flow, through, i > lowest, gradients, params, state, optimizer, &pass)?;
+            } else {
+                layer.back(level, params, flow, through, i > lowest, gradients, &pass)?;
+                let before: usize = self.stack.sizes_before(i);
+                let its = layer.size(flow.inputs);
+                resize(&mut self.whole, self.stack.size(), T::zero())?;
+                self.whole[before..before + its].copy_from_slice(&gradients.d_params[..its]);
             }
         }
+        if let Some(largest) = optimizer.largest_norm {
+            shorten(&mut self.whole, largest);
+            let shapes: Vec<_> = self.stack.shapes_of_parameters().collect();
+            let of_parameters = self.stack.are_parameters();
+            let mut params: Vec<_> =
+                params.iter_mut().zip(of_parameters).filter_map(|(p, yes)| yes.then_some(&mut **p)).collect();
+            optimizer.update_each(level, &shapes, &mut params, &self.whole, state);
+        }
         Ok(())
+    }
+}
+
+/// What a pass through layer `i` is for in training.
+fn train(draws: Draws, i: usize) -> Mode {
+    Mode::Train(Draws { layer: i as u64, ..draws })
+}
+
+/// `g`, made as long as `largest` if it is longer, in the Euclidean norm of all its numbers.
+fn shorten<T: Float>(g: &mut [T], largest: f64) {
+    // In sixteen parts, so that it takes no longer than the numbers do to come.
+    let mut parts = [0.0; 16];
+    for chunk in g.chunks(16) {
+        parts.iter_mut().zip(chunk).for_each(|(part, g)| *part += g.wide() * g.wide());
+    }
+    let norm = parts.iter().sum::<f64>().sqrt();
+    if norm > largest {
+        let factor = T::of(largest / norm);
+        g.iter_mut().for_each(|g| *g *= factor);
     }
 }
 
@@ -288,12 +339,12 @@ mod tests {
 
     fn three_layers() -> (Stack, Vec<Vec<f64>>) {
         let layers = vec![
-            Layer::Affine(4),
+            Layer::affine(4),
             Layer::Activation(Sigmoid),
-            Layer::Affine(5),
+            Layer::affine(5),
             Layer::Activation(Relu),
             Layer::Activation(Sigmoid),
-            Layer::Affine(2),
+            Layer::affine(2),
         ];
         let stack = Stack::new(3, layers, Loss::Softmax);
         let mut k = 0.0;
@@ -314,7 +365,7 @@ mod tests {
     }
 
     fn sgd(learning_rate: f64) -> Optimizer {
-        Optimizer { rule: Rule::Sgd, learning_rate, weight_decay: 0.0, steps: 0 }
+        Optimizer { rule: Rule::Sgd, learning_rate, weight_decay: 0.0, steps: 0, largest_norm: None }
     }
 
     fn plain<'a, 'p>(values: &'a mut [&'p mut [f64]]) -> Parameters<'a, 'p, f64> {
@@ -341,8 +392,13 @@ mod tests {
         let (stack, before) = three_layers();
         let mut after = before.clone();
         let x = Array2::from_shape_fn((4, 3), |(i, j)| X[i][j]);
-        let batches =
-            Batches { x: Data::Rows(Rows::Double(x.view())), t: Targets::ids(&T), rows: &[0, 1, 2, 3], size: 4 };
+        let batches = Batches {
+            x: Data::Rows(Rows::Double(x.view())),
+            t: Targets::ids(&T),
+            rows: &[0, 1, 2, 3],
+            size: 4,
+            draws: Draws::default(),
+        };
         let mut losses = [0.0];
         let mut trainer = Trainer::new(stack.clone(), detect().unwrap(), 4).unwrap();
         let done = trainer.run(plain(&mut borrow(&mut after)), batches, &mut sgd(1.0), true, late(), &mut losses, None);
@@ -368,8 +424,13 @@ mod tests {
         let x = Array2::from_shape_fn((4, 3), |(i, j)| X[i][j]);
         let t = array![[1.0, 0.0], [0.25, 0.75], [0.0, 1.0], [1.0, 0.0]];
         let rows = [3, 1, 2, 0, 0, 1, 2];
-        let all =
-            Batches { x: Data::Rows(Rows::Double(x.view())), t: Targets::numbers(t.view()), rows: &rows, size: 2 };
+        let all = Batches {
+            x: Data::Rows(Rows::Double(x.view())),
+            t: Targets::numbers(t.view()),
+            rows: &rows,
+            size: 2,
+            draws: Draws::default(),
+        };
         let (mut once, mut parts) = (params.clone(), params);
         let mut losses = [0.0; 9];
         let mut trainer = Trainer::new(stack, detect().unwrap(), 2).unwrap();
@@ -394,7 +455,13 @@ mod tests {
         params[0][0] = f64::NAN;
         let before: Vec<u64> = params.concat().iter().map(|p| p.to_bits()).collect();
         let x = Array2::ones((1, 3));
-        let batches = Batches { x: Data::Rows(Rows::Double(x.view())), t: Targets::ids(&[1]), rows: &[0, 0], size: 1 };
+        let batches = Batches {
+            x: Data::Rows(Rows::Double(x.view())),
+            t: Targets::ids(&[1]),
+            rows: &[0, 0],
+            size: 1,
+            draws: Draws::default(),
+        };
         let mut losses = [0.0; 2];
         let mut trainer = Trainer::new(stack, detect().unwrap(), 1).unwrap();
         let mut run = |params: &mut [Vec<f64>], stop| {
@@ -411,7 +478,13 @@ mod tests {
         let before = params.clone();
         let x = Array2::<f64>::zeros((4, 3));
         let narrow = Array2::<f64>::zeros((4, 2));
-        let good = Batches { x: Data::Rows(Rows::Double(x.view())), t: Targets::ids(&T), rows: &[0, 3], size: 2 };
+        let good = Batches {
+            x: Data::Rows(Rows::Double(x.view())),
+            t: Targets::ids(&T),
+            rows: &[0, 3],
+            size: 2,
+            draws: Draws::default(),
+        };
         let mut trainer = Trainer::new(stack, detect().unwrap(), 2).unwrap();
         let bad = [
             Batches { rows: &[0, 4], ..good },
@@ -437,11 +510,11 @@ mod tests {
     fn mostly_zeros() -> (Stack, Vec<Vec<f64>>, Array2<u8>, Vec<i64>) {
         let layers = vec![
             Layer::Activation(Scale(0.01)),
-            Layer::Affine(37),
+            Layer::affine(37),
             Layer::Activation(Tanh),
-            Layer::Affine(6),
+            Layer::affine(6),
             Layer::Activation(LeakyRelu(0.1)),
-            Layer::Affine(3),
+            Layer::affine(3),
         ];
         let stack = Stack::new(30, layers, Loss::Softmax);
         let fill = |n: usize| (0..n).map(|i| (i as f64 * 1.3 + 0.5).sin() * 0.4).collect();
@@ -468,11 +541,13 @@ mod tests {
             for (rule, weight_decay) in rules.into_iter().flat_map(|rule| [(rule, 0.0), (rule, 0.01)]) {
                 let train = |skip: bool| {
                     let data = if skip { Data::Nonzeros(&sparse) } else { Data::Rows(Rows::Bytes(x.view())) };
-                    let mut optimizer = Optimizer { rule, learning_rate: 0.01, weight_decay, steps: 0 };
+                    let mut optimizer =
+                        Optimizer { rule, learning_rate: 0.01, weight_decay, steps: 0, largest_norm: None };
                     let mut values = params.clone();
                     let state = params.iter().flat_map(|p| vec![vec![0.0; p.len()]; rule.states()]);
                     let (mut state, mut losses): (Vec<_>, _) = (state.collect(), [0.0; 10]);
-                    let batches = Batches { x: data, t: Targets::ids(&t), rows: &rows, size: 10 };
+                    let batches =
+                        Batches { x: data, t: Targets::ids(&t), rows: &rows, size: 10, draws: Draws::default() };
                     let params = Parameters { values: &mut borrow(&mut values), state: &mut borrow(&mut state) };
                     let mut trainer = Trainer::new(stack.clone(), level, 10).unwrap();
                     let done = trainer.run(params, batches, &mut optimizer, true, late(), &mut losses, None).unwrap();
@@ -492,7 +567,7 @@ mod tests {
     fn skipping_zeros_gives_the_dense_steps<T: Float>() {
         let features = TILE + 1;
         let layers =
-            vec![Layer::Activation(Scale(1.0 / 255.0)), Layer::Affine(65), Layer::Activation(Tanh), Layer::Affine(4)];
+            vec![Layer::Activation(Scale(1.0 / 255.0)), Layer::affine(65), Layer::Activation(Tanh), Layer::affine(4)];
         let stack = Stack::new(features, layers, Loss::Softmax);
         let fill = |n: usize| numbers::<T>((1, n), n as u64).into_iter().map(|x| x * T::of(0.2)).collect();
         let before: Vec<Vec<T>> = stack.sizes().map(fill).collect();
@@ -509,10 +584,12 @@ mod tests {
                     let (mut values, mut losses) = (before.clone(), [[0.0; 4]; 2]);
                     let mut state: Vec<_> =
                         before.iter().flat_map(|p| vec![vec![T::zero(); p.len()]; rule.states()]).collect();
-                    let mut optimizer = Optimizer { rule, learning_rate: 0.2, weight_decay: 0.0, steps: 0 };
+                    let mut optimizer =
+                        Optimizer { rule, learning_rate: 0.2, weight_decay: 0.0, steps: 0, largest_norm: None };
                     let mut trainer = Trainer::new(stack.clone(), level, 10).unwrap();
                     for losses in &mut losses {
-                        let batches = Batches { x: data, t: Targets::ids(&t), rows: &rows, size: 10 };
+                        let batches =
+                            Batches { x: data, t: Targets::ids(&t), rows: &rows, size: 10, draws: Draws::default() };
                         let params = Parameters { values: &mut borrow(&mut values), state: &mut borrow(&mut state) };
                         let done = trainer.run(params, batches, &mut optimizer, true, late(), losses, None);
                         assert_eq!(done, Ok(Progress { steps: 4, diverged: false }));
@@ -557,10 +634,16 @@ mod tests {
             (Data::Nonzeros(&sparse), 30, 8, false), // too few to wake a thread for
         ] {
             let stack =
-                Stack::new(1024, vec![Layer::Affine(hidden), Layer::Activation(Relu), Layer::Affine(2)], Loss::Softmax);
+                Stack::new(1024, vec![Layer::affine(hidden), Layer::Activation(Relu), Layer::affine(2)], Loss::Softmax);
             let mut params: Vec<_> = stack.sizes().map(|size| vec![0.0f32; size]).collect();
             let mut trainer = Trainer::new(stack, detect().unwrap(), 64).unwrap();
-            let batches = Batches { x: data, t: Targets::ids(&[1; 64]), rows: &rows[..64 * steps], size: 64 };
+            let batches = Batches {
+                x: data,
+                t: Targets::ids(&[1; 64]),
+                rows: &rows[..64 * steps],
+                size: 64,
+                draws: Draws::default(),
+            };
             let mut calls = 0;
             // It may be at work elsewhere for other tests, but not always.
             for _ in 0..1000 {
@@ -589,9 +672,9 @@ mod tests {
         let rows: Vec<i64> = (0..10).collect();
         let mut after = [Data::Rows(x), Data::Nonzeros(&sparse)].map(|x| {
             let mut params = [vec![], vec![], vec![], vec![0.5, -0.5]];
-            let stack = Stack::new(20, vec![Layer::Affine(0), Layer::Affine(2)], Loss::Softmax);
+            let stack = Stack::new(20, vec![Layer::affine(0), Layer::affine(2)], Loss::Softmax);
             let mut trainer = Trainer::new(stack, detect().unwrap(), 10).unwrap();
-            let batches = Batches { x, t: Targets::ids(&[1; 10]), rows: &rows, size: 10 };
+            let batches = Batches { x, t: Targets::ids(&[1; 10]), rows: &rows, size: 10, draws: Draws::default() };
             let done =
                 trainer.run(plain(&mut borrow(&mut params)), batches, &mut sgd(0.1), true, late(), &mut [0.0], None);
             assert_eq!(done, Ok(Progress { steps: 1, diverged: false }));
@@ -605,7 +688,13 @@ mod tests {
     #[test]
     fn state_that_does_not_fit_is_refused() {
         let (stack, params, x, t) = mostly_zeros();
-        let batches = Batches { x: Data::Rows(Rows::Bytes(x.view())), t: Targets::ids(&t), rows: &[0], size: 1 };
+        let batches = Batches {
+            x: Data::Rows(Rows::Bytes(x.view())),
+            t: Targets::ids(&t),
+            rows: &[0],
+            size: 1,
+            draws: Draws::default(),
+        };
         let mut trainer = Trainer::new(stack, detect().unwrap(), 1).unwrap();
         let mut optimizer = Optimizer { rule: Rule::Momentum(0.9), ..sgd(0.1) };
         for sizes in [vec![], vec![1; 6]] {

@@ -12,6 +12,7 @@
 
 use crate::error::{agree, reserve, resize};
 use crate::layers::affine::{self, InVectors};
+use crate::layers::Draws;
 use crate::loss::Targets;
 use crate::machine::level::Level;
 use crate::machine::threads;
@@ -34,14 +35,14 @@ use std::time::Instant;
 /// use ndarray::array;
 /// use std::time::{Duration, Instant};
 ///
-/// let stack = Stack::new(1, vec![Layer::Affine(2)], Loss::Softmax);
+/// let stack = Stack::new(1, vec![Layer::affine(2)], Loss::Softmax);
 /// let (w, b): (&[f64], &[f64]) = (&[0.0, 0.0], &[0.0, 0.0]);
 /// let (x, mut out) = (array![[1.0]], [0.0; 2]);
 /// let (data, t) = (Data::Rows(Rows::Double(x.view())), Targets::ids(&[0]));
 /// let directions: [Option<&[f64]>; 2] = [None, Some(&[1.0, 0.0])];
 /// let offsets = [0.0, 3f64.ln()];
 /// let later = Instant::now() + Duration::from_secs(1);
-/// losses_along(detect().unwrap(), &stack, &[w, b], &directions, data, t, &offsets, 0, later, &mut out, &mut Scratch::default()).unwrap();
+/// losses_along(detect().unwrap(), &stack, &[w, b], &directions, data, t, &[], &offsets, 0, later, &mut out, &mut Scratch::default()).unwrap();
 /// // softmax gives the right class 1/2 before and 3/4 after
 /// assert!((out[0] - 2f64.ln()).abs() < 1e-15 && (out[1] - (4f64 / 3.0).ln()).abs() < 1e-15);
 /// ```
@@ -58,6 +59,7 @@ pub fn losses_along<P: Deref<Target = [f64]> + Sync>(
     directions: &[Option<&[f64]>],
     x: Data<'_, f64>,
     targets: Targets<'_, f64>,
+    draws: &[Draws],
     offsets: &[f64],
     first: usize,
     deadline: Instant,
@@ -77,7 +79,9 @@ pub fn losses_along<P: Deref<Target = [f64]> + Sync>(
     if n == 0 {
         return Err(KernelError::Empty);
     }
-    let moving = Moving { level, stack, params, directions, x, targets };
+    let skips = usize::from(stack.trains_otherwise() && matches!(x, Data::Nonzeros(_)));
+    agree("the zeros left out", skips, "what layers that train otherwise than they evaluate allow", 0)?;
+    let moving = Moving { level, stack, params, directions, x, targets, draws };
     let divided = moving.cost().saturating_mul(offsets.len()) >= WORTH_THREADS;
     let round = if divided { threads::count() } else { 1 };
     let workspaces = scratch.workspaces(stack, round);
@@ -148,11 +152,12 @@ struct Moving<'a, 'x, 't, P> {
     directions: &'a [Option<&'a [f64]>],
     x: Data<'x, f64>,
     targets: Targets<'t, f64>,
+    draws: &'a [Draws],
 }
 
 impl<P: Deref<Target = [f64]> + Sync> Moving<'_, '_, '_, P> {
     fn cost(&self) -> usize {
-        let products = self.stack.size().saturating_mul(self.x.rows());
+        let products = self.stack.cost().saturating_mul(self.x.rows());
         self.directions.iter().flatten().fold(products, |cost, v| cost.saturating_add(v.len()))
     }
 
@@ -169,9 +174,17 @@ impl<P: Deref<Target = [f64]> + Sync> Moving<'_, '_, '_, P> {
         }
         let which = self.params.iter().zip(self.directions).zip(&*moved);
         let params: Vec<&[f64]> = which.map(|((p, v), moved)| if v.is_some() { &moved[..] } else { p }).collect();
+        if let (Data::Rows(x), true) = (self.x, self.stack.trains_otherwise()) {
+            resize(scores, n.saturating_mul(self.stack.features), 0.0)?;
+            x.gather(0..n, scores);
+            let layers = 0..self.stack.layers.len();
+            self.stack.train_forward(self.level, &params, layers, n, self.draws, scores, y)?;
+            resize(y, scores.len(), 0.0)?;
+            return Ok(self.stack.loss.mean(self.level, scores, self.targets, 0..n, y));
+        }
         let skip = self.stack.skips(self.level, &params, self.x);
         if let (true, Some((layer, _))) = (skip, self.stack.first_product()) {
-            let mine = self.stack.parameters_of(layer);
+            let mine = self.stack.arrays_of(layer);
             if *ready {
                 first.load_b(self.level, &params[mine]);
             } else {
@@ -199,7 +212,7 @@ mod tests {
     use super::*;
     use crate::dense::matmul::tests::numbers;
     use crate::layers::activation::Activation::{self, LeakyRelu, Relu, Scale, Sigmoid, Tanh};
-    use crate::layers::Layer::{self, Affine};
+    use crate::layers::Layer;
     use crate::loss::Loss;
     use crate::machine::level::{available, detect};
     use crate::numeric::entries::tests::naive;
@@ -231,9 +244,9 @@ mod tests {
     fn losses_are_those_of_the_definition() {
         let f = |f: Activation| Layer::Activation(f);
         let layers = [
-            vec![Affine(3)],
-            vec![f(Scale(0.5)), Affine(17), f(Relu), Affine(4)],
-            vec![f(Tanh), Affine(5), f(Sigmoid), Affine(2), f(LeakyRelu(0.1))],
+            vec![Layer::affine(3)],
+            vec![f(Scale(0.5)), Layer::affine(17), f(Relu), Layer::affine(4)],
+            vec![f(Tanh), Layer::affine(5), f(Sigmoid), Layer::affine(2), f(LeakyRelu(0.1))],
         ];
         for (layers, n) in layers.into_iter().flat_map(|layers| [1, 3, 70].map(|n| (layers.clone(), n))) {
             let (stack, params, x, t) = network(19, layers, n);
@@ -265,6 +278,7 @@ mod tests {
                             some,
                             data,
                             targets,
+                            &[],
                             &offsets,
                             0,
                             later(),
@@ -291,13 +305,26 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_refused_and_nothing_written() {
-        let (stack, params, x, _) = network(4, vec![Affine(3)], 2);
+        let (stack, params, x, _) = network(4, vec![Layer::affine(3)], 2);
         let level = detect().unwrap();
         let run = |directions: &[Option<&[f64]>], ids: &[i64], rows: usize, out: &mut [f64]| {
             let x = x.slice(ndarray::s![..rows, ..]);
             let (data, t) = (Data::Rows(Rows::Double(x)), Targets::ids(ids));
-            losses_along(level, &stack, &params, directions, data, t, &[0.0], 0, later(), out, &mut Scratch::default())
-                .unwrap_err()
+            losses_along(
+                level,
+                &stack,
+                &params,
+                directions,
+                data,
+                t,
+                &[],
+                &[0.0],
+                0,
+                later(),
+                out,
+                &mut Scratch::default(),
+            )
+            .unwrap_err()
         };
         let mut out = [7.0];
         assert!(matches!(run(&[None], &[0, 1], 2, &mut out), KernelError::Sizes { .. }));
@@ -310,7 +337,7 @@ mod tests {
 
     #[test]
     fn it_goes_on_where_it_stopped() {
-        let (stack, params, x, t) = network(5, vec![Affine(3)], 2);
+        let (stack, params, x, t) = network(5, vec![Layer::affine(3)], 2);
         let level = detect().unwrap();
         let v = vector(15, 3);
         let run = |first: usize, deadline: Instant, out: &mut [f64]| {
@@ -322,6 +349,7 @@ mod tests {
                 &[Some(&v[..]), None],
                 data,
                 t,
+                &[],
                 &[0.1, 0.2, 0.3],
                 first,
                 deadline,

@@ -22,6 +22,9 @@
 //! bit for bit, the number it had, so it has the loss it had; and so it has if its term is 0·w before and after, w being finite. An
 //! offset of 0 gives exactly the loss that the same sums give unmoved.
 //!
+//! That is the way where each row goes by itself through products and elementwise layers behind the number. Where it does not, and for numbers of other layers,
+//! the layers behind it are evaluated in full: [`anew`].
+//!
 //! Sixteen rows that changed, of whichever moves, go through the rest of the network side by side, one a lane, so there is no sum across
 //! lanes, and a row's loss does not depend on its company. Row losses are added up in the order of the rows. So the bits depend neither on
 //! the number of threads nor on how the work is divided into calls. Each call begins with one forward pass.
@@ -30,17 +33,19 @@
 //! affine one. For 784-50-10 with 100 digits, of which four fifths are zeros, some 10 of 100 rows reach the softmax, and no product of
 //! 784 terms is taken.
 
+mod anew;
 mod column;
 
 use crate::dense::padded::{Lane, Padded, LANES};
 use crate::error::{agree, reserve, resize};
 use crate::layers::affine::{Coefficients, InVectors};
-use crate::layers::Layer;
+use crate::layers::{Draws, Layer};
 use crate::loss::{Loss, Targets};
 use crate::machine::level::Level;
 use crate::machine::threads;
 use crate::network::stack::Stack;
 use crate::KernelError;
+use anew::Anew;
 use column::{Moving, Workspace};
 use ndarray::ArrayView2;
 use std::ops::{Deref, Range};
@@ -93,11 +98,11 @@ pub struct Moves<'a> {
 /// use ndarray::array;
 /// use std::time::Instant;
 ///
-/// let stack = Stack::new(1, vec![Layer::Affine(2)], Loss::Softmax);
+/// let stack = Stack::new(1, vec![Layer::affine(2)], Loss::Softmax);
 /// let params: [&[f64]; 2] = [&[0.0, 0.0], &[0.0, 0.0]];
 /// let moves = Moves { parameter: 1, entries: &[0], each: 2, offsets: &[0.0, 3f64.ln()] };
 /// let (x, t, mut out) = (array![[1.0]], Targets::ids(&[0]), [0.0; 2]);
-/// let done = losses(detect().unwrap(), &stack, &params, x.view(), t, moves, 0, Instant::now(), &mut out);
+/// let done = losses(detect().unwrap(), &stack, &params, x.view(), t, &[], moves, 0, Instant::now(), &mut out);
 /// assert_eq!(done, Ok(1));
 /// // softmax gives the right class 1/2 before and 3/4 after
 /// assert!((out[0] - 2f64.ln()).abs() < 1e-15 && (out[1] - (4f64 / 3.0).ln()).abs() < 1e-15);
@@ -115,6 +120,7 @@ pub fn losses<P: Deref<Target = [f64]> + Sync>(
     params: &[P],
     x: ArrayView2<'_, f64>,
     targets: Targets<'_, f64>,
+    draws: &[Draws],
     moves: Moves<'_>,
     first: usize,
     deadline: Instant,
@@ -132,8 +138,11 @@ pub fn losses<P: Deref<Target = [f64]> + Sync>(
         count.saturating_mul(moves.each),
     )?;
     agree("the number of losses", out.len(), "the number of offsets", moves.offsets.len())?;
-    let moved = (0..stack.layers.len()).find(|&i| stack.parameters_of(i).contains(&moves.parameter));
-    let Some(moved) = moved.filter(|&i| stack.layers[i].product().is_some()) else {
+    let moved = (0..stack.layers.len()).find(|&i| {
+        let mine = stack.arrays_of(i);
+        (mine.start..mine.start + stack.layers[i].parameters()).contains(&moves.parameter)
+    });
+    let Some(moved) = moved else {
         let got = moves.parameter as i64;
         return Err(KernelError::Number { what: "parameter", got, there: params.len() });
     };
@@ -149,7 +158,17 @@ pub fn losses<P: Deref<Target = [f64]> + Sync>(
         return Ok(count);
     }
     let params: Vec<&[f64]> = params.iter().map(|p| &**p).collect();
-    let ready = Ready::new(level, stack, &params, x, targets, moves.parameter, moved)?;
+    let number_by_number = |layer: &Layer| layer.product().is_some() || layer.elementwise().is_some();
+    if stack.layers[moved].product().is_none() || !stack.layers[moved..].iter().all(number_by_number) {
+        let chain = Chain { level, stack, n, params: &params, draws };
+        let mut rows = numbers_of(x)?;
+        chain.run(&mut rows, 0..moved)?;
+        let x = rows.clone();
+        chain.run(&mut rows, moved..moved + 1)?;
+        let anew = Anew { level, stack, arrays: &params, targets, draws, layer: moved, x, out: rows };
+        return anew.losses(moves, first, deadline, out);
+    }
+    let ready = Ready::new(level, stack, &params, x, targets, draws, moves.parameter, moved)?;
     let cost = ready.cost_of_a_move().saturating_mul(moves.each);
     let (mut done, mut round) = (first, (FIRST_ROUND / cost).saturating_mul(threads::count()));
     while done < count {
@@ -255,19 +274,15 @@ impl<'a, 't> Ready<'a, 't> {
         params: &'a [&'a [f64]],
         x: ArrayView2<'_, f64>,
         targets: Targets<'t, f64>,
+        draws: &[Draws],
         parameter: usize,
         at: usize,
     ) -> Result<Self, KernelError> {
         let (n, layers) = (x.nrows(), &stack.layers[..]);
         let sums = |layer: &Layer| layer.elementwise().is_none();
-        let mut rows = Vec::new();
-        reserve(&mut rows, x.len())?;
-        match x.as_slice() {
-            Some(x) => rows.extend_from_slice(x),
-            None => rows.extend(x),
-        }
-        let mine = stack.parameters_of(at);
-        let forward = Chain { level, stack, n, params };
+        let mut rows = numbers_of(x)?;
+        let mine = stack.arrays_of(at);
+        let forward = Chain { level, stack, n, params, draws };
         forward.run(&mut rows, 0..at)?;
         let features = stack.width_after(at);
         let block = |first: usize| Block::new(&rows, features, first..n.min(first + ROWS));
@@ -279,7 +294,7 @@ impl<'a, 't> Ready<'a, 't> {
         let (values, coefficients) = (params[parameter], Coefficients::new(&params[mine.clone()]));
         let (mut next, mut columns, mut rest, mut params) = (None, width, &layers[end..], &params[mine.end..]);
         if let Some(outputs) = rest.first().and_then(|layer| layer.product()) {
-            let (its_params, behind) = params.split_at(rest[0].parameters());
+            let (its_params, behind) = params.split_at(rest[0].arrays());
             next.insert(InVectors::default()).load(level, its_params, width, outputs)?;
             (columns, rest, params) = (outputs, &rest[1..], behind);
         }
@@ -360,25 +375,29 @@ impl<'a, 't> Ready<'a, 't> {
     }
 }
 
+/// The numbers of a matrix, row after row.
+fn numbers_of(x: ArrayView2<'_, f64>) -> Result<Vec<f64>, KernelError> {
+    let mut rows = Vec::new();
+    reserve(&mut rows, x.len())?;
+    match x.as_slice() {
+        Some(x) => rows.extend_from_slice(x),
+        None => rows.extend(x),
+    }
+    Ok(rows)
+}
+
 /// The forward pass over all rows, layer by layer.
 struct Chain<'a> {
     level: Level,
     stack: &'a Stack,
     n: usize,
     params: &'a [&'a [f64]],
+    draws: &'a [Draws],
 }
 
 impl Chain<'_> {
     fn run(&self, rows: &mut Vec<f64>, layers: Range<usize>) -> Result<(), KernelError> {
-        for i in layers {
-            let flow = self.stack.flow(i, self.n);
-            let mut out = Vec::new();
-            resize(&mut out, self.n.saturating_mul(flow.outputs), 0.0)?;
-            let params = &self.params[self.stack.parameters_of(i)];
-            self.stack.layers[i].forward(self.level, params, flow, rows, &mut out)?;
-            *rows = out;
-        }
-        Ok(())
+        self.stack.train_forward(self.level, self.params, layers, self.n, self.draws, rows, &mut Vec::new())
     }
 }
 
@@ -387,6 +406,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::dense::matmul::tests::numbers;
     use crate::layers::activation::Activation;
+    use crate::layers::affine::Affine;
     use crate::loss::tests::one_row;
     use crate::machine::level::{available, detect};
     use ndarray::{array, Array2};
@@ -400,7 +420,7 @@ pub(crate) mod tests {
             let mut row = x.to_vec();
             for (i, layer) in stack.layers.iter().enumerate() {
                 row = match *layer {
-                    Layer::Affine(outputs) => {
+                    Layer::Affine(Affine { outputs }) => {
                         let [w, b] = &params[stack.parameters_of(i)] else { unreachable!() };
                         let term = |j: usize| row.iter().enumerate().map(move |(i, x)| x * w[i * outputs + j]);
                         (0..outputs).map(|j| b[j] + term(j).sum::<f64>()).collect()
@@ -427,6 +447,7 @@ pub(crate) mod tests {
                             Scale(s) => s * x,
                         })
                         .collect(),
+                    _ => unreachable!(),
                 };
             }
             loss += one_row(stack.loss, &row, t);
@@ -435,7 +456,7 @@ pub(crate) mod tests {
     }
 
     fn affine(outputs: usize) -> Layer {
-        Layer::Affine(outputs)
+        Layer::affine(outputs)
     }
 
     fn f(f: Activation) -> Layer {
@@ -516,7 +537,7 @@ pub(crate) mod tests {
         fn try_losses(&self, level: Level, soft: bool, moves: Moves<'_>) -> Result<Vec<f64>, KernelError> {
             let (mut out, late) = (vec![f64::NAN; moves.offsets.len()], Instant::now() + Duration::from_secs(60));
             let (x, t) = (self.x.view(), self.targets(soft));
-            losses(level, &self.stack, &self.params, x, t, moves, 0, late, &mut out).map(|_| out)
+            losses(level, &self.stack, &self.params, x, t, &[], moves, 0, late, &mut out).map(|_| out)
         }
 
         fn losses(&self, level: Level, soft: bool, parameter: usize, entries: &[i64], offsets: &[f64]) -> Vec<f64> {
@@ -645,7 +666,8 @@ pub(crate) mod tests {
             while done < entries.len() {
                 let (x, t, now) = (case.x.view(), case.targets(false), Instant::now());
                 let before = done;
-                done = losses(detect().unwrap(), &case.stack, &case.params, x, t, moves, done, now, &mut out).unwrap();
+                done = losses(detect().unwrap(), &case.stack, &case.params, x, t, &[], moves, done, now, &mut out)
+                    .unwrap();
                 assert!(done > before && out[2 * done..].iter().all(|loss| loss.is_nan()));
                 calls += 1;
             }
@@ -689,7 +711,7 @@ pub(crate) mod tests {
         assert!(refuse(Moves { each: usize::MAX, ..good }).contains("the number of offsets is 2"));
         let call = |params: &[Vec<f64>], x: &Array2<f64>, ids: &[i64], out: &mut [f64]| {
             let level = detect().unwrap();
-            losses(level, &case.stack, params, x.view(), Targets::ids(ids), good, 0, Instant::now(), out)
+            losses(level, &case.stack, params, x.view(), Targets::ids(ids), &[], good, 0, Instant::now(), out)
         };
         let mut out = [7.0; 2];
         let ids = &case.ids[..];
@@ -706,7 +728,7 @@ pub(crate) mod tests {
         // Nothing to do, and past the end.
         assert_eq!(case.losses(detect().unwrap(), false, 0, &[], &[]), []);
         let (x, t) = (case.x.view(), case.targets(false));
-        let done = losses(detect().unwrap(), &case.stack, &case.params, x, t, good, 9, Instant::now(), &mut out);
+        let done = losses(detect().unwrap(), &case.stack, &case.params, x, t, &[], good, 9, Instant::now(), &mut out);
         assert_eq!((done, out), (Ok(2), [7.0; 2]));
     }
 }

@@ -193,7 +193,7 @@ mod tests {
                 for (&level, (rule, weight_decay)) in available().iter().flat_map(|level| {
                     [(Rule::Sgd, 0.0), (Rule::Sgd, 0.25), (Rule::Momentum(0.9), 0.0)].map(|rule| (level, rule))
                 }) {
-                    let optimizer = Optimizer { rule, learning_rate, weight_decay, steps: 1 };
+                    let optimizer = Optimizer { rule, learning_rate, weight_decay, steps: 1, largest_norm: None };
                     let mut first = First::new(&sparse, outputs, CAPACITY).unwrap();
                     let mut state = vec![vec![T::zero(); before.len()]; rule.states()];
                     let w = before.as_slice().unwrap();
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn two_threads_give_the_bits_of_one() {
         for rule in [Rule::Sgd, Rule::Momentum(0.9), Rule::Adam(0.9, 0.999)] {
-            let optimizer = Optimizer { rule, learning_rate: 1e-3, weight_decay: 0.0, steps: 0 };
+            let optimizer = Optimizer { rule, learning_rate: 1e-3, weight_decay: 0.0, steps: 0, largest_norm: None };
             let (one, joined) = steps(false, optimizer, None);
             assert!(!joined && one.iter().all(|&bits| f32::from_bits(bits).is_finite()));
             for work in [0, 1, 200] {
@@ -315,7 +315,8 @@ mod tests {
 
     #[test]
     fn what_is_beside_ends_with_the_steps_and_alone_there_is_one_thread() {
-        let optimizer = Optimizer { rule: Rule::Sgd, learning_rate: 1e-3, weight_decay: 0.0, steps: 0 };
+        let optimizer =
+            Optimizer { rule: Rule::Sgd, learning_rate: 1e-3, weight_decay: 0.0, steps: 0, largest_norm: None };
         let mut endless = || true;
         let (bits, joined) = steps(true, optimizer, Some(&mut endless));
         assert!(!joined);

@@ -175,7 +175,7 @@ impl Workspace {
             let rows = rows.map(|row| row as usize);
             let (mut inputs, mut params) = (ready.columns, ready.params);
             for layer in ready.rest {
-                let (mine, behind) = params.split_at(layer.parameters());
+                let (mine, behind) = params.split_at(layer.arrays());
                 inputs = layer.side_by_side(mine, inputs, &mut self.x, &mut self.out, arithmetic);
                 params = behind;
             }

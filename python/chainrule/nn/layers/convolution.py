@@ -1,0 +1,106 @@
+"""The layer whose weights are filters: the book's §7.4.3, and ``Convolution`` of its ``common/layers.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from chainrule._gate import FloatArray, count, parameter
+from chainrule.nn.layers.kernel import Held, KernelLayer
+
+
+class Convolution(KernelLayer):
+    """``out[n, f, y, x] = Σ W[f, c, i, j] · x[n, c, y·stride + i - pad, x·stride + j - pad] + b[f]``, over c, i and j.
+
+    Backwards: dL/db[f] is the sum of dout over n, y and x, dL/dW[f, c, i, j] that of dout times the pixel under that
+    weight, and dL/dx of a pixel that of dout times the weight over it. `x` has shape (N, C, H, W), or (C, H, W) for one
+    image; the output (N, FN, OH, OW) or (FN, OH, OW), with OH = 1 + (H + 2 pad - FH) / stride, rounded down. Around the
+    image lie `pad` rows and columns of zeros; rows and columns left over at the end are not looked at. All of it is
+    computed in the dtype of `W`.
+
+    Parameters
+    ----------
+    W : ndarray, shape (FN, C, FH, FW)
+        Filters. Held, not copied; ``layer.W = other`` copies into the held array, as in `Affine`.
+    b : ndarray, shape (FN,)
+        Biases, held likewise.
+    stride : int, default 1
+        Pixels from one place of a filter to the next.
+    pad : int, default 0
+        Pixels of zeros on each side.
+
+    Attributes
+    ----------
+    x : ndarray
+        The last input.
+    dW, db : ndarray
+        Gradients of `W` and `b`, in their shapes, made anew by each ``backward``.
+
+    Raises
+    ------
+    TypeError
+        If `W` or `b` does not hold real numbers, or `stride` or `pad` is no whole number.
+    ValueError
+        If a shape does not fit, `stride` is below 1 or `pad` below 0.
+
+    Examples
+    --------
+    >>> edges = Convolution(np.array([[[[1.0, -1.0]]]]), np.zeros(1))
+    >>> edges.forward([[[[0.0, 5.0, 5.0, 0.0]]]])
+    array([[[[-5.,  0.,  5.]]]])
+    >>> edges.backward([[[[1.0, 2.0, 4.0]]]])
+    array([[[[ 1.,  1.,  2., -4.]]]])
+    >>> edges.dW, edges.db
+    (array([[[[30., 15.]]]]), array([7.]))
+    """
+
+    kernel = "convolution"
+    learnt = ("W", "b")
+
+    W, b = Held(), Held()
+
+    def __init__(self, W: Any, b: Any, stride: int = 1, pad: int = 0) -> None:
+        W = Convolution.W.hold(self, W, axes=4)
+        if 0 in W.shape[2:]:
+            raise ValueError(f"W must have shape (FN, C, FH, FW) with FH and FW above 0, got W.shape={W.shape}")
+        b = parameter(b, "b", W.dtype)
+        if b.shape != W.shape[:1]:
+            raise ValueError(f"b must have shape {W.shape[:1]} to fit W, got b.shape={b.shape}")
+        Convolution.b.hold(self, b)
+        self.stride, self.pad = count(stride, "stride"), count(pad, "pad", least=0)
+        self._begin()
+
+    def forward(self, x: Any) -> FloatArray:
+        return self._run(x)
+
+    def _one(self, shape: tuple[int, ...]) -> bool:
+        return len(shape) == 3
+
+    def _described(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
+        filters, channels, *window = self.W.shape
+        if len(shape) != 3 or shape[0] != channels:
+            raise ValueError(
+                f"W expects images of {channels} channels, (N, {channels}, H, W) or one without N, got images of shape"
+                f" {shape} (W.shape={self.W.shape})"
+            )
+        places = places_of(shape, window, self.stride, self.pad)
+        return (filters, *shape, *window, self.stride, self.pad), (), (filters, *places)
+
+
+def places_of(shape: tuple[int, ...], window: Any, stride: int, pad: int) -> tuple[int, ...]:
+    """Give how many places a window has, down and across, on an image of `shape` (C, H, W).
+
+    Raises
+    ------
+    ValueError
+        If it does not fit in once.
+    """
+    for size, length in zip(shape[1:], window, strict=True):
+        if size + 2 * pad < length:
+            height, width = window
+            raise ValueError(
+                f"a window of {height} x {width} does not fit into an image of {shape[1]} x {shape[2]} with"
+                f" {pad} pixels of padding on each side"
+            )
+    return tuple(1 + (size + 2 * pad - length) // stride for size, length in zip(shape[1:], window, strict=True))

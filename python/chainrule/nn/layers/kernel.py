@@ -1,0 +1,103 @@
+"""What the layers share whose arithmetic is a kernel of Rust's, the same that `fit` runs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule import _kernels
+from chainrule._gate import FloatArray, fill, floats, parameter
+from chainrule.nn.layers.base import BaseLayer, incoming, remembered
+
+
+class KernelLayer(BaseLayer):
+    """A layer that says how it is described to Rust, and which arrays go with it; the rest is here."""
+
+    #: Its name in Rust.
+    kernel: ClassVar[str]
+    #: Arrays it learns, and behind them those that only follow the data.
+    learnt: ClassVar[tuple[str, ...]] = ()
+    statistics: ClassVar[tuple[str, ...]] = ()
+
+    x: Any
+    #: What the kernel remembers of its way forward, what the pass was for, and the shape of what came out.
+    _pass: tuple[tuple[FloatArray, NDArray[np.uint32]], bool, tuple[int, ...]] | None
+
+    def _begin(self) -> None:
+        """Have nothing to go back through yet."""
+        self.x = self._pass = None
+        for name in self.learnt:
+            setattr(self, f"d{name}", None)
+
+    def _arrays(self) -> list[FloatArray]:
+        names = (*self.learnt, *self.statistics)
+        return [floats(getattr(self, name), name) for name in names]
+
+    def _run(self, x: Any, training: bool = True) -> FloatArray:
+        """Give what comes out, and keep what the way back needs."""
+        arrays = self._arrays()
+        x = floats(x, "x", arrays[0].dtype if arrays else None)
+        one = self._one(x.shape)
+        rows, shape = self._rows(x), x.shape if one else x.shape[1:]
+        sizes, numbers, out_shape = self._described(shape)
+        described = self.kernel, list(sizes), list(numbers)
+        outputs, *memory = _kernels.layer_sizes(described, len(rows), rows.shape[1])
+        out: FloatArray = np.empty((len(rows), outputs), x.dtype)
+        remembers = np.empty(memory[0], x.dtype), np.empty(memory[1], np.uint32)
+        _kernels.layer_forward(described, arrays, rows, out, *remembers, training)
+        out = out.reshape(out_shape if one else (len(rows), *out_shape))
+        self.x, self._pass = x, (remembers, training, out.shape)
+        return out
+
+    def _rows(self, x: FloatArray) -> FloatArray:
+        """Give `x` with one row an example."""
+        return x.reshape(1, x.size) if self._one(x.shape) else x.reshape(len(x), math.prod(x.shape[1:]))
+
+    def backward(self, dout: Any) -> FloatArray:
+        remembers, training, shape = remembered(self._pass, self)
+        x, arrays = self.x, self._arrays()
+        dout = incoming(dout, shape, x.dtype)
+        sizes, numbers, _ = self._described(x.shape if self._one(x.shape) else x.shape[1:])
+        described = self.kernel, list(sizes), list(numbers)
+        rows = self._rows(x)
+        dx: FloatArray = np.empty_like(rows)
+        found = [np.empty_like(array) for array in arrays[: len(self.learnt)]]
+        douts = dout.reshape(len(rows), dout.size // max(len(rows), 1))
+        _kernels.layer_backward(described, arrays, rows, douts, dx, found, *remembers, training)
+        for name, gradient in zip(self.learnt, found, strict=True):
+            setattr(self, f"d{name}", gradient)
+        return dx.reshape(x.shape)
+
+
+class Held:
+    """An attribute that holds an array: ``layer.W = other`` copies `other` into it."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name, self._place = name, f"_{name}"
+
+    def __get__(self, layer: Any, owner: type | None = None) -> Any:
+        return self if layer is None else layer.__dict__[self._place]
+
+    def __set__(self, layer: Any, value: Any) -> None:
+        fill(layer.__dict__[self._place], value, self._name)
+
+    def hold(self, layer: Any, value: Any, axes: int | None = None, like: FloatArray | None = None) -> FloatArray:
+        """Hold `value` itself if it is a float32 or float64 array; it is to have so many axes, or the shape of `like`.
+
+        Raises
+        ------
+        TypeError
+            If `value` does not hold real numbers.
+        ValueError
+            If it has another shape.
+        """
+        array = parameter(value, self._name, None if like is None else like.dtype)
+        if axes is not None and array.ndim != axes:
+            raise ValueError(f"{self._name} must have {axes} axes, got {self._name}.shape={array.shape}")
+        if like is not None and array.shape != like.shape:
+            raise ValueError(f"{self._name} must have shape {like.shape}, got {self._name}.shape={array.shape}")
+        layer.__dict__[self._place] = array
+        return array

@@ -1,0 +1,198 @@
+"""The layers that give numbers a mean of 0 and a variance of 1.
+
+Sources: Ioffe, Szegedy, "Batch normalization", 2015, and the book's §6.3; Ba, Kiros, Hinton, "Layer normalization", 2016.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from chainrule._gate import FloatArray, flag, real
+from chainrule.nn.layers.kernel import Held, KernelLayer
+
+
+class BatchNormalization(KernelLayer):
+    """``out = gamma · (x - mean) / √(variance + 1e-6) + beta``, mean and variance taken of each channel over the batch.
+
+    Backwards, with x̂ = (x - mean) / √(variance + 1e-6): dL/dbeta = Σ dout, dL/dgamma = Σ dout · x̂ over a channel,
+    dL/dx = gamma / √(variance + 1e-6) · (dout - mean of dout - x̂ · mean of dout · x̂). `x` has shape (N, C), or
+    (N, C, L), (N, C, H, W) and so on, where a mean is taken over the pixels too, or (C,) for one example.
+
+    Parameters
+    ----------
+    gamma, beta : ndarray, shape (C,)
+        Scale and shift of each channel. Held, not copied; ``layer.gamma = other`` copies into the held array.
+    momentum : float, default 0.9
+        What is left of the running mean and variance after a step, in 0..1.
+    running_mean, running_var : ndarray, shape (C,), optional
+        What evaluation goes by, held; by default 0 and 1 to begin with.
+
+    Attributes
+    ----------
+    x : ndarray
+        The last input.
+    dgamma, dbeta : ndarray
+        Gradients, in the shapes of `gamma` and `beta`, made anew by each ``backward``.
+
+    Raises
+    ------
+    TypeError
+        If an array does not hold real numbers, or `momentum` is no number.
+    ValueError
+        If a shape does not fit, or `momentum` does not lie in 0..1.
+
+    Notes
+    -----
+    In training mean and variance are those of the batch, and the running ones follow them, in place:
+    ``running = momentum · running + (1 - momentum) · batch``, as the book has it; the variance is not corrected for the
+    one degree of freedom. In evaluation the running ones are taken and nothing moves. A batch of one example has the
+    variance 0 in each channel of a single number: what comes out is beta, whatever went in.
+
+    Examples
+    --------
+    >>> norm = BatchNormalization(np.array([1.0, 2.0]), np.array([0.0, 10.0]))
+    >>> norm.forward([[1.0, 5.0], [3.0, 5.0]]).round(3)
+    array([[-1., 10.],
+           [ 1., 10.]])
+    >>> norm.running_mean, norm.running_var
+    (array([0.2, 0.5]), array([1. , 0.9]))
+    >>> norm.forward([0.2, 0.5], False)
+    array([ 0., 10.])
+    """
+
+    kernel = "batch_norm"
+    learnt, statistics = ("gamma", "beta"), ("running_mean", "running_var")
+
+    gamma, beta, running_mean, running_var = Held(), Held(), Held(), Held()
+
+    def __init__(
+        self, gamma: Any, beta: Any, momentum: float = 0.9, running_mean: Any = None, running_var: Any = None
+    ) -> None:
+        gamma = BatchNormalization.gamma.hold(self, gamma, axes=1)
+        BatchNormalization.beta.hold(self, beta, like=gamma)
+        self.momentum = real(momentum, "momentum")
+        if not 0 <= self.momentum <= 1:
+            raise ValueError(f"momentum must lie in 0 <= momentum <= 1, got {momentum!r}")
+        mean = np.zeros_like(gamma) if running_mean is None else running_mean
+        BatchNormalization.running_mean.hold(self, mean, like=gamma)
+        variance = np.ones_like(gamma) if running_var is None else running_var
+        BatchNormalization.running_var.hold(self, variance, like=gamma)
+        self._begin()
+
+    def forward(self, x: Any, train_flg: bool = True) -> FloatArray:
+        """Give the output, and keep what ``backward`` will need.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, C, ...) or (C,)
+            N examples, or one. Not written to.
+        train_flg : bool, default True
+            Whether to go by the batch, and have the running mean and variance follow it; False goes by these.
+
+        Returns
+        -------
+        ndarray
+            In the shape of `x`; the caller's to keep and to change.
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers, or `train_flg` is neither True nor False.
+        ValueError
+            If its shape does not fit.
+        """
+        out = self._run(x, flag(train_flg, "train_flg"))
+        if train_flg and out.size:
+            self._follow()
+        return out
+
+    def _follow(self) -> None:
+        """Have the running mean and variance follow those of the batch."""
+        (remembered, _), _, _ = self._pass or ((np.empty(0), None), None, None)
+        mean, variance, _ = remembered.reshape(3, -1)
+        m = self.momentum
+        self.running_mean[...] = m * self.running_mean + (1 - m) * mean
+        self.running_var[...] = m * self.running_var + (1 - m) * variance
+
+    def _one(self, shape: tuple[int, ...]) -> bool | None:
+        return True if len(shape) == 1 else None
+
+    def _described(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
+        channels = len(self.gamma)
+        if not shape or shape[0] != channels:
+            raise ValueError(
+                f"gamma expects {channels} channels, (N, {channels}, ...), got examples of shape {shape}"
+                f" (gamma.shape={self.gamma.shape})"
+            )
+        return (channels, math.prod(shape[1:])), (self.momentum,), shape
+
+
+class LayerNormalization(KernelLayer):
+    """``out = gamma · (x - mean) / √(variance + 1e-6) + beta``, mean and variance taken of each example by itself.
+
+    They are taken over the last axes that have D numbers together: of (N, D) over D, of (N, T, D) over the last axis, of
+    (N, C, H, W) with D = C·H·W over all but N. Backwards, with x̂ = (x - mean) / √(variance + 1e-6) and g = gamma · dout:
+    dL/dbeta = Σ dout, dL/dgamma = Σ dout · x̂ over the examples,
+    dL/dx = (g - mean of g - x̂ · mean of g · x̂) / √(variance + 1e-6). `x` has shape (N, ...), or (D,) for one example.
+    Training and evaluation are the same.
+
+    Parameters
+    ----------
+    gamma, beta : ndarray, shape (D,)
+        Scale and shift of each number. Held, not copied; ``layer.gamma = other`` copies into the held array.
+
+    Attributes
+    ----------
+    x : ndarray
+        The last input.
+    dgamma, dbeta : ndarray
+        Gradients, in the shapes of `gamma` and `beta`, made anew by each ``backward``.
+
+    Raises
+    ------
+    TypeError
+        If an array does not hold real numbers.
+    ValueError
+        If a shape does not fit.
+
+    Examples
+    --------
+    >>> norm = LayerNormalization(np.ones(2), np.zeros(2))
+    >>> norm.forward([[1.0, 3.0], [10.0, 50.0]]).round(3)
+    array([[-1.,  1.],
+           [-1.,  1.]])
+    """
+
+    kernel = "layer_norm"
+    learnt = ("gamma", "beta")
+
+    gamma, beta = Held(), Held()
+
+    def __init__(self, gamma: Any, beta: Any) -> None:
+        gamma = LayerNormalization.gamma.hold(self, gamma, axes=1)
+        if not len(gamma):
+            raise ValueError("gamma must have at least one number, got gamma.shape=(0,)")
+        LayerNormalization.beta.hold(self, beta, like=gamma)
+        self._begin()
+
+    def forward(self, x: Any) -> FloatArray:
+        return self._run(x)
+
+    def _one(self, shape: tuple[int, ...]) -> bool | None:
+        return True if len(shape) == 1 else None
+
+    def _described(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
+        size, together = len(self.gamma), 1
+        for length in reversed(shape):
+            together *= length
+            if together >= size:
+                break
+        if not shape or together != size:
+            raise ValueError(
+                f"gamma expects examples whose last axes have {size} numbers together, got examples of shape {shape}"
+                f" (gamma.shape={self.gamma.shape})"
+            )
+        return (size,), (), shape

@@ -1,0 +1,95 @@
+"""The layers that give the numbers of an example another shape, and change none of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from chainrule._gate import FloatArray, count, floats
+from chainrule.nn.layers.base import BaseLayer, incoming, remembered
+
+
+class Reshape(BaseLayer):
+    """``out[n]`` = the numbers of ``x[n]`` in another shape: rows of pixels become images. dL/dx = dout, in x's shape.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of one example, such as (1, 28, 28).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no tuple of whole numbers above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Reshape((1, 2, 2)).forward(np.arange(4.0).reshape(1, 4))
+    array([[[[0., 1.],
+             [2., 3.]]]])
+    """
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        if not isinstance(shape, tuple | list):
+            raise TypeError(f"shape must be a tuple of whole numbers, got {shape!r}")
+        self.shape = tuple(count(size, "a size of shape") for size in shape)
+        self._given: tuple[int, ...] | None = None
+
+    def forward(self, x: Any) -> FloatArray:
+        x = floats(x, "x")
+        given = x.shape
+        one = self._one(given)
+        *_, shape = self._described(given if one else given[1:])
+        self._given = given
+        return x.reshape(shape if one else (len(x), *shape)).copy()
+
+    def backward(self, dout: Any) -> FloatArray:
+        given = remembered(self._given, self)
+        one = self._one(given)
+        *_, shape = self._described(given if one else given[1:])
+        return incoming(dout, shape if one else (given[0], *shape)).reshape(given).copy()
+
+    def _one(self, shape: tuple[int, ...]) -> bool:
+        return len(shape) == 1 or shape == self.shape
+
+    def _described(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
+        if math.prod(shape) != math.prod(self.shape):
+            raise ValueError(
+                f"an example of shape {shape} does not have the {math.prod(self.shape)} numbers that {self.shape} has"
+            )
+        return (), (), self.shape
+
+
+class Flatten(BaseLayer):
+    """``out[n]`` = the numbers of ``x[n]`` in a row, (N, ...) → (N, D). dL/dx = dout, in x's shape.
+
+    `Affine` flattens by itself; this says so in a drawing, or goes in front of another layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Flatten().forward(np.ones((5, 3, 2, 2))).shape
+    (5, 12)
+    """
+
+    def __init__(self) -> None:
+        self._given: tuple[int, ...] | None = None
+
+    def forward(self, x: Any) -> FloatArray:
+        x = floats(x, "x")
+        if x.ndim == 0:
+            raise ValueError("x must have an axis of features, got a single number")
+        self._given = x.shape
+        return (x if x.ndim == 1 else x.reshape(len(x), math.prod(x.shape[1:]))).copy()
+
+    def backward(self, dout: Any) -> FloatArray:
+        given = remembered(self._given, self)
+        shape = given if len(given) == 1 else (given[0], math.prod(given[1:]))
+        return incoming(dout, shape).reshape(given).copy()
+
+    def _one(self, shape: tuple[int, ...]) -> bool:
+        return False
+
+    def _described(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
+        return (), (), (math.prod(shape),)

@@ -1,0 +1,51 @@
+"""A pass through a layer: whether it is for training, and what of the layer it moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import contextmanager
+from typing import Any
+
+from chainrule.nn.kinds import LAYERS
+from chainrule.nn.layers import Dropout
+
+#: What an argument of ``forward`` is called that says whether the pass is for training.
+_NAMES = ("train_flg", "training")
+
+
+def run(layer: Any, x: Any, training: bool) -> Any:
+    """Call ``layer.forward(x)``, and say whether the pass is for training if there is an argument for it."""
+    forward = layer.forward
+    code = getattr(getattr(forward, "__func__", forward), "__code__", None)
+    if code is not None:
+        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        for name in _NAMES:
+            if name in names:
+                return forward(x, **{name: training})
+    return forward(x)
+
+
+def statistics(layers: Iterable[Any]) -> list[Any]:
+    """Give the arrays of our layers that follow the data."""
+    return [getattr(layer, name) for layer in layers if type(layer) in LAYERS for name in LAYERS[type(layer)].statistics]
+
+
+@contextmanager
+def repeatable(layers: Iterable[Any]) -> Any:
+    """Give what brings the statistics and the masks of our layers back to where they are now, and do so at the end."""
+    layers = list(layers)
+    before = [(array, array.copy()) for array in statistics(layers)]
+    dropouts = [(layer, layer.draws) for layer in layers if isinstance(layer, Dropout)]
+    for layer, _ in dropouts:
+        layer.draws = layer.next_draws()
+
+    def back() -> None:
+        for array, values in before:
+            array[...] = values
+
+    try:
+        yield back
+    finally:
+        back()
+        for layer, draws in dropouts:
+            layer.draws = draws
