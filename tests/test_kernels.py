@@ -508,7 +508,7 @@ def test_steps_evaluations_and_moves_know_the_loss(name: str, weighted: bool, sh
     t = np.full((40, 4), 0.25) if name == "softmax" else numbers_for(name, (40, 4), "float64")
     weights = rng(7).random(40) if weighted else None
     counts = np.ones(40) if weights is None else weights
-    engine = _kernels.Engine("float64", 30, [("affine", 4, 0.0)], name)
+    engine = _kernels.Engine("float64", 30, [("affine", [4], [])], name)
     examples, params, losses = ready(engine, x), [W.copy(), b.copy()], np.zeros(2)
     rows = np.arange(40)
     done = 0
@@ -561,7 +561,7 @@ def test_class_ids_are_refused_where_numbers_are_compared(name: str) -> None:
     scores, ids, W, b = np.ones((5, 3)), np.zeros(5, np.int64), np.ones((4, 3)), np.ones(3)
     expected = f"t holds class ids, but the {name} loss wants a row of numbers for each example"
     assert refused(ValueError, lambda: _kernels.loss(name, scores, ids, scores.copy(), scores.copy())) == expected
-    engine, x = _kernels.Engine("float64", 4, [("affine", 3, 0.0)], name), np.ones((5, 4))
+    engine, x = _kernels.Engine("float64", 4, [("affine", [3], [])], name), np.ones((5, 4))
     rest = (ids, np.arange(5), 2, SGD, True, np.zeros(3))
     assert refused(ValueError, lambda: engine.steps([W, b], [], ready(engine, x), *rest)) == expected
     (evaluation,) = engine.evaluations([W, b], [(x, ids)])
@@ -632,8 +632,13 @@ class Case:
         self.params = [normal(shape, dtype, i) / np.sqrt(shape[0] + 1).astype(dtype) for i, shape in enumerate(shapes)]
         self.kept = [np.zeros_like(p) for p in self.params]
         number, layer = LAYERS[activation]
-        front = [] if scale is None else [("scale", 0, scale)]
-        stack = [*front, ("affine", hidden, 0.0), (activation, 0, number), ("affine", classes, 0.0)]
+        front: list[tuple[str, list[int], list[float]]] = [] if scale is None else [("scale", [], [scale])]
+        stack = [
+            *front,
+            ("affine", [hidden], []),
+            (activation, [], [number] if activation in ("leaky_relu", "scale") else []),
+            ("affine", [classes], []),
+        ]
         self.engine = _kernels.Engine(dtype, features, stack, "softmax")
         self.scale = 1 if scale is None else scale
         W1, b1, W2, b2 = (p.astype(np.float64) for p in self.params)
@@ -938,11 +943,13 @@ def test_examples_made_for_another_dtype_are_read_as_they_are_stored(share: floa
     np.testing.assert_allclose(out, double.scores(x), rtol=0, atol=1e-12)  # not 1e-6: sums of 40 terms of size 1
 
 
-@pytest.mark.parametrize("front", [("scale", 0, 5.0), ("tanh", 0, 0.0)])
-def test_sparse_examples_made_for_another_front_are_refused_and_nothing_written(front: tuple[str, int, float]) -> None:
+@pytest.mark.parametrize("front", [("scale", [], [5.0]), ("tanh", [], [])])
+def test_sparse_examples_made_for_another_front_are_refused_and_nothing_written(
+    front: tuple[str, list[int], list[float]],
+) -> None:
     """What was kept without its zeros is without the scale, and of no use where the first layer is no product."""
-    engine = _kernels.Engine("float64", 40, [front, ("affine", 3, 0.0)], "softmax")
-    plain = _kernels.Engine("float64", 40, [("affine", 3, 0.0)], "softmax")
+    engine = _kernels.Engine("float64", 40, [front, ("affine", [3], [])], "softmax")
+    plain = _kernels.Engine("float64", 40, [("affine", [3], [])], "softmax")
     params, out, losses = [np.ones((40, 3)), np.ones(3)], np.ones((100, 3)), np.ones(1)
     examples, t, rows = ready(plain, sparse(100, 40, "float64")), np.zeros(100, np.int64), np.arange(100)
     refused(TypeError, lambda: engine.scores(params, examples, 0, out))
@@ -952,7 +959,7 @@ def test_sparse_examples_made_for_another_front_are_refused_and_nothing_written(
 
 @pytest.mark.parametrize("thing", [None, "x", 1.0, [[1.0]], np.ones((5, 4))])
 def test_a3_steps_over_what_are_no_examples_are_refused(thing: Any) -> None:
-    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)], "softmax")
+    engine = _kernels.Engine("float64", 4, [("affine", [3], [])], "softmax")
     params, t, rows, losses = [np.ones((4, 3)), np.ones(3)], np.zeros(5, np.int64), np.arange(5), np.zeros(3)
     refused(TypeError, lambda: engine.steps(params, [], thing, t, rows, 2, SGD, True, losses))
 
@@ -1085,7 +1092,7 @@ def run(kernel: str, given: Arguments, batch_size: int = 2, width: int | None = 
         scratch = [_kernels.Scratch()] if kernel in ("affine", "weight_gradient") else []
         return getattr(_kernels, kernel)(*given.values(), *scratch)
     features, outputs = (4, 3) if width is None else (width, width)
-    engine = _kernels.Engine("float64", features, [("affine", outputs, 0.0)], "softmax")
+    engine = _kernels.Engine("float64", features, [("affine", [outputs], [])], "softmax")
     if kernel == "scores":
         W, b, x, out = given.values()
         return engine.scores([W, b], x, 0, out)
@@ -1330,7 +1337,7 @@ def hidden(memory: NDArray[Any], shape: tuple[int, ...], dtype: str = "float64")
 def test_a15_two_outputs_in_one_place_are_refused(again: Any) -> None:
     scores, y = np.ones((5, 3)), np.full((5, 3), 7.0)
     refused(TypeError, lambda: _kernels.loss("softmax", scores, np.zeros(5, np.int64), y, again(y)))
-    engine, examples_of = _kernels.Engine("float64", 3, [("affine", 3, 0.0)], "softmax"), np.ones((5, 3))
+    engine, examples_of = _kernels.Engine("float64", 3, [("affine", [3], [])], "softmax"), np.ones((5, 3))
     params, rest = [np.full((3, 3), 7.0), np.full(3, 7.0)], (np.zeros(5, np.int64), np.arange(5), 2, MOMENTUM, True)
     state = [again(params[0]), np.full(3, 7.0)]
     refused(TypeError, lambda: engine.steps(params, state, ready(engine, examples_of), *rest, np.zeros(3)))
@@ -1339,7 +1346,7 @@ def test_a15_two_outputs_in_one_place_are_refused(again: Any) -> None:
 
 @pytest.mark.parametrize("name", ["W", "b", "x", "t", "entries", "offsets"])
 def test_a15_losses_written_over_an_input_are_refused(name: str) -> None:
-    out, engine = np.ones((16, 1)), _kernels.Engine("float64", 3, [("affine", 2, 0.0)], "softmax")
+    out, engine = np.ones((16, 1)), _kernels.Engine("float64", 3, [("affine", [2], [])], "softmax")
     given = {"W": ((3, 2), "float64"), "b": ((2,), "float64"), "x": ((5, 3), "float64"), "t": ((5,), "int64")}
     given |= {"entries": ((16,), "int64"), "offsets": ((16, 1), "float64")}
     arrays = {n: hidden(out, *given[n]) if n == name else np.zeros(*given[n]) for n in given}
@@ -1351,7 +1358,7 @@ def test_a15_losses_written_over_an_input_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["x", "t", "weights"])
 def test_a15_examples_and_targets_that_lie_in_a_parameter_are_refused(name: str) -> None:
-    W, b, engine = np.ones((4, 4)), np.ones(4), _kernels.Engine("float64", 4, [("affine", 4, 0.0)], "softmax")
+    W, b, engine = np.ones((4, 4)), np.ones(4), _kernels.Engine("float64", 4, [("affine", [4], [])], "softmax")
     shapes = {"x": (4, 4), "t": (4, 4), "weights": (4,)}
     x, t, weights = (hidden(W, shape) if n == name else np.full(shape, 0.25) for n, shape in shapes.items())
     rest = (t, np.arange(4), 2, SGD, True, np.zeros(2))
@@ -1362,7 +1369,7 @@ def test_a15_examples_and_targets_that_lie_in_a_parameter_are_refused(name: str)
 @pytest.mark.parametrize("name", ["x", "t"])
 def test_a15_an_evaluation_of_what_is_trained_is_put_off(name: str) -> None:
     """Beside the steps it would read a parameter while it is written."""
-    W, b, engine = np.ones((4, 4)), np.ones(4), _kernels.Engine("float64", 4, [("affine", 4, 0.0)], "squared")
+    W, b, engine = np.ones((4, 4)), np.ones(4), _kernels.Engine("float64", 4, [("affine", [4], [])], "squared")
     x, t, rows = np.full((4, 4), 0.25), np.full((4, 4), 0.25), np.zeros(20_000, np.int64)
     other = {"x": x, "t": t} | {name: hidden(W, (4, 4))}
     (apart,) = engine.evaluations([W, b], [(other["x"], other["t"])])
@@ -1470,7 +1477,7 @@ KEPT = {"sgd": 0, "momentum": 1, "nesterov": 1, "adagrad": 1, "rmsprop": 1, "ada
 @pytest.mark.parametrize("rule", KEPT)
 @pytest.mark.parametrize("arrays", range(6))
 def test_a_wrong_number_of_arrays_kept_is_refused_and_nothing_written(rule: str, arrays: int) -> None:
-    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)], "softmax")
+    engine = _kernels.Engine("float64", 4, [("affine", [3], [])], "softmax")
     params, losses = [np.ones((4, 3)), np.ones(3)], np.full(3, 7.0)
     shapes = [p.shape for p in params for _ in range(KEPT[rule])] + [(3,)] * 6
     kept = [np.full(shape, 7.0) for shape in shapes[:arrays]]
@@ -1492,7 +1499,7 @@ def test_a_wrong_number_of_arrays_kept_is_refused_and_nothing_written(rule: str,
 
 @pytest.mark.parametrize("kept", ["W", "b", "both"])
 def test_arrays_kept_that_are_one_array_are_refused(kept: str) -> None:
-    engine = _kernels.Engine("float64", 3, [("affine", 3, 0.0)], "softmax")
+    engine = _kernels.Engine("float64", 3, [("affine", [3], [])], "softmax")
     params, t, rows = [np.ones((3, 3)), np.ones(3)], np.zeros(5, np.int64), np.arange(5)
     m, v, m_b, v_b = np.zeros((3, 3)), np.zeros((3, 3)), np.zeros(3), np.zeros(3)
     arrays = {"W": [m, m, m_b, v_b], "b": [m, v, m_b, m_b], "both": [m, v, m[0], v_b]}[kept]
@@ -1501,7 +1508,7 @@ def test_arrays_kept_that_are_one_array_are_refused(kept: str) -> None:
 
 
 def test_an_unknown_optimizer_is_refused() -> None:
-    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)], "softmax")
+    engine = _kernels.Engine("float64", 4, [("affine", [3], [])], "softmax")
     params, examples = [np.ones((4, 3)), np.ones(3)], ready(engine, np.ones((5, 4)))
     rest = (np.zeros(5, np.int64), np.arange(5), 2, ("lbfgs", 0.1, 0.0, 0.0, 0.0, 0), True, np.zeros(3))
     assert refused(ValueError, lambda: engine.steps(params, [], examples, *rest)) == 'no optimizer is called "lbfgs"'
@@ -1509,7 +1516,7 @@ def test_an_unknown_optimizer_is_refused() -> None:
 
 @pytest.mark.parametrize("steps", [-1, 2**64])
 def test_s3_a_number_of_steps_that_is_no_machine_word_is_refused(steps: int) -> None:
-    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)], "softmax")
+    engine = _kernels.Engine("float64", 4, [("affine", [3], [])], "softmax")
     params, examples = [np.ones((4, 3)), np.ones(3)], ready(engine, np.ones((5, 4)))
     rest = (np.zeros(5, np.int64), np.arange(5), 2, ("sgd", 0.1, 0.0, 0.0, 0.0, steps), True, np.zeros(3))
     refused(OverflowError, lambda: engine.steps(params, [], examples, *rest))
@@ -1526,8 +1533,8 @@ def test_a_row_number_out_of_range_of_examples_is_refused(row: int, share: float
 
 
 def test_an_unknown_kind_of_layer_is_refused() -> None:
-    message = refused(ValueError, lambda: _kernels.Engine("float64", 4, [("conv", 3, 0.0)], "softmax"))
-    assert message == 'no layer is called "conv"'
+    message = refused(ValueError, lambda: _kernels.Engine("float64", 4, [("conv", [3], [])], "softmax"))
+    assert message == 'no layer is called "conv" and goes with sizes [3] and numbers []'
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float16", ">f8", ""])
@@ -1538,7 +1545,7 @@ def test_an_unknown_dtype_is_refused(dtype: str) -> None:
 
 @pytest.mark.parametrize("params", [0, 1, 3])
 def test_a_wrong_number_of_parameters_is_refused(params: int) -> None:
-    engine = _kernels.Engine("float64", 4, [("affine", 3, 0.0)], "softmax")
+    engine = _kernels.Engine("float64", 4, [("affine", [3], [])], "softmax")
     arrays = [np.ones((4, 3)), np.ones(3), np.ones(3)][:params]
     message = refused(ValueError, lambda: engine.scores(arrays, np.ones((5, 4)), 0, np.ones((5, 3))))
     assert (
@@ -1550,13 +1557,13 @@ def test_a_wrong_number_of_parameters_is_refused(params: int) -> None:
 @pytest.mark.parametrize("width", [-1, 2**64])
 def test_s1_a_width_that_is_no_machine_word_is_refused(width: int) -> None:
     refused(OverflowError, lambda: _kernels.Engine("float64", width, [], "softmax"))
-    refused(OverflowError, lambda: _kernels.Engine("float64", 4, [("affine", width, 0.0)], "softmax"))
+    refused(OverflowError, lambda: _kernels.Engine("float64", 4, [("affine", [width], [])], "softmax"))
 
 
 @pytest.mark.parametrize("width", [2**32, 2**61, 2**64 - 1])
 def test_s1_layers_whose_size_overflows_are_refused(width: int) -> None:
     engine = _kernels.Engine(
-        "float64", width, [("affine", width, 0.0), ("relu", 0, 0.0), ("affine", 3, 0.0)], "softmax"
+        "float64", width, [("affine", [width], []), ("relu", [], []), ("affine", [3], [])], "softmax"
     )
     params = [np.ones((4, 3)), np.ones(3), np.ones((3, 3)), np.ones(3)]
     x, t, out, rows, losses = np.ones((5, 4)), np.zeros(5, np.int64), np.ones((5, 3)), np.arange(5), np.zeros(3)
@@ -1578,7 +1585,7 @@ from chainrule import _kernels
 
 resource.setrlimit(resource.RLIMIT_AS, (2**32, 2**32))
 x, t, rows, losses = np.zeros((1, 1)), np.zeros(1, np.int64), np.zeros(1, np.int64), np.zeros(1)
-engine = _kernels.Engine("float64", 1, [("affine", 2**20, 0.0), ("affine", 2, 0.0)], "softmax")
+engine = _kernels.Engine("float64", 1, [("affine", [2**20], []), ("affine", [2], [])], "softmax")
 examples, rule = engine.examples(x), ("sgd", 0.1, 0.0, 0.0, 0.0, 0)
 assert examples.prepare()
 params = [np.zeros((1, 2**20)), np.zeros(2**20), np.zeros((2**20, 2)), np.zeros(2)]
@@ -1629,18 +1636,18 @@ def long_weight_gradient() -> None:
 
 
 def long_steps() -> None:
-    engine = _kernels.Engine("float64", 64, [("affine", 64, 0.0)], "softmax")
+    engine = _kernels.Engine("float64", 64, [("affine", [64], [])], "softmax")
     params, t, rows = [np.zeros((64, 64)), np.zeros(64)], np.zeros(1, np.int64), np.zeros(100_000, np.int64)
     engine.steps(params, [], ready(engine, np.ones((1, 64))), t, rows, 10, SGD, True, np.zeros(10_000))
 
 
 def long_scores() -> None:
-    engine = _kernels.Engine("float64", 64, [("affine", 64, 0.0)], "softmax")
+    engine = _kernels.Engine("float64", 64, [("affine", [64], [])], "softmax")
     engine.scores([np.zeros((64, 64)), np.zeros(64)], np.ones((20_000, 64)), 0, np.empty((20_000, 64)))
 
 
 def long_reading() -> None:
-    engine = _kernels.Engine("float64", 64, [("affine", 64, 0.0)], "softmax")
+    engine = _kernels.Engine("float64", 64, [("affine", [64], [])], "softmax")
     engine.examples(np.zeros((200_000, 64), np.uint8)).prepare()
 
 

@@ -23,6 +23,7 @@ from chainrule.data.mnist import download_mnist, init_mnist, load_mnist, read_id
 from chainrule.graph import AddLayer, MulLayer, Variable, apply
 from chainrule.nn import layers as _layers
 from chainrule.nn import losses as _losses
+from chainrule.nn.convolutional_nets import DeepConvNet, SimpleConvNet
 from chainrule.nn.functions import (
     cross_entropy_error,
     identity_function,
@@ -40,6 +41,7 @@ from chainrule.nn.functions import (
 from chainrule.nn.gradients import _numerical_gradient_1d, numerical_gradient, numerical_gradient_2d
 from chainrule.nn.layers import *  # noqa: F403  # what of it is public, it says itself; so do the two below
 from chainrule.nn.losses import *  # noqa: F403
+from chainrule.nn.multi_layer_net import MultiLayerNet, MultiLayerNetExtend
 from chainrule.nn.network import Network
 from chainrule.nn.parameters.named import Parameters
 from chainrule.nn.two_layer_net import TwoLayerNet
@@ -56,15 +58,19 @@ __all__ = [
     "ArrayCheck",
     "Contract",
     "DataError",
+    "DeepConvNet",
     "DownloadError",
     "EarlyStopping",
     "GradientReport",
     "History",
     "MulLayer",
+    "MultiLayerNet",
+    "MultiLayerNetExtend",
     "Network",
     "Parameters",
     "ProblemReport",
     "Run",
+    "SimpleConvNet",
     "TwoLayerNet",
     "Variable",
     "__version__",

@@ -91,9 +91,11 @@ class Evaluation:
 
 @final
 class Engine:
-    def __new__(cls, dtype: str, features: int, layers: list[tuple[str, list[int], list[float]]], loss: str) -> Engine: ...
+    def __new__(
+        cls, dtype: str, features: int, layers: list[tuple[str, list[int], list[float]]], loss: str
+    ) -> Engine: ...
     def trains_otherwise(self) -> bool: ...
-    def examples(self, x: NDArray[Any], leave_out: bool) -> Examples: ...
+    def examples(self, x: NDArray[Any], leave_out: bool = True) -> Examples: ...
     def steps(
         self,
         params: list[NDArray[Any]],
@@ -102,12 +104,13 @@ class Engine:
         t: NDArray[Any],
         rows: NDArray[Any],
         batch_size: int,
-        optimizer: tuple[str, float, float, float, float, int, float | None],
-        draws: tuple[int, int],
+        optimizer: tuple[str, float, float, float, float, int],
         stop_if_diverged: bool,
         losses: NDArray[Any],
         beside: list[Evaluation] = ...,
         weights: NDArray[Any] | None = None,
+        largest_norm: float | None = None,
+        draws: tuple[int, int] = ...,
     ) -> tuple[int, bool]: ...
     def evaluations(
         self, params: list[NDArray[Any]], sets: Sequence[tuple[NDArray[Any] | Examples, NDArray[Any]]]
@@ -127,9 +130,9 @@ class Engine:
         index: int,
         entries: NDArray[Any],
         offsets: NDArray[Any],
-        draws: list[tuple[int, int, int]],
         out: NDArray[Any],
         first: int,
+        draws: list[tuple[int, int, int]] = ...,
     ) -> int: ...
     def losses_along(
         self,
@@ -138,7 +141,7 @@ class Engine:
         x: NDArray[Any] | Examples,
         t: NDArray[Any],
         offsets: NDArray[Any],
-        draws: list[tuple[int, int, int]],
         out: NDArray[Any],
         first: int,
+        draws: list[tuple[int, int, int]] = ...,
     ) -> int: ...

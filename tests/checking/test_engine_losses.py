@@ -42,13 +42,13 @@ NETWORKS: dict[str, Callable[[], list[Any]]] = {
 }
 
 
-def described(layer: Any) -> tuple[str, int, float]:
+def described(layer: Any) -> tuple[str, list[int], list[float]]:
     """Give what the engine is told of a layer."""
     if isinstance(layer, Affine):
-        return ("affine", layer.W.shape[1], 0.0)
+        return ("affine", [layer.W.shape[1]], [])
     number = {LeakyRelu: "slope", Rescaling: "scale"}.get(type(layer))
     names = {Relu: "relu", LeakyRelu: "leaky_relu", Sigmoid: "sigmoid", Tanh: "tanh", Rescaling: "scale"}
-    return (names[type(layer)], 0, getattr(layer, number) if number else 0.0)
+    return (names[type(layer)], [], [getattr(layer, number)] if number else [])
 
 
 class Case:
@@ -151,7 +151,7 @@ from chainrule import _kernels
 
 print(_kernels.threads())
 r = np.random.default_rng(0)
-layers = [("affine", 30, 0.0), ("relu", 0, 0.0), ("affine", 40, 0.0), ("sigmoid", 0, 0.0), ("affine", 10, 0.0)]
+layers = [("affine", [30], []), ("relu", [], []), ("affine", [40], []), ("sigmoid", [], []), ("affine", [10], [])]
 params = [r.normal(size=shape) / 5 for shape in [(100, 30), 30, (30, 40), 40, (40, 10), 10]]
 engine, x, t = _kernels.Engine("float64", 100, layers, "softmax"), r.normal(size=(150, 100)), r.integers(10, size=150)
 for index, array in enumerate(params):

@@ -12,13 +12,13 @@ from chainrule.nn.engine import Ours
 
 #: Which answers hold only as long as a method is Network's.
 RESTS_ON = {
-    "predict": {"scores", "loss", "trained", "evaluated", "plan"},
-    "loss": {"loss", "trained", "evaluated", "plan"},
+    "predict": {"scores", "loss", "trained", "evaluated", "arrays"},
+    "loss": {"loss", "trained", "evaluated", "arrays"},
     "gradient": {"trained"},
     "accuracy": {"accuracy", "evaluated"},
     "score": {"accuracy", "evaluated"},
 }
-ANSWERS = {"scores", "loss", "trained", "evaluated", "accuracy", "layers", "plan"}
+ANSWERS = {"scores", "loss", "trained", "evaluated", "accuracy", "layers", "arrays"}
 
 
 def said(net: Any) -> set[str]:
@@ -67,7 +67,7 @@ def test_a_loss_of_ones_own_leaves_the_scores_ours() -> None:
 def test_a_layers_method_replaced_leaves_no_plan(method: str) -> None:
     changed = net()
     setattr(changed.layers["Relu1"], method, lambda x: x)
-    assert said(changed) == ANSWERS - {"layers", "plan"}
+    assert said(changed) == ANSWERS - {"layers", "arrays"}
 
 
 def test_nothing_is_asked_of_what_is_no_network() -> None:

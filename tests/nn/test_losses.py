@@ -212,7 +212,7 @@ def test_rust_and_the_layers_train_alike(loss: type[Loss], weighted: bool, dtype
     x, t = data(loss)
     options: dict[str, Any] = {"sample_weight": rng(4).random(len(x)) * 2} if weighted else {}
     nets = [network(loss(), 3, dtype, own) for own in (False, True)]
-    assert (engine.Ours(nets[0]).plan is None, engine.Ours(nets[1]).plan is None) == (False, True)
+    assert (engine.Ours(nets[0]).arrays is None, engine.Ours(nets[1]).arrays is None) == (False, True)
     histories = [
         fit(net, x, t, epochs=4, batch_size=32, seed=0, optimizer=Adam(0.01), validation=0.2, **options) for net in nets
     ]
@@ -295,11 +295,13 @@ def test_there_is_no_accuracy_of_numbers_and_no_smoothing() -> None:
 def test_every_public_layer_loss_and_optimizer_has_a_row() -> None:
     """One that had none would be trained by its own methods, slowly, and not be named in a file."""
     from chainrule.nn import kinds, layers
-    from chainrule.nn.layers import base
+    from chainrule.nn.layers import base, kernel
 
+    bases = {base.BaseLayer, kernel.KernelLayer}
     modules = [importlib.import_module(f"{layers.__name__}.{m.name}") for m in pkgutil.iter_modules(layers.__path__)]
     defined = [thing for module in modules if module is not base for thing in vars(module).values()]
-    found = {thing for thing in defined if isinstance(thing, type) and hasattr(thing, "backward")} - {base.BaseLayer}
+    found = {thing for thing in defined if isinstance(thing, type) and hasattr(thing, "backward")} - bases
+    found = {thing for thing in found if not thing.__name__.startswith("_")}
     public = [value for name in chainrule.__all__ if isinstance(value := getattr(chainrule, name), type)]
     losses = [kind for kind in public if issubclass(kind, Loss) and kind is not Loss]
     optimizers = [kind for kind in public if issubclass(kind, chainrule.Optimizer) and kind is not chainrule.Optimizer]
@@ -312,15 +314,22 @@ def test_every_public_layer_loss_and_optimizer_has_a_row() -> None:
 def test_every_row_is_known_to_rust() -> None:
     from chainrule.nn import kinds
 
-    x = rng().normal(size=(20, 4))
+    made: dict[type[Any], Any] = {
+        Affine: lambda: Affine(np.eye(16), np.zeros(16)),
+        chainrule.Convolution: lambda: chainrule.Convolution(rng(1).normal(size=(1, 1, 3, 3)), np.ones(1), pad=1),
+        chainrule.Pooling: lambda: chainrule.Pooling(3, 3, 1, 1),
+        chainrule.AveragePooling: lambda: chainrule.AveragePooling(3, 3, 1, 1),
+        chainrule.BatchNormalization: lambda: chainrule.BatchNormalization([2.0], [1.0], running_mean=[0.3]),
+        chainrule.LayerNormalization: lambda: chainrule.LayerNormalization(rng(2).normal(size=16), np.ones(16)),
+        chainrule.Reshape: lambda: chainrule.Reshape((1, 2, 8)),
+    }
+    x = rng().normal(size=(20, 1, 4, 4))
     for kind in kinds.LAYERS.values():
-        numbers = dict.fromkeys(kind.numbers, 0.3)
-        layer = kind.of(np.eye(4), np.zeros(4)) if kind.parameters else kind.of(**numbers)
-        net = Network(
-            {"a": Affine(np.eye(4), np.zeros(4)), "b": layer, "c": Relu(), "d": Affine(np.eye(4), np.ones(4))}
-        )
-        plan = engine.Ours(net).plan
-        assert plan is not None
-        np.testing.assert_allclose(plan.scores(x), net._forward(x), rtol=1e-14)
+        layer = made[kind.of]() if kind.of in made else kind.of(**dict.fromkeys(kind.numbers, 0.3))
+        net = Network({"a": Relu(), "b": layer, "c": Relu(), "d": Affine(np.eye(16), np.ones(16))})
+        plan = engine.Ours(net).plan(x)
+        assert plan is not None, kind
+        np.testing.assert_allclose(plan.scores(x), net._forward(x, training=False), rtol=1e-14, err_msg=kind.rust)
+        assert kind.trains_otherwise == plan.trains_otherwise
     for kind in kinds.OPTIMIZERS.values():
         assert engine.knows(kind.of())

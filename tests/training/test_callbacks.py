@@ -458,7 +458,7 @@ def test_both_ways_agree_with_weights_and_smoothing(options: Any, dtype: Any, la
     x, ids = data()
     t = ids if labels == "ids" else softmax(np.random.default_rng(2).normal(size=(50, 4)))
     net, twin = engine_net(dtype=dtype), own_layer_net(dtype=dtype)
-    assert engine.plan(twin.layers) is None
+    assert engine.known_arrays(twin.layers) is None
     options = {"batch_size": 7, "epochs": 4, "seed": 3, "validation": 0.2, **options}
     losses, twins = (fit(each, x, t, **options) for each in (net, twin))
     eps = np.finfo(dtype).eps

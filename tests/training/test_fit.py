@@ -235,7 +235,7 @@ def test_rescaling_in_front_of_bytes_trains_as_scaling_them_beforehand(relu: Any
     x, t = pixels(share)
     net, twin = pixel_net(Rescaling(), middle=relu(), dtype=dtype), pixel_net(middle=relu(), dtype=dtype)
     options: Any = {"batch_size": 7, "epochs": 3, "seed": 3}
-    assert (engine.plan(net.layers) is None) == (relu is OwnRelu)
+    assert (engine.known_arrays(net.layers) is None) == (relu is OwnRelu)
     history = fit(net, x, t, test=(x, t), **options)
     twins = fit(twin, x / 255, t, test=(x / 255, t), **options)
     # ε a step, 24 steps, of gradients with sums of 25 + 17 terms of size 1, of which a step takes a tenth.
@@ -271,8 +271,8 @@ def test_both_ways_agree_for_every_layer(front: Any, middle: Any, share: float, 
     other = middle()
     other.__class__ = Own
     net, twin = (pixel_net(*(f() for f in front), middle=m, dtype=dtype) for m in (middle(), other))
-    assert engine.plan(net.layers) is not None
-    assert engine.plan(twin.layers) is None
+    assert engine.known_arrays(net.layers) is not None
+    assert engine.known_arrays(twin.layers) is None
     losses = fit(net, x, t, batch_size=7, epochs=3, seed=3).losses
     twins = fit(twin, x, t, batch_size=7, epochs=3, seed=3).losses
     atol = 24 * 42 / 10 * np.finfo(dtype).eps  # as above
@@ -294,7 +294,7 @@ def test_an_identity_anywhere_changes_nothing(relu: Any, share: float, stored: A
         twin = pixel_net(Rescaling(), middle=relu())
         layers = list(twin.layers.items())
         net = Network(dict([*layers[:place], ("Identity", Identity()), *layers[place:]]))
-        assert (engine.plan(net.layers) is None) == (relu is OwnRelu)
+        assert (engine.known_arrays(net.layers) is None) == (relu is OwnRelu)
         history = fit(net, x, t, **options)
         # Zeros may be skipped in one and not in the other: ε a step, 24 steps, as above.
         atol = 24 * 42 / 10 * np.finfo(np.float64).eps
@@ -943,7 +943,7 @@ def test_layers_of_another_dtype_put_in_while_an_evaluation_is_put_off_are_train
 def test_an_evaluation_is_of_the_network_as_it_was(make: Any) -> None:
     x, t = make(500)
     net = TwoLayerNet(x.shape[1], 5, 4, 0.1, seed=0)
-    plan = engine.plan(net.layers)
+    plan = engine.plan(net.layers, x.shape)
     assert plan is not None
     wanted = net.loss(x, t), net.accuracy(x, t)
     examples = plan.examples(x)

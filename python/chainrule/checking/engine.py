@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
 from chainrule.nn import engine
+from chainrule.nn.convolutional_nets import DeepConvNet, SimpleConvNet
+from chainrule.nn.multi_layer_net import MultiLayerNet, MultiLayerNetExtend
 from chainrule.nn.network import Network, batched
 from chainrule.nn.two_layer_net import TwoLayerNet
 
@@ -62,4 +64,4 @@ def holds_nothing_else(net: Any, parameters: Mapping[str, FloatArray]) -> bool:
     return arrays is not None and set(map(id, arrays)) == set(map(id, parameters.values()))
 
 
-_OURS = (Network, TwoLayerNet)
+_OURS = (Network, TwoLayerNet, MultiLayerNet, MultiLayerNetExtend, SimpleConvNet, DeepConvNet)

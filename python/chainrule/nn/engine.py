@@ -101,7 +101,12 @@ class Ours:
     @property
     def arrays(self) -> list[FloatArray] | None:
         """The arrays of its layers, if Rust could run its layers and its loss on examples of some shape."""
-        return None if self.loss is None else _arrays_in_order(self._net.layers)
+        return known_arrays(self._net.layers) if self._in_rust else None
+
+    @property
+    def _in_rust(self) -> bool:
+        """Whether its loss is one that Rust knows, and nothing comes on top."""
+        return self.loss is not None and not getattr(self._net, "weight_decay_lambda", 0)
 
     @property
     def parameters(self) -> list[FloatArray] | None:
@@ -113,10 +118,10 @@ class Ours:
 
     def plan(self, x: FloatArray) -> Plan | None:
         """Tell how Rust runs its layers and its loss on such examples; None if it cannot."""
-        return None if self.loss is None else plan(self._net.layers, x.shape, self.loss)
+        return plan(self._net.layers, x.shape, self.loss) if self._in_rust else None
 
 
-def _arrays_in_order(layers: Mapping[str, Any]) -> list[FloatArray] | None:
+def known_arrays(layers: Mapping[str, Any]) -> list[FloatArray] | None:
     """Give all arrays of known layers, if they are as Rust reads them; None if not, or if some layer is not known."""
     stack = list(layers.values())
     if not all(type(layer) in LAYERS and knows(layer) for layer in stack):
@@ -132,8 +137,8 @@ def _arrays_of(layer: Any) -> list[FloatArray]:
 
 
 def plan(layers: Mapping[str, Any], shape: tuple[int, ...], loss: Loss | None = None) -> Plan | None:
-    """Describe layers, and a loss if there is to be one, to Rust, for an `x` of that shape; None if it cannot run them."""
-    arrays = _arrays_in_order(layers)
+    """Describe layers, and a loss if there is one, to Rust, for an `x` of that shape; None if it cannot run them."""
+    arrays = known_arrays(layers)
     if arrays is None or not shape:
         return None
     stack = list(layers.values())
@@ -228,7 +233,7 @@ class Plan:
         out = np.empty(offsets.shape)
         done = 0
         while done < len(entries):  # Ctrl-C is seen between calls
-            done = self._engine.losses(self.arrays, x, t, index, entries, offsets, draws, out, done)
+            done = self._engine.losses(self.arrays, x, t, index, entries, offsets, out, done, draws)
         return out
 
     def losses_along(
@@ -243,7 +248,7 @@ class Plan:
         out = np.empty(offsets.shape)
         done = 0
         while done < len(offsets):  # Ctrl-C is seen between calls
-            done = self._engine.losses_along(self.arrays, directions, x, t, offsets, draws, out, done)
+            done = self._engine.losses_along(self.arrays, directions, x, t, offsets, out, done, draws)
         return out
 
     def steps(
@@ -271,9 +276,21 @@ class Plan:
         kind = OPTIMIZERS[type(optimizer)]
         one, two = (*(getattr(optimizer, name) for name in kind.numbers), 0.0, 0.0)[:2]
         t, weights = taught
-        rule = (kind.rust, optimizer.lr, optimizer.weight_decay, one, two, optimizer.iter, largest_norm)
+        rule = (kind.rust, optimizer.lr, optimizer.weight_decay, one, two, optimizer.iter)
         done, diverged = self._engine.steps(
-            self.arrays, kept, x, t, rows, batch_size, rule, draws, stop_if_diverged, losses, beside, weights
+            self.arrays,
+            kept,
+            x,
+            t,
+            rows,
+            batch_size,
+            rule,
+            stop_if_diverged,
+            losses,
+            beside,
+            weights,
+            largest_norm,
+            draws,
         )
         optimizer.iter += done
         return done, diverged
@@ -284,4 +301,3 @@ class Plan:
             pass  # Ctrl-C is seen between calls
         loss, right = evaluation.result()
         return loss, self.loss.score(loss, right, t)
-

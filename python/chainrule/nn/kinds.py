@@ -42,8 +42,8 @@ class Kind(NamedTuple):
     methods : tuple of str
         What Rust does in their place: an object that has others is somebody's own.
     parameters, statistics, numbers : tuple of str
-        Attributes that hold arrays that are learnt, arrays that follow the data, and numbers, or lists of them: what its
-        constructor takes, by their names.
+        Attributes that hold arrays that are learnt, arrays that follow the data, and numbers, or lists of them: what
+        its constructor takes, by their names.
     trains_otherwise : bool
         Whether ``forward`` has a second argument `train_flg`, and training goes another way than evaluation.
     word : str

@@ -45,6 +45,10 @@ class Network:
         May be changed: a layer replaced here brings its own parameters with it.
     last_layer, lastLayer : object
         The loss. Two names, the second the tutorial's.
+    weight_decay_lambda : float
+        λ of a penalty 0.5 λ ΣW², over all parameters with two axes or more, that `loss` has on top and `gradient` knows
+        of; 0 to begin with. A network with a penalty runs by its own methods; ``weight_decay`` of an optimizer makes
+        the same steps, in Rust.
     metadata : dict of str to str
         Notes that `save` writes beside the parameters and `load` brings back; empty to begin with.
 
@@ -77,6 +81,8 @@ class Network:
     >>> list(net.gradient([[1.0, -1.0]], [0]))
     ['W1', 'b1']
     """
+
+    weight_decay_lambda: float = 0.0
 
     def __init__(self, layers: Mapping[str, Layer], last_layer: Any = None) -> None:
         if not isinstance(layers, Mapping):
@@ -204,7 +210,7 @@ class Network:
         # layers keep; and it evaluates, while the loss trains.
         scores = self._forward(x) if engine.Ours(self).scores else self.predict(x)
         loss: float = self.last_layer.forward(scores, t, *_if_given(sample_weight))
-        return loss
+        return loss + penalty(self) if self.weight_decay_lambda else loss
 
     def accuracy(self, x: Any, t: Any) -> float:
         """Give the share, 0.0-1.0, of examples whose largest score is that of the right class.
@@ -295,7 +301,10 @@ class Network:
             dout = layer.backward(dout)
 
         found = gradients_of(self.layers)
-        return {name: found[id(array)] for name, array in self.params.items() if id(array) in found}
+        gradient = {name: found[id(array)] for name, array in self.params.items() if id(array) in found}
+        if decay := self.weight_decay_lambda:
+            gradient |= {name: g + decay * self.params[name] for name, g in gradient.items() if g.ndim > 1}
+        return gradient
 
     def numerical_gradient(self, x: Any, t: Any) -> dict[str, FloatArray]:
         """Give what `gradient` should give, by central differences of ``loss(x, t)``: slow, and without ``backward``.
@@ -447,6 +456,14 @@ def params_of(net: Any) -> dict[str, FloatArray]:
         return dict(net.params)
     used = {id(array) for layer in net.layers.values() for array in parameters(layer, net.layers.values()).values()}
     return {name: array for name, array in net.params.items() if id(array) in used}
+
+
+def penalty(net: Any) -> float:
+    """Give what weight decay adds to the loss."""
+    decay = getattr(net, "weight_decay_lambda", 0.0) if isinstance(net, Network) else 0.0
+    if not decay:
+        return 0.0
+    return 0.5 * decay * sum(float(np.sum(np.square(W, dtype=np.float64))) for W in net.params.values() if W.ndim > 1)
 
 
 def statistics_of(net: Any) -> dict[str, FloatArray]:

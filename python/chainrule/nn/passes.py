@@ -27,7 +27,9 @@ def run(layer: Any, x: Any, training: bool) -> Any:
 
 def statistics(layers: Iterable[Any]) -> list[Any]:
     """Give the arrays of our layers that follow the data."""
-    return [getattr(layer, name) for layer in layers if type(layer) in LAYERS for name in LAYERS[type(layer)].statistics]
+    return [
+        getattr(layer, name) for layer in layers if type(layer) in LAYERS for name in LAYERS[type(layer)].statistics
+    ]
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from chainrule._gate import count, floats, generator, real, shape
+from chainrule._gate import count, shape
+from chainrule.nn.initial_values import Draw
 from chainrule.nn.layers import Affine, Relu
 from chainrule.nn.network import Network
 
@@ -18,8 +19,9 @@ class TwoLayerNet(Network):
     ----------
     input_size, hidden_size, output_size : int
         D, H and C: features, hidden units, classes.
-    weight_init_std : float, default 0.01
-        The weights are drawn from a normal distribution of this standard deviation; the biases are 0.
+    weight_init_std : float or str, default 0.01
+        The weights are drawn from a normal distribution of this standard deviation; "he" stands for √(2/D), "xavier"
+        for √(1/D) of D inputs. The biases are 0.
     dtype : numpy.float64 or numpy.float32, keyword-only
         What the network holds and computes in.
     seed : int or numpy.random.Generator, optional, keyword-only
@@ -62,20 +64,16 @@ class TwoLayerNet(Network):
         input_size: int,
         hidden_size: int,
         output_size: int,
-        weight_init_std: float = 0.01,
+        weight_init_std: float | str = 0.01,
         *,
         dtype: Any = np.float64,
         seed: int | np.random.Generator | None = None,
     ) -> None:
-        kind = np.dtype(np.void if dtype is None else dtype)
-        if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
-            raise TypeError(f"dtype must be float32 or float64, got {kind}")
-        W1_shape = shape("W1", count(input_size, "input_size"), count(hidden_size, "hidden_size"), dtype=kind)
-        W2_shape = shape("W2", hidden_size, count(output_size, "output_size"), dtype=kind)
-        std = real(weight_init_std, "weight_init_std")
-        # The legacy generator and the new one agree on this much: standard_normal(size).
-        rng: Any = np.random if seed is None else generator(seed)
-
-        W1, b1 = floats(std * rng.standard_normal(W1_shape), "W1", kind), np.zeros(hidden_size, kind)
-        W2, b2 = floats(std * rng.standard_normal(W2_shape), "W2", kind), np.zeros(output_size, kind)
+        draw = Draw(seed, dtype)
+        D, H, C = count(input_size, "input_size"), count(hidden_size, "hidden_size"), count(output_size, "output_size")
+        for name, *sizes in (("W1", D, H), ("W2", H, C)):
+            shape(name, *sizes, dtype=draw.dtype)  # both, before the first is drawn
+        W1 = draw.weights("W1", weight_init_std, D, H, inputs=D)
+        W2 = draw.weights("W2", weight_init_std, H, C, inputs=H)
+        b1, b2 = draw.zeros(H), draw.zeros(C)
         super().__init__({"Affine1": Affine(W1, b1), "Relu1": Relu(), "Affine2": Affine(W2, b2)})

@@ -20,11 +20,13 @@ import numpy as np
 
 from chainrule import _kernels
 from chainrule._errors import DataError
-from chainrule._gate import FloatArray, expect_network, fitting
+from chainrule._gate import FloatArray, expect_network, fitting, real
 from chainrule.data.idx import expect_regular
 from chainrule.nn import engine
+from chainrule.nn.convolutional_nets import DeepConvNet, SimpleConvNet
 from chainrule.nn.kinds import LAYERS, LOSSES, by_name
 from chainrule.nn.layers import Affine
+from chainrule.nn.multi_layer_net import MultiLayerNet, MultiLayerNetExtend
 from chainrule.nn.network import Network, everything, expect_each_named, name_params, params_of, statistics_of
 from chainrule.nn.parameters.networks import found_by_gradient, not_kept
 from chainrule.nn.two_layer_net import TwoLayerNet
@@ -37,7 +39,10 @@ _KEY = "chainrule"
 #: What the names of a run's arrays begin with.
 _RUN = "run/"
 _DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8"}
-_NETWORKS = {kind.__name__: kind for kind in (Network, TwoLayerNet)}
+_NETWORKS = {
+    kind.__name__: kind
+    for kind in (Network, TwoLayerNet, MultiLayerNet, MultiLayerNetExtend, SimpleConvNet, DeepConvNet)
+}
 _LAYERS, _LOSSES = by_name(LAYERS), by_name(LOSSES)
 
 
@@ -242,10 +247,15 @@ def describe(net: Any) -> dict[str, Any]:
     ours = type(net) in _NETWORKS.values()
     loss = net.last_layer
     return {
-        "network": {"kind": type(net).__name__} if ours else _own(net),
+        "network": _network(net) if ours else _own(net),
         "layers": layers,
         "loss": {"kind": type(loss).__name__} if engine.known_loss(loss) is not None else _own(loss),
     }
+
+
+def _network(net: Network) -> dict[str, Any]:
+    decay = {"weight_decay_lambda": float(net.weight_decay_lambda)} if net.weight_decay_lambda else {}
+    return {"kind": type(net).__name__, **decay}
 
 
 def _plain(value: Any) -> Any:
@@ -272,6 +282,7 @@ def _build(kept: Kept) -> Network:
         layers = {part["name"]: _layer(part, kept.params | kept.statistics) for part in said["layers"]}
         loss = _LOSSES[said["loss"]["kind"]]()
         kind = _NETWORKS[said["network"]["kind"]]
+        decay = real(said["network"].get("weight_decay_lambda", 0.0), "weight_decay_lambda")
     except (KeyError, TypeError, ValueError) as error:
         kept.refuse(f"its description of the network does not hold together: {type(error).__name__}: {error}")
     affine = [layer.W for layer in layers.values() if isinstance(layer, Affine)]
@@ -280,7 +291,7 @@ def _build(kept: Kept) -> Network:
             kept.refuse(f"weights of shape {W.shape} are followed by weights of shape {following.shape}")
     net = kind.__new__(kind)  # its own __init__ would draw weights
     Network.__init__(net, layers, loss)
-    net.metadata = kept.metadata
+    net.metadata, net.weight_decay_lambda = kept.metadata, decay
     name_params(net, kept.params)  # the layers' arrays, under the names they had
     if not net.params.keys() == params_of(net).keys() == kept.params.keys():
         kept.refuse(f"it holds the parameters {_names(kept.params)}, its layers have {_names(params_of(net))}")

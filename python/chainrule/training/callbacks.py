@@ -98,9 +98,9 @@ class EarlyStopping:
 
     Notes
     -----
-    The parameters of the best epoch, and running statistics, are put back when training ends, whether early or not; not after Ctrl-C or another
-    exception, which leave the network as it is. The last entries of the history remain those of the last epoch. A value
-    that is nan is never better.
+    The parameters of the best epoch, and running statistics, are put back when training ends, whether early or not; not
+    after Ctrl-C or another exception, which leave the network as it is. The last entries of the history remain those of
+    the last epoch. A value that is nan is never better.
 
     Examples
     --------

@@ -56,8 +56,9 @@ def fit(
     net : Network
         Or any object with ``params``, ``loss(x, t)``, ``gradient(x, t)`` and ``accuracy(x, t)``.
     x : array_like, shape (N, ...)
-        The examples, rows or images (N, C, H, W), as the first layer takes them; must not change during the call. uint8, float32 and float64 arrays are read where they are, or, if
-        most of their numbers are zero, gone through once; bytes count 0-255 unless a Rescaling layer says otherwise.
+        The examples, rows or images (N, C, H, W), as the first layer takes them; must not change during the call.
+        uint8, float32 and float64 arrays are read where they are, or, if most of their numbers are zero, gone through
+        once; bytes count 0-255 unless a Rescaling layer says otherwise.
     t : array_like, shape (N,), (N, 1) or (N, C)
         Class ids or distributions.
     test : (x, t), optional
@@ -84,9 +85,10 @@ def fit(
     label_smoothing : float, default 0.0
         The share, 0 <= share < 1, of each distribution that is spread evenly over all classes.
     augment : callable, optional
-        ``augment(x, rng)`` gives the batch to train on in place of `x`, a copy of the examples of a batch in the shape and
-        dtype they were given in; it may change `x` and give it back. Random numbers are to come from `rng`, a generator
-        that depends on the run and the step: then a resumed run has them too. Nothing is augmented in evaluation.
+        ``augment(x, rng)`` gives the batch to train on in place of `x`, a copy of the examples of a batch in the shape
+        and dtype they were given in; it may change `x` and give it back. Random numbers are to come from `rng`, a
+        generator that depends on the run and the step: then a resumed run has them too. Nothing is augmented in
+        evaluation.
     largest_norm : float, optional
         A gradient that is longer, all parameters together, before weight decay, is made so long first; > 0.
     replace : bool, default False
@@ -153,8 +155,8 @@ def fit(
     exception of a callback, leaves them as they are after a whole number of steps, and the last checkpoint as it is.
 
     The checkpoint of a run that ended within an epoch is from before ``on_epoch``: a longer run finishes that epoch.
-    Layers that train otherwise than they evaluate do both where they should. Masks of `Dropout` are drawn from a stream of
-    the run, whose seed is taken from the generator at the start: they depend on the step, the layer, the row of the
+    Layers that train otherwise than they evaluate do both where they should. Masks of `Dropout` are drawn from a stream
+    of the run, whose seed is taken from the generator at the start: they depend on the step, the layer, the row of the
     batch and the number's place alone, so the bits are the same at any number of threads, and after a break. A
     checkpoint holds it, and the running statistics.
 

@@ -21,7 +21,7 @@ from chainrule.nn import engine
 from chainrule.nn.engine import Ours
 from chainrule.nn.kinds import LAYERS
 from chainrule.nn.layers import Dropout
-from chainrule.nn.network import Network, params_of
+from chainrule.nn.network import Network, params_of, penalty
 from chainrule.nn.passes import statistics
 from chainrule.training.callbacks import Run, call
 from chainrule.training.history import History
@@ -250,7 +250,8 @@ class Training:
         if self.settings.largest_norm is not None:
             grads = shortened(grads, self.settings.largest_norm)
         # The loss that gradient has just computed, if that is the network's whole loss.
-        loss = float(net.last_layer.loss if Ours(net).trained is not None else net.loss(x, t, *weights))
+        ours = Ours(net).trained is not None
+        loss = float(net.last_layer.loss + penalty(net) if ours else net.loss(x, t, *weights))
         if np.isfinite(loss) or not self._strict:
             with np.errstate(over="ignore", invalid="ignore"):  # told by the loss
                 self.optimizer.update(net.params, grads)
@@ -287,7 +288,8 @@ class Training:
         """Give loss and measure of a set by the network's own methods: of the same scores, if both are ours."""
         net, loss = self.net, Ours(self.net).evaluated
         if loss is not None:
-            return loss.evaluate(net.predict(x), t)
+            value, measure = loss.evaluate(net.predict(x), t)
+            return value + penalty(net), measure
         value = float(net.loss(x, t))
         return value, self._own_score(x, t)
 

@@ -144,6 +144,7 @@ impl Engine {
     }
 
     /// A data set to train on, without its zeros if they may be left out and that pays; call its `prepare` until it says True.
+    #[pyo3(signature = (x, leave_out = true))]
     fn examples(&self, x: &Bound<'_, PyAny>, leave_out: bool) -> PyResult<Examples> {
         let (array, stored) = (x, Stored::new(x)?);
         let (x, scale) = (stored.rows()?, self.stack.scale().unwrap_or(1.0));
@@ -154,11 +155,11 @@ impl Engine {
     }
 
     /// Steps through the batches in `rows`, updating `params` and the optimizer's `state` in place: (steps done, whether the next one diverged).
-    /// `optimizer` is (rule, learning rate, weight decay, two factors, steps made before, largest norm of the gradient or None); `draws` are the
-    /// seed and the step that the first batch's random numbers belong to. What there is to evaluate `beside` them is gone on
-    /// with where a thread has nothing else to do. `weights` say how often each row of `t` counts.
+    /// `optimizer` is (rule, learning rate, weight decay, two factors, steps made before). What there is to evaluate `beside` them is gone on
+    /// with where a thread has nothing else to do. `weights` say how often each row of `t` counts. A gradient longer than
+    /// `largest_norm` is made so short; `draws` are the seed and the step that the first batch's random numbers belong to.
     #[allow(clippy::too_many_arguments)] // a training step's own
-    #[pyo3(signature = (params, state, x, t, rows, batch_size, optimizer, draws, stop_if_diverged, losses, beside = vec![], weights = None))]
+    #[pyo3(signature = (params, state, x, t, rows, batch_size, optimizer, stop_if_diverged, losses, beside = vec![], weights = None, largest_norm = None, draws = (0, 0)))]
     fn steps(
         &mut self,
         py: Python<'_>,
@@ -168,16 +169,17 @@ impl Engine {
         t: &Bound<'_, PyAny>,
         rows: PyReadonlyArray1<'_, i64>,
         batch_size: usize,
-        optimizer: (String, f64, f64, f64, f64, u64, Option<f64>),
-        draws: (u64, u64),
+        optimizer: (String, f64, f64, f64, f64, u64),
         stop_if_diverged: bool,
         mut losses: PyReadwriteArray1<'_, f64>,
         beside: Vec<PyRefMut<'_, Evaluation>>,
         weights: Option<&Bound<'_, PyAny>>,
+        largest_norm: Option<f64>,
+        draws: (u64, u64),
     ) -> PyResult<(usize, bool)> {
         expect_shapes(&self.stack, &params)?;
         x.expect_stack(&self.stack)?;
-        let optimizer = rule(optimizer)?;
+        let optimizer = Optimizer { largest_norm, ..rule(optimizer)? };
         for i in 0..optimizer.rule.states() {
             let ith: Vec<_> = state.iter().skip(i).step_by(optimizer.rule.states()).cloned().collect();
             expect_shapes_of(self.stack.shapes_of_parameters(), &ith)?;
@@ -216,6 +218,7 @@ impl Engine {
     /// The mean losses with single numbers moved: `out[e, k]` is the loss with `entries[e]` of `params[index]` replaced by itself plus
     /// `offsets[e, k]`. All in float64, whatever the engine computes in; the i-th layer draws from the place `draws[i]`. From entry `first` on: how many entries are done now.
     #[allow(clippy::too_many_arguments)] // a network, its data, what to move, and how far to go
+    #[pyo3(signature = (params, x, t, index, entries, offsets, out, first, draws = vec![]))]
     fn losses(
         &self,
         py: Python<'_>,
@@ -225,9 +228,9 @@ impl Engine {
         index: usize,
         entries: PyReadonlyArray1<'_, i64>,
         offsets: PyReadonlyArray2<'_, f64>,
-        draws: Vec<(u64, u64, u64)>,
         mut out: PyReadwriteArray2<'_, f64>,
         first: usize,
+        draws: Vec<(u64, u64, u64)>,
     ) -> PyResult<usize> {
         expect_shapes(&self.stack, &params)?;
         let params = params.iter().map(doubles).collect::<PyResult<Vec<_>>>()?;
@@ -253,6 +256,7 @@ impl Engine {
     /// the loss with each replaced by itself plus `offsets[k]` times its direction. In float64; `x` is an array or `Examples`. From
     /// offset `first` on: how many are done now.
     #[allow(clippy::too_many_arguments)] // a network, its data, which way to move it, and how far to go
+    #[pyo3(signature = (params, directions, x, t, offsets, out, first, draws = vec![]))]
     fn losses_along(
         &mut self,
         py: Python<'_>,
@@ -261,9 +265,9 @@ impl Engine {
         x: &Bound<'_, PyAny>,
         t: &Bound<'_, PyAny>,
         offsets: PyReadonlyArray1<'_, f64>,
-        draws: Vec<(u64, u64, u64)>,
         mut out: PyReadwriteArray1<'_, f64>,
         first: usize,
+        draws: Vec<(u64, u64, u64)>,
     ) -> PyResult<usize> {
         expect_shapes(&self.stack, &params)?;
         let params = params.iter().map(doubles).collect::<PyResult<Vec<_>>>()?;
@@ -400,19 +404,11 @@ fn draws_of(draws: Vec<(u64, u64, u64)>) -> Vec<Draws> {
 }
 
 fn rule(
-    (name, learning_rate, weight_decay, first, second, steps, largest_norm): (
-        String,
-        f64,
-        f64,
-        f64,
-        f64,
-        u64,
-        Option<f64>,
-    ),
+    (name, learning_rate, weight_decay, first, second, steps): (String, f64, f64, f64, f64, u64),
 ) -> PyResult<Optimizer> {
     let rule = Rule::from_name(&name, first, second)
         .ok_or_else(|| PyValueError::new_err(format!("no optimizer is called {name:?}")))?;
-    Ok(Optimizer { rule, learning_rate, weight_decay, steps, largest_norm })
+    Ok(Optimizer { rule, learning_rate, weight_decay, steps, largest_norm: None })
 }
 
 /// `Ok` if `params` are arrays in C order with the shapes that the layers' arrays have. (The kernel counts them.)

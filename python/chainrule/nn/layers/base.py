@@ -44,7 +44,8 @@ class BaseLayer:
         Parameters
         ----------
         x : array_like, shape (N, ...) or (D,)
-            N examples, or one. Not written to.
+            N examples, or one; an image is (C, H, W). Not written to. Layers that train otherwise than they evaluate have
+            a second argument, `train_flg`, True by default: False draws nothing and moves no statistic.
 
         Returns
         -------
@@ -83,7 +84,6 @@ class BaseLayer:
             If `dout` does not have the shape of the last output.
         """
         raise NotImplementedError
-
 
     def _one(self, shape: tuple[int, ...]) -> bool | None:
         """Tell whether an `x` of this shape is one example without an axis for N; None if it makes no difference."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from chainrule._gate import FloatArray, count, parameter
 from chainrule.nn.layers.kernel import Held, KernelLayer
 
 
 class Convolution(KernelLayer):
-    """``out[n, f, y, x] = Σ W[f, c, i, j] · x[n, c, y·stride + i - pad, x·stride + j - pad] + b[f]``, over c, i and j.
+    """``out = W * x + b``: each filter moved over the image, and at each place the sum of products with what it covers.
 
+    out[n, f, y, x] = Σ W[f, c, i, j] · x[n, c, y·stride + i - pad, x·stride + j - pad] + b[f], over c, i and j.
     Backwards: dL/db[f] is the sum of dout over n, y and x, dL/dW[f, c, i, j] that of dout times the pixel under that
     weight, and dL/dx of a pixel that of dout times the weight over it. `x` has shape (N, C, H, W), or (C, H, W) for one
     image; the output (N, FN, OH, OW) or (FN, OH, OW), with OH = 1 + (H + 2 pad - FH) / stride, rounded down. Around the

@@ -90,25 +90,6 @@ class Dropout(BaseLayer):
         self.draws: tuple[int, int, int] | None = None
 
     def forward(self, x: Any, train_flg: bool = True) -> FloatArray:
-        """Give the output, and keep the mask for ``backward``.
-
-        Parameters
-        ----------
-        x : array_like
-            Any shape; the first axis counts examples, if there is more than one. Not written to.
-        train_flg : bool, default True
-            Whether to draw a mask; False draws nothing.
-
-        Returns
-        -------
-        ndarray
-            In the shape of `x`; the caller's to keep and to change.
-
-        Raises
-        ------
-        TypeError
-            If `x` does not hold real numbers, or `train_flg` is neither True nor False.
-        """
         x = floats(x, "x")
         if not flag(train_flg, "train_flg"):
             self.mask = None

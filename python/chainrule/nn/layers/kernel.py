@@ -66,7 +66,7 @@ class KernelLayer(BaseLayer):
         dx: FloatArray = np.empty_like(rows)
         found = [np.empty_like(array) for array in arrays[: len(self.learnt)]]
         douts = dout.reshape(len(rows), dout.size // max(len(rows), 1))
-        _kernels.layer_backward(described, arrays, rows, douts, dx, found, *remembers, training)
+        _kernels.layer_backward(described, arrays, rows, douts, dx, found, remembers[0], remembers[1], training)
         for name, gradient in zip(self.learnt, found, strict=True):
             setattr(self, f"d{name}", gradient)
         return dx.reshape(x.shape)

@@ -1,6 +1,7 @@
 """The layers that give numbers a mean of 0 and a variance of 1.
 
-Sources: Ioffe, Szegedy, "Batch normalization", 2015, and the book's §6.3; Ba, Kiros, Hinton, "Layer normalization", 2016.
+Sources: Ioffe, Szegedy, "Batch normalization", 2015, and the book's §6.3; Ba, Kiros, Hinton, "Layer normalization",
+2016.
 """
 
 from __future__ import annotations
@@ -83,27 +84,6 @@ class BatchNormalization(KernelLayer):
         self._begin()
 
     def forward(self, x: Any, train_flg: bool = True) -> FloatArray:
-        """Give the output, and keep what ``backward`` will need.
-
-        Parameters
-        ----------
-        x : array_like, shape (N, C, ...) or (C,)
-            N examples, or one. Not written to.
-        train_flg : bool, default True
-            Whether to go by the batch, and have the running mean and variance follow it; False goes by these.
-
-        Returns
-        -------
-        ndarray
-            In the shape of `x`; the caller's to keep and to change.
-
-        Raises
-        ------
-        TypeError
-            If `x` does not hold real numbers, or `train_flg` is neither True nor False.
-        ValueError
-            If its shape does not fit.
-        """
         out = self._run(x, flag(train_flg, "train_flg"))
         if train_flg and out.size:
             self._follow()
@@ -133,11 +113,10 @@ class BatchNormalization(KernelLayer):
 class LayerNormalization(KernelLayer):
     """``out = gamma · (x - mean) / √(variance + 1e-6) + beta``, mean and variance taken of each example by itself.
 
-    They are taken over the last axes that have D numbers together: of (N, D) over D, of (N, T, D) over the last axis, of
-    (N, C, H, W) with D = C·H·W over all but N. Backwards, with x̂ = (x - mean) / √(variance + 1e-6) and g = gamma · dout:
-    dL/dbeta = Σ dout, dL/dgamma = Σ dout · x̂ over the examples,
-    dL/dx = (g - mean of g - x̂ · mean of g · x̂) / √(variance + 1e-6). `x` has shape (N, ...), or (D,) for one example.
-    Training and evaluation are the same.
+    They are taken over the last axes that have D numbers together: of (N, D) over D, of (N, T, D) over the last axis,
+    of (N, C, H, W) with D = C·H·W over all but N. Backwards, with x̂ = (x - mean) / √(variance + 1e-6) and g = gamma ·
+    dout: dL/dbeta = Σ dout, dL/dgamma = Σ dout · x̂ over the examples, dL/dx = (g - mean of g - x̂ · mean of g · x̂) /
+    √(variance + 1e-6). `x` has shape (N, ...), or (D,) for one example. Training and evaluation are the same.
 
     Parameters
     ----------

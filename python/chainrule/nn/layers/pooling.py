@@ -39,9 +39,9 @@ class _Window(KernelLayer):
 
 
 class Pooling(_Window):
-    """``out[n, c, y, x]`` = the largest number under the window at (y, x), in each channel.
+    """``out = max(x)`` of what is under a window, moved over each channel of an image.
 
-    Backwards: dout goes to the largest, and if several are, to the first of them, row after row; where windows overlap,
+    Backwards, dL/dx: dout goes to the largest, and if several are, to the first of them, row after row; where windows overlap,
     what comes is added up. `x` has shape (N, C, H, W), or (C, H, W) for one image, the output (N, C, OH, OW) or
     (C, OH, OW), with OH = 1 + (H + 2 pad - pool_h) / stride, rounded down. What lies in the padding is never the
     largest: it counts as minus infinity.
@@ -91,9 +91,9 @@ class Pooling(_Window):
 
 
 class AveragePooling(_Window):
-    """``out[n, c, y, x]`` = the mean of the pixels under the window at (y, x), in each channel.
+    """``out = mean(x)`` of what is under a window, moved over each channel of an image.
 
-    Backwards: each of them gets its share of dout, dout divided by how many they are. Shapes, parameters and errors are
+    Backwards, dL/dx: each pixel under it gets its share of dout, dout divided by how many they are. Shapes, parameters and errors are
     those of `Pooling`; padding is not counted.
 
     Parameters

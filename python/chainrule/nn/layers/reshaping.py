@@ -10,7 +10,7 @@ from chainrule.nn.layers.base import BaseLayer, incoming, remembered
 
 
 class Reshape(BaseLayer):
-    """``out[n]`` = the numbers of ``x[n]`` in another shape: rows of pixels become images. dL/dx = dout, in x's shape.
+    """``out = x.reshape(N, *shape)``: rows of pixels become images. dL/dx = dout, in x's shape.
 
     Parameters
     ----------
@@ -42,13 +42,15 @@ class Reshape(BaseLayer):
         one = self._one(given)
         *_, shape = self._described(given if one else given[1:])
         self._given = given
-        return x.reshape(shape if one else (len(x), *shape)).copy()
+        out: FloatArray = x.reshape(shape if one else (len(x), *shape)).copy()
+        return out
 
     def backward(self, dout: Any) -> FloatArray:
         given = remembered(self._given, self)
         one = self._one(given)
         *_, shape = self._described(given if one else given[1:])
-        return incoming(dout, shape if one else (given[0], *shape)).reshape(given).copy()
+        dx: FloatArray = incoming(dout, shape if one else (given[0], *shape)).reshape(given).copy()
+        return dx
 
     def _one(self, shape: tuple[int, ...]) -> bool:
         return len(shape) == 1 or shape == self.shape
@@ -62,7 +64,7 @@ class Reshape(BaseLayer):
 
 
 class Flatten(BaseLayer):
-    """``out[n]`` = the numbers of ``x[n]`` in a row, (N, ...) → (N, D). dL/dx = dout, in x's shape.
+    """``out = x.reshape(N, D)``, the numbers of each example in a row. dL/dx = dout, in x's shape.
 
     `Affine` flattens by itself; this says so in a drawing, or goes in front of another layer.
 
@@ -81,12 +83,14 @@ class Flatten(BaseLayer):
         if x.ndim == 0:
             raise ValueError("x must have an axis of features, got a single number")
         self._given = x.shape
-        return (x if x.ndim == 1 else x.reshape(len(x), math.prod(x.shape[1:]))).copy()
+        out: FloatArray = (x if x.ndim == 1 else x.reshape(len(x), math.prod(x.shape[1:]))).copy()
+        return out
 
     def backward(self, dout: Any) -> FloatArray:
         given = remembered(self._given, self)
         shape = given if len(given) == 1 else (given[0], math.prod(given[1:]))
-        return incoming(dout, shape).reshape(given).copy()
+        dx: FloatArray = incoming(dout, shape).reshape(given).copy()
+        return dx
 
     def _one(self, shape: tuple[int, ...]) -> bool:
         return False

@@ -16,11 +16,11 @@ from chainrule.nn.losses import SoftmaxWithLoss
 from chainrule.nn.parameters.code import is_cache
 from chainrule.nn.parameters.layers import (
     attribute_of,
+    gradients,
     held_by,
     is_own,
     is_parameter,
     may_flush,
-    gradients,
     parameters,
     plain_names,
     reaches_beyond,

@@ -480,9 +480,6 @@ impl Layer {
     }
 }
 
-#[cfg(test)]
-mod tests;
-
 /// The rows of `x` and of `out`, some to an item, for work that is divided among threads if there is so much of it.
 pub(crate) fn in_parts<T: Float, R>(
     rows_each: usize,
@@ -504,3 +501,6 @@ pub(crate) fn in_parts<T: Float, R>(
         threads::alone(all)
     }
 }
+
+#[cfg(test)]
+mod tests;

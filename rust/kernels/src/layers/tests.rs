@@ -106,24 +106,23 @@ fn gradients_are_the_differences_of_the_values() {
             };
             let (d_x, d_params) = case.backward(level, mode, &d);
             let h = 1e-6;
-            let compare =
-                |case: &mut Case<f64>, of: fn(&mut Case<f64>, usize) -> &mut Vec<f64>, at, found: &[f64]| {
-                    for i in 0..found.len() {
-                        let old = of(case, at)[i];
-                        of(case, at)[i] = old + h;
-                        let up = weighted(case);
-                        of(case, at)[i] = old - h;
-                        let numeric = (up - weighted(case)) / (2.0 * h);
-                        of(case, at)[i] = old;
-                        // ε·sum/h and h²/6·f''' with sums of some tens and derivatives of some hundreds.
-                        assert!(
-                            (found[i] - numeric).abs() < 1e-6,
-                            "{:?} {mode:?} {at} {i}: {} {numeric}",
-                            case.layer,
-                            found[i]
-                        );
-                    }
-                };
+            let compare = |case: &mut Case<f64>, of: fn(&mut Case<f64>, usize) -> &mut Vec<f64>, at, found: &[f64]| {
+                for i in 0..found.len() {
+                    let old = of(case, at)[i];
+                    of(case, at)[i] = old + h;
+                    let up = weighted(case);
+                    of(case, at)[i] = old - h;
+                    let numeric = (up - weighted(case)) / (2.0 * h);
+                    of(case, at)[i] = old;
+                    // ε·sum/h and h²/6·f''' with sums of some tens and derivatives of some hundreds.
+                    assert!(
+                        (found[i] - numeric).abs() < 1e-6,
+                        "{:?} {mode:?} {at} {i}: {} {numeric}",
+                        case.layer,
+                        found[i]
+                    );
+                }
+            };
             compare(&mut case, |case, _| &mut case.x, 9, &d_x);
             for (at, found) in d_params.iter().enumerate() {
                 compare(&mut case, |case, at| &mut case.arrays[at], at, found);
