@@ -44,8 +44,8 @@ class BaseLayer:
         Parameters
         ----------
         x : array_like, shape (N, ...) or (D,)
-            N examples, or one; an image is (C, H, W). Not written to. Layers that train otherwise than they evaluate have
-            a second argument, `train_flg`, True by default: False draws nothing and moves no statistic.
+            N examples, or one; an image is (C, H, W). Not written to. Layers that train otherwise than they evaluate
+            have a second argument, `train_flg`, True by default: False draws nothing and moves no statistic.
 
         Returns
         -------

@@ -41,9 +41,9 @@ class _Window(KernelLayer):
 class Pooling(_Window):
     """``out = max(x)`` of what is under a window, moved over each channel of an image.
 
-    Backwards, dL/dx: dout goes to the largest, and if several are, to the first of them, row after row; where windows overlap,
-    what comes is added up. `x` has shape (N, C, H, W), or (C, H, W) for one image, the output (N, C, OH, OW) or
-    (C, OH, OW), with OH = 1 + (H + 2 pad - pool_h) / stride, rounded down. What lies in the padding is never the
+    Backwards, dL/dx: dout goes to the largest, and if several are, to the first of them, row after row; where windows
+    overlap, what comes is added up. `x` has shape (N, C, H, W), or (C, H, W) for one image, the output (N, C, OH, OW)
+    or (C, OH, OW), with OH = 1 + (H + 2 pad - pool_h) / stride, rounded down. What lies in the padding is never the
     largest: it counts as minus infinity.
 
     Parameters
@@ -93,8 +93,8 @@ class Pooling(_Window):
 class AveragePooling(_Window):
     """``out = mean(x)`` of what is under a window, moved over each channel of an image.
 
-    Backwards, dL/dx: each pixel under it gets its share of dout, dout divided by how many they are. Shapes, parameters and errors are
-    those of `Pooling`; padding is not counted.
+    Backwards, dL/dx: each pixel under it gets its share of dout, dout divided by how many they are. Shapes, parameters
+    and errors are those of `Pooling`; padding is not counted.
 
     Parameters
     ----------

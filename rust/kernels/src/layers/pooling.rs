@@ -12,7 +12,7 @@ use crate::layers::window::Window;
 use crate::layers::{in_parts, Definition, Flow, Gradients, Pass};
 use crate::machine::level::Level;
 use crate::{Float, KernelError};
-use std::ops::{Deref, Range};
+use std::ops::Deref;
 
 /// Comparisons from which a second thread is woken.
 const WORTH_THREADS: usize = 1 << 18;
@@ -27,15 +27,22 @@ pub struct Pooling {
 }
 
 impl Pooling {
-    /// The pixels of a channel under the window, down and across, for the place with number `at`.
+    /// `see(place, first pixel, rows, columns)`: for each place of the window the pixels of a channel under it.
     #[inline(always)]
-    fn under(self, at: usize, across: usize) -> (Range<usize>, Range<usize>) {
+    fn each(self, mut see: impl FnMut(usize, usize, usize, usize)) {
         let Window { rows, columns, height, width, stride, pad, .. } = self.window;
+        let (down, across) = self.window.places();
         let along = |place: usize, length: usize, size: usize| {
             let start = place * stride;
             start.saturating_sub(pad).min(size)..(start + length).saturating_sub(pad).min(size)
         };
-        (along(at / across, height, rows), along(at % across, width, columns))
+        for y in 0..down {
+            let under_y = along(y, height, rows);
+            for x in 0..across {
+                let under_x = along(x, width, columns);
+                see(y * across + x, under_y.start * columns + under_x.start, under_y.len(), under_x.len());
+            }
+        }
     }
 }
 
@@ -135,49 +142,41 @@ impl Definition for Pooling {
 impl Pooling {
     /// The largest number under each place, of one channel, and which it is if there is where to.
     fn largest<T: Float>(self, x: &[T], out: &mut [T], places: &mut [u32]) {
-        let across = self.window.places().1;
-        let mut places = places.iter_mut();
-        for (at, out) in out.iter_mut().enumerate() {
-            let (rows, columns) = self.under(at, across);
-            let mut best = rows.start * self.window.columns + columns.start;
-            for row in rows {
-                for column in columns.clone() {
-                    let pixel = row * self.window.columns + column;
+        self.each(|at, first, rows, columns| {
+            let (mut best, mut largest) = (first, x[first]);
+            for row in 0..rows {
+                let start = first + row * self.window.columns;
+                for (pixel, &x) in (start..).zip(&x[start..start + columns]) {
                     // Not "larger": of a nan nothing is.
-                    if !(x[pixel] <= x[best] || x[best].is_nan()) {
-                        best = pixel;
+                    if !(x <= largest || largest.is_nan()) {
+                        (best, largest) = (pixel, x);
                     }
                 }
             }
-            *out = x[best];
-            if let Some(place) = places.next() {
+            out[at] = largest;
+            if let Some(place) = places.get_mut(at) {
                 *place = best as u32;
             }
-        }
+        });
     }
 
     fn means<T: Float>(self, x: &[T], out: &mut [T]) {
-        let across = self.window.places().1;
-        for (at, out) in out.iter_mut().enumerate() {
-            let (rows, columns) = self.under(at, across);
-            let count = rows.len() * columns.len();
+        self.each(|at, first, rows, columns| {
             let mut sum = T::zero();
-            for row in rows {
-                x[row * self.window.columns..][columns.clone()].iter().for_each(|&x| sum += x);
+            for row in 0..rows {
+                x[first + row * self.window.columns..][..columns].iter().for_each(|&x| sum += x);
             }
-            *out = sum / T::of(count as f64);
-        }
+            out[at] = sum / T::of((rows * columns) as f64);
+        });
     }
 
     /// The way back of `means`.
     fn spread<T: Float>(self, d: &[T], d_x: &mut [T]) {
-        let across = self.window.places().1;
-        for (at, &d) in d.iter().enumerate() {
-            let (rows, columns) = self.under(at, across);
-            let share = d / T::of((rows.len() * columns.len()) as f64);
-            for row in rows {
-                d_x[row * self.window.columns..][columns.clone()].iter_mut().for_each(|d_x| *d_x += share);
+        self.each(|at, first, rows, columns| {
+            let share = d[at] / T::of((rows * columns) as f64);
+            for row in 0..rows {
+                d_x[first + row * self.window.columns..][..columns].iter_mut().for_each(|d_x| *d_x += share);
             }
-        }
+        });
     }
 }

@@ -2,7 +2,7 @@
 //! [`loss`](crate::loss) says.
 //!
 //! An [`Evaluation`] has copies of the parameters, so that it can go on while they change: beside the steps of the next epoch, or afterwards. Rows are taken
-//! in blocks of [`BLOCK`], and what each block adds is added in their order, whoever took it. Cost: that of [`Stack::scores`], and a tenth of it
+//! in blocks of [`BLOCK`], or fewer where they are wide, and what each block adds is added in their order, whoever took it. Cost: that of [`Stack::scores`], and a tenth of it
 //! for 784-50-10.
 
 use crate::dense::matrix_mut;
@@ -11,7 +11,7 @@ use crate::layers::affine::InVectors;
 use crate::loss::Targets;
 use crate::machine::level::Level;
 use crate::machine::threads;
-use crate::network::stack::{Data, Stack, Workspace, BLOCK};
+use crate::network::stack::{Data, Stack, Workspace};
 use crate::{Float, KernelError};
 use std::ops::Range;
 use std::sync::Arc;
@@ -91,8 +91,9 @@ impl<T: Float> Evaluation<T> {
         }
         while self.done < n {
             let end = n.min(self.done + self.stack.round());
-            let mut found = vec![(0.0, 0.0); (end - self.done).div_ceil(BLOCK)];
-            let blocks = (self.done..end).step_by(BLOCK).map(|start| start..end.min(start + BLOCK));
+            let block = self.stack.block();
+            let mut found = vec![(0.0, 0.0); (end - self.done).div_ceil(block)];
+            let blocks = (self.done..end).step_by(block).map(|start| start..end.min(start + block));
             threads::try_each_with(
                 blocks.zip(&mut found).collect(),
                 BlockWorkspace::default,
@@ -146,6 +147,7 @@ mod tests {
     use crate::layers::Layer;
     use crate::loss::{tests::one_row, Loss};
     use crate::machine::level::{available, detect};
+    use crate::network::stack::BLOCK;
     use crate::sparse::nonzeros::Nonzeros;
     use crate::sparse::product::tests::{mostly_zeros, Kinds};
     use crate::sparse::rows::Rows;

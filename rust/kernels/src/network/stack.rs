@@ -6,7 +6,7 @@
 //!
 //! A [`Stack`] knows shapes only. The parameters are the caller's: one slice each, in the order of the layers, passed to every call. So the same stack serves the caller's arrays in place, and holds nothing that could go stale.
 //!
-//! Cost of [`Stack::scores`]: the matrix products, in blocks of [`BLOCK`] rows, so that what flows between the layers stays in the
+//! Cost of [`Stack::scores`]: the layers, in blocks of [`BLOCK`] rows, or [`WIDE_BLOCK`], so that what flows between the layers stays in the
 //! cache and nothing as long as the data is ever allocated. Blocks are divided among the threads; they are the same however many
 //! threads there are, and however the work is divided into calls.
 
@@ -28,6 +28,12 @@ use std::time::Instant;
 
 /// Rows evaluated at a time: 256 rows of 784 floats are 800 kB in f32, an L2 cache.
 pub const BLOCK: usize = 256;
+
+/// Rows evaluated at a time where a row is wide somewhere: 16 rows of 17,280 floats, the images of chapter 7 behind their convolution, are 1.1 MB.
+const WIDE_BLOCK: usize = 16;
+
+/// How wide that is.
+const WIDE: usize = 8192;
 
 /// Rows whose zeros are marked at a time: 128 rows of 56 floats are 28 kB in f32, a first cache.
 const MARKED: usize = 128;
@@ -266,7 +272,8 @@ impl Stack {
         while done < n {
             let end = n.min(done + self.round());
             let mut todo = scores.slice_mut(ndarray::s![done..end, ..]);
-            let blocks: Vec<_> = (done..end).step_by(BLOCK).zip(todo.axis_chunks_iter_mut(Axis(0), BLOCK)).collect();
+            let block = self.block();
+            let blocks: Vec<_> = (done..end).step_by(block).zip(todo.axis_chunks_iter_mut(Axis(0), block)).collect();
             threads::try_each_with(blocks, Workspace::default, |work, (start, out)| {
                 let rows = start..start + out.nrows();
                 self.scores_of_block(level, params, ready.as_ref(), x, rows, work, out)
@@ -277,6 +284,15 @@ impl Stack {
             }
         }
         Ok(done)
+    }
+
+    /// Rows evaluated at a time.
+    pub(crate) fn block(&self) -> usize {
+        if self.widest() > WIDE {
+            WIDE_BLOCK
+        } else {
+            BLOCK
+        }
     }
 
     /// How many rows are done before the clock is looked at: so many for each thread that waking them costs little, so few that with
