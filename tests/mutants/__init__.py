@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from mutants import layers, networks, pairs, right
+from mutants import images, layers, networks, pairs, right
 from mutants.case import CAUSES, Case
 
-WRONG: tuple[Case, ...] = layers.CASES + networks.CASES + pairs.CASES
-RIGHT: tuple[Case, ...] = right.CASES
+WRONG: tuple[Case, ...] = layers.CASES + networks.CASES + pairs.CASES + images.WRONG
+RIGHT: tuple[Case, ...] = right.CASES + images.RIGHT
 
 #: Wrong ones whose numbers are right for a caller who knows of the mistake: they fail if one is strict.
 HAZARDS: frozenset[str] = frozenset({

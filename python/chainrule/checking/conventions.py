@@ -82,6 +82,11 @@ def is_target(name: str, others: list[str]) -> bool:
     return name in PERHAPS_TARGETS and any(other in PREDICTED for other in others if other != name)
 
 
+def is_statistic(name: str) -> bool:
+    """Tell whether an array is called like what training has seen, a constant where it is used: ``running_mean``."""
+    return name.strip("_").lower().startswith(("running", "moving", "runmean", "runvar", "run_mean", "run_var"))
+
+
 def is_gradient_name(name: str) -> bool:
     """Tell whether an argument of backward is called like the gradient of what came out."""
     bare = name.strip("_").lower()

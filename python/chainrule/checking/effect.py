@@ -57,6 +57,16 @@ def effect_of(
     return "rounding" if told else "none"
 
 
+def is_read(array: FloatArray, ahead: Callable[[], list[FloatArray]]) -> bool:
+    """Tell whether an array takes part in what comes out, though 0 times it may: nan times 0 is nan."""
+    with put_back([array]):
+        array.fill(np.nan)
+        try:
+            return any(bool(np.isnan(out).any()) for out in ahead())
+        except Exception:  # it has looked at it, then
+            return True
+
+
 def _draw(array: FloatArray, before: FloatArray, rng: np.random.Generator) -> None:
     sizes = rng.uniform(0.5, 2, before.shape) * rng.choice([-1.0, 1.0], before.shape)
     np.copyto(array, scales_of(before) * sizes, casting="same_kind")

@@ -19,7 +19,8 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking import finite_differences
-from chainrule.checking.effect import effect_of
+from chainrule.checking.conventions import is_statistic
+from chainrule.checking.effect import effect_of, is_read
 from chainrule.checking.perturbation import both_ways
 from chainrule.checking.report import Unseen
 from chainrule.checking.results import fits, fits_exactly, is_float, order_by_name, order_by_shape
@@ -83,13 +84,15 @@ def hold(
     for group in left:
         stepped = id(group.array) in changed and not group.with_gradient
         if group.with_gradient or group.is_told:
-            plain = group.is_plain or (id(group.array) not in idle and _stays_as_put(ahead, group.array))
-            if plain or (id(group.array) in idle and effect_of(group.array, movable, ahead) != "none"):
+            takes_part = _is_read_somehow if id(group.array) in idle else _stays_as_put
+            if group.is_plain or takes_part(ahead, group.array, movable):
                 _take(subject, group, parameter(group.array, group.name))
         elif group.could_be_one and moves(ahead, group.array):
             in_proportion = _is_twice(longer.get(id(group.array)), steps.get(id(group.array)))
             group.stepped_otherwise = stepped and not in_proportion
-            if stepped and subject.takes_steps(group.name, rates, in_proportion):
+            if is_statistic(group.key) and not stepped:
+                subject.held_fixed += (group.name,)
+            elif stepped and subject.takes_steps(group.name, rates, in_proportion):
                 _take(subject, group, parameter(group.array, group.name))
             else:
                 unseen.append(group)
@@ -310,7 +313,12 @@ def _expect_known(ignore: Sequence[str], groups: Sequence[Group]) -> None:
             raise ValueError(f"ignore names {name!r}, and there is no such array; those that stay in place: {known}")
 
 
-def _stays_as_put(ahead: Callable[[], Any], array: FloatArray) -> bool:
+def _is_read_somehow(ahead: Callable[[], list[FloatArray]], array: FloatArray, others: Sequence[FloatArray]) -> bool:
+    """Tell whether an array has an effect, here or with other numbers, or is at least multiplied by 0."""
+    return effect_of(array, others, ahead) != "none" or is_read(array, ahead)
+
+
+def _stays_as_put(ahead: Callable[[], list[FloatArray]], array: FloatArray, _: Sequence[FloatArray]) -> bool:
     """Tell whether a forward pass leaves what is written into an array: else it is a cache that is filled anew."""
     if not array.flags.writeable or not array.size:
         return True
