@@ -42,9 +42,10 @@ class Convolution(BaseLayer):
         if x.ndim != 4 or x.shape[1] != C:
             raise ValueError(f"x must have shape (N, {C}, H, W) to fit W, got x.shape={x.shape}")
         self._col = im2col(x, FH, FW, self.stride, self.pad)
-        N, OH, OW = len(x), *(1 + (size + 2 * self.pad - F) // self.stride for size, F in zip(x.shape[2:], (FH, FW)))  # noqa: B905
+        N, _, H, W = x.shape
+        OH, OW = 1 + (H + 2 * self.pad - FH) // self.stride, 1 + (W + 2 * self.pad - FW) // self.stride
         self._shape = (N, FN, OH, OW)
-        out = self._col @ self.W.reshape(FN, -1).T + self.b
+        out: FloatArray = self._col @ self.W.reshape(FN, -1).T + self.b
         return out.reshape(N, OH, OW, FN).transpose(0, 3, 1, 2)
 
     def backward(self, dout: Any) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,7 @@ class TwoLayerNet(BookNetwork):
         sizes.append(count(output_size, "output_size"))
         std = real(weight_init_std, "weight_init_std")
         affine = []
-        for i, (D, M) in enumerate(zip(sizes, sizes[1:], strict=False), 1):
+        for i, (D, M) in enumerate(pairwise(sizes), 1):
             W, b = self._hold(f"W{i}", std * np.random.randn(D, M)), self._hold(f"b{i}", np.zeros(M))
             self._places |= {f"W{i}": (f"Affine{i}", "W"), f"b{i}": (f"Affine{i}", "b")}
             affine.append(Affine(W, b))

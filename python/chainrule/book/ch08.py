@@ -38,7 +38,7 @@ class DeepConvNet(ConvNetwork):
     Attributes
     ----------
     params : dict of str to ndarray
-        ``W1`` … ``W6`` of the convolutions, ``W7`` (pixels that are left, H), ``W8`` (H, classes), with ``b1`` … ``b8``.
+        ``W1`` … ``W6`` of the convolutions, ``W7`` (pixels that are left, H), ``W8`` (H, classes); ``b1`` … ``b8``.
     layers : list
         The twenty layers.
 

@@ -7,7 +7,7 @@ its layers may be a list.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -147,7 +147,7 @@ class BookNetwork:
     def _scores(self, x: Any, train_flg: bool) -> FloatArray:
         """Give the scores, by ``forward`` of each layer in turn."""
         for layer in self._in_order():
-            x = layer.forward(x, train_flg) if _is_told(type(layer)) else layer.forward(x)
+            x = layer.forward(x, train_flg) if _is_told(type(layer).forward) else layer.forward(x)
         scores: FloatArray = x
         return scores
 
@@ -164,6 +164,6 @@ class BookNetwork:
 
 
 @cache
-def _is_told(kind: type) -> bool:
-    """Tell whether ``forward`` of such a layer asks whether it is to train."""
-    return "train_flg" in inspect.signature(kind.forward).parameters  # type: ignore[attr-defined]
+def _is_told(forward: Callable[..., Any]) -> bool:
+    """Tell whether a layer's ``forward`` asks whether it is to train."""
+    return "train_flg" in inspect.signature(forward).parameters

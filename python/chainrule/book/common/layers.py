@@ -146,7 +146,10 @@ class Convolution(BaseLayer):
     @property
     def col(self) -> FloatArray | None:
         """The last input as `im2col` gives it, shape (N·OH·OW, C·FH·FW)."""
-        return None if self.x is None else im2col(self.x, *self._layer.W.shape[2:], self.stride, self.pad)
+        if self.x is None:
+            return None
+        FH, FW = self._layer.W.shape[2:]
+        return im2col(self.x, FH, FW, self.stride, self.pad)
 
     @property
     def col_W(self) -> FloatArray | None:
@@ -215,7 +218,7 @@ class Pooling(BaseLayer):
         if self.x is None:
             return None
         windows = arithmetic.pool_windows(self.x, self.pool_h, self.pool_w, self.stride, self.pad)
-        return windows.argmax(axis=-1).transpose(0, 2, 3, 1).ravel()
+        return np.asarray(windows.argmax(axis=-1).transpose(0, 2, 3, 1).ravel())
 
     def forward(self, x: Any) -> FloatArray:
         x = floats(x, "x", _FLOAT64)
@@ -341,12 +344,14 @@ class BatchNormalization(BaseLayer):
             )
             warnings.warn(text, RuntimeWarning, stacklevel=2)
         self._may_evaluate = True
+        dtype = rows.dtype
         layer = arithmetic.BatchNormalization(
-            *(_vector(value, name, D, rows.dtype) for value, name in ((self.gamma, "gamma"), (self.beta, "beta"))),
+            _vector(self.gamma, "gamma", D, dtype),
+            _vector(self.beta, "beta", D, dtype),
             self.momentum,
             # Copies: what the caller gave at the beginning stays his.
-            _vector(self.running_mean, "running_mean", D, rows.dtype).copy(),
-            _vector(self.running_var, "running_var", D, rows.dtype).copy(),
+            _vector(self.running_mean, "running_mean", D, dtype).copy(),
+            _vector(self.running_var, "running_var", D, dtype).copy(),
         )
         out = layer.forward(rows, train_flg)
         self.input_shape = x.shape
@@ -452,5 +457,5 @@ def _say_that_one_proves_nothing(said: list[bool] = []) -> None:  # noqa: B006  
 
     if not said and sys.stderr is not None:
         said.append(True)
-        text = "chainrule: a batch of one has variance 0: batch normalization gives beta, and gradients of it prove nothing"
-        print(text, file=sys.stderr)
+        text = "a batch of one has variance 0: batch normalization gives beta, and a gradient of that proves nothing"
+        print(f"chainrule: {text}", file=sys.stderr)

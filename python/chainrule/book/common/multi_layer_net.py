@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,7 @@ class MultiLayerNet(BookNetwork):
         self.hidden_size_list, self.hidden_layer_num = hidden_size_list, len(hidden)
         self.weight_decay_lambda = real(weight_decay_lambda, "weight_decay_lambda")
 
-        for i, (D, M) in enumerate(zip(sizes, sizes[1:], strict=False), 1):
+        for i, (D, M) in enumerate(pairwise(sizes), 1):
             self._hold(f"W{i}", _std(weight_init_std, D) * np.random.randn(D, M))
             self._hold(f"b{i}", np.zeros(M))
 
@@ -130,8 +131,11 @@ class MultiLayerNet(BookNetwork):
         return grads
 
     def _loss(self, x: Any, t: Any, train_flg: bool) -> float:
-        decay = sum(0.5 * self.weight_decay_lambda * np.sum(W**2) for name, W in self.params.items() if name[0] == "W")
-        return float(super()._loss(x, t, train_flg) + decay)
+        loss = super()._loss(x, t, train_flg)
+        if not self.weight_decay_lambda:
+            return loss
+        squares = sum(np.sum(W**2) for name, W in self.params.items() if name[0] == "W")
+        return float(loss + 0.5 * self.weight_decay_lambda * squares)
 
     def _add_affine(self, i: int) -> None:
         self._add(f"Affine{i}", Affine(self.params[f"W{i}"], self.params[f"b{i}"]), i, "W", "b")
