@@ -66,8 +66,8 @@ def read_book_weights(path: str | os.PathLike[str]) -> dict[str, FloatArray]:
     expect_regular(name)
     with open(name, "rb") as file:
         content = file.read()
-    machine = Machine(room=2 * len(content))
-    found, length = run(machine, content, name)
+    found: dict[str, FloatArray]
+    found, length = run(Machine(room=2 * len(content)), content, name)
     if length != len(content):
         raise DataError(f"{name}: at byte {length - 1}: damaged: {len(content) - length} bytes follow its end")
     return found
