@@ -330,7 +330,16 @@ def module(path: Path) -> str:
 
 
 #: What stands around the tutorial's modules: they import it when one of their methods is asked for it, or never.
-OUTER = ("_machine", "book", "cli", "data.download", "plotting", "sklearn", "storage.model_files", "training.checkpoints")
+OUTER = (
+    "_machine",
+    "book",
+    "cli",
+    "data.download",
+    "plotting",
+    "sklearn",
+    "storage.model_files",
+    "training.checkpoints",
+)
 MODULES = {module(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
