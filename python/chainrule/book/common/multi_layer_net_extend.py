@@ -23,8 +23,8 @@ class MultiLayerNetExtend(MultiLayerNet):
 
     Parameters
     ----------
-    input_size, hidden_size_list, output_size, activation, weight_init_std, weight_decay_lambda
-        As for `MultiLayerNet`.
+    input_size, hidden_size_list, output_size, activation, weight_init_std, weight_decay_lambda : as of `MultiLayerNet`
+        The same as there.
     use_dropout : bool, default False
         Whether a `Dropout` follows each activation.
     dropout_ration : float, default 0.5
