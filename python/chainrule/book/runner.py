@@ -121,7 +121,7 @@ def _ours(folder: Path, source: bytes) -> dict[str, ModuleType]:
 
 @contextmanager
 def _modules(ours: Mapping[str, ModuleType], folder: Path) -> Iterator[None]:
-    """Let imports find `ours`, and forget what a script imports from its `folder` when it has ended."""
+    """Let imports find `ours`, and forget the class files in `folder` when the script has ended."""
     before = dict(sys.modules)
     sys.modules.update(ours)
     try:
@@ -129,7 +129,8 @@ def _modules(ours: Mapping[str, ModuleType], folder: Path) -> Iterator[None]:
     finally:
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None)
-            if name in ours or (name not in before and file is not None and Path(file).is_relative_to(folder)):
+            beside = file is not None and Path(file).parent == folder
+            if name in ours or (name not in before and beside):
                 del sys.modules[name]
         sys.modules.update({name: before[name] for name in ours if name in before})
 

@@ -85,8 +85,11 @@ class Affine(BaseLayer):
     def forward(self, x: Any) -> FloatArray:
         x = numbers(x, "x")
         W = parameter(self.W, "W", _dtype(x, self.W))
-        layer = core.Affine(W, _vector(self.b, "b", W.shape[1] if W.ndim == 2 else 1))
-        out = layer.forward(x)
+        b = _vector(self.b, "b", W.shape[1] if W.ndim == 2 else 1)
+        layer = self._layer
+        if layer is None or layer.W is not W or layer.b is not b:
+            layer = core.Affine(W, b)
+        out: FloatArray = layer.forward(x)
         self._layer, self.x, self.original_x_shape = layer, layer.x, layer.original_x_shape
         return out
 
