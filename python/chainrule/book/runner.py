@@ -23,22 +23,19 @@ import numpy as np
 from chainrule.book.display import pictures_of
 from chainrule.book.pickles import only_plain_pickles
 from chainrule.data.idx import expect_regular
-from chainrule.nn.gradients import numerical_gradient_2d
 
-_FOLDERS = (
-    "common",
-    *(f"common.{name}" for name in ("functions", "gradient", "layers", "optimizer", "trainer", "util")),
-    *(f"common.{name}" for name in ("multi_layer_net", "multi_layer_net_extend")),
-    "dataset",
-    "dataset.mnist",
-)
-#: What stands in for class files that do not lie beside the script.
+#: What is ours wherever the script lies.
+_FOLDERS = """common common.functions common.gradient common.layers common.multi_layer_net common.multi_layer_net_extend
+common.optimizer common.trainer common.util dataset dataset.mnist""".split()  # noqa: SIM905  # a list is a line a word
+#: What stands in for class files that do not lie beside the script; for two_layer_net it depends on the chapter.
 _CLASS_FILES = {
     "deep_convnet": "ch08",
+    "gradient_2d": "gradient_2d",
     "layer_naive": "ch05",
     "multi_layer_net": "common.multi_layer_net",
     "multi_layer_net_extend": "common.multi_layer_net_extend",
     "simple_convnet": "ch07",
+    "two_layer_net": "ch05",
 }
 
 
@@ -105,18 +102,13 @@ def as_the_books(script: str | os.PathLike[str], arguments: Sequence[str] = ()) 
 
 def _ours(folder: Path, source: bytes) -> dict[str, ModuleType]:
     """Give our modules under the names by which a script in `folder` imports them."""
-    ours = {name: importlib.import_module(f"chainrule.book.{name}") for name in _FOLDERS}
-    missing = [name for name in (*_CLASS_FILES, "gradient_2d", "two_layer_net") if not (folder / f"{name}.py").exists()]
-    for name in missing:
-        if name == "gradient_2d":
-            ours[name] = ModuleType(name)
-            ours[name].__dict__["numerical_gradient"] = numerical_gradient_2d
-        else:
-            place = _CLASS_FILES.get(name) or ("ch04" if folder.name == "ch04" else "ch05")
-            ours[name] = importlib.import_module(f"chainrule.book.{place}")
-    if "two_layer_net" in missing and folder.name not in ("ch04", "ch05") and b"two_layer_net" in source:
+    places = {name: name for name in _FOLDERS}
+    places |= {name: place for name, place in _CLASS_FILES.items() if not (folder / f"{name}.py").exists()}
+    if "two_layer_net" in places and folder.name == "ch04":
+        places["two_layer_net"] = "ch04"
+    elif "two_layer_net" in places and folder.name != "ch05" and b"two_layer_net" in source:
         _say("two_layer_net is chapter 5's; in a folder called ch04 it is chapter 4's, with sigmoid and probabilities")
-    return ours
+    return {name: importlib.import_module(f"chainrule.book.{place}") for name, place in places.items()}
 
 
 @contextmanager
