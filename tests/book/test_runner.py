@@ -224,9 +224,12 @@ def test_the_exit_code_is_the_scripts(leaves: str, code: int, tmp_path: Path) ->
     assert main(["book", str(write(tmp_path / "script.py", f"import sys\n{leaves}\n"))]) == code
 
 
-def test_what_a_script_raises_is_told_from_the_script_on(tmp_path: Path, capsys: Text) -> None:
-    script = write(tmp_path / "script.py", "def f():\n    return 1 / 0\n\n\nf()\n")
-    assert main(["book", str(script)]) == 1
+def test_what_a_script_raises_is_told_from_the_script_on(
+    tmp_path: Path, capsys: Text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = write(tmp_path / "ch06" / "script.py", "def f():\n    return 1 / 0\n\n\nf()\n")
+    monkeypatch.chdir(tmp_path)
+    assert main(["book", "ch06/script.py"]) == 1
     err = capsys.readouterr().err
     assert err.splitlines()[0] == "Traceback (most recent call last):"
     assert err.count(f'File "{script}"') == err.count('File "') == 2

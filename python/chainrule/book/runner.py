@@ -61,7 +61,8 @@ def run(script: str | os.PathLike[str], arguments: Sequence[str] = (), seed: int
     DataError, OSError
         If `script` is no file that can be read.
     """
-    with as_the_books(script, arguments) as main:
+    path = os.path.abspath(script)  # before the folder changes
+    with as_the_books(path, arguments) as main:
         if seed is not None:
             np.random.seed(seed)
         try:
@@ -71,7 +72,7 @@ def run(script: str | os.PathLike[str], arguments: Sequence[str] = (), seed: int
         except (KeyboardInterrupt, BrokenPipeError):
             raise
         except BaseException as error:  # whatever a script may raise
-            _print_traceback(error, os.path.abspath(script))
+            _print_traceback(error, path)
             return 1
     return 0
 
