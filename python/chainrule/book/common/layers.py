@@ -9,7 +9,9 @@ Each makes a layer of `chainrule` over the arrays that it holds at the moment, a
 
 from __future__ import annotations
 
+import sys
 import warnings
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -454,11 +456,9 @@ def _vector(value: Any, name: str, size: int, dtype: Any = None) -> FloatArray:
     return parameter(value, name, dtype)
 
 
-def _say_that_one_proves_nothing(said: list[bool] = []) -> None:  # noqa: B006  # once in a process
-    """Say on stderr that a batch of one has no variance."""
-    import sys
-
-    if not said and sys.stderr is not None:
-        said.append(True)
+@cache
+def _say_that_one_proves_nothing() -> None:
+    """Say on stderr that a batch of one has no variance; once, as it is cached."""
+    if sys.stderr is not None:
         text = "a batch of one has variance 0: batch normalization gives beta, and a gradient of that proves nothing"
         print(f"chainrule: {text}", file=sys.stderr)
