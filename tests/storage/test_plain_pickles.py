@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainrule import DataError
+from chainrule import DataError, TwoLayerNet
 from chainrule.storage.plain_pickles import read_plain_pickle
 
 numbers = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary()
@@ -49,6 +49,15 @@ def test_what_is_shared_stays_shared(protocol: int) -> None:
 def test_a_scalar_of_numpy_comes_back(scalar: Any, protocol: int) -> None:
     found, _ = read_plain_pickle(pickle.dumps([scalar], protocol), "file")
     assert (found, type(found[0])) == ([scalar], type(scalar))
+
+
+@pytest.mark.parametrize("protocol", range(2, 6))
+def test_the_parameters_of_a_network_come_back_as_a_dict(protocol: int) -> None:
+    net = TwoLayerNet(3, 2, 2, seed=0)
+    found, _ = read_plain_pickle(pickle.dumps(net.params, protocol), "file")
+    assert type(found) is dict
+    assert list(found) == list(net.params)
+    assert all(np.array_equal(found[name], array) for name, array in net.params.items())
 
 
 def test_a_tuple_of_tuples_is_not_hashed() -> None:

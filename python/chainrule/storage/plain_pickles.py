@@ -50,11 +50,20 @@ def _scalar(dtype: Any, numbers: Any) -> Any:
     return array_of(numbers, dtype, (), "C")[()]
 
 
+def _parameters() -> dict[str, Any]:
+    """Give the dict that is filled with what a network's own held."""
+    return {}
+
+
 class _PlainMachine(Machine):
     """Puts into a dict, a list or a result only what is finished: no dtype, no function, no array without its bytes."""
 
     makes = "what is made of arrays, dicts, lists, numbers and strings"
-    functions = {**Machine.functions, ("numpy.core.multiarray", "scalar"): _scalar}  # noqa: RUF012  # see the base
+    functions = {  # noqa: RUF012  # see the base
+        **Machine.functions,
+        ("numpy.core.multiarray", "scalar"): _scalar,
+        ("chainrule.nn.parameters.named", "Parameters"): _parameters,
+    }
 
     def __init__(self, room: int) -> None:
         super().__init__(room)
@@ -71,6 +80,8 @@ class _PlainMachine(Machine):
         elif name in ("APPEND", "APPENDS"):
             values = [self.finished(value) for value in self.pop(1 if name == "APPEND" else None)]
             stack[-1].extend(values)
+        elif name == "NEWOBJ":  # as if the class were called
+            super().step("REDUCE", argument)
         else:
             super().step(name, argument)
             made = stack[-1] if name.startswith("TUPLE") else None
