@@ -81,11 +81,14 @@ __all__ = [
     "check_hessian",
     "check_jacobian",
     "check_problem",
+    "col2im",
+    "conv_output_size",
     "cosine",
     "cross_entropy_error",
     "download_mnist",
     "fit",
     "identity_function",
+    "im2col",
     "init_mnist",
     "load",
     "load_image",
@@ -102,8 +105,10 @@ __all__ = [
     "read_idx",
     "relu",
     "relu_grad",
+    "shuffle_dataset",
     "sigmoid",
     "sigmoid_grad",
+    "smooth_curve",
     "softmax",
     "softmax_loss",
     "step_decay",
@@ -122,9 +127,12 @@ if TYPE_CHECKING:
     from chainrule.checking.problem import ProblemReport, check_problem
     from chainrule.checking.report import ArrayCheck, Contract, GradientReport
     from chainrule.data.images import load_image
+    from chainrule.data.shuffling import shuffle_dataset
+    from chainrule.nn.images import col2im, conv_output_size, im2col
     from chainrule.plotting.plots import plot_confusion, plot_history, plot_mistakes, plot_weights
     from chainrule.plotting.report_page import training_report
     from chainrule.storage.book_weights import read_book_weights
+    from chainrule.training.smoothing import smooth_curve
 else:
     _LATER = {
         **dict.fromkeys(("ArrayCheck", "Contract", "GradientReport"), "checking.report"),
@@ -132,8 +140,11 @@ else:
         "check_adjoint": "checking.adjoint.checks",
         **dict.fromkeys(("ProblemReport", "check_problem"), "checking.problem"),
         **dict.fromkeys(("plot_confusion", "plot_history", "plot_mistakes", "plot_weights"), "plotting.plots"),
+        **dict.fromkeys(("col2im", "conv_output_size", "im2col"), "nn.images"),
         "load_image": "data.images",
         "read_book_weights": "storage.book_weights",
+        "shuffle_dataset": "data.shuffling",
+        "smooth_curve": "training.smoothing",
         "training_report": "plotting.report_page",
     }
 

@@ -20,7 +20,7 @@ from chainrule.data.mnist import key_file, packaged_folder
 
 Text = pytest.CaptureFixture[str]
 
-COMMANDS = ["train", "eval", "predict", "check", "graph", "data", "info", "completion"]
+COMMANDS = ["train", "eval", "predict", "check", "graph", "book", "data", "info", "completion"]
 ESCAPE = "\x1b["
 
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chainrule import __version__
-from chainrule.cli import check, completion, data, evaluate, graph, info, predict, train
+from chainrule.cli import book, check, completion, data, evaluate, graph, info, predict, train
 from chainrule.cli.arguments import add_color
 from chainrule.cli.output import complain, hold_any_text, let_go, print_error
 
@@ -62,7 +62,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("-V", "--version", action="version", version=f"chainrule {__version__}")
     parser.set_defaults(parser=parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (train, evaluate, predict, check, graph, data, info, completion):
+    for command in (train, evaluate, predict, check, graph, book, data, info, completion):
         command.add(commands)
     for added in commands.choices.values():
         add_color(added)

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
         raise ImportError("completion needs shtab: pip install 'chainrule[completion]'") from None
     for actions in (options.parser._actions, *(command._actions for command in _commands(options.parser))):
         for action in actions:
-            if action.metavar in ("FILE", "MODEL", "FILE.py[:NAME]"):
+            if action.metavar in ("FILE", "MODEL", "FILE.py[:NAME]", "SCRIPT.py"):
                 action.complete = shtab.FILE  # where shtab looks
             elif action.metavar == "DIR":
                 action.complete = shtab.DIRECTORY

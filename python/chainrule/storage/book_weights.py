@@ -16,7 +16,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -62,22 +62,35 @@ def read_book_weights(path: str | os.PathLike[str]) -> dict[str, FloatArray]:
     ...     read_book_weights(path)
     {'b1': array([1., 2.])}
     """
-    import pickletools
-
     name = os.fspath(path)
     expect_regular(name)
     with open(name, "rb") as file:
         content = file.read()
-    machine, at, last = _Machine(room=2 * len(content)), 0, ""
+    found: dict[str, FloatArray]
+    found, length = run(Machine(room=2 * len(content)), content, name)
+    if length != len(content):
+        raise DataError(f"{name}: at byte {length - 1}: damaged: {len(content) - length} bytes follow its end")
+    return found
+
+
+def run(machine: Machine, content: bytes, name: str) -> tuple[Any, int]:
+    """Let `machine` carry out the pickle at the start of `content`; give what it makes, and how many bytes that took.
+
+    Raises
+    ------
+    DataError
+        If the pickle is damaged or holds what `machine` does not know: says at which byte of `name`, and what.
+    """
+    import pickletools
+
+    at, last = 0, ""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of an escape in a text that Python does not know
             for opcode, argument, position in pickletools.genops(content):
                 at, last = position or 0, opcode.name
                 machine.step(opcode.name, argument)
-        if at + 1 != len(content):
-            raise ValueError(f"{len(content) - at - 1} bytes follow its end")
-        return machine.result()
+        return machine.result(), at + 1
     except DataError as error:
         raise DataError(f"{name}: at byte {at}: {error}") from None
     # What the stack does not hold, and what cannot be taken apart.
@@ -85,7 +98,7 @@ def read_book_weights(path: str | os.PathLike[str]) -> dict[str, FloatArray]:
         raise DataError(f"{name}: at byte {at}: damaged, or no pickle ({last or 'start'}: {error})") from None
 
 
-class _Dtype:
+class Dtype:
     """What ``numpy.dtype(code, …)`` gives here, and its ``__setstate__``: only a kind, a size and an order of bytes."""
 
     def __init__(self, code: Any, *_: Any) -> None:
@@ -94,13 +107,14 @@ class _Dtype:
         self.code, self.order = code, "="
 
     def build(self, state: Any) -> None:
+        """Take the order of bytes from what the file gives to ``__setstate__``."""
         order = _word(state[1], "byte order")
         if order not in ("<", ">", "|", "="):
             raise ValueError(f"byte order {order!r}")
         self.order = order
 
 
-class _Array:
+class Array:
     """What an array is until its shape, dtype and bytes are all there."""
 
     def __init__(self, *_: Any) -> None:
@@ -112,12 +126,21 @@ class _Array:
         return 0 if self.array is None else self.array.nbytes
 
     def build(self, state: Any) -> None:
+        """Take all of it from what the file gives to ``__setstate__``."""
         _, shape, dtype, fortran, numbers = state
-        self.array = _array(numbers, dtype, shape, "F" if fortran else "C")
+        self.array = array_of(numbers, dtype, shape, "F" if fortran else "C")
 
 
-class _Machine:
-    """The stack, the memo, and what each instruction does to them."""
+class Machine:
+    """The stack, the memo, and what each instruction does to them.
+
+    `plain_pickles.py` has one that knows more.
+    """
+
+    #: What it makes, for the messages.
+    makes: ClassVar[str] = "a dict of arrays"
+    #: What a pickle may call, by module and name.
+    functions: ClassVar[dict[tuple[str, str], Callable[..., Any]]]
 
     def __init__(self, room: int) -> None:
         #: Bytes that may still be made. Text in the file becomes bytes, and these an array: twice the file.
@@ -144,16 +167,16 @@ class _Machine:
         elif name in ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3"):
             stack.append(tuple(self.pop(None if name == "TUPLE" else int(name[5:]))))
         elif name in ("EMPTY_DICT", "DICT"):
-            stack.append(_pairs(self.pop(None) if name == "DICT" else []))
+            stack.append(self.pairs(self.pop(None) if name == "DICT" else []))
         elif name in ("SETITEM", "SETITEMS"):
             items = self.pop(2 if name == "SETITEM" else None)
-            stack[-1].update(_pairs(items))
+            stack[-1].update(self.pairs(items))
         elif name in ("GLOBAL", "STACK_GLOBAL"):
             module, function = argument.split(" ") if name == "GLOBAL" else self.pop(2)
-            stack.append(_function(module, function))
+            stack.append(self.function(module, function))
         elif name == "REDUCE":
             function, arguments = self.pop(2)
-            if function not in _FUNCTIONS.values():
+            if function not in self.functions.values():
                 raise ValueError("what is called is no function")
             self.push(function(*arguments))
         elif name == "BUILD":
@@ -161,7 +184,7 @@ class _Machine:
             thing.build(state)
             self.push(thing)
         elif name not in ("PROTO", "FRAME", "STOP"):
-            raise DataError(f"it holds more than a dict of arrays ({name})")
+            raise DataError(f"it holds more than {self.makes} ({name})")
 
     def pop(self, n: int | None) -> list[Any]:
         """Take the last `n` off the stack, or all down to the last mark."""
@@ -179,19 +202,28 @@ class _Machine:
             raise DataError("its arrays would be larger than the file")
         self.stack.append(made)
 
-    def result(self) -> dict[str, FloatArray]:
+    def pairs(self, items: list[Any]) -> dict[Any, Any]:
+        """Give names and what belongs to them, one after the other in `items`, as a dict."""
+        return dict(zip([_word(name, "name") for name in items[::2]], items[1::2], strict=True))
+
+    def function(self, module: str, name: str) -> Any:
+        """Give the stand-in for a function a pickle names."""
+        # NumPy 2 calls ``numpy.core`` ``numpy._core``.
+        place = (_word(module, "module").replace("numpy._core.", "numpy.core."), _word(name, "function"))
+        known = self.functions.get(place)
+        if known is None:
+            raise DataError(f"it names {module}.{name}; {self.makes} needs no such thing, so it is not read")
+        return known
+
+    def result(self) -> Any:
         """Give what is left at the end."""
         (found,) = self.stack
         if not isinstance(found, dict):
             raise DataError(f"it holds {type(found).__name__}, not a dict of arrays")
         for name, value in found.items():
-            if not (isinstance(value, _Array) and value.array is not None):
+            if not (isinstance(value, Array) and value.array is not None):
                 raise DataError(f"what it holds under {name!r} is no array")
         return {name: value.array for name, value in found.items()}
-
-
-def _pairs(items: list[Any]) -> dict[str, Any]:
-    return dict(zip([_word(name, "name") for name in items[::2]], items[1::2], strict=True))
 
 
 def _word(thing: Any, what: str) -> str:
@@ -201,35 +233,27 @@ def _word(thing: Any, what: str) -> str:
     return thing
 
 
-def _array(numbers: Any, dtype: Any, shape: Any, order: Any) -> FloatArray:
+def array_of(numbers: Any, dtype: Any, shape: Any, order: Any) -> FloatArray:
+    """Give the array that these bytes are."""
     if isinstance(numbers, str):  # as Python 2 wrote bytes
         numbers = numbers.encode("latin1")
-    if not (isinstance(dtype, _Dtype) and isinstance(numbers, bytes | bytearray) and order in ("C", "F")):
+    if not (isinstance(dtype, Dtype) and isinstance(numbers, bytes | bytearray) and order in ("C", "F")):
         raise DataError("an array in it does not hold real numbers")
     kind = np.dtype(dtype.code).newbyteorder(dtype.order)
     stored = np.frombuffer(numbers, kind).reshape(shape, order=order)
     return stored.astype(kind.newbyteorder("="), order="C")
 
 
-def _from_buffer(numbers: Any, dtype: Any, shape: Any, order: Any) -> _Array:
-    made = _Array()
-    made.array = _array(numbers, dtype, shape, order)
+def _from_buffer(numbers: Any, dtype: Any, shape: Any, order: Any) -> Array:
+    made = Array()
+    made.array = array_of(numbers, dtype, shape, order)
     return made
 
 
-def _function(module: str, name: str) -> Any:
-    """Give the stand-in for a function a pickle names."""
-    # NumPy 2 calls ``numpy.core`` ``numpy._core``.
-    known = _FUNCTIONS.get((_word(module, "module").replace("numpy._core.", "numpy.core."), _word(name, "function")))
-    if known is None:
-        raise DataError(f"it names {module}.{name}; a dict of arrays needs no such thing, so it is not read")
-    return known
-
-
-_FUNCTIONS: dict[tuple[str, str], Callable[..., Any]] = {
-    ("numpy", "dtype"): _Dtype,
-    ("numpy", "ndarray"): _Array,
-    ("numpy.core.multiarray", "_reconstruct"): _Array,
+Machine.functions = {
+    ("numpy", "dtype"): Dtype,
+    ("numpy", "ndarray"): Array,
+    ("numpy.core.multiarray", "_reconstruct"): Array,
     ("numpy.core.numeric", "_frombuffer"): _from_buffer,
     ("__builtin__", "bytes"): lambda: b"",  # old protocols write no bytes so
     ("_codecs", "encode"): lambda text, encoding: text.encode({"latin1": "latin1"}[_word(encoding, "encoding")]),

@@ -1,0 +1,8 @@
+"""``python -m chainrule.book SCRIPT.py``: the same as ``chainrule book SCRIPT.py``."""
+
+import sys
+
+from chainrule.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["book", *sys.argv[1:]]))

@@ -1,0 +1,88 @@
+"""Chapter 4: its network, which ends in probabilities and has sigmoid for its hidden layer."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from chainrule._gate import FloatArray, count, real
+from chainrule.book.common.layers import Affine, Sigmoid
+from chainrule.book.network import BookNetwork
+from chainrule.nn.functions import softmax
+
+__all__ = ["TwoLayerNet"]
+
+
+class TwoLayerNet(BookNetwork):
+    """``y = softmax(sigmoid(x W1 + b1) W2 + b2)``, with cross entropy for the loss.
+
+    Parameters
+    ----------
+    input_size, hidden_size, output_size : int
+        D, H and C: features, hidden units, classes.
+    weight_init_std : float, default 0.01
+        The weights are drawn from a normal distribution of this standard deviation, by ``np.random.randn``, W1 first;
+        the biases are 0.
+
+    Attributes
+    ----------
+    params : dict of str to ndarray
+        ``W1`` (D, H), ``b1`` (H,), ``W2`` (H, C), ``b2`` (C,).
+    layers : OrderedDict
+        ``Affine1``, ``Sigmoid1``, ``Affine2``: they give the scores.
+
+    Raises
+    ------
+    TypeError
+        If a size is not a whole number.
+    ValueError
+        If a size is not positive.
+
+    Notes
+    -----
+    Source: "Deep Learning from Scratch" §4.5.
+
+    Examples
+    --------
+    >>> net = TwoLayerNet(4, 3, 2)
+    >>> net.predict(np.zeros((1, 4))).sum().round(6)  # probabilities, not scores
+    np.float64(1.0)
+    """
+
+    def __init__(self, input_size: int, hidden_size: int, output_size: int, weight_init_std: float = 0.01) -> None:
+        super().__init__()
+        sizes = [count(size, name) for size, name in ((input_size, "input_size"), (hidden_size, "hidden_size"))]
+        sizes.append(count(output_size, "output_size"))
+        std = real(weight_init_std, "weight_init_std")
+        affine = []
+        for i, (D, M) in enumerate(pairwise(sizes), 1):
+            W, b = self._hold(f"W{i}", std * np.random.randn(D, M)), self._hold(f"b{i}", np.zeros(M))
+            self._places |= {f"W{i}": (f"Affine{i}", "W"), f"b{i}": (f"Affine{i}", "b")}
+            affine.append(Affine(W, b))
+        self.layers: OrderedDict[str, Any] = OrderedDict(Affine1=affine[0], Sigmoid1=Sigmoid(), Affine2=affine[1])
+
+    def predict(self, x: Any) -> FloatArray:
+        """Give the probabilities of the classes.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, D)
+            Examples.
+
+        Returns
+        -------
+        ndarray, shape (N, C)
+            Each row sums to 1.
+
+        Raises
+        ------
+        TypeError
+            If `x` does not hold real numbers.
+        ValueError
+            If its shape does not fit.
+        """
+        y: FloatArray = softmax(self._scores(x, train_flg=False))
+        return y

@@ -1,0 +1,1 @@
+"""The book's folder ``common``: its module names, over `chainrule`."""

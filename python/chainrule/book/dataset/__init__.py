@@ -1,0 +1,1 @@
+"""The book's folder ``dataset``: MNIST, which is in the package."""

@@ -1,0 +1,27 @@
+"""A backend of matplotlib: ``plt.show()`` saves what cannot be shown, and says where."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from matplotlib._pylab_helpers import Gcf
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from chainrule.book.display import free_path
+
+FigureCanvas = FigureCanvasAgg
+
+
+def show(*_: Any, **__: Any) -> None:
+    """Save all figures that are open as PNG and close them, as if their windows had been closed."""
+    for manager in Gcf.get_all_fig_managers():
+        path = free_path()
+        try:
+            manager.canvas.figure.savefig(path)
+            text = f"picture saved: {path}"
+        except OSError as error:  # the script shall go on to its end all the same
+            text = f"picture not saved: {path}: {error.strerror}"
+        if sys.stderr is not None:
+            print(f"chainrule: {text}", file=sys.stderr)
+    Gcf.destroy_all()
