@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray, floats, numbers, parameter, real
-from chainrule.book import arithmetic
 from chainrule.book.common import functions
 from chainrule.book.common.functions import *  # noqa: F403  # the book's star import brings them
 from chainrule.book.common.util import col2im, im2col
@@ -164,7 +163,7 @@ class Convolution(BaseLayer):
     def forward(self, x: Any) -> FloatArray:
         x = floats(x, "x", _FLOAT64)
         W = parameter(self.W, "W", _FLOAT64)
-        layer = arithmetic.Convolution(W, _vector(self.b, "b", len(W) if W.ndim else 1), self.stride, self.pad)
+        layer = core.Convolution(W, _vector(self.b, "b", len(W) if W.ndim else 1), self.stride, self.pad)
         out = layer.forward(x)
         self._layer, self.x = layer, x
         return out
@@ -222,12 +221,15 @@ class Pooling(BaseLayer):
         """Which number of each window was taken."""
         if self.x is None:
             return None
-        windows = arithmetic.pool_windows(self.x, self.pool_h, self.pool_w, self.stride, self.pad)
-        return np.asarray(windows.argmax(axis=-1).transpose(0, 2, 3, 1).ravel())
+        pixel, (*_, OH, OW) = self._layer.arg_max, self._layer.arg_max.shape
+        row, column = np.divmod(pixel, self.x.shape[3])
+        row -= (np.arange(OH) * self.stride - self.pad)[:, None]  # from the top of the window on
+        column -= np.arange(OW) * self.stride - self.pad
+        return np.asarray((row * self.pool_w + column).transpose(0, 2, 3, 1).ravel())
 
     def forward(self, x: Any) -> FloatArray:
         x = floats(x, "x", _FLOAT64)
-        layer = arithmetic.Pooling(self.pool_h, self.pool_w, self.stride, self.pad)
+        layer = core.Pooling(self.pool_h, self.pool_w, self.stride, self.pad)
         out = layer.forward(x)
         self._layer, self.x = layer, x
         return out
@@ -304,7 +306,7 @@ class BatchNormalization(BaseLayer):
     @property
     def std(self) -> FloatArray | None:
         """The standard deviation of its features, shape (D,)."""
-        return None if self.xc is None else np.sqrt(np.mean(self.xc**2, axis=0) + arithmetic.EPSILON)
+        return None if self.xc is None else np.sqrt(np.mean(self.xc**2, axis=0) + 1e-6)
 
     @property
     def xn(self) -> FloatArray | None:
@@ -350,7 +352,7 @@ class BatchNormalization(BaseLayer):
             warnings.warn(text, RuntimeWarning, stacklevel=2)
         self._may_evaluate = True
         dtype = rows.dtype
-        layer = arithmetic.BatchNormalization(
+        layer = core.BatchNormalization(
             _vector(self.gamma, "gamma", D, dtype),
             _vector(self.beta, "beta", D, dtype),
             self.momentum,
