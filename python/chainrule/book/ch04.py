@@ -86,3 +86,28 @@ class TwoLayerNet(BookNetwork):
         """
         y: FloatArray = softmax(self._scores(x, train_flg=False))
         return y
+
+    def gradient(self, x: Any, t: Any) -> dict[str, FloatArray]:
+        """Give the gradient of the loss with respect to each parameter, by backpropagation.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, D)
+            Examples.
+        t : array_like, shape (N,), (N, 1) or (N, C)
+            Class ids, or distributions.
+
+        Returns
+        -------
+        dict of str to ndarray
+            In the order in which the chapter finds them, backwards: ``W2``, ``b2``, ``W1``, ``b1``.
+
+        Raises
+        ------
+        TypeError
+            If `x` or `t` does not hold real numbers.
+        ValueError
+            If a shape does not fit, the batch is empty, or a label is out of range.
+        """
+        grads = super().gradient(x, t)
+        return {name: grads[name] for name in ("W2", "b2", "W1", "b1")}
