@@ -190,7 +190,7 @@ def test_padding_of_a_pool_is_never_the_largest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "match"), [((2, 2, 2, 2), "pad must be less"), ((0, 2), "pool_h"), ((2, 2, 0), "stride")]
+    ("arguments", "match"), [((2, 2, 2, 2), "pad must be smaller"), ((0, 2), "pool_h"), ((2, 2, 0), "stride")]
 )
 def test_a_pool_that_cannot_be_is_named(arguments: Any, match: str) -> None:
     with pytest.raises(ValueError, match=match):
@@ -198,15 +198,15 @@ def test_a_pool_that_cannot_be_is_named(arguments: Any, match: str) -> None:
 
 
 def test_images_that_do_not_fit_are_named() -> None:
-    with pytest.raises(ValueError, match=r"x must have shape \(N, 2, H, W\) to fit W"):
+    with pytest.raises(ValueError, match=r"W expects images of 2 channels"):
         layers.Convolution(np.ones((3, 2, 2, 2)), 0).forward(np.ones((1, 3, 4, 4)))
-    with pytest.raises(ValueError, match="filter_h=5 is more than the 4 pixels"):
+    with pytest.raises(ValueError, match="a window of 5 x 5 does not fit into an image of 4 x 4"):
         layers.Convolution(np.ones((3, 1, 5, 5)), 0).forward(np.ones((1, 1, 4, 4)))
     with pytest.raises(ValueError, match=r"b must have shape \(3,\)"):
         layers.Convolution(np.ones((3, 1, 2, 2)), np.ones(2)).forward(np.ones((1, 1, 4, 4)))
-    with pytest.raises(ValueError, match=r"the window, 3×3, is larger than the image"):
+    with pytest.raises(ValueError, match="a window of 3 x 3 does not fit into an image of 2 x 2"):
         layers.Pooling(3, 3).forward(np.ones((1, 1, 2, 2)))
-    with pytest.raises(ValueError, match=r"x must have shape \(N, C, H, W\)"):
+    with pytest.raises(ValueError, match=r"x must be images, \(N, C, H, W\)"):
         layers.Pooling(3, 3).forward(np.ones((2, 2)))
 
 

@@ -455,7 +455,10 @@ def _vector(value: Any, name: str, size: int, dtype: Any = None) -> FloatArray:
     """Give `value` itself, or so many times the number that it is."""
     if np.ndim(value) == 0:
         return np.full(size, real(value, name), dtype)
-    return parameter(value, name, dtype)
+    array = parameter(value, name, dtype)
+    if array.shape != (size,):
+        raise ValueError(f"{name} must have shape {(size,)}, one number a feature, got {name}.shape={array.shape}")
+    return array
 
 
 @cache
