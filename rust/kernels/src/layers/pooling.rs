@@ -142,22 +142,46 @@ impl Definition for Pooling {
 impl Pooling {
     /// The largest number under each place, of one channel, and which it is if there is where to.
     fn largest<T: Float>(self, x: &[T], out: &mut [T], places: &mut [u32]) {
-        self.each(|at, first, rows, columns| {
-            let (mut best, mut largest) = (first, x[first]);
-            for row in 0..rows {
-                let start = first + row * self.window.columns;
-                for (pixel, &x) in (start..).zip(&x[start..start + columns]) {
-                    // Not "larger": of a nan nothing is.
-                    if !(x <= largest || largest.is_nan()) {
-                        (best, largest) = (pixel, x);
+        match (self.window.pad, self.window.height, self.window.width) {
+            (0, 2, 2) => self.largest_of::<T, 2>(x, out, places),
+            (0, 3, 3) => self.largest_of::<T, 3>(x, out, places),
+            _ => self.each(|at, first, rows, columns| {
+                let (mut best, mut largest) = (first, x[first]);
+                for row in 0..rows {
+                    let start = first + row * self.window.columns;
+                    for (pixel, &x) in (start..).zip(&x[start..start + columns]) {
+                        (best, largest) = larger((best, largest), (pixel, x));
                     }
                 }
+                out[at] = largest;
+                if let Some(place) = places.get_mut(at) {
+                    *place = best as u32;
+                }
+            }),
+        }
+    }
+
+    /// The same for a window of `N × N` that never touches the padding: the compiler unrolls it, and nothing is asked of a place.
+    fn largest_of<T: Float, const N: usize>(self, x: &[T], out: &mut [T], places: &mut [u32]) {
+        let (_, across) = self.window.places();
+        let Window { columns, stride, .. } = self.window;
+        let mut places = places.chunks_exact_mut(across);
+        for (y, out) in out.chunks_exact_mut(across).enumerate() {
+            let rows: [&[T]; N] = std::array::from_fn(|i| &x[(y * stride + i) * columns..][..columns]);
+            let mut places = places.next().unwrap_or_default().iter_mut();
+            for (x, out) in out.iter_mut().enumerate() {
+                let mut best = (0, rows[0][x * stride]);
+                for (i, row) in rows.iter().enumerate() {
+                    for (j, &x) in row[x * stride..x * stride + N].iter().enumerate() {
+                        best = larger(best, (i * columns + j, x));
+                    }
+                }
+                *out = best.1;
+                if let Some(place) = places.next() {
+                    *place = (y * stride * columns + x * stride + best.0) as u32;
+                }
             }
-            out[at] = largest;
-            if let Some(place) = places.get_mut(at) {
-                *place = best as u32;
-            }
-        });
+        }
     }
 
     fn means<T: Float>(self, x: &[T], out: &mut [T]) {
@@ -178,5 +202,15 @@ impl Pooling {
                 d_x[first + row * self.window.columns..][..columns].iter_mut().for_each(|d_x| *d_x += share);
             }
         });
+    }
+}
+
+/// The larger of two numbers, each with its place; the first of equals. "Not at most", since of a nan nothing is larger.
+#[inline(always)]
+fn larger<T: Float>(first: (usize, T), second: (usize, T)) -> (usize, T) {
+    if second.1 <= first.1 || first.1.is_nan() {
+        first
+    } else {
+        second
     }
 }
