@@ -21,15 +21,18 @@ from chainrule._gate import FloatArray
 from chainrule.checking import finite_differences
 from chainrule.checking.effect import effect_of
 from chainrule.checking.perturbation import both_ways
+from chainrule.checking.plain_numbers import that_step, with_gradients
 from chainrule.checking.report import Unseen
 from chainrule.checking.results import fits, fits_exactly, is_float, order_by_name, order_by_shape
 from chainrule.checking.state import State, put_back
 from chainrule.checking.subject import Subject
 from chainrule.checking.values import is_single, parameter
-from chainrule.nn.parameters.places import Place, gradient_at, gradient_names, held, is_numbers, namespace, traverse
+from chainrule.nn.parameters.places import Place, gradient_at, gradient_names, held, is_numbers, namespace
 
 #: By how much of its size an array is moved to see whether it matters: more than float32 rounds away.
 _FAR = 0.01
+#: Of what backward changes by more than plain descent.
+_NO_GRADIENT = ("what backward takes off: but that is no gradient times a step size",)
 
 
 def hold(
@@ -48,6 +51,7 @@ def hold(
     parameter lies, where its gradient does); `ignore`: arrays that are constants, by name.
     """
     thing = subject.thing
+    grown, stepping = that_step(subject, ahead, back, again)
     state = again()
     groups = _grouped([*_mapped(thing), *_told(thing, told or {}), *_staying(subject, ahead)])
     _expect_known(ignore, groups)
@@ -63,12 +67,13 @@ def hold(
             # A list in the order in which backward goes: where that is returned, too, each goes with what it fits.
             group.with_gradient *= not any(fits(item, group.array) for item in subject.items)
     rates = subject.learning_rates()
-    subject.by_its_rate = any(g.has_stepped(before[id(g.array)], rates) for g in groups if g.with_gradient)
+    stepped = any(g.has_stepped(before[id(g.array)], rates) for g in groups if g.with_gradient)
+    subject.by_its_rate = stepped and not subject.is_given_a_rate
     # A layer without weights may have some all the same, from its base class: without effect, and their gradients 0.
     idle = {id(g.array) for g in groups if g.with_gradient and not np.any(gradient_at(g.with_gradient))}
     gradients = {id(g[1]) for group in groups for p in group.with_gradient if (g := p.gradient()) is not None}
     beside = [np.array(gradient_at(g.with_gradient)) for g in groups if g.with_gradient]
-    boxed = list(_boxes(subject, back))
+    boxed = list(with_gradients(subject, back))
     state.restore()
     longer: dict[int, Any] = {}
     if any(id(g.array) in changed and not g.with_gradient for g in groups):
@@ -78,24 +83,34 @@ def hold(
 
     left = [g for g in groups if id(g.array) not in gradients and not g.is_named(ignore)]
     unseen: list[Group] = []
+    numbers: list[Unseen] = []
     others = (*subject.arrays.values(), *(g.array for g in groups), *subject.inputs.values())
     movable = [a for a in others if is_float(a) and a.flags.writeable]
     for group in left:
-        stepped = id(group.array) in changed and not group.with_gradient
         if group.with_gradient or group.is_told:
             plain = group.is_plain or (id(group.array) not in idle and _stays_as_put(ahead, group.array))
             if plain or (id(group.array) in idle and effect_of(group.array, movable, ahead) != "none"):
                 _take(subject, group, parameter(group.array, group.name))
         elif group.could_be_one and moves(ahead, group.array):
             in_proportion = _is_twice(longer.get(id(group.array)), steps.get(id(group.array)))
-            group.stepped_otherwise = stepped and not in_proportion
-            if stepped and subject.takes_steps(group.name, rates, in_proportion):
+            group.stepped_otherwise = id(group.array) in changed and not in_proportion
+            if id(group.array) in changed and subject.takes_steps(group.name, rates, in_proportion):
                 _take(subject, group, parameter(group.array, group.name))
             else:
                 unseen.append(group)
+    for number in stepping:
+        if any(number.place.name == place.name for place in boxed):
+            subject.stepping = True  # with its gradient beside it
+        elif subject.takes_steps(number.place.name, rates, number.in_proportion):
+            boxed.append(number.place)
+        else:
+            looked_for = () if number.in_proportion else _NO_GRADIENT
+            numbers.append(Unseen(number.place.name, (), (*looked_for, *number.place.names())))
     for place in boxed:
         subject.parameters[place.name] = np.array(float(place.value))
         subject.places[place.name], subject.boxes[place.name] = (place,), place
+    taken = {id(array): name for name, array in subject.parameters.items()}
+    subject.boxes |= {taken[id(place.value)]: place for place in grown if id(place.value) in taken}
     by_key = [group for group in unseen if _has_key(group, subject.keyed, unseen)]
     for group in by_key:
         _take(subject, group, parameter(group.array, group.name))
@@ -104,8 +119,9 @@ def hold(
         _take(subject, group, parameter(group.array, group.name))
         subject.returned += (group.name,)
     rest = (group for group in unseen if group not in returned and group not in by_key)
+    subject.stepping |= bool(changed) and subject.is_given_a_rate
     twice = () if returned else tuple(_given_twice(subject, [g for g in groups if g.with_gradient], beside))
-    subject.unseen = (*(Unseen(g.name, g.array.shape, g.looked_for) for g in rest), *twice)
+    subject.unseen = (*(Unseen(g.name, g.array.shape, g.looked_for) for g in rest), *numbers, *twice)
     state.restore()
 
 
@@ -158,7 +174,7 @@ class Group:
     @property
     def looked_for(self) -> tuple[str, ...]:
         """What its gradient was looked for under."""
-        told = ("what backward takes off: but that is no gradient times a step size",) if self.stepped_otherwise else ()
+        told = _NO_GRADIENT if self.stepped_otherwise else ()
         return (*told, *self.places[0].names())
 
     def is_named(self, names: Sequence[str]) -> bool:
@@ -350,23 +366,6 @@ def moves(ahead: Callable[[], list[FloatArray]], array: FloatArray, least: float
             )
         except Exception:  # it does not take this number: it looks at it, then
             return True
-
-
-def _boxes(subject: Subject, back: Callable[[float], Any]) -> Iterable[Place]:
-    """Give plain numbers that have a gradient beside them which is another for another cotangent."""
-    found = []
-    for way, value in traverse(subject.thing):
-        if isinstance(value, float) and isinstance(way[-1][1], str):
-            place = Place(way)
-            gradient = place.gradient()
-            if gradient is not None and np.size(gradient[1]) == 1:
-                found.append((place, float(np.reshape(gradient[1], ())), value))
-    if found:
-        back(2.0)
-    for place, before, value in found:
-        after = place.gradient()
-        if after is not None and float(np.reshape(after[1], ())) != before and place.value == value:
-            yield place
 
 
 def _told(thing: Any, told: Mapping[str, Any]) -> Iterable[tuple[Place, FloatArray]]:

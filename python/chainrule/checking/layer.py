@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking import calls, conventions
-from chainrule.checking.arguments import Slot, required
+from chainrule.checking.arguments import Slot, positional, required
 from chainrule.checking.equality import same_numbers
 from chainrule.checking.reach import reach
 from chainrule.checking.reader import Reader
@@ -44,8 +44,7 @@ class LayerSubject(Subject):
     first: int = 0
     #: The attribute that forward leaves the loss in, while it hands on its input.
     loss_in: str = ""
-    #: Whether backward takes a step of training itself, and of parameters it changes the size of that step.
-    stepping: bool = False
+    #: Of parameters that backward changes the size of its step.
     steps: dict[str, float] = field(default_factory=dict)
     #: What backward is also given, by name; the key under which it wants the gradient, if it is given a dict.
     also: tuple[str, ...] = ()
@@ -153,10 +152,17 @@ class LayerSubject(Subject):
         """Parameters whose step may be more than a gradient times a step size that was found beside them."""
         return () if "lr" in self.call else tuple(self.steps)
 
+    @property
+    def is_given_a_rate(self) -> bool:
+        """Whether one of backward's arguments is called like a learning rate."""
+        return any(p.name in conventions.LEARNING_RATES for p in positional(self.backwards(self.thing)))
+
     def learning_rates(self) -> Sequence[float]:
-        """Give those that the object holds, or what it holds does."""
-        named = ((way[-1][1], value) for way, value in traverse(self.thing) if isinstance(value, float))
-        return [value for name, value in named if name in conventions.LEARNING_RATES and value > 0]
+        """Give those that the object holds, or what it holds does; or that backward takes if it is given none."""
+        named = [(way[-1][1], value) for way, value in traverse(self.thing)]
+        named += [(p.name, p.default) for p in positional(self.backwards(self.thing))]
+        floats = [(name, value) for name, value in named if isinstance(value, float)]
+        return [value for name, value in floats if name in conventions.LEARNING_RATES and value > 0]
 
     def takes_steps(self, name: str, rates: Sequence[float], in_proportion: bool) -> bool:
         """Note it; the step is that of the one learning rate there is, or 1 if backward is given it."""
@@ -168,8 +174,9 @@ class LayerSubject(Subject):
 
     def _now(self, name: str) -> Any:
         """Give a parameter as it is, also if it has been replaced."""
+        kinds = (np.ndarray, int, float) if name in self.boxes else np.ndarray
         here = (place.value for place in self.places.get(name, ()))
-        return next((value for value in here if isinstance(value, np.ndarray)), self.parameters[name])
+        return next((value for value in here if isinstance(value, kinds)), self.parameters[name])
 
     def returned_names(self) -> tuple[str, ...]:
         """Give the names of the variables that backward returns, if they can be known."""

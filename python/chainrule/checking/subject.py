@@ -82,7 +82,7 @@ class Subject(ABC):
     #: The arrays that the subject itself holds, and that have gradients; where those lie that have them beside them.
     parameters: dict[str, FloatArray] = field(default_factory=dict)
     places: dict[str, tuple[Place, ...]] = field(default_factory=dict)
-    #: Parameters that are plain numbers: they are put there before each forward pass.
+    #: Parameters that are plain numbers, or were: they are put there before each forward pass.
     boxes: dict[str, Place] = field(default_factory=dict)
     #: Arrays that move the outputs, and are not compared; those that have no gradient and need none.
     unseen: tuple[Unseen, ...] = ()
@@ -112,7 +112,9 @@ class Subject(ABC):
     #: How the two functions are called in messages.
     forward_name: str = "forward"
     backward_name: str = "backward"
-    #: Whether backward takes off its parameters their gradients, times a learning rate that it holds.
+    #: Whether backward takes a step of training itself; and whether it takes off its parameters their gradients, times
+    #: a learning rate that it holds, though they lie beside them.
+    stepping: bool = False
     by_its_rate: bool = False
     #: What backward takes in the place of the outputs' gradient, if that is called like labels.
     labels: str = ""
@@ -219,6 +221,11 @@ class Subject(ABC):
         """Give the sizes beside N that a mean can be over: those of the `others` of the first input's axes."""
         return others
 
+    @property
+    def is_given_a_rate(self) -> bool:
+        """Whether backward is given what to step by, so that it says itself that it does."""
+        return False
+
     def learning_rates(self) -> Sequence[float]:
         """Give those that backward may take a step of training with."""
         return ()
@@ -239,7 +246,7 @@ class Subject(ABC):
         if self.resets is not None:
             self.resets.restore()
         for name, place in self.boxes.items():
-            put(place, float(self.parameters[name]))
+            put(place, self.parameters[name] if self.parameters[name].ndim else float(self.parameters[name]))
         return [slot.handed(self.inputs) for slot in self.slots]
 
     def cotangents(self, outputs: Sequence[FloatArray], rng: np.random.Generator) -> list[Any]:
