@@ -175,3 +175,116 @@ def test_a_layer_that_is_given_a_rate_steps_whether_its_gradients_are_told_or_fo
     half = check_gradients(HalfOfARate(), normal(5, 4), params=TOLD)
     assert half.verdict == "wrong"
     assert "factor 1/2" in str(half.cause)
+
+
+# --- derivatives that are given something else than dout ---
+
+
+class HeldOrGiven:
+    """Its backward gives the derivative, by what it has kept unless it is given it."""
+
+    def forward(self, x: Any) -> Any:
+        self.state = np.tanh(x)
+        return self.state
+
+    def backward(self, state: Any = None) -> Any:
+        return 1 - (self.state if state is None else state) ** 2
+
+
+class Swapped(HeldOrGiven):
+    def backward(self, y: Any = None) -> Any:
+        return super().backward(y)
+
+
+class WrongState(HeldOrGiven):
+    def backward(self, state: Any = None) -> Any:
+        return 1 - (self.state if state is None else state)
+
+
+class Optional(HeldOrGiven):
+    """An optional dout is one."""
+
+    def backward(self, dout: Any = None) -> Any:
+        return (1 if dout is None else dout) * (1 - self.state**2)
+
+
+class Ignores(HeldOrGiven):
+    def backward(self, dout: Any = None) -> Any:
+        return 1 - self.state**2
+
+
+@pytest.mark.parametrize("kind", [HeldOrGiven, Swapped, Optional])
+def test_a_derivative_by_what_was_kept_takes_nothing(kind: type) -> None:
+    report = check_gradients(kind(), normal(5, 4))
+    assert report.verdict == "right", str(report)
+    assert any("read as the gradient of the sum" in note for note in report.notes) == (kind is not Optional)
+
+
+def test_wrong_ones_of_what_was_kept_are_wrong() -> None:
+    assert check_gradients(WrongState(), normal(5, 4)).verdict == "wrong"
+    assert check_gradients(Ignores(), normal(5, 4)).verdict == "wrong"
+
+
+def softmax(x: Any) -> Any:
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def by_softmax(s: Any, grad: Any) -> Any:
+    return s * (grad - (grad * s).sum(axis=-1, keepdims=True))
+
+
+def by_softmax_last(grad_output: Any, softmax_out: Any) -> Any:
+    return by_softmax(softmax_out, grad_output)
+
+
+def by_anything(this: Any, grad: Any) -> Any:
+    return by_softmax(this, grad)
+
+
+def by_half(s: Any, grad: Any) -> Any:
+    return by_softmax(s, grad) / 2
+
+
+def leaky(x: Any, alpha: float) -> Any:
+    return np.where(x > 0, x, alpha * x)
+
+
+def by_leaky(dout: Any, out: Any, alpha: float) -> Any:
+    return dout * np.where(out > 0, 1, alpha)
+
+
+def test_a_derivative_that_is_given_what_came_out_by_its_name() -> None:
+    for back in (by_softmax, by_softmax_last):
+        report = check_gradients((softmax, back), normal(5, 4))
+        assert report.verdict == "right", str(report)
+        assert any("called with" in note for note in report.notes)
+    assert check_gradients((leaky, by_leaky), normal(5, 4), 0.1).ok
+    # Of a name that tells nothing it is not known; of wrong numbers they are wrong whatever is given.
+    assert check_gradients((softmax, by_anything), normal(5, 4)).verdict == "unproven"
+    assert check_gradients((softmax, by_half), normal(5, 4)).verdict == "wrong"
+
+
+def test_an_entry_of_a_derivative_that_is_given_what_came_out() -> None:
+    def slope(out: Any) -> Any:
+        return 1 - out**2
+
+    def nameless(v: Any) -> Any:
+        return 1 - v**2
+
+    assert check_gradients((np.tanh, slope), normal(5)).verdict == "right"
+    assert check_gradients((np.tanh, nameless), normal(5)).verdict == "unproven"
+
+
+class GivenOutput:
+    """Two functions in an object, of which the second takes what the first gave."""
+
+    def forward(self, z: Any) -> Any:
+        return np.tanh(z)
+
+    def backward(self, a: Any, grad: Any) -> Any:
+        return grad * (1 - a**2)
+
+
+def test_a_layer_whose_backward_is_given_what_came_out() -> None:
+    assert check_gradients(GivenOutput(), normal(5, 4)).verdict == "right"

@@ -80,12 +80,16 @@ def all_calls(
             if len(free) >= len(unknown):
                 fillers = iter(free)
                 ways.append(tuple(next(fillers) if a == "?" else a for a in call))
+        ways = _with_what_came_out(call, required(backward), names, ways)
         if len(unknown) == 1 and not any(map(conventions.is_gradient_name, required(backward))):  # neither name tells
             at, other = call.index("dout"), call.index("?")
             turned = {at: other, other: at}
             ways += [tuple(way[turned.get(i, i)] for i in range(len(way))) for way in ways]
         return ways
     asked = required(backward)
+    alone = [p.name for p in positional(backward)][:1]
+    if call == ("dout",) and len(asked) < 2 and alone and _is_of_forward(alone[0]) and alone[0] not in names:
+        return [call, ("=out",) if asked else ()]
     if call == ("douts",) and len(asked) == len(first.arrays) == 2 and first.keys is None:
         # What stands behind the output may be for backward, as where the largest was, and no second output.
         whole = bool(np.all(first.arrays[1] == np.round(first.arrays[1])))
@@ -104,6 +108,47 @@ def all_calls(
         others = [n for n in (predicted, next(made, None)) if n is not None]
         return [*(tuple(other if p == "dout" else p for p in call) for other in others), call]
     return [call]
+
+
+def _with_what_came_out(
+    call: tuple[str, ...], asked: Sequence[str], names: Sequence[str], ways: list[tuple[str, ...]]
+) -> list[tuple[str, ...]]:
+    """Add the ways in which backward is given what forward gave: first if the names say so."""
+    unknown = [i for i, name in enumerate(call) if name == "?"]
+    if any(conventions.is_target(asked[i], list(asked)) for i in unknown):  # labels
+        return ways
+    told = [i for i in unknown if conventions.is_output_name(asked[i])]
+    free = iter([name for name in names if name not in call])
+    if told or len(unknown) == 1:
+        filled = {i: "=out" if i in (told or unknown) else next(free, "?") for i in unknown}
+        way = tuple(filled.get(i, name) for i, name in enumerate(call))
+        if "?" not in way:
+            return [way, *ways] if told else [*ways, way]
+    return ways
+
+
+def _is_of_forward(name: str) -> bool:
+    """Tell whether an argument is called like what forward gave, or kept."""
+    return name in conventions.CACHES or conventions.is_output_name(name)
+
+
+def is_sure(call: tuple[str, ...], usual: tuple[str, ...], backward: Any, one: bool) -> bool:
+    """Tell whether, if backward agrees when it is called so and not otherwise, that is what was meant.
+
+    `one`: whether one number comes out. What is read as no dout although it could be one is believed if it cannot be:
+    see `run.chosen`.
+    """
+    asked = [p.name for p in positional(backward)]
+    if usual == ("dout",) != call and not one:
+        return not call and bool(asked) and _is_of_forward(asked[0])
+    pairs = list(zip(call, asked, strict=False))
+    if any(given == "=out" and not conventions.is_output_name(name) for given, name in pairs):
+        return False
+    plainly = conventions.PLAINLY_OUT
+    return all(
+        given in ("=out", name) or given.startswith(".") or not conventions.is_output_name(name, plainly)
+        for given, name in pairs if given not in ("dout", "douts", "cache", "rest", "lr")
+    )  # fmt: skip
 
 
 def labels_asked(backward: Any, names: Sequence[str]) -> str:
@@ -149,7 +194,8 @@ def told_call(way: tuple[str, ...], usual: tuple[str, ...], subject: LayerSubjec
     if not {"dout", "douts"} & set(way) and subject.last is not None and subject.last.arrays[0].size > 1:
         told.append(f"{subject.backward_name} is read as the gradient of the {'mean' if mean else 'sum'}")
     if way != usual:
-        given = ("the second output" if name == "rest" else name.lstrip(".") for name in way)
+        said = {"rest": "the second output", "=out": f"what {subject.forward_name} gives"}
+        given = (said.get(name, name.lstrip(".")) for name in way) if way else ("nothing",)
         told.append(f"{subject.backward_name} is called with {', '.join(given)}")
     if "lr" in way:
         told.append(f"{subject.backward_name} takes a step itself: what it takes off for a step size of 1 is compared")

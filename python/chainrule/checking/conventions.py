@@ -55,6 +55,23 @@ LOSSES = ("loss", "cost", "error", "value", "loss_value")
 #: Arguments of backward that are no gradient: a step size, what forward gave for it to keep.
 LEARNING_RATES = frozenset({"lr", "learning_rate", "eta", "alpha", "rate", "step_size", "step", "learningRate", "l_r"})
 CACHES = frozenset({"cache", "caches", "ctx", "context", "memory", "saved", "state", "tape", "stored", "_cache"})
+#: What forward gave, as an argument of backward; words that are in no other's name first.
+PLAINLY_OUT = frozenset({"out", "output", "outputs", "activated", "result"})
+GIVEN_OUT = PLAINLY_OUT | {"s", "y", "a", "A", "p", "h", "probs", "activation", "softmax", "sigmoid", "tanh", "fx"}
+#: Arguments of backward that no array is to be given for.
+OPTIMIZERS = frozenset(
+    {
+        "optimizer",
+        "optimiser",
+        "optim",
+        "opt",
+        "solver",
+        "updater",
+        "update_fn",
+        "optimizer_fn",
+        "optimizer_func",
+    }
+)
 #: Arguments of a loss: what it is measured against, and what is predicted.
 TARGETS = frozenset((
     "t", "y_true", "ytrue", "true", "target", "targets", "label", "labels", "truth", "ground_truth", "gt", "expected",
@@ -80,6 +97,11 @@ def is_target(name: str, others: list[str]) -> bool:
     if name in TARGETS or not {"target", "targets", "label", "labels", "true"}.isdisjoint(name.split("_")):
         return True
     return name in PERHAPS_TARGETS and any(other in PREDICTED for other in others if other != name)
+
+
+def is_output_name(name: str, words: Container[str] = GIVEN_OUT) -> bool:
+    """Tell whether an argument of backward is called like what forward gave."""
+    return not is_gradient_name(name) and any(part in words for part in (name, *name.strip("_").split("_")))
 
 
 def is_gradient_name(name: str) -> bool:

@@ -33,7 +33,7 @@ class LayerSubject(Subject):
     forwards: Callable[[Any], Any] = field(default=attrgetter("forward"))
     backwards: Callable[[Any], Any] = field(default=attrgetter("backward"))
     #: What backward is called with: "dout", "douts" (one after the other), "cache", "rest" (the output behind the
-    #: first), "lr", or an argument's name.
+    #: first), "=out" (what forward gave), "lr", or an argument's name.
     call: tuple[str, ...] = ("dout",)
     #: Called before every forward pass: they set gradients that are added up to nothing.
     flushing: tuple[Any, ...] = ()
@@ -128,6 +128,8 @@ class LayerSubject(Subject):
                 given.append(self.last.cache)
             elif name == "rest":
                 given.extend(self.last.rest[:1])
+            elif name == "=out":
+                given.append(self.last.packed(self.last.arrays))
             elif name == "lr":
                 given.append(1.0)
             elif name.startswith("."):
@@ -281,8 +283,7 @@ def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) 
         )
     ways = []
     for call in found:
-        # What is read as no dout although it could be one is believed if it cannot be: see `run.chosen`.
-        surely = not (usual == ("dout",) != call and first.arrays[0].size > 1)
+        surely = calls.is_sure(call, usual, backward, first.arrays[0].size == 1)
         way = replace(subject, call=call, surely=surely)
         if "rest" in call:
             way.first = 1

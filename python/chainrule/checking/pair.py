@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking.arguments import names_tell, positional, required, takes_nothing
-from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES
+from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES, is_output_name
 from chainrule.checking.jacobian.blocks import is_jacobian
 from chainrule.checking.layer import LayerSubject, understood
 from chainrule.checking.network import NetworkSubject
@@ -86,7 +86,7 @@ class PairSubject(Subject):
         """Call the derivative, and give what it returns."""
         handed = self.handed()
         if self.through:
-            handed = [self.values(self.thing)(*handed)]
+            handed = [self.values(self.thing)(*handed), *handed[1:]]
         if self.after or self.before:
             self.values(self.thing)(*handed)
         if self.after:
@@ -321,10 +321,11 @@ def _apart(reader: Reader, pair: PairSubject, raw: Any) -> list[Subject]:
         ways[0] = replace(ways[0], unsure=len(ways) > 1)
     if value.ndim == 1 and any(np.ndim(g) > 1 for g in bound(returned, pair.inputs, pair.wrt, []).gradients.values()):
         ways += [replace(way, mean=True, read_as=("the gradient is read as that of the mean",)) for way in ways[:1]]
-    if len(pair.inputs) == 1:
-        ways.append(
-            replace(ways[0], through=True, surely=False, read_as=(f"{pair.backward_name} is given what f gives",))
-        )
+    asked = required(pair.derivatives(pair.thing))[:1]
+    told = any(is_output_name(name) and name not in pair.inputs for name in asked)
+    if len(pair.inputs) == 1 or told:
+        read_as = (f"{pair.backward_name} is given what {pair.forward_name} gives",)
+        ways.append(replace(ways[0], through=True, surely=told, read_as=read_as))
     return list(ways)
 
 
