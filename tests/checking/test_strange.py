@@ -288,3 +288,400 @@ class GivenOutput:
 
 def test_a_layer_whose_backward_is_given_what_came_out() -> None:
     assert check_gradients(GivenOutput(), normal(5, 4)).verdict == "right"
+
+
+# --- shapes, and gradients of parameters that are returned alone ---
+
+
+class Row:
+    """Its dx is a row, its x a vector."""
+
+    factor = 1.0
+
+    def __init__(self) -> None:
+        self.W, self.dW = normal(3, 4, seed=1), np.zeros((3, 4))
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        self.h = np.tanh(self.W @ x)
+        return self.h
+
+    def backward(self, delta: Any) -> Any:
+        g = (delta * (1 - self.h**2)).reshape(-1, 1)
+        self.dW = g @ self.x.reshape(1, -1)
+        return self.factor * (g.T @ self.W)
+
+
+class HalfARow(Row):
+    factor = 0.5
+
+
+class Column(Row):
+    def backward(self, delta: Any) -> Any:
+        return super().backward(delta).T
+
+
+class Bias:
+    """Its b is a vector, its db a row."""
+
+    def __init__(self) -> None:
+        self.b = normal(3, seed=1)
+
+    def forward(self, x: Any) -> Any:
+        return x + self.b
+
+    def backward(self, dout: Any) -> Any:
+        self.db = dout.sum(axis=0, keepdims=True)
+        return dout.copy()
+
+
+@pytest.mark.parametrize(("kind", "shape"), [(Row, (4,)), (Bias, (5, 3))])
+def test_axes_of_length_1_more_are_a_hazard(kind: type, shape: tuple[int, ...]) -> None:
+    report = check_gradients(kind(), normal(*shape))
+    assert report.verdict == "right", str(report)
+    assert any(c.cause == "wrong shape" for c in report.hazards)
+    assert check_gradients(kind(), normal(*shape), strict=True).verdict == "wrong"
+
+
+def test_wrong_numbers_in_another_shape_are_wrong() -> None:
+    assert check_gradients(Column(), normal(4)).cause == "wrong shape"  # x - dx would be a matrix
+    assert check_gradients(HalfARow(), normal(4)).verdict == "wrong"
+
+
+class FirstLayer:
+    """Nothing is before it: it returns the gradient of its own weights."""
+
+    def __init__(self) -> None:
+        self.filters = normal(4, 3, seed=1)
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return x @ self.filters
+
+    def backward(self, dout: Any) -> Any:
+        self.dWeights = self.x.T @ dout
+        return self.dWeights
+
+
+class FirstOfItsOwn(FirstLayer):
+    """The same, kept nowhere."""
+
+    def backward(self, dout: Any) -> Any:
+        return self.x.T @ dout
+
+
+class FirstByOther(FirstLayer):
+    """The same, and kept under a name that no table has."""
+
+    def backward(self, dout: Any) -> Any:
+        self.pushed = self.x.T @ dout
+        return self.pushed
+
+
+class HalfFirst(FirstLayer):
+    def backward(self, dout: Any) -> Any:
+        self.dWeights = self.x.T @ dout / 2
+        return self.dWeights
+
+
+class Broken(FirstLayer):
+    """What it returns fits neither."""
+
+    def backward(self, dout: Any) -> Any:
+        self.dWeights = self.x.T @ dout
+        return dout @ self.filters.T @ self.filters
+
+
+@pytest.mark.parametrize("kind", [FirstLayer, FirstOfItsOwn, FirstByOther])
+def test_a_first_layer_that_returns_the_gradient_of_its_weights(kind: type) -> None:
+    report = check_gradients(kind(), normal(5, 4))
+    assert report.verdict == "unproven", str(report)
+    assert (row(report, "filters"), unseen(report)) == ("right", ["x"])
+    assert check_gradients(kind(), normal(5, 4), wrt=()).ok
+
+
+def test_a_first_layer_that_returns_a_wrong_one() -> None:
+    assert check_gradients(HalfFirst(), normal(5, 4)).verdict == "wrong"
+    assert check_gradients(Broken(), normal(5, 4)).cause == "wrong shape"
+
+
+class ByKeys:
+    """A dict: of the one input under "inputs", of its parameters under their names."""
+
+    key, factor = "inputs", 1.0
+
+    def __init__(self) -> None:
+        self.weights, self.biases = normal(4, 3, seed=1), normal(3, seed=2)
+
+    def forward(self, input_data: Any) -> Any:
+        self.x = input_data
+        return input_data @ self.weights + self.biases
+
+    def backward(self, d: Any) -> Any:
+        dx = self.factor * d @ self.weights.T
+        return {self.key: dx, "weights": self.x.T @ d, "biases": d.sum(axis=0)}
+
+
+class ByAKey(ByKeys):
+    key = "dx"
+
+
+class HalfByKeys(ByKeys):
+    factor = 0.5
+
+
+class InnerByKeys(ByKeys):
+    """What is called dZ beside others need not be the input's."""
+
+    key, factor = "dZ", 3.0
+
+
+@pytest.mark.parametrize("kind", [ByKeys, ByAKey])
+def test_the_key_of_an_input_beside_those_of_parameters(kind: type) -> None:
+    assert check_gradients(kind(), normal(5, 4)).ok
+    assert check_gradients(kind(), normal(5, 4), wrt="input_data").ok
+
+
+def test_other_keys_of_an_input() -> None:
+    assert check_gradients(HalfByKeys(), normal(5, 4)).verdict == "wrong"
+    assert check_gradients(InnerByKeys(), normal(5, 4)).verdict == "unproven"
+
+
+# --- errors that say what was got ---
+
+
+class OwnLoss:
+    """Holds its loss, and steps by a rate that is all that backward takes."""
+
+    def __init__(self) -> None:
+        self.W = normal(3, 4, seed=1)
+
+    def forward(self, x: Any, label: Any = None) -> Any:
+        self.x, self.t = x, label
+        z = self.W @ x
+        self.p = np.exp(z) / np.exp(z).sum()
+        return z, -np.log(self.p[label])
+
+    def backward(self, learning_rate: float) -> Any:
+        g = self.p.copy()
+        g[self.t] -= 1
+        dx = self.W.T @ g
+        self.W -= learning_rate * np.outer(g, self.x)
+        return dx
+
+
+class Predicts:
+    """backward(y_pred, y_true, cache): the labels are its own."""
+
+    def __init__(self) -> None:
+        self.params = {"W": normal(4, 3, seed=1)}
+
+    def forward(self, X: Any) -> Any:
+        e = np.exp(X @ self.params["W"])
+        return e / e.sum(axis=1, keepdims=True), (X,)
+
+    def backward(self, y_pred: Any, y_true: Any, cache: Any, decay: float = 0.0) -> Any:
+        return {"W": cache[0].T @ (y_pred - y_true) / len(y_true) + decay * self.params["W"]}
+
+
+class ByAnOptimizer:
+    def __init__(self) -> None:
+        self.weights = normal(4, 3, seed=1)
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return x @ self.weights
+
+    def backward(self, deltas: Any, optimizer: Any) -> Any:
+        g = self.x.T @ deltas
+        self.weights = optimizer.step(self.weights, g)
+        return deltas @ self.weights.T
+
+
+class WholeWay:
+    """backpropagate(batch, targets) goes forwards itself."""
+
+    def __init__(self) -> None:
+        self.W = normal(4, 3, seed=1)
+
+    def forward(self, x: Any, targets: Any = None) -> Any:
+        y = x @ self.W
+        return y, ((y - targets) ** 2).mean(axis=1)
+
+    def backpropagate(self, batch: Any, targets: Any) -> Any:
+        y, losses = self.forward(batch, targets)
+        self.dW = batch.T @ (y - targets) * 2 / y.size
+        return losses.mean()
+
+
+class AsksForItsNeighbour:
+    """backward(layer): an object is asked for, and a gradient given."""
+
+    def forward(self, x: Any) -> Any:
+        return np.tanh(x)
+
+    def backward(self, next_layer: Any) -> Any:
+        return next_layer.delta @ next_layer.W
+
+
+class PerSample:
+    """Its gradients of parameters come first, one for each example."""
+
+    def __init__(self) -> None:
+        self.W, self.b = normal(4, 3, seed=1), normal(3, seed=2)
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return x @ self.W + self.b
+
+    def compute_grads(self, dout: Any) -> Any:
+        return self.x[:, :, None] * dout[:, None, :], dout.copy()
+
+
+ONE_HOT = np.eye(3)[[0, 1, 2, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "options", "words"),
+    [
+        (OwnLoss, (normal(4), 2), {}, ("backward(learning_rate)", "a step size only", "(loss, gradient)")),
+        (Predicts, (normal(5, 4),), {}, ("backward takes y_true", "hand over")),
+        (Predicts, (normal(5, 4), ONE_HOT), {}, ("backward takes y_true", "a method loss(out, y_true)")),
+        (ByAnOptimizer, (normal(5, 4),), {}, ("backward asks for deltas, optimizer", "optimizer is nothing")),
+        (WholeWay, (normal(5, 4), np.ones((5, 3))), {}, ("backpropagate(batch, targets)", "batch", "ValueError")),
+        (AsksForItsNeighbour, (normal(5, 4),), {}, ("backward(next_layer)", "AttributeError", "(5, 4)")),
+        (PerSample, (normal(5, 4),), {"backward": "compute_grads"}, ("2 gradients for 1 inputs", "params=")),
+    ],
+)
+def test_what_cannot_be_called_is_told(kind: type, arguments: Any, options: Any, words: tuple[str, ...]) -> None:
+    with pytest.raises((TypeError, ValueError)) as raised:
+        check_gradients(kind(), *arguments, **options)
+    said = str(raised.value)
+    assert all(word in said for word in words), said
+
+
+class Fails:
+    """A mistake of its own stays what it is, below what is told of the call."""
+
+    def forward(self, x: Any) -> Any:
+        return x * 2
+
+    def backward(self, dout: Any) -> Any:
+        return dout @ np.ones((7, 7))
+
+
+def test_what_raised_is_told_and_kept() -> None:
+    with pytest.raises(TypeError, match=r"backward\(dout\) was given .*\(5, 4\).* and raised ValueError") as raised:
+        check_gradients(Fails(), normal(5, 4))
+    assert isinstance(raised.value.__cause__, ValueError)
+
+
+class StepsOverZeros:
+    """Gives nothing for a dout of 0."""
+
+    def forward(self, x: Any) -> Any:
+        return np.sin(x)
+
+    def backward(self, d: Any) -> Any:
+        return d * 0.0 if d.any() else None
+
+
+class OfOne:
+    def __init__(self, inner: Any) -> None:
+        self.inner, self.w = inner, np.array([2.0])
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return self.inner.forward(self.w * x)
+
+    def backward(self, d: Any) -> Any:
+        d = self.inner.backward(d)
+        self.dw = np.array([(d * self.x).sum()])
+        return d * self.w
+
+
+class Sine:
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return np.sin(x)
+
+    def backward(self, d: Any) -> Any:
+        return d * np.cos(self.x) if d.any() else None
+
+
+def test_a_dout_of_0_is_the_checks_own_idea() -> None:
+    zero = "backward of 0 is 0"
+    for subject in (Sine(), OfOne(Sine())):
+        report = check_gradients(subject, normal(3))
+        assert report.verdict == "right", str(report)
+        assert next(c.held for c in report.contracts if c.name == zero) is None
+    assert check_gradients(StepsOverZeros(), normal(3)).verdict == "wrong"
+
+
+# --- which method ---
+
+
+class Squares:
+    """Of its three methods only __call__ takes what was given."""
+
+    factor = 1.0
+
+    def activate(self, x: Any) -> Any:
+        return x
+
+    def __call__(self, x: Any, t: Any) -> Any:
+        self.y, self.t = self.activate(x), t
+        return 0.5 * ((self.y - t) ** 2).sum()
+
+    def delta(self, dout: float = 1) -> Any:
+        return self.factor * (self.y - self.t)
+
+
+class HalfSquares(Squares):
+    factor = 0.5
+
+
+def test_the_method_is_that_which_takes_the_arguments() -> None:
+    given = normal(5, 3), normal(5, 3, seed=1)
+    assert check_gradients(Squares(), *given).ok
+    assert check_gradients(HalfSquares(), *given).verdict == "wrong"
+
+
+# --- zeros in float32 ---
+
+
+class Pool:
+    """The largest of two, into a buffer of float32."""
+
+    def forward(self, x: Any) -> Any:
+        pairs = x.reshape(-1, 2)
+        self.at = pairs.argmax(axis=1)
+        out = np.zeros(len(pairs), dtype=np.float32)
+        out[:] = pairs.max(axis=1)
+        return out
+
+    def backward(self, d: Any) -> Any:
+        dx = np.zeros((len(d), 2), dtype=np.float32)
+        dx[np.arange(len(d)), self.at] = d
+        return dx.ravel()
+
+
+class Swaps(Pool):
+    def backward(self, d: Any) -> Any:
+        return super().backward(d).reshape(-1, 2)[:, ::-1].ravel()
+
+
+class HidesSmall(Pool):
+    """Adds a millionth of what is not the largest: float32 does not show it."""
+
+    def forward(self, x: Any) -> Any:
+        out = super().forward(x)
+        out += np.float32(1e4)
+        return out
+
+
+def test_zeros_beside_stairs() -> None:
+    x = np.random.default_rng(0).permutation(8) * 0.17 - 0.5
+    assert check_gradients(Pool(), x).verdict == "right"
+    assert check_gradients(Swaps(), x).verdict == "wrong"
+    assert check_gradients(HidesSmall(), x).verdict == "unproven"

@@ -70,6 +70,8 @@ def all_calls(
         # Of a loss whose two methods call the labels differently.
         last = max(i for i, name in enumerate(call) if name == "?")
         call, unknown = (*call[:last], target, *call[last + 1 :]), unknown[:-1]
+    if any(name in conventions.OPTIMIZERS for name in unknown):
+        return []
     if unknown:
         left = [f".{name}" for name in ("output", "out", "y") if is_numbers(getattr(subject.thing, name, None))]
         ways = []
@@ -154,6 +156,10 @@ def is_sure(call: tuple[str, ...], usual: tuple[str, ...], backward: Any, one: b
 def labels_asked(backward: Any, names: Sequence[str]) -> str:
     """Give the name of the one argument of backward if it is called like labels, and forward takes none; else ''."""
     asked = required(backward)
+    if len(asked) > 1 and not any(map(conventions.is_gradient_name, asked)):  # labels beside a prediction
+        predicted = any(name in conventions.PREDICTED and name not in names for name in asked)
+        labels = [n for n in asked if n not in names and n != "d" and conventions.is_target(n, asked)]
+        return labels[0] if labels and predicted else ""
     if len(asked) != 1 or asked[0] in names or asked == ["d"]:  # d of what came out
         return ""
     return asked[0] if asked[0] in conventions.PERHAPS_TARGETS or conventions.is_target(asked[0], []) else ""
@@ -166,6 +172,42 @@ def labels_wanted(subject: Subject) -> str:
         f"{back} takes {subject.labels}, and was given the gradient of what {subject.forward_name} gives: if these are"
         f" labels, hand over {given} and {subject.labels}, to an object that has a loss of both as well"
     )
+
+
+def expect_more_than_a_rate(subject: Subject, backward: Any) -> None:
+    """Raise TypeError if backward asks for a step size only: then it goes back from a loss that is its own."""
+    asked = required(backward)
+    if len(asked) == 1 and asked[0] in conventions.PLAIN_RATES:
+        raise TypeError(
+            f"{subject.full_name(subject.backward_name)}({asked[0]}) takes a step size only, and nothing of what"
+            f" {subject.forward_name} gives: its loss is its own; hand over two functions (loss, gradient)"
+        )
+
+
+def refused(subject: LayerSubject, backward: Any, given: Sequence[Any], error: Exception) -> str:
+    """Say what backward was given, and what it raised."""
+    names = [p.name for p in positional(backward)]
+    told = []
+    for what, value, name in zip(subject.call, given, names, strict=False):
+        if what in ("dout", "douts"):
+            told.append(f"the gradient of what {subject.forward_name} gives, {_kind(value)}, as {name}")
+        else:
+            said = {"cache": "what stands behind the output", "=out": f"what {subject.forward_name} gives"}.get(
+                what, what
+            )
+            told.append(f"{said.lstrip('.')}, {_kind(value)}, as {name}" if said != name else name)
+    return (
+        f"{subject.full_name(subject.backward_name)}({', '.join(required(backward))}) was given"
+        f" {'; '.join(told) or 'nothing'}, and raised {type(error).__name__}: {str(error).rstrip('.')}. If it takes"
+        " something else, hand over two functions (forward, backward)"
+    )
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    inside = ", ".join(map(_kind, value)) if isinstance(value, tuple | list) and len(value) < 4 else ""
+    return f"{type(value).__name__} ({inside})" if inside else f"a {type(value).__name__}"
 
 
 def last_is_a_cache(backward: Any, subject: LayerSubject) -> bool:

@@ -54,6 +54,8 @@ PERHAPS_INPUT_GRADIENTS = frozenset({"dZ", "dz", "dA", "delta", "grad", "gradien
 LOSSES = ("loss", "cost", "error", "value", "loss_value")
 #: Arguments of backward that are no gradient: a step size, what forward gave for it to keep.
 LEARNING_RATES = frozenset({"lr", "learning_rate", "eta", "alpha", "rate", "step_size", "step", "learningRate", "l_r"})
+#: Those that are called so and nothing else.
+PLAIN_RATES = frozenset({"lr", "learning_rate", "eta", "step_size", "learningRate", "l_r"})
 CACHES = frozenset({"cache", "caches", "ctx", "context", "memory", "saved", "state", "tape", "stored", "_cache"})
 #: What forward gave, as an argument of backward; words that are in no other's name first.
 PLAINLY_OUT = frozenset({"out", "output", "outputs", "activated", "result"})

@@ -8,11 +8,8 @@ told in `chainrule.nn.parameters`.
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +23,7 @@ from chainrule.checking.report import Unseen
 from chainrule.checking.results import fits, fits_exactly, is_float, order_by_name, order_by_shape
 from chainrule.checking.state import State, put_back
 from chainrule.checking.subject import Subject
+from chainrule.checking.told_places import places_told
 from chainrule.checking.values import is_single, parameter
 from chainrule.nn.parameters.places import Place, gradient_at, gradient_names, held, is_numbers, namespace
 
@@ -53,7 +51,7 @@ def hold(
     thing = subject.thing
     grown, stepping = that_step(subject, ahead, back, again)
     state = again()
-    groups = _grouped([*_mapped(thing), *_told(thing, told or {}), *_staying(subject, ahead)])
+    groups = _grouped([*_mapped(thing), *places_told(thing, told or {}), *_staying(subject, ahead)])
     _expect_known(ignore, groups)
     known = set(map(id, subject.parameters.values()))
     groups = [group for group in groups if id(group.array) not in known]
@@ -241,6 +239,12 @@ def _returned(
         if len(groups) == len(rest) or all(_is_among(item, beside) for item in rest):
             subject.order, subject.left_over = order, rest
             return groups
+    own = None if subject.of_functions or subject.left_over else subject.alone
+    if own is not None and any(fits_exactly(own, g.array) for g in (*unseen, *with_gradient)):
+        among = _is_among(own, beside)  # a first layer has nobody to hand a gradient on to
+        groups = [] if among else _in_order([own], [g for g in unseen if fits_exactly(own, g.array)], told)
+        subject.of_a_parameter = among or bool(groups)
+        return groups
     if all(_is_among(item, beside) for item in subject.left_over):
         return []
     if _in_order(subject.left_over, with_gradient, ()):
@@ -366,34 +370,3 @@ def moves(ahead: Callable[[], list[FloatArray]], array: FloatArray, least: float
             )
         except Exception:  # it does not take this number: it looks at it, then
             return True
-
-
-def _told(thing: Any, told: Mapping[str, Any]) -> Iterable[tuple[Place, FloatArray]]:
-    """Give the parameters that the caller has named."""
-    for name, pair in told.items():
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise TypeError(
-                f"params[{name!r}] must be a pair (parameter, gradient) of names or getters, got {pair!r:.60}"
-            )
-        array = _at(thing, pair[0])
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"params[{name!r}][0] is {type(array).__name__}, and no array: {pair[0]!r:.60}")
-        gradient = pair[1]
-        yield Place(((thing, name),), partial(_at, where=gradient)), array
-
-
-def _at(thing: Any, where: Any) -> Any:
-    """Give what lies at ``a.b[0]["c"]`` of `thing`, or what a getter gives."""
-    if callable(where):
-        try:
-            takes = len(inspect.signature(where).parameters)
-        except (TypeError, ValueError):
-            takes = 1
-        return where(thing) if takes else where()
-    for attribute, index in re.findall(r"([A-Za-z_]\w*)|\[([^\]]+)\]", str(where)):
-        if attribute:
-            thing = getattr(thing, attribute, None) if not isinstance(thing, Mapping) else thing.get(attribute)
-        else:
-            key = index.strip("'\"")
-            thing = thing[int(key)] if key.lstrip("-").isdigit() and not isinstance(thing, Mapping) else thing[key]
-    return thing

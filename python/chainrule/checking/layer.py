@@ -49,6 +49,8 @@ class LayerSubject(Subject):
     #: What backward is also given, by name; the key under which it wants the gradient, if it is given a dict.
     also: tuple[str, ...] = ()
     key: str | None = None
+    #: What backward has raised, and what it was given.
+    raised: tuple[Exception, Sequence[Any]] | None = None
     kind = "layer"
     methods = (conventions.FORWARD, conventions.BACKWARD)
     gradients_optional = False
@@ -136,18 +138,32 @@ class LayerSubject(Subject):
                 given.append(getattr(self.thing, name[1:]))
             else:
                 given.append(by_name[name])
-        backward, options = self.backwards(self.thing), {name: by_name[name] for name in self.also}
+        options = {name: by_name[name] for name in self.also}
         if not (self.stepping or self.by_its_rate):
-            return self.answer(backward(*given, **options))
+            return self.answer(self._back(given, options))
         # It takes a step of its own: what that takes off is what it holds the gradient to be, times the step size.
         before = {name: self.parameters[name].copy() for name in self.steps}
         everything = State(reach(subject=self.thing), self.parameters.values())
         try:
-            returned = backward(*given, **options)
+            returned = self._back(given, options)
             taken = {name: (before[name] - self._now(name)) / size for name, size in self.steps.items()}
             return self.answer(returned, taken)
         finally:
             everything.restore()
+
+    def _back(self, given: Sequence[Any], options: Mapping[str, Any]) -> Any:
+        """Call backward."""
+        try:
+            return self.backwards(self.thing)(*given, **options)
+        except Exception as error:
+            self.raised = error, given
+            raise
+
+    def refusal(self, error: Exception) -> TypeError | None:
+        """Say what backward was given when it raised this."""
+        if self.raised is None or self.raised[0] is not error:
+            return None
+        return TypeError(calls.refused(self, self.backwards(self.thing), self.raised[1], error))
 
     @property
     def doubtful(self) -> tuple[str, ...]:
@@ -226,6 +242,7 @@ def understood(reader: Reader, subject: LayerSubject, backward: Any) -> list[Sub
     subject.labels = calls.labels_asked(backward, [slot.name for slot in subject.slots])
     found: list[Subject] = []
     error: Exception | None = None
+    refusal: TypeError | None = None
     before = State(reach(subject=reader.thing))
     ways = _ways(reader, subject, first, backward)
     for way in ways:
@@ -234,7 +251,7 @@ def understood(reader: Reader, subject: LayerSubject, backward: Any) -> list[Sub
             outputs = reader.quietly(other.run, other.inputs).arrays
             reader.hold(other, other.cotangents(outputs, np.random.default_rng(7)))
         except Exception as raised:
-            error = error or raised
+            error, refusal = (error, refusal) if error else (raised, other.refusal(raised))
             before.restore()
             if isinstance(raised, KeyError) and len(first.keys or ()) == 1 and way.key is None:
                 ways.append(replace(way, key=raised.args[0]))
@@ -251,6 +268,8 @@ def understood(reader: Reader, subject: LayerSubject, backward: Any) -> list[Sub
             ) from error
         if subject.labels:
             raise TypeError(calls.labels_wanted(subject)) from error
+        if refusal is not None:
+            raise refusal from error
         raise error
     return found
 
@@ -273,6 +292,7 @@ def _by_returned_names(subject: LayerSubject) -> list[LayerSubject]:
 def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) -> list[LayerSubject]:
     """Give the ways in which backward may be meant to be called, the likeliest first."""
     names = [slot.name for slot in subject.slots]
+    calls.expect_more_than_a_rate(subject, backward)
     usual, unknown = calls.usual_call(backward, names, first)
     found = calls.all_calls(usual, unknown, subject, first, backward)
     if not found:

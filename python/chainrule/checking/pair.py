@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking.arguments import names_tell, positional, required, takes_nothing
-from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES, is_output_name
+from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES, is_gradient_name, is_output_name
 from chainrule.checking.jacobian.blocks import is_jacobian
 from chainrule.checking.layer import LayerSubject, understood
 from chainrule.checking.network import NetworkSubject
@@ -110,6 +110,12 @@ class MethodsSubject(PairSubject):
     methods = (VALUES, DERIVATIVES)
 
     @classmethod
+    def read(cls, reader: Reader) -> Sequence[Subject]:
+        """Give an object with two such methods, of which the first takes what was given."""
+        ahead, back = reader.first_that_takes(VALUES), reader.first(DERIVATIVES)
+        return cls.by_methods(reader, ahead, back) if ahead and back else ()
+
+    @classmethod
     def by_methods(cls, reader: Reader, ahead: str, back: str) -> Sequence[Subject]:
         """Give an object with two such methods."""
         thing = reader.thing
@@ -121,6 +127,8 @@ class MethodsSubject(PairSubject):
         subject.forward_name, subject.backward_name = f"{subject.name}.{ahead}", f"{subject.name}.{back}"
         subject.after = takes_nothing(getattr(thing, back))
         raw = reader.quietly(lambda: subject.values(thing)(*subject.handed()), inputs)
+        optional = [p.name for p in positional(getattr(thing, back))]
+        subject.after |= is_one(raw) and not required(getattr(thing, back)) and any(map(is_gradient_name, optional[:1]))
         if is_one(raw) and subject.wrt is None and not subject.after and _is_of_parameters(reader, subject):
             return NetworkSubject.by_methods(reader, ahead, back)
         ways = _by_each(reader, subject) if is_one(raw) else _apart(reader, subject, raw)
