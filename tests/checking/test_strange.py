@@ -685,3 +685,113 @@ def test_zeros_beside_stairs() -> None:
     assert check_gradients(Pool(), x).verdict == "right"
     assert check_gradients(Swaps(), x).verdict == "wrong"
     assert check_gradients(HidesSmall(), x).verdict == "unproven"
+
+
+# --- eta, one of two outputs, slopes that are a number, derivatives that are none ---
+
+
+class ComesBack(FirstLayer):
+    """Its dout is called eta, and is no step size; it adds up its gradients, or does not."""
+
+    def __init__(self, adds: bool = False) -> None:
+        super().__init__()
+        self.adds, self.w_gradient = adds, np.zeros((4, 3))
+
+    def backward(self, eta: Any, lr: float = 0.1) -> Any:
+        if not self.adds:
+            self.w_gradient[...] = 0
+        self.w_gradient += self.x.T @ eta
+        return eta @ self.filters.T
+
+
+def test_eta_may_be_what_comes_back() -> None:
+    assert check_gradients(ComesBack(), normal(5, 4)).verdict == "right"
+    assert check_gradients(ComesBack(adds=True), normal(5, 4)).cause == "accumulates"
+
+
+class GivesBoth:
+    """forward gives z and what is made of it; backward takes z and the gradient of the other."""
+
+    factor = 1.0
+
+    def __init__(self) -> None:
+        self.weight, self.bias = normal(3, 4, seed=1), normal(3, 1, seed=2)
+
+    def forward(self, x: Any) -> Any:
+        z = self.weight @ x + self.bias
+        return z, np.tanh(z)
+
+    def backward(self, x: Any, z: Any, da: Any) -> Any:
+        dz = self.factor * da * (1 - np.tanh(z) ** 2)
+        return self.weight.T @ dz, dz @ x.T, dz.sum(axis=1, keepdims=True)
+
+
+class HalfOfBoth(GivesBoth):
+    factor = 0.5
+
+
+def test_the_gradient_of_one_output_and_the_other_as_it_is() -> None:
+    report = check_gradients(GivesBoth(), normal(4, 5))
+    assert report.verdict == "right", str(report)
+    assert {a.name for a in report.arrays} == {"weight", "bias", "x"}
+    assert "1/2" in str(check_gradients(HalfOfBoth(), normal(4, 5)).cause)
+
+
+class One:
+    slope: Any = 1
+
+    def forward(self, x: Any) -> Any:
+        return x.copy()
+
+    def backward(self) -> Any:
+        return self.slope
+
+
+class HalfOne(One):
+    slope = 0.5
+
+
+def test_a_slope_may_be_a_number() -> None:
+    assert check_gradients(One(), normal(5, 4)).verdict == "right"
+    assert check_gradients(HalfOne(), normal(5, 4)).verdict != "right"
+
+
+class NoDerivative:
+    def __call__(self, x: Any) -> Any:
+        return softmax(x)
+
+    def derivative(self, x: Any) -> Any:
+        pass
+
+
+class AllDerivatives(NoDerivative):
+    """Of each row all derivatives by all."""
+
+    def derivative(self, x: Any) -> Any:
+        s = softmax(x)
+        return np.einsum("ni,ij->nij", s, np.eye(s.shape[1])) - s[:, :, None] * s[:, None, :]
+
+
+class Trains:
+    """What backward asks for only the training loop knows."""
+
+    def __init__(self) -> None:
+        self.W = normal(4, 3, seed=1)
+
+    def forward(self, x: Any) -> Any:
+        return x @ self.W
+
+    def loss(self, X: Any, y: Any) -> Any:
+        return -np.log(softmax(self.forward(X))[range(len(y)), y]).mean()
+
+    def backward(self, probabilities: Any, y: Any) -> Any:
+        return probabilities - np.eye(3)[y]
+
+
+def test_what_gives_nothing_or_asks_for_what_nobody_knows_is_told() -> None:
+    with pytest.raises(TypeError, match="derivative gives None"):
+        check_gradients(NoDerivative(), normal(5, 4))
+    with pytest.raises(TypeError, match="asks for probabilities, which is nothing"):
+        check_gradients(Trains(), normal(5, 4), np.array([0, 1, 2, 0, 1]))
+    report = check_gradients(AllDerivatives(), normal(5, 4))  # an array for each row is no Jacobian of all by all
+    assert report.cause == "wrong shape"

@@ -89,6 +89,9 @@ def all_calls(
             ways += [tuple(way[turned.get(i, i)] for i in range(len(way))) for way in ways]
         return ways
     asked = required(backward)
+    picked = _one_of_the_outputs(asked, names, first) if "douts" in call else ()
+    if picked:
+        return [picked, call]
     alone = [p.name for p in positional(backward)][:1]
     if call == ("dout",) and len(asked) < 2 and alone and _is_of_forward(alone[0]) and alone[0] not in names:
         return [call, ("=out",) if asked else ()]
@@ -127,6 +130,19 @@ def _with_what_came_out(
         if "?" not in way:
             return [way, *ways] if told else [*ways, way]
     return ways
+
+
+def _one_of_the_outputs(asked: Sequence[str], names: Sequence[str], first: Outcome) -> tuple[str, ...]:
+    """Give the way in which backward is given the gradient of one output, by its name, and the others as they are.
+
+    As of ``forward(x)``, which gives ``z, a``, and ``backward(x, z, da)``; () if names do not say so.
+    """
+    others = [name for name in asked if name not in names]
+    told = [name for name in others if conventions.is_gradient_name(name)]
+    if len(others) != len(first.arrays) or len(told) != 1 or conventions.LEARNING_RATES & {*others}:
+        return ()
+    at = {name: "dout" if name in told else f"={i}" for i, name in enumerate(others)}
+    return tuple(at.get(name, name) for name in asked)
 
 
 def _is_of_forward(name: str) -> bool:
@@ -237,6 +253,7 @@ def told_call(way: tuple[str, ...], usual: tuple[str, ...], subject: LayerSubjec
         told.append(f"{subject.backward_name} is read as the gradient of the {'mean' if mean else 'sum'}")
     if way != usual:
         said = {"rest": "the second output", "=out": f"what {subject.forward_name} gives"}
+        said |= {f"={i}": f"output {i}" for i in range(len(way))}
         given = (said.get(name, name.lstrip(".")) for name in way) if way else ("nothing",)
         told.append(f"{subject.backward_name} is called with {', '.join(given)}")
     if "lr" in way:

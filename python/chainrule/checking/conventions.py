@@ -34,7 +34,7 @@ LOSS_METHODS = (
     "loss", "compute_loss", "compute_cost", "cost", "calculate_loss", "calculate_cost", "calc_loss", "calc_cost",
     "get_loss", "loss_function", "cost_function", "loss_fn", "loss_func", "cost_fn", "cross_entropy_loss", "criterion",
     "objective", "calculate_cross_entropy_loss", "mse_loss", "loss_value", "compute_error", "loss_layer",
-    "loss_obj", "loss_object", "_loss", "lossfunc", "loss_f",
+    "loss_obj", "loss_object", "_loss", "lossfunc", "loss_f", "loss_fnc", "loss_fcn", "lossfn",
 )  # fmt: skip
 #: What forward leaves its output in, and backward the gradient of its input, if they return nothing.
 OUTPUTS = (
@@ -54,8 +54,8 @@ PERHAPS_INPUT_GRADIENTS = frozenset({"dZ", "dz", "dA", "delta", "grad", "gradien
 LOSSES = ("loss", "cost", "error", "value", "loss_value")
 #: Arguments of backward that are no gradient: a step size, what forward gave for it to keep.
 LEARNING_RATES = frozenset({"lr", "learning_rate", "eta", "alpha", "rate", "step_size", "step", "learningRate", "l_r"})
-#: Those that are called so and nothing else.
-PLAIN_RATES = frozenset({"lr", "learning_rate", "eta", "step_size", "learningRate", "l_r"})
+#: Those that are called so and nothing else: ``eta`` is an error that comes back as often.
+PLAIN_RATES = frozenset({"lr", "learning_rate", "step_size", "learningRate", "l_r"})
 CACHES = frozenset({"cache", "caches", "ctx", "context", "memory", "saved", "state", "tape", "stored", "_cache"})
 #: What forward gave, as an argument of backward; words that are in no other's name first.
 PLAINLY_OUT = frozenset({"out", "output", "outputs", "activated", "result"})

@@ -117,7 +117,8 @@ def hold(
         _take(subject, group, parameter(group.array, group.name))
         subject.returned += (group.name,)
     rest = (group for group in unseen if group not in returned and group not in by_key)
-    subject.stepping |= bool(changed) and subject.is_given_a_rate
+    held_ones = [g for g in groups if id(g.array) not in gradients and (g.with_gradient or g.is_told)]
+    subject.stepping |= subject.is_given_a_rate and any(id(g.array) in changed for g in held_ones)
     twice = () if returned else tuple(_given_twice(subject, [g for g in groups if g.with_gradient], beside))
     subject.unseen = (*(Unseen(g.name, g.array.shape, g.looked_for) for g in rest), *numbers, *twice)
     state.restore()

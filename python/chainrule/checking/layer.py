@@ -42,6 +42,8 @@ class LayerSubject(Subject):
     mean: bool = False
     #: Of how many outputs backward is given the gradient, the first ones; 0: of all.
     first: int = 0
+    #: Of which output alone backward is given the gradient, and the others as they are; -1: of none.
+    picked: int = -1
     #: The attribute that forward leaves the loss in, while it hands on its input.
     loss_in: str = ""
     #: Of parameters that backward changes the size of its step.
@@ -104,6 +106,8 @@ class LayerSubject(Subject):
         outcome = outcome_of(raw, self.thing, self.full_name(self.forward_name), cached="cache" in self.call)
         if self.key is not None:
             outcome = replace(outcome, keys=(self.key,))
+        if self.picked >= 0:
+            outcome = replace(outcome, arrays=[outcome.arrays[self.picked]], rest=tuple(outcome.arrays))
         if self.first:  # backward is given the gradient of so many of them
             rest = tuple(raw[self.first :]) if isinstance(raw, tuple | list) else ()
             outcome = replace(outcome, arrays=outcome.arrays[: self.first], rest=rest)
@@ -132,6 +136,8 @@ class LayerSubject(Subject):
                 given.extend(self.last.rest[:1])
             elif name == "=out":
                 given.append(self.last.packed(self.last.arrays))
+            elif name.startswith("="):
+                given.append(self.last.rest[int(name[1:])])
             elif name == "lr":
                 given.append(1.0)
             elif name.startswith("."):
@@ -140,7 +146,7 @@ class LayerSubject(Subject):
                 given.append(by_name[name])
         options = {name: by_name[name] for name in self.also}
         if not (self.stepping or self.by_its_rate):
-            return self.answer(self._back(given, options))
+            return self.answer(self._spread(self._back(given, options)))
         # It takes a step of its own: what that takes off is what it holds the gradient to be, times the step size.
         before = {name: self.parameters[name].copy() for name in self.steps}
         everything = State(reach(subject=self.thing), self.parameters.values())
@@ -159,6 +165,14 @@ class LayerSubject(Subject):
             self.raised = error, given
             raise
 
+    def _spread(self, returned: Any) -> Any:
+        """Give the slope of what is the same everywhere, as 1 of the identity, for every entry."""
+        arrays = list(self.movable.values())
+        if self.takes_dout or self.parameters or len(arrays) != 1 or self.last is None or not is_one(returned):
+            return returned
+        same = self.last.arrays[0].shape == arrays[0].shape and arrays[0].size > 1
+        return np.full(arrays[0].shape, float(returned)) if same and np.ndim(returned) == 0 else returned
+
     def refusal(self, error: Exception) -> TypeError | None:
         """Say what backward was given when it raised this."""
         if self.raised is None or self.raised[0] is not error:
@@ -173,7 +187,7 @@ class LayerSubject(Subject):
     @property
     def is_given_a_rate(self) -> bool:
         """Whether one of backward's arguments is called like a learning rate."""
-        return any(p.name in conventions.LEARNING_RATES for p in positional(self.backwards(self.thing)))
+        return any(p.name in conventions.LEARNING_RATES for p in positional(self.backwards(self.thing))[1:])
 
     def learning_rates(self) -> Sequence[float]:
         """Give those that the object holds, or what it holds does; or that backward takes if it is given none."""
@@ -307,6 +321,9 @@ def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) 
         way = replace(subject, call=call, surely=surely)
         if "rest" in call:
             way.first = 1
+        kept = [name for name in call if name[:1] == "=" and name[1:].isdigit()]
+        if kept:
+            way.picked = next(i for i in range(len(kept) + 1) if f"={i}" not in kept)
         if "douts" in call:
             way.first = len(required(backward)) - len(call) + 1
         if not {"dout", "douts"} & set(call) and first.arrays[0].size > 1:

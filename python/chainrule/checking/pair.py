@@ -133,8 +133,9 @@ class MethodsSubject(PairSubject):
             return NetworkSubject.by_methods(reader, ahead, back)
         ways = _by_each(reader, subject) if is_one(raw) else _apart(reader, subject, raw)
         again, told = ways[0], f"{ahead} is called before each {back}"
-        assert isinstance(again, PairSubject)
-        if subject.after or again.unsure:  # of which argument it is the gradient is the question there
+        if (
+            not isinstance(again, PairSubject) or subject.after or again.unsure
+        ):  # of which argument it is the gradient is the question there
             return ways
         return [*ways, replace(again, before=True, read_as=(told, *again.read_as))]
 
@@ -315,6 +316,8 @@ def _derivative(reader: Reader, pair: PairSubject) -> Any:
 def _apart(reader: Reader, pair: PairSubject, raw: Any) -> list[Subject]:
     """Give the ways to understand a derivative for each entry, or each example."""
     returned = _derivative(reader, pair)
+    if returned is None:
+        raise TypeError(f"{pair.backward_name} gives None: return the derivative")
     value = outcome_of(raw, pair.thing, pair.forward_name, cached=False).arrays[0]
     if is_jacobian(returned, value, pair.movable) or not _is_apart(value, returned, pair.inputs, pair.wrt):
         functions = pair.values(pair.thing), pair.derivatives(pair.thing)
