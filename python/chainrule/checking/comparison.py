@@ -287,14 +287,15 @@ class Comparison:
     def _in_its_shape(self, numeric: NumericEvaluation, name: str, claimed: FloatArray) -> ArrayCheck:
         """Judge a gradient of another shape: right numbers that broadcast to the array's are a hazard, others wrong.
 
-        And those that the array broadcasts to, if it gets axes of length 1 in front by that and no more numbers.
+        And those of an input that it broadcasts to, if it gets axes of length 1 in front by that and no more numbers:
+        of a parameter ``b -= db`` would raise.
         """
         array, spread = self.subject.arrays[name], None
         with contextlib.suppress(ValueError):
             shape = np.broadcast_shapes(claimed.shape, array.shape)
             if shape == array.shape:
                 spread = np.broadcast_to(claimed, shape).copy()
-            elif shape == claimed.shape and claimed.size == array.size:
+            elif shape == claimed.shape and claimed.size == array.size and name not in self.subject.parameters:
                 spread = claimed.reshape(array.shape)
         if spread is not None:
             check = self._compare(numeric, name, spread, None)
