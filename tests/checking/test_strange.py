@@ -165,6 +165,21 @@ class MustHaveARate(TakesARate):
         return super().backward(dout, lr)
 
 
+class StepsTheOtherWay(TakesARate):
+    """Its gradients are right, and it goes uphill."""
+
+    def backward(self, dout: Any, lr: float = 0.01) -> Any:
+        dx = super().backward(dout, lr)
+        self.filters += 2 * lr * self.speed
+        return dx
+
+
+def test_a_step_that_is_not_along_the_gradient_that_is_kept_is_not_compared() -> None:
+    report = check_gradients(StepsTheOtherWay(), normal(5, 4))
+    assert report.verdict == "unproven", str(report)
+    assert unseen(report) == ["the step of filters"]
+
+
 TOLD = {"W": ("filters", "dW"), "b": ("bias", "dB")}
 
 

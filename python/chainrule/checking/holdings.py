@@ -31,6 +31,7 @@ from chainrule.nn.parameters.places import Place, gradient_at, gradient_names, h
 _FAR = 0.01
 #: Of what backward changes by more than plain descent.
 _NO_GRADIENT = ("what backward takes off: but that is no gradient times a step size",)
+_NO_STEP = "backward= of a method that does not step"
 
 
 def hold(
@@ -67,6 +68,12 @@ def hold(
     rates = subject.learning_rates()
     stepped = any(g.has_stepped(before[id(g.array)], rates) for g in groups if g.with_gradient)
     subject.by_its_rate = stepped and not subject.is_given_a_rate
+    # A layer that is given a rate says that it steps; by what, is another matter than the gradient that it keeps.
+    otherwise = [
+        g for g in groups
+        if subject.is_given_a_rate and g.with_gradient and g.has_changed(before[id(g.array)])
+        and not g.has_stepped(before[id(g.array)], rates)
+    ]  # fmt: skip
     # A layer without weights may have some all the same, from its base class: without effect, and their gradients 0.
     idle = {id(g.array) for g in groups if g.with_gradient and not np.any(gradient_at(g.with_gradient))}
     gradients = {id(g[1]) for group in groups for p in group.with_gradient if (g := p.gradient()) is not None}
@@ -121,6 +128,7 @@ def hold(
     subject.stepping |= subject.is_given_a_rate and any(id(g.array) in changed for g in held_ones)
     twice = () if returned else tuple(_given_twice(subject, [g for g in groups if g.with_gradient], beside))
     subject.unseen = (*(Unseen(g.name, g.array.shape, g.looked_for) for g in rest), *numbers, *twice)
+    subject.unseen += tuple(Unseen(f"the step of {g.name}", g.array.shape, _NO_GRADIENT, _NO_STEP) for g in otherwise)
     state.restore()
 
 

@@ -191,6 +191,8 @@ class LayerSubject(Subject):
 
     def learning_rates(self) -> Sequence[float]:
         """Give those that the object holds, or what it holds does; or that backward takes if it is given none."""
+        if "lr" in self.call:
+            return [1.0]
         named = [(way[-1][1], value) for way, value in traverse(self.thing)]
         named += [(p.name, p.default) for p in positional(self.backwards(self.thing))]
         floats = [(name, value) for name, value in named if isinstance(value, float)]
@@ -199,7 +201,7 @@ class LayerSubject(Subject):
     def takes_steps(self, name: str, rates: Sequence[float], in_proportion: bool) -> bool:
         """Note it; the step is that of the one learning rate there is, or 1 if backward is given it."""
         self.stepping = True
-        sizes = {1.0} if "lr" in self.call else set(rates)
+        sizes = set(rates)
         if len(sizes) == 1 and in_proportion:
             self.steps[name] = sizes.pop()
         return name in self.steps
