@@ -70,6 +70,8 @@ def all_calls(
         # Of a loss whose two methods call the labels differently.
         last = max(i for i, name in enumerate(call) if name == "?")
         call, unknown = (*call[:last], target, *call[last + 1 :]), unknown[:-1]
+    if any(name in conventions.OPTIMIZERS for name in unknown):
+        return []
     if unknown:
         left = [f".{name}" for name in ("output", "out", "y") if is_numbers(getattr(subject.thing, name, None))]
         ways = []
@@ -80,12 +82,19 @@ def all_calls(
             if len(free) >= len(unknown):
                 fillers = iter(free)
                 ways.append(tuple(next(fillers) if a == "?" else a for a in call))
+        ways = _with_what_came_out(call, required(backward), names, ways)
         if len(unknown) == 1 and not any(map(conventions.is_gradient_name, required(backward))):  # neither name tells
             at, other = call.index("dout"), call.index("?")
             turned = {at: other, other: at}
             ways += [tuple(way[turned.get(i, i)] for i in range(len(way))) for way in ways]
         return ways
     asked = required(backward)
+    picked = _one_of_the_outputs(asked, names, first) if "douts" in call else ()
+    if picked:
+        return [picked, call]
+    alone = [p.name for p in positional(backward)][:1]
+    if call == ("dout",) and len(asked) < 2 and alone and _is_of_forward(alone[0]) and alone[0] not in names:
+        return [call, ("=out",) if asked else ()]
     if call == ("douts",) and len(asked) == len(first.arrays) == 2 and first.keys is None:
         # What stands behind the output may be for backward, as where the largest was, and no second output.
         whole = bool(np.all(first.arrays[1] == np.round(first.arrays[1])))
@@ -106,9 +115,67 @@ def all_calls(
     return [call]
 
 
+def _with_what_came_out(
+    call: tuple[str, ...], asked: Sequence[str], names: Sequence[str], ways: list[tuple[str, ...]]
+) -> list[tuple[str, ...]]:
+    """Add the ways in which backward is given what forward gave: first if the names say so."""
+    unknown = [i for i, name in enumerate(call) if name == "?"]
+    if any(conventions.is_target(asked[i], list(asked)) for i in unknown):  # labels
+        return ways
+    told = [i for i in unknown if conventions.is_output_name(asked[i])]
+    free = iter([name for name in names if name not in call])
+    if told or len(unknown) == 1:
+        filled = {i: "=out" if i in (told or unknown) else next(free, "?") for i in unknown}
+        way = tuple(filled.get(i, name) for i, name in enumerate(call))
+        if "?" not in way:
+            return [way, *ways] if told else [*ways, way]
+    return ways
+
+
+def _one_of_the_outputs(asked: Sequence[str], names: Sequence[str], first: Outcome) -> tuple[str, ...]:
+    """Give the way in which backward is given the gradient of one output, by its name, and the others as they are.
+
+    As of ``forward(x)``, which gives ``z, a``, and ``backward(x, z, da)``; () if names do not say so.
+    """
+    others = [name for name in asked if name not in names]
+    told = [name for name in others if conventions.is_gradient_name(name)]
+    if len(others) != len(first.arrays) or len(told) != 1 or conventions.LEARNING_RATES & {*others}:
+        return ()
+    at = {name: "dout" if name in told else f"={i}" for i, name in enumerate(others)}
+    return tuple(at.get(name, name) for name in asked)
+
+
+def _is_of_forward(name: str) -> bool:
+    """Tell whether an argument is called like what forward gave, or kept."""
+    return name in conventions.CACHES or conventions.is_output_name(name)
+
+
+def is_sure(call: tuple[str, ...], usual: tuple[str, ...], backward: Any, one: bool) -> bool:
+    """Tell whether, if backward agrees when it is called so and not otherwise, that is what was meant.
+
+    `one`: whether one number comes out. What is read as no dout although it could be one is believed if it cannot be:
+    see `run.chosen`.
+    """
+    asked = [p.name for p in positional(backward)]
+    if usual == ("dout",) != call and not one:
+        return not call and bool(asked) and _is_of_forward(asked[0])
+    pairs = list(zip(call, asked, strict=False))
+    if any(given == "=out" and not conventions.is_output_name(name) for given, name in pairs):
+        return False
+    plainly = conventions.PLAINLY_OUT
+    return all(
+        given in ("=out", name) or given.startswith(".") or not conventions.is_output_name(name, plainly)
+        for given, name in pairs if given not in ("dout", "douts", "cache", "rest", "lr")
+    )  # fmt: skip
+
+
 def labels_asked(backward: Any, names: Sequence[str]) -> str:
     """Give the name of the one argument of backward if it is called like labels, and forward takes none; else ''."""
     asked = required(backward)
+    if len(asked) > 1 and not any(map(conventions.is_gradient_name, asked)):  # labels beside a prediction
+        predicted = any(name in conventions.PREDICTED and name not in names for name in asked)
+        labels = [n for n in asked if n not in names and n != "d" and conventions.is_target(n, asked)]
+        return labels[0] if labels and predicted else ""
     if len(asked) != 1 or asked[0] in names or asked == ["d"]:  # d of what came out
         return ""
     return asked[0] if asked[0] in conventions.PERHAPS_TARGETS or conventions.is_target(asked[0], []) else ""
@@ -121,6 +188,42 @@ def labels_wanted(subject: Subject) -> str:
         f"{back} takes {subject.labels}, and was given the gradient of what {subject.forward_name} gives: if these are"
         f" labels, hand over {given} and {subject.labels}, to an object that has a loss of both as well"
     )
+
+
+def expect_more_than_a_rate(subject: Subject, backward: Any) -> None:
+    """Raise TypeError if backward asks for a step size only: then it goes back from a loss that is its own."""
+    asked = required(backward)
+    if len(asked) == 1 and asked[0] in conventions.PLAIN_RATES:
+        raise TypeError(
+            f"{subject.full_name(subject.backward_name)}({asked[0]}) takes a step size only, and nothing of what"
+            f" {subject.forward_name} gives: its loss is its own; hand over two functions (loss, gradient)"
+        )
+
+
+def refused(subject: LayerSubject, backward: Any, given: Sequence[Any], error: Exception) -> str:
+    """Say what backward was given, and what it raised."""
+    names = [p.name for p in positional(backward)]
+    told = []
+    for what, value, name in zip(subject.call, given, names, strict=False):
+        if what in ("dout", "douts"):
+            told.append(f"the gradient of what {subject.forward_name} gives, {_kind(value)}, as {name}")
+        else:
+            said = {"cache": "what stands behind the output", "=out": f"what {subject.forward_name} gives"}.get(
+                what, what
+            )
+            told.append(f"{said.lstrip('.')}, {_kind(value)}, as {name}" if said != name else name)
+    return (
+        f"{subject.full_name(subject.backward_name)}({', '.join(required(backward))}) was given"
+        f" {'; '.join(told) or 'nothing'}, and raised {type(error).__name__}: {str(error).rstrip('.')}. If it takes"
+        " something else, hand over two functions (forward, backward)"
+    )
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    inside = ", ".join(map(_kind, value)) if isinstance(value, tuple | list) and len(value) < 4 else ""
+    return f"{type(value).__name__} ({inside})" if inside else f"a {type(value).__name__}"
 
 
 def last_is_a_cache(backward: Any, subject: LayerSubject) -> bool:
@@ -149,7 +252,9 @@ def told_call(way: tuple[str, ...], usual: tuple[str, ...], subject: LayerSubjec
     if not {"dout", "douts"} & set(way) and subject.last is not None and subject.last.arrays[0].size > 1:
         told.append(f"{subject.backward_name} is read as the gradient of the {'mean' if mean else 'sum'}")
     if way != usual:
-        given = ("the second output" if name == "rest" else name.lstrip(".") for name in way)
+        said = {"rest": "the second output", "=out": f"what {subject.forward_name} gives"}
+        said |= {f"={i}": f"output {i}" for i in range(len(way))}
+        given = (said.get(name, name.lstrip(".")) for name in way) if way else ("nothing",)
         told.append(f"{subject.backward_name} is called with {', '.join(given)}")
     if "lr" in way:
         told.append(f"{subject.backward_name} takes a step itself: what it takes off for a step size of 1 is compared")

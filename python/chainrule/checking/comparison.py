@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import operator
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -270,7 +271,7 @@ class Comparison:
         judged = claimed if second_opinion is None else second_opinion
         rule = self._rule(probes, {name: judged}, second_opinion is None and (is_single(array) or is_single(claimed)))
         found, wrong = compare(probes, rule)
-        check = summary(name, array.shape, full, found, wrong, rule)
+        check = summary(name, array.shape, full, found, wrong, rule, probes)
         if second_opinion is not None and check.verdict not in ("wrong", "vacuous"):
             check = self._in_ulps(probes, check, claimed, second_opinion, found)
         if self._wrong_dtype(claimed, array):
@@ -284,12 +285,18 @@ class Comparison:
         return located(self.subject, numeric, check, judged, self.settings.tolerance, self.rng)
 
     def _in_its_shape(self, numeric: NumericEvaluation, name: str, claimed: FloatArray) -> ArrayCheck:
-        """Judge a gradient of another shape: right numbers that broadcast to the array's are a hazard, others wrong."""
-        array = self.subject.arrays[name]
-        try:
-            spread = np.broadcast_to(claimed, array.shape).copy()
-        except ValueError:
-            spread = None
+        """Judge a gradient of another shape: right numbers that broadcast to the array's are a hazard, others wrong.
+
+        And those of an input that it broadcasts to, if it gets axes of length 1 in front by that and no more numbers:
+        of a parameter ``b -= db`` would raise.
+        """
+        array, spread = self.subject.arrays[name], None
+        with contextlib.suppress(ValueError):
+            shape = np.broadcast_shapes(claimed.shape, array.shape)
+            if shape == array.shape:
+                spread = np.broadcast_to(claimed, shape).copy()
+            elif shape == claimed.shape and claimed.size == array.size and name not in self.subject.parameters:
+                spread = claimed.reshape(array.shape)
         if spread is not None:
             check = self._compare(numeric, name, spread, None)
             if check.verdict != "wrong":

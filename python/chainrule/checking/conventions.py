@@ -34,7 +34,7 @@ LOSS_METHODS = (
     "loss", "compute_loss", "compute_cost", "cost", "calculate_loss", "calculate_cost", "calc_loss", "calc_cost",
     "get_loss", "loss_function", "cost_function", "loss_fn", "loss_func", "cost_fn", "cross_entropy_loss", "criterion",
     "objective", "calculate_cross_entropy_loss", "mse_loss", "loss_value", "compute_error", "loss_layer",
-    "loss_obj", "loss_object", "_loss", "lossfunc", "loss_f",
+    "loss_obj", "loss_object", "_loss", "lossfunc", "loss_f", "loss_fnc", "loss_fcn", "lossfn",
 )  # fmt: skip
 #: What forward leaves its output in, and backward the gradient of its input, if they return nothing.
 OUTPUTS = (
@@ -54,7 +54,26 @@ PERHAPS_INPUT_GRADIENTS = frozenset({"dZ", "dz", "dA", "delta", "grad", "gradien
 LOSSES = ("loss", "cost", "error", "value", "loss_value")
 #: Arguments of backward that are no gradient: a step size, what forward gave for it to keep.
 LEARNING_RATES = frozenset({"lr", "learning_rate", "eta", "alpha", "rate", "step_size", "step", "learningRate", "l_r"})
+#: Those that are called so and nothing else: ``eta`` is an error that comes back as often.
+PLAIN_RATES = frozenset({"lr", "learning_rate", "step_size", "learningRate", "l_r"})
 CACHES = frozenset({"cache", "caches", "ctx", "context", "memory", "saved", "state", "tape", "stored", "_cache"})
+#: What forward gave, as an argument of backward; words that are in no other's name first.
+PLAINLY_OUT = frozenset({"out", "output", "outputs", "activated", "result"})
+GIVEN_OUT = PLAINLY_OUT | {"s", "y", "a", "A", "p", "h", "probs", "activation", "softmax", "sigmoid", "tanh", "fx"}
+#: Arguments of backward that no array is to be given for.
+OPTIMIZERS = frozenset(
+    {
+        "optimizer",
+        "optimiser",
+        "optim",
+        "opt",
+        "solver",
+        "updater",
+        "update_fn",
+        "optimizer_fn",
+        "optimizer_func",
+    }
+)
 #: Arguments of a loss: what it is measured against, and what is predicted.
 TARGETS = frozenset((
     "t", "y_true", "ytrue", "true", "target", "targets", "label", "labels", "truth", "ground_truth", "gt", "expected",
@@ -85,6 +104,11 @@ def is_target(name: str, others: list[str]) -> bool:
 def is_statistic(name: str) -> bool:
     """Tell whether an array is called like what training has seen, a constant where it is used: ``running_mean``."""
     return name.strip("_").lower().startswith(("running", "moving", "runmean", "runvar", "run_mean", "run_var"))
+
+
+def is_output_name(name: str, words: Container[str] = GIVEN_OUT) -> bool:
+    """Tell whether an argument of backward is called like what forward gave."""
+    return not is_gradient_name(name) and any(part in words for part in (name, *name.strip("_").split("_")))
 
 
 def is_gradient_name(name: str) -> bool:

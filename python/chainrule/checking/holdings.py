@@ -8,11 +8,8 @@ told in `chainrule.nn.parameters`.
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,15 +19,20 @@ from chainrule.checking import finite_differences
 from chainrule.checking.conventions import is_statistic
 from chainrule.checking.effect import effect_of, is_read
 from chainrule.checking.perturbation import both_ways
+from chainrule.checking.plain_numbers import that_step, with_gradients
 from chainrule.checking.report import Unseen
 from chainrule.checking.results import fits, fits_exactly, is_float, order_by_name, order_by_shape
 from chainrule.checking.state import State, put_back
 from chainrule.checking.subject import Subject
+from chainrule.checking.told_places import places_told
 from chainrule.checking.values import is_single, parameter
-from chainrule.nn.parameters.places import Place, gradient_at, gradient_names, held, is_numbers, namespace, traverse
+from chainrule.nn.parameters.places import Place, gradient_at, gradient_names, held, is_numbers, namespace
 
 #: By how much of its size an array is moved to see whether it matters: more than float32 rounds away.
 _FAR = 0.01
+#: Of what backward changes by more than plain descent.
+_NO_GRADIENT = ("what backward takes off: but that is no gradient times a step size",)
+_NO_STEP = "backward= of a method that does not step"
 
 
 def hold(
@@ -49,8 +51,9 @@ def hold(
     parameter lies, where its gradient does); `ignore`: arrays that are constants, by name.
     """
     thing = subject.thing
+    grown, stepping = that_step(subject, ahead, back, again)
     state = again()
-    groups = _grouped([*_mapped(thing), *_told(thing, told or {}), *_staying(subject, ahead)])
+    groups = _grouped([*_mapped(thing), *places_told(thing, told or {}), *_staying(subject, ahead)])
     _expect_known(ignore, groups)
     known = set(map(id, subject.parameters.values()))
     groups = [group for group in groups if id(group.array) not in known]
@@ -64,12 +67,19 @@ def hold(
             # A list in the order in which backward goes: where that is returned, too, each goes with what it fits.
             group.with_gradient *= not any(fits(item, group.array) for item in subject.items)
     rates = subject.learning_rates()
-    subject.by_its_rate = any(g.has_stepped(before[id(g.array)], rates) for g in groups if g.with_gradient)
+    stepped = any(g.has_stepped(before[id(g.array)], rates) for g in groups if g.with_gradient)
+    subject.by_its_rate = stepped and not subject.is_given_a_rate
+    # A layer that is given a rate says that it steps; by what, is another matter than the gradient that it keeps.
+    otherwise = [
+        g for g in groups
+        if subject.is_given_a_rate and g.with_gradient and g.has_changed(before[id(g.array)])
+        and not g.has_stepped(before[id(g.array)], rates)
+    ]  # fmt: skip
     # A layer without weights may have some all the same, from its base class: without effect, and their gradients 0.
     idle = {id(g.array) for g in groups if g.with_gradient and not np.any(gradient_at(g.with_gradient))}
     gradients = {id(g[1]) for group in groups for p in group.with_gradient if (g := p.gradient()) is not None}
     beside = [np.array(gradient_at(g.with_gradient)) for g in groups if g.with_gradient]
-    boxed = list(_boxes(subject, back))
+    boxed = list(with_gradients(subject, back))
     state.restore()
     longer: dict[int, Any] = {}
     if any(id(g.array) in changed and not g.with_gradient for g in groups):
@@ -79,16 +89,17 @@ def hold(
 
     left = [g for g in groups if id(g.array) not in gradients and not g.is_named(ignore)]
     unseen: list[Group] = []
+    numbers: list[Unseen] = []
     others = (*subject.arrays.values(), *(g.array for g in groups), *subject.inputs.values())
     movable = [a for a in others if is_float(a) and a.flags.writeable]
     for group in left:
-        stepped = id(group.array) in changed and not group.with_gradient
         if group.with_gradient or group.is_told:
             takes_part = _is_read_somehow if id(group.array) in idle else _stays_as_put
             if group.is_plain or takes_part(ahead, group.array, movable):
                 _take(subject, group, parameter(group.array, group.name))
         elif group.could_be_one and moves(ahead, group.array):
             in_proportion = _is_twice(longer.get(id(group.array)), steps.get(id(group.array)))
+            stepped = id(group.array) in changed
             group.stepped_otherwise = stepped and not in_proportion
             if is_statistic(group.key) and not stepped:
                 subject.held_fixed += (group.name,)
@@ -96,9 +107,19 @@ def hold(
                 _take(subject, group, parameter(group.array, group.name))
             else:
                 unseen.append(group)
+    for number in stepping:
+        if any(number.place.name == place.name for place in boxed):
+            subject.stepping = True  # with its gradient beside it
+        elif subject.takes_steps(number.place.name, rates, number.in_proportion):
+            boxed.append(number.place)
+        else:
+            looked_for = () if number.in_proportion else _NO_GRADIENT
+            numbers.append(Unseen(number.place.name, (), (*looked_for, *number.place.names())))
     for place in boxed:
         subject.parameters[place.name] = np.array(float(place.value))
         subject.places[place.name], subject.boxes[place.name] = (place,), place
+    taken = {id(array): name for name, array in subject.parameters.items()}
+    subject.boxes |= {taken[id(place.value)]: place for place in grown if id(place.value) in taken}
     by_key = [group for group in unseen if _has_key(group, subject.keyed, unseen)]
     for group in by_key:
         _take(subject, group, parameter(group.array, group.name))
@@ -107,8 +128,11 @@ def hold(
         _take(subject, group, parameter(group.array, group.name))
         subject.returned += (group.name,)
     rest = (group for group in unseen if group not in returned and group not in by_key)
+    held_ones = [g for g in groups if id(g.array) not in gradients and (g.with_gradient or g.is_told)]
+    subject.stepping |= subject.is_given_a_rate and any(id(g.array) in changed for g in held_ones)
     twice = () if returned else tuple(_given_twice(subject, [g for g in groups if g.with_gradient], beside))
-    subject.unseen = (*(Unseen(g.name, g.array.shape, g.looked_for) for g in rest), *twice)
+    subject.unseen = (*(Unseen(g.name, g.array.shape, g.looked_for) for g in rest), *numbers, *twice)
+    subject.unseen += tuple(Unseen(f"the step of {g.name}", g.array.shape, _NO_GRADIENT, _NO_STEP) for g in otherwise)
     state.restore()
 
 
@@ -161,7 +185,7 @@ class Group:
     @property
     def looked_for(self) -> tuple[str, ...]:
         """What its gradient was looked for under."""
-        told = ("what backward takes off: but that is no gradient times a step size",) if self.stepped_otherwise else ()
+        told = _NO_GRADIENT if self.stepped_otherwise else ()
         return (*told, *self.places[0].names())
 
     def is_named(self, names: Sequence[str]) -> bool:
@@ -228,6 +252,12 @@ def _returned(
         if len(groups) == len(rest) or all(_is_among(item, beside) for item in rest):
             subject.order, subject.left_over = order, rest
             return groups
+    own = None if subject.of_functions or subject.left_over else subject.alone
+    if own is not None and any(fits_exactly(own, g.array) for g in (*unseen, *with_gradient)):
+        among = _is_among(own, beside)  # a first layer has nobody to hand a gradient on to
+        groups = [] if among else _in_order([own], [g for g in unseen if fits_exactly(own, g.array)], told)
+        subject.of_a_parameter = among or bool(groups)
+        return groups
     if all(_is_among(item, beside) for item in subject.left_over):
         return []
     if _in_order(subject.left_over, with_gradient, ()):
@@ -358,51 +388,3 @@ def moves(ahead: Callable[[], list[FloatArray]], array: FloatArray, least: float
             )
         except Exception:  # it does not take this number: it looks at it, then
             return True
-
-
-def _boxes(subject: Subject, back: Callable[[float], Any]) -> Iterable[Place]:
-    """Give plain numbers that have a gradient beside them which is another for another cotangent."""
-    found = []
-    for way, value in traverse(subject.thing):
-        if isinstance(value, float) and isinstance(way[-1][1], str):
-            place = Place(way)
-            gradient = place.gradient()
-            if gradient is not None and np.size(gradient[1]) == 1:
-                found.append((place, float(np.reshape(gradient[1], ())), value))
-    if found:
-        back(2.0)
-    for place, before, value in found:
-        after = place.gradient()
-        if after is not None and float(np.reshape(after[1], ())) != before and place.value == value:
-            yield place
-
-
-def _told(thing: Any, told: Mapping[str, Any]) -> Iterable[tuple[Place, FloatArray]]:
-    """Give the parameters that the caller has named."""
-    for name, pair in told.items():
-        if not isinstance(pair, tuple | list) or len(pair) != 2:
-            raise TypeError(
-                f"params[{name!r}] must be a pair (parameter, gradient) of names or getters, got {pair!r:.60}"
-            )
-        array = _at(thing, pair[0])
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"params[{name!r}][0] is {type(array).__name__}, and no array: {pair[0]!r:.60}")
-        gradient = pair[1]
-        yield Place(((thing, name),), partial(_at, where=gradient)), array
-
-
-def _at(thing: Any, where: Any) -> Any:
-    """Give what lies at ``a.b[0]["c"]`` of `thing`, or what a getter gives."""
-    if callable(where):
-        try:
-            takes = len(inspect.signature(where).parameters)
-        except (TypeError, ValueError):
-            takes = 1
-        return where(thing) if takes else where()
-    for attribute, index in re.findall(r"([A-Za-z_]\w*)|\[([^\]]+)\]", str(where)):
-        if attribute:
-            thing = getattr(thing, attribute, None) if not isinstance(thing, Mapping) else thing.get(attribute)
-        else:
-            key = index.strip("'\"")
-            thing = thing[int(key)] if key.lstrip("-").isdigit() and not isinstance(thing, Mapping) else thing[key]
-    return thing

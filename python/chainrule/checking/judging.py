@@ -57,10 +57,14 @@ class Tolerance:
         self._sizes = np.nan_to_num(np.abs(claimed), nan=0.0, posinf=0.0)
         self._largest = largest
         self._relative, self._floor = relative, self._rounded_by * relative / 1e6
+        self._coarse = False
+        #: Entries that are 0 on both sides, over steps as long as the digits ask for.
+        self.zeros: NDArray[np.bool_] | bool = False
         if single or epsilon:
             self._round(FLOAT32 if single and not epsilon > FLOAT32 else epsilon)
 
     def _round(self, epsilon: float) -> None:
+        self._coarse = True
         ulps = (ULPS if epsilon <= FLOAT32 else _HALF_ULPS) * epsilon
         self._relative, self._floor = max(self._relative, ulps), self._rounded_by * ulps / 16
 
@@ -77,7 +81,7 @@ class Tolerance:
     def at(self, these: Any) -> Tolerance:
         """Give the rule for some of the entries."""
         some = copy.copy(self)
-        for name in ("claimed", "resolution", "_sizes", "_largest", "_rounded_by", "_floor"):
+        for name in ("claimed", "resolution", "zeros", "_sizes", "_largest", "_rounded_by", "_floor"):
             value = getattr(self, name)
             setattr(some, name, value[these] if np.ndim(value) else value)
         return some
@@ -106,9 +110,23 @@ class Tolerance:
             return known
         exact = (self.claimed == 0) & (slopes.value == 0)
         nothing = self._nothing(slopes, self._largest * _NOTHING * np.where(exact, 1e6, 1e3))
-        # What is not seen to move has no noise, but neither is seen what is below the last digit of a large f.
-        unseen = exact & (slopes.bar == 0) & (self.resolution > self._largest * _NOTHING * 1e4)
-        return np.asarray(known | (nothing & ~unseen))
+        return np.asarray(known | (nothing & (~self._unseen(slopes) | self.zeros)))
+
+    def _unseen(self, slopes: Slopes) -> NDArray[np.bool_]:
+        """Tell which are not seen to move, and so have no noise, but might below the last digit of a large f."""
+        exact = (self.claimed == 0) & (slopes.value == 0) & (slopes.bar == 0)
+        return np.asarray(exact & (self.resolution > self._largest * _NOTHING * 1e4))
+
+    def look_for_zeros(self, probes: Probes, found: Found) -> None:
+        """Move what was not seen to move by steps that would show all that fewer digits can show."""
+        unseen = np.flatnonzero(self._unseen(found.slopes) & ~found.kinks & np.less_equal(self.resolution, self._floor))
+        if not self._coarse or not len(unseen):
+            return
+        share = np.maximum(np.broadcast_to(self.resolution / self._floor, len(found.kinks))[unseen], 1 / 64)
+        far = probes.stencil.slopes(probes.numbers[unseen], probes.caps[unseen] * share)
+        zeros = np.zeros(len(found.kinks), bool)
+        zeros[unseen] = (far.value == 0) & (far.bar == 0)
+        self.zeros = zeros
 
     def _known(self, slopes: Slopes) -> NDArray[np.bool_]:
         """Tell which have a bar, and what they may differ by beside it, that are small against the entry."""
@@ -220,14 +238,17 @@ def worst_of(found: Found, rule: Tolerance) -> int:
 
 
 def summary(
-    name: str, shape: tuple[int, ...], full: bool, found: Found, wrong: NDArray[np.bool_], rule: Tolerance
-) -> ArrayCheck:
+    name: str, shape: tuple[int, ...], full: bool, found: Found, wrong: NDArray[np.bool_], rule: Tolerance,
+    probes: Probes | None = None,
+) -> ArrayCheck:  # fmt: skip
     """Give the figures and the verdict for one array, compared entry by entry or along directions."""
     if len(rule.claimed) == 0:
         return ArrayCheck(
             name, shape, "full" if full else "directions", 0, "unresolved", note="empty: there is nothing to compare"
         )
     rule = rule.rounded(found.epsilon)
+    if probes is not None:
+        rule.look_for_zeros(probes, found)
     claimed, values, bars = rule.claimed, found.slopes.value, bars_of(found)
     compared = (rule.compared(found.slopes) & ~found.kinks) | wrong
     unresolved = ~compared & ~found.kinks

@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking import calls, conventions
-from chainrule.checking.arguments import Slot, required
+from chainrule.checking.arguments import Slot, positional, required
 from chainrule.checking.equality import same_numbers
 from chainrule.checking.reach import reach
 from chainrule.checking.reader import Reader
@@ -33,7 +33,7 @@ class LayerSubject(Subject):
     forwards: Callable[[Any], Any] = field(default=attrgetter("forward"))
     backwards: Callable[[Any], Any] = field(default=attrgetter("backward"))
     #: What backward is called with: "dout", "douts" (one after the other), "cache", "rest" (the output behind the
-    #: first), "lr", or an argument's name.
+    #: first), "=out" (what forward gave), "lr", or an argument's name.
     call: tuple[str, ...] = ("dout",)
     #: Called before every forward pass: they set gradients that are added up to nothing.
     flushing: tuple[Any, ...] = ()
@@ -42,14 +42,17 @@ class LayerSubject(Subject):
     mean: bool = False
     #: Of how many outputs backward is given the gradient, the first ones; 0: of all.
     first: int = 0
+    #: Of which output alone backward is given the gradient, and the others as they are; -1: of none.
+    picked: int = -1
     #: The attribute that forward leaves the loss in, while it hands on its input.
     loss_in: str = ""
-    #: Whether backward takes a step of training itself, and of parameters it changes the size of that step.
-    stepping: bool = False
+    #: Of parameters that backward changes the size of its step.
     steps: dict[str, float] = field(default_factory=dict)
     #: What backward is also given, by name; the key under which it wants the gradient, if it is given a dict.
     also: tuple[str, ...] = ()
     key: str | None = None
+    #: What backward has raised, and what it was given.
+    raised: tuple[Exception, Sequence[Any]] | None = None
     kind = "layer"
     methods = (conventions.FORWARD, conventions.BACKWARD)
     gradients_optional = False
@@ -103,6 +106,8 @@ class LayerSubject(Subject):
         outcome = outcome_of(raw, self.thing, self.full_name(self.forward_name), cached="cache" in self.call)
         if self.key is not None:
             outcome = replace(outcome, keys=(self.key,))
+        if self.picked >= 0:
+            outcome = replace(outcome, arrays=[outcome.arrays[self.picked]], rest=tuple(outcome.arrays))
         if self.first:  # backward is given the gradient of so many of them
             rest = tuple(raw[self.first :]) if isinstance(raw, tuple | list) else ()
             outcome = replace(outcome, arrays=outcome.arrays[: self.first], rest=rest)
@@ -129,47 +134,83 @@ class LayerSubject(Subject):
                 given.append(self.last.cache)
             elif name == "rest":
                 given.extend(self.last.rest[:1])
+            elif name == "=out":
+                given.append(self.last.packed(self.last.arrays))
+            elif name.startswith("="):
+                given.append(self.last.rest[int(name[1:])])
             elif name == "lr":
                 given.append(1.0)
             elif name.startswith("."):
                 given.append(getattr(self.thing, name[1:]))
             else:
                 given.append(by_name[name])
-        backward, options = self.backwards(self.thing), {name: by_name[name] for name in self.also}
+        options = {name: by_name[name] for name in self.also}
         if not (self.stepping or self.by_its_rate):
-            return self.answer(backward(*given, **options))
+            return self.answer(self._spread(self._back(given, options)))
         # It takes a step of its own: what that takes off is what it holds the gradient to be, times the step size.
         before = {name: self.parameters[name].copy() for name in self.steps}
         everything = State(reach(subject=self.thing), self.parameters.values())
         try:
-            returned = backward(*given, **options)
+            returned = self._back(given, options)
             taken = {name: (before[name] - self._now(name)) / size for name, size in self.steps.items()}
             return self.answer(returned, taken)
         finally:
             everything.restore()
+
+    def _back(self, given: Sequence[Any], options: Mapping[str, Any]) -> Any:
+        """Call backward."""
+        try:
+            return self.backwards(self.thing)(*given, **options)
+        except Exception as error:
+            self.raised = error, given
+            raise
+
+    def _spread(self, returned: Any) -> Any:
+        """Give the slope of what is the same everywhere, as 1 of the identity, for every entry."""
+        arrays = list(self.movable.values())
+        if self.takes_dout or self.parameters or len(arrays) != 1 or self.last is None or not is_one(returned):
+            return returned
+        same = self.last.arrays[0].shape == arrays[0].shape and arrays[0].size > 1
+        return np.full(arrays[0].shape, float(returned)) if same and np.ndim(returned) == 0 else returned
+
+    def refusal(self, error: Exception) -> TypeError | None:
+        """Say what backward was given when it raised this."""
+        if self.raised is None or self.raised[0] is not error:
+            return None
+        return TypeError(calls.refused(self, self.backwards(self.thing), self.raised[1], error))
 
     @property
     def doubtful(self) -> tuple[str, ...]:
         """Parameters whose step may be more than a gradient times a step size that was found beside them."""
         return () if "lr" in self.call else tuple(self.steps)
 
+    @property
+    def is_given_a_rate(self) -> bool:
+        """Whether one of backward's arguments is called like a learning rate."""
+        return any(p.name in conventions.LEARNING_RATES for p in positional(self.backwards(self.thing))[1:])
+
     def learning_rates(self) -> Sequence[float]:
-        """Give those that the object holds, or what it holds does."""
-        named = ((way[-1][1], value) for way, value in traverse(self.thing) if isinstance(value, float))
-        return [value for name, value in named if name in conventions.LEARNING_RATES and value > 0]
+        """Give those that the object holds, or what it holds does; or that backward takes if it is given none."""
+        if "lr" in self.call:
+            return [1.0]
+        named = [(way[-1][1], value) for way, value in traverse(self.thing)]
+        named += [(p.name, p.default) for p in positional(self.backwards(self.thing))]
+        floats = [(name, value) for name, value in named if isinstance(value, float)]
+        return [value for name, value in floats if name in conventions.LEARNING_RATES and value > 0]
 
     def takes_steps(self, name: str, rates: Sequence[float], in_proportion: bool) -> bool:
         """Note it; the step is that of the one learning rate there is, or 1 if backward is given it."""
         self.stepping = True
-        sizes = {1.0} if "lr" in self.call else set(rates)
+        sizes = set(rates)
         if len(sizes) == 1 and in_proportion:
             self.steps[name] = sizes.pop()
         return name in self.steps
 
     def _now(self, name: str) -> Any:
         """Give a parameter as it is, also if it has been replaced."""
+        kinds = (np.ndarray, int, float) if name in self.boxes else np.ndarray
         here = (place.value for place in self.places.get(name, ()))
-        return next((value for value in here if isinstance(value, np.ndarray)), self.parameters[name])
+        return next((value for value in here if isinstance(value, kinds)), self.parameters[name])
 
     def returned_names(self) -> tuple[str, ...]:
         """Give the names of the variables that backward returns, if they can be known."""
@@ -217,6 +258,7 @@ def understood(reader: Reader, subject: LayerSubject, backward: Any) -> list[Sub
     subject.labels = calls.labels_asked(backward, [slot.name for slot in subject.slots])
     found: list[Subject] = []
     error: Exception | None = None
+    refusal: TypeError | None = None
     before = State(reach(subject=reader.thing))
     ways = _ways(reader, subject, first, backward)
     for way in ways:
@@ -225,7 +267,7 @@ def understood(reader: Reader, subject: LayerSubject, backward: Any) -> list[Sub
             outputs = reader.quietly(other.run, other.inputs).arrays
             reader.hold(other, other.cotangents(outputs, np.random.default_rng(7)))
         except Exception as raised:
-            error = error or raised
+            error, refusal = (error, refusal) if error else (raised, other.refusal(raised))
             before.restore()
             if isinstance(raised, KeyError) and len(first.keys or ()) == 1 and way.key is None:
                 ways.append(replace(way, key=raised.args[0]))
@@ -242,6 +284,8 @@ def understood(reader: Reader, subject: LayerSubject, backward: Any) -> list[Sub
             ) from error
         if subject.labels:
             raise TypeError(calls.labels_wanted(subject)) from error
+        if refusal is not None:
+            raise refusal from error
         raise error
     return found
 
@@ -264,6 +308,7 @@ def _by_returned_names(subject: LayerSubject) -> list[LayerSubject]:
 def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) -> list[LayerSubject]:
     """Give the ways in which backward may be meant to be called, the likeliest first."""
     names = [slot.name for slot in subject.slots]
+    calls.expect_more_than_a_rate(subject, backward)
     usual, unknown = calls.usual_call(backward, names, first)
     found = calls.all_calls(usual, unknown, subject, first, backward)
     if not found:
@@ -274,11 +319,13 @@ def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) 
         )
     ways = []
     for call in found:
-        # What is read as no dout although it could be one is believed if it cannot be: see `run.chosen`.
-        surely = not (usual == ("dout",) != call and first.arrays[0].size > 1)
+        surely = calls.is_sure(call, usual, backward, first.arrays[0].size == 1)
         way = replace(subject, call=call, surely=surely)
         if "rest" in call:
             way.first = 1
+        kept = [name for name in call if name[:1] == "=" and name[1:].isdigit()]
+        if kept:
+            way.picked = next(i for i in range(len(kept) + 1) if f"={i}" not in kept)
         if "douts" in call:
             way.first = len(required(backward)) - len(call) + 1
         if not {"dout", "douts"} & set(call) and first.arrays[0].size > 1:

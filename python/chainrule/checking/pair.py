@@ -14,7 +14,7 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking.arguments import names_tell, positional, required, takes_nothing
-from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES
+from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES, is_gradient_name, is_output_name
 from chainrule.checking.jacobian.blocks import is_jacobian
 from chainrule.checking.layer import LayerSubject, understood
 from chainrule.checking.network import NetworkSubject
@@ -86,7 +86,7 @@ class PairSubject(Subject):
         """Call the derivative, and give what it returns."""
         handed = self.handed()
         if self.through:
-            handed = [self.values(self.thing)(*handed)]
+            handed = [self.values(self.thing)(*handed), *handed[1:]]
         if self.after or self.before:
             self.values(self.thing)(*handed)
         if self.after:
@@ -110,6 +110,12 @@ class MethodsSubject(PairSubject):
     methods = (VALUES, DERIVATIVES)
 
     @classmethod
+    def read(cls, reader: Reader) -> Sequence[Subject]:
+        """Give an object with two such methods, of which the first takes what was given."""
+        ahead, back = reader.first_that_takes(VALUES), reader.first(DERIVATIVES)
+        return cls.by_methods(reader, ahead, back) if ahead and back else ()
+
+    @classmethod
     def by_methods(cls, reader: Reader, ahead: str, back: str) -> Sequence[Subject]:
         """Give an object with two such methods."""
         thing = reader.thing
@@ -121,12 +127,15 @@ class MethodsSubject(PairSubject):
         subject.forward_name, subject.backward_name = f"{subject.name}.{ahead}", f"{subject.name}.{back}"
         subject.after = takes_nothing(getattr(thing, back))
         raw = reader.quietly(lambda: subject.values(thing)(*subject.handed()), inputs)
+        optional = [p.name for p in positional(getattr(thing, back))]
+        subject.after |= is_one(raw) and not required(getattr(thing, back)) and any(map(is_gradient_name, optional[:1]))
         if is_one(raw) and subject.wrt is None and not subject.after and _is_of_parameters(reader, subject):
             return NetworkSubject.by_methods(reader, ahead, back)
         ways = _by_each(reader, subject) if is_one(raw) else _apart(reader, subject, raw)
         again, told = ways[0], f"{ahead} is called before each {back}"
-        assert isinstance(again, PairSubject)
-        if subject.after or again.unsure:  # of which argument it is the gradient is the question there
+        if (
+            not isinstance(again, PairSubject) or subject.after or again.unsure
+        ):  # of which argument it is the gradient is the question there
             return ways
         return [*ways, replace(again, before=True, read_as=(told, *again.read_as))]
 
@@ -307,6 +316,8 @@ def _derivative(reader: Reader, pair: PairSubject) -> Any:
 def _apart(reader: Reader, pair: PairSubject, raw: Any) -> list[Subject]:
     """Give the ways to understand a derivative for each entry, or each example."""
     returned = _derivative(reader, pair)
+    if returned is None:
+        raise TypeError(f"{pair.backward_name} gives None: return the derivative")
     value = outcome_of(raw, pair.thing, pair.forward_name, cached=False).arrays[0]
     if is_jacobian(returned, value, pair.movable) or not _is_apart(value, returned, pair.inputs, pair.wrt):
         functions = pair.values(pair.thing), pair.derivatives(pair.thing)
@@ -321,10 +332,11 @@ def _apart(reader: Reader, pair: PairSubject, raw: Any) -> list[Subject]:
         ways[0] = replace(ways[0], unsure=len(ways) > 1)
     if value.ndim == 1 and any(np.ndim(g) > 1 for g in bound(returned, pair.inputs, pair.wrt, []).gradients.values()):
         ways += [replace(way, mean=True, read_as=("the gradient is read as that of the mean",)) for way in ways[:1]]
-    if len(pair.inputs) == 1:
-        ways.append(
-            replace(ways[0], through=True, surely=False, read_as=(f"{pair.backward_name} is given what f gives",))
-        )
+    asked = required(pair.derivatives(pair.thing))[:1]
+    told = any(is_output_name(name) and name not in pair.inputs for name in asked)
+    if len(pair.inputs) == 1 or told:
+        read_as = (f"{pair.backward_name} is given what {pair.forward_name} gives",)
+        ways.append(replace(ways[0], through=True, surely=told, read_as=read_as))
     return list(ways)
 
 

@@ -57,6 +57,7 @@ class PartsSubject(NetworkSubject):
         parts = _parts(thing, ahead, back, len(reader.arguments))
         if parts is None:
             _expect_a_loss(reader, ahead, back)
+            _expect_what_is_known(reader, ahead, back)
             return ()
         slots, inputs = reader.slots(parts.value(thing))
         subject = cls(
@@ -191,6 +192,19 @@ def _expect_a_loss(reader: Reader, ahead: str, back: str) -> None:
         raise TypeError(
             f"{type(thing).__name__}.{ahead} takes {', '.join(names)}, and {back} takes {labels}: of which loss that is"
             f" the gradient is not known; give it a method loss(out, {labels}), of what {ahead} gives and the labels"
+        )
+
+
+def _expect_what_is_known(reader: Reader, ahead: str, back: str) -> None:
+    """Raise TypeError for a network with a loss whose backward asks for what only the training loop knows."""
+    thing, count = reader.thing, len(reader.arguments)
+    takes, asked = [p.name for p in positional(getattr(thing, ahead))], required(getattr(thing, back))
+    loss = next((n for n in LOSS_METHODS if n not in (ahead, back) and _loss_of(thing, n)[0] is not None), None)
+    unknown = [n for n in asked if not _is_known(n, takes, thing)]
+    if loss is not None and 0 < len(takes) < count and unknown:
+        raise TypeError(
+            f"{type(thing).__name__}.{back}({', '.join(asked)}) asks for {', '.join(unknown)}, which is nothing that"
+            f" {ahead} or {loss} takes or gives by that name; hand over two functions (loss, gradient)"
         )
 
 

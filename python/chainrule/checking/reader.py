@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,14 @@ class Reader:
     def first(self, names: Iterable[str]) -> str | None:
         """Give the first of these methods that the thing has."""
         return next((name for name in names if self.has(name)), None)
+
+    def first_that_takes(self, names: Sequence[str]) -> str | None:
+        """Give the first of these methods that can be called with the arguments; if none can, the first there is."""
+        for name in filter(self.has, names):
+            with contextlib.suppress(TypeError, ValueError):
+                inspect.signature(getattr(self.thing, name)).bind(*self.arguments)
+                return name
+        return self.first(names)
 
     def slots(self, function: Any) -> tuple[tuple[Slot, ...], dict[str, Any]]:
         """Give the arguments as slots and inputs; say so if `function` cannot be called with them."""

@@ -295,8 +295,12 @@ def _by_name(returned: Mapping[Any, Any], names: Sequence[str], inputs: Mapping[
         key = next((k for k in (own, *gradient_names(own)) if k in keys), None)
         if key is not None:  # it is of no other
             found.gradients[name] = returned[keys.pop(key)]
-    for key in places_of_input(names) if names and not found.gradients else ():
-        if key in keys and fits_exactly(returned[keys[key]], inputs.get(names[0])):
+    if not names or any(name in inputs for name in found.gradients):
+        return found
+    # Beside those of parameters, what is called like something inside is not the input's.
+    doubtful = PERHAPS_INPUT_GRADIENTS if found.gradients else ()
+    for key in places_of_input(names):
+        if key in keys and key not in doubtful and fits_exactly(returned[keys[key]], inputs.get(names[0])):
             found.gradients[names[0]] = returned[keys.pop(key)]
     return found
 

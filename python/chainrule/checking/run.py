@@ -49,15 +49,19 @@ def check(
         ways = readings(thing, arguments, asked, randomness)
         ready = State(reach(subject=thing)) if len(ways) > 1 else None  # with what its first forward pass makes
         reports: list[GradientReport] = []
+        refusal: TypeError | None = None
         for i, subject in enumerate(ways):
             if ready is not None:
                 ready.restore()
             try:
                 reports.append(_whole_report(subject, settings, randomness, first))
-            except Exception:  # as one way to call it may raise; but not all
-                if not reports and i == len(ways) - 1:
-                    raise
-                continue
+            except Exception as error:  # as one way to call it may raise; but not all
+                refusal = refusal or subject.refusal(error)
+                if reports or i < len(ways) - 1:
+                    continue
+                if refusal is not None:
+                    raise refusal from error
+                raise
             if ways[0].unsure:
                 continue
             if reports[0].verdict != "wrong" or reports[-1].verdict == "right":

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import types
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -48,8 +48,11 @@ class State:
             if not isinstance(holder, dict):
                 continue
             for name, array in contents.items():
-                if isinstance(array, np.ndarray) and dict.get(holder, name) is not array:
+                here = dict.get(holder, name)
+                if isinstance(array, np.ndarray) and here is not array:
                     dict.__setitem__(holder, name, array)
+                elif isinstance(array, int | float) and isinstance(here, np.ndarray | float):
+                    dict.__setitem__(holder, name, array)  # a number that a step has made another, or an array
         self._restore_arrays()
 
     def of_what_changed(self) -> State:
@@ -97,8 +100,9 @@ def _slot(holder: Any, name: str) -> Any:
 def _put_contents(holder: Any, contents: Any) -> None:
     if isinstance(holder, dict):
         if dict.keys(holder) != contents.keys() or any(dict.get(holder, k) is not v for k, v in contents.items()):
-            dict.clear(holder)
-            dict.update(holder, contents)
+            kind = OrderedDict if isinstance(holder, OrderedDict) else dict  # which keeps a list of its keys
+            kind.clear(holder)
+            kind.update(holder, contents)
     elif isinstance(holder, list | deque):
         if len(holder) != len(contents) or any(a is not b for a, b in zip(holder, contents, strict=True)):
             holder.clear()

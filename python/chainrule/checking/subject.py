@@ -82,7 +82,7 @@ class Subject(ABC):
     #: The arrays that the subject itself holds, and that have gradients; where those lie that have them beside them.
     parameters: dict[str, FloatArray] = field(default_factory=dict)
     places: dict[str, tuple[Place, ...]] = field(default_factory=dict)
-    #: Parameters that are plain numbers: they are put there before each forward pass.
+    #: Parameters that are plain numbers, or were: they are put there before each forward pass.
     boxes: dict[str, Place] = field(default_factory=dict)
     #: Arrays that move the outputs, and are not compared; those that have no gradient and need none.
     unseen: tuple[Unseen, ...] = ()
@@ -101,6 +101,9 @@ class Subject(ABC):
     told_order: tuple[str, ...] = ()
     #: Gradients that were returned and belong to nothing that is known yet.
     left_over: list[Any] = field(default_factory=list)
+    #: What was returned alone and fits no input; whether it is the gradient of a parameter.
+    alone: Any = None
+    of_a_parameter: bool = False
     #: What every forward pass starts from, if it goes on from where the last has ended.
     resets: State | None = None
     #: Whether, if this way to understand it agrees and the usual one does not, it was what was meant.
@@ -112,7 +115,9 @@ class Subject(ABC):
     #: How the two functions are called in messages.
     forward_name: str = "forward"
     backward_name: str = "backward"
-    #: Whether backward takes off its parameters their gradients, times a learning rate that it holds.
+    #: Whether backward takes a step of training itself; and whether it takes off its parameters their gradients, times
+    #: a learning rate that it holds, though they lie beside them.
+    stepping: bool = False
     by_its_rate: bool = False
     #: What backward takes in the place of the outputs' gradient, if that is called like labels.
     labels: str = ""
@@ -219,9 +224,18 @@ class Subject(ABC):
         """Give the sizes beside N that a mean can be over: those of the `others` of the first input's axes."""
         return others
 
+    @property
+    def is_given_a_rate(self) -> bool:
+        """Whether backward is given what to step by, so that it says itself that it does."""
+        return False
+
     def learning_rates(self) -> Sequence[float]:
         """Give those that backward may take a step of training with."""
         return ()
+
+    def refusal(self, error: Exception) -> TypeError | None:
+        """Say what its backward was given, if it is that which raised this; None if it is not."""
+        return None
 
     def takes_steps(self, name: str, rates: Sequence[float], in_proportion: bool) -> bool:
         """Note that backward takes something off a parameter; tell whether it is known how many gradients.
@@ -239,7 +253,7 @@ class Subject(ABC):
         if self.resets is not None:
             self.resets.restore()
         for name, place in self.boxes.items():
-            put(place, float(self.parameters[name]))
+            put(place, self.parameters[name] if self.parameters[name].ndim else float(self.parameters[name]))
         return [slot.handed(self.inputs) for slot in self.slots]
 
     def cotangents(self, outputs: Sequence[FloatArray], rng: np.random.Generator) -> list[Any]:
@@ -310,6 +324,11 @@ class Subject(ABC):
             return Bound({name: gradient for name, gradient in deep.items() if name in (self.wrt or self.inputs)})
         self.items = flattened(returned) if isinstance(returned, tuple | list) else []
         self.keyed = {str(k): v for k, v in returned.items()} if isinstance(returned, Mapping) else {}
+        inputs = [self.inputs[name] for name in (self.wrt or self.inputs)]
+        fitting = any(isinstance(a, np.ndarray) and fits(returned, a) for a in inputs)
+        self.alone = returned if isinstance(returned, np.ndarray) and not fitting else None
+        if self.of_a_parameter and self.alone is not None:
+            return Bound(extra=[returned])
         if not self.order or len(self.items) != len(self.order):
             return bound(returned, self.inputs, self.wrt, list(self.parameters))
         pairs = list(zip(self.order, self.items, strict=True))
@@ -342,7 +361,7 @@ class Subject(ABC):
             count, names = len(self.left_over) + len(self.movable), ", ".join(self.inputs) or "none"
             raise ValueError(
                 f"{self.full_name(self.backward_name)} gives {count} gradients for {len(self.inputs)} inputs"
-                f" ({names}); say with wrt= what they are by"
+                f" ({names}); say with wrt= what they are by, and with params= where parameters have theirs"
             )
 
     def _add_left(self, inputs: dict[str, Any]) -> None:

@@ -49,7 +49,7 @@ COUNTERPARTS = {
 }
 #: Names that stand for each other: of ``weights`` the gradient may be called ``dW``.
 SYNONYMS = (
-    ("W", "w", "weight", "weights", "kernel", "kernels"), ("b", "B", "bias", "biases"),
+    ("W", "w", "weight", "weights", "kernel", "kernels", "filters", "filter"), ("b", "B", "bias", "biases"),
     ("E", "embedding", "embeddings", "embedding_matrix", "embedding_weights"),
     ("recurrent_kernel", "r_kernel", "recurrent_weights", "recurrent_weight", "r_weights"),
 )  # fmt: skip
