@@ -53,7 +53,12 @@ def network(own: bool = False, dtype: Any = np.float64) -> Network:
     def drawn(*shape: int) -> Any:
         return (draw.normal(size=shape) * 0.3).astype(dtype)
 
-    ones, zeros = (lambda n: np.ones(n, dtype)), (lambda n: np.zeros(n, dtype))
+    def ones(n: int) -> Any:
+        return np.ones(n, dtype)
+
+    def zeros(n: int) -> Any:
+        return np.zeros(n, dtype)
+
     return Network(
         {
             "Reshape": Reshape((2, 6, 7)),

@@ -58,6 +58,8 @@ class Convolution(KernelLayer):
     learnt = ("W", "b")
 
     W, b = Held(), Held()
+    dW: Any
+    db: Any
 
     def __init__(self, W: Any, b: Any, stride: int = 1, pad: int = 0) -> None:
         W = Convolution.W.hold(self, W, axes=4)

@@ -68,6 +68,8 @@ class BatchNormalization(KernelLayer):
     learnt, statistics = ("gamma", "beta"), ("running_mean", "running_var")
 
     gamma, beta, running_mean, running_var = Held(), Held(), Held(), Held()
+    dgamma: Any
+    dbeta: Any
 
     def __init__(
         self, gamma: Any, beta: Any, momentum: float = 0.9, running_mean: Any = None, running_var: Any = None
@@ -149,6 +151,8 @@ class LayerNormalization(KernelLayer):
     learnt = ("gamma", "beta")
 
     gamma, beta = Held(), Held()
+    dgamma: Any
+    dbeta: Any
 
     def __init__(self, gamma: Any, beta: Any) -> None:
         gamma = LayerNormalization.gamma.hold(self, gamma, axes=1)
