@@ -100,12 +100,11 @@ class BaseLayer:
         return (), (), shape
 
 
-def remembered(value: Any, layer: Any, before: str | None = None) -> Any:
+def remembered(value: Any, layer: Any) -> Any:
     """Give what ``forward`` kept; say so, if nothing was."""
     if value is None:
         name = type(layer).__name__
-        first = before or f"{name}.forward"
-        raise RuntimeError(f"{name}.backward was called before {first}; there is nothing to go back through")
+        raise RuntimeError(f"{name}.backward was called before {name}.forward; there is nothing to go back through")
     return value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule._gate import FloatArray, count, parameter
-from chainrule.nn.layers.kernel import Held, KernelLayer
+from chainrule.nn.layers.kernel import KernelLayer, held, hold
 
 
 class Convolution(KernelLayer):
@@ -57,18 +57,19 @@ class Convolution(KernelLayer):
     kernel = "convolution"
     learnt = ("W", "b")
 
-    W, b = Held(), Held()
+    W = held("W", "The filters, shape (FN, C, FH, FW)")
+    b = held("b", "The biases, shape (FN,)")
     dW: Any
     db: Any
 
     def __init__(self, W: Any, b: Any, stride: int = 1, pad: int = 0) -> None:
-        W = Convolution.W.hold(self, W, axes=4)
+        W = hold(self, "W", W, axes=4)
         if 0 in W.shape[2:]:
             raise ValueError(f"W must have shape (FN, C, FH, FW) with FH and FW above 0, got W.shape={W.shape}")
         b = parameter(b, "b", W.dtype)
         if b.shape != W.shape[:1]:
             raise ValueError(f"b must have shape {W.shape[:1]} to fit W, got b.shape={b.shape}")
-        Convolution.b.hold(self, b)
+        hold(self, "b", b)
         self.stride, self.pad = count(stride, "stride"), count(pad, "pad", least=0)
         self._begin()
 

@@ -41,8 +41,8 @@ class Masks:
 class Dropout(BaseLayer):
     """``out = x`` where a number stays, else 0, in training; ``out = (1 - dropout_ratio) · x`` in evaluation.
 
-    Backwards: dL/dx = dout where it stays, else 0. Each number of each example stays with the probability
-    1 - dropout_ratio. Takes any shape, and keeps it.
+    Backwards: dL/dx = dout where it stays, else 0; after an evaluation (1 - dropout_ratio) · dout. Each number of each
+    example stays with the probability 1 - dropout_ratio. Takes any shape, and keeps it.
 
     Parameters
     ----------
@@ -87,12 +87,13 @@ class Dropout(BaseLayer):
             raise ValueError(f"dropout_ratio must lie in 0 <= dropout_ratio < 1, got {dropout_ratio!r}")
         self.masks = Masks(None if seed is None else count(seed, "seed", least=0))
         self.mask: Any = None
+        self._evaluated: tuple[int, ...] | None = None
         self.draws: tuple[int, int, int] | None = None
 
     def forward(self, x: Any, train_flg: bool = True) -> FloatArray:
         x = floats(x, "x")
         if not flag(train_flg, "train_flg"):
-            self.mask = None
+            self.mask, self._evaluated = None, x.shape
             return np.asarray(x * x.dtype.type(1 - self.dropout_ratio))
         n = len(x) if x.ndim > 1 else 1
         mask = np.empty((n, math.prod(x.shape[1:]) if x.ndim > 1 else x.size), np.uint8)
@@ -111,7 +112,9 @@ class Dropout(BaseLayer):
         return (), (self.dropout_ratio,), shape
 
     def backward(self, dout: Any) -> FloatArray:
-        mask = remembered(self.mask, self, "a training pass, forward(x, True)")
-        dout = incoming(dout, mask.shape)
+        if self.mask is None:
+            dout = incoming(dout, remembered(self._evaluated, self))
+            return np.asarray(dout * dout.dtype.type(1 - self.dropout_ratio))
+        mask, dout = self.mask, incoming(dout, self.mask.shape)
         dx: FloatArray = np.where(mask, dout, dout.dtype.type(0))
         return dx

@@ -33,8 +33,8 @@ class KernelLayer(BaseLayer):
             setattr(self, f"d{name}", None)
 
     def _arrays(self) -> list[FloatArray]:
-        names = (*self.learnt, *self.statistics)
-        return [floats(getattr(self, name), name) for name in names]
+        dtype = floats(getattr(self, self.learnt[0]), self.learnt[0]).dtype if self.learnt else None
+        return [floats(getattr(self, name), name, dtype) for name in (*self.learnt, *self.statistics)]
 
     def _run(self, x: Any, training: bool = True) -> FloatArray:
         """Give what comes out, and keep what the way back needs."""
@@ -72,32 +72,34 @@ class KernelLayer(BaseLayer):
         return dx.reshape(x.shape)
 
 
-class Held:
-    """An attribute that holds an array: ``layer.W = other`` copies `other` into it."""
+def held(name: str, what: str) -> property:
+    """Give a property that shows an array a layer holds; assigning copies into it, as in `Affine`."""
+    place = f"_{name}"
 
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name, self._place = name, f"_{name}"
-
-    def __get__(self, layer: Any, owner: type | None = None) -> Any:
-        return self if layer is None else layer.__dict__[self._place]
-
-    def __set__(self, layer: Any, value: Any) -> None:
-        fill(layer.__dict__[self._place], value, self._name)
-
-    def hold(self, layer: Any, value: Any, axes: int | None = None, like: FloatArray | None = None) -> FloatArray:
-        """Hold `value` itself if it is a float32 or float64 array; it is to have so many axes, or the shape of `like`.
-
-        Raises
-        ------
-        TypeError
-            If `value` does not hold real numbers.
-        ValueError
-            If it has another shape.
-        """
-        array = parameter(value, self._name, None if like is None else like.dtype)
-        if axes is not None and array.ndim != axes:
-            raise ValueError(f"{self._name} must have {axes} axes, got {self._name}.shape={array.shape}")
-        if like is not None and array.shape != like.shape:
-            raise ValueError(f"{self._name} must have shape {like.shape}, got {self._name}.shape={array.shape}")
-        layer.__dict__[self._place] = array
+    def show(layer: Any) -> FloatArray:
+        array: FloatArray = layer.__dict__[place]
         return array
+
+    def copy(layer: Any, value: Any) -> None:
+        fill(layer.__dict__[place], value, name)
+
+    return property(show, copy, doc=f"{what}: the held array itself.")
+
+
+def hold(layer: Any, name: str, value: Any, axes: int | None = None, like: FloatArray | None = None) -> FloatArray:
+    """Have a layer hold `value`, itself if it is a float32 or float64 array; with so many axes, or shaped as `like`.
+
+    Raises
+    ------
+    TypeError
+        If `value` does not hold real numbers.
+    ValueError
+        If it has another shape.
+    """
+    array = parameter(value, name, None if like is None else like.dtype)
+    if axes is not None and array.ndim != axes:
+        raise ValueError(f"{name} must have {axes} axes, got {name}.shape={array.shape}")
+    if like is not None and array.shape != like.shape:
+        raise ValueError(f"{name} must have shape {like.shape}, got {name}.shape={array.shape}")
+    layer.__dict__[f"_{name}"] = array
+    return array

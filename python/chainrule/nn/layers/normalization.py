@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray, flag, real
-from chainrule.nn.layers.kernel import Held, KernelLayer
+from chainrule.nn.layers.kernel import KernelLayer, held, hold
 
 
 class BatchNormalization(KernelLayer):
@@ -67,22 +67,25 @@ class BatchNormalization(KernelLayer):
     kernel = "batch_norm"
     learnt, statistics = ("gamma", "beta"), ("running_mean", "running_var")
 
-    gamma, beta, running_mean, running_var = Held(), Held(), Held(), Held()
+    gamma = held("gamma", "The scale of each channel, shape (C,)")
+    beta = held("beta", "The shift of each channel, shape (C,)")
+    running_mean = held("running_mean", "The running mean of each channel, shape (C,)")
+    running_var = held("running_var", "The running variance of each channel, shape (C,)")
     dgamma: Any
     dbeta: Any
 
     def __init__(
         self, gamma: Any, beta: Any, momentum: float = 0.9, running_mean: Any = None, running_var: Any = None
     ) -> None:
-        gamma = BatchNormalization.gamma.hold(self, gamma, axes=1)
-        BatchNormalization.beta.hold(self, beta, like=gamma)
+        gamma = hold(self, "gamma", gamma, axes=1)
+        hold(self, "beta", beta, like=gamma)
         self.momentum = real(momentum, "momentum")
         if not 0 <= self.momentum <= 1:
             raise ValueError(f"momentum must lie in 0 <= momentum <= 1, got {momentum!r}")
         mean = np.zeros_like(gamma) if running_mean is None else running_mean
-        BatchNormalization.running_mean.hold(self, mean, like=gamma)
+        hold(self, "running_mean", mean, like=gamma)
         variance = np.ones_like(gamma) if running_var is None else running_var
-        BatchNormalization.running_var.hold(self, variance, like=gamma)
+        hold(self, "running_var", variance, like=gamma)
         self._begin()
 
     def forward(self, x: Any, train_flg: bool = True) -> FloatArray:
@@ -150,22 +153,23 @@ class LayerNormalization(KernelLayer):
     kernel = "layer_norm"
     learnt = ("gamma", "beta")
 
-    gamma, beta = Held(), Held()
+    gamma = held("gamma", "The scale of each number, shape (D,)")
+    beta = held("beta", "The shift of each number, shape (D,)")
     dgamma: Any
     dbeta: Any
 
     def __init__(self, gamma: Any, beta: Any) -> None:
-        gamma = LayerNormalization.gamma.hold(self, gamma, axes=1)
+        gamma = hold(self, "gamma", gamma, axes=1)
         if not len(gamma):
             raise ValueError("gamma must have at least one number, got gamma.shape=(0,)")
-        LayerNormalization.beta.hold(self, beta, like=gamma)
+        hold(self, "beta", beta, like=gamma)
         self._begin()
 
     def forward(self, x: Any) -> FloatArray:
         return self._run(x)
 
     def _one(self, shape: tuple[int, ...]) -> bool | None:
-        return True if len(shape) == 1 else None
+        return True if math.prod(shape) == len(self.gamma) else None
 
     def _described(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
         size, together = len(self.gamma), 1

@@ -89,7 +89,8 @@ impl Window {
                 for j in 0..self.width {
                     let (left, right, first_column) = self.inside(j, self.columns, across);
                     let k = (channel * self.height + i) * self.width + j;
-                    for y in top..bottom {
+                    // Of a pixel that is in the padding everywhere there is no first.
+                    for y in if left < right { top..bottom } else { 0..0 } {
                         let row = first_row + (y - top) * self.stride;
                         let pixel = (channel * self.rows + row) * self.columns + first_column;
                         see(k, y * across + left, right - left, pixel);
@@ -145,6 +146,8 @@ pub(crate) mod tests {
             [1, 3, 4, 2, 2, 1, 5],
             [4, 1, 1, 1, 1, 7, 0],
             [0, 3, 3, 2, 2, 1, 0],
+            [2, 1, 2, 1, 6, 1, 2],
+            [1, 2, 1, 6, 1, 3, 2],
         ];
         sizes.into_iter().map(|sizes| Window::from_sizes(&sizes).unwrap())
     }
