@@ -1,11 +1,11 @@
-//! The arithmetic of small dense networks: ndarray in, ndarray out, no Python anywhere.
+//! The arithmetic of small networks: ndarray in, ndarray out, no Python anywhere.
 //!
 //! | folder | what |
 //! |---|---|
 //! | [`machine`] | [`level`](machine::level), [`threads`](machine::threads): which instruction set this process uses, and how many threads |
 //! | [`dense`] | [`matmul`](dense::matmul): A·B, Aᵀ·B, A·Bᵀ; [`padded`](dense::padded): a matrix whose rows are whole vectors |
 //! | [`sparse`] | the same products without the zeros: [`rows`](sparse::rows) as they are stored, [`nonzeros`](sparse::nonzeros) of them, and the [`product`](sparse::product) |
-//! | [`layers`] | [`affine`](layers::affine), [`activation`](layers::activation) |
+//! | [`layers`] | [`affine`](layers::affine), [`activation`](layers::activation), [`convolution`](layers::convolution) and [`pooling`](layers::pooling) by a [`window`](layers::window), [`normalization`](layers::normalization), [`dropout`](layers::dropout); one [`alone`](layers::alone) |
 //! | [`loss`] | what is made small: softmax, squared, sigmoid; its gradient, and what is right |
 //! | [`network`] | [`stack`](network::stack): what a network is made of, and its forward pass; [`training`](network::training) by an [`optimizer`](network::optimize), [`evaluation`](network::evaluation) |
 //! | [`numeric`] | the numeric side of a gradient check: losses after single [`entries`](numeric::entries) were moved, or all of them along [`directions`](numeric::directions) |
