@@ -45,6 +45,7 @@ class Convolution(KernelLayer):
 
     Examples
     --------
+    >>> import numpy as np
     >>> edges = Convolution(np.array([[[[1.0, -1.0]]]]), np.zeros(1))
     >>> edges.forward([[[[0.0, 5.0, 5.0, 0.0]]]])
     array([[[[-5.,  0.,  5.]]]])

@@ -107,7 +107,7 @@ fn gradients_are_the_differences_of_the_values() {
             let (d_x, d_params) = case.backward(level, mode, &d);
             let h = 1e-6;
             let compare = |case: &mut Case<f64>, of: fn(&mut Case<f64>, usize) -> &mut Vec<f64>, at, found: &[f64]| {
-                for i in 0..found.len() {
+                for (i, &found) in found.iter().enumerate() {
                     let old = of(case, at)[i];
                     of(case, at)[i] = old + h;
                     let up = weighted(case);
@@ -115,12 +115,7 @@ fn gradients_are_the_differences_of_the_values() {
                     let numeric = (up - weighted(case)) / (2.0 * h);
                     of(case, at)[i] = old;
                     // ε·sum/h and h²/6·f''' with sums of some tens and derivatives of some hundreds.
-                    assert!(
-                        (found[i] - numeric).abs() < 1e-6,
-                        "{:?} {mode:?} {at} {i}: {} {numeric}",
-                        case.layer,
-                        found[i]
-                    );
+                    assert!((found - numeric).abs() < 1e-6, "{:?} {mode:?} {at} {i}: {} {numeric}", case.layer, found);
                 }
             };
             compare(&mut case, |case, _| &mut case.x, 9, &d_x);
@@ -213,8 +208,9 @@ fn a_batch_has_mean_beta_and_deviation_gamma_and_statistics_follow() {
     let mut arrays: Vec<&mut [f64]> = slices.iter_mut().map(Vec::as_mut_slice).collect();
     layer.note(&mut arrays, &memory.pass(layer, case.flow(), Mode::Evaluate));
     layer.note(&mut arrays, &memory.pass(layer, case.flow(), Mode::Train(DRAWS)));
-    for c in 0..channels {
-        let ((mean, variance), (want_mean, want_deviation)) = (of(&out, c), (case.arrays[1][c], case.arrays[0][c]));
+    let each = case.arrays[0].iter().zip(&case.arrays[1]).enumerate();
+    for (c, (&want_deviation, &want_mean)) in each {
+        let (mean, variance) = of(&out, c);
         assert!((mean - want_mean).abs() < 1e-12);
         let (mean, of_x) = of(&case.x, c);
         assert!((variance - want_deviation.powi(2) * of_x / (of_x + 1e-6)).abs() < 1e-12);

@@ -268,6 +268,7 @@ impl Block {
 }
 
 impl<'a, 't> Ready<'a, 't> {
+    #[allow(clippy::too_many_arguments)] // a network, its data, and which of its numbers are moved
     fn new(
         level: Level,
         stack: &'a Stack,
