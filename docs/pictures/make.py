@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from chainrule import TwoLayerNet, Variable
+from chainrule import Affine, Convolution, Network, Pooling, Relu, Reshape, TwoLayerNet, Variable, load_mnist
 
 
 def pictures() -> dict[str, str]:
@@ -31,10 +31,27 @@ def pictures() -> dict[str, str]:
 
     net = TwoLayerNet(8, 5, 3, weight_init_std=0.5, seed=0)
     images = np.linspace(0, 1, 32).reshape(4, 8)
+
+    # Filters for edges: what is darker below, above, on the right, on the left.
+    edges = np.array([[-1.0, -1.0, -1.0], [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+    filters = np.stack([edges, -edges, edges.T, -edges.T])[:, None]
+    weights = np.random.default_rng(0).normal(size=(4 * 13 * 13, 10)) * 0.05
+    seeing = Network(
+        {
+            "Reshape1": Reshape((1, 28, 28)),
+            "Conv1": Convolution(filters, np.zeros(4)),
+            "Relu1": Relu(),
+            "Pool1": Pooling(2, 2),
+            "Affine1": Affine(weights, np.zeros(10)),
+        }
+    )
+    _, (digits, labels) = load_mnist(normalize=False)
+    digit = digits[:1].astype(np.float64) / 256  # exact, so that all machines draw the same
     return {
         "tutorial.svg": g.graph().to_svg(backward=True),
         "apples_and_oranges.svg": price.graph().to_svg(),
         "sigmoid.svg": sigmoid.graph().to_svg(backward=True),
+        "images.svg": seeing.graph(digit, labels[:1]).to_svg(),
         "network.svg": net.graph(images, [0, 2, 1, 1]).to_svg(),
     }
 

@@ -98,6 +98,7 @@ __all__ = [
     "numerical_gradient",
     "numerical_gradient_2d",
     "plot_confusion",
+    "plot_feature_maps",
     "plot_history",
     "plot_mistakes",
     "plot_weights",
@@ -129,7 +130,13 @@ if TYPE_CHECKING:
     from chainrule.data.images import load_image
     from chainrule.data.shuffling import shuffle_dataset
     from chainrule.nn.images import col2im, conv_output_size, im2col
-    from chainrule.plotting.plots import plot_confusion, plot_history, plot_mistakes, plot_weights
+    from chainrule.plotting.plots import (
+        plot_confusion,
+        plot_feature_maps,
+        plot_history,
+        plot_mistakes,
+        plot_weights,
+    )
     from chainrule.plotting.report_page import training_report
     from chainrule.storage.book_weights import read_book_weights
     from chainrule.training.smoothing import smooth_curve
@@ -139,7 +146,9 @@ else:
         **dict.fromkeys(("check_hessian", "check_jacobian"), "checking.jacobian.checks"),
         "check_adjoint": "checking.adjoint.checks",
         **dict.fromkeys(("ProblemReport", "check_problem"), "checking.problem"),
-        **dict.fromkeys(("plot_confusion", "plot_history", "plot_mistakes", "plot_weights"), "plotting.plots"),
+        **dict.fromkeys(
+            ("plot_confusion", "plot_feature_maps", "plot_history", "plot_mistakes", "plot_weights"), "plotting.plots"
+        ),
         **dict.fromkeys(("col2im", "conv_output_size", "im2col"), "nn.images"),
         "load_image": "data.images",
         "read_book_weights": "storage.book_weights",

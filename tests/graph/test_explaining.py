@@ -10,7 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule import Affine, Sigmoid, SoftmaxWithLoss, Variable, apply
+from chainrule import (
+    Affine,
+    AveragePooling,
+    BatchNormalization,
+    Convolution,
+    Dropout,
+    Flatten,
+    LayerNormalization,
+    Pooling,
+    Reshape,
+    Sigmoid,
+    SoftmaxWithLoss,
+    Variable,
+    apply,
+)
 
 
 def explained(last: Variable, form: str = "text", dout: Any = 1) -> list[str]:
@@ -106,6 +120,98 @@ def test_arrays_are_told_by_rule_and_norm() -> None:
     told = ", ".join(f"{number:.6g}" for number in b.grad)
     assert f"    ∂loss/∂b: ∂loss/∂q, summed to the shape of the input = [{told}]" in lines
     assert any("SoftmaxWithLoss.backward(∂loss/∂loss)" in line for line in lines)
+
+
+RNG = np.random.default_rng(4)
+IMAGES, D = RNG.normal(size=(2, 3, 4, 4)), RNG.normal(size=(2, 3, 4, 4))
+W, GAMMA, BETA, EACH = RNG.normal(size=(3, 3, 3, 3)), RNG.normal(size=3), RNG.normal(size=3), RNG.normal(size=48)
+
+
+def each_pixel() -> Any:
+    """Give D times the weight that lay over each pixel, added up, of filters with a border of 1."""
+    padded = np.zeros((2, 3, 6, 6))
+    for y in range(4):
+        for x in range(4):
+            padded[:, :, y : y + 3, x : x + 3] += np.einsum("nf,fcij->ncij", D[:, :, y, x], W)
+    return padded[:, :, 1:-1, 1:-1]
+
+
+def normalized(axes: tuple[int, ...], gamma: Any) -> tuple[Any, Any]:
+    """Give x̂, and what goes back through it, by the formula of both papers."""
+    scale = np.sqrt(IMAGES.var(axes, keepdims=True) + 1e-6)
+    x = (IMAGES - IMAGES.mean(axes, keepdims=True)) / scale
+    g = gamma * D
+    return x, (g - g.mean(axes, keepdims=True) - x * (g * x).mean(axes, keepdims=True)) / scale
+
+
+def windows(x: Any) -> Any:
+    return x.reshape(2, 3, 2, 2, 2, 2).swapaxes(3, 4).reshape(2, 3, 2, 2, 4)
+
+
+def at_the_largest() -> Any:
+    dx = np.zeros(96)
+    places = np.arange(96).reshape(2, 3, 4, 4)
+    chosen = np.take_along_axis(windows(places), windows(IMAGES).argmax(axis=-1)[..., None], axis=-1)[..., 0]
+    dx[chosen] = D[:, :, :2, :2]
+    return dx
+
+
+CHANNEL, EXAMPLE = GAMMA[:, None, None], EACH.reshape(3, 4, 4)
+LAYERS: dict[str, tuple[Any, Any, str, str, Any]] = {
+    "Convolution": (
+        Convolution(W, BETA, 1, 1), D, " = W * x + b", "∂L/∂g times the weight that lay over each pixel, added up",
+        each_pixel(),
+    ),
+    "Pooling": (
+        Pooling(2, 2), D[:, :, :2, :2], " = max of x in each window",
+        "∂L/∂g at the largest of each window, else 0, added up", at_the_largest(),
+    ),
+    "AveragePooling": (
+        AveragePooling(2, 2), D[:, :, :2, :2], " = mean of x in each window",
+        "∂L/∂g / n for each of the n pixels in a window, added up", np.repeat(D[:, :, :2, :2] / 4, 4),
+    ),
+    "BatchNormalization": (
+        BatchNormalization(GAMMA, BETA), D,
+        " = gamma · (x - mean) / √(variance + 1e-6) + beta, of each channel over the batch",
+        "gamma / √(variance + 1e-6) · (∂L/∂g - its mean - x̂ · mean of ∂L/∂g · x̂)",
+        normalized((0, 2, 3), CHANNEL)[1],
+    ),
+    "LayerNormalization": (
+        LayerNormalization(EACH, np.zeros(48)), D,
+        " = gamma · (x - mean) / √(variance + 1e-6) + beta, of each example by itself",
+        "(gamma · ∂L/∂g - its mean - x̂ · mean of gamma · ∂L/∂g · x̂) / √(variance + 1e-6)",
+        normalized((1, 2, 3), EXAMPLE)[1],
+    ),
+    "Reshape": (Reshape((6, 8)), D.reshape(2, 6, 8), "", "∂L/∂g in the shape of x", D),
+    "Flatten": (Flatten(), D.reshape(2, 48), "", "∂L/∂g in the shape of x", D),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_what_a_layer_for_images_does_is_told_by_its_formula(name: str) -> None:
+    layer, dout, formula, back, dx = LAYERS[name]
+    last = apply(layer, Variable(IMAGES, "x"))
+    out = f"{'×'.join(map(str, dout.shape))}, norm"
+    lines = explained(last, dout=dout)
+    assert lines[1] == f"  g = {name}(x){formula} = {out} {np.linalg.norm(last.value):.4g}"
+    assert lines[-1] == f"    ∂L/∂x: {back} = 2×3×4×4, norm {np.linalg.norm(dx):.4g}"
+    for line in explained(last, "markdown", dout=dout):
+        assert line.count("$") in (0, 2)
+        assert line.count("{") == line.count("}")
+
+
+def test_dropout_is_told_by_its_mask_and_a_pass_that_was_told_its_way_by_name() -> None:
+    drop = Dropout(0.5, seed=0)
+    lines = explained(apply(drop, Variable(IMAGES, "x")), dout=D)
+    assert lines[1].startswith("  g = Dropout(x) = x where it stays, else 0 = 2×3×4×4")
+    norm = np.linalg.norm(D[drop.mask])
+    assert lines[-1] == f"    ∂L/∂x: ∂L/∂g where x stayed, else 0 = 2×3×4×4, norm {norm:.4g}"
+    evaluated = apply(BatchNormalization(GAMMA, BETA), Variable(IMAGES, "x"), False)
+    lines = explained(evaluated, dout=D)
+    assert lines[1].startswith("  g = BatchNormalization(x, …) = 2×3×4×4")
+    # In evaluation the running variance is 1.
+    norm = np.linalg.norm(CHANNEL * D / np.sqrt(1 + 1e-6))
+    assert lines[-1] == f"    ∂L/∂x: BatchNormalization.backward(∂L/∂g) = 2×3×4×4, norm {norm:.4g}"
 
 
 def test_every_gradient_told_is_that_of_the_variable() -> None:

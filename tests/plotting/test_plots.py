@@ -14,11 +14,24 @@ import numpy as np
 import pytest
 
 import chainrule
-from chainrule import Affine, History, Network, Relu, TwoLayerNet
+from chainrule import (
+    Affine,
+    BatchNormalization,
+    Convolution,
+    Dropout,
+    History,
+    Network,
+    Pooling,
+    Relu,
+    Reshape,
+    SimpleConvNet,
+    TwoLayerNet,
+)
 
 # matplotlib's own types leave open what `axes`, `lines` and `texts` hold.
 plot_history: Any = chainrule.plot_history
 plot_weights: Any = chainrule.plot_weights
+plot_feature_maps: Any = chainrule.plot_feature_maps
 plot_mistakes: Any = chainrule.plot_mistakes
 plot_confusion: Any = chainrule.plot_confusion
 
@@ -221,6 +234,150 @@ def test_a_matrix_that_holds_no_real_numbers_is_refused(W: Any, error: type[Exce
         plot_weights(types.SimpleNamespace(params={"W": W}))
 
 
+# --- filters and feature maps ---
+
+
+def seeing(channels: int = 1) -> Network:
+    r = np.random.default_rng(5)
+    return Network(
+        {
+            "Reshape1": Reshape((channels, 6, 8)),
+            "Conv1": Convolution(r.normal(size=(3, channels, 3, 2)), r.normal(size=3)),
+            "Norm1": BatchNormalization(np.ones(3), np.zeros(3)),
+            "Relu1": Relu(),
+            "Pool1": Pooling(2, 2),
+            "Affine1": Affine(r.normal(size=(18, 4)), np.zeros(4)),
+        }
+    )
+
+
+def tile(figure: Any, n: int, rows: int, columns: int, count: int) -> Any:
+    """Give the n-th of so many images of the figure, which has up to ten of them in a row."""
+    pixels = tiles(figure)
+    high, wide = pixels.shape[0] // -(-count // 10), pixels.shape[1] // min(count, 10)
+    y, x = high * (n // 10), wide * (n % 10)
+    return pixels[y : y + rows, x : x + columns]
+
+
+def test_every_filter_of_the_first_convolution_is_an_image() -> None:
+    net = SimpleConvNet((1, 10, 10), {"filter_num": 12, "filter_size": 3, "pad": 0, "stride": 1}, seed=0)
+    figure, W = plot_weights(net), net.params["W1"]
+    for n in range(12):
+        np.testing.assert_array_equal(tile(figure, n, 3, 3, 12), W[n, 0])
+    assert np.isfinite(tiles(figure)).sum() == W.size
+    assert texts(figure.axes[0]) == [str(n) for n in range(12)]
+    assert figure.axes[0].get_title(loc="left") == "W1  12×1×3×3"
+    few = plot_weights(net, count=5)
+    assert few.axes[0].get_title(loc="left") == "W1  12×1×3×3, the first 5 filters"
+    assert len(texts(few.axes[0])) == 5
+
+
+def test_filters_are_grey_with_zero_in_the_middle_of_one_scale() -> None:
+    net = seeing()
+    net.layers["Conv1"].W = np.linspace(-0.5, 1, 18).reshape(3, 1, 3, 2)
+    (image,) = plot_weights(net).axes[0].images
+    low, high = image.get_clim()
+    assert low == -high
+    assert high == pytest.approx(np.quantile(np.abs(net.layers["Conv1"].W), 0.995))
+    shades = [image.cmap(image.norm(value))[:3] for value in (-0.5, 0.0, 0.5)]
+    assert all(max(shade) - min(shade) < 1e-9 for shade in shades)
+    assert shades[0][0] > shades[1][0] > shades[2][0]
+
+
+def test_every_channel_of_a_filter_is_an_image() -> None:
+    net = seeing(channels=2)
+    figure, W = plot_weights(net), net.layers["Conv1"].W
+    captions = texts(figure.axes[0])
+    assert captions == ["0, 0", "0, 1", "1, 0", "1, 1", "2, 0", "2, 1"]
+    for n, caption in enumerate(captions):
+        unit, channel = map(int, caption.split(", "))
+        np.testing.assert_array_equal(tile(figure, n, 3, 2, 6), W[unit, channel])
+
+
+def test_captions_of_small_filters_lie_between_them() -> None:
+    figure = plot_weights(SimpleConvNet(seed=0))
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    for n, text in enumerate(axes.texts):
+        row = n // 10
+        box = text.get_window_extent().transformed(axes.transData.inverted())
+        # Filters of five pixels and a gap of one, from half a pixel before the first.
+        assert 6 * row + 4.5 <= max(box.y0, box.y1)
+        assert min(box.y0, box.y1) >= 6 * row + 4.4
+        assert max(box.y0, box.y1) <= 6 * row + 5.5
+
+
+def by_numpy(net: Network, image: Any) -> dict[str, Any]:
+    """Give what the layers of `seeing` make of one image, (C, 6, 8), from the formulas, in evaluation."""
+    W, b = net.layers["Conv1"].W, net.layers["Conv1"].b
+    maps = np.empty((3, 4, 7))
+    for y in range(4):
+        for x in range(7):
+            maps[:, y, x] = (W * image[:, y : y + 3, x : x + 2]).sum(axis=(1, 2, 3)) + b
+    norm = net.layers["Norm1"]
+    normal = (maps - norm.running_mean[:, None, None]) / np.sqrt(norm.running_var[:, None, None] + 1e-6)
+    positive = np.maximum(normal, 0)
+    pooled = np.maximum(positive[:, :, 0:6:2], positive[:, :, 1:6:2]).reshape(3, 2, 2, 3).max(axis=2)
+    return {"Reshape1": image, "Conv1": maps, "Norm1": normal, "Relu1": positive, "Pool1": pooled}
+
+
+@pytest.mark.parametrize("layer", ["Reshape1", "Conv1", "Norm1", "Relu1", "Pool1"])
+@pytest.mark.parametrize("shape", [(96,), (1, 96), (2, 6, 8), (1, 2, 6, 8)])
+def test_the_maps_of_a_layer_are_those_numpy_computes(layer: str, shape: tuple[int, ...]) -> None:
+    net = seeing(channels=2)
+    net.layers["Norm1"].running_mean = [0.5, -0.5, 0.25]
+    net.layers["Norm1"].running_var = [4.0, 1.0, 0.25]
+    image = np.random.default_rng(1).normal(size=(2, 6, 8))
+    maps = by_numpy(net, image)[layer]
+    figure = plot_feature_maps(net, image.reshape(shape), layer)
+    count, rows, columns = maps.shape
+    for n in range(count):
+        np.testing.assert_allclose(tile(figure, n, rows, columns, count), maps[n], rtol=1e-12, atol=1e-12)
+    assert texts(figure.axes[0]) == [str(n) for n in range(count)]
+    assert figure.axes[0].get_title(loc="left") == f"{layer}  {count} maps of {rows}×{columns}"
+    (drawn,) = figure.axes[0].images
+    assert drawn.get_clim() == pytest.approx((maps.min(), maps.max()))
+
+
+def test_maps_are_those_behind_the_activation_of_the_first_convolution() -> None:
+    simple = SimpleConvNet((1, 8, 8), {"filter_num": 2, "filter_size": 3, "pad": 0, "stride": 1}, seed=0)
+    title = plot_feature_maps(simple, np.ones((1, 8, 8)), count=1).axes[0].get_title(loc="left")
+    assert title == "Relu1  2 maps of 6×6, the first"
+    assert plot_feature_maps(seeing(), np.ones(48)).axes[0].get_title(loc="left") == "Conv1  3 maps of 4×7"
+
+
+def test_looking_at_maps_changes_no_layer() -> None:
+    net = seeing()
+    net.layers["Drop"] = Dropout(0.5, seed=0)
+    x = np.random.default_rng(1).random((3, 48))
+    gradient = net.gradient(x, [0, 1, 2])
+    held = {name: dict(layer.__dict__) for name, layer in net.layers.items()}
+    plot_feature_maps(net, x[0], "Pool1")
+    for name, layer in net.layers.items():
+        assert all(layer.__dict__[key] is value for key, value in held[name].items())
+    np.testing.assert_array_equal(net.layers["Conv1"].dW, gradient["W1"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ((TwoLayerNet(4, 3, 2, seed=0), np.ones(4)), ValueError, "the network has no Convolution; layer=… names"),
+        ((seeing(), np.ones(48), "Conv9"), ValueError, "layer must be one of Reshape1, Conv1, .*, got 'Conv9'"),
+        ((seeing(), np.ones(48), "Affine1"), ValueError, r"layer 'Affine1' gives no images, .* of shape \(1, 4\)"),
+        ((seeing(), np.ones((2, 48))), ValueError, r"x must be one image, .*, got x.shape=\(2, 48\)"),
+        ((seeing(), np.ones((2, 1, 6, 8))), ValueError, r"x must be one image, .*, got x.shape=\(2, 1, 6, 8\)"),
+        ((seeing(), np.ones(47)), ValueError, "does not have the 48 numbers"),
+        ((seeing(), "image"), TypeError, "x must be an array of numbers"),
+        ((3, np.ones(48)), TypeError, "net must be a Network, got int"),
+    ],
+)
+def test_maps_that_cannot_be_are_refused(arguments: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        plot_feature_maps(*arguments)
+    with pytest.raises(ValueError, match="count must lie in"):
+        plot_feature_maps(seeing(), np.ones(48), count=0)
+
+
 # --- mistakes ---
 
 
@@ -262,6 +419,17 @@ def test_images_keep_the_shape_they_have(shape: tuple[int, ...]) -> None:
     figure = plot_mistakes(NET, SCORES.reshape(shape), LABELS, count=1)
     worst = tiles(figure)
     assert np.argwhere(np.isfinite(worst)).max(axis=0).tolist() == [shape[-2] - 1, shape[-1] - 1]
+
+
+@pytest.mark.parametrize("rows", [True, False])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_mistakes_are_images_whatever_shape_the_examples_have(rows: bool, channels: int) -> None:
+    net, x = seeing(channels), np.random.default_rng(2).random((9, channels, 6, 8))
+    wrong = (net.predict(x).argmax(axis=1) + 1) % 4
+    image = tile(plot_mistakes(net, x.reshape(9, -1) if rows else x, wrong), 0, 6, 8, 9)
+    assert sum(np.allclose(image, each.mean(axis=0), rtol=1e-12) for each in x) == 1
+    one = tile(plot_mistakes(net, x[3].ravel() if rows else x[3], wrong[3:4] if rows else wrong[3]), 0, 6, 8, 1)
+    np.testing.assert_allclose(one, x[3].mean(axis=0), rtol=1e-12)
 
 
 def test_one_example_without_an_axis_for_it_is_one_example() -> None:
@@ -382,8 +550,10 @@ PICTURES = """
 import numpy as np
 from chainrule import *
 net, x, t = TwoLayerNet(4, 3, 2, seed=0), np.ones((5, 4)), [0, 1, 0, 1, 0]
+seeing = SimpleConvNet((1, 6, 6), seed=0)
 pictures = [lambda: plot_history(History(losses=[2.0, 1.0])), lambda: plot_weights(net),
-            lambda: plot_mistakes(net, x, t), lambda: plot_confusion(net, x, t)]
+            lambda: plot_mistakes(net, x, t), lambda: plot_confusion(net, x, t),
+            lambda: plot_feature_maps(seeing, np.ones((1, 6, 6)))]
 """
 
 
@@ -406,4 +576,4 @@ import sys; sys.modules['matplotlib'] = None
 for p in pictures:
     try: p()
     except ImportError as error: print(error)"""
-    assert run(program) == 4 * "pictures need matplotlib: pip install 'chainrule[plot]'\n"
+    assert run(program) == 5 * "pictures need matplotlib: pip install 'chainrule[plot]'\n"

@@ -20,6 +20,7 @@ from chainrule import (
     Network,
     Relu,
     SigmoidWithLoss,
+    SimpleConvNet,
     TwoLayerNet,
     check_gradients,
     fit,
@@ -212,6 +213,39 @@ def test_what_cannot_be_drawn_is_told() -> None:
     assert "Not drawn: an example has 6 numbers" in page
     assert len(rows(page, "probability")) == 6  # the mistakes are listed all the same
     assert "Not drawn: the network has no weights" in training_report(Network({"Relu1": Relu()}), HISTORY)
+
+
+@pytest.mark.parametrize("rows", [True, False])
+def test_of_a_network_for_images_it_shows_filters_and_the_maps_of_the_first_example(rows: bool) -> None:
+    conv = {"filter_num": 3, "filter_size": 3, "pad": 0, "stride": 1}
+    net = SimpleConvNet((1, 8, 8), conv, hidden_size=5, output_size=4, seed=0)
+    x = RNG.random((20, 64)) if rows else RNG.random((20, 1, 8, 8))
+    html = training_report(net, HISTORY, test=(x, (net.predict(x).argmax(axis=1) + 1) % 4))
+    page = Page(html)
+    assert page.faults == []
+    # 3 filters of 9 weights; 3·3·3 pooled pixels to 5 units; 5 units to 4 classes; and their biases.
+    total = 3 * 9 + 3 + 27 * 5 + 5 + 5 * 4 + 4
+    assert f"SimpleConvNet of {total} parameters: W1 3×1×3×3, b1 3, W2 27×5, b2 5, W3 5×4, b3 4; float64" in page.text
+    assert page.attribute("aria-labelledby")[2:5] == ["worst-mistakes", "first-layer-weights", "feature-maps"]
+    assert {"W1  3×1×3×3", "Relu1  3 maps of 6×6", "20 mistakes among 20 examples"} <= set(page.text)
+    assert "Not drawn" not in html
+    alts = [picture["aria-label"] for picture in page.tags("svg")]
+    assert len(alts) == 5
+    assert "filters of the first convolution" in alts[3]
+    assert "Relu1 makes of the first test example" in alts[4]
+
+
+def test_without_a_test_set_or_a_convolution_there_are_no_maps() -> None:
+    net = SimpleConvNet((1, 6, 6), hidden_size=5, output_size=4, seed=0)
+    assert "Feature maps" not in training_report(net, HISTORY)
+    assert "Feature maps" not in full()
+
+
+def test_parameters_of_a_layer_that_is_gone_are_not_counted() -> None:
+    net = Network(TwoLayerNet(4, 4, 3, seed=0).layers)
+    assert "W1" in net.params
+    del net.layers["Affine1"]
+    assert "Network of 15 parameters: W2 4×3, b2 3" in training_report(net, HISTORY)
 
 
 def test_a_network_without_mistakes_is_told_so() -> None:

@@ -21,7 +21,23 @@ from hypothesis import strategies as st
 
 import chainrule
 from chainrule import DataError, Network, TwoLayerNet, load
-from chainrule.nn.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
+from chainrule.nn.layers import (
+    Affine,
+    AveragePooling,
+    BatchNormalization,
+    Convolution,
+    Dropout,
+    Flatten,
+    Identity,
+    LayerNormalization,
+    LeakyRelu,
+    Pooling,
+    Relu,
+    Rescaling,
+    Reshape,
+    Sigmoid,
+    Tanh,
+)
 from chainrule.storage.model_files import FORMAT
 
 
@@ -173,6 +189,220 @@ def test_a_safetensors_file_from_elsewhere_goes_into_a_network(path: Path) -> No
     assert (net.params["W1"].tolist(), net.params["b1"].tolist()) == ([[1, 2]], [3, 4])
     with pytest.raises(DataError, match=r"does not describe a network of chainrule's; load\(path, into=net\)"):
         load(path)
+
+
+# --- layers for images ---
+
+
+def image_layers(dtype: Any = np.float64, rows: bool = True) -> Network:
+    """Give a network with every layer for images, its statistics moved; it takes rows of 72 numbers, or images."""
+    r = np.random.default_rng(0)
+
+    def drawn(*shape: int) -> Any:
+        return r.normal(size=shape).astype(dtype)
+
+    layers: dict[str, Any] = {
+        "Reshape": Reshape((2, 6, 6)),
+        "Conv1": Convolution(drawn(3, 2, 3, 3), drawn(3), stride=1, pad=1),
+        "Norm1": BatchNormalization(drawn(3), drawn(3), 0.8, drawn(3), np.abs(drawn(3))),
+        "Pool": Pooling(2, 2, 2, 0),
+        "Conv2": Convolution(drawn(4, 3, 2, 2), drawn(4)),
+        "Average": AveragePooling(2, 2, 1, 1),
+        "Dropout": Dropout(0.25, seed=3),
+        "Flatten": Flatten(),
+        "Affine1": Affine(drawn(36, 5), drawn(5)),
+        "Norm2": LayerNormalization(drawn(5), drawn(5)),
+        "Norm3": BatchNormalization(drawn(5), drawn(5), 0.5, drawn(5), np.abs(drawn(5))),
+        "Affine2": Affine(drawn(5, 3), drawn(3)),
+    }
+    if not rows:
+        del layers["Reshape"]
+    return Network(layers)
+
+
+@pytest.mark.parametrize("rows", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_layer_for_images_comes_back_and_predicts_the_same(path: Path, dtype: Any, rows: bool) -> None:
+    net, x = image_layers(dtype, rows), np.random.default_rng(1).normal(size=(7, 2, 6, 6))
+    net.save(path)
+    again = load(path)
+    assert bits(again) == bits(net)
+    assert [(name, type(layer)) for name, layer in again.layers.items()] == [
+        (name, type(layer)) for name, layer in net.layers.items()
+    ]
+    scores = again.predict(x)
+    assert scores.dtype == dtype
+    assert scores.tobytes() == net.predict(x).tobytes()
+    for name in ("running_mean", "running_var"):
+        for layer in ("Norm1", "Norm3"):
+            assert getattr(again.layers[layer], name).tobytes() == getattr(net.layers[layer], name).tobytes()
+    numbers = [again.layers[name].__dict__ for name in ("Conv1", "Pool", "Average", "Norm1", "Dropout")]
+    assert [(held["stride"], held["pad"]) for held in numbers[:3]] == [(1, 1), (2, 0), (1, 1)]
+    assert (numbers[3]["momentum"], numbers[4]["dropout_ratio"]) == (0.8, 0.25)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda dtype: chainrule.SimpleConvNet((1, 8, 8), {"filter_num": 3, "filter_size": 3, "pad": 1, "stride": 1},
+                                              hidden_size=5, output_size=3, dtype=dtype, seed=0),
+        lambda dtype: chainrule.DeepConvNet((1, 8, 8), hidden_size=5, output_size=3, dtype=dtype, seed=0),
+        lambda dtype: chainrule.MultiLayerNet(64, [6, 5], 3, weight_decay_lambda=0.1, dtype=dtype, seed=0),
+        lambda dtype: chainrule.MultiLayerNetExtend(64, [6, 5], 3, use_dropout=True, use_batchnorm=True, dtype=dtype,
+                                                    seed=0),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_kind_of_network_comes_back_as_what_it_was_and_trains_on(path: Path, make: Any, dtype: Any) -> None:
+    net, x, t = make(dtype), np.random.default_rng(1).random((12, 64)), np.arange(12) % 3
+    chainrule.fit(net, x, t, epochs=1, batch_size=4, seed=0)
+    net.save(path)
+    again = load(path)
+    assert type(again) is type(net)
+    assert again.weight_decay_lambda == net.weight_decay_lambda
+    assert again.predict(x).tobytes() == net.predict(x).tobytes()
+    losses = [chainrule.fit(n, x, t, epochs=1, batch_size=4, seed=5).losses for n in (net, again)]
+    assert losses[0] == losses[1]
+
+
+def test_a_normalization_in_two_places_comes_back_with_one_array_in_both(path: Path) -> None:
+    norm = BatchNormalization(np.ones(2), np.zeros(2), 0.9, np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    net = Network({"A": norm, "R": Relu(), "B": norm})
+    net.save(path)
+    again, x = load(path), np.ones((3, 2))
+    assert again.layers["A"].running_mean is again.layers["B"].running_mean
+    assert np.array_equal(again.predict(x), net.predict(x))
+
+
+def test_weights_before_and_behind_images_need_not_fit_each_other(path: Path) -> None:
+    r = np.random.default_rng(0)
+    net = Network(
+        {
+            "In": Affine(r.normal(size=(3, 16)), np.zeros(16)),
+            "Image": Reshape((1, 4, 4)),
+            "Conv": Convolution(r.normal(size=(2, 1, 3, 3)), np.zeros(2)),
+            "Out": Affine(r.normal(size=(8, 2)), np.zeros(2)),
+        }
+    )
+    net.save(path)
+    x = r.normal(size=(4, 3))
+    assert np.array_equal(load(path).predict(x), net.predict(x))
+
+
+def damaged(path: Path, layer: str, changes: dict[str, Any], *, rows: bool = True, said: Any = None) -> Path:
+    """Write a saved network for images again, one of its layers described otherwise; None takes a key away."""
+    image_layers(rows=rows).save(path)
+    header, data = parse(path)
+    description = json.loads(header["__metadata__"]["chainrule"]) | (said or {})
+    for part in description["layers"]:
+        if part["name"] == layer:
+            part.update(changes)
+            for key in [key for key, value in changes.items() if value is None]:
+                del part[key]
+    header["__metadata__"]["chainrule"] = json.dumps(description)
+    return write(path, header, data)
+
+
+FAR = 10**400
+
+
+@pytest.mark.parametrize(
+    ("layer", "changes", "match"),
+    [
+        ("Conv1", {"stride": "1"}, "stride must be a whole number, got '1'"),
+        ("Conv1", {"stride": 1.0}, "stride must be a whole number, got 1.0"),
+        ("Conv1", {"stride": True}, "stride must be a whole number, got True"),
+        ("Conv1", {"stride": 0}, "stride must lie in"),
+        ("Conv1", {"stride": FAR}, "stride must lie in"),
+        ("Conv1", {"stride": None}, "KeyError: 'stride'"),
+        ("Conv1", {"pad": -1}, "pad must lie in"),
+        ("Conv1", {"pad": [1]}, "pad must be a whole number"),
+        ("Conv1", {"W": "W2"}, "W2|must"),
+        ("Conv1", {"b": "b2"}, r"b must have shape \(3,\) to fit W"),
+        ("Conv1", {"W": ["W1"]}, "TypeError"),
+        ("Conv1", {"kind": "Pooling"}, "KeyError: 'pool_h'"),
+        ("Pool", {"pad": 2}, "pad must be smaller than the window"),
+        ("Pool", {"pool_h": 0}, "pool_h must lie in"),
+        ("Pool", {"pool_w": 9}, r"layer 'Pool' does not take .*: a window of 2 x 9 does not fit"),
+        ("Pool", {"stride": 1}, "'Affine1' does not take what the one before it gives: W expects 36 features"),
+        ("Average", {"pad": 5}, "pad must be smaller than the window"),
+        ("Average", {"pool_w": {}}, "pool_w must be a whole number"),
+        ("Norm1", {"running_var": None}, "KeyError: 'running_var'"),
+        ("Norm1", {"running_mean": "running_mean2"}, r"running_mean must have shape \(3,\)"),
+        ("Norm1", {"running_mean": "running_var1"}, "its layers have other arrays for running_mean1"),
+        ("Norm1", {"running_mean": "beta1"}, "its layers have other arrays for running_mean1"),
+        ("Norm1", {"running_mean": "missing"}, "KeyError: 'missing'"),
+        ("Norm1", {"gamma": "running_mean1"}, "its layers have other arrays for gamma1"),
+        ("Norm1", {"momentum": 2}, "momentum must lie in"),
+        ("Norm1", {"momentum": float("nan")}, "momentum must be finite"),
+        ("Norm1", {"momentum": FAR}, "momentum must be finite"),
+        ("Norm2", {"gamma": "gamma1"}, "must have shape"),
+        ("Dropout", {"dropout_ratio": 2}, "dropout_ratio must lie in"),
+        ("Dropout", {"dropout_ratio": 1}, "dropout_ratio must lie in"),
+        ("Dropout", {"dropout_ratio": "half"}, "dropout_ratio must be a number"),
+        ("Reshape", {"shape": 72}, "shape must be a tuple of whole numbers, got 72"),
+        ("Reshape", {"shape": "2,6,6"}, "shape must be a tuple of whole numbers"),
+        ("Reshape", {"shape": [[2, 6, 6]]}, "a size of shape must be a whole number"),
+        ("Reshape", {"shape": [2, 6.0, 6]}, "a size of shape must be a whole number"),
+        ("Reshape", {"shape": [2, 0, 6]}, "a size of shape must lie in"),
+        ("Reshape", {"shape": {"2": 6}}, "shape must be a tuple of whole numbers"),
+        ("Reshape", {"shape": [3, 6, 6]}, "'Conv1' does not take .*: W expects images of 2 channels"),
+        ("Reshape", {"shape": [2, 36]}, "'Conv1' does not take .*: W expects images of 2 channels"),
+        ("Flatten", {"name": "Dropout"}, "two layers have one name"),
+    ],
+)
+def test_f6_a_layer_for_images_described_wrong_is_refused(path: Path, layer: str, changes: Any, match: str) -> None:
+    with pytest.raises(DataError, match=match) as caught:
+        load(damaged(path, layer, changes))
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("statistics", "match"),
+    [
+        (["running_mean1", "running_var1", "running_mean2", "running_var2", "running_var2"], "an array is named twice"),
+        (["running_mean1", "running_var1", "running_mean2", "running_var2", "W1"], "an array is named twice"),
+        (["running_mean1", "running_var1", "running_mean2"], "tensor 'running_var2' belongs to nothing"),
+        (["running_mean9"], "KeyError: 'running_mean9'"),
+        ([["running_mean1"]], "TypeError"),
+        (3, "TypeError"),
+    ],
+)
+def test_f6_statistics_named_wrong_are_refused(path: Path, statistics: Any, match: str) -> None:
+    damaged(path, "", {}, said={"statistics": statistics})
+    for into in (None, image_layers()):
+        with pytest.raises(DataError, match=match):
+            load(path, into=into)
+
+
+def test_f6_filters_for_other_channels_are_refused_where_the_size_of_images_is_not_known(path: Path) -> None:
+    net = image_layers(rows=False)
+    net.layers["Conv2"] = Convolution(np.ones((4, 2, 2, 2)), np.zeros(4))
+    net.save(path)
+    with pytest.raises(DataError, match=r"layer 'Conv2' does not take .*: it expects 2 channels, got 3"):
+        load(path)
+    net = image_layers(rows=False)
+    net.layers["Norm1"] = BatchNormalization(np.ones(2), np.zeros(2))
+    net.save(path)
+    with pytest.raises(DataError, match=r"layer 'Norm1' does not take .*: it expects 2 channels, got 3"):
+        load(path)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_f6_a_network_for_images_with_any_bytes_changed_loads_or_is_a_data_error(data: st.DataObject) -> None:
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "net")
+        image_layers(np.float32).save(path)
+        content = bytearray(path.read_bytes())
+        (length,) = struct.unpack("<Q", content[:8])
+        for at, byte in data.draw(st.lists(st.tuples(st.integers(0, length + 7), st.integers(32, 126)), max_size=4)):
+            content[at] = byte
+        path.write_bytes(content)
+        with suppress(DataError):
+            load(path)
 
 
 # --- layers of the user's own ---
@@ -626,7 +856,7 @@ A2 = {"name": "A2", "kind": "Affine", "W": "W2", "b": "b2"}
         ({"layers": [{**A1, "W": "b1"}, A2]}, "does not hold together: ValueError: W must have shape"),
         ({"layers": [{**A1, "b": "b2"}, A2]}, "does not hold together: ValueError: b must have shape"),
         ({"layers": [A1]}, "holds the parameters W1, b1, W2, b2, its layers have W1, b1"),
-        ({"layers": [A2, A1]}, r"weights of shape \(2, 4\) are followed by weights of shape \(3, 2\)"),
+        ({"layers": [A2, A1]}, r"'A1' does not take what the one .*: W expects 3 features, got .* \(4,\)"),
         ({"layers": [A1, {"name": "L", "kind": "LeakyRelu", "slope": -1}, A2]}, "slope must be > 0"),
         ({"layers": [A1, {"name": "L", "kind": "Rescaling", "scale": float("nan")}, A2]}, "scale must be finite"),
         ({"layers": [A1, {"name": "L", "kind": "LeakyRelu"}, A2]}, "does not hold together"),
@@ -698,6 +928,33 @@ def test_f6_any_bytes_are_refused(content: bytes) -> None:
 
 
 # --- F7: versions ---
+
+
+#: What chainrule wrote when its format was 1.
+FORMAT_1 = (
+    '{"format": 1, "version": "0.1.0", "params": ["W1", "b1", "W2", "b2"], "network": {"kind": "Network"}, "layers":'
+    ' [{"name": "Scale", "kind": "Rescaling", "scale": 0.5}, {"name": "Affine1", "kind": "Affine", "W": "W1", "b":'
+    ' "b1"}, {"name": "Relu1", "kind": "Relu"}, {"name": "Affine2", "kind": "Affine", "W": "W2", "b": "b2"}],'
+    ' "loss": {"kind": "IdentityWithLoss"}, "parameters": 2}'
+)
+TENSORS_1 = {
+    "W1": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]},
+    "W2": {"dtype": "F32", "shape": [2, 1], "data_offsets": [16, 24]},
+    "b1": {"dtype": "F32", "shape": [2], "data_offsets": [24, 32]},
+    "b2": {"dtype": "F32", "shape": [1], "data_offsets": [32, 36]},
+}
+
+
+def test_f7_a_file_of_format_1_loads(path: Path) -> None:
+    numbers = [1, -2, 0.5, 0.25, 3, 4, 0, 1, -1]  # W1, W2, b1, b2
+    header = {"__metadata__": {"chainrule": FORMAT_1, "note": "old"}, **TENSORS_1}
+    net = load(write(path, header, struct.pack("<9f", *numbers)))
+    assert (type(net), net.metadata, net.weight_decay_lambda) == (Network, {"note": "old"}, 0)
+    # Halved, (1, 2); times W1 and b1 to it, (2, -0.5); relu, (2, 0); times W2 and b2 to it, 5.
+    assert net.predict([[2.0, 4.0]]).tolist() == [[5.0]]
+    net.save(path)
+    assert json.loads(parse(path)[0]["__metadata__"]["chainrule"])["format"] == FORMAT
+    assert load(path).predict([[2.0, 4.0]]).tolist() == [[5.0]]
 
 
 def test_f7_a_newer_format_is_refused_with_both_numbers(path: Path) -> None:

@@ -8,6 +8,7 @@
 `record`        what is recorded, and the chain rule backwards through it
 `drawing`       `Graph`: SVG, DOT, Mermaid
 `layout`        where the nodes and labels of a drawing go
+`maps`          the images that come out of a layer, as small pictures
 `explaining`    the chain rule line by line, with its numbers
 `wording`       numbers, arrays and names as drawings and explanations write them
 `networks`      a `Network` as a graph

@@ -2,7 +2,8 @@
 
 As in the book's figures, operators are circles and arrows lead from left to right; over an arrow stands the value that
 goes along it, under it, in a second colour, the gradient that comes back along it. A variable with several users has
-several arrows, each with its share of the gradient; their sum stands at the variable.
+several arrows, each with its share of the gradient; their sum stands at the variable. A layer that gives images shows
+those of the first example.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from chainrule.graph import wording
 from chainrule.graph.base import Node
 from chainrule.graph.layout import Point, Size, arrange
+from chainrule.graph.maps import Maps, maps_of
 from chainrule.graph.record import Recorded, ancestors, backpropagate, own_copy, users_of
 from chainrule.graph.variable import Variable
 from chainrule.nn.parameters.layers import gradients, parameters
@@ -33,6 +35,8 @@ class _Node:
     lines: tuple[tuple[str, bool], ...]
     #: What a reader hears or sees on pointing at it.
     title: str
+    #: The images that come out of it.
+    maps: Maps | None = None
 
 
 @dataclass(frozen=True)
@@ -242,7 +246,8 @@ def _node(variable: Recorded, name: str, title: str | None, layer: Any, shared: 
         if shared or variable.grad is not None:
             gradient = found.get(key)
             lines += [] if gradient is None else [(f"|d{key}| {wording.norm(gradient)}", True)]
-    return _Node("layer", (*lines, *total), f"{told}, by {title or type(layer).__name__}")
+    name = title or type(layer).__name__
+    return _Node("layer", (*lines, *total), f"{told}, by {name}", maps_of(variable.value, name))
 
 
 def _edge(source: int, target: int, variable: Recorded, name: str | None, share: Any) -> _Edge:
@@ -274,7 +279,16 @@ def _size(node: _Node) -> Size:
         return max(2 * _RADIUS, width), 2 * _RADIUS + 2 * _LINE * (len(node.lines) - 1)
     width = max(_text_width(line) for line, _ in node.lines)
     padding = 10 if node.kind in ("operator", "layer") else 6
-    return width + 2 * padding, len(node.lines) * _LINE + (14 if padding == 10 else 4)
+    across, down = _maps_size(node)
+    return max(width, across) + 2 * padding, len(node.lines) * _LINE + down + (14 if padding == 10 else 4)
+
+
+def _maps_size(node: _Node) -> Size:
+    """Give the room for the maps under a node's lines, with what is written under them."""
+    if node.maps is None:
+        return 0.0, 0.0
+    across, down = node.maps.size
+    return max(across, _text_width(node.maps.note)), down + 4 + (_LINE if node.maps.note else 0)
 
 
 def _label_size(edge: _Edge, backward: bool) -> Size:
@@ -331,10 +345,16 @@ def _drawn_node(node: _Node, middle: Point) -> str:
             f'<rect class="{kind}" x="{x - width / 2:.1f}" y="{y - height / 2:.1f}" width="{width:.1f}"'
             f' height="{height:.1f}" rx="{min(corner, 18):.1f}"/>'
         )
-    first = y - (len(node.lines) - 1) * _LINE / 2 + 4.5
+    down = _maps_size(node)[1]
+    first = y - ((len(node.lines) - 1) * _LINE + down) / 2 + 4.5
     for n, (line, gradient) in enumerate(node.lines):
         named = n == 0 and node.kind in ("variable", "result", "layer")
         svg.append(_text(x, first + n * _LINE, line, "grad" if gradient else "name" if named else ""))
+    if node.maps is not None:
+        top = first + (len(node.lines) - 1) * _LINE + 8
+        across, high = node.maps.size
+        svg += node.maps.svg(x - across / 2, top)
+        svg += [_text(x, top + high + 14, node.maps.note)] if node.maps.note else []
     return "".join([*svg, "</g>"])
 
 

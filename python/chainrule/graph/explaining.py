@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 
 from chainrule.graph import nodes, wording
-from chainrule.graph.base import TwoInputs
+from chainrule.graph.base import Node, TwoInputs
 from chainrule.graph.record import Recorded, ancestors, backpropagate, own_copy, users_of
+from chainrule.nn import layers
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,25 @@ _PLAIN: dict[type, _Rule] = {
     nodes.MeanLayer: _Rule("mean({x})", ("",), ("{d} / n for every entry, of n",)),
     nodes.ReshapeLayer: _Rule("reshape({x})", ("",), ("{d} in the shape of {x}",)),
     nodes.TransposeLayer: _Rule("{x}ᵀ", ("",), ("{d}ᵀ",)),
+    # Layers: the formula stands behind their name, and W, b, gamma and beta are their own.
+    layers.Convolution: _Rule("W * {x} + b", ("",), ("{d} times the weight that lay over each pixel, added up",)),
+    layers.Pooling: _Rule("max of {x} in each window", ("",), ("{d} at the largest of each window, else 0, added up",)),
+    layers.AveragePooling: _Rule(
+        "mean of {x} in each window", ("",), ("{d} / n for each of the n pixels in a window, added up",)
+    ),
+    layers.BatchNormalization: _Rule(
+        "gamma · ({x} - mean) / √(variance + 1e-6) + beta, of each channel over the batch",
+        ("",),
+        ("gamma / √(variance + 1e-6) · ({d} - its mean - {x}̂ · mean of {d} · {x}̂)",),
+    ),
+    layers.LayerNormalization: _Rule(
+        "gamma · ({x} - mean) / √(variance + 1e-6) + beta, of each example by itself",
+        ("",),
+        ("(gamma · {d} - its mean - {x}̂ · mean of gamma · {d} · {x}̂) / √(variance + 1e-6)",),
+    ),
+    layers.Dropout: _Rule("{x} where it stays, else 0", ("",), ("{d} where {x} stayed, else 0",)),
+    layers.Reshape: _Rule("", ("",), ("{d} in the shape of {x}",)),
+    layers.Flatten: _Rule("", ("",), ("{d} in the shape of {x}",)),
 }
 _LATEX: dict[type, _Rule] = {
     nodes.AddLayer: _Rule("{x} + {y}", ("", ""), ("{d}", "{d}")),
@@ -81,6 +101,43 @@ _LATEX: dict[type, _Rule] = {
     ),
     nodes.ReshapeLayer: _Rule(r"\operatorname{{reshape}} {x}", ("",), (r"{d} \text{{ in the shape of }} {x}",)),
     nodes.TransposeLayer: _Rule(r"{x}^\top", ("",), (r"{d}^\top",)),
+    layers.Convolution: _Rule(
+        "W * {x} + b", ("",), (r"{d} \text{{ times the weight that lay over each pixel, added up}}",)
+    ),
+    layers.Pooling: _Rule(
+        r"\max {x} \text{{ in each window}}",
+        ("",),
+        (r"{d} \text{{ at the largest of each window, else }} 0\text{{, added up}}",),
+    ),
+    layers.AveragePooling: _Rule(
+        r"\operatorname{{mean}} {x} \text{{ in each window}}",
+        ("",),
+        (r"\tfrac{{1}}{{n}} {d} \text{{ for each of the }} n \text{{ pixels in a window, added up}}",),
+    ),
+    layers.BatchNormalization: _Rule(
+        r"\gamma \odot \frac{{{x} - \mu}}{{\sqrt{{\sigma^2 + 10^{{-6}}}}}} + \beta"
+        r"\text{{, of each channel over the batch}}",
+        ("",),
+        (
+            r"\frac{{\gamma}}{{\sqrt{{\sigma^2 + 10^{{-6}}}}}} \odot \left({d} - \operatorname{{mean}} {d}"
+            r" - \hat{{{x}}} \odot \operatorname{{mean}}\left({d} \odot \hat{{{x}}}\right)\right)",
+        ),
+    ),
+    layers.LayerNormalization: _Rule(
+        r"\gamma \odot \frac{{{x} - \mu}}{{\sqrt{{\sigma^2 + 10^{{-6}}}}}} + \beta"
+        r"\text{{, of each example by itself}}",
+        ("",),
+        (
+            r"\frac{{1}}{{\sqrt{{\sigma^2 + 10^{{-6}}}}}} \odot \left(\gamma \odot {d}"
+            r" - \operatorname{{mean}}\left(\gamma \odot {d}\right)"
+            r" - \hat{{{x}}} \odot \operatorname{{mean}}\left(\gamma \odot {d} \odot \hat{{{x}}}\right)\right)",
+        ),
+    ),
+    layers.Dropout: _Rule(
+        r"{x} \text{{ where it stays, else }} 0", ("",), (r"{d} \text{{ where }} {x} \text{{ stayed, else }} 0",)
+    ),
+    layers.Reshape: _Rule("", ("",), (r"{d} \text{{ in the shape of }} {x}",)),
+    layers.Flatten: _Rule("", ("",), (r"{d} \text{{ in the shape of }} {x}",)),
 }
 
 
@@ -174,9 +231,9 @@ class _Explanation:
     def _forward(self, variable: Recorded) -> str:
         """``p = x + y = 2 + 3 = 5``."""
         steps = [self._names[variable], self._formula(variable)]
-        rule = self._form.rules.get(type(variable.layer))
+        rule = self._rule(variable)
         values = [given.value if isinstance(given, Recorded) else given for given in variable.inputs]
-        if rule is not None and not any(map(np.ndim, values)):
+        if rule is not None and rule.formula and not any(map(np.ndim, values)):
             # In the parentheses of a function a negative number needs none of its own.
             bare = isinstance(variable.layer, nodes.ExpLayer | nodes.MaximumLayer)
             steps.append(
@@ -200,7 +257,7 @@ class _Explanation:
         if isinstance(slope, tuple):
             variables = [k for k, other in enumerate(variable.inputs) if isinstance(other, Recorded)]
             slope = slope[n] if len(slope) == len(variable.inputs) else slope[variables.index(n)]
-        rule = form.rules.get(type(variable.layer))
+        rule = self._rule(variable)
         steps = [form.derivative(self._names[variable], self._names[given])]
         if rule is not None and rule.slopes[n]:
             steps.append(rule.slopes[n].format(**self._filled(variable)))
@@ -231,15 +288,23 @@ class _Explanation:
             inputs = [self._names[x] if isinstance(x, Recorded) else self._factor(x) for x in variable.inputs]
         return {"x": inputs[0], "y": inputs[-1], "o": self._names[variable], "d": self._d(variable)}
 
+    def _rule(self, variable: Recorded) -> _Rule | None:
+        """Give how the node or the layer that made `variable` is written, if that is known."""
+        # A layer that was told whether to train went one of two ways: only its name is true of both.
+        told = not isinstance(variable.layer, Node) and len(variable.inputs) > 1
+        return None if told else self._form.rules.get(type(variable.layer))
+
     def _formula(self, variable: Recorded) -> str:
-        rule = self._form.rules.get(type(variable.layer))
-        if rule is not None:
-            return rule.formula.format(**self._filled(variable))
+        rule = self._rule(variable)
+        written = "" if rule is None else rule.formula.format(**self._filled(variable))
+        if isinstance(variable.layer, Node) and written:
+            return written
         given = [self._names[x] if isinstance(x, Recorded) else "…" for x in variable.inputs]
-        return f"{self._form.words(type(variable.layer).__name__)}({', '.join(given)})"
+        name = f"{self._form.words(type(variable.layer).__name__)}({', '.join(given)})"
+        return f"{name} = {written}" if written else name
 
     def _back(self, variable: Recorded, n: int) -> str:
-        rule = self._form.rules.get(type(variable.layer))
+        rule = self._rule(variable)
         if rule is not None:
             return rule.backs[n].format(**self._filled(variable))
         return f"{self._form.words(type(variable.layer).__name__ + '.backward')}({self._d(variable)})"

@@ -373,13 +373,18 @@ def apply(layer: Any, *inputs: Any) -> Variable:
     >>> x.grad
     array([0., 1.])
     """
+    return applied(layer, inputs, lambda *values: layer.forward(*values))
+
+
+def applied(layer: Any, inputs: tuple[Any, ...], forward: Callable[..., Any]) -> Variable:
+    """Do what `apply` does, with a `forward` that calls that of the layer."""
     if isinstance(layer, type) or not callable(getattr(layer, "forward", None)):
         raise TypeError(f"layer must be an object with forward and backward, got {layer!r}")
     if not callable(getattr(layer, "backward", None)):
         raise TypeError(f"layer must have a method backward(dout), and {type(layer).__name__} has none")
     if not any(isinstance(given, Variable) for given in inputs):
         raise TypeError(f"apply needs at least one Variable for {type(layer).__name__}; make one with Variable(x)")
-    out = layer.forward(*(given.value if isinstance(given, Variable) else given for given in inputs))
+    out = forward(*(given.value if isinstance(given, Variable) else given for given in inputs))
     value = held(out, f"what {type(layer).__name__}.forward gives")
     depth = 1 + max(given.depth for given in inputs if isinstance(given, Variable))
     variable = _made(layer, inputs, value, depth, False)

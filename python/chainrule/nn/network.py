@@ -381,7 +381,9 @@ class Network:
         -------
         Graph
             A box for each layer with shapes and the norms of its parameters and their gradients; on the arrows shape
-            and norm of what goes forward, under them the norm of the gradient that comes back.
+            and norm of what goes forward, under them the norm of the gradient that comes back. In the SVG a layer that
+            gives images shows the maps of the first example, at most 8, each in greys from its least number, white, to
+            its largest, black.
 
         Raises
         ------

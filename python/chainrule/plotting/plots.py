@@ -1,4 +1,4 @@
-"""Pictures of a training run and of the network it made: curves, first-layer weights, mistakes, confusion.
+"""Pictures of a training run and of the network it made: curves, weights, feature maps, mistakes, confusion.
 
 Each function gives a matplotlib figure that no global state knows, so it needs no display and nothing to be closed: a
 notebook shows it, ``figure.savefig("name.png")`` writes it. The colours of text, axes and paper are those of your own
@@ -7,6 +7,7 @@ matplotlib style. matplotlib comes with the extra ``plot`` and is imported by th
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,10 @@ from chainrule import _gate
 from chainrule._gate import FloatArray
 from chainrule.graph.wording import thousands
 from chainrule.nn.functions import log_softmax
+from chainrule.nn.layers import Convolution, LeakyRelu, Relu, Reshape, Sigmoid, Tanh
 from chainrule.nn.losses import confusion_of
+from chainrule.nn.network import Network, batched
+from chainrule.nn.passes import run
 from chainrule.training.history import History
 
 if TYPE_CHECKING:
@@ -39,6 +43,8 @@ _MOST_MARKED = 40
 _MOST_WRITTEN = 20
 #: Images side by side, and inches for each with its gap.
 _ACROSS, _INCHES = 10, 1.0
+
+_ACTIVATIONS = (Relu, LeakyRelu, Sigmoid, Tanh)
 
 #: How measures are written.
 NAMES = {"accuracy": "accuracy", "r2": "R²"}
@@ -93,22 +99,24 @@ def plot_history(history: History) -> Figure:
 
 
 def plot_weights(net: Any, *, count: int | None = None, shape: tuple[int, int] | None = None) -> Figure:
-    """Draw what each unit of the first layer looks at: the columns of its weights as images.
+    """Draw what each unit of the first layer looks at: the columns of its weights, or its filters, as images.
 
     Parameters
     ----------
     net : Network
-        Or any object with ``params``; the first parameter with two axes, (D, M), is drawn.
+        Or any object with ``params``; the first parameter with two axes, (D, M), or with four, (FN, C, FH, FW), is
+        drawn.
     count : int, optional
-        How many columns, from the first on; 100 by default, or as many as there are.
+        How many images, from the first on; 100 by default, or as many as there are.
     shape : (rows, columns), optional
-        Of an image, with ``rows * columns == D``; by default it is a square.
+        Of an image; ``rows * columns`` is D or FH·FW. By default a filter is as it is, and a column a square.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Under each image the number of its unit. One scale for all: white is 0, red above, blue below; all but the
-        largest half percent of the weights shown lie within it. What is not finite is left blank.
+        Under each image the number of its unit, or filter, and channel if there are several. One scale for all, within
+        which lie all but the largest half percent of the weights shown. Columns: white is 0, red above, blue below;
+        filters: mid-grey is 0, darker above, lighter below. What is not finite is left blank.
 
     Raises
     ------
@@ -117,30 +125,88 @@ def plot_weights(net: Any, *, count: int | None = None, shape: tuple[int, int] |
     TypeError
         If `net` has no parameters, or an argument is of the wrong kind.
     ValueError
-        If there is no matrix, D is no square and `shape` is not given, or `shape` does not fit.
+        If there are no such weights, D is no square and `shape` is not given, or `shape` does not fit.
 
     Examples
     --------
-    >>> from chainrule import TwoLayerNet
+    >>> from chainrule import SimpleConvNet, TwoLayerNet
     >>> plot_weights(TwoLayerNet(784, 50, 10, seed=0), count=20).axes[0].get_title(loc="left")
     'W1  784×50, the first 20 columns'
+    >>> plot_weights(SimpleConvNet(seed=0)).axes[0].get_title(loc="left")
+    'W1  30×1×5×5'
     """
-    name, W = first_matrix(net)
-    D, M = W.shape
-    count = min(M, 100 if count is None else _gate.count(count, "count"))
-    rows, columns = _image_shape(D, shape, f"a column of {name}")
+    name, W = first_weights(net)
+    what = "column" if W.ndim == 2 else "filter" if W.shape[1] == 1 else "channel"
+    images = W.T if W.ndim == 2 else W.reshape(-1, *W.shape[2:])
+    count = min(len(images), 100 if count is None else _gate.count(count, "count"))
+    size = math.prod(images.shape[1:])
+    rows, columns = _image_shape(size, shape or (None if W.ndim == 2 else W.shape[2:]), f"a {what} of {name}")
 
     figure, axes = _figure_of_tiles(count, rows / columns, lines=1, bar=True)
-    images = W[:, :count].T.reshape(count, rows, columns)
+    images = images[:count].reshape(count, rows, columns)
     sizes = np.abs(images[np.isfinite(images)])
     # A few large weights would make all others pale. All, or nearly all, may be 0.
     end = (sizes.size and float(np.quantile(sizes, 0.995))) or float(sizes.max(initial=0)) or 1.0
-    drawn = _draw_tiles(axes, images, [str(n) for n in range(count)], lines=1)
-    drawn.set(cmap="RdBu_r", clim=(-end, end))
-    part = "" if count == M else ", the first column" if count == 1 else f", the first {count} columns"
-    axes.set_title(f"{name}  {D}×{M}{part}", loc="left", parse_math=False)
-    bar = figure.colorbar(drawn, cax=axes.inset_axes((1.015, 0, 0.015, 1)), extend="both", label="weight")
-    bar.outline.set_visible(False)
+    captions = [f"{n // W.shape[1]}, {n % W.shape[1]}" if what == "channel" else str(n) for n in range(count)]
+    drawn = _draw_tiles(axes, images, captions, lines=1)
+    drawn.set(cmap="RdBu_r" if W.ndim == 2 else "gray_r", clim=(-end, end))
+    all_of_them = len(W.T) if W.ndim == 2 else len(W) * W.shape[1]
+    part = "" if count == all_of_them else f", the first {what}" if count == 1 else f", the first {count} {what}s"
+    axes.set_title(f"{name}  {'×'.join(map(str, W.shape))}{part}", loc="left", parse_math=False)
+    _draw_bar(figure, axes, drawn, "both", "weight")
+    return figure
+
+
+def plot_feature_maps(net: Network, x: Any, layer: str | None = None, *, count: int | None = None) -> Figure:
+    """Draw what a layer makes of one image: its feature maps.
+
+    Parameters
+    ----------
+    net : Network
+        One with layers that give images.
+    x : array_like, shape (C, H, W), (1, C, H, W), (D,) or (1, D)
+        The image, as ``net.predict`` takes it.
+    layer : str, optional
+        The key in ``net.layers`` of the layer whose output is drawn; by default the activation behind the first
+        `Convolution`, or the convolution itself if none follows.
+    count : int, optional
+        How many maps, from the first on; 100 by default, or as many as there are.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Under each map its number. One scale for all: the least number is white and the largest black. What is not
+        finite is left blank.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed: it comes with the extra ``plot``.
+    TypeError
+        If `net` is no Network, or an argument is of the wrong kind.
+    ValueError
+        If there is no such layer, it gives no images, or `x` is not one image that `net` takes.
+
+    Notes
+    -----
+    The network evaluates, and its layers stay as they are.
+
+    Examples
+    --------
+    >>> from chainrule import SimpleConvNet
+    >>> plot_feature_maps(SimpleConvNet(seed=0), np.eye(28)[None]).axes[0].get_title(loc="left")
+    'Relu1  30 maps of 24×24'
+    """
+    name, maps = feature_maps(net, x, layer)
+    total, rows, columns = maps.shape
+    count = min(total, 100 if count is None else _gate.count(count, "count"))
+    figure, axes = _figure_of_tiles(count, rows / columns, lines=1, bar=True)
+    drawn = _draw_tiles(axes, maps[:count].astype(float), [str(n) for n in range(count)], lines=1)
+    drawn.set_cmap("gray_r")
+    number = "1 map" if total == 1 else f"{total} maps"
+    part = "" if count == total else ", the first" if count == 1 else f", the first {count}"
+    axes.set_title(f"{name}  {number} of {rows}×{columns}{part}", loc="left", parse_math=False)
+    _draw_bar(figure, axes, drawn, "neither", "output")
     return figure
 
 
@@ -151,14 +217,16 @@ def plot_mistakes(net: Any, x: Any, t: Any, *, count: int = 20, shape: tuple[int
     ----------
     net : Network
         Or any object with ``predict(x)``.
-    x : array_like, shape (N, D), (N, rows, columns) or (N, 1, rows, columns)
-        Examples that are grey images, in any unit; the least number is drawn white and the largest black.
+    x : array_like, shape (N, D), (N, rows, columns) or (N, C, rows, columns)
+        Examples that are images, in any unit; the least number is drawn white and the largest black. Of several
+        channels the mean is drawn.
     t : array_like, shape (N,), (N, 1) or (N, C)
         Class ids, or distributions, whose largest entry is the right class.
     count : int, default 20
         How many at most.
     shape : (rows, columns), optional
-        Of an image, with ``rows * columns == D``; by default as `x` has it, or a square.
+        Of an image, with ``rows * columns == D``; by default as `x` has it, or the network's `Reshape` in front, or a
+        square.
 
     Returns
     -------
@@ -184,10 +252,12 @@ def plot_mistakes(net: Any, x: Any, t: Any, *, count: int = 20, shape: tuple[int
     'the 4 worst of 17 mistakes among 30 examples'
     """
     count = _gate.count(count, "count")
-    x = np.atleast_2d(_gate.numbers(x, "x"))
-    wrong, right, predicted, probability = mistakes(net, x, t)
-    axes_of_image = x.shape[1:] if x.ndim == 3 else x.shape[2:] if x.ndim == 4 and x.shape[1] == 1 else None
-    rows, columns = _image_shape(math.prod(x.shape[1:]), shape or axes_of_image, "an example")
+    x, one = np.atleast_2d(_gate.numbers(x, "x")), False
+    if isinstance(net, Network):
+        x, one = batched(net, x)
+    wrong, right, predicted, probability = mistakes(net, x, np.asarray(t)[None] if one else t)
+    x = _as_images(net, x, shape)
+    rows, columns = x.shape[1:]
 
     shown = wrong[:count]
     figure, axes = _figure_of_tiles(max(len(shown), 1), rows / columns, lines=2)
@@ -197,7 +267,7 @@ def plot_mistakes(net: Any, x: Any, t: Any, *, count: int = 20, shape: tuple[int
     axes.set_title(f"{head} among {examples}", loc="left")
     if len(shown):
         captions = [f"{right[n]}, seen as {predicted[n]}\n{probability[n]:.1%}" for n in shown]
-        drawn = _draw_tiles(axes, x[shown].reshape(-1, rows, columns).astype(float), captions, lines=2)
+        drawn = _draw_tiles(axes, x[shown].astype(float), captions, lines=2)
         drawn.set_cmap("gray_r")
     return figure
 
@@ -266,14 +336,48 @@ def expect_steps(history: Any) -> None:
         raise ValueError("the history holds no step yet, so there is nothing to draw")
 
 
-def first_matrix(net: Any) -> tuple[str, FloatArray]:
-    """Give the first parameter with two axes, and its name."""
+def first_weights(net: Any) -> tuple[str, FloatArray]:
+    """Give the first parameter with two axes or four, and its name."""
     if not hasattr(net, "params"):
         raise TypeError(f"net must be a Network or have its params, got {type(net).__name__}")
     for name, array in net.params.items():
-        if np.ndim(array) == 2 and np.size(array):
+        if np.ndim(array) in (2, 4) and np.size(array):
             return name, _gate.floats(array, name)
-    raise ValueError("the network has no weights with two axes, such as an Affine layer's W, to draw the columns of")
+    raise ValueError(
+        "the network has no weights with two axes, such as an Affine layer's W, or with four, such as a Convolution's,"
+        " to draw"
+    )
+
+
+def feature_maps(net: Any, x: Any, layer: str | None = None) -> tuple[str, FloatArray]:
+    """Give the key of a layer, and its output for one image, (C, H, W)."""
+    if not isinstance(net, Network):
+        raise TypeError(f"net must be a Network, got {type(net).__name__}")
+    name = activated(net) if layer is None else layer
+    if name is None:
+        raise ValueError("the network has no Convolution; layer=… names the layer whose maps are to be drawn")
+    if name not in net.layers:
+        raise ValueError(f"layer must be one of {', '.join(map(str, net.layers))}, got {name!r}")
+    shape = np.shape(x)
+    out, _ = batched(net, _gate.numbers(x, "x") if np.ndim(x) != 1 else np.atleast_2d(_gate.numbers(x, "x")))
+    if len(out) != 1:
+        raise ValueError(f"x must be one image, (C, H, W), or its row of pixels, got x.shape={shape}")
+    for key, each in net.layers.items():
+        out = run(copy.copy(each), out, training=False)  # a copy: the layer keeps what backward needs
+        if key == name:
+            break
+    if np.ndim(out) != 4 or not np.size(out):
+        raise ValueError(f"layer {name!r} gives no images, (N, C, H, W), but an array of shape {np.shape(out)}")
+    return name, _gate.floats(out, f"what layer {name!r} gives")[0]
+
+
+def activated(net: Network) -> str | None:
+    """Give the key of the activation behind the first convolution, or that of the convolution if none follows."""
+    keys = list(net.layers)
+    for key, following in zip(keys, [*keys[1:], None], strict=True):
+        if isinstance(net.layers[key], Convolution):
+            return following if following and isinstance(net.layers[following], _ACTIVATIONS) else key
+    return None
 
 
 def confusion(net: Any, x: Any, t: Any) -> NDArray[np.int64]:
@@ -303,6 +407,17 @@ def _answers(net: Any, x: Any, t: Any) -> tuple[FloatArray, NDArray[Any]]:
     if scores.size == 0:
         raise ValueError("there are no examples to look at")
     return np.atleast_2d(scores), t if ids else np.argmax(t, axis=1)
+
+
+def _as_images(net: Any, x: NDArray[Any], shape: Any) -> NDArray[Any]:
+    """Give examples as grey images, (N, rows, columns)."""
+    first = next(iter(getattr(net, "layers", {}).values()), None)
+    if x.ndim == 2 and isinstance(first, Reshape) and len(first.shape) == 3:
+        x = x.reshape(len(x), *first.shape)
+    if x.ndim == 4:
+        x = x[:, 0] if x.shape[1] == 1 else x.mean(axis=1)
+    size = math.prod(x.shape[1:])
+    return x.reshape(len(x), *_image_shape(size, shape or (x.shape[1:] if x.ndim == 3 else None), "an example"))
 
 
 def _image_shape(size: int, shape: Any, what: str) -> tuple[int, int]:
@@ -410,10 +525,17 @@ def _draw_tiles(axes: Axes, images: FloatArray, captions: Sequence[str], *, line
     for n, image in enumerate(images):
         y, x = high * (n // across), wide * (n % across)
         whole[y : y + rows, x : x + columns] = image
-        axes.text(
-            x + columns / 2 - 0.5, y + rows, captions[n], fontsize=7.5, ha="center", va="top", linespacing=1.15
+        axes.annotate(
+            captions[n], (x + columns / 2 - 0.5, y + rows - 0.5), (0, -1.5), textcoords="offset points",
+            fontsize=7.5, ha="center", va="top", linespacing=1.15,
         )  # fmt: skip
     return axes.imshow(np.ma.masked_invalid(whole), interpolation="none")
+
+
+def _draw_bar(figure: Figure, axes: Axes, drawn: Any, extend: str, what: str) -> None:
+    """Draw the scale of the tiles beside them."""
+    bar = figure.colorbar(drawn, cax=axes.inset_axes((1.015, 0, 0.015, 1)), extend=extend, label=what)
+    bar.outline.set_visible(False)
 
 
 def _draw_cells(axes: Axes, counts: NDArray[Any], fractions: FloatArray) -> None:

@@ -7,8 +7,10 @@ reader's system asks for. There is no script and no address; a content security 
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ from chainrule._machine import machine
 from chainrule.graph.wording import escaped, style_beside, thousands
 from chainrule.nn.engine import known_loss
 from chainrule.nn.losses import SoftmaxWithLoss
+from chainrule.nn.network import Network, batched, params_of
 from chainrule.plotting import plots
 from chainrule.training.history import History
 
@@ -120,6 +123,8 @@ def training_report(
         body.append(_section("Confusion", _confusion(net, *test, counts)))
         body.append(_section("Worst mistakes", _mistakes(net, *test)))
     body.append(_section("First-layer weights", _weights(net)))
+    if test is not None and isinstance(net, Network) and plots.activated(net) is not None:
+        body.append(_section("Feature maps", _feature_maps(net, test[0])))
     if check is not None:
         body.append(_section("Gradient check", f"<div class='check scroll'>{check._repr_html_()}</div>"))
     body.append(_section("The run", _run(history, configuration, seconds)))
@@ -140,7 +145,7 @@ def training_report(
 
 def _described(net: Any) -> str:
     """Give the kind of network, its parameters' shapes, and how many numbers they hold."""
-    arrays = {name: np.asarray(array) for name, array in net.params.items()}
+    arrays = {name: np.asarray(array) for name, array in params_of(net).items()}
     shapes = ", ".join(f"{name} {'×'.join(map(str, array.shape))}" for name, array in arrays.items())
     dtypes = " and ".join(sorted({array.dtype.name for array in arrays.values()}))
     return f"{type(net).__name__} of {thousands(sum(a.size for a in arrays.values()))} parameters: {shapes}; {dtypes}"
@@ -203,11 +208,28 @@ def _mistakes(net: Any, x: Any, t: Any) -> str:
 
 
 def _weights(net: Any) -> str:
-    def draw() -> Figure:
-        _, W = plots.first_matrix(net)
-        return plots.plot_weights(net, count=_count_on_page(W.shape[0], 100))
+    alt = "The columns of the first weights as images: red above 0, blue below."
 
-    return _picture("weights", "The columns of the first weights as images: red above 0, blue below.", draw)
+    def draw() -> Figure:
+        _, W = plots.first_weights(net)
+        return plots.plot_weights(net, count=_count_on_page(math.prod(W.shape[2:]) if W.ndim == 4 else len(W), 100))
+
+    with suppress(ValueError):  # which the picture tells
+        if plots.first_weights(net)[1].ndim == 4:
+            alt = "The filters of the first convolution as images: dark above 0, light below."
+    return _picture("weights", alt, draw)
+
+
+def _feature_maps(net: Network, x: Any) -> str:
+    first = x if batched(net, x)[1] else np.asarray(x)[:1]
+
+    def draw() -> Figure:
+        _, maps = plots.feature_maps(net, first)
+        return plots.plot_feature_maps(net, first, count=_count_on_page(math.prod(maps.shape[1:]), 100))
+
+    name = plots.activated(net)
+    alt = f"What the layer {name} makes of the first test example, a picture for each filter."
+    return f"<p class='soft'>{escaped(alt)}</p>{_picture('maps', alt, draw)}"
 
 
 def _run(history: History, configuration: Mapping[str, Any] | None, seconds: float | None) -> str:

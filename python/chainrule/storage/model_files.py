@@ -13,7 +13,6 @@ import math
 import os
 import warnings
 from collections.abc import Mapping
-from itertools import pairwise
 from typing import Any, NoReturn
 
 import numpy as np
@@ -25,7 +24,7 @@ from chainrule.data.idx import expect_regular
 from chainrule.nn import engine
 from chainrule.nn.convolutional_nets import DeepConvNet, SimpleConvNet
 from chainrule.nn.kinds import LAYERS, LOSSES, by_name
-from chainrule.nn.layers import Affine
+from chainrule.nn.layers import Affine, BatchNormalization, Convolution, Flatten, Reshape
 from chainrule.nn.multi_layer_net import MultiLayerNet, MultiLayerNetExtend
 from chainrule.nn.network import Network, everything, expect_each_named, name_params, params_of, statistics_of
 from chainrule.nn.parameters.networks import found_by_gradient, not_kept
@@ -60,7 +59,7 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
     Returns
     -------
     Network
-        A new one, with the file's dtypes, of class `TwoLayerNet` or `Network` as it was saved; or `into`.
+        A new one, with the file's dtypes, of the class it was saved as; or `into`.
 
     Raises
     ------
@@ -285,17 +284,53 @@ def _build(kept: Kept) -> Network:
         decay = real(said["network"].get("weight_decay_lambda", 0.0), "weight_decay_lambda")
     except (KeyError, TypeError, ValueError) as error:
         kept.refuse(f"its description of the network does not hold together: {type(error).__name__}: {error}")
-    affine = [layer.W for layer in layers.values() if isinstance(layer, Affine)]
-    for W, following in pairwise(affine):
-        if W.shape[1] != following.shape[0]:
-            kept.refuse(f"weights of shape {W.shape} are followed by weights of shape {following.shape}")
+    if len(layers) < len(said["layers"]):
+        kept.refuse("its description of the network does not hold together: two layers have one name")
+    _expect_to_fit(kept, layers)
     net = kind.__new__(kind)  # its own __init__ would draw weights
     Network.__init__(net, layers, loss)
     net.metadata, net.weight_decay_lambda = kept.metadata, decay
     name_params(net, kept.params)  # the layers' arrays, under the names they had
     if not net.params.keys() == params_of(net).keys() == kept.params.keys():
         kept.refuse(f"it holds the parameters {_names(kept.params)}, its layers have {_names(params_of(net))}")
+    following = statistics_of(net)
+    if following.keys() != kept.statistics.keys():
+        kept.refuse(f"it holds the statistics {_names(kept.statistics)}, its layers have {_names(following)}")
+    # Statistics by their bytes: layers that share an array have it under two names.
+    others = [name for name, array in kept.params.items() if net.params[name] is not array]
+    others += [name for name, array in following.items() if array.tobytes() != kept.statistics[name].tobytes()]
+    if others:
+        kept.refuse(f"its layers have other arrays for {', '.join(others)}")
     return net
+
+
+def _expect_to_fit(kept: Kept, layers: Mapping[str, Any]) -> None:
+    """Refuse a layer that does not take what the one before gives, as far as that is known without an example."""
+    shape: tuple[int, ...] | None = None  # of an example; not known before an Affine or a Reshape
+    channels: int | None = None
+    for name, layer in layers.items():
+        takes, gives = _channels(layer, channels)
+        try:
+            if shape is not None:
+                *_, shape = layer._described(shape)
+            elif channels is not None and takes != channels:
+                raise ValueError(f"it expects {takes} channels, got {channels}")
+        except ValueError as error:
+            kept.refuse(f"layer {name!r} does not take what the one before it gives: {error}")
+        channels = gives
+        if isinstance(layer, Affine):
+            shape = layer.W.shape[1:]
+        elif isinstance(layer, Reshape):
+            shape = layer.shape
+
+
+def _channels(layer: Any, given: int | None) -> tuple[int | None, int | None]:
+    """Tell how many channels a layer takes and gives: most take what is `given`, and give that."""
+    if isinstance(layer, Convolution):
+        return layer.W.shape[1], len(layer.W)
+    if isinstance(layer, BatchNormalization):
+        return len(layer.gamma), len(layer.gamma)
+    return given, None if isinstance(layer, Flatten) else given
 
 
 def _layer(part: Mapping[str, Any], params: Mapping[str, FloatArray]) -> Any:
@@ -324,13 +359,15 @@ def _understand(kept: Kept, text: str) -> None:
         run = said.get("run")
         if not (run is None or isinstance(run, dict)):
             raise TypeError("the run is not an object")
+        named = [*said["params"], *said.get("statistics", ())]
+        if len(named) != len(set(named)):
+            raise ValueError("an array is named twice")
         params = {name: kept.params[name] for name in said["params"]}
         statistics = {name: kept.params[name] for name in said.get("statistics", ())}
     except DataError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         kept.refuse(f"its metadata {_KEY!r} is not as chainrule writes it: {type(error).__name__}: {error}")
-    named = params.keys() | statistics.keys()
     others = {name: array for name, array in kept.params.items() if name not in named}
     strange = [name for name in others if run is None or not name.startswith(_RUN)]
     if strange:
