@@ -12,7 +12,7 @@ from mutants import image_layers as layers
 from mutants import images
 from mutants.image_layers import ImageNetwork
 from mutants.images import filters, scales
-from mutants.parts import Relu, SoftmaxWithLoss, affine
+from mutants.parts import Relu, SoftmaxWithLoss, Tanh, affine
 
 
 def numbers(*shape: int, seed: int = 0) -> Any:
@@ -234,3 +234,67 @@ def test_two_dropouts_of_one_generator_in_a_network() -> None:
     }
     network = ImageNetwork(inside, SoftmaxWithLoss())
     assert check_gradients(network, numbers(4, 5), np.array([0, 1, 2, 3]), strict=True).ok
+
+
+# --- zeros in truth ---
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_bias_that_a_norm_takes_away_is_zero_in_truth(seed: int) -> None:
+    """The loss is one number, in which rounding shows only where the bias is moved far."""
+    inside = {
+        "Conv1": layers.Convolution(*filters(1, 1, 2, 2, seed=seed)),
+        "Norm1": layers.BatchNormalization(*scales(1, seed=seed)),
+        "Tanh1": Tanh(),
+        "Mean1": layers.AveragePooling(2, 2),
+        "Flatten": layers.Flatten(),
+        "Affine2": affine(1, 2, seed=seed),
+    }
+    report = check_gradients(ImageNetwork(inside, SoftmaxWithLoss()), numbers(2, 1, 3, 3, seed=seed), np.array([0, 1]))
+    assert verdicts(report)["b1"] == "right", str(report)
+
+
+class LeavesRounding:
+    """Has a shift that cancels, of whose gradient so much is left."""
+
+    def __init__(self, left: float) -> None:
+        self.scale, self.shift, self.left = np.ones(3), np.zeros(3), left
+
+    def forward(self, x: Any) -> Any:
+        self.x = x
+        return x * self.scale + 0 * self.shift
+
+    def backward(self, dout: Any) -> Any:
+        self.dscale, self.dshift = (dout * self.x).sum(axis=0), np.full(3, self.left)
+        return dout * self.scale
+
+
+def test_what_rounding_leaves_of_zero_is_nothing_beside_other_gradients() -> None:
+    report = check_gradients(LeavesRounding(5e-11), numbers(4, 3))
+    assert verdicts(report) == {"scale": "right", "shift": "vacuous", "x": "right"}
+    assert "0 but for rounding" in str(report)
+
+
+def test_more_than_that_is_wrong() -> None:
+    assert verdicts(check_gradients(LeavesRounding(1e-4), numbers(4, 3)))["shift"] == "wrong"
+
+
+def test_a_norm_of_equal_numbers_is_not_called_wrong() -> None:
+    """The second convolution sees nothing but padding; two norms with roots of 1e-3 enlarge what rounding leaves."""
+    inside: dict[str, Any] = {
+        "Conv1": layers.Convolution(*filters(1, 1, 2, 2)),
+        "Mean1": layers.AveragePooling(2, 2),
+        "Conv2": layers.Convolution(*filters(1, 1, 1, 1), 2, 1),
+        "Norm2": layers.BatchNormalization(*scales(1)),
+        "Dropout2": layers.InvertedDropout(0.3),
+        "Flatten": layers.Flatten(),
+        "Norm3": layers.LayerNormalization(*scales(4)),
+        "Affine3": affine(4, 3),
+    }
+    x, t = numbers(3, 1, 3, 3), np.array([0, 1, 2])
+    for seed in range(5):
+        inside["Norm2"].beta[...] = seed / 3
+        report = check_gradients(ImageNetwork(inside, SoftmaxWithLoss()), x, t)
+        assert report.verdict == "unproven", str(report)
+        assert verdicts(report) | {"W1": "vacuous", "b1": "vacuous", "W2": "vacuous"} == verdicts(report)
+        assert verdicts(report)["b2"] in ("right", "vacuous")

@@ -99,7 +99,7 @@ def test_most_wrong_ones_are_caught_along_directions_too(start: int) -> None:
         == "wrong"
         for c in failing
     ]
-    assert np.mean(caught) > 0.95  # of about fifty: 0.97 of all 222 are
+    assert np.mean(caught) > 0.95  # of about eighty: nearly all are
 
 
 @pytest.mark.parametrize("start", short_and_long(range(0, 1000, 50), 250))

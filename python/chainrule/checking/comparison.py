@@ -102,7 +102,7 @@ class Comparison:
                 checks.append(ArrayCheck(name, self.subject.arrays[name].shape, "full", 0, "unresolved", note=note))
             else:
                 self.held_fixed.append(name)
-        checks = self._without_effect(checks)
+        checks = self._without_effect(checks, answer)
         others = self.subject.inputs if self.subject.wrt is not None else ()
         self.held_fixed += [n for n in others if is_float(self.subject.inputs[n]) and n not in self.subject.arrays]
         return tuple(checks)
@@ -117,18 +117,39 @@ class Comparison:
             subject, names, self.randomness, douts, careful=careful, like=like, workers=workers, tell=tell, **how
         )
 
-    def _without_effect(self, checks: list[ArrayCheck]) -> list[ArrayCheck]:
-        """Take for right a parameter's gradient of 0 beside others, if it cancels with whatever numbers."""
+    def _without_effect(self, checks: list[ArrayCheck], answer: Answer) -> list[ArrayCheck]:
+        """Take for right a parameter's gradient of 0 beside others, if it cancels with whatever numbers.
+
+        So is what rounding leaves of 0, which is nothing beside other gradients: where norms divide by small roots, it
+        is much more than the last digits of the loss.
+        """
         subject = self.subject if self.numeric is None else self.numeric.subject
-        nothing = [c.name for c in checks if c.verdict == "vacuous" and c.name in subject.parameters]
+        sizes = {n: float(np.abs(g).max(initial=0)) for n, g in answer.gradients.items() if g is not None}
+        least = self.settings.tolerance * max(sizes.values(), default=0.0)
+        left = {
+            c.name for c in checks
+            if c.verdict == "wrong" and abs(c.numeric) <= c.bar and sizes.get(c.name, np.inf) <= least
+        }  # fmt: skip
+        nothing = [
+            c.name for c in checks if (c.verdict == "vacuous" or c.name in left) and c.name in subject.parameters
+        ]
         if not nothing or not any(c.verdict == "right" for c in checks):
             return checks
         state = State(reach(subject=subject.thing))
         movable = [a for a in (*subject.parameters.values(), *subject.inputs.values()) if is_float(a)]
         effects = {n: effect_of(subject.arrays[n], movable, lambda: self._outputs(subject)) for n in nothing}
         state.restore()
-        note = "0 in truth: whatever the numbers, it cancels"
-        return [replace(c, verdict="right", note=note) if effects.get(c.name) == "rounding" else c for c in checks]
+        found = []
+        for check in checks:
+            effect = effects.get(check.name)
+            if effect == "rounding":
+                note = "0 in truth: whatever the numbers, it cancels"
+                check = replace(check, verdict="right", cause=None, note=note)
+            elif effect == "none" and check.name in left:
+                note = "0 but for rounding: moving it changes nothing that comes out"
+                check = replace(check, verdict="vacuous", cause=None, note=note)
+            found.append(check)
+        return found
 
     def in_another_order(self, arrays: tuple[ArrayCheck, ...], answer: Answer) -> tuple[ArrayCheck, ...]:
         """Say so if gradients that are wrong are right in another order; if their order was a guess, none is wrong.

@@ -17,8 +17,11 @@ from chainrule.checking.equality import same_bits
 from chainrule.checking.finite_differences import scales_of
 from chainrule.checking.state import put_back
 
-#: So often all numbers are drawn anew, and that often at least something finite has to come out.
-_DRAWS, _LEAST = 4, 2
+#: All numbers are drawn anew so often, and the array once more at least so far from 0: what cancels leaves the more
+#: rounding, the larger it was.
+_FAR = (0, 10, 100, 1000, 1000, 1000)
+#: That often at least something finite has to come out.
+_LEAST = 2
 #: What cancels leaves rounding: this part of the largest number that comes out.
 _ROUNDING = 1e-11
 
@@ -33,13 +36,13 @@ def effect_of(
     rng = np.random.default_rng(0)
     told, seen = False, 0
     with put_back([array, *others]) as (before, *rest):
-        for _ in range(_DRAWS):
+        for far in _FAR:
             for other, was in zip(others, rest, strict=True):
                 _draw(other, was, rng)
             _draw(array, before, rng)
             try:
                 here = [out.copy() for out in ahead()]
-                _draw(array, before, rng)
+                _draw(array, before, rng, far)
                 there = ahead()
             except Exception:  # whatever somebody's code says to such numbers
                 continue
@@ -67,6 +70,6 @@ def is_read(array: FloatArray, ahead: Callable[[], list[FloatArray]]) -> bool:
             return True
 
 
-def _draw(array: FloatArray, before: FloatArray, rng: np.random.Generator) -> None:
+def _draw(array: FloatArray, before: FloatArray, rng: np.random.Generator, least: float = 0.0) -> None:
     sizes = rng.uniform(0.5, 2, before.shape) * rng.choice([-1.0, 1.0], before.shape)
-    np.copyto(array, scales_of(before) * sizes, casting="same_kind")
+    np.copyto(array, np.maximum(scales_of(before), least) * sizes, casting="same_kind")
