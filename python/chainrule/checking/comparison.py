@@ -15,7 +15,7 @@ import numpy as np
 from chainrule._gate import FloatArray
 from chainrule.checking.conventions import is_target
 from chainrule.checking.diagnosis import examples, located, misshapen, why
-from chainrule.checking.effect import effect_of
+from chainrule.checking.effect import by_effect, effect_of
 from chainrule.checking.evaluation import Directions, NumericEvaluation, Probes
 from chainrule.checking.finite_differences import Found, largest
 from chainrule.checking.holdings import moves
@@ -139,17 +139,7 @@ class Comparison:
         movable = [a for a in (*subject.parameters.values(), *subject.inputs.values()) if is_float(a)]
         effects = {n: effect_of(subject.arrays[n], movable, lambda: self._outputs(subject)) for n in nothing}
         state.restore()
-        found = []
-        for check in checks:
-            effect = effects.get(check.name)
-            if effect == "rounding":
-                note = "0 in truth: whatever the numbers, it cancels"
-                check = replace(check, verdict="right", cause=None, note=note)
-            elif effect == "none" and check.name in left:
-                note = "0 but for rounding: moving it changes nothing that comes out"
-                check = replace(check, verdict="vacuous", cause=None, note=note)
-            found.append(check)
-        return found
+        return [by_effect(c, effects.get(c.name), left_over=c.name in left) for c in checks]
 
     def in_another_order(self, arrays: tuple[ArrayCheck, ...], answer: Answer) -> tuple[ArrayCheck, ...]:
         """Say so if gradients that are wrong are right in another order; if their order was a guess, none is wrong.

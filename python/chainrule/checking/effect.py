@@ -8,6 +8,7 @@ softmax, a bias before a batch norm.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from chainrule._gate import FloatArray
 from chainrule.checking.equality import same_bits
 from chainrule.checking.finite_differences import scales_of
+from chainrule.checking.report import ArrayCheck
 from chainrule.checking.state import put_back
 
 #: All numbers are drawn anew so often, and the array once more at least so far from 0: what cancels leaves the more
@@ -73,3 +75,13 @@ def is_read(array: FloatArray, ahead: Callable[[], list[FloatArray]]) -> bool:
 def _draw(array: FloatArray, before: FloatArray, rng: np.random.Generator, least: float = 0.0) -> None:
     sizes = rng.uniform(0.5, 2, before.shape) * rng.choice([-1.0, 1.0], before.shape)
     np.copyto(array, np.maximum(scales_of(before), least) * sizes, casting="same_kind")
+
+
+def by_effect(check: ArrayCheck, effect: str | None, *, left_over: bool) -> ArrayCheck:
+    """Give what is to be said of a gradient of 0, or of what rounding has `left_over` of it, by the array's effect."""
+    if effect == "rounding":
+        return replace(check, verdict="right", cause=None, note="0 in truth: whatever the numbers, it cancels")
+    if effect == "none" and left_over:
+        note = "0 but for rounding: moving it changes nothing that comes out"
+        return replace(check, verdict="vacuous", cause=None, note=note)
+    return check
