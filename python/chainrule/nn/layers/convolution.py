@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from chainrule._gate import FloatArray, count, parameter
+from chainrule._gate import shape as addressable
 from chainrule.nn.layers.kernel import KernelLayer, held, hold
 
 
@@ -64,7 +65,7 @@ class Convolution(KernelLayer):
     db: Any
 
     def __init__(self, W: Any, b: Any, stride: int = 1, pad: int = 0) -> None:
-        W = hold(self, "W", W, axes=4)
+        W = hold(self, "W", W, axes="FN, C, FH, FW")
         if 0 in W.shape[2:]:
             raise ValueError(f"W must have shape (FN, C, FH, FW) with FH and FW above 0, got W.shape={W.shape}")
         b = parameter(b, "b", W.dtype)
@@ -88,6 +89,7 @@ class Convolution(KernelLayer):
                 f" {shape} (W.shape={self.W.shape})"
             )
         places = places_of(shape, window, self.stride, self.pad)
+        addressable("the output", filters, *places, dtype=self.W.dtype)
         return (filters, *shape, *window, self.stride, self.pad), (), (filters, *places)
 
 

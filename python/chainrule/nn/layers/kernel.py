@@ -40,6 +40,8 @@ class KernelLayer(BaseLayer):
         """Give what comes out, and keep what the way back needs."""
         arrays = self._arrays()
         x = floats(x, "x", arrays[0].dtype if arrays else None)
+        if x.ndim == 0:
+            raise ValueError("x must have an axis of features, got a single number")
         one = self._one(x.shape)
         rows, shape = self._rows(x), x.shape if one else x.shape[1:]
         sizes, numbers, out_shape = self._described(shape)
@@ -86,8 +88,8 @@ def held(name: str, what: str) -> property:
     return property(show, copy, doc=f"{what}: the held array itself.")
 
 
-def hold(layer: Any, name: str, value: Any, axes: int | None = None, like: FloatArray | None = None) -> FloatArray:
-    """Have a layer hold `value`, itself if it is a float32 or float64 array; with so many axes, or shaped as `like`.
+def hold(layer: Any, name: str, value: Any, axes: str = "", like: FloatArray | None = None) -> FloatArray:
+    """Have a layer hold `value`, itself if it is a float32 or float64 array; with such `axes`, or shaped as `like`.
 
     Raises
     ------
@@ -97,8 +99,8 @@ def hold(layer: Any, name: str, value: Any, axes: int | None = None, like: Float
         If it has another shape.
     """
     array = parameter(value, name, None if like is None else like.dtype)
-    if axes is not None and array.ndim != axes:
-        raise ValueError(f"{name} must have {axes} axes, got {name}.shape={array.shape}")
+    if axes and array.ndim != len(axes.split()):
+        raise ValueError(f"{name} must have shape ({axes}), got {name}.shape={array.shape}")
     if like is not None and array.shape != like.shape:
         raise ValueError(f"{name} must have shape {like.shape}, got {name}.shape={array.shape}")
     layer.__dict__[f"_{name}"] = array

@@ -77,7 +77,7 @@ class BatchNormalization(KernelLayer):
     def __init__(
         self, gamma: Any, beta: Any, momentum: float = 0.9, running_mean: Any = None, running_var: Any = None
     ) -> None:
-        gamma = hold(self, "gamma", gamma, axes=1)
+        gamma = hold(self, "gamma", gamma, axes="C,")
         hold(self, "beta", beta, like=gamma)
         self.momentum = real(momentum, "momentum")
         if not 0 <= self.momentum <= 1:
@@ -159,7 +159,7 @@ class LayerNormalization(KernelLayer):
     dbeta: Any
 
     def __init__(self, gamma: Any, beta: Any) -> None:
-        gamma = hold(self, "gamma", gamma, axes=1)
+        gamma = hold(self, "gamma", gamma, axes="D,")
         if not len(gamma):
             raise ValueError("gamma must have at least one number, got gamma.shape=(0,)")
         hold(self, "beta", beta, like=gamma)
