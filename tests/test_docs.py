@@ -123,6 +123,25 @@ def test_a_notebook_runs_as_a_script(notebook: Path, tmp_path: Path, monkeypatch
     runpy.run_path(str(notebook))
 
 
+def test_each_picture_is_shown_with_words_for_it_and_is_small() -> None:
+    shown = set()
+    for page in PAGES:
+        for alt, name in re.findall(r"!\[([^\]]*)\]\((pictures/[^)]+)\)", page.read_text(encoding="utf-8")):
+            assert alt, f"{page.name} does not say what {name} shows"
+            shown.add(page.parent / name)
+    there = {path for path in (ROOT / "docs" / "pictures").iterdir() if path.suffix in (".svg", ".png")}
+    assert shown == there
+    assert all(path.stat().st_size < 150_000 for path in there)
+
+
+def test_the_pictures_of_the_chapters_are_those_that_the_script_draws() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "pictures" / "chapters.py"))
+    for page, pictures in script["PICTURES"].items():
+        for text in (page, page.replace(".md", "-zh.md")):
+            found = re.findall(r"\(pictures/([^)]+)\)", (ROOT / "docs" / text).read_text(encoding="utf-8"))
+            assert found == list(pictures), text
+
+
 def test_there_are_pages_and_notebooks() -> None:
     assert {"README", "index", "tutorial", "tutorial-zh"} <= {page.stem for page in PAGES}
     assert len(NOTEBOOKS) == 3
