@@ -206,6 +206,8 @@ ELSEWHERE = [
     "testing.assert_jacobian",
     "sklearn.MLPClassifier",
     *(f"sklearn.MLPClassifier.{method}" for method in ("fit", "partial_fit", "predict", "predict_proba")),
+    "sklearn.ConvClassifier",
+    *(f"sklearn.ConvClassifier.{method}" for method in ("fit", "partial_fit", "predict", "predict_proba")),
     "sklearn.MLPRegressor",
     *(f"sklearn.MLPRegressor.{method}" for method in ("fit", "partial_fit", "predict")),
     "graph.sum_to",

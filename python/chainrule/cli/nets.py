@@ -95,7 +95,9 @@ class Net(NamedTuple):
 NETS = {
     "two-layer": Net(_two_layer, {"iterations": 10_000, "hidden": 50, "optimizer": "sgd"}, least=10),
     "mlp": Net(_mlp, {"epochs": 10, "hidden": [100, 50], "optimizer": "adam"}, ("dropout", "batch_norm"), layers=True),
-    "convnet": Net(_convnet, {"epochs": 5, "hidden": 100, "optimizer": "adam"}),
+    "convnet": Net(
+        _convnet, {"epochs": 5, "hidden": 100, "batch_size": 50, "optimizer": "adam", "learning_rate": 0.003}
+    ),
     "deep": Net(_deep, {"epochs": 5, "hidden": 50, "dropout": 0.5, "optimizer": "adam"}, ("dropout",)),
 }
 

@@ -52,8 +52,9 @@ def _default(name: str) -> str:
     """Say what a setting is if it is not given, for each net that has one."""
     nets: dict[str, list[str]] = {}
     for net, kind in NETS.items():
-        if name in kind.defaults:
-            nets.setdefault(said(kind.defaults[name]), []).append(net)
+        value = (DEFAULTS | kind.defaults)[name]
+        if value is not None:
+            nets.setdefault(said(value), []).append(net)
     return "default " + ", ".join(f"{value} for {' and '.join(of)}" for value, of in nets.items())
 
 
@@ -72,12 +73,15 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": fraction, "metavar": "X"},
     ),
     "batch_norm": ("batch normalization before each activation, for mlp", {"action": "store_true", "default": None}),
-    "batch_size": (f"images a step (default {DEFAULTS['batch_size']})", _WHOLE),
+    "batch_size": (f"images a step ({_default('batch_size')})", _WHOLE),
     "optimizer": (
         f"{', '.join(OPTIMIZERS)} ({_default('optimizer')})",
         {"choices": OPTIMIZERS, "metavar": "NAME"},
     ),
-    "learning_rate": ("step size (default 0.1 for sgd, else the optimizer's)", {"type": above_zero, "metavar": "X"}),
+    "learning_rate": (
+        f"step size ({_default('learning_rate')}; else 0.1 for sgd, and for others the optimizer's)",
+        {"type": above_zero, "metavar": "X"},
+    ),
     "dtype": (f"to compute in (default {DEFAULTS['dtype']})", {"choices": ["float32", "float64"]}),
     "validation": ("hold this share of the training images out, such as 0.1", {"type": fraction, "metavar": "X"}),
     "patience": ("stop after N epochs without a smaller validation loss, with the best network", _WHOLE),
@@ -104,6 +108,12 @@ def chosen(options: argparse.Namespace) -> dict[str, Any]:
     expect_taken(net, settings)
     if given.keys() & LENGTH:
         settings |= {name: given.get(name) for name in LENGTH}
+    if (
+        "optimizer" in given
+        and given["optimizer"] != defaults["optimizer"]
+        and "learning_rate" not in {*given, *stored}
+    ):
+        settings["learning_rate"] = None  # the net's is for its own optimizer
     if settings["learning_rate"] is None:  # the tutorial's for plain descent, and for any other its own
         kind = OPTIMIZERS[settings["optimizer"]]
         settings["learning_rate"] = 0.1 if kind is SGD else kind().lr
