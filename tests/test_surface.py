@@ -339,6 +339,7 @@ OUTER = (
     "book",
     "cli",
     "data.download",
+    "data.sets",
     "plotting",
     "sklearn",
     "storage.model_files",
