@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule import TwoLayerNet, fit, load, load_mnist
+from chainrule import TwoLayerNet, check_gradients, fit, load, load_mnist
 from chainrule.cli import main
 from idx_files import write
 from processes import start
@@ -208,6 +208,13 @@ def test_every_network_is_saved_evaluated_predicts_and_goes_on_to_the_same_bits(
     assert main(["predict", str(whole), str(tmp_path / "images.npy"), "--format", "jsonl"]) == 0
     told = [json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()]
     assert told == net.predict(x).argmax(axis=1).tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_an_epoch_of_the_convolutional_network_gets_98_of_100_digits_right(seed: int, capsys: Text) -> None:
+    train("--net", "convnet", "--epochs", "1", "--seed", str(seed), "--quiet", "--format", "jsonl")
+    assert json.loads(capsys.readouterr().out)["test_accuracy"] >= 0.98
 
 
 def test_the_options_make_the_layers(few: str, tmp_path: Path) -> None:
@@ -438,6 +445,22 @@ def test_the_report_is_a_page_about_this_run(digits: str, tmp_path: Path, capsys
     assert accuracy in text
     assert "gradients agree" in text
     assert re.search(r"hidden</th>\s*<td[^>]*>7</td>", text)
+
+
+def test_the_report_of_a_deep_network_is_checked_along_directions(
+    few: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[str] = []
+
+    def check(*arguments: Any, mode: str) -> Any:
+        modes.append(mode)
+        return check_gradients(*arguments, mode=mode)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("chainrule.cli.train.check_gradients", check)
+    page = tmp_path / "run.html"
+    train("--data-dir", few, "--net", "deep", "--batch-size", "20", "--epochs", "2", "--report", str(page))
+    assert modes == ["directions"]  # entry by entry it takes minutes
+    assert re.search(r"net</th>\s*<td[^>]*>deep</td>", page.read_text(encoding="utf-8"))
 
 
 def test_the_report_needs_no_square_images(tmp_path: Path) -> None:

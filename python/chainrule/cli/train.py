@@ -123,7 +123,8 @@ def run(options: argparse.Namespace) -> int:
     seconds = time.perf_counter() - started
     rows.result(history, seconds, stopping)
     if options.report is not None:
-        check = check_gradients(net, x_train[:_SAMPLES], t_train[:_SAMPLES])
+        mode = nets.NETS[wanted["net"]].check
+        check = check_gradients(net, x_train[:_SAMPLES], t_train[:_SAMPLES], mode=mode)
         asked = {name: settings.said(value) for name, value in wanted.items() if value is not None}
         asked["data"] = "MNIST" if options.data_dir is None else options.data_dir
         page = training_report(net, history, test=test, configuration=asked, check=check, seconds=seconds)
