@@ -266,11 +266,11 @@ def test_f11_a_truncated_gzip_is_told(digits: str, tmp_path: Path, capsys: Text)
     assert "truncated gzip stream" in failure(["train", "--data-dir", str(tmp_path)], capsys)
 
 
-def test_l1_a_label_beyond_9_is_told(tmp_path: Path, capsys: Text) -> None:
+def test_l1_a_test_label_beyond_those_of_the_training_is_told(tmp_path: Path, capsys: Text) -> None:
     images, labels = np.ones((4, 2, 2), np.uint8), np.array([0, 1, 10, 2], np.uint8)
-    folder = write(tmp_path, train=(images, labels), test=(images, labels))
+    folder = write(tmp_path, train=(images, labels // 2), test=(images, labels))
     message = failure(["train", "--data-dir", folder, "--batch-size", "2"], capsys)
-    assert message == "chainrule: error: labels must lie in 0..9; got 10 at row 2"
+    assert message == "chainrule: error: test set: labels must lie in 0..9; got 10 at row 2"
 
 
 def test_s4_a_batch_larger_than_the_data_is_told(digits: str, capsys: Text) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule import TwoLayerNet, fit, load, load_mnist
+from chainrule import TwoLayerNet, check_gradients, fit, load, load_mnist
 from chainrule.cli import main
 from idx_files import write
 from processes import start
@@ -165,6 +165,123 @@ def test_a_run_that_diverges_leaves_the_last_checkpoint(digits: str, tmp_path: P
     arguments = ["--data-dir", digits, "--epochs", "9", "--save", str(saved), "--learning-rate", "1e30"]
     assert "loss is" in failure(arguments, capsys)
     assert saved.read_bytes() == before
+
+
+# --- other networks ---
+
+NETS = [
+    ["--net", "mlp", "--hidden", "9,7", "--dropout", "0.3", "--batch-norm"],
+    ["--net", "mlp", "--hidden", "9", "--optimizer", "sgd"],
+    ["--net", "convnet", "--hidden", "8"],
+    ["--net", "deep", "--hidden", "6", "--dropout", "0.2", "--dtype", "float64"],
+]
+
+
+@pytest.fixture(scope="module")
+def few(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Make a folder with 60 training and 20 test images of MNIST, cut to 20 x 16 pixels, of the digits 0 to 4."""
+    (x, t), _ = load_mnist(normalize=False, flatten=False)
+    x, t = x[t < 5][:80, 0, 4:24, 6:22], t[t < 5][:80]
+    return write(tmp_path_factory.mktemp("few"), train=(x[:60], t[:60]), test=(x[60:], t[60:]))
+
+
+@pytest.mark.parametrize("options", NETS, ids=" ".join)
+def test_every_network_is_saved_evaluated_predicts_and_goes_on_to_the_same_bits(
+    options: list[str], few: str, tmp_path: Path, capsys: Text
+) -> None:
+    whole, halved = tmp_path / "whole", tmp_path / "halved"
+    data = ["--data-dir", few]
+    train(*data, *options, "--batch-size", "20", "--epochs", "3", "--save", str(whole))
+    expected = rows(capsys.readouterr().out)
+    train(*data, *options, "--batch-size", "20", "--epochs", "1", "--save", str(halved))
+    first = rows(capsys.readouterr().out)[:-1]
+    train(*data, "--epochs", "3", "--resume", str(halved))
+    assert [*first, *rows(capsys.readouterr().out)] == expected
+    assert digest(halved) == digest(whole)
+
+    net = load(whole)
+    _, (x, t) = load_mnist(normalize=False, data_dir=few)
+    assert net.predict(x).shape == (20, 5)  # as many classes as there are digits
+    assert main(["eval", str(whole), *data, "--format", "jsonl"]) == 0
+    assert json.loads(capsys.readouterr().out)["accuracy"] == net.accuracy(x, t)
+    np.save(tmp_path / "images.npy", x.reshape(20, 20, 16))
+    assert main(["predict", str(whole), str(tmp_path / "images.npy"), "--format", "jsonl"]) == 0
+    told = [json.loads(line)["label"] for line in capsys.readouterr().out.splitlines()]
+    assert told == net.predict(x).argmax(axis=1).tolist()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_an_epoch_of_the_convolutional_network_gets_98_of_100_digits_right(seed: int, capsys: Text) -> None:
+    train("--net", "convnet", "--epochs", "1", "--seed", str(seed), "--quiet", "--format", "jsonl")
+    assert json.loads(capsys.readouterr().out)["test_accuracy"] >= 0.98
+
+
+def test_the_options_make_the_layers(few: str, tmp_path: Path) -> None:
+    saved = tmp_path / "net"
+    train("--data-dir", few, "--batch-size", "20", "--epochs", "1", "--save", str(saved), *NETS[0])
+    net = load(saved)
+    assert [type(layer).__name__ for layer in net.layers.values()] == [
+        "Rescaling",
+        *["Affine", "BatchNormalization", "Relu", "Dropout"] * 2,
+        "Affine",
+    ]
+    assert [net.params[name].shape for name in ("W1", "W2", "W3")] == [(320, 9), (9, 7), (7, 5)]
+    assert net.layers["Dropout1"].dropout_ratio == 0.3
+
+
+def test_a_file_of_the_first_network_says_nothing_of_the_others(kept: str, digits: str) -> None:
+    """So it has the bytes it had before there were others, and those files go on."""
+    settings = json.loads(load(kept).metadata["chainrule train"])
+    assert settings.keys().isdisjoint({"net", "dropout", "batch_norm"})
+    train("--data-dir", digits, "--resume", kept, "--epochs", "2", "--net", "two-layer")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--hidden", "10,5"], "--hidden 10,5: two-layer has one hidden layer, so it takes one number"),
+        (["--net", "deep", "--hidden", "10,5"], "several: --net mlp"),
+        (["--dropout", "0.5"], "--dropout goes with --net mlp or deep; two-layer has no such layer"),
+        (["--net", "convnet", "--dropout", "0.5"], "--dropout goes with --net mlp or deep"),
+        (["--net", "deep", "--batch-norm"], "--batch-norm goes with --net mlp; deep has no such layer"),
+    ],
+)
+def test_what_a_network_has_not_is_told(arguments: list[str], message: str, few: str, capsys: Text) -> None:
+    assert message in failure(["--data-dir", few, *arguments], capsys)
+
+
+@pytest.mark.parametrize("value", ["", "0", "5,", "5,0", "5;4", "1.5", "five"])
+def test_sizes_are_whole_numbers(value: str, capsys: Text) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["train", "--net", "mlp", f"--hidden={value}"])
+    assert caught.value.code == 2
+    assert "argument --hidden: " in capsys.readouterr().err
+
+
+def test_a_run_cannot_go_on_with_another_network(few: str, tmp_path: Path, capsys: Text) -> None:
+    saved = str(tmp_path / "net")
+    train("--data-dir", few, "--batch-size", "20", "--epochs", "1", "--save", saved, *NETS[0])
+    capsys.readouterr()
+    again = ["--data-dir", few, "--resume", saved, "--epochs", "2"]
+    assert "the run was made with --net mlp, not convnet" in failure([*again, "--net", "convnet"], capsys)
+    assert "the run was made with --hidden 9,7, not 9" in failure([*again, "--hidden", "9"], capsys)
+    train(*again, "--hidden", "9,7", "--batch-norm")
+
+
+def test_images_too_small_for_the_windows_are_told(tmp_path: Path, capsys: Text) -> None:
+    images, labels = np.ones((4, 4, 3), np.uint8), np.array([0, 1, 2, 1], np.uint8)
+    folder = write(tmp_path, train=(images, labels), test=(images, labels))
+    assert "window" in failure(["--data-dir", folder, "--net", "convnet", "--batch-size", "2"], capsys)
+
+
+def test_as_many_classes_as_the_largest_label_asks_for(tmp_path: Path, capsys: Text) -> None:
+    rng = np.random.default_rng(0)
+    images, labels = rng.integers(0, 256, (52, 4, 4), np.uint8), np.arange(52, dtype=np.uint8) % 26
+    folder, saved = write(tmp_path, train=(images, labels), test=(images, labels)), tmp_path / "net"
+    train("--data-dir", folder, "--batch-size", "5", "--epochs", "1", "--save", str(saved))
+    assert load(saved).params["W2"].shape == (50, 26)
+    assert main(["check", "--data-dir", folder, "--quiet"]) == 0
 
 
 # --- what does not go together, told before the training starts ---
@@ -328,6 +445,22 @@ def test_the_report_is_a_page_about_this_run(digits: str, tmp_path: Path, capsys
     assert accuracy in text
     assert "gradients agree" in text
     assert re.search(r"hidden</th>\s*<td[^>]*>7</td>", text)
+
+
+def test_the_report_of_a_deep_network_is_checked_along_directions(
+    few: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modes: list[str] = []
+
+    def check(*arguments: Any, mode: str) -> Any:
+        modes.append(mode)
+        return check_gradients(*arguments, mode=mode)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("chainrule.cli.train.check_gradients", check)
+    page = tmp_path / "run.html"
+    train("--data-dir", few, "--net", "deep", "--batch-size", "20", "--epochs", "2", "--report", str(page))
+    assert modes == ["directions"]  # entry by entry it takes minutes
+    assert re.search(r"net</th>\s*<td[^>]*>deep</td>", page.read_text(encoding="utf-8"))
 
 
 def test_the_report_needs_no_square_images(tmp_path: Path) -> None:

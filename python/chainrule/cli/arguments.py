@@ -75,6 +75,12 @@ def whole(text: str) -> int:
     return int(_checked(lambda: count(_number(text, int), "the value")))
 
 
+def sizes(text: str) -> int | list[int]:
+    """Read a whole number of at least 1, or several with commas between them."""
+    numbers = [whole(part) for part in text.split(",")]
+    return numbers[0] if len(numbers) == 1 else numbers
+
+
 def seed(text: str) -> int:
     """Read a whole number of at least 0."""
     return int(_checked(lambda: count(_number(text, int), "the seed", least=0)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 
+import numpy as np
+
 from chainrule.checking import GradientReport, check_gradients
 from chainrule.checking.files import FileCheck, check_file
 from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format, add_seed
@@ -12,7 +14,7 @@ from chainrule.cli.output import Style, print_annotation, print_json, style_for
 from chainrule.data.mnist import load_mnist
 from chainrule.nn.two_layer_net import TwoLayerNet
 
-#: The tutorial's size of network and of sample.
+#: The tutorial's size of network and of sample; more classes if the labels ask for them.
 _HIDDEN, _CLASSES, _SAMPLES = 50, 10, 3
 #: How GitHub shows a verdict.
 _LEVELS = {"wrong": "error", "unproven": "warning", "skipped": "warning"}
@@ -53,9 +55,10 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError("--verbose goes with a file and with text; elsewhere the whole report is printed")
     if options.file is not None:
         return _check_file(options)
-    (x_train, t_train), _ = load_mnist(one_hot_label=True, data_dir=options.data_dir)
-    net = TwoLayerNet(x_train.shape[1], _HIDDEN, _CLASSES, seed=options.seed)
-    report = check_gradients(net, x_train[:_SAMPLES], t_train[:_SAMPLES], strict=options.strict)
+    (x_train, labels), _ = load_mnist(data_dir=options.data_dir)
+    classes = max(int(np.max(labels, initial=0)) + 1, _CLASSES)
+    net = TwoLayerNet(x_train.shape[1], _HIDDEN, classes, seed=options.seed)
+    report = check_gradients(net, x_train[:_SAMPLES], np.eye(classes)[labels[:_SAMPLES]], strict=options.strict)
     style = style_for(options)
     if options.format == "jsonl":
         print_json("check", file=None, line=None, name=report.subject, verdict=report.verdict, report=report.to_dict())

@@ -1,16 +1,20 @@
-"""``chainrule data``: MNIST's four files for other programs, downloaded and proved."""
+"""``chainrule data``: MNIST's four files for other programs, or another data set of its kind, downloaded and proved."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 from chainrule.cli.arguments import Commands, add_command
 from chainrule.cli.output import style_for
 from chainrule.data.mnist import data_folder, download_mnist, faults, packaged_folder
+from chainrule.data.sets import SETS, download_set, faults_of, set_folder
 
 _EXAMPLES = """
 $ chainrule data fetch digits
+$ chainrule data fetch fashion-mnist
+$ chainrule train --data-dir "$(chainrule data path fashion-mnist)"
 $ chainrule data verify
 $ ls "$(chainrule data path)"
 """
@@ -18,41 +22,69 @@ $ ls "$(chainrule data path)"
 
 def add(commands: Commands) -> None:
     """Add the command to `commands`."""
-    command = add_command(commands, "data", run, "download MNIST's files, or prove those that are there", _EXAMPLES)
+    command = add_command(commands, "data", run, "download MNIST or a set like it, or prove what is there", _EXAMPLES)
     command.add_argument("action", choices=["fetch", "verify", "path"], help="what to do")
+    command.add_argument("name", nargs="?", metavar="NAME", help=f"{', '.join(SETS)}; left out: MNIST")
     command.add_argument(
         "folder",
         type=Path,
         nargs="?",
         metavar="DIR",
-        help="the data folder (default: CHAINRULE_DATA_DIR, or a folder in your cache)",
+        help="the data folder (default: CHAINRULE_DATA_DIR, for NAME a folder in it, or a folder in your cache)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Download MNIST's four files, prove those that are there, or tell where they are.
+    """Download MNIST's four files, or those of NAME, prove those that are there, or tell where they are.
 
-    fetch downloads what is missing or wrong into the data folder, verify compares the SHA-256 of each file's content
-    with MNIST's, path prints the folder.
+    fetch downloads what is missing or wrong into the data folder, verify compares the SHA-256 of each file with that
+    of the data set, path prints the folder, which train and eval take as --data-dir.
 
-    No command needs the download: MNIST is in the package, and verify without DIR proves that copy too. Exit 1 if
-    verify finds a file that is missing or wrong.
+    emnist-letters comes in an archive of 562 MB, out of which the letters are taken: upright, with labels 0 to 25.
+
+    No command needs the download: MNIST is in the package, and verify without NAME and DIR proves that copy too. Exit 1
+    if verify finds a file that is missing or wrong.
     """
-    folder = data_folder() if options.folder is None else options.folder
+    name, folder = _meant(options)
+    if name is None:
+        folder = data_folder() if folder is None else folder
+        if options.action == "fetch":
+            download_mnist(folder)
+    else:
+        folder = set_folder(name) if folder is None else folder
+        if options.action == "fetch":
+            download_set(name, folder)
     if options.action == "verify":
-        return _verify(options, folder)
-    if options.action == "fetch":
-        download_mnist(folder)
+        return _verify(options, _found(name, folder, options))
     print(folder)
     return 0
 
 
-def _verify(options: argparse.Namespace, folder: Path) -> int:
+def _meant(options: argparse.Namespace) -> tuple[str | None, Path | None]:
+    """Tell a name from a folder: the first word is a folder if no data set is called so."""
+    if options.name is None or options.name in SETS:
+        return options.name, options.folder
+    if options.folder is not None:
+        raise ValueError(f"no data set is called {options.name!r}; there are {', '.join(SETS)}; without a name: MNIST")
+    return None, Path(options.name)
+
+
+def _found(name: str | None, folder: Path, options: argparse.Namespace) -> Iterator[tuple[Path, str]]:
+    """Give files and their faults."""
+    if name is not None:
+        yield from faults_of(name, folder)
+        return
+    if options.name is None:
+        yield from faults(packaged_folder())
+    if options.name is not None or folder.is_dir():
+        yield from faults(folder)
+
+
+def _verify(options: argparse.Namespace, found: Iterator[tuple[Path, str]]) -> int:
     """Print a line a file."""
     style = style_for(options)
-    folders = [folder] if options.folder is not None else [packaged_folder(), *([folder] if folder.is_dir() else [])]
     whole = True
-    for path, fault in (found for each in folders for found in faults(each)):
+    for path, fault in found:
         print(f"{path}  {style.bad(fault) if fault else style.good('ok')}")
         whole = whole and not fault
     return 0 if whole else 1

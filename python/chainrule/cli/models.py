@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray, numbers
-from chainrule.nn.layers import Affine, Rescaling
+from chainrule.nn.layers import Affine, AveragePooling, Convolution, Pooling, Rescaling, Reshape
 from chainrule.nn.network import Network
 from chainrule.storage.model_files import load
+
+#: Layers before which the shape of an example must be known.
+_OF_A_SHAPE = (Affine, Reshape, Convolution, Pooling, AveragePooling)
 
 
 class Model:
@@ -25,10 +28,13 @@ class Model:
         self.net: Network = load(path)
         layers = list(self.net.layers.values())
         self._reads_bytes = type(layers[0]) is Rescaling if layers else False
-        first = next((layer for layer in layers if isinstance(layer, Affine)), None)
-        if first is None:
-            raise ValueError(f"{path}: has no Affine layer, so how many pixels it reads is not known")
-        self.features = len(first.W)
+        first = next((layer for layer in layers if isinstance(layer, _OF_A_SHAPE)), None)
+        if not isinstance(first, Affine | Reshape):
+            raise ValueError(
+                f"{path}: no Affine or Reshape layer is the first that wants a shape, so how many pixels it reads is"
+                " not known; for images, put Reshape((channels, height, width)) in front"
+            )
+        self.features = len(first.W) if isinstance(first, Affine) else math.prod(first.shape)
 
     def images(self, array: Any, name: str) -> NDArray[Any]:
         """Give an array of images, in any shape that holds whole ones, as rows of pixels that the network reads."""

@@ -15,37 +15,73 @@ from typing import Any
 from numpy.typing import NDArray
 
 from chainrule._errors import DataError
-from chainrule.cli.arguments import above_zero, fraction, whole
+from chainrule.cli.arguments import above_zero, fraction, sizes, whole
+from chainrule.cli.nets import NETS, expect_taken, hidden_of
 from chainrule.nn import kinds
 from chainrule.nn.network import Network
 from chainrule.storage.model_files import unpack
 from chainrule.training.optimizers import SGD
 
 OPTIMIZERS = {name.lower(): kind for name, kind in kinds.by_name(kinds.OPTIMIZERS).items()}
+#: For all nets, unless `nets.NETS` has another.
 DEFAULTS: dict[str, Any] = {
-    "iterations": 10_000,
+    "net": "two-layer",
+    "iterations": None,
     "epochs": None,
-    "hidden": 50,
+    "hidden": None,
+    "dropout": None,
+    "batch_norm": None,
     "batch_size": 100,
-    "optimizer": "sgd",
+    "optimizer": None,
     "learning_rate": None,
     "dtype": "float32",
     "validation": None,
     "patience": None,
     "seed": 0,
 }
+#: What files of runs have only if it is not this: older ones have none of it.
+_SINCE_NETS = {name: DEFAULTS[name] for name in ("net", "dropout", "batch_norm")}
+
+
+def said(value: Any) -> str:
+    """Give a value as it stands on the command line."""
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _default(name: str) -> str:
+    """Say what a setting is if it is not given, for each net that has one."""
+    nets: dict[str, list[str]] = {}
+    for net, kind in NETS.items():
+        value = (DEFAULTS | kind.defaults)[name]
+        if value is not None:
+            nets.setdefault(said(value), []).append(net)
+    return "default " + ", ".join(f"{value} for {' and '.join(of)}" for value, of in nets.items())
+
+
 _WHOLE = {"type": whole, "metavar": "N"}
 #: How each is given on the command line: what its help says, and what argparse is told.
 OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
-    "iterations": ("steps of one batch each (default 10000)", _WHOLE),
-    "epochs": ("passes over the training images instead", _WHOLE),
-    "hidden": (f"hidden units (default {DEFAULTS['hidden']})", _WHOLE),
-    "batch_size": (f"images a step (default {DEFAULTS['batch_size']})", _WHOLE),
+    "net": (f"{', '.join(NETS)} (default {DEFAULTS['net']})", {"choices": NETS, "metavar": "NAME"}),
+    "iterations": (f"steps of one batch each ({_default('iterations')})", _WHOLE),
+    "epochs": (f"passes over the training images instead ({_default('epochs')})", _WHOLE),
+    "hidden": (
+        f"hidden units; for mlp of each hidden layer, commas between them ({_default('hidden')})",
+        {"type": sizes, "metavar": "N[,N]"},
+    ),
+    "dropout": (
+        f"leave this share of the hidden units out in each step, for mlp and deep ({_default('dropout')})",
+        {"type": fraction, "metavar": "X"},
+    ),
+    "batch_norm": ("batch normalization before each activation, for mlp", {"action": "store_true", "default": None}),
+    "batch_size": (f"images a step ({_default('batch_size')})", _WHOLE),
     "optimizer": (
-        f"{', '.join(OPTIMIZERS)} (default {DEFAULTS['optimizer']})",
+        f"{', '.join(OPTIMIZERS)} ({_default('optimizer')})",
         {"choices": OPTIMIZERS, "metavar": "NAME"},
     ),
-    "learning_rate": ("step size (default 0.1 for sgd, else the optimizer's)", {"type": above_zero, "metavar": "X"}),
+    "learning_rate": (
+        f"step size ({_default('learning_rate')}; else 0.1 for sgd, and for others the optimizer's)",
+        {"type": above_zero, "metavar": "X"},
+    ),
     "dtype": (f"to compute in (default {DEFAULTS['dtype']})", {"choices": ["float32", "float64"]}),
     "validation": ("hold this share of the training images out, such as 0.1", {"type": fraction, "metavar": "X"}),
     "patience": ("stop after N epochs without a smaller validation loss, with the best network", _WHOLE),
@@ -59,14 +95,25 @@ def chosen(options: argparse.Namespace) -> dict[str, Any]:
     """Give each setting: as `options` say, or the run to go on with, or the defaults; refuse a contradiction."""
     given = {name: getattr(options, name) for name in DEFAULTS if getattr(options, name) is not None}
     stored = {} if options.resume is None else _stored(options.resume)
+    net = stored.get("net") or given.get("net", DEFAULTS["net"])
+    if "hidden" in given:
+        given["hidden"] = hidden_of(net, given["hidden"])
     for name, value in given.items():
         if name not in LENGTH and stored.get(name, value) != value:
-            option = f"--{name.replace('_', '-')}"
-            was = f"without {option}" if stored[name] is None else f"with {option} {stored[name]}, not {value}"
+            option, before = f"--{name.replace('_', '-')}", stored[name]
+            was = f"without {option}" if before is None else f"with {option} {said(before)}, not {said(value)}"
             raise ValueError(f"{options.resume}: the run was made {was}")
-    settings = {name: stored.get(name, value) for name, value in DEFAULTS.items()} | given
+    defaults = DEFAULTS | NETS[net].defaults
+    settings = {name: stored.get(name, value) for name, value in defaults.items()} | given
+    expect_taken(net, settings)
     if given.keys() & LENGTH:
         settings |= {name: given.get(name) for name in LENGTH}
+    if (
+        "optimizer" in given
+        and given["optimizer"] != defaults["optimizer"]
+        and "learning_rate" not in {*given, *stored}
+    ):
+        settings["learning_rate"] = None  # the net's is for its own optimizer
     if settings["learning_rate"] is None:  # the tutorial's for plain descent, and for any other its own
         kind = OPTIMIZERS[settings["optimizer"]]
         settings["learning_rate"] = 0.1 if kind is SGD else kind().lr
@@ -80,7 +127,8 @@ def store(net: Network, settings: dict[str, Any], x: NDArray[Any], t: NDArray[An
     data = f"{zlib.crc32(x.data):08x}{zlib.crc32(t.data):08x}"
     if resume is not None and _stored(resume)["data"] != data:
         raise ValueError(f"{resume}: the run was made with other training images; name their folder: --data-dir")
-    net.metadata[_KEY] = json.dumps(settings | {"data": data})
+    kept = {name: value for name, value in settings.items() if name not in _SINCE_NETS or value != _SINCE_NETS[name]}
+    net.metadata[_KEY] = json.dumps(kept | {"data": data})
 
 
 def _stored(path: Path) -> dict[str, Any]:
@@ -92,7 +140,9 @@ def _stored(path: Path) -> dict[str, Any]:
         stored = json.loads(text)
     except ValueError:
         stored = None
-    known = isinstance(stored, dict) and stored.keys() == {*DEFAULTS, "data"}
-    if not known or stored["optimizer"] not in list(OPTIMIZERS) or stored["dtype"] not in ("float32", "float64"):
+    stored = _SINCE_NETS | stored if isinstance(stored, dict) else {}
+    choices = {"net": list(NETS), "optimizer": list(OPTIMIZERS), "dtype": ["float32", "float64"]}
+    known = stored.keys() == {*DEFAULTS, "data"}
+    if not known or any(stored[name] not in choice for name, choice in choices.items()):
         raise DataError(f"{path}: the settings of the run in it cannot be read")
-    return dict(stored)
+    return stored

@@ -1,38 +1,39 @@
-"""``chainrule train``: the tutorial's network on MNIST, or on any data in its format."""
+"""``chainrule train``: the tutorial's network, or a deeper one, on MNIST or on any data in its format."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 import sys
 import time
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chainrule.checking import check_gradients
-from chainrule.cli import settings
+from chainrule.cli import nets, settings
 from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format, add_seed, whole
 from chainrule.cli.output import on_terminal, print_json, print_line, style_for
 from chainrule.cli.settings import OPTIMIZERS
 from chainrule.data.mnist import load_mnist
-from chainrule.nn.layers import Rescaling
-from chainrule.nn.network import Network
-from chainrule.nn.two_layer_net import TwoLayerNet
 from chainrule.plotting.report_page import training_report
 from chainrule.storage.atomic_write import expect_writable, write_whole
 from chainrule.training.callbacks import EarlyStopping, Run
 from chainrule.training.fit import fit
 from chainrule.training.history import History
 
-_CLASSES = 10
 #: The tutorial's number of images for a gradient check.
 _SAMPLES = 3
 _EXAMPLES = """
 $ chainrule train --epochs 5 --hidden 100
 $ chainrule train --save digits.safetensors --report digits.html
 $ chainrule train --resume digits.safetensors --epochs 40
+$ chainrule train --net convnet --epochs 1 --save digits.safetensors
+$ chainrule train --net mlp --hidden 100,50 --dropout 0.5 --batch-norm
 $ chainrule train --optimizer adam --validation 0.1 --patience 3 --epochs 100
 $ chainrule train --data-dir fashion-mnist --format jsonl
 """
@@ -40,7 +41,7 @@ $ chainrule train --data-dir fashion-mnist --format jsonl
 
 def add(commands: Commands) -> None:
     """Add the command to `commands`."""
-    train = add_command(commands, "train", run, "train a two-layer network on MNIST", _EXAMPLES)
+    train = add_command(commands, "train", run, "train a network on MNIST", _EXAMPLES)
     network = train.add_argument_group("the run, of which --resume knows what is not given")
     length = network.add_mutually_exclusive_group()
     for name, (text, how) in settings.OPTIONS.items():
@@ -68,6 +69,9 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Train Affine-Relu-Affine-softmax on the 60,000 training images; one row an epoch, accuracies at the end.
 
+    --net takes another network: mlp has hidden layers of the sizes that --hidden lists, convnet one convolution of 30
+    filters, deep six convolutions with dropout before the last layer. As many classes as the largest label asks for.
+
     After Ctrl-C, or worse, go on with --resume from what --save has written. With --patience, what is in the file at
     the end is the network of the best epoch, and no run to go on with.
     """
@@ -80,16 +84,16 @@ def run(options: argparse.Namespace) -> int:
         import_module("chainrule.plotting.figure")  # says now, and not after the training, what the page needs
     wanted = settings.chosen(options)
     # Bytes, and a first layer that says what they mean: a quarter of the memory, and nothing to convert.
-    (x_train, t_train), test = load_mnist(normalize=False, data_dir=options.data_dir)
+    (images, t_train), (test_images, t_test) = load_mnist(normalize=False, flatten=False, data_dir=options.data_dir)
+    x_train, test = _rows(images), (_rows(test_images), t_test)
     if 0 < len(x_train) < wanted["batch_size"]:
         raise ValueError(f"--batch-size {wanted['batch_size']} is more than the {len(x_train)} training images")
     rng = np.random.default_rng(wanted["seed"])
-    layers = TwoLayerNet(x_train.shape[1], wanted["hidden"], _CLASSES, dtype=np.dtype(wanted["dtype"]), seed=rng).layers
-    net = Network({"Rescaling1": Rescaling(), **layers})
+    net = nets.made(wanted, images.shape[1:], t_train, rng)
     if save is not None:
         settings.store(net, wanted, x_train, t_train, options.resume)
 
-    rows = _Rows(options)
+    rows = _Printed(options)
     stopping = None if wanted["patience"] is None else EarlyStopping(wanted["patience"])
     before = _stamp(save)
     try:
@@ -119,8 +123,9 @@ def run(options: argparse.Namespace) -> int:
     seconds = time.perf_counter() - started
     rows.result(history, seconds, stopping)
     if options.report is not None:
-        check = check_gradients(net, x_train[:_SAMPLES], t_train[:_SAMPLES])
-        asked = {name: value for name, value in wanted.items() if value is not None}
+        mode = nets.NETS[wanted["net"]].check
+        check = check_gradients(net, x_train[:_SAMPLES], t_train[:_SAMPLES], mode=mode)
+        asked = {name: settings.said(value) for name, value in wanted.items() if value is not None}
         asked["data"] = "MNIST" if options.data_dir is None else options.data_dir
         page = training_report(net, history, test=test, configuration=asked, check=check, seconds=seconds)
         write_whole(options.report, page.encode())
@@ -135,6 +140,11 @@ def _expect_sense(options: argparse.Namespace, save: Path | None) -> None:
         raise ValueError(f"--report and --save both name {save}")
 
 
+def _rows(images: NDArray[Any]) -> NDArray[Any]:
+    """Give images as rows of pixels, not copied."""
+    return images.reshape(len(images), math.prod(images.shape[1:]))
+
+
 def _stamp(path: Path | None) -> tuple[int, int] | None:
     """Give what changes whenever `path` is written whole; None if it is not there."""
     try:
@@ -144,7 +154,7 @@ def _stamp(path: Path | None) -> tuple[int, int] | None:
     return None if found is None else (found.st_ino, found.st_mtime_ns)
 
 
-class _Rows:
+class _Printed:
     """Prints a row an epoch and the result, as text or as JSON Lines."""
 
     def __init__(self, options: argparse.Namespace) -> None:

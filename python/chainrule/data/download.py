@@ -1,9 +1,9 @@
 """Fetch files from mirrors into a folder; a file gets its name only after its content was found right.
 
 Nothing that arrives is trusted: redirects may only lead to https, a body is read no further than its largest
-possible size, and the caller's check decides. Bodies are held in memory (10 MB for MNIST's largest), written
-to a temporary file beside the target and renamed over it, so another process sees the old file or the new
-one, never a part.
+possible size, and the caller's check decides. Bodies are held in memory (10 MB for MNIST's largest) or in a nameless
+temporary file, as the caller wants; what gets a name is written to a temporary file beside it and renamed over it, so
+another process sees the old file or the new one, never a part.
 
 Nothing here runs, or imports the network modules, before `fetch` needs them.
 """
@@ -15,9 +15,9 @@ import io
 import os
 import stat
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from chainrule._errors import DataError, DownloadError
 from chainrule.storage.atomic_write import write_whole
@@ -36,27 +36,30 @@ MIRRORS = (
 PLAIN_HTTP_HOSTS: frozenset[str] = frozenset()  # the tests add the loopback address
 READ_SECONDS = 30.0
 FILE_SECONDS = 120.0
+#: A file so large that it takes longer at this speed may take longer.
+LEAST_BYTES_A_SECOND = 2**19
 TRIES = 3
 BACKOFF_SECONDS = 0.5
 
 _BLOCK = 2**16
 
 
-def fetch(folder: Path, sizes: Mapping[str, int], check: Check) -> None:
+def fetch(folder: Path, sizes: Mapping[str, int], check: Check, mirrors: Sequence[str] | None = None) -> None:
     """Bring every file named in `sizes` into `folder`, leaving alone those that are there and right.
 
     `sizes` has the bytes of each one's content: no gzip file worth fetching is larger than what is in it, so this
-    bounds the body as well. Raises what `chainrule.data.mnist.download_mnist` says.
+    bounds the body as well. `mirrors` are MNIST's by default. Raises what `chainrule.data.mnist.download_mnist` says.
     """
+    advice = _advice(folder, list(sizes), needless=mirrors is None)
     for name, size in sizes.items():
         path = folder / name
         wrong = _fault(path, check)
         if wrong is None:
             continue
-        if os.environ.get("CHAINRULE_OFFLINE", "0") not in ("", "0"):
-            _refuse_offline(path, wrong, list(sizes))
-        body = _from_mirrors(name, size, check, advice=_advice(folder, list(sizes)))
-        _put(path, body, set_aside=bool(wrong))
+        expect_online(path, wrong, advice)
+        body = io.BytesIO()
+        fetch_into(body, name, size, check, MIRRORS if mirrors is None else mirrors, advice)
+        put(path, body.getvalue(), set_aside=bool(wrong))
         if wrong:
             import warnings
 
@@ -86,48 +89,55 @@ def _fault(path: Path, check: Check) -> str | None:
     return None
 
 
-def _refuse_offline(path: Path, wrong: str, names: list[str]) -> NoReturn:
-    """Say why a file is needed that may not be fetched."""
-    text = "CHAINRULE_OFFLINE is set, so it is not fetched" + _advice(path.parent, names)
+def expect_online(path: Path, wrong: str, advice: str) -> None:
+    """Raise if CHAINRULE_OFFLINE forbids to fetch what is not at `path`, or `wrong` there."""
+    if os.environ.get("CHAINRULE_OFFLINE", "0") in ("", "0"):
+        return
+    text = f"CHAINRULE_OFFLINE is set, so it is not fetched{advice}"
     if wrong:
         raise DataError(f"{wrong}; {text}")
     raise DownloadError(f"{path.name} is not in {path.parent}; {text}")
 
 
-def _advice(folder: Path, names: list[str]) -> str:
+def _advice(folder: Path, names: list[str], needless: bool) -> str:
     """Say what to do instead of downloading."""
-    return (
-        f"\nTo do it by hand, put {', '.join(names)} into {folder}"
-        "\n(or name another folder in CHAINRULE_DATA_DIR). load_mnist() itself needs no download."
-    )
+    advice = f"\nTo do it by hand, put {', '.join(names)} into {folder}"
+    if needless:
+        advice += "\n(or name another folder in CHAINRULE_DATA_DIR). load_mnist() itself needs no download."
+    return advice
 
 
-def _from_mirrors(name: str, size: int, check: Check, advice: str) -> bytes:
-    """Give the body of `name` from the first mirror that has it right."""
+def fetch_into(file: BinaryIO, name: str, size: int, check: Check, mirrors: Sequence[str], advice: str = "") -> None:
+    """Fill `file` with the body of `name` from the first mirror that has it right, of at most `size` bytes."""
     reasons = []
-    for mirror in MIRRORS:
+    for mirror in mirrors:
         try:
-            return _from_mirror(mirror + name, size, lambda body: check(name, io.BytesIO(body)))
+            return _from_mirror(mirror + name, size, lambda body: check(name, body), file)
         except DownloadError as error:
             reasons.append(f"\n  {mirror}{name}: {error}")
     raise DownloadError(f"{name} could not be downloaded:{''.join(reasons)}{advice}")
 
 
-def _from_mirror(url: str, limit: int, check: Callable[[bytes], None]) -> bytes:
-    """Give the body at `url`, trying again when the reason it failed may pass."""
+def _from_mirror(url: str, limit: int, check: Callable[[BinaryIO], None], file: BinaryIO) -> None:
+    """Fill `file` with the body at `url`, trying again when the reason it failed may pass."""
     from http.client import HTTPException
 
-    deadline = time.monotonic() + FILE_SECONDS
+    deadline = time.monotonic() + _seconds(limit)
     for attempt in range(TRIES):
         if attempt:
             time.sleep(BACKOFF_SECONDS * 2 ** (attempt - 1))
         try:
-            return _get(url, limit, check, deadline)
+            return _get(url, limit, check, deadline, file)
         except (OSError, HTTPException, ValueError) as error:  # ValueError: DataError, or a redirect to no address
             reason, may_pass = _diagnosis(error)
         if not may_pass or time.monotonic() > deadline:
             raise DownloadError(reason)
     raise DownloadError(f"{reason} ({TRIES} tries)")
+
+
+def _seconds(size: int) -> float:
+    """Give how long a file of so many bytes may take at one mirror."""
+    return max(FILE_SECONDS, size / LEAST_BYTES_A_SECOND)
 
 
 def _diagnosis(error: Exception) -> tuple[str, bool]:
@@ -144,8 +154,8 @@ def _diagnosis(error: Exception) -> tuple[str, bool]:
     return text, may_pass and not isinstance(cause, ConnectionRefusedError)
 
 
-def _get(url: str, limit: int, check: Callable[[bytes], None], deadline: float) -> bytes:
-    """Give the body at `url`, read once and checked."""
+def _get(url: str, limit: int, check: Callable[[BinaryIO], None], deadline: float, file: BinaryIO) -> None:
+    """Fill `file` with the body at `url`, read once and checked."""
     from urllib.request import Request
 
     _refuse_unless_safe(url)
@@ -153,36 +163,39 @@ def _get(url: str, limit: int, check: Callable[[bytes], None], deadline: float) 
     request = Request(url, headers={"Accept-Encoding": "identity", "User-Agent": "chainrule"})
     with _opener().open(request, timeout=READ_SECONDS) as response:
         promised, kind = response.length, response.headers.get_content_type()
-        body = _body(response, limit, deadline, url.rpartition("/")[2])
+        file.seek(0)
+        file.truncate()
+        got = _read(response, limit, deadline, url.rpartition("/")[2], file)
+    file.seek(0)
     try:
-        check(body)
+        check(file)
     except DataError:
-        if promised is not None and len(body) < min(promised, limit):
-            raise ConnectionError(f"connection closed after {len(body)} of {promised} bytes") from None
+        if promised is not None and got < min(promised, limit):
+            raise ConnectionError(f"connection closed after {got} of {promised} bytes") from None
         if kind == "text/html":
             raise DataError("a web page (text/html) came instead of the file") from None
         raise
-    return body
 
 
-def _body(response: HTTPResponse, limit: int, deadline: float, name: str) -> bytes:
-    """Read the body, but no more than `limit` + 1 bytes and not after `deadline`."""
+def _read(response: HTTPResponse, limit: int, deadline: float, name: str, file: BinaryIO) -> int:
+    """Write the body to `file`, but no more than `limit` + 1 bytes and not after `deadline`; give how many it has."""
     import sys
 
     from tqdm import tqdm
 
     quiet = sys.stderr is None or not sys.stderr.isatty()
-    body = bytearray()
+    got = 0
     with tqdm(total=response.length, desc=name, unit="B", unit_scale=True, leave=False, disable=quiet) as bar:
         # read1 returns what has arrived: read would wait for a full block, however slowly it drips.
-        while piece := response.read1(min(_BLOCK, limit + 1 - len(body))):
-            body += piece
+        while piece := response.read1(min(_BLOCK, limit + 1 - got)):
+            file.write(piece)
+            got += len(piece)
             bar.update(len(piece))
-            if len(body) > limit:
+            if got > limit:
                 raise DataError(f"body is longer than {limit} bytes")
             if time.monotonic() > deadline:
-                raise TimeoutError(f"not done after {FILE_SECONDS:g} s")
-    return bytes(body)
+                raise TimeoutError(f"not done after {_seconds(limit):g} s")
+    return got
 
 
 def _opener() -> OpenerDirector:
@@ -216,7 +229,7 @@ def _refuse_unless_safe(url: str) -> None:
         raise URLError(f"{url} refused: only https is followed")
 
 
-def _put(path: Path, body: bytes, set_aside: bool) -> None:
+def put(path: Path, body: bytes, set_aside: bool) -> None:
     """Write `body` to `path` whole or not at all; keep what was there as ``.bad`` when `set_aside`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

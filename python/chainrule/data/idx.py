@@ -70,7 +70,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     """
     expect_regular(path)
     with open(path, "rb") as file:
-        return _parse(file, os.fspath(path))
+        return parse_idx(file, os.fspath(path))
 
 
 def expect_regular(path: str | os.PathLike[str]) -> None:
@@ -79,7 +79,7 @@ def expect_regular(path: str | os.PathLike[str]) -> None:
         raise DataError(f"{os.fspath(path)}: not a regular file")
 
 
-def _parse(file: BinaryIO, name: str) -> NDArray[Any]:
+def parse_idx(file: BinaryIO, name: str) -> NDArray[Any]:
     """Read the whole of `file`, an IDX file raw or gzipped; `name` is for the messages."""
     stored = file.seek(0, os.SEEK_END)
     file.seek(0)

@@ -1,7 +1,8 @@
 """Estimators for scikit-learn: `chainrule.Network` behind ``fit`` and ``predict``, trained by `chainrule.fit`.
 
-They have the parameters, attributes and stopping rules of the classes of the same names in ``sklearn.neural_network``,
-so a script that uses those changes one import; what differs stands under their Notes. Needs the extra ``sklearn``.
+Two have the parameters, attributes and stopping rules of the classes of the same names in ``sklearn.neural_network``,
+so a script that uses those changes one import; what differs stands under their Notes. `ConvClassifier` is for images.
+Needs the extra ``sklearn``.
 """
 
 try:
@@ -10,8 +11,9 @@ except ImportError as error:
     raise ImportError("chainrule.sklearn needs scikit-learn 1.6 or newer: pip install 'chainrule[sklearn]'") from error
 
 from chainrule.sklearn.classifier import MLPClassifier
+from chainrule.sklearn.images import ConvClassifier
 from chainrule.sklearn.regressor import MLPRegressor
 
 del _of_scikit_learn_1_6
 
-__all__ = ["MLPClassifier", "MLPRegressor"]
+__all__ = ["ConvClassifier", "MLPClassifier", "MLPRegressor"]

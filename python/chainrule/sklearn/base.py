@@ -1,11 +1,10 @@
-"""What `MLPClassifier` and `MLPRegressor` share: all but what `y` is, what it is scored by, and what is predicted."""
+"""What all estimators share: all but their layers, what `y` is, what it is scored by, and what is predicted."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
-from itertools import pairwise
 from typing import Any, ClassVar, Literal, Self
 from warnings import warn
 
@@ -18,26 +17,16 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from chainrule._gate import FloatArray, count, flag, floats, positive, real
-from chainrule.nn.kinds import LAYERS
-from chainrule.nn.layers import Affine
 from chainrule.nn.losses import Loss
-from chainrule.nn.network import Network
+from chainrule.nn.network import Network, everything
 from chainrule.training.fit import fit
-from chainrule.training.optimizers import Adam, Momentum, Nesterov, Optimizer
+from chainrule.training.optimizers import Optimizer
 
-_ACTIVATIONS = {kind.word: kind.of for kind in LAYERS.values() if kind.word}
-_CHOICES = {
-    "activation": tuple(_ACTIVATIONS),
-    "solver": ("adam", "sgd"),
-    "learning_rate": ("constant", "invscaling", "adaptive"),
-}
 _DTYPES = (np.float64, np.float32)
-#: "adaptive" makes no rate smaller that is not above it.
-_LEAST_RATE = 1e-6
 
 
-class Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A multi-layer perceptron as an estimator; use `MLPClassifier` or `MLPRegressor`."""
+class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """A network as an estimator; use `MLPClassifier`, `MLPRegressor` or `ConvClassifier`."""
 
     _kind: ClassVar[str]
     #: What ends the network, and what scikit-learn calls the way it comes out.
@@ -48,53 +37,22 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     #: What `y` may be, in scikit-learn's words.
     _y_may: ClassVar[dict[str, bool]] = {}
 
+    #: The parameters that the layers follow from.
+    _shaped_by: ClassVar[str]
+
     n_outputs_: int
 
-    def __init__(
-        self,
-        hidden_layer_sizes: int | Iterable[int] = (100,),
-        activation: Literal["identity", "logistic", "tanh", "relu"] = "relu",
-        *,
-        solver: Literal["adam", "sgd"] = "adam",
-        alpha: float = 0.0001,
-        batch_size: int | Literal["auto"] = "auto",
-        learning_rate: Literal["constant", "invscaling", "adaptive"] = "constant",
-        learning_rate_init: float = 0.001,
-        power_t: float = 0.5,
-        max_iter: int = 200,
-        random_state: Any = None,
-        tol: float = 1e-4,
-        verbose: bool = False,
-        warm_start: bool = False,
-        momentum: float = 0.9,
-        nesterovs_momentum: bool = True,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        n_iter_no_change: int = 10,
-    ) -> None:
-        # scikit-learn clones by these attributes, so they hold what was given; `fit` looks whether it can be meant.
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-        self.solver = solver
-        self.alpha = alpha
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.learning_rate_init = learning_rate_init
-        self.power_t = power_t
-        self.max_iter = max_iter
-        self.random_state = random_state
-        self.tol = tol
-        self.verbose = verbose
-        self.warm_start = warm_start
-        self.momentum = momentum
-        self.nesterovs_momentum = nesterovs_momentum
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.beta_1 = beta_1
-        self.beta_2 = beta_2
-        self.n_iter_no_change = n_iter_no_change
+    alpha: float
+    batch_size: int | Literal["auto"]
+    learning_rate_init: float
+    max_iter: int
+    random_state: Any
+    tol: float
+    verbose: bool
+    warm_start: bool
+    early_stopping: bool
+    validation_fraction: float
+    n_iter_no_change: float
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train from new weights, or from those there are with `warm_start`.
@@ -102,7 +60,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         Parameters
         ----------
         X : array_like or DataFrame, shape (N, D)
-            Real numbers, finite.
+            Real numbers, finite; for `ConvClassifier` also images.
         y : array_like, shape (N,), or (N, K) for a regressor
             For a classifier a label for each row, of any kind that can be sorted; for a regressor finite numbers.
         sample_weight : array_like, shape (N,), optional
@@ -112,7 +70,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
 
         Returns
         -------
-        MLPClassifier or MLPRegressor
+        MLPClassifier, MLPRegressor or ConvClassifier
             This one.
 
         Raises
@@ -144,17 +102,27 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             warn(text, ConvergenceWarning, stacklevel=2)
         return self
 
-    @property
-    def coefs_(self) -> list[FloatArray]:
-        """The weights of each layer, shape (inputs, units): the arrays that `network_` holds."""
-        return [array for name, array in self.network_.params.items() if name.startswith("W")]
-
-    @property
-    def intercepts_(self) -> list[FloatArray]:
-        """The biases of each layer, shape (units,): the arrays that `network_` holds."""
-        return [array for name, array in self.network_.params.items() if name.startswith("b")]
-
     # --- what differs ---
+
+    def _architecture(self) -> Any:
+        """Give what the layers follow from; another one is another network."""
+        raise NotImplementedError
+
+    def _layers(self, dtype: np.dtype[Any], random: Any) -> dict[str, Any]:
+        """Make layers, their numbers drawn from `random`."""
+        raise NotImplementedError
+
+    def _new_rule(self) -> Optimizer:
+        """Make an optimizer."""
+        raise NotImplementedError
+
+    def _after_epoch(self, rule: Optimizer, seen: int, stale: bool) -> bool:
+        """Set the rate of the next epoch; tell whether to go on though there was no progress."""
+        return False
+
+    def _rows(self, X: Any, new: bool) -> Any:
+        """Give `X` as scikit-learn takes it: a row an example."""
+        return X
 
     def _meet(self, y: Any, new: bool, classes: Any) -> None:
         """Look at the `y` of a call: note what a new network is to answer, or raise if one there is cannot."""
@@ -180,17 +148,14 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
 
     def _scores(self, X: Any) -> FloatArray:
         check_is_fitted(self)
-        return self.network_.predict(validate_data(self, X, dtype=_DTYPES, reset=False))
+        return self.network_.predict(validate_data(self, self._rows(X, new=False), dtype=_DTYPES, reset=False))
 
     def _check_parameters(self) -> None:
-        """Raise if a parameter cannot be meant; the momentum and the betas are looked at by their optimizer."""
-        for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {getattr(self, name)!r}")
-        for name in ("alpha", "power_t", "tol"):
+        """Raise if a parameter cannot be meant."""
+        for name in ("alpha", "tol"):
             if real(getattr(self, name), name) < 0:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)!r}")
-        for name in ("warm_start", "nesterovs_momentum", "early_stopping"):
+        for name in ("warm_start", "early_stopping"):
             flag(getattr(self, name), name)
         if not 0 < real(self.validation_fraction, "validation_fraction") < 1:
             raise ValueError(f"validation_fraction must lie between 0 and 1, got {self.validation_fraction!r}")
@@ -221,10 +186,10 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     ) -> tuple[FloatArray, NDArray[Any], Any]:
         """Give examples, what they teach and weights, for a new network or for the one there is."""
         dtype = _DTYPES if new else self.network_.params["W1"].dtype
-        X, y = validate_data(self, X, y, dtype=dtype, reset=new, **self._y_may)
+        X, y = validate_data(self, self._rows(X, new), y, dtype=dtype, reset=new, **self._y_may)
         self._meet(y, new, classes)
         if not new and self._made != self._architecture():
-            raise ValueError("hidden_layer_sizes or activation was changed after the network was made; train a clone")
+            raise ValueError(f"{self._shaped_by} was changed after the network was made; train a clone")
         t = self._taught(y, X.dtype)
         if sample_weight is None:
             return X, t, None
@@ -234,29 +199,18 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         counted = weight > 0
         return X[counted], t[counted], weight[counted]
 
-    def _architecture(self) -> tuple[str, tuple[int, ...]]:
-        """Give the activation and the widths from the input to the output."""
-        sizes = self.hidden_layer_sizes
-        if isinstance(sizes, Iterator):  # the next fit would find nothing in it, and make no hidden layer
-            raise TypeError(f"hidden_layer_sizes must be a whole number or a sequence of them, got {sizes!r}")
-        widths = [count(units, "hidden_layer_sizes") for units in (sizes if np.iterable(sizes) else [sizes])]
-        return self.activation, (self.n_features_in_, *widths, self.n_outputs_)
-
     def _make_network(self, X: FloatArray, random: Any) -> None:
         """Make a network for `X`, and forget what the one before has learnt."""
-        self._made = activation, widths = self._architecture()
-        self.network_ = Network(_layers(activation, widths, X.dtype, random), self._loss())
-        self.n_layers_, self.out_activation_ = len(widths), self._ends_with
+        self._made = self._architecture()
+        self.network_ = Network(self._layers(X.dtype, random), self._loss())
+        self.out_activation_ = self._ends_with
         self.loss_curve_: list[float] = []
         self.validation_scores_: Any = None
         self._batches = np.random.default_rng(random.randint(2**31))
 
     def _make_rule(self) -> None:
         """Make the optimizer, and forget what progress there was."""
-        if self.solver == "adam":
-            self._rule: Optimizer = Adam(self.learning_rate_init, self.beta_1, self.beta_2)
-        else:
-            self._rule = (Nesterov if self.nesterovs_momentum else Momentum)(self.learning_rate_init, self.momentum)
+        self._rule = self._new_rule()
         self._best, self._stale, self._seen = -np.inf, 0, 0
 
     def _split(self, t: NDArray[Any], random: Any) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -297,7 +251,7 @@ class Perceptron(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             what = str(error).partition(";")[0]  # the rest tells what `fit` could do about it
             raise FloatingPointError(f"{what}; scale {self._scalable}, or take a smaller learning_rate_init") from None
         if held_out is not None:
-            self.network_.params.update(watch.best_params)
+            put_back(self.network_, watch.best)
         self.best_loss_ = min(self.loss_curve_) if held_out is None else None
         self.best_validation_score_ = max(self.validation_scores_) if self.validation_scores_ else None
 
@@ -307,7 +261,7 @@ class _Watch:
 
     Parameters
     ----------
-    model : Perceptron
+    model : Estimator
         Where it is noted.
     sizes : ndarray of int
         Examples in each batch of an epoch.
@@ -315,9 +269,9 @@ class _Watch:
         What is scored after each epoch.
     """
 
-    def __init__(self, model: Perceptron, sizes: NDArray[Any], held_out: Any) -> None:
+    def __init__(self, model: Estimator, sizes: NDArray[Any], held_out: Any) -> None:
         self.model, self.sizes, self.held_out = model, sizes, held_out
-        self.best_params: dict[str, FloatArray] = {}
+        self.best: dict[str, FloatArray] = {}
 
     def on_epoch(self, run: Any) -> bool:
         """Tell whether to stop."""
@@ -331,33 +285,30 @@ class _Watch:
             value = model._score(run.net, *self.held_out)
             model.validation_scores_.append(value)
             if value > model._best:
-                self.best_params = {name: array.copy() for name, array in run.net.params.items()}
+                self.best = {name: array.copy() for name, array in everything(run.net).items()}
         model._stale = 0 if value >= model._best + model.tol else model._stale + 1
         model._best = max(value, model._best)
 
-        rate = model.learning_rate if model.solver == "sgd" else "constant"
-        if rate == "invscaling":
-            model._seen += int(self.sizes.sum())
-            run.optimizer.lr = model.learning_rate_init / (model._seen + 1) ** model.power_t
-        if model._stale <= model.n_iter_no_change:
-            return False
-        if rate == "adaptive" and run.optimizer.lr > _LEAST_RATE:
-            run.optimizer.lr /= 5
+        model._seen += int(self.sizes.sum())
+        stale = model._stale > model.n_iter_no_change
+        if model._after_epoch(run.optimizer, model._seen, stale):
             model._stale = 0
             return False
-        return True
+        return stale
 
 
-def _layers(activation: str, widths: Sequence[int], dtype: np.dtype[Any], random: Any) -> dict[str, Any]:
-    """Make layers with weights and biases drawn from `random`."""
-    kind = _ACTIVATIONS[activation]
-    layers: dict[str, Any] = {}
-    for i, (inputs, units) in enumerate(pairwise(widths), start=1):
-        bound = np.sqrt((2 if activation == "logistic" else 6) / (inputs + units))
-        W, b = random.uniform(-bound, bound, (inputs, units)), random.uniform(-bound, bound, units)
-        layers |= {f"Affine{i}": Affine(W.astype(dtype), b.astype(dtype)), f"{kind.__name__}{i}": kind()}
-    layers.popitem()  # the loss takes the last scores as they are
-    return layers
+def put_back(net: Network, arrays: dict[str, FloatArray]) -> None:
+    """Let parameters and statistics be what they were when `everything` gave copies of them."""
+    held = everything(net)
+    for name, array in arrays.items():
+        held[name][...] = array
+
+
+def sizes(value: Any, name: str) -> list[int]:
+    """Read a whole number or a sequence of them."""
+    if isinstance(value, Iterator):  # the next fit would find nothing in it, and make no layer
+        raise TypeError(f"{name} must be a whole number or a sequence of them, got {value!r}")
+    return [count(units, name) for units in (value if np.iterable(value) else [value])]
 
 
 def _some(weight: Any, rows: NDArray[Any]) -> Any:

@@ -1,4 +1,4 @@
-"""A classifier for scikit-learn."""
+"""Classifiers for scikit-learn."""
 
 from __future__ import annotations
 
@@ -15,10 +15,143 @@ from chainrule._gate import FloatArray
 from chainrule.nn.functions import log_softmax, softmax
 from chainrule.nn.losses import SoftmaxWithLoss
 from chainrule.nn.network import Network
-from chainrule.sklearn.base import Perceptron, as_it_was_after_an_error
+from chainrule.sklearn.base import Estimator, as_it_was_after_an_error
+from chainrule.sklearn.perceptron import Perceptron
 
 
-class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # scikit-learn has no types
+class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-learn has no types
+    """What classifiers share: labels, probabilities, and softmax at the end."""
+
+    _kind = "classifier"
+    _loss = SoftmaxWithLoss
+    _ends_with = "softmax"
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
+        """Train one epoch more on these examples.
+
+        Parameters
+        ----------
+        X : array_like or DataFrame, shape (N, D)
+            Real numbers, finite; for `ConvClassifier` also images.
+        y : array_like, shape (N,)
+            Labels, all of them among the classes.
+        sample_weight : array_like, shape (N,), optional
+            As for `fit`; beside the others of the same call.
+        classes : array_like, shape (C,), optional
+            All labels there will ever be: needed by the first call.
+
+        Returns
+        -------
+        MLPClassifier or ConvClassifier
+            This one.
+
+        Raises
+        ------
+        TypeError, ValueError, FloatingPointError
+            See the class, and if there is `early_stopping`, or no `classes` when it is needed, or other ones than
+            before. The estimator is then as it was.
+
+        Notes
+        -----
+        What the solver keeps between steps, its rate included, is that of the call before, or of ``fit``.
+        """
+        with as_it_was_after_an_error(self):
+            going_on = self._goes_on_by_epochs()
+            if classes is None and not going_on:
+                raise ValueError("classes must be given to the first call of partial_fit: all labels there will be")
+            if classes is not None and going_on and not np.array_equal(np.unique(classes), self.classes_):
+                raise ValueError(f"classes must be those of the first call, {self.classes_}, got {classes!r}")
+            self._epoch(X, y, sample_weight, new=not going_on, classes=classes)
+        return self
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Give the most probable label of each row.
+
+        Parameters
+        ----------
+        X : array_like or DataFrame, shape (N, D)
+            Real numbers, finite; for `ConvClassifier` also images.
+
+        Returns
+        -------
+        ndarray, shape (N,)
+            Labels, in the dtype of `classes_`.
+
+        Raises
+        ------
+        NotFittedError
+            Before any ``fit``.
+        ValueError
+            If X cannot be meant.
+        """
+        ids = np.argmax(self.predict_proba(X), axis=1)
+        labels: NDArray[Any] = self.classes_[ids]
+        return labels
+
+    def predict_proba(self, X: Any) -> FloatArray:
+        """Give the probability of each class.
+
+        Parameters
+        ----------
+        X : array_like or DataFrame, shape (N, D)
+            As for `predict`.
+
+        Returns
+        -------
+        ndarray, shape (N, C)
+            Columns as in `classes_`, in the dtype of the network; each row sums to 1.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `predict`.
+        """
+        probabilities: FloatArray = softmax(self._scores(X))
+        return probabilities
+
+    def predict_log_proba(self, X: Any) -> FloatArray:
+        """Give the logarithm of each probability: finite also where the probability is too small for a float.
+
+        Parameters
+        ----------
+        X : array_like or DataFrame, shape (N, D)
+            As for `predict`.
+
+        Returns
+        -------
+        ndarray, shape (N, C)
+            In nats, <= 0.
+
+        Raises
+        ------
+        NotFittedError, ValueError
+            As `predict`.
+        """
+        logarithms: FloatArray = log_softmax(self._scores(X))
+        return logarithms
+
+    def _meet(self, y: Any, new: bool, classes: Any) -> None:
+        check_classification_targets(y)
+        if new:
+            self._encoder = LabelEncoder().fit(y if classes is None else column_or_1d(classes))
+            self.classes_ = self._encoder.classes_
+            self.n_outputs_ = len(self.classes_)
+
+    def _taught(self, y: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+        try:
+            ids: NDArray[Any] = self._encoder.transform(y)
+        except ValueError as error:
+            raise ValueError(f"y must hold labels among the classes {self.classes_}: {error}") from None
+        return ids
+
+    def _score(self, net: Network, X: FloatArray, t: NDArray[Any], weight: Any) -> float:
+        return float(np.average(np.argmax(net.predict(X), axis=1) == t, weights=weight))
+
+    def _strata(self, t: NDArray[Any]) -> NDArray[Any]:
+        return t
+
+
+class MLPClassifier(Classifier, Perceptron):
     """A multi-layer perceptron with softmax at its end, as an estimator of scikit-learn.
 
     Parameters
@@ -120,131 +253,3 @@ class MLPClassifier(ClassifierMixin, Perceptron):  # type: ignore[misc]  # sciki
     >>> model.score(x, y) > 0.97
     True
     """
-
-    _kind = "classifier"
-    _loss = SoftmaxWithLoss
-    _ends_with = "softmax"
-
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
-        """Train one epoch more on these examples.
-
-        Parameters
-        ----------
-        X : array_like or DataFrame, shape (N, D)
-            Real numbers, finite.
-        y : array_like, shape (N,)
-            Labels, all of them among the classes.
-        sample_weight : array_like, shape (N,), optional
-            As for `fit`; beside the others of the same call.
-        classes : array_like, shape (C,), optional
-            All labels there will ever be: needed by the first call.
-
-        Returns
-        -------
-        MLPClassifier
-            This one.
-
-        Raises
-        ------
-        TypeError, ValueError, FloatingPointError
-            See the class, and if there is `early_stopping`, or no `classes` when it is needed, or other ones than
-            before. The estimator is then as it was.
-
-        Notes
-        -----
-        What the solver keeps between steps, its rate included, is that of the call before, or of ``fit``.
-        """
-        with as_it_was_after_an_error(self):
-            going_on = self._goes_on_by_epochs()
-            if classes is None and not going_on:
-                raise ValueError("classes must be given to the first call of partial_fit: all labels there will be")
-            if classes is not None and going_on and not np.array_equal(np.unique(classes), self.classes_):
-                raise ValueError(f"classes must be those of the first call, {self.classes_}, got {classes!r}")
-            self._epoch(X, y, sample_weight, new=not going_on, classes=classes)
-        return self
-
-    def predict(self, X: Any) -> NDArray[Any]:
-        """Give the most probable label of each row.
-
-        Parameters
-        ----------
-        X : array_like or DataFrame, shape (N, D)
-            Real numbers, finite.
-
-        Returns
-        -------
-        ndarray, shape (N,)
-            Labels, in the dtype of `classes_`.
-
-        Raises
-        ------
-        NotFittedError
-            Before any ``fit``.
-        ValueError
-            If X cannot be meant.
-        """
-        ids = np.argmax(self.predict_proba(X), axis=1)
-        labels: NDArray[Any] = self.classes_[ids]
-        return labels
-
-    def predict_proba(self, X: Any) -> FloatArray:
-        """Give the probability of each class.
-
-        Parameters
-        ----------
-        X : array_like or DataFrame, shape (N, D)
-            As for `predict`.
-
-        Returns
-        -------
-        ndarray, shape (N, C)
-            Columns as in `classes_`, in the dtype of the network; each row sums to 1.
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            As `predict`.
-        """
-        probabilities: FloatArray = softmax(self._scores(X))
-        return probabilities
-
-    def predict_log_proba(self, X: Any) -> FloatArray:
-        """Give the logarithm of each probability: finite also where the probability is too small for a float.
-
-        Parameters
-        ----------
-        X : array_like or DataFrame, shape (N, D)
-            As for `predict`.
-
-        Returns
-        -------
-        ndarray, shape (N, C)
-            In nats, <= 0.
-
-        Raises
-        ------
-        NotFittedError, ValueError
-            As `predict`.
-        """
-        logarithms: FloatArray = log_softmax(self._scores(X))
-        return logarithms
-
-    def _meet(self, y: Any, new: bool, classes: Any) -> None:
-        check_classification_targets(y)
-        if new:
-            self._encoder = LabelEncoder().fit(y if classes is None else column_or_1d(classes))
-            self.classes_ = self._encoder.classes_
-            self.n_outputs_ = len(self.classes_)
-
-    def _taught(self, y: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-        try:
-            ids: NDArray[Any] = self._encoder.transform(y)
-        except ValueError as error:
-            raise ValueError(f"y must hold labels among the classes {self.classes_}: {error}") from None
-        return ids
-
-    def _score(self, net: Network, X: FloatArray, t: NDArray[Any], weight: Any) -> float:
-        return float(np.average(np.argmax(net.predict(X), axis=1) == t, weights=weight))
-
-    def _strata(self, t: NDArray[Any]) -> NDArray[Any]:
-        return t

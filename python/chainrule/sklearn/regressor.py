@@ -13,7 +13,8 @@ from sklearn.utils import column_or_1d
 from chainrule._gate import FloatArray, floats
 from chainrule.nn.losses import IdentityWithLoss
 from chainrule.nn.network import Network
-from chainrule.sklearn.base import Perceptron, as_it_was_after_an_error
+from chainrule.sklearn.base import as_it_was_after_an_error
+from chainrule.sklearn.perceptron import Perceptron
 
 
 class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-learn has no types
