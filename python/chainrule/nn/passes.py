@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -33,7 +33,7 @@ def statistics(layers: Iterable[Any]) -> list[Any]:
 
 
 @contextmanager
-def repeatable(layers: Iterable[Any]) -> Any:
+def repeatable(layers: Iterable[Any]) -> Iterator[Callable[[], None]]:
     """Give what brings the statistics and the masks of our layers back to where they are now, and do so at the end."""
     layers = list(layers)
     before = [(array, array.copy()) for array in statistics(layers)]

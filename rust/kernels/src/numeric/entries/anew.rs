@@ -87,3 +87,92 @@ fn copy(from: &[f64], to: &mut Vec<f64>) -> Result<(), KernelError> {
     to.copy_from_slice(from);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dense::matmul::tests::numbers;
+    use crate::layers::activation::Activation;
+    use crate::layers::convolution::Convolution;
+    use crate::layers::dropout::Dropout;
+    use crate::layers::normalization::{BatchNorm, LayerNorm};
+    use crate::layers::pooling::Pooling;
+    use crate::layers::window::Window;
+    use crate::layers::Layer;
+    use crate::loss::Loss;
+    use crate::machine::level::available;
+    use crate::numeric::entries::losses;
+    use ndarray::{Array2, ArrayView2};
+    use std::time::Duration;
+
+    const ROWS: usize = 5;
+
+    /// Every layer that a moved number may lie in, or go through.
+    fn network() -> (Stack, Vec<Vec<f64>>, Vec<Draws>) {
+        let window = |sizes: [usize; 7]| Window::from_sizes(&sizes).unwrap();
+        let layers = vec![
+            Layer::affine(24),
+            Layer::Convolution(Convolution { filters: 3, window: window([2, 3, 4, 2, 3, 1, 1]) }),
+            Layer::BatchNorm(BatchNorm { channels: 3, pixels: 16, momentum: 0.9 }),
+            Layer::Activation(Activation::Tanh),
+            Layer::Pooling(Pooling { window: window([3, 4, 4, 2, 2, 2, 0]), average: false }),
+            Layer::Dropout(Dropout { ratio: 0.3 }),
+            Layer::LayerNorm(LayerNorm { size: 12 }),
+            Layer::affine(4),
+        ];
+        let stack = Stack::new(6, layers, Loss::Softmax);
+        stack.fits().unwrap();
+        let fill = |(size, seed): (usize, u64)| numbers::<f64>((1, size), seed).into_iter().map(|x| 0.3 * x).collect();
+        let arrays = stack.sizes().zip(1..).map(fill).collect();
+        let draws = (0..8).map(|layer| Draws { seed: 3, step: 1, layer }).collect();
+        (stack, arrays, draws)
+    }
+
+    /// The loss of the whole network as it is.
+    fn whole(stack: &Stack, arrays: &[Vec<f64>], draws: &[Draws], x: ArrayView2<'_, f64>, t: Targets<'_, f64>) -> f64 {
+        let (mut rows, mut out) = (x.iter().copied().collect(), Vec::new());
+        let (level, layers) = (available()[0], 0..stack.layers.len());
+        stack.train_forward(level, arrays, layers, ROWS, draws, &mut rows, &mut out).unwrap();
+        let mut y = vec![0.0; rows.len()];
+        stack.loss.mean(level, &rows, t, 0..ROWS, &mut y)
+    }
+
+    #[test]
+    fn a_loss_is_that_of_the_network_with_the_number_moved_whoever_finds_it() {
+        let (stack, arrays, draws) = network();
+        let (x, ids) = (numbers::<f64>((ROWS, 6), 9), [0, 3, 1, 2, 3]);
+        let (x, t): (Array2<f64>, _) = (x, Targets::ids(&ids));
+        let of_parameters: Vec<bool> = stack.are_parameters().collect();
+        for parameter in 0..arrays.len() {
+            let entries: Vec<i64> = (0..arrays[parameter].len() as i64).step_by(3).collect();
+            let offsets: Vec<f64> = entries.iter().flat_map(|_| [0.0, 0.25, -0.5]).collect();
+            let moves = Moves { parameter, entries: &entries, each: 3, offsets: &offsets };
+            let run = |level, late: Duration| {
+                let (mut found, mut done, mut calls) = (vec![f64::NAN; offsets.len()], 0, 0);
+                while done < entries.len() {
+                    let deadline = Instant::now() + late;
+                    done = losses(level, &stack, &arrays, x.view(), t, &draws, moves, done, deadline, &mut found)?;
+                    calls += 1;
+                }
+                Ok::<_, KernelError>((found, calls))
+            };
+            if !of_parameters[parameter] {
+                assert!(run(available()[0], Duration::ZERO).is_err(), "statistics are not differentiated by");
+                continue;
+            }
+            for &level in available() {
+                let (found, _) = run(level, Duration::from_secs(60)).unwrap();
+                let (in_parts, calls) = threads::alone(|| run(level, Duration::ZERO)).unwrap();
+                assert_eq!(found, in_parts);
+                assert_eq!(calls, entries.len().div_ceil(4 * threads::count()));
+                for (i, found) in found.into_iter().enumerate() {
+                    let (mut moved, entry) = (arrays.clone(), entries[i / 3] as usize);
+                    moved[parameter][entry] += offsets[i];
+                    let want = whole(&stack, &moved, &draws, x.view(), t);
+                    // Sums of at most 24 terms, each layer's in another order; norms of a few numbers enlarge it.
+                    assert!((found - want).abs() < 1e-10, "{parameter} {entry}: {found} for {want}");
+                }
+            }
+        }
+    }
+}
