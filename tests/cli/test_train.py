@@ -171,7 +171,7 @@ def test_a_run_that_diverges_leaves_the_last_checkpoint(digits: str, tmp_path: P
 
 NETS = [
     ["--net", "mlp", "--hidden", "9,7", "--dropout", "0.3", "--batch-norm"],
-    ["--net", "mlp", "--hidden", "9", "--optimizer", "sgd"],
+    ["--net", "mlp", "--hidden", "9", "--optimizer", "sgd", "--label-smoothing", "0.2"],
     ["--net", "convnet", "--hidden", "8"],
     ["--net", "deep", "--hidden", "6", "--dropout", "0.2", "--dtype", "float64"],
 ]
@@ -217,6 +217,18 @@ def test_an_epoch_of_the_convolutional_network_gets_98_of_100_digits_right(seed:
     assert json.loads(capsys.readouterr().out)["test_accuracy"] >= 0.98
 
 
+@pytest.mark.parametrize(
+    ("options", "rate"),
+    [([], 0.003), (["--optimizer", "adam"], 0.003), (["--optimizer", "sgd"], 0.1), (["--learning-rate", "0.5"], 0.5)],
+)
+def test_the_rate_of_a_network_is_for_its_own_optimizer(
+    options: list[str], rate: float, few: str, tmp_path: Path
+) -> None:
+    saved = tmp_path / "net"
+    train("--data-dir", few, "--net", "convnet", "--epochs", "1", "--save", str(saved), *options)
+    assert json.loads(load(saved).metadata["chainrule train"])["learning_rate"] == rate
+
+
 def test_the_options_make_the_layers(few: str, tmp_path: Path) -> None:
     saved = tmp_path / "net"
     train("--data-dir", few, "--batch-size", "20", "--epochs", "1", "--save", str(saved), *NETS[0])
@@ -233,7 +245,7 @@ def test_the_options_make_the_layers(few: str, tmp_path: Path) -> None:
 def test_a_file_of_the_first_network_says_nothing_of_the_others(kept: str, digits: str) -> None:
     """So it has the bytes it had before there were others, and those files go on."""
     settings = json.loads(load(kept).metadata["chainrule train"])
-    assert settings.keys().isdisjoint({"net", "dropout", "batch_norm"})
+    assert settings.keys().isdisjoint({"net", "dropout", "batch_norm", "label_smoothing"})
     train("--data-dir", digits, "--resume", kept, "--epochs", "2", "--net", "two-layer")
 
 

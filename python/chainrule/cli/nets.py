@@ -100,7 +100,14 @@ NETS = {
     "mlp": Net(_mlp, {"epochs": 10, "hidden": [100, 50], "optimizer": "adam"}, ("dropout", "batch_norm"), layers=True),
     "convnet": Net(
         _convnet,
-        {"epochs": 5, "hidden": 100, "batch_size": 50, "optimizer": "adam", "learning_rate": 0.003},
+        {
+            "epochs": 5,
+            "hidden": 100,
+            "label_smoothing": 0.1,
+            "batch_size": 50,
+            "optimizer": "adam",
+            "learning_rate": 0.003,
+        },
         check="directions",
     ),
     "deep": Net(

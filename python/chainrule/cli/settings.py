@@ -31,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "hidden": None,
     "dropout": None,
     "batch_norm": None,
+    "label_smoothing": None,
     "batch_size": 100,
     "optimizer": None,
     "learning_rate": None,
@@ -40,7 +41,7 @@ DEFAULTS: dict[str, Any] = {
     "seed": 0,
 }
 #: What files of runs have only if it is not this: older ones have none of it.
-_SINCE_NETS = {name: DEFAULTS[name] for name in ("net", "dropout", "batch_norm")}
+_SINCE_NETS = {name: DEFAULTS[name] for name in ("net", "dropout", "batch_norm", "label_smoothing")}
 
 
 def said(value: Any) -> str:
@@ -73,6 +74,10 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": fraction, "metavar": "X"},
     ),
     "batch_norm": ("batch normalization before each activation, for mlp", {"action": "store_true", "default": None}),
+    "label_smoothing": (
+        f"spread this share of each label evenly over all classes ({_default('label_smoothing')})",
+        {"type": fraction, "metavar": "X"},
+    ),
     "batch_size": (f"images a step ({_default('batch_size')})", _WHOLE),
     "optimizer": (
         f"{', '.join(OPTIMIZERS)} ({_default('optimizer')})",
@@ -108,11 +113,7 @@ def chosen(options: argparse.Namespace) -> dict[str, Any]:
     expect_taken(net, settings)
     if given.keys() & LENGTH:
         settings |= {name: given.get(name) for name in LENGTH}
-    if (
-        "optimizer" in given
-        and given["optimizer"] != defaults["optimizer"]
-        and "learning_rate" not in {*given, *stored}
-    ):
+    if settings["optimizer"] != defaults["optimizer"] and "learning_rate" not in given | stored:
         settings["learning_rate"] = None  # the net's is for its own optimizer
     if settings["learning_rate"] is None:  # the tutorial's for plain descent, and for any other its own
         kind = OPTIMIZERS[settings["optimizer"]]

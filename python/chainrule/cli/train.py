@@ -106,6 +106,7 @@ def run(options: argparse.Namespace) -> int:
             epochs=wanted["epochs"],
             iterations=wanted["iterations"],
             batch_size=wanted["batch_size"],
+            label_smoothing=wanted["label_smoothing"] or 0.0,
             optimizer=OPTIMIZERS[wanted["optimizer"]](wanted["learning_rate"]),
             seed=rng,
             callbacks=[rows] if stopping is None else [rows, stopping],
