@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import chainrule
 from chainrule import GradientReport, check_gradients
 from mutants import image_layers as layers
 from mutants import images
@@ -298,3 +299,50 @@ def test_a_norm_of_equal_numbers_is_not_called_wrong() -> None:
         assert report.verdict == "unproven", str(report)
         assert verdicts(report) | {"W1": "vacuous", "b1": "vacuous", "W2": "vacuous"} == verdicts(report)
         assert verdicts(report)["b2"] in ("right", "vacuous")
+
+
+def on_black(seed: int) -> tuple[chainrule.Network, Any]:
+    """Make a network without biases, and images that are mostly black: there all of its Relus are at their corner."""
+    draw = np.random.default_rng(seed)
+
+    def filters_of(*shape: int) -> Any:
+        return draw.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+
+    net = chainrule.Network(
+        {
+            "Conv1": chainrule.Convolution(filters_of(4, 1, 3, 3), np.zeros(4), pad=1),
+            "Relu1": chainrule.Relu(),
+            "Conv2": chainrule.Convolution(filters_of(6, 4, 3, 3), np.zeros(6), pad=1),
+            "Relu2": chainrule.Relu(),
+            "Pool": chainrule.Pooling(2, 2),
+            "Conv3": chainrule.Convolution(filters_of(6, 6, 3, 3), np.zeros(6), pad=1),
+            "Relu3": chainrule.Relu(),
+            "Affine": chainrule.Affine(draw.standard_normal((96, 3)) * 0.1, np.zeros(3)),
+        }
+    )
+    x = np.zeros((3, 1, 8, 8))
+    x[:, :, :5, :3] = np.random.default_rng(seed + 1000).random((3, 1, 8, 8))[:, :, :5, :3]
+    return net, x
+
+
+@pytest.mark.parametrize("seed", [24, 36, 39, 96, 118, 146, 149])
+def test_a_direction_through_many_corners_at_once_is_not_called_wrong(seed: int) -> None:
+    """Some biases open what others close: the slopes to either side are alike, and neither is the layers'.
+
+    The seeds are those of 150 where this was called wrong.
+    """
+    net, x = on_black(seed)
+    report = check_gradients(net, x, [0, 1, 2], mode="directions", seed=seed)
+    assert report.verdict == "unproven", str(report)
+    assert not {"wrong", "unresolved"} & set(verdicts(report).values())
+    # And what is wrong there stays so.
+    backward = net.layers["Conv2"].backward
+
+    def broken(dout: Any) -> Any:
+        dx = backward(dout)
+        net.layers["Conv2"].dW = 1.5 * net.layers["Conv2"].dW
+        return dx
+
+    net.layers["Conv2"].backward = broken
+    report = check_gradients(net, x, [0, 1, 2], mode="directions", seed=seed)
+    assert (report.verdict, verdicts(report)["W2"]) == ("wrong", "wrong"), str(report)

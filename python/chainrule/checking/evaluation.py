@@ -275,6 +275,10 @@ class Probes(ABC):
     def size(self, gradients: Mapping[str, FloatArray]) -> float:
         """Give the size that their rounding goes by."""
 
+    def halves(self, few: NDArray[np.int64]) -> Stencil | None:
+        """Give what moves along the positive halves of a few directions, then along the negative; None of entries."""
+        return None
+
 
 @dataclass
 class Entries(Probes):
@@ -300,13 +304,19 @@ class Directions(Probes):
     """
 
     def __init__(self, numeric: NumericEvaluation, names: Sequence[str], count: int, rng: np.random.Generator) -> None:
-        self._names = apart(names, numeric.subject.arrays)
+        self._names, self._numeric = apart(names, numeric.subject.arrays), numeric
         self._steps = [[with_random_signs(numeric.scales[n], rng) for n in self._names] for _ in range(count)]
         longest = max(float(numeric.scales[name].max(initial=0)) for name in names)
         super().__init__(
             numeric.directions(self._names, self._steps), np.arange(count), np.ones(count),
             np.full(count, max(1.0, 1 / longest) / 4), numeric.resolution(*names),
         )  # fmt: skip
+
+    def halves(self, few: NDArray[np.int64]) -> Stencil:
+        """Give what moves along their halves."""
+        chosen = [self._steps[i] for i in few]
+        steps = [[half(v, 0) for v in vs] for half in (np.maximum, np.minimum) for vs in chosen]
+        return self._numeric.directions(self._names, steps)
 
     def read(self, gradients: Mapping[str, FloatArray]) -> Floats:
         """Give the slopes along the directions."""

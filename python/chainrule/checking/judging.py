@@ -175,7 +175,32 @@ def excess(found: Found, rule: Tolerance) -> Floats:
 def compare(probes: Probes, rule: Tolerance) -> tuple[Found, NDArray[np.bool_]]:
     """Differentiate, and tell which entries or directions differ."""
     stencil = probes.stencil
-    return differing(probes, stencil, _looked_up(probes, stencil, rule), rule)
+    found, wrong = differing(probes, stencil, _looked_up(probes, stencil, rule), rule)
+    return _corners_told(probes, found, wrong, rule) if wrong.any() else (found, wrong)
+
+
+def _corners_told(
+    probes: Probes, found: Found, wrong: NDArray[np.bool_], rule: Tolerance
+) -> tuple[Found, NDArray[np.bool_]]:
+    """Tell directions that differ from those that only go through corners of several entries at once.
+
+    There the slopes to either side may be alike, and both be off: one half of the biases opens what the other half
+    opens on the way back. Along each half by itself the corner is seen, and by how much it puts the slope off.
+    """
+    few = np.flatnonzero(wrong)
+    halves = probes.halves(few)
+    if halves is None:
+        return found, wrong
+    count, none = 2 * len(few), np.zeros(2 * len(few))
+    caps = np.concatenate([probes.caps[few]] * 2)
+    there = finite_differences.differentiate(
+        halves, np.arange(count), np.ones(count), np.full(count, np.nan), lambda _: none, caps
+    )
+    off = np.where(there.kinks, there.slopes.jump, 0).reshape(2, len(few)).sum(axis=0)
+    at_corners = few[excess(found, rule)[few] <= off]
+    kinks, differ = found.kinks.copy(), wrong.copy()
+    kinks[at_corners], differ[at_corners] = True, False
+    return replace(found, kinks=kinks), differ
 
 
 def _looked_up(probes: Probes, stencil: Stencil, rule: Tolerance, few: Any = ...) -> Found:

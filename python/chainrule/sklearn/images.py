@@ -90,7 +90,7 @@ class ConvClassifier(Classifier):
     >>> from sklearn.datasets import load_digits
     >>> from chainrule.sklearn import ConvClassifier
     >>> x, y = load_digits(return_X_y=True)
-    >>> model = ConvClassifier(8, kernel_size=3, max_iter=5, batch_size=50, random_state=0, learning_rate_init=0.01)
+    >>> model = ConvClassifier(8, kernel_size=3, batch_size=50, tol=1e-2, random_state=0, learning_rate_init=0.01)
     >>> model.fit(x[:1000] / 16, y[:1000]).image_shape_
     (1, 8, 8)
     >>> model.score(x[1000:] / 16, y[1000:]) > 0.9
