@@ -164,7 +164,10 @@ mod tests {
                 let (found, _) = run(level, Duration::from_secs(60)).unwrap();
                 let (in_parts, calls) = threads::alone(|| run(level, Duration::ZERO)).unwrap();
                 assert_eq!(found, in_parts);
-                assert_eq!(calls, entries.len().div_ceil(4 * threads::count()));
+                // The numbers of the last layer are moved the quick way.
+                if parameter + 2 < arrays.len() {
+                    assert_eq!(calls, entries.len().div_ceil(4 * threads::count()));
+                }
                 for (i, found) in found.into_iter().enumerate() {
                     let (mut moved, entry) = (arrays.clone(), entries[i / 3] as usize);
                     moved[parameter][entry] += offsets[i];
