@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
 from chainrule.nn import engine
-from chainrule.nn.convolutional_nets import DeepConvNet, SimpleConvNet
-from chainrule.nn.multi_layer_net import MultiLayerNet, MultiLayerNetExtend
-from chainrule.nn.network import Network, batched
-from chainrule.nn.two_layer_net import TwoLayerNet
+from chainrule.nn.network import batched
+from chainrule.nn.networks import NETWORKS
 
 
 class KnownNetwork:
@@ -60,8 +58,5 @@ def known_network(net: Any, parameters: Mapping[str, FloatArray], arguments: Seq
 
 def holds_nothing_else(net: Any, parameters: Mapping[str, FloatArray]) -> bool:
     """Tell whether it is known what a network holds: it is of our layers, unchanged, and they hold its parameters."""
-    arrays = engine.Ours(net).parameters if type(net) in _OURS else None  # a subclass may hold more
+    arrays = engine.Ours(net).parameters if type(net) in NETWORKS else None  # a subclass may hold more
     return arrays is not None and set(map(id, arrays)) == set(map(id, parameters.values()))
-
-
-_OURS = (Network, TwoLayerNet, MultiLayerNet, MultiLayerNetExtend, SimpleConvNet, DeepConvNet)

@@ -174,8 +174,6 @@ class Plan:
         learnt = {id(getattr(layer, name)) for layer in stack for name in LAYERS[type(layer)].parameters}
         #: Those of the arrays that are parameters.
         self.parameters = [array for array in arrays if id(array) in learnt]
-        #: Those that follow the data.
-        self.statistics = [array for array in arrays if id(array) not in learnt]
         self._stack = [layer for layer in stack if LAYERS[type(layer)].rust]
         self._features = math.prod(features)
         #: Plans that agree in this read a data set alike.

@@ -101,18 +101,11 @@ def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: 
     """
     images = floats(input_data, "input_data")
     N, C, _, _, OH, OW = _sizes("input_data", images.shape, filter_h, filter_w, stride, pad)
-    windows = windows_of(images, filter_h, filter_w, stride, pad)
+    if pad:
+        images = np.pad(images, [(0, 0), (0, 0), (pad, pad), (pad, pad)])
+    windows = sliding_window_view(images, (filter_h, filter_w), axis=(2, 3))[:, :, ::stride, ::stride]
     col = windows.transpose(0, 2, 3, 1, 4, 5).reshape(N * OH * OW, C * filter_h * filter_w)
     return np.ascontiguousarray(col) if col.flags.writeable else col.copy()  # a view, if each image is one window
-
-
-def windows_of(
-    images: FloatArray, filter_h: int, filter_w: int, stride: int, pad: int, outside: float = 0.0
-) -> FloatArray:
-    """Give the windows as a read-only view, shape (N, C, OH, OW, filter_h, filter_w); `outside` is what pads."""
-    if pad:
-        images = np.pad(images, [(0, 0), (0, 0), (pad, pad), (pad, pad)], constant_values=outside)
-    return sliding_window_view(images, (filter_h, filter_w), axis=(2, 3))[:, :, ::stride, ::stride]
 
 
 def col2im(

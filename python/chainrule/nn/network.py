@@ -22,7 +22,7 @@ from chainrule.nn.losses import SoftmaxWithLoss, accuracy_of
 from chainrule.nn.parameters.layers import parameters
 from chainrule.nn.parameters.named import Parameters
 from chainrule.nn.parameters.networks import flush, gradients_of, names_in_network
-from chainrule.nn.passes import repeatable, run
+from chainrule.nn.passes import repeatable, run, statistics
 
 if TYPE_CHECKING:
     from chainrule.graph.drawing import Graph
@@ -472,10 +472,9 @@ def statistics_of(net: Any) -> dict[str, FloatArray]:
     """Give the arrays of our layers that follow the data, by names such as ``running_mean1``: the first of its name."""
     counts: dict[str, int] = {}
     found = {}
-    for layer in net.layers.values() if isinstance(net, Network) else ():
-        for name in LAYERS[type(layer)].statistics if type(layer) in LAYERS else ():
-            counts[name] = counts.get(name, 0) + 1
-            found[f"{name}{counts[name]}"] = getattr(layer, name)
+    for name, array in statistics(net.layers.values() if isinstance(net, Network) else ()):
+        counts[name] = counts.get(name, 0) + 1
+        found[f"{name}{counts[name]}"] = array
     return found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from chainrule._gate import FloatArray
 from chainrule.nn.kinds import LAYERS
 from chainrule.nn.layers import Dropout
 
@@ -25,18 +26,17 @@ def run(layer: Any, x: Any, training: bool) -> Any:
     return forward(x)
 
 
-def statistics(layers: Iterable[Any]) -> list[Any]:
-    """Give the arrays of our layers that follow the data."""
-    return [
-        getattr(layer, name) for layer in layers if type(layer) in LAYERS for name in LAYERS[type(layer)].statistics
-    ]
+def statistics(layers: Iterable[Any]) -> list[tuple[str, FloatArray]]:
+    """Give the arrays of our layers that follow the data, each with the name it has in its layer."""
+    ours = [(layer, LAYERS[type(layer)]) for layer in layers if type(layer) in LAYERS]
+    return [(name, getattr(layer, name)) for layer, kind in ours for name in kind.statistics]
 
 
 @contextmanager
 def repeatable(layers: Iterable[Any]) -> Iterator[Callable[[], None]]:
     """Give what brings the statistics and the masks of our layers back to where they are now, and do so at the end."""
     layers = list(layers)
-    before = [(array, array.copy()) for array in statistics(layers)]
+    before = [(array, array.copy()) for _, array in statistics(layers)]
     dropouts = [(layer, layer.draws) for layer in layers if isinstance(layer, Dropout)]
     for layer, _ in dropouts:
         layer.draws = layer.next_draws()

@@ -22,13 +22,11 @@ from chainrule._errors import DataError
 from chainrule._gate import FloatArray, expect_network, fitting, real
 from chainrule.data.idx import expect_regular
 from chainrule.nn import engine
-from chainrule.nn.convolutional_nets import DeepConvNet, SimpleConvNet
 from chainrule.nn.kinds import LAYERS, LOSSES, by_name
 from chainrule.nn.layers import Affine, BatchNormalization, Convolution, Flatten, Reshape
-from chainrule.nn.multi_layer_net import MultiLayerNet, MultiLayerNetExtend
 from chainrule.nn.network import Network, everything, expect_each_named, name_params, params_of, statistics_of
+from chainrule.nn.networks import NETWORKS
 from chainrule.nn.parameters.networks import found_by_gradient, not_kept
-from chainrule.nn.two_layer_net import TwoLayerNet
 
 #: Raised when a file says something that an older chainrule would misread.
 FORMAT = 2
@@ -38,10 +36,7 @@ _KEY = "chainrule"
 #: What the names of a run's arrays begin with.
 _RUN = "run/"
 _DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8"}
-_NETWORKS = {
-    kind.__name__: kind
-    for kind in (Network, TwoLayerNet, MultiLayerNet, MultiLayerNetExtend, SimpleConvNet, DeepConvNet)
-}
+_NETWORKS = {kind.__name__: kind for kind in NETWORKS}
 _LAYERS, _LOSSES = by_name(LAYERS), by_name(LOSSES)
 
 

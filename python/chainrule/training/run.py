@@ -21,8 +21,7 @@ from chainrule.nn import engine
 from chainrule.nn.engine import Ours
 from chainrule.nn.kinds import LAYERS
 from chainrule.nn.layers import Dropout
-from chainrule.nn.network import Network, params_of, penalty
-from chainrule.nn.passes import statistics
+from chainrule.nn.network import Network, params_of, penalty, statistics_of
 from chainrule.training.callbacks import Run, call
 from chainrule.training.history import History
 from chainrule.training.optimizers import Optimizer, shortened
@@ -64,7 +63,7 @@ class Training:
         self._sets = sets
         # Only who draws masks, or augments, takes a number from the generator: all others' runs stay what they were.
         stream = checkpoints.stream
-        if stream is None and draws_masks_or(net, settings.augment):
+        if stream is None and _needs_stream(net, settings.augment):
             stream = int(rng.integers(2**63))
         self._stream = checkpoints.stream = stream
         self._per_epoch = -(-len(sets) // settings.batch_size)
@@ -322,7 +321,7 @@ class Training:
             )
 
 
-def draws_masks_or(net: Any, augment: Any) -> bool:
+def _needs_stream(net: Any, augment: Any) -> bool:
     """Tell whether a run needs a stream of random numbers beside the batches'."""
     return augment is not None or any(type(layer) is Dropout for layer in _in_rust(net))
 
@@ -336,7 +335,7 @@ def _in_rust(net: Any) -> list[Any]:
 def _undo(net: Any, optimizer: Optimizer, rng: np.random.Generator) -> Callable[[], None]:
     """Give what puts the parameters, the optimizer and the generator back as they are now."""
     layers = list(net.layers.values()) if isinstance(net, Network) else []
-    before = [(array, array.copy()) for array in (*net.params.values(), *statistics(layers))]
+    before = [(array, array.copy()) for array in (*net.params.values(), *statistics_of(net).values())]
     masks = [(layer, vars(layer).copy()) for layer in layers if isinstance(layer, Dropout)]
     kept = {name: tuple(array.copy() for array in arrays) for name, arrays in optimizer.kept.items()}
     attributes, state = vars(optimizer) | {"kept": kept}, rng.bit_generator.state

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from chainrule import _kernels
 from chainrule._gate import FloatArray, fill, floats, parameter
 from chainrule.nn.layers.base import BaseLayer, incoming, remembered
+
+#: A layer as Rust is told of it: its name, sizes and numbers.
+_Description: TypeAlias = tuple[str, list[int], list[float]]
 
 
 class KernelLayer(BaseLayer):
@@ -23,8 +26,8 @@ class KernelLayer(BaseLayer):
     statistics: ClassVar[tuple[str, ...]] = ()
 
     x: Any
-    #: What the kernel remembers of its way forward, what the pass was for, and the shape of what came out.
-    _pass: tuple[tuple[FloatArray, NDArray[np.uint32]], bool, tuple[int, ...]] | None
+    #: How the last pass forward was described, what it remembers, what it was for, and the shape of what came out.
+    _pass: tuple[_Description, tuple[FloatArray, NDArray[np.uint32]], bool, tuple[int, ...]] | None
 
     def _begin(self) -> None:
         """Have nothing to go back through yet."""
@@ -51,7 +54,7 @@ class KernelLayer(BaseLayer):
         remembers = np.empty(memory[0], x.dtype), np.empty(memory[1], np.uint32)
         _kernels.layer_forward(described, arrays, rows, out, *remembers, training)
         out = out.reshape(out_shape if one else (len(rows), *out_shape))
-        self.x, self._pass = x, (remembers, training, out.shape)
+        self.x, self._pass = x, (described, remembers, training, out.shape)
         return out
 
     def _rows(self, x: FloatArray) -> FloatArray:
@@ -59,11 +62,9 @@ class KernelLayer(BaseLayer):
         return x.reshape(1, x.size) if self._one(x.shape) else x.reshape(len(x), math.prod(x.shape[1:]))
 
     def backward(self, dout: Any) -> FloatArray:
-        remembers, training, shape = remembered(self._pass, self)
+        described, remembers, training, shape = remembered(self._pass, self)
         x, arrays = self.x, self._arrays()
         dout = incoming(dout, shape, x.dtype)
-        sizes, numbers, _ = self._described(x.shape if self._one(x.shape) else x.shape[1:])
-        described = self.kernel, list(sizes), list(numbers)
         rows = self._rows(x)
         dx: FloatArray = np.empty_like(rows)
         found = [np.empty_like(array) for array in arrays[: len(self.learnt)]]

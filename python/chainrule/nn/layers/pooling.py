@@ -86,7 +86,7 @@ class Pooling(_Window):
         """Where the largest numbers were; None before the first ``forward``."""
         if self._pass is None:
             return None
-        (_, places), _, shape = self._pass
+        _, (_, places), _, shape = self._pass
         return places.astype(np.int64).reshape(shape)
 
 
