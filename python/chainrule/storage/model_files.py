@@ -82,6 +82,7 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
     Examples
     --------
     >>> import pathlib, tempfile
+    >>> from chainrule import TwoLayerNet, load
     >>> net = TwoLayerNet(4, 3, 2, seed=0)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "net.safetensors")
