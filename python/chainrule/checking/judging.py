@@ -54,7 +54,8 @@ class Tolerance:
     ) -> None:
         self.claimed, self.resolution = claimed, resolution
         self._rounded_by = largest if rounded_by is None else rounded_by
-        self._sizes = np.nan_to_num(np.abs(claimed), nan=0.0, posinf=0.0)
+        sizes = np.abs(claimed)
+        self._sizes = sizes if np.isfinite(np.max(sizes, initial=0)) else np.nan_to_num(sizes, nan=0.0, posinf=0.0)
         self._largest = largest
         self._relative, self._floor = relative, self._rounded_by * relative / 1e6
         self._coarse = False

@@ -6,7 +6,7 @@ use chainrule_kernels::layers::{alone, Layer, Mode, Pass};
 use chainrule_kernels::machine::level::detect;
 use std::time::Instant;
 
-const ROWS: usize = 100;
+const ROWS: usize = 96;
 
 /// (name, sizes, numbers that come in)
 type Described = (&'static str, &'static [usize], usize);
@@ -28,6 +28,7 @@ const LAYERS: [Described; 12] = [
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let level = detect()?;
+    println!("{}", level.name());
     println!("{:12} {:32} {:>12} {:>12}   GFLOP/s", "layer", "sizes", "forward", "back");
     for (name, sizes, inputs) in LAYERS {
         let layer = Layer::from_description(name, sizes, &[]).ok_or("no such layer")?;

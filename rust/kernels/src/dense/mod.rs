@@ -1,5 +1,6 @@
 //! Products of matrices that are gone through as a whole, and matrices laid out for them.
 
+pub mod aligned;
 pub mod matmul;
 pub mod onto;
 pub mod padded;

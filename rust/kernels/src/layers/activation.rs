@@ -72,6 +72,10 @@ fn each_part<T: Float>(x: &[T], out: &mut [T], work: impl Fn(&[T], &mut [T]) + S
 }
 
 impl Definition for Activation {
+    fn takes_side_by_side(self) -> Option<bool> {
+        None
+    }
+
     fn cost(self, inputs: usize) -> usize {
         inputs
     }

@@ -20,7 +20,7 @@ pub fn sizes(layer: Layer, rows: usize, inputs: usize) -> Result<(usize, usize, 
 
 fn flow(layer: Layer, rows: usize, inputs: usize) -> Result<Flow, KernelError> {
     layer.expect_inputs(inputs)?;
-    Ok(Flow { rows, inputs, outputs: layer.outputs(inputs) })
+    Ok(Flow::of_rows(rows, inputs, layer.outputs(inputs)))
 }
 
 /// `Ok` if everything is as large as the flow says.

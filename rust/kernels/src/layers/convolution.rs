@@ -1,20 +1,22 @@
 //! Filters moved over an image.
 //!
 //! ```text
-//! out[f, p] = Σₖ W[f, k] · col[k, p] + b[f]           p: a place of the window;  k: a pixel of it, of one channel
-//! dW = Σ over the images d·colᵀ         db = Σ d         dcol = Wᵀ·d,  of which dx is what lies on each pixel, added up
+//! out[f, p] = Σₖ W[f, k] · x[k under p] + b[f]        p: a place of the window;  k: a pixel of it, of one channel
+//! dW[f, k] = Σ over images and places d[f, p] · x[k under p]          db = Σ d          dx: each pixel what all places it was under send
 //! ```
 //!
-//! Image by image, so that `col`, the pixels under each place of the [`Window`], stays in the cache; on the way back it is made again, which costs less
-//! than to keep it. Images are divided among threads. `dW` and `db` are sums over blocks of [`BLOCK`] images, in order, and the blocks are added up
-//! in pairs, the pairs in pairs: the same bits at any number of threads.
+//! Sixteen images go [side by side](crate::layers::side_by_side) through the kernels of [`filtering`](crate::layers::filtering); a few alone, as in a check,
+//! one after the other by [`unfolded`](crate::layers::unfolded). Images are divided among threads. `dW` and `db` are sums over blocks of [`BLOCK`] images, and
+//! the blocks are added up in pairs, the pairs in pairs: the same bits at any number of threads.
 //!
-//! Source: K. Saitoh, "Deep Learning from Scratch" §7.4 (im2col). Cost: `filters · under · positions` multiplications an image, and twice that back.
+//! Source: K. Saitoh, "Deep Learning from Scratch" §7.4. Cost: `filters · under · positions` multiplications an image, and twice that back.
 
-use crate::dense::matmul::matmul;
-use crate::dense::onto::Onto;
-use crate::dense::{matrix, matrix_mut};
-use crate::error::{resize, zeros};
+use crate::dense::aligned::Aligned;
+use crate::dense::padded::{Padded, LANES};
+use crate::error::zeros;
+use crate::layers::filtering::{filters_at_once, Filtered, Filters, OfBiases, Products, Totals};
+use crate::layers::side_by_side::{self, Field, Place};
+use crate::layers::unfolded::Unfolded;
 use crate::layers::window::Window;
 use crate::layers::{in_parts, Definition, Flow, Gradients, Pass};
 use crate::machine::level::Level;
@@ -23,7 +25,7 @@ use crate::{Float, KernelError};
 use std::ops::Deref;
 
 /// Images whose sums are taken in their order; a larger batch has larger blocks, so that there are never more than [`BLOCKS`].
-const BLOCK: usize = 16;
+const BLOCK: usize = LANES;
 const BLOCKS: usize = 64;
 
 /// Multiplications from which a second thread is woken.
@@ -38,11 +40,19 @@ pub struct Convolution {
     pub window: Window,
 }
 
-/// `image` of one thread's work.
+/// Memory of one thread's work.
 #[derive(Default)]
-struct Columns<T> {
-    col: Vec<T>,
-    d_col: Vec<T>,
+struct Workspace<T> {
+    alone: Unfolded<T>,
+    /// Sixteen images, and what comes out of them, side by side.
+    image: Aligned<T>,
+    d_image: Aligned<T>,
+    out: Aligned<T>,
+    /// Images with their padding, and the gradients of places with zeros around them.
+    padded: Field<T>,
+    turned: Field<T>,
+    /// The products of filters and images, lane by lane.
+    sums: Padded<T>,
 }
 
 impl Convolution {
@@ -50,10 +60,54 @@ impl Convolution {
         self.cost(0).saturating_mul(rows)
     }
 
+    /// The window that moves over the gradients of the places, [set apart](Place::turned), to find those of the pixels.
+    fn turned(self) -> Window {
+        let Place { field: (rows, columns), .. } = Place::turned(self.window);
+        Window { channels: self.filters, rows, columns, stride: 1, pad: 0, ..self.window }
+    }
+
+    /// Which number of W is that of the turned filter of a channel: the pixels of its window come from the last to the first.
+    fn turned_place(self, channel: usize, k: usize) -> usize {
+        let Window { channels, height, width, .. } = self.window;
+        let size = height * width;
+        let (filter, pixel) = (k / size, k % size);
+        (filter * channels + channel) * size + (size - 1 - pixel)
+    }
+
     /// How many images a block has in a batch of `rows`.
     fn block(rows: usize) -> usize {
-        rows.div_ceil(BLOCKS).max(BLOCK)
+        rows.div_ceil(BLOCKS).max(1).next_multiple_of(BLOCK)
     }
+}
+
+/// Sixteen images, in lanes, with the padding of the window around them.
+fn padded<'a, T: Float>(
+    window: Window,
+    image: &'a [T],
+    field: &'a mut Field<T>,
+) -> Result<&'a [[T; LANES]], KernelError> {
+    field.around(Place::padded(window), (window.channels, window.rows, window.columns), image.as_chunks().0)
+}
+
+/// The sums over sixteen images in lanes, and their gradients if there is where to; `turned`: the filters for those.
+fn back_together<T: Float>(
+    level: Level,
+    layer: Convolution,
+    turned: &Filters<T>,
+    (image, d): (&[T], &[T]),
+    (sums, d_b): (&mut [[T; LANES]], &mut [T]),
+    d_x: Option<&mut [T]>,
+    fields: (&mut Field<T>, &mut Field<T>),
+) -> Result<(), KernelError> {
+    let (window, filters, d) = (layer.window, layer.filters, d.as_chunks().0);
+    let image = padded(window, image, fields.0)?;
+    level.run(Products { window: window.padded(), filters, image, d, sums });
+    level.run(OfBiases { d, places: window.positions(), d_b });
+    let Some(d_x) = d_x else { return Ok(()) };
+    let (down, across) = window.places();
+    let image = fields.1.around(Place::turned(window), (filters, down, across), d)?;
+    level.run(Filtered { window: layer.turned(), filters: turned, image, out: d_x.as_chunks_mut().0 });
+    Ok(())
 }
 
 impl Definition for Convolution {
@@ -76,6 +130,10 @@ impl Definition for Convolution {
         self.filters.saturating_mul(self.window.under()).saturating_mul(self.window.positions())
     }
 
+    fn takes_side_by_side(self) -> Option<bool> {
+        Some(true)
+    }
+
     fn divides(self, rows: usize, _: usize) -> bool {
         rows > 1 && self.cost_of(rows) >= WORTH_THREADS
     }
@@ -84,25 +142,40 @@ impl Definition for Convolution {
         self,
         level: Level,
         arrays: &[P],
-        Flow { rows, inputs, outputs }: Flow,
+        Flow { rows, inputs, outputs, side_by_side }: Flow,
         x: &[T],
         out: &mut [T],
         _: &mut Pass<'_, T>,
     ) -> Result<(), KernelError> {
         let [w, b] = arrays else { return Ok(()) };
         let (w, b): (&[T], &[T]) = (w, b);
-        let (window, under, positions) = (self.window, self.window.under(), self.window.positions());
+        let (under, positions, divided) = (self.window.under(), self.window.positions(), self.divides(rows, inputs));
         if inputs == 0 {
-            let numbers = b.iter().flat_map(|&b| std::iter::repeat_n(b, positions)).cycle();
+            let each = if side_by_side { LANES * positions } else { positions };
+            let numbers = b.iter().flat_map(|&b| std::iter::repeat_n(b, each)).cycle();
             out.iter_mut().zip(numbers).for_each(|(out, b)| *out = b);
             return Ok(());
         }
-        in_parts(1, (x, inputs), (out, outputs), self.divides(rows, inputs), Vec::new, |col, _, x, out| {
-            resize(col, under * positions, T::zero())?;
-            window.unfold(x, col);
-            out.chunks_exact_mut(positions).zip(b).for_each(|(out, &b)| out.fill(b));
-            let (w, col) = (matrix(w, self.filters, under)?, matrix(col, under, positions)?);
-            matmul(level, w, col, matrix_mut(out, self.filters, positions)?, Onto::Itself(T::one()))
+        if rows < side_by_side::LEAST && !side_by_side {
+            return in_parts(1, (x, inputs), (out, outputs), divided, Unfolded::default, |alone, _, x, out| {
+                alone.forward(level, self, (w, b), x, out)
+            });
+        }
+        let (window, filters) =
+            (self.window.padded(), Filters::new(level, (self.filters, under), b, |filter, k| w[filter * under + k])?);
+        in_parts(LANES, (x, inputs), (out, outputs), divided, Workspace::default, |work, _, x, out| {
+            let Workspace { image, padded: field, out: lanes, .. } = work;
+            if side_by_side {
+                let image = padded(self.window, x, field)?;
+                level.run(Filtered { window, filters: &filters, image, out: out.as_chunks_mut().0 });
+                return Ok(());
+            }
+            image.resize(LANES * inputs)?;
+            lanes.resize(LANES * outputs)?;
+            side_by_side::load(level, x, inputs, image)?;
+            let image = padded(self.window, image, field)?;
+            level.run(Filtered { window, filters: &filters, image, out: lanes.as_chunks_mut().0 });
+            side_by_side::store(level, lanes, out)
         })
     }
 
@@ -111,7 +184,7 @@ impl Definition for Convolution {
         self,
         level: Level,
         arrays: &[P],
-        Flow { rows, inputs, outputs }: Flow,
+        Flow { rows, inputs, outputs, .. }: Flow,
         x: &[T],
         out: &mut [T],
         pass: &mut Pass<'_, T>,
@@ -122,7 +195,7 @@ impl Definition for Convolution {
         let filter = if which == 0 { entry / under.max(1) } else { entry };
         let (alone, mut channel) = (Self { filters: 1, ..self }, zeros(rows.saturating_mul(positions))?);
         let its: [&[T]; 2] = [&w[filter * under..][..under], &b[filter..=filter]];
-        alone.forward(level, &its, Flow { rows, inputs, outputs: positions }, x, &mut channel, pass)?;
+        alone.forward(level, &its, Flow::of_rows(rows, inputs, positions), x, &mut channel, pass)?;
         for (out, channel) in out.chunks_exact_mut(outputs).zip(channel.chunks_exact(positions)) {
             out[filter * positions..][..positions].copy_from_slice(channel);
         }
@@ -133,47 +206,67 @@ impl Definition for Convolution {
         self,
         level: Level,
         arrays: &[P],
-        Flow { rows, inputs, outputs }: Flow,
+        flow: Flow,
         (x, _): (&[T], &[T]),
         wanted: bool,
         Gradients { d, d_x, d_params }: &mut Gradients<T>,
         _: &Pass<'_, T>,
     ) -> Result<(), KernelError> {
         let [w, _] = arrays else { return Ok(()) };
-        let (w, window, positions): (&[T], _, _) = (w, self.window, self.window.positions());
-        let (of_w, block, under) = (w.len(), Self::block(rows), window.under());
+        let (w, window): (&[T], _) = (w, self.window);
+        let Flow { rows, inputs, outputs, side_by_side } = flow;
+        let (of_w, block, room) = (w.len(), Self::block(rows), flow.room());
         let of_both = of_w + self.filters;
         let mut sums = zeros(rows.div_ceil(block).saturating_mul(of_both))?;
         let mut blocks = Vec::new();
         {
-            let mut d_x = &mut d_x[..if wanted { rows * inputs } else { 0 }];
+            let mut d_x = &mut d_x[..if wanted { room * inputs } else { 0 }];
             for (i, sums) in sums.chunks_exact_mut(of_both.max(1)).enumerate() {
-                let images = i * block..rows.min((i + 1) * block);
+                let images = i * block..room.min((i + 1) * block);
                 let its;
                 (its, d_x) = d_x.split_at_mut(if wanted { images.len() * inputs } else { 0 });
                 blocks.push((images, sums, its));
             }
         }
+        let together = side_by_side || (rows >= side_by_side::LEAST && inputs > 0);
+        let turned = if wanted && together {
+            let size = (window.channels, self.turned().under());
+            Filters::new(level, size, &[], |channel, k| w[self.turned_place(channel, k)])?
+        } else {
+            Filters::default()
+        };
         let all = || {
-            threads::try_each_with(blocks, Columns::default, |Columns { col, d_col }, (images, sums, d_x)| {
-                resize(col, under * positions, T::zero())?;
+            threads::try_each_with(blocks, Workspace::default, |work, (images, sums, d_x)| {
+                let (x, d) =
+                    (&x[images.start * inputs..images.end * inputs], &d[images.start * outputs..images.end * outputs]);
                 let (d_w, d_b) = sums.split_at_mut(of_w);
-                for (i, image) in images.enumerate() {
-                    let d = &d[image * outputs..][..outputs];
-                    window.unfold(&x[image * inputs..][..inputs], col);
-                    d.chunks_exact(positions).zip(&mut *d_b).for_each(|(d, d_b)| *d_b += sum(d));
-                    let d = matrix(d, self.filters, positions)?;
-                    let (col, d_w) = (matrix(col, under, positions)?, matrix_mut(d_w, self.filters, under)?);
-                    matmul(level, d, col.reversed_axes(), d_w, Onto::Itself(T::one()))?;
-                    if wanted {
-                        let d_x = &mut d_x[i * inputs..][..inputs];
-                        resize(d_col, under * positions, T::zero())?;
-                        let w = matrix(w, self.filters, under)?;
-                        matmul(level, w.reversed_axes(), d, matrix_mut(d_col, under, positions)?, Onto::Nothing)?;
-                        d_x.fill(T::zero());
-                        window.fold(d_col, d_x);
+                if !together {
+                    return work.alone.back(level, self, w, (x, d), (d_w, d_b), d_x);
+                }
+                let (at_once, under) = (filters_at_once::<T>(level), window.under());
+                let Workspace { image, d_image, out, padded, turned: gradients, sums, .. } = work;
+                sums.reshape(self.filters.next_multiple_of(at_once) * under, LANES)?;
+                sums.lanes_mut().fill([T::zero(); LANES]);
+                for (i, d) in d.chunks(LANES * outputs).enumerate() {
+                    let sums = (sums.lanes_mut(), &mut *d_b);
+                    let its = i * LANES * inputs..x.len().min((i + 1) * LANES * inputs);
+                    let (x, d_x) = (&x[its.clone()], wanted.then(|| &mut d_x[its]));
+                    if side_by_side {
+                        back_together(level, self, &turned, (x, d), sums, d_x, (padded, gradients))?;
+                        continue;
+                    }
+                    image.resize(LANES * inputs)?;
+                    out.resize(LANES * outputs)?;
+                    d_image.resize(LANES * inputs)?;
+                    side_by_side::load(level, x, inputs, image)?;
+                    side_by_side::load(level, d, outputs, out)?;
+                    let to = wanted.then_some(&mut **d_image);
+                    back_together(level, self, &turned, (&**image, &**out), sums, to, (padded, gradients))?;
+                    if let Some(d_x) = d_x {
+                        side_by_side::store(level, d_image, d_x)?;
                     }
                 }
+                level.run(Totals { at_once, sums: sums.lanes(), d_w, under });
                 Ok(())
             })
         };
@@ -183,7 +276,7 @@ impl Definition for Convolution {
             threads::alone(all)?;
         }
         if wanted && of_both == 0 {
-            d_x[..rows * inputs].fill(T::zero());
+            d_x[..room * inputs].fill(T::zero());
         }
         add_in_pairs(&mut sums, of_both);
         d_params[..of_both].fill(T::zero());

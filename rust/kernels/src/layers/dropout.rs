@@ -132,7 +132,7 @@ impl Definition for Dropout {
             Mode::Train(draws) => self.masked(draws, flow.rows, &d[..n], &mut d_x[..n])?,
             Mode::Evaluate => {
                 let stays = T::of(1.0 - self.ratio);
-                d[..n].iter().zip(&mut *d_x).for_each(|(&d, d_x)| *d_x = d * stays);
+                d[..n].iter().zip(&mut d_x[..n]).for_each(|(&d, d_x)| *d_x = d * stays);
             }
         }
         std::mem::swap(d, d_x);

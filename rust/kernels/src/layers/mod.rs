@@ -15,7 +15,12 @@ pub mod normalization;
 pub mod pooling;
 pub mod window;
 
-use crate::dense::padded::Lane;
+pub(crate) mod filtering;
+pub(crate) mod side_by_side;
+pub(crate) mod unfolded;
+
+use crate::dense::aligned::Aligned;
+use crate::dense::padded::{Lane, LANES};
 use crate::error::{agree, zeros};
 use crate::machine::level::{Arithmetic, Kernel, Level};
 use crate::machine::threads;
@@ -72,6 +77,33 @@ pub struct Flow {
     pub inputs: usize,
     /// Numbers of each that come out.
     pub outputs: usize,
+    /// Whether sixteen rows after the other lie [side by side](side_by_side), and not each by itself.
+    pub side_by_side: bool,
+}
+
+impl Flow {
+    /// Rows each by itself.
+    pub fn of_rows(rows: usize, inputs: usize, outputs: usize) -> Self {
+        Self { rows, inputs, outputs, side_by_side: false }
+    }
+
+    /// How many rows there is room for: side by side, whole sixteens.
+    pub(crate) fn room(self) -> usize {
+        if self.side_by_side {
+            self.rows.next_multiple_of(LANES)
+        } else {
+            self.rows
+        }
+    }
+
+    /// How many rows lie side by side.
+    pub(crate) fn together(self) -> usize {
+        if self.side_by_side {
+            LANES
+        } else {
+            1
+        }
+    }
 }
 
 /// What a pass is for.
@@ -139,9 +171,9 @@ impl<T: Float> Memory<T> {
 #[derive(Debug)]
 pub struct Gradients<T> {
     /// Of the output of the layer whose turn it is, and behind it of its input.
-    pub d: Vec<T>,
+    pub d: Aligned<T>,
     /// Buffer for the next.
-    pub d_x: Vec<T>,
+    pub d_x: Aligned<T>,
     /// Of a layer's parameters, one after the other.
     pub d_params: Vec<T>,
 }
@@ -153,7 +185,7 @@ impl<T: Float> Gradients<T> {
     ///
     /// [`KernelError::Memory`].
     pub fn new(flowing: usize, params: usize) -> Result<Self, KernelError> {
-        Ok(Self { d: zeros(flowing)?, d_x: zeros(flowing)?, d_params: zeros(params)? })
+        Ok(Self { d: Aligned::zeros(flowing)?, d_x: Aligned::zeros(flowing)?, d_params: zeros(params)? })
     }
 }
 
@@ -192,6 +224,11 @@ pub(crate) trait Definition: Copy {
     /// Whether training goes another way than evaluation.
     fn trains_otherwise(self) -> bool {
         false
+    }
+
+    /// Whether it takes rows side by side, or each by itself; `None` if as they come.
+    fn takes_side_by_side(self) -> Option<bool> {
+        Some(false)
     }
 
     /// How many numbers, and how many places, the way back needs to know of the way forward, beside what came in and what came out.
@@ -349,6 +386,11 @@ impl Layer {
     /// Whether training goes another way than evaluation, or the rows of a batch do not go through it each by itself.
     pub fn trains_otherwise(self) -> bool {
         defined!(self, its => its.trains_otherwise())
+    }
+
+    /// Whether it takes rows side by side, or each by itself; `None` if as they come.
+    pub(crate) fn takes_side_by_side(self) -> Option<bool> {
+        defined!(self, its => its.takes_side_by_side())
     }
 
     /// How many numbers, and how many places, the way back needs to know of the way forward.

@@ -8,9 +8,10 @@
 //! Padding is not under the window: it is never the largest, and no mean counts it. What windows share gets what all of them send. A nan is larger than
 //! anything. Source: K. Saitoh, "Deep Learning from Scratch" §7.3. Cost: `height · width` comparisons a place.
 
+use crate::dense::padded::LANES;
 use crate::layers::window::Window;
 use crate::layers::{in_parts, Definition, Flow, Gradients, Pass};
-use crate::machine::level::Level;
+use crate::machine::level::{Arithmetic, Kernel, Level};
 use crate::{Float, KernelError};
 use std::ops::Deref;
 
@@ -27,6 +28,12 @@ pub struct Pooling {
 }
 
 impl Pooling {
+    /// Whether each pixel is under the window once.
+    fn tiles(self) -> bool {
+        let Window { rows, columns, height, width, stride, pad, .. } = self.window;
+        pad == 0 && height == stride && width == stride && rows % stride == 0 && columns % stride == 0
+    }
+
     /// `see(place, first pixel, rows, columns)`: for each place of the window the pixels of a channel under it.
     #[inline(always)]
     fn each(self, mut see: impl FnMut(usize, usize, usize, usize)) {
@@ -59,23 +66,29 @@ impl Definition for Pooling {
         self.window.under().saturating_mul(self.window.positions())
     }
 
+    fn takes_side_by_side(self) -> Option<bool> {
+        Some(true)
+    }
+
     fn divides(self, rows: usize, _: usize) -> bool {
         rows > 1 && self.cost(0).saturating_mul(rows) >= WORTH_THREADS
     }
 
     fn remembers(self, flow: Flow) -> (usize, usize) {
-        (0, if self.average { 0 } else { flow.rows * flow.outputs })
+        (0, if self.average { 0 } else { flow.room() * flow.outputs })
     }
 
     fn forward<T: Float, P: Deref<Target = [T]>>(
         self,
-        _: Level,
+        level: Level,
         _: &[P],
-        Flow { rows, inputs, outputs }: Flow,
+        flow: Flow,
         x: &[T],
         out: &mut [T],
         pass: &mut Pass<'_, T>,
     ) -> Result<(), KernelError> {
+        let (together, side_by_side) = (flow.together(), flow.side_by_side);
+        let (inputs, outputs) = (together * flow.inputs, together * flow.outputs);
         if inputs == 0 {
             return Ok(());
         }
@@ -83,6 +96,11 @@ impl Definition for Pooling {
         let mut places = pass.places.chunks_mut(outputs);
         let items = x.chunks_exact(inputs).zip(out.chunks_exact_mut(outputs)).map(|(x, out)| (x, out, places.next()));
         let work = |(x, out, places): (&[T], &mut [T], Option<&mut [u32]>)| {
+            if side_by_side {
+                let places = places.unwrap_or_default().as_chunks_mut().0;
+                level.run(Together { layer: self, x: x.as_chunks().0, out: out.as_chunks_mut().0, places });
+                return;
+            }
             let mut places = places.map(|places| places.chunks_exact_mut(positions));
             for (x, out) in x.chunks_exact(pixels).zip(out.chunks_exact_mut(positions)) {
                 match (&mut places, self.average) {
@@ -93,7 +111,7 @@ impl Definition for Pooling {
             }
         };
         let items = items.collect();
-        if self.divides(rows, inputs) {
+        if self.divides(flow.rows, flow.inputs) {
             crate::machine::threads::each_with(items, || (), |(), item| work(item));
         } else {
             items.into_iter().for_each(work);
@@ -103,26 +121,35 @@ impl Definition for Pooling {
 
     fn back<T: Float, P: Deref<Target = [T]>>(
         self,
-        _: Level,
+        level: Level,
         _: &[P],
-        Flow { rows, inputs, outputs }: Flow,
+        flow: Flow,
         _: (&[T], &[T]),
         wanted: bool,
         Gradients { d, d_x, .. }: &mut Gradients<T>,
         pass: &Pass<'_, T>,
     ) -> Result<(), KernelError> {
+        let Flow { rows, inputs, outputs, side_by_side } = flow;
         let (pixels, positions) = (self.window.pixels(), self.window.positions());
         if wanted {
-            let (d, d_x, places) = (&d[..rows * outputs], &mut d_x[..rows * inputs], &*pass.places);
+            let (d, d_x, places) = (&d[..flow.room() * outputs], &mut d_x[..flow.room() * inputs], &*pass.places);
+            let together = flow.together();
             in_parts(
-                1,
+                together,
                 (d, outputs),
                 (d_x, inputs),
                 self.divides(rows, inputs),
                 || (),
                 |(), row, d, d_x| {
-                    d_x.fill(T::zero());
-                    let places = places.get(row * outputs..(row + 1) * outputs).unwrap_or_default();
+                    if !side_by_side || !self.tiles() {
+                        d_x.fill(T::zero());
+                    }
+                    let places = places.get(row * outputs..(row + together) * outputs).unwrap_or_default();
+                    if side_by_side {
+                        let (d, d_x, places) = (d.as_chunks().0, d_x.as_chunks_mut().0, places.as_chunks().0);
+                        level.run(BackTogether { layer: self, d, d_x, places });
+                        return Ok(());
+                    }
                     let mut places = places.chunks_exact(positions);
                     for (d, d_x) in d.chunks_exact(positions).zip(d_x.chunks_exact_mut(pixels)) {
                         match places.next() {
@@ -136,6 +163,104 @@ impl Definition for Pooling {
         }
         std::mem::swap(d, d_x);
         Ok(())
+    }
+}
+
+/// The way forward of sixteen images side by side.
+struct Together<'a, T> {
+    layer: Pooling,
+    x: &'a [[T; LANES]],
+    out: &'a mut [[T; LANES]],
+    /// Which pixel of its channel the largest is; empty if nobody asks.
+    places: &'a mut [[u32; LANES]],
+}
+
+impl<T: Float> Kernel for Together<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, _: impl Arithmetic) {
+        let Self { layer, x, out, places } = self;
+        let (pixels, positions, across) = (layer.window.pixels(), layer.window.positions(), layer.window.columns);
+        let mut places = places.chunks_exact_mut(positions);
+        for (x, out) in x.chunks_exact(pixels).zip(out.chunks_exact_mut(positions)) {
+            let its = places.next().unwrap_or_default();
+            layer.each(|at, first, rows, columns| {
+                if layer.average {
+                    let mut sum = [T::zero(); LANES];
+                    for row in 0..rows {
+                        for x in &x[first + row * across..][..columns] {
+                            sum.iter_mut().zip(x).for_each(|(sum, &x)| *sum += x);
+                        }
+                    }
+                    let count = T::of((rows * columns) as f64);
+                    out[at] = sum.map(|sum| sum / count);
+                    return;
+                }
+                let (mut largest, mut best) = (x[first], [first as u32; LANES]);
+                for row in 0..rows {
+                    let start = first + row * across;
+                    for (pixel, x) in (start..).zip(&x[start..start + columns]) {
+                        for i in 0..LANES {
+                            let stays = x[i] <= largest[i] || largest[i].is_nan();
+                            (largest[i], best[i]) = if stays { (largest[i], best[i]) } else { (x[i], pixel as u32) };
+                        }
+                    }
+                }
+                out[at] = largest;
+                if let Some(place) = its.get_mut(at) {
+                    *place = best;
+                }
+            });
+        }
+    }
+}
+
+/// The way back of sixteen images side by side: `d_x ← d_x +` what the places send; or without the sum, where each pixel is under one.
+struct BackTogether<'a, T> {
+    layer: Pooling,
+    d: &'a [[T; LANES]],
+    d_x: &'a mut [[T; LANES]],
+    /// Empty for the mean.
+    places: &'a [[u32; LANES]],
+}
+
+impl<T: Float> Kernel for BackTogether<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, _: impl Arithmetic) {
+        let Self { layer, d, d_x, places } = self;
+        let (pixels, positions, across) = (layer.window.pixels(), layer.window.positions(), layer.window.columns);
+        let (mut places, alone) = (places.chunks_exact(positions), layer.tiles());
+        for (d, d_x) in d.chunks_exact(positions).zip(d_x.chunks_exact_mut(pixels)) {
+            let its = places.next();
+            layer.each(|at, first, rows, columns| {
+                let count = T::of((rows * columns) as f64);
+                for row in 0..rows {
+                    let start = first + row * across;
+                    for (pixel, d_x) in (start..).zip(&mut d_x[start..start + columns]) {
+                        // Each pixel asks whether it is the one: that takes whole registers, and finding sixteen places does not.
+                        let comes: [T; LANES] =
+                            match its {
+                                Some(places) => std::array::from_fn(|i| {
+                                    if places[at][i] == pixel as u32 {
+                                        d[at][i]
+                                    } else {
+                                        T::zero()
+                                    }
+                                }),
+                                None => d[at].map(|d| d / count),
+                            };
+                        if alone {
+                            *d_x = comes;
+                        } else {
+                            d_x.iter_mut().zip(comes).for_each(|(d_x, comes)| *d_x += comes);
+                        }
+                    }
+                }
+            });
+        }
     }
 }
 

@@ -1,13 +1,15 @@
 //! What is asked of every layer: its values by the definition, and its gradients, which must be the differences of its values.
 
 use crate::dense::matmul::tests::numbers;
+use crate::dense::padded::LANES;
 use crate::layers::convolution::Convolution;
 use crate::layers::dropout::Dropout;
 use crate::layers::normalization::{BatchNorm, LayerNorm};
 use crate::layers::pooling::Pooling;
+use crate::layers::side_by_side::rearrange;
 use crate::layers::window::tests::{pixel, windows};
 use crate::layers::window::Window;
-use crate::layers::{alone, Draws, Flow, Layer, Memory, Mode};
+use crate::layers::{alone, Draws, Flow, Gradients, Layer, Memory, Mode};
 use crate::machine::level::{available, detect, Level};
 use crate::machine::threads;
 use crate::Float;
@@ -38,7 +40,7 @@ impl<T: Float> Case<T> {
     }
 
     fn flow(&self) -> Flow {
-        Flow { rows: self.rows, inputs: self.inputs, outputs: self.layer.outputs(self.inputs) }
+        Flow::of_rows(self.rows, self.inputs, self.layer.outputs(self.inputs))
     }
 
     fn slices(&self) -> Vec<&[T]> {
@@ -149,14 +151,58 @@ fn bits_are_those_of_one_thread() {
     compare::<f64>();
 }
 
+/// Rows of so many numbers one after the other, side by side.
+fn side_by_side<T: Float>(level: Level, rows: usize, x: &[T]) -> Vec<T> {
+    let features = x.len() / rows.max(1);
+    let mut lanes = vec![T::nan(); rows.next_multiple_of(LANES) * features];
+    rearrange(level, true, (rows, features), x, &mut lanes).unwrap();
+    lanes
+}
+
+#[test]
+fn side_by_side_the_bits_are_those_of_rows() {
+    fn compare<T: Float>() {
+        let mut all = cases::<T>();
+        // Without channels nothing goes through the kernels of sixteen.
+        all.retain(|case| case.rows > 6 && case.inputs > 0 && case.layer.takes_side_by_side() == Some(true));
+        assert!(all.len() > 20);
+        let large = Window::from_sizes(&[9, 12, 11, 5, 4, 1, 2]).unwrap();
+        all.push(Case::new(Layer::Convolution(Convolution { filters: 17, window: large }), 100, large.inputs()));
+        for (case, &level) in all.iter().flat_map(|case| available().iter().map(move |level| (case, level))) {
+            let (layer, rows) = (case.layer, case.rows);
+            let flow = Flow { side_by_side: true, ..case.flow() };
+            let d: Vec<T> = drawn(rows * flow.outputs, 5);
+            let (want, _) = case.forward(level, Mode::Evaluate);
+            let (want_d_x, want_d_params) = case.backward(level, Mode::Evaluate, &d);
+
+            let (x, arrays) = (side_by_side(level, rows, &case.x), case.slices());
+            let (mut memory, mut out) = (Memory::of(layer, flow).unwrap(), vec![T::nan(); flow.room() * flow.outputs]);
+            let mut pass = memory.pass(layer, flow, Mode::Evaluate);
+            layer.forward(level, &arrays, flow, &x, &mut out, &mut pass).unwrap();
+            let mut gradients = Gradients::new(x.len().max(out.len()), layer.size(flow.inputs)).unwrap();
+            gradients.d[..out.len()].copy_from_slice(&side_by_side(level, rows, &d));
+            layer.back(level, &arrays, flow, (&x, &out), true, &mut gradients, &pass).unwrap();
+
+            let mut found = [vec![T::nan(); want.len()], vec![T::nan(); want_d_x.len()]];
+            rearrange(level, false, (rows, flow.outputs), &out, &mut found[0]).unwrap();
+            rearrange(level, false, (rows, flow.inputs), &gradients.d, &mut found[1]).unwrap();
+            assert!(found == [want, want_d_x], "{layer:?} at {}", level.name());
+            assert!(gradients.d_params[..layer.size(flow.inputs)] == want_d_params.concat(), "{layer:?}");
+        }
+    }
+    compare::<f32>();
+    compare::<f64>();
+}
+
 #[test]
 fn a_convolution_is_its_definition() {
-    for window in windows() {
-        let case = Case::<f64>::new(Layer::Convolution(Convolution { filters: 2, window }), 3, window.inputs());
+    // Three images go one by one, nineteen side by side.
+    for (window, rows) in windows().flat_map(|window| [(window, 3), (window, 19)]) {
+        let case = Case::<f64>::new(Layer::Convolution(Convolution { filters: 2, window }), rows, window.inputs());
         let (out, _) = case.forward(detect().unwrap(), Mode::Evaluate);
         let (down, across) = window.places();
         let mut found = out.iter();
-        for (n, f) in (0..3).flat_map(|n| (0..2).map(move |f| (n, f))) {
+        for (n, f) in (0..rows).flat_map(|n| (0..2).map(move |f| (n, f))) {
             for place in (0..down).flat_map(|y| (0..across).map(move |x| (y, x))) {
                 let mut want = case.arrays[1][f];
                 for c in 0..window.channels {

@@ -44,6 +44,11 @@ impl Window {
         there.then_some(Self { channels, rows, columns, height, width, stride, pad })
     }
 
+    /// The same over an image that has its padding around it already.
+    pub(crate) fn padded(self) -> Self {
+        Self { rows: self.rows + 2 * self.pad, columns: self.columns + 2 * self.pad, pad: 0, ..self }
+    }
+
     /// Pixels of a channel.
     pub(crate) fn pixels(self) -> usize {
         self.rows * self.columns

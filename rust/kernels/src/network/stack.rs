@@ -10,9 +10,11 @@
 //! cache and nothing as long as the data is ever allocated. Blocks are divided among the threads; they are the same however many
 //! threads there are, and however the work is divided into calls.
 
-use crate::dense::padded::Padded;
+use crate::dense::aligned::Aligned;
+use crate::dense::padded::{Padded, LANES};
 use crate::error::{agree, resize};
 use crate::layers::affine::{self, InVectors};
+use crate::layers::side_by_side::{rearrange, LEAST};
 use crate::layers::{Draws, Flow, Layer, Memory, Mode, Pass};
 use crate::loss::Loss;
 use crate::machine::level::Level;
@@ -64,7 +66,18 @@ impl Stack {
 
     /// What flows through layer `i` with so many rows.
     pub(crate) fn flow(&self, i: usize, rows: usize) -> Flow {
-        Flow { rows, inputs: self.width_after(i), outputs: self.width_after(i + 1) }
+        Flow::of_rows(rows, self.width_after(i), self.width_after(i + 1))
+    }
+
+    /// Whether layer `i` takes that many rows side by side: then it gives them so, too. Behind the last layer they never are.
+    pub(crate) fn side_by_side(&self, i: usize, rows: usize) -> bool {
+        let mut before = self.layers[..self.layers.len().min(i + 1)].iter().rev();
+        i < self.layers.len() && rows >= LEAST && before.find_map(|layer| layer.takes_side_by_side()).unwrap_or(false)
+    }
+
+    /// What flows through layer `i` with so many rows, side by side where it takes them so.
+    pub(crate) fn flow_arranged(&self, i: usize, rows: usize) -> Flow {
+        Flow { side_by_side: self.side_by_side(i, rows), ..self.flow(i, rows) }
     }
 
     /// `Ok` if each layer takes what comes out of the one before it.
@@ -329,13 +342,13 @@ impl Stack {
     ) -> Result<(), KernelError> {
         let n = rows.len();
         let Workspace { marks, product: out, x: x_block, out: out_block } = work;
-        let mut from = 0;
+        let (mut from, mut side_by_side) = (0, false);
         let mut stored = None; // rows that need no conversion are read where they are
         match (x, ready) {
             (_, Some(InVectors { w, b })) => {
                 let (layer, outputs) = self.first_product().unwrap_or((0, 0));
                 out.reshape(n, outputs)?;
-                resize(x_block, n * outputs, T::zero())?;
+                x_block.resize(n * outputs)?;
                 match x {
                     Data::Nonzeros(x) => {
                         level.run(Product { x, rows, w, b, out });
@@ -361,17 +374,29 @@ impl Stack {
             (Data::Rows(x), None) => {
                 stored = T::stored(&x).and_then(|x| x.slice_move(ndarray::s![rows.clone(), ..]).to_slice());
                 if stored.is_none() {
-                    resize(x_block, n * self.features, T::zero())?;
+                    x_block.resize(n * self.features)?;
                     x.gather(rows, x_block);
                 }
             }
             (Data::Nonzeros(_), None) => {}
         }
         for (i, layer) in self.layers.iter().enumerate().skip(from) {
-            let flow = self.flow(i, n);
-            resize(out_block, n * flow.outputs, T::zero())?;
-            let x = stored.take().unwrap_or(x_block);
+            let flow = self.flow_arranged(i, n);
+            if flow.side_by_side != side_by_side {
+                out_block.resize(n.next_multiple_of(LANES) * flow.inputs)?;
+                let x = stored.take().unwrap_or(x_block);
+                rearrange(level, flow.side_by_side, (n, flow.inputs), x, out_block)?;
+                std::mem::swap(x_block, out_block);
+                side_by_side = flow.side_by_side;
+            }
+            out_block.resize(flow.room() * flow.outputs)?;
+            let x = &stored.take().unwrap_or(x_block)[..flow.room() * flow.inputs];
             layer.forward(level, &params[self.arrays_of(i)], flow, x, out_block, &mut Pass::evaluating())?;
+            std::mem::swap(x_block, out_block);
+        }
+        if side_by_side {
+            out_block.resize(n * self.classes())?;
+            rearrange(level, false, (n, self.classes()), x_block, out_block)?;
             std::mem::swap(x_block, out_block);
         }
         for (mut scores, x) in scores.rows_mut().into_iter().zip(x_block.chunks_exact(self.classes().max(1))) {
@@ -388,8 +413,8 @@ pub(crate) struct Workspace<T> {
     /// The result of a product that skips zeros.
     product: Padded<T>,
     /// What flows into a layer, and out of it.
-    x: Vec<T>,
-    out: Vec<T>,
+    x: Aligned<T>,
+    out: Aligned<T>,
 }
 
 /// The data as it is stored, or with its zeros left out.

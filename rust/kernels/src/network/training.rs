@@ -17,7 +17,10 @@
 
 pub use crate::sparse::helper_thread::Beside;
 
-use crate::error::{agree, resize, zeros};
+use crate::dense::aligned::Aligned;
+use crate::dense::padded::LANES;
+use crate::error::{agree, resize};
+use crate::layers::side_by_side::rearrange;
 use crate::layers::{affine, size, Draws, Gradients, Memory, Mode};
 use crate::loss::Targets;
 use crate::machine::level::Level;
@@ -71,8 +74,11 @@ pub struct Trainer<T> {
     stack: Stack,
     level: Level,
     batch: usize,
-    /// The input of each layer, and behind them the scores.
-    inputs: Vec<Vec<T>>,
+    /// The input of each layer, as it takes it, and behind them the scores.
+    inputs: Vec<Aligned<T>>,
+    /// The rows of the data, if the first layer does not take them as they come; and of each layer what comes out, where the next does not take it so.
+    gathered: Aligned<T>,
+    outputs: Vec<Aligned<T>>,
     /// What each layer remembers of its way forward.
     memories: Vec<Memory<T>>,
     gradients: Gradients<T>,
@@ -88,18 +94,26 @@ impl<T: Float> Trainer<T> {
     ///
     /// [`KernelError::Memory`].
     pub fn new(stack: Stack, level: Level, batch: usize) -> Result<Self, KernelError> {
-        let wide = batch.saturating_mul(stack.widest());
+        let room = |i: usize| match stack.side_by_side(i, batch) {
+            true => batch.next_multiple_of(LANES),
+            false => batch,
+        };
+        let wide = batch.next_multiple_of(LANES).saturating_mul(stack.widest());
         let sizes = stack.layers.iter().enumerate().map(|(i, layer)| layer.size(stack.width_after(i)));
         let largest = sizes.max().unwrap_or(0);
-        let (mut inputs, mut memories) = (Vec::new(), Vec::new());
+        let (mut inputs, mut outputs, mut memories) = (Vec::new(), Vec::new(), Vec::new());
         for layer in 0..=stack.layers.len() {
-            inputs.push(zeros(batch.saturating_mul(stack.width_after(layer)))?);
+            inputs.push(Aligned::zeros(room(layer).saturating_mul(stack.width_after(layer)))?);
         }
         for (i, &layer) in stack.layers.iter().enumerate() {
-            memories.push(Memory::of(layer, stack.flow(i, batch))?);
+            memories.push(Memory::of(layer, stack.flow_arranged(i, batch))?);
+            let changes = stack.side_by_side(i, batch) != stack.side_by_side(i + 1, batch);
+            let count = if changes { room(i).saturating_mul(stack.width_after(i + 1)) } else { 0 };
+            outputs.push(Aligned::zeros(count)?);
         }
-        let (gradients, whole) = (Gradients::new(wide, largest)?, Vec::new());
-        Ok(Self { inputs, memories, gradients, whole, first: None, stack, level, batch })
+        let gathered = if stack.side_by_side(0, batch) { batch.saturating_mul(stack.features) } else { 0 };
+        let (gathered, gradients) = (Aligned::zeros(gathered)?, Gradients::new(wide, largest)?);
+        Ok(Self { inputs, gathered, outputs, memories, gradients, whole: Vec::new(), first: None, stack, level, batch })
     }
 
     /// How many rows a batch may have.
@@ -233,17 +247,33 @@ impl<T: Float> Trainer<T> {
         let mut from = 0;
         if let (Some(first), Some((layer, outputs))) = (first, self.stack.first_product()) {
             let params = &params[self.stack.arrays_of(layer)];
-            affine::forward_skipping(first, optimizer, params, &mut self.inputs[layer + 1][..n * outputs])?;
+            let changes = self.stack.side_by_side(layer + 1, n);
+            let out = if changes { &mut self.outputs[layer] } else { &mut self.inputs[layer + 1] };
+            affine::forward_skipping(first, optimizer, params, &mut out[..n * outputs])?;
+            if changes {
+                rearrange(self.level, true, (n, outputs), &self.outputs[layer], &mut self.inputs[layer + 1])?;
+            }
             from = layer + 1;
         } else if let Data::Rows(x) = batches.x {
-            x.gather(numbers.clone(), &mut self.inputs[0][..n * self.stack.features]);
+            let features = self.stack.features;
+            if self.stack.side_by_side(0, n) {
+                x.gather(numbers.clone(), &mut self.gathered[..n * features]);
+                rearrange(self.level, true, (n, features), &self.gathered, &mut self.inputs[0])?;
+            } else {
+                x.gather(numbers.clone(), &mut self.inputs[0][..n * features]);
+            }
         }
         for (i, layer) in self.stack.layers.iter().enumerate().skip(from) {
-            let flow = self.stack.flow(i, n);
+            let (flow, next) = (self.stack.flow_arranged(i, n), self.stack.side_by_side(i + 1, n));
             let (before, after) = self.inputs.split_at_mut(i + 1);
-            let (x, out) = (&before[i][..n * flow.inputs], &mut after[0][..n * flow.outputs]);
+            let changes = flow.side_by_side != next;
+            let out = if changes { &mut self.outputs[i] } else { &mut after[0] };
+            let (x, out) = (&before[i][..flow.room() * flow.inputs], &mut out[..flow.room() * flow.outputs]);
             let mut pass = self.memories[i].pass(*layer, flow, train(draws, i));
             layer.forward(self.level, &params[self.stack.arrays_of(i)], flow, x, out, &mut pass)?;
+            if changes {
+                rearrange(self.level, next, (n, flow.outputs), &self.outputs[i], &mut after[0])?;
+            }
         }
         let classes = self.stack.classes();
         let scores = &self.inputs[self.stack.layers.len()][..n * classes];
@@ -266,15 +296,21 @@ impl<T: Float> Trainer<T> {
         let (level, states) = (self.level, optimizer.rule.states());
         let Some(lowest) = self.stack.first_with_parameters() else { return Ok(()) };
         for (i, layer) in self.stack.layers.iter().enumerate().skip(lowest).rev() {
-            let (flow, mine) = (self.stack.flow(i, n), self.stack.parameters_of(i));
+            let (flow, mine) = (self.stack.flow_arranged(i, n), self.stack.parameters_of(i));
+            let changes = flow.side_by_side != self.stack.side_by_side(i + 1, n);
             let state = &mut state[mine.start * states..mine.end * states];
             let params = &mut params[self.stack.arrays_of(i)];
             let gradients = &mut self.gradients;
+            if changes {
+                rearrange(level, flow.side_by_side, (n, flow.outputs), &gradients.d, &mut gradients.d_x)?;
+                std::mem::swap(&mut gradients.d, &mut gradients.d_x);
+            }
             if let (Some(first), true) = (&mut *first, i == lowest) {
                 affine::backward_skipping(level, first, flow, gradients, params, state, optimizer);
                 continue;
             }
-            let through = (&self.inputs[i][..n * flow.inputs], &self.inputs[i + 1][..n * flow.outputs]);
+            let out = if changes { &self.outputs[i] } else { &self.inputs[i + 1] };
+            let through = (&self.inputs[i][..flow.room() * flow.inputs], &out[..flow.room() * flow.outputs]);
             let pass = self.memories[i].pass(*layer, flow, train(draws, i));
             layer.note(params, &pass);
             if optimizer.largest_norm.is_none() {

@@ -1,0 +1,148 @@
+//! Sixteen images side by side: lane i of every pixel is image i's.
+//!
+//! ```text
+//! images, row after row                 lanes
+//! image 0:  pixel 0, pixel 1, …         pixel 0:  image 0, image 1, … image 15
+//! image 1:  pixel 0, pixel 1, …         pixel 1:  image 0, image 1, … image 15
+//! ```
+//!
+//! What is done to a pixel is then done to sixteen at once, whatever the number of channels and the width of the image, and no sum goes across lanes. Where
+//! fewer than sixteen images are left, the lanes of the others are 0. Cost: each number is read and written once.
+
+use crate::dense::matrix;
+use crate::dense::padded::{Padded, LANES};
+use crate::dense::transpose::Transpose;
+use crate::error::zeros;
+use crate::layers::window::Window;
+use crate::machine::level::Level;
+use crate::machine::threads;
+use crate::{Float, KernelError};
+use ndarray::s;
+
+/// Rows of a batch from which on it goes side by side: of fewer most lanes would be empty.
+pub(crate) const LEAST: usize = 6;
+
+/// Numbers from which a second thread is woken.
+const WORTH_THREADS: usize = 1 << 17;
+
+/// `to ←` rows of `features` numbers, side by side or each by itself, that come in the other way.
+pub(crate) fn rearrange<T: Float>(
+    level: Level,
+    side_by_side: bool,
+    (rows, features): (usize, usize),
+    from: &[T],
+    to: &mut [T],
+) -> Result<(), KernelError> {
+    let (by_itself, together) = (&from[..rows * features], LANES * features);
+    if features == 0 {
+        return Ok(());
+    }
+    let work =
+        |from: &[T], to: &mut [T]| if side_by_side { load(level, from, features, to) } else { store(level, from, to) };
+    let blocks = if side_by_side {
+        by_itself.chunks(together).zip(to.chunks_mut(together)).collect::<Vec<_>>()
+    } else {
+        from.chunks(together).zip(to[..rows * features].chunks_mut(together)).collect()
+    };
+    if rows * features >= WORTH_THREADS {
+        threads::try_each_with(blocks, || (), |(), (from, to)| work(from, to))
+    } else {
+        blocks.into_iter().try_for_each(|(from, to)| work(from, to))
+    }
+}
+
+/// `to ←` up to sixteen rows of `features` numbers.
+pub(crate) fn load<T: Float>(level: Level, rows: &[T], features: usize, to: &mut [T]) -> Result<(), KernelError> {
+    let to = &mut to[..LANES * features];
+    if rows.len() == to.len() {
+        level.run(Transpose { from: matrix(rows, LANES, features)?, to });
+        return Ok(());
+    }
+    let mut all = zeros(to.len())?;
+    all[..rows.len()].copy_from_slice(rows);
+    level.run(Transpose { from: matrix(&all, LANES, features)?, to });
+    Ok(())
+}
+
+/// `rows ←` those of the lanes that there are rows for.
+pub(crate) fn store<T: Float>(level: Level, lanes: &[T], rows: &mut [T]) -> Result<(), KernelError> {
+    let features = lanes.len() / LANES;
+    let from = matrix(lanes, features, LANES)?;
+    level.run(Transpose { from: from.slice(s![.., ..rows.len() / features.max(1)]), to: rows });
+    Ok(())
+}
+
+/// Where the pixels of an image go in a field of zeros.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    /// Rows and columns of the field, a channel.
+    pub field: (usize, usize),
+    /// Pixels of it from one of the image's to the next.
+    pub apart: usize,
+    /// Row and column of the image's first pixel; it may lie outside.
+    pub first: (isize, isize),
+}
+
+impl Place {
+    /// With its padding around it.
+    pub(crate) fn padded(Window { rows, columns, pad, .. }: Window) -> Self {
+        Self { field: (rows + 2 * pad, columns + 2 * pad), apart: 1, first: (pad as isize, pad as isize) }
+    }
+
+    /// The gradients of the places of a window so that the window, turned around and moved by 1 over them, finds at each pixel those that the pixel was under.
+    pub(crate) fn turned(Window { rows, columns, height, width, stride, pad, .. }: Window) -> Self {
+        let first = |along: usize| along as isize - 1 - pad as isize;
+        Self { field: (rows + height - 1, columns + width - 1), apart: stride, first: (first(height), first(width)) }
+    }
+}
+
+/// A field that one image after the other is set into: what is not an image's stays 0.
+#[derive(Debug)]
+pub(crate) struct Field<T> {
+    lanes: Padded<T>,
+    ready: bool,
+}
+
+impl<T> Default for Field<T> {
+    fn default() -> Self {
+        Self { lanes: Padded::default(), ready: false }
+    }
+}
+
+impl<T: Float> Field<T> {
+    /// The field with an image of `channels × rows × columns` in its place, which is the same for each; what would lie outside is left out.
+    pub(crate) fn around<'a>(
+        &'a mut self,
+        place: Place,
+        (channels, rows, columns): (usize, usize, usize),
+        image: &'a [[T; LANES]],
+    ) -> Result<&'a [[T; LANES]], KernelError> {
+        let Place { field: (height, width), apart, first: (top, left) } = place;
+        if (height, width, apart, top, left) == (rows, columns, 1, 0, 0) {
+            return Ok(image);
+        }
+        if !self.ready {
+            self.lanes.reshape(channels * height * width, LANES)?;
+            self.lanes.lanes_mut().fill([T::zero(); LANES]);
+            self.ready = true;
+        }
+        let field = self.lanes.lanes_mut();
+        // Of the pixels along a row, those that are inside, and where the first of them goes.
+        let from = if left < 0 { left.unsigned_abs().div_ceil(apart).min(columns) } else { 0 };
+        let start = (from * apart).checked_add_signed(left).unwrap_or(width).min(width);
+        for channel in 0..channels {
+            for y in 0..rows {
+                let Some(row) = (y * apart).checked_add_signed(top).filter(|&row| row < height) else { continue };
+                let image = &image[(channel * rows + y) * columns..][from..columns];
+                let to = &mut field[(channel * height + row) * width..][start..width];
+                if apart == 1 {
+                    let count = to.len().min(image.len());
+                    to[..count].copy_from_slice(&image[..count]);
+                } else {
+                    to.iter_mut().step_by(apart).zip(image).for_each(|(to, &pixel)| *to = pixel);
+                }
+            }
+        }
+        Ok(self.lanes.lanes())
+    }
+}
