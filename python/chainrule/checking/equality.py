@@ -19,7 +19,7 @@ def same_bits(a: FloatArray, b: FloatArray) -> bool:
     if a.nbytes > _COPIED and a.dtype.itemsize in (1, 2, 4, 8) and not a.dtype.hasobject:
         # Looked at as whole numbers where they are: bytes objects of both would be two copies.
         bits = np.dtype(f"u{a.dtype.itemsize}")
-        return np.array_equal(a.view(bits), b.view(bits))
+        return bool((a.view(bits) == b.view(bits)).all())
     return a.tobytes() == b.tobytes()
 
 

@@ -343,7 +343,10 @@ def with_random_signs(sizes: Floats, rng: np.random.Generator) -> Floats:
     """Give the sizes times numbers between 0.5 and 1 of either sign."""
     bits = _bits(sizes.shape, rng)
     # The bit below the sign's is made its opposite: then a number lies in the outer half of the range.
-    signs = np.asarray(((bits & ~0x4000) | (~(bits >> 1) & 0x4000)) * 2.0**-15)
+    opposite = ~(bits >> 1) & 0x4000
+    bits &= ~0x4000
+    bits |= opposite
+    signs = np.asarray(bits * 2.0**-15)
     return np.asarray(np.multiply(signs, sizes, out=signs if signs.ndim else None))
 
 

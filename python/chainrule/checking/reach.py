@@ -28,8 +28,10 @@ _LIBRARIES = _STANDARD | {
     "numpy", "scipy", "chainrule", "torch", "jax", "jaxlib", "tensorflow", "matplotlib", "pandas", "sklearn", "numba",
     "cupy", "sympy", "pytest", "_pytest", "hypothesis",
 }  # fmt: skip
+_LISTS, _GROUPS, _STATIC = (list, deque), (tuple, set, frozenset), (staticmethod, classmethod)
 _LEAVES = (str, bytes, int, float, complex, type(None), np.generic, np.dtype)
 GENERATORS = (np.random.Generator, np.random.RandomState, Masks)
+_ARRAYS_AND_GENERATORS = (np.ndarray, *GENERATORS)
 #: Of the standard library, but somebody's all the same: configurations.
 _HOLDERS = ("SimpleNamespace", "Namespace", "defaultdict", "OrderedDict", "ChainMap")
 #: So many things are looked at and no more.
@@ -50,7 +52,7 @@ def reach(**roots: Any) -> dict[int, tuple[str, Any]]:
         if isinstance(thing, _LEAVES) or id(thing) in seen:
             continue
         seen[id(thing)] = thing
-        if isinstance(thing, (np.ndarray, *GENERATORS)):
+        if isinstance(thing, _ARRAYS_AND_GENERATORS):
             found[id(thing)] = name, thing
         elif is_tensor(thing):
             found[id(thing)] = name, thing
@@ -62,10 +64,10 @@ def reach(**roots: Any) -> dict[int, tuple[str, Any]]:
         elif isinstance(thing, dict):
             found[id(thing)] = name, thing
             todo.extend((f"{name}[{key!r}]" if isinstance(key, str | int) else name, v) for key, v in _items(thing))
-        elif isinstance(thing, list | deque):
+        elif isinstance(thing, _LISTS):
             found[id(thing)] = name, thing
             todo.extend((f"{name}[{i}]", item) for i, item in enumerate(thing))
-        elif isinstance(thing, tuple | set | frozenset):
+        elif isinstance(thing, _GROUPS):
             todo.extend((name, item) for item in thing)
         elif isinstance(thing, types.CellType):
             found[id(thing)] = name, thing
@@ -82,7 +84,7 @@ def reach(**roots: Any) -> dict[int, tuple[str, Any]]:
             todo.extend(_of_function(thing))
         elif isinstance(thing, property):
             todo.extend((name, f) for f in (thing.fget, thing.fset) if f is not None)
-        elif isinstance(thing, staticmethod | classmethod):
+        elif isinstance(thing, _STATIC):
             todo.append((name, thing.__func__))
         elif isinstance(thing, type):
             todo.extend(_of_class(thing))
