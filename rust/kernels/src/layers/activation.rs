@@ -50,6 +50,16 @@ impl Activation {
         each_part(x, out, |x, out| level.run(Forward { f: self, x, out }));
     }
 
+    /// `x ← f(x)`, on the caller's thread.
+    pub(crate) fn apply_in_place<T: Float>(self, level: Level, x: &mut [T]) {
+        level.run(InPlace { f: self, x });
+    }
+
+    /// `apply_slope` on the caller's thread.
+    pub(crate) fn apply_slope_alone<T: Float>(self, level: Level, out: &[T], d: &mut [T]) {
+        level.run(Backward { f: self, out, d });
+    }
+
     /// `d`: the gradient of the output in, of the input out.
     pub fn apply_slope<T: Float>(self, level: Level, out: &[T], d: &mut [T]) {
         each_part(out, d, |out, d| level.run(Backward { f: self, out, d }));
@@ -133,6 +143,25 @@ impl<T: Float> Kernel for Forward<'_, T> {
             }),
             Activation::Tanh => each(x, out, T::tanh),
             Activation::Scale(factor) => each(x, out, |x| x * T::of(factor)),
+        }
+    }
+}
+
+struct InPlace<'a, T> {
+    f: Activation,
+    x: &'a mut [T],
+}
+
+impl<T: Float> Kernel for InPlace<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, arithmetic: impl Arithmetic) {
+        let mut before = [T::zero(); 64];
+        for out in self.x.chunks_mut(before.len()) {
+            let x = &mut before[..out.len()];
+            x.copy_from_slice(out);
+            Forward { f: self.f, x, out }.run(arithmetic);
         }
     }
 }

@@ -14,6 +14,7 @@
 use crate::dense::aligned::Aligned;
 use crate::dense::padded::{Padded, LANES};
 use crate::error::zeros;
+use crate::layers::activation::Activation;
 use crate::layers::filtering::{filters_at_once, Filtered, Filters, OfBiases, Products, Totals};
 use crate::layers::side_by_side::{self, Field, Place};
 use crate::layers::unfolded::Unfolded;
@@ -32,12 +33,14 @@ const BLOCKS: usize = 64;
 const WORTH_THREADS: usize = 1 << 20;
 
 /// The layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Convolution {
     /// How many there are.
     pub filters: usize,
     /// What each has the size of.
     pub window: Window,
+    /// The function that is applied to what comes out.
+    behind: Option<Activation>,
 }
 
 /// Memory of one thread's work.
@@ -56,6 +59,11 @@ struct Workspace<T> {
 }
 
 impl Convolution {
+    /// So many filters of the window's size.
+    pub fn new(filters: usize, window: Window) -> Self {
+        Self { filters, window, behind: None }
+    }
+
     fn cost_of(self, rows: usize) -> usize {
         self.cost(0).saturating_mul(rows)
     }
@@ -130,6 +138,10 @@ impl Definition for Convolution {
         self.filters.saturating_mul(self.window.under()).saturating_mul(self.window.positions())
     }
 
+    fn with(self, behind: Activation) -> Option<Self> {
+        self.behind.is_none().then_some(Self { behind: Some(behind), ..self })
+    }
+
     fn takes_side_by_side(self) -> Option<bool> {
         Some(true)
     }
@@ -154,11 +166,14 @@ impl Definition for Convolution {
             let each = if side_by_side { LANES * positions } else { positions };
             let numbers = b.iter().flat_map(|&b| std::iter::repeat_n(b, each)).cycle();
             out.iter_mut().zip(numbers).for_each(|(out, b)| *out = b);
+            self.behind.iter().for_each(|f| f.apply_in_place(level, out));
             return Ok(());
         }
         if rows < side_by_side::LEAST && !side_by_side {
             return in_parts(1, (x, inputs), (out, outputs), divided, Unfolded::default, |alone, _, x, out| {
-                alone.forward(level, self, (w, b), x, out)
+                alone.forward(level, self, (w, b), x, out)?;
+                self.behind.iter().for_each(|f| f.apply_in_place(level, out));
+                Ok(())
             });
         }
         let (window, filters) =
@@ -168,6 +183,7 @@ impl Definition for Convolution {
             if side_by_side {
                 let image = padded(self.window, x, field)?;
                 level.run(Filtered { window, filters: &filters, image, out: out.as_chunks_mut().0 });
+                self.behind.iter().for_each(|f| f.apply_in_place(level, out));
                 return Ok(());
             }
             image.resize(LANES * inputs)?;
@@ -175,6 +191,7 @@ impl Definition for Convolution {
             side_by_side::load(level, x, inputs, image)?;
             let image = padded(self.window, image, field)?;
             level.run(Filtered { window, filters: &filters, image, out: lanes.as_chunks_mut().0 });
+            self.behind.iter().for_each(|f| f.apply_in_place(level, lanes));
             side_by_side::store(level, lanes, out)
         })
     }
@@ -207,7 +224,7 @@ impl Definition for Convolution {
         level: Level,
         arrays: &[P],
         flow: Flow,
-        (x, _): (&[T], &[T]),
+        (x, out): (&[T], &[T]),
         wanted: bool,
         Gradients { d, d_x, d_params }: &mut Gradients<T>,
         _: &Pass<'_, T>,
@@ -221,11 +238,12 @@ impl Definition for Convolution {
         let mut blocks = Vec::new();
         {
             let mut d_x = &mut d_x[..if wanted { room * inputs } else { 0 }];
-            for (i, sums) in sums.chunks_exact_mut(of_both.max(1)).enumerate() {
+            let ds = d[..room * outputs].chunks_mut((block * outputs).max(1));
+            for (i, (sums, d)) in sums.chunks_exact_mut(of_both.max(1)).zip(ds).enumerate() {
                 let images = i * block..room.min((i + 1) * block);
                 let its;
                 (its, d_x) = d_x.split_at_mut(if wanted { images.len() * inputs } else { 0 });
-                blocks.push((images, sums, its));
+                blocks.push((images, sums, d, its));
             }
         }
         let together = side_by_side || (rows >= side_by_side::LEAST && inputs > 0);
@@ -236,9 +254,10 @@ impl Definition for Convolution {
             Filters::default()
         };
         let all = || {
-            threads::try_each_with(blocks, Workspace::default, |work, (images, sums, d_x)| {
-                let (x, d) =
-                    (&x[images.start * inputs..images.end * inputs], &d[images.start * outputs..images.end * outputs]);
+            threads::try_each_with(blocks, Workspace::default, |work, (images, sums, d, d_x)| {
+                let x = &x[images.start * inputs..images.end * inputs];
+                let its = &out[images.start * outputs..images.end * outputs];
+                self.behind.iter().for_each(|f| f.apply_slope_alone(level, its, d));
                 let (d_w, d_b) = sums.split_at_mut(of_w);
                 if !together {
                     return work.alone.back(level, self, w, (x, d), (d_w, d_b), d_x);
@@ -247,7 +266,7 @@ impl Definition for Convolution {
                 let Workspace { image, d_image, out, padded, turned: gradients, sums, .. } = work;
                 sums.reshape(self.filters.next_multiple_of(at_once) * under, LANES)?;
                 sums.lanes_mut().fill([T::zero(); LANES]);
-                for (i, d) in d.chunks(LANES * outputs).enumerate() {
+                for (i, d) in (*d).chunks(LANES * outputs).enumerate() {
                     let sums = (sums.lanes_mut(), &mut *d_b);
                     let its = i * LANES * inputs..x.len().min((i + 1) * LANES * inputs);
                     let (x, d_x) = (&x[its.clone()], wanted.then(|| &mut d_x[its]));

@@ -231,6 +231,11 @@ pub(crate) trait Definition: Copy {
         Some(false)
     }
 
+    /// The layer with an activation behind it, if it takes that on, so that what comes out is still in the cache.
+    fn with(self, _behind: Activation) -> Option<Self> {
+        None
+    }
+
     /// How many numbers, and how many places, the way back needs to know of the way forward, beside what came in and what came out.
     fn remembers(self, _flow: Flow) -> (usize, usize) {
         (0, 0)
@@ -316,7 +321,7 @@ impl Layer {
         Some(match (name, sizes, numbers) {
             ("affine", &[outputs], []) => Self::affine(outputs),
             ("convolution", &[filters, ..], []) => {
-                Self::Convolution(Convolution { filters, window: window::Window::from_sizes(&sizes[1..])? })
+                Self::Convolution(Convolution::new(filters, window::Window::from_sizes(&sizes[1..])?))
             }
             ("max_pooling" | "average_pooling", _, []) => {
                 Self::Pooling(Pooling { window: window::Window::from_sizes(sizes)?, average: name != "max_pooling" })
@@ -391,6 +396,14 @@ impl Layer {
     /// Whether it takes rows side by side, or each by itself; `None` if as they come.
     pub(crate) fn takes_side_by_side(self) -> Option<bool> {
         defined!(self, its => its.takes_side_by_side())
+    }
+
+    /// The layer with an activation behind it, if it takes that on.
+    pub(crate) fn with(self, behind: Activation) -> Option<Self> {
+        match self {
+            Self::Convolution(its) => its.with(behind).map(Self::Convolution),
+            _ => None,
+        }
     }
 
     /// How many numbers, and how many places, the way back needs to know of the way forward.

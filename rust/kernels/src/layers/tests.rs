@@ -2,6 +2,7 @@
 
 use crate::dense::matmul::tests::numbers;
 use crate::dense::padded::LANES;
+use crate::layers::activation::Activation;
 use crate::layers::convolution::Convolution;
 use crate::layers::dropout::Dropout;
 use crate::layers::normalization::{BatchNorm, LayerNorm};
@@ -9,7 +10,7 @@ use crate::layers::pooling::Pooling;
 use crate::layers::side_by_side::rearrange;
 use crate::layers::window::tests::{pixel, windows};
 use crate::layers::window::Window;
-use crate::layers::{alone, Draws, Flow, Gradients, Layer, Memory, Mode};
+use crate::layers::{alone, Draws, Flow, Gradients, Layer, Memory, Mode, Pass};
 use crate::machine::level::{available, detect, Level};
 use crate::machine::threads;
 use crate::Float;
@@ -74,14 +75,14 @@ fn cases<T: Float>() -> Vec<Case<T>> {
     let mut cases = Vec::new();
     for window in windows() {
         for rows in [0, 1, 35] {
-            cases.push(Case::new(Layer::Convolution(Convolution { filters: 3, window }), rows, window.inputs()));
+            cases.push(Case::new(Layer::Convolution(Convolution::new(3, window)), rows, window.inputs()));
             for average in [false, true].into_iter().filter(|_| window.pad < window.height.min(window.width)) {
                 cases.push(Case::new(Layer::Pooling(Pooling { window, average }), rows, window.inputs()));
             }
         }
     }
     let window = windows().next().unwrap();
-    cases.push(Case::new(Layer::Convolution(Convolution { filters: 0, window }), 2, window.inputs()));
+    cases.push(Case::new(Layer::Convolution(Convolution::new(0, window)), 2, window.inputs()));
     for (rows, channels, pixels) in [(5, 3, 1), (4, 2, 35), (1, 2, 6), (3, 0, 4), (3, 4, 0)] {
         let layer = Layer::BatchNorm(BatchNorm { channels, pixels, momentum: 0.8 });
         cases.push(Case::new(layer, rows, channels * pixels));
@@ -133,7 +134,7 @@ fn bits_are_those_of_one_thread() {
     fn compare<T: Float>() {
         let large = Window::from_sizes(&[3, 20, 21, 3, 2, 2, 1]).unwrap();
         let mut all = cases::<T>();
-        all.push(Case::new(Layer::Convolution(Convolution { filters: 8, window: large }), 50, large.inputs()));
+        all.push(Case::new(Layer::Convolution(Convolution::new(8, large)), 50, large.inputs()));
         all.push(Case::new(Layer::Pooling(Pooling { window: large, average: false }), 150, large.inputs()));
         all.push(Case::new(Layer::BatchNorm(BatchNorm { channels: 17, pixels: 300, momentum: 0.9 }), 60, 17 * 300));
         all.push(Case::new(Layer::Dropout(Dropout { ratio: 0.4 }), 300, 700));
@@ -167,7 +168,7 @@ fn side_by_side_the_bits_are_those_of_rows() {
         all.retain(|case| case.rows > 6 && case.inputs > 0 && case.layer.takes_side_by_side() == Some(true));
         assert!(all.len() > 20);
         let large = Window::from_sizes(&[9, 12, 11, 5, 4, 1, 2]).unwrap();
-        all.push(Case::new(Layer::Convolution(Convolution { filters: 17, window: large }), 100, large.inputs()));
+        all.push(Case::new(Layer::Convolution(Convolution::new(17, large)), 100, large.inputs()));
         for (case, &level) in all.iter().flat_map(|case| available().iter().map(move |level| (case, level))) {
             let (layer, rows) = (case.layer, case.rows);
             let flow = Flow { side_by_side: true, ..case.flow() };
@@ -195,10 +196,48 @@ fn side_by_side_the_bits_are_those_of_rows() {
 }
 
 #[test]
+fn an_activation_that_a_layer_takes_on_gives_the_bits_it_gives_alone() {
+    let windows = windows().map(|window| (window, Layer::Convolution(Convolution::new(3, window))));
+    for ((window, layer), rows) in windows.flat_map(|its| [0, 2, 35].map(|rows| (its, rows))) {
+        let f = Activation::Tanh;
+        let both = layer.with(f).unwrap();
+        assert_eq!(both.with(f), None);
+        let (level, inputs) = (detect().unwrap(), window.inputs());
+        for side_by_side in [false, true].into_iter().filter(|yes| !yes || rows > 0) {
+            let case = Case::<f64>::new(layer, rows, inputs);
+            let (flow, arrays) = (Flow { side_by_side, ..case.flow() }, case.slices());
+            let arrange = |rows_of: &[f64]| match side_by_side {
+                true => self::side_by_side(level, rows, rows_of),
+                false => rows_of.to_vec(),
+            };
+            let (x, d) = (arrange(&case.x), arrange(&drawn(rows * flow.outputs, 5)));
+            let forward = |layer: Layer| {
+                let mut out = vec![f64::NAN; flow.room() * flow.outputs];
+                layer.forward(level, &arrays, flow, &x, &mut out, &mut Pass::evaluating()).unwrap();
+                out
+            };
+            let back = |layer: Layer, out: &[f64], d: &[f64]| {
+                let mut gradients = Gradients::new(x.len().max(d.len()), layer.size(inputs)).unwrap();
+                gradients.d[..d.len()].copy_from_slice(d);
+                layer.back(level, &arrays, flow, (&x, out), true, &mut gradients, &Pass::evaluating()).unwrap();
+                (gradients.d[..x.len()].to_vec(), gradients.d_params)
+            };
+            let mut want = forward(layer);
+            let before = want.clone();
+            f.apply(level, &before, &mut want);
+            assert!(forward(both) == want, "{window:?}");
+            let mut slopes = d.clone();
+            f.apply_slope(level, &want, &mut slopes);
+            assert!(back(both, &want, &d) == back(layer, &before, &slopes), "{window:?}");
+        }
+    }
+}
+
+#[test]
 fn a_convolution_is_its_definition() {
     // Three images go one by one, nineteen side by side.
     for (window, rows) in windows().flat_map(|window| [(window, 3), (window, 19)]) {
-        let case = Case::<f64>::new(Layer::Convolution(Convolution { filters: 2, window }), rows, window.inputs());
+        let case = Case::<f64>::new(Layer::Convolution(Convolution::new(2, window)), rows, window.inputs());
         let (out, _) = case.forward(detect().unwrap(), Mode::Evaluate);
         let (down, across) = window.places();
         let mut found = out.iter();

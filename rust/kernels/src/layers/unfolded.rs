@@ -27,7 +27,7 @@ impl<T: Float> Unfolded<T> {
     pub(crate) fn forward(
         &mut self,
         level: Level,
-        Convolution { filters, window }: Convolution,
+        Convolution { filters, window, .. }: Convolution,
         (w, b): (&[T], &[T]),
         x: &[T],
         out: &mut [T],
@@ -50,7 +50,7 @@ impl<T: Float> Unfolded<T> {
         (d_w, d_b): (&mut [T], &mut [T]),
         d_x: &mut [T],
     ) -> Result<(), KernelError> {
-        let Convolution { filters, window } = layer;
+        let Convolution { filters, window, .. } = layer;
         let (inputs, under, positions) = (window.inputs(), window.under(), window.positions());
         resize(&mut self.col, under * positions, T::zero())?;
         resize(&mut self.d_col, under * positions, T::zero())?;

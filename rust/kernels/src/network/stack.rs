@@ -75,6 +75,15 @@ impl Stack {
         i < self.layers.len() && rows >= LEAST && before.find_map(|layer| layer.takes_side_by_side()).unwrap_or(false)
     }
 
+    /// Layer `i`, with the activation behind it if it takes that on, and how many layers these are.
+    pub(crate) fn step(&self, i: usize) -> (Layer, usize) {
+        let behind = self.layers.get(i + 1).and_then(|layer| layer.elementwise());
+        match behind.and_then(|f| self.layers[i].with(f)) {
+            Some(both) => (both, 2),
+            None => (self.layers[i], 1),
+        }
+    }
+
     /// What flows through layer `i` with so many rows, side by side where it takes them so.
     pub(crate) fn flow_arranged(&self, i: usize, rows: usize) -> Flow {
         Flow { side_by_side: self.side_by_side(i, rows), ..self.flow(i, rows) }
@@ -380,7 +389,9 @@ impl Stack {
             }
             (Data::Nonzeros(_), None) => {}
         }
-        for (i, layer) in self.layers.iter().enumerate().skip(from) {
+        while from < self.layers.len() {
+            let (i, (layer, count)) = (from, self.step(from));
+            from += count;
             let flow = self.flow_arranged(i, n);
             if flow.side_by_side != side_by_side {
                 out_block.resize(n.next_multiple_of(LANES) * flow.inputs)?;

@@ -21,7 +21,7 @@ use crate::dense::aligned::Aligned;
 use crate::dense::padded::LANES;
 use crate::error::{agree, resize};
 use crate::layers::side_by_side::rearrange;
-use crate::layers::{affine, size, Draws, Gradients, Memory, Mode};
+use crate::layers::{affine, size, Draws, Gradients, Layer, Memory, Mode};
 use crate::loss::Targets;
 use crate::machine::level::Level;
 use crate::network::optimize::Optimizer;
@@ -30,6 +30,7 @@ use crate::sparse::first_layer::{First, InSteps};
 use crate::sparse::helper_thread::{with_another, Helper};
 use crate::sparse::rows::index;
 use crate::{Float, KernelError};
+use std::ops::Range;
 use std::time::Instant;
 
 /// Batches beyond which a call has another thread: before that is there, the first few are over.
@@ -74,6 +75,8 @@ pub struct Trainer<T> {
     stack: Stack,
     level: Level,
     batch: usize,
+    /// What is done at once: a layer, or one with an activation behind it.
+    steps: Vec<(Range<usize>, Layer)>,
     /// The input of each layer, as it takes it, and behind them the scores.
     inputs: Vec<Aligned<T>>,
     /// The rows of the data, if the first layer does not take them as they come; and of each layer what comes out, where the next does not take it so.
@@ -102,18 +105,25 @@ impl<T: Float> Trainer<T> {
         let sizes = stack.layers.iter().enumerate().map(|(i, layer)| layer.size(stack.width_after(i)));
         let largest = sizes.max().unwrap_or(0);
         let (mut inputs, mut outputs, mut memories) = (Vec::new(), Vec::new(), Vec::new());
-        for layer in 0..=stack.layers.len() {
-            inputs.push(Aligned::zeros(room(layer).saturating_mul(stack.width_after(layer)))?);
-        }
+        let (mut steps, mut end) = (Vec::new(), 0);
         for (i, &layer) in stack.layers.iter().enumerate() {
-            memories.push(Memory::of(layer, stack.flow_arranged(i, batch))?);
-            let changes = stack.side_by_side(i, batch) != stack.side_by_side(i + 1, batch);
-            let count = if changes { room(i).saturating_mul(stack.width_after(i + 1)) } else { 0 };
-            outputs.push(Aligned::zeros(count)?);
+            let flow = stack.flow_arranged(i, batch);
+            let begins = i == end; // else it is done with the layer before it, and what is between them is never seen
+            inputs.push(Aligned::zeros(if begins { room(i).saturating_mul(flow.inputs) } else { 0 })?);
+            memories.push(Memory::of(layer, flow)?);
+            if begins {
+                let (layer, count) = stack.step(i);
+                end += count;
+                steps.push((i..end, layer));
+            }
+            let changes = begins && flow.side_by_side != stack.side_by_side(end, batch);
+            outputs.push(Aligned::zeros(if changes { room(i).saturating_mul(flow.outputs) } else { 0 })?);
         }
+        inputs.push(Aligned::zeros(batch.saturating_mul(stack.classes()))?);
         let gathered = if stack.side_by_side(0, batch) { batch.saturating_mul(stack.features) } else { 0 };
         let (gathered, gradients) = (Aligned::zeros(gathered)?, Gradients::new(wide, largest)?);
-        Ok(Self { inputs, gathered, outputs, memories, gradients, whole: Vec::new(), first: None, stack, level, batch })
+        let whole = Vec::new();
+        Ok(Self { steps, inputs, gathered, outputs, memories, gradients, whole, first: None, stack, level, batch })
     }
 
     /// How many rows a batch may have.
@@ -263,9 +273,10 @@ impl<T: Float> Trainer<T> {
                 x.gather(numbers.clone(), &mut self.inputs[0][..n * features]);
             }
         }
-        for (i, layer) in self.stack.layers.iter().enumerate().skip(from) {
-            let (flow, next) = (self.stack.flow_arranged(i, n), self.stack.side_by_side(i + 1, n));
-            let (before, after) = self.inputs.split_at_mut(i + 1);
+        for (step, layer) in self.steps.iter().filter(|(step, _)| step.start >= from) {
+            let (i, end) = (step.start, step.end);
+            let (flow, next) = (self.stack.flow_arranged(i, n), self.stack.side_by_side(end, n));
+            let (before, after) = self.inputs.split_at_mut(end);
             let changes = flow.side_by_side != next;
             let out = if changes { &mut self.outputs[i] } else { &mut after[0] };
             let (x, out) = (&before[i][..flow.room() * flow.inputs], &mut out[..flow.room() * flow.outputs]);
@@ -295,9 +306,10 @@ impl<T: Float> Trainer<T> {
     ) -> Result<(), KernelError> {
         let (level, states) = (self.level, optimizer.rule.states());
         let Some(lowest) = self.stack.first_with_parameters() else { return Ok(()) };
-        for (i, layer) in self.stack.layers.iter().enumerate().skip(lowest).rev() {
+        for (step, layer) in self.steps.iter().filter(|(step, _)| step.start >= lowest).rev() {
+            let (i, end) = (step.start, step.end);
             let (flow, mine) = (self.stack.flow_arranged(i, n), self.stack.parameters_of(i));
-            let changes = flow.side_by_side != self.stack.side_by_side(i + 1, n);
+            let changes = flow.side_by_side != self.stack.side_by_side(end, n);
             let state = &mut state[mine.start * states..mine.end * states];
             let params = &mut params[self.stack.arrays_of(i)];
             let gradients = &mut self.gradients;
@@ -309,7 +321,7 @@ impl<T: Float> Trainer<T> {
                 affine::backward_skipping(level, first, flow, gradients, params, state, optimizer);
                 continue;
             }
-            let out = if changes { &self.outputs[i] } else { &self.inputs[i + 1] };
+            let out = if changes { &self.outputs[i] } else { &self.inputs[end] };
             let through = (&self.inputs[i][..flow.room() * flow.inputs], &out[..flow.room() * flow.outputs]);
             let pass = self.memories[i].pass(*layer, flow, train(draws, i));
             layer.note(params, &pass);

@@ -112,7 +112,7 @@ mod tests {
         let window = |sizes: [usize; 7]| Window::from_sizes(&sizes).unwrap();
         let layers = vec![
             Layer::affine(24),
-            Layer::Convolution(Convolution { filters: 3, window: window([2, 3, 4, 2, 3, 1, 1]) }),
+            Layer::Convolution(Convolution::new(3, window([2, 3, 4, 2, 3, 1, 1]))),
             Layer::BatchNorm(BatchNorm { channels: 3, pixels: 16, momentum: 0.9 }),
             Layer::Activation(Activation::Tanh),
             Layer::Pooling(Pooling { window: window([3, 4, 4, 2, 2, 2, 0]), average: false }),
