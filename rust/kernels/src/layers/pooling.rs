@@ -185,6 +185,10 @@ impl<T: Float> Kernel for Together<'_, T> {
         let mut places = places.chunks_exact_mut(positions);
         for (x, out) in x.chunks_exact(pixels).zip(out.chunks_exact_mut(positions)) {
             let its = places.next().unwrap_or_default();
+            if layer.is_small::<2>() {
+                layer.largest_together::<T, 2>(x, out, its);
+                continue;
+            }
             layer.each(|at, first, rows, columns| {
                 if layer.average {
                     let mut sum = [T::zero(); LANES];
@@ -216,6 +220,72 @@ impl<T: Float> Kernel for Together<'_, T> {
     }
 }
 
+impl Pooling {
+    /// Whether the window is `N × N`, of the largest, and never touches the padding: then the compiler unrolls it.
+    fn is_small<const N: usize>(self) -> bool {
+        (self.window.pad, self.window.height, self.window.width, self.average) == (0, N, N, false)
+    }
+
+    /// The largest number under each place of a window of `N × N`, and which pixel it is if there is where to.
+    #[inline(always)]
+    fn largest_together<T: Float, const N: usize>(
+        self,
+        x: &[[T; LANES]],
+        out: &mut [[T; LANES]],
+        places: &mut [[u32; LANES]],
+    ) {
+        let (Window { columns, stride, .. }, (_, across)) = (self.window, self.window.places());
+        for (y, out) in out.chunks_exact_mut(across).enumerate() {
+            let first = y * stride * columns;
+            let rows: [&[[T; LANES]]; N] = std::array::from_fn(|i| &x[first + i * columns..][..columns]);
+            for (at, out) in out.iter_mut().enumerate() {
+                let (mut largest, mut best) = (rows[0][at * stride], [0u32; LANES]);
+                for (i, row) in rows.iter().enumerate() {
+                    for (j, x) in row[at * stride..][..N].iter().enumerate() {
+                        let pixel = (i * columns + j) as u32;
+                        for lane in 0..LANES {
+                            let stays = x[lane] <= largest[lane] || largest[lane].is_nan();
+                            best[lane] = if stays { best[lane] } else { pixel };
+                            largest[lane] = if stays { largest[lane] } else { x[lane] };
+                        }
+                    }
+                }
+                *out = largest;
+                if let Some(place) = places.get_mut(y * across + at) {
+                    *place = best.map(|pixel| pixel + (first + at * stride) as u32);
+                }
+            }
+        }
+    }
+
+    /// The gradients of the pixels under windows of `N × N` side by side: `d` for the one that was the largest, 0 for the others.
+    #[inline(always)]
+    fn winners_together<T: Float, const N: usize>(
+        self,
+        d: &[[T; LANES]],
+        d_x: &mut [[T; LANES]],
+        places: &[[u32; LANES]],
+    ) {
+        let columns = self.window.columns;
+        let rows = d.chunks_exact(columns / N).zip(places.chunks_exact(columns / N));
+        for ((d_x, (d, places)), first) in
+            d_x.chunks_exact_mut(N * columns).zip(rows).zip((0u32..).step_by(N * columns))
+        {
+            for (i, d_x) in d_x.chunks_exact_mut(columns).enumerate() {
+                let windows = d_x.as_chunks_mut::<N>().0.iter_mut().zip(d.iter().zip(places));
+                for ((d_x, (d, places)), column) in windows.zip((0u32..).step_by(N)) {
+                    for (j, d_x) in d_x.iter_mut().enumerate() {
+                        let pixel = first + (i * columns + j) as u32 + column;
+                        for lane in 0..LANES {
+                            d_x[lane] = if places[lane] == pixel { d[lane] } else { T::zero() };
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// The way back of sixteen images side by side: `d_x ← d_x +` what the places send; or without the sum, where each pixel is under one.
 struct BackTogether<'a, T> {
     layer: Pooling,
@@ -235,6 +305,10 @@ impl<T: Float> Kernel for BackTogether<'_, T> {
         let (mut places, alone) = (places.chunks_exact(positions), layer.tiles());
         for (d, d_x) in d.chunks_exact(positions).zip(d_x.chunks_exact_mut(pixels)) {
             let its = places.next();
+            if let (Some(places), true) = (its, alone && layer.is_small::<2>()) {
+                layer.winners_together::<T, 2>(d, d_x, places);
+                continue;
+            }
             layer.each(|at, first, rows, columns| {
                 let count = T::of((rows * columns) as f64);
                 for row in 0..rows {
