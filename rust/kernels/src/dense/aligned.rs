@@ -32,7 +32,8 @@ impl<T: Float> Aligned<T> {
     /// Be so many numbers, in the memory there is if it is enough; what they are is not said.
     pub(crate) fn resize(&mut self, count: usize) -> Result<(), KernelError> {
         self.count = 0; // should there be no memory
-        self.lanes.reshape(count.div_ceil(LANES), LANES)?;
+        let numbers = self.lanes.reshape(count.div_ceil(LANES), LANES);
+        numbers.map_err(|_| KernelError::Memory { numbers: count })?; // not as many as it takes to begin at a line
         self.count = count;
         Ok(())
     }
