@@ -6,7 +6,7 @@ use chainrule_kernels::layers::{alone, Layer, Mode, Pass};
 use chainrule_kernels::machine::level::detect;
 use std::time::Instant;
 
-const ROWS: usize = 96;
+const ROWS: usize = 100;
 
 /// (name, sizes, numbers that come in)
 type Described = (&'static str, &'static [usize], usize);
