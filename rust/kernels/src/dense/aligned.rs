@@ -5,16 +5,10 @@ use crate::{Float, KernelError};
 use std::ops::{Deref, DerefMut};
 
 /// The numbers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Aligned<T> {
     lanes: Padded<T>,
     count: usize,
-}
-
-impl<T> Default for Aligned<T> {
-    fn default() -> Self {
-        Self { lanes: Padded::default(), count: 0 }
-    }
 }
 
 impl<T: Float> Aligned<T> {

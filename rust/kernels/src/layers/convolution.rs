@@ -64,6 +64,16 @@ impl Convolution {
         Self { filters, window, behind: None }
     }
 
+    /// With a function that is applied to what comes out, unless there is one.
+    pub(crate) fn with(self, behind: Activation) -> Option<Self> {
+        self.behind.is_none().then_some(Self { behind: Some(behind), ..self })
+    }
+
+    /// Whether sixteen images go through the kernels at once.
+    fn by_sixteens(flow: Flow) -> bool {
+        flow.side_by_side || (flow.rows >= side_by_side::LEAST && flow.inputs > 0)
+    }
+
     fn cost_of(self, rows: usize) -> usize {
         self.cost(0).saturating_mul(rows)
     }
@@ -138,10 +148,6 @@ impl Definition for Convolution {
         self.filters.saturating_mul(self.window.under()).saturating_mul(self.window.positions())
     }
 
-    fn with(self, behind: Activation) -> Option<Self> {
-        self.behind.is_none().then_some(Self { behind: Some(behind), ..self })
-    }
-
     fn takes_side_by_side(self) -> Option<bool> {
         Some(true)
     }
@@ -154,11 +160,12 @@ impl Definition for Convolution {
         self,
         level: Level,
         arrays: &[P],
-        Flow { rows, inputs, outputs, side_by_side }: Flow,
+        flow: Flow,
         x: &[T],
         out: &mut [T],
         _: &mut Pass<'_, T>,
     ) -> Result<(), KernelError> {
+        let Flow { rows, inputs, outputs, side_by_side } = flow;
         let [w, b] = arrays else { return Ok(()) };
         let (w, b): (&[T], &[T]) = (w, b);
         let (under, positions, divided) = (self.window.under(), self.window.positions(), self.divides(rows, inputs));
@@ -169,7 +176,7 @@ impl Definition for Convolution {
             self.behind.iter().for_each(|f| f.apply_in_place(level, out));
             return Ok(());
         }
-        if rows < side_by_side::LEAST && !side_by_side {
+        if !Self::by_sixteens(flow) {
             return in_parts(1, (x, inputs), (out, outputs), divided, Unfolded::default, |alone, _, x, out| {
                 alone.forward(level, self, (w, b), x, out)?;
                 self.behind.iter().for_each(|f| f.apply_in_place(level, out));
@@ -246,7 +253,7 @@ impl Definition for Convolution {
                 blocks.push((images, sums, d, its));
             }
         }
-        let together = side_by_side || (rows >= side_by_side::LEAST && inputs > 0);
+        let together = Self::by_sixteens(flow);
         let turned = if wanted && together {
             let size = (window.channels, self.turned().under());
             Filters::new(level, size, &[], |channel, k| w[self.turned_place(channel, k)])?

@@ -295,7 +295,7 @@ fn products<T: Float, A: Arithmetic, const F: usize, const P: usize>(
     *sums = now;
 }
 
-/// `d_w ← d_w +` the sums of all lanes, as the filters are stored; `d_b ← d_b +` those of `d`.
+/// `d_w ← d_w +` the sums of all lanes of [`Products`], in the order that W has.
 pub(crate) struct Totals<'a, T> {
     pub at_once: usize,
     pub sums: &'a [Numbers<T>],
@@ -319,7 +319,7 @@ impl<T: Float> Kernel for Totals<'_, T> {
     }
 }
 
-/// `sums ← sums +` those of the gradients of all places, a filter after the other.
+/// `d_b ← d_b +` the sums of the gradients of all places, a filter after the other.
 pub(crate) struct OfBiases<'a, T> {
     /// Filters × places.
     pub d: &'a [Numbers<T>],

@@ -231,11 +231,6 @@ pub(crate) trait Definition: Copy {
         Some(false)
     }
 
-    /// The layer with an activation behind it, if it takes that on, so that what comes out is still in the cache.
-    fn with(self, _behind: Activation) -> Option<Self> {
-        None
-    }
-
     /// How many numbers, and how many places, the way back needs to know of the way forward, beside what came in and what came out.
     fn remembers(self, _flow: Flow) -> (usize, usize) {
         (0, 0)
@@ -398,7 +393,7 @@ impl Layer {
         defined!(self, its => its.takes_side_by_side())
     }
 
-    /// The layer with an activation behind it, if it takes that on.
+    /// The layer with an activation behind it, if it takes that on while what comes out is still in the cache.
     pub(crate) fn with(self, behind: Activation) -> Option<Self> {
         match self {
             Self::Convolution(its) => its.with(behind).map(Self::Convolution),

@@ -205,10 +205,7 @@ impl<T: Float> Kernel for Together<'_, T> {
                 for row in 0..rows {
                     let start = first + row * across;
                     for (pixel, x) in (start..).zip(&x[start..start + columns]) {
-                        for i in 0..LANES {
-                            let stays = x[i] <= largest[i] || largest[i].is_nan();
-                            (largest[i], best[i]) = if stays { (largest[i], best[i]) } else { (x[i], pixel as u32) };
-                        }
+                        take_larger((&mut best, &mut largest), (pixel as u32, x));
                     }
                 }
                 out[at] = largest;
@@ -242,12 +239,7 @@ impl Pooling {
                 let (mut largest, mut best) = (rows[0][at * stride], [0u32; LANES]);
                 for (i, row) in rows.iter().enumerate() {
                     for (j, x) in row[at * stride..][..N].iter().enumerate() {
-                        let pixel = (i * columns + j) as u32;
-                        for lane in 0..LANES {
-                            let stays = x[lane] <= largest[lane] || largest[lane].is_nan();
-                            best[lane] = if stays { best[lane] } else { pixel };
-                            largest[lane] = if stays { largest[lane] } else { x[lane] };
-                        }
+                        take_larger((&mut best, &mut largest), ((i * columns + j) as u32, x));
                     }
                 }
                 *out = largest;
@@ -276,9 +268,7 @@ impl Pooling {
                 for ((d_x, (d, places)), column) in windows.zip((0u32..).step_by(N)) {
                     for (j, d_x) in d_x.iter_mut().enumerate() {
                         let pixel = first + (i * columns + j) as u32 + column;
-                        for lane in 0..LANES {
-                            d_x[lane] = if places[lane] == pixel { d[lane] } else { T::zero() };
-                        }
+                        *d_x = where_it_won(pixel, places, d);
                     }
                 }
             }
@@ -314,18 +304,10 @@ impl<T: Float> Kernel for BackTogether<'_, T> {
                 for row in 0..rows {
                     let start = first + row * across;
                     for (pixel, d_x) in (start..).zip(&mut d_x[start..start + columns]) {
-                        // Each pixel asks whether it is the one: that takes whole registers, and finding sixteen places does not.
-                        let comes: [T; LANES] =
-                            match its {
-                                Some(places) => std::array::from_fn(|i| {
-                                    if places[at][i] == pixel as u32 {
-                                        d[at][i]
-                                    } else {
-                                        T::zero()
-                                    }
-                                }),
-                                None => d[at].map(|d| d / count),
-                            };
+                        let comes = match its {
+                            Some(places) => where_it_won(pixel as u32, &places[at], &d[at]),
+                            None => d[at].map(|d| d / count),
+                        };
                         if alone {
                             *d_x = comes;
                         } else {
@@ -402,6 +384,22 @@ impl Pooling {
             }
         });
     }
+}
+
+/// [`larger`], lane by lane.
+#[inline(always)]
+fn take_larger<T: Float>((best, largest): (&mut [u32; LANES], &mut [T; LANES]), (pixel, x): (u32, &[T; LANES])) {
+    for lane in 0..LANES {
+        let stays = x[lane] <= largest[lane] || largest[lane].is_nan();
+        best[lane] = if stays { best[lane] } else { pixel };
+        largest[lane] = if stays { largest[lane] } else { x[lane] };
+    }
+}
+
+/// `d` in the lanes where the pixel was the largest, else 0. Each pixel under a window asks: that takes whole registers, and finding sixteen places does not.
+#[inline(always)]
+fn where_it_won<T: Float>(pixel: u32, places: &[u32; LANES], d: &[T; LANES]) -> [T; LANES] {
+    std::array::from_fn(|lane| if places[lane] == pixel { d[lane] } else { T::zero() })
 }
 
 /// The larger of two numbers, each with its place; the first of equals. "Not at most", since of a nan nothing is larger.

@@ -97,16 +97,9 @@ impl Place {
 }
 
 /// A field that one image after the other is set into: what is not an image's stays 0.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Field<T> {
     lanes: Padded<T>,
-    ready: bool,
-}
-
-impl<T> Default for Field<T> {
-    fn default() -> Self {
-        Self { lanes: Padded::default(), ready: false }
-    }
 }
 
 impl<T: Float> Field<T> {
@@ -121,10 +114,8 @@ impl<T: Float> Field<T> {
         if (height, width, apart, top, left) == (rows, columns, 1, 0, 0) {
             return Ok(image);
         }
-        if !self.ready {
-            self.lanes.reshape(channels * height * width, LANES)?;
-            self.lanes.lanes_mut().fill([T::zero(); LANES]);
-            self.ready = true;
+        if self.lanes.rows() == 0 {
+            self.lanes = Padded::zeros(channels * height * width, LANES)?;
         }
         let field = self.lanes.lanes_mut();
         // Of the pixels along a row, those that are inside, and where the first of them goes.

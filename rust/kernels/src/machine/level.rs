@@ -71,7 +71,7 @@ impl Arithmetic for Separate {
 
 /// A level whose multiply-add rounds once: its name, its bytes of sums, and what it has of its own.
 macro_rules! fused {
-    ($name:ident, $sums:expr $(, $own:item)*) => {
+    ($name:ident, $sums:expr, $($own:tt)*) => {
         #[derive(Clone, Copy)]
         struct $name;
 
@@ -83,79 +83,63 @@ macro_rules! fused {
                 a.mul_add(b, c)
             }
 
-            $(#[inline(always)] $own)*
+            $($own)*
         }
     };
 }
 
-/// The body of `add_scaled` and `add_products`, a register after the other: what the compiler would make of the loop over sixteen numbers, but in a block
-/// of many sums it leaves loops over them, and the sums in memory.
+/// `add_scaled` and `add_products`, a register after the other: what the compiler would make of the loop over sixteen numbers, but in a block of many sums it
+/// leaves loops over them, and the sums in memory. Of either type: how many numbers a register has, and what fills one with a number, loads it, stores it, and
+/// multiplies and adds.
 #[cfg(target_arch = "x86_64")]
-macro_rules! each_register {
-    ($t:ty, $sum:ident, $x:ident, |$start:ident| $factor:expr, $load:ident, $store:ident, $multiply_add:ident, $in_a_register:expr) => {
-        for $start in (0..LANES).step_by($in_a_register) {
-            let sum = std::ptr::from_mut($sum).cast::<$t>().add($start);
-            let x = $load(std::ptr::from_ref($x).cast::<$t>().add($start));
-            $store(sum, $multiply_add($factor, x, $load(sum)));
+macro_rules! in_registers {
+    ($($t:ident: $in_a_register:literal $fill:ident $load:ident $store:ident $multiply_add:ident),*) => {
+        #[inline(always)]
+        fn add_scaled<T: Float>(self, sum: &mut [T; LANES], a: T, x: &[T; LANES]) {
+            use std::arch::x86_64::{$($fill, $load, $store, $multiply_add),*};
+            $(if size_of::<T>() == size_of::<$t>() {
+                // SAFETY: a level runs where there are its instructions. `T` is `f32` or `f64`, of its size `$t`. A register is part of sixteen numbers.
+                unsafe {
+                    let a = $fill(std::mem::transmute_copy(&a));
+                    for start in (0..LANES).step_by($in_a_register) {
+                        let sum = std::ptr::from_mut(sum).cast::<$t>().add(start);
+                        let x = $load(std::ptr::from_ref(x).cast::<$t>().add(start));
+                        $store(sum, $multiply_add(a, x, $load(sum)));
+                    }
+                }
+            })*
+        }
+
+        #[inline(always)]
+        fn add_products<T: Float>(self, sum: &mut [T; LANES], x: &[T; LANES], y: &[T; LANES]) {
+            use std::arch::x86_64::{$($load, $store, $multiply_add),*};
+            $(if size_of::<T>() == size_of::<$t>() {
+                // SAFETY: as above.
+                unsafe {
+                    for start in (0..LANES).step_by($in_a_register) {
+                        let sum = std::ptr::from_mut(sum).cast::<$t>().add(start);
+                        let x = $load(std::ptr::from_ref(x).cast::<$t>().add(start));
+                        let y = $load(std::ptr::from_ref(y).cast::<$t>().add(start));
+                        $store(sum, $multiply_add(y, x, $load(sum)));
+                    }
+                }
+            })*
         }
     };
 }
 
 #[cfg(target_arch = "aarch64")]
-fused!(Neon, 256); // of 32 registers of 16 bytes
+fused!(Neon, 256,); // of 32 registers of 16 bytes
 #[cfg(target_arch = "x86_64")]
 fused!(
     Avx2,
     256, // of 16 registers of 32 bytes
-    fn add_scaled<T: Float>(self, sum: &mut [T; LANES], a: T, x: &[T; LANES]) {
-        use std::arch::x86_64::{
-            _mm256_fmadd_pd, _mm256_fmadd_ps, _mm256_loadu_pd, _mm256_loadu_ps, _mm256_set1_pd, _mm256_set1_ps,
-            _mm256_storeu_pd, _mm256_storeu_ps,
-        };
-        // SAFETY: this runs where there is AVX2 and FMA. A register is part of sixteen numbers, and `Float` is `f32` or `f64`.
-        unsafe {
-            if size_of::<T>() == size_of::<f32>() {
-                let a = _mm256_set1_ps(std::mem::transmute_copy(&a));
-                each_register!(f32, sum, x, |start| a, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps, 8);
-            } else {
-                let a = _mm256_set1_pd(std::mem::transmute_copy(&a));
-                each_register!(f64, sum, x, |start| a, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd, 4);
-            }
-        }
-    },
-    fn add_products<T: Float>(self, sum: &mut [T; LANES], x: &[T; LANES], y: &[T; LANES]) {
-        use std::arch::x86_64::{
-            _mm256_fmadd_pd, _mm256_fmadd_ps, _mm256_loadu_pd, _mm256_loadu_ps, _mm256_storeu_pd, _mm256_storeu_ps,
-        };
-        // SAFETY: as above.
-        unsafe {
-            if size_of::<T>() == size_of::<f32>() {
-                let y = std::ptr::from_ref(y).cast::<f32>();
-                each_register!(
-                    f32,
-                    sum,
-                    x,
-                    |start| _mm256_loadu_ps(y.add(start)),
-                    _mm256_loadu_ps,
-                    _mm256_storeu_ps,
-                    _mm256_fmadd_ps,
-                    8
-                );
-            } else {
-                let y = std::ptr::from_ref(y).cast::<f64>();
-                each_register!(
-                    f64,
-                    sum,
-                    x,
-                    |start| _mm256_loadu_pd(y.add(start)),
-                    _mm256_loadu_pd,
-                    _mm256_storeu_pd,
-                    _mm256_fmadd_pd,
-                    4
-                );
-            }
-        }
-    },
+    in_registers!(
+        f32: 8 _mm256_set1_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps,
+        f64: 4 _mm256_set1_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd
+    );
+
+    #[inline(always)]
     fn nonzero(self, words: [u64; 8]) -> u8 {
         use std::arch::x86_64::{
             __m256i, _mm256_castsi256_pd, _mm256_cmpeq_epi64, _mm256_movemask_pd, _mm256_setzero_si256,
@@ -174,55 +158,12 @@ fused!(
 fused!(
     Avx512,
     1024, // of 32 registers of 64 bytes
-    fn add_scaled<T: Float>(self, sum: &mut [T; LANES], a: T, x: &[T; LANES]) {
-        use std::arch::x86_64::{
-            _mm512_fmadd_pd, _mm512_fmadd_ps, _mm512_loadu_pd, _mm512_loadu_ps, _mm512_set1_pd, _mm512_set1_ps,
-            _mm512_storeu_pd, _mm512_storeu_ps,
-        };
-        // SAFETY: this runs where there is AVX-512F. A register is part of sixteen numbers, and `Float` is `f32` or `f64`.
-        unsafe {
-            if size_of::<T>() == size_of::<f32>() {
-                let a = _mm512_set1_ps(std::mem::transmute_copy(&a));
-                each_register!(f32, sum, x, |start| a, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps, 16);
-            } else {
-                let a = _mm512_set1_pd(std::mem::transmute_copy(&a));
-                each_register!(f64, sum, x, |start| a, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd, 8);
-            }
-        }
-    },
-    fn add_products<T: Float>(self, sum: &mut [T; LANES], x: &[T; LANES], y: &[T; LANES]) {
-        use std::arch::x86_64::{
-            _mm512_fmadd_pd, _mm512_fmadd_ps, _mm512_loadu_pd, _mm512_loadu_ps, _mm512_storeu_pd, _mm512_storeu_ps,
-        };
-        // SAFETY: as above.
-        unsafe {
-            if size_of::<T>() == size_of::<f32>() {
-                let y = std::ptr::from_ref(y).cast::<f32>();
-                each_register!(
-                    f32,
-                    sum,
-                    x,
-                    |start| _mm512_loadu_ps(y.add(start)),
-                    _mm512_loadu_ps,
-                    _mm512_storeu_ps,
-                    _mm512_fmadd_ps,
-                    16
-                );
-            } else {
-                let y = std::ptr::from_ref(y).cast::<f64>();
-                each_register!(
-                    f64,
-                    sum,
-                    x,
-                    |start| _mm512_loadu_pd(y.add(start)),
-                    _mm512_loadu_pd,
-                    _mm512_storeu_pd,
-                    _mm512_fmadd_pd,
-                    8
-                );
-            }
-        }
-    },
+    in_registers!(
+        f32: 16 _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_fmadd_ps,
+        f64: 8 _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_fmadd_pd
+    );
+
+    #[inline(always)]
     fn nonzero(self, words: [u64; 8]) -> u8 {
         // SAFETY: an `Avx512` is made by `avx512` alone, which runs where there is AVX-512F. Any eight words are a vector.
         unsafe {

@@ -11,7 +11,8 @@
 //!
 //! Each layer is updated on the way, as soon as the gradient of its input is taken; that of the first layer with parameters, which nobody would
 //! read, is not computed. With a bound on the gradient's norm nothing is updated before all of it is there. Every buffer belongs to the [`Trainer`] and is reused: a step
-//! allocates nothing here after the first one of a call (the `gemm` crate packs large products into a buffer of its own).
+//! allocates nothing here after the first one of a call (the `gemm` crate packs large products into a buffer of its own, and layers of images make room for
+//! their sums, and for images with their padding, at each call).
 //!
 //! With data without its zeros, the first affine layer is that of [`first_layer`](crate::sparse::first_layer), and two threads can share its work.
 
@@ -97,10 +98,6 @@ impl<T: Float> Trainer<T> {
     ///
     /// [`KernelError::Memory`].
     pub fn new(stack: Stack, level: Level, batch: usize) -> Result<Self, KernelError> {
-        let room = |i: usize| match stack.side_by_side(i, batch) {
-            true => batch.next_multiple_of(LANES),
-            false => batch,
-        };
         let wide = batch.next_multiple_of(LANES).saturating_mul(stack.widest());
         let sizes = stack.layers.iter().enumerate().map(|(i, layer)| layer.size(stack.width_after(i)));
         let largest = sizes.max().unwrap_or(0);
@@ -109,7 +106,7 @@ impl<T: Float> Trainer<T> {
         for (i, &layer) in stack.layers.iter().enumerate() {
             let flow = stack.flow_arranged(i, batch);
             let begins = i == end; // else it is done with the layer before it, and what is between them is never seen
-            inputs.push(Aligned::zeros(if begins { room(i).saturating_mul(flow.inputs) } else { 0 })?);
+            inputs.push(Aligned::zeros(if begins { flow.room().saturating_mul(flow.inputs) } else { 0 })?);
             memories.push(Memory::of(layer, flow)?);
             if begins {
                 let (layer, count) = stack.step(i);
@@ -117,7 +114,7 @@ impl<T: Float> Trainer<T> {
                 steps.push((i..end, layer));
             }
             let changes = begins && flow.side_by_side != stack.side_by_side(end, batch);
-            outputs.push(Aligned::zeros(if changes { room(i).saturating_mul(flow.outputs) } else { 0 })?);
+            outputs.push(Aligned::zeros(if changes { flow.room().saturating_mul(flow.outputs) } else { 0 })?);
         }
         inputs.push(Aligned::zeros(batch.saturating_mul(stack.classes()))?);
         let gathered = if stack.side_by_side(0, batch) { batch.saturating_mul(stack.features) } else { 0 };
