@@ -166,10 +166,11 @@ impl<T: Float> Kernel for InPlace<'_, T> {
     }
 }
 
-struct Backward<'a, T> {
-    f: Activation,
-    out: &'a [T],
-    d: &'a mut [T],
+/// `d ← d · f'`, from what came out, for a kernel.
+pub(crate) struct Backward<'a, T> {
+    pub f: Activation,
+    pub out: &'a [T],
+    pub d: &'a mut [T],
 }
 
 impl<T: Float> Kernel for Backward<'_, T> {

@@ -12,21 +12,25 @@
 //! Source: K. Saitoh, "Deep Learning from Scratch" §7.4. Cost: `filters · under · positions` multiplications an image, and twice that back.
 
 use crate::dense::aligned::Aligned;
+use crate::dense::matrix;
 use crate::dense::padded::{Padded, LANES};
-use crate::error::zeros;
+use crate::error::{resize, zeros};
 use crate::layers::activation::Activation;
-use crate::layers::filtering::{filters_at_once, Filtered, Filters, OfBiases, Products, Totals};
+use crate::layers::behind::{Behind, RowByRow};
+use crate::layers::filtering::{filters_at_once, Filtered, Filters, Largest, Products, Totals};
+use crate::layers::pooling::Pooling;
 use crate::layers::side_by_side::{self, Field, Place};
 use crate::layers::unfolded::Unfolded;
 use crate::layers::window::Window;
-use crate::layers::{in_parts, Definition, Flow, Gradients, Pass};
+use crate::layers::{Definition, Flow, Gradients, Pass};
 use crate::machine::level::Level;
 use crate::machine::threads;
 use crate::{Float, KernelError};
-use std::ops::Deref;
+use ndarray::s;
+use std::ops::{Deref, Range};
 
 /// Images whose sums are taken in their order; a larger batch has larger blocks, so that there are never more than [`BLOCKS`].
-const BLOCK: usize = LANES;
+const BLOCK: usize = 4 * LANES;
 const BLOCKS: usize = 64;
 
 /// Multiplications from which a second thread is woken.
@@ -39,43 +43,63 @@ pub struct Convolution {
     pub filters: usize,
     /// What each has the size of.
     pub window: Window,
-    /// The function that is applied to what comes out.
-    behind: Option<Activation>,
+    behind: Behind,
 }
 
 /// Memory of one thread's work.
 #[derive(Default)]
 struct Workspace<T> {
     alone: Unfolded<T>,
+    /// The map of one image, and the gradients of what came of it.
+    map: Vec<T>,
+    d: Vec<T>,
     /// Sixteen images, and what comes out of them, side by side.
     image: Aligned<T>,
-    d_image: Aligned<T>,
     out: Aligned<T>,
     /// Images with their padding, and the gradients of places with zeros around them.
     padded: Field<T>,
     turned: Field<T>,
+    /// A few rows of a map, or of its gradients.
+    rows: Padded<T>,
     /// The products of filters and images, lane by lane.
     sums: Padded<T>,
+}
+
+/// A part of the way back: the gradients of some filters, or those of a few images.
+enum Part<'a, T> {
+    Filters { which: Range<usize>, images: Range<usize>, d_w: &'a mut [T], d_b: &'a mut [T] },
+    Images { images: Range<usize>, channels: Range<usize>, d_x: &'a mut [T] },
 }
 
 impl Convolution {
     /// So many filters of the window's size.
     pub fn new(filters: usize, window: Window) -> Self {
-        Self { filters, window, behind: None }
+        Self { filters, window, behind: Behind::default() }
     }
 
-    /// With a function that is applied to what comes out, unless there is one.
-    pub(crate) fn with(self, behind: Activation) -> Option<Self> {
-        self.behind.is_none().then_some(Self { behind: Some(behind), ..self })
+    /// With a function behind it, if that is taken on.
+    pub(crate) fn with_function(self, f: Activation) -> Option<Self> {
+        self.behind.with_function(f).map(|behind| Self { behind, ..self })
+    }
+
+    /// With pooling behind it, if that is taken on.
+    pub(crate) fn with_pooling(self, pooling: Pooling) -> Option<Self> {
+        self.behind.with_pooling(pooling).map(|behind| Self { behind, ..self })
     }
 
     /// Whether sixteen images go through the kernels at once.
-    fn by_sixteens(flow: Flow) -> bool {
-        flow.side_by_side || (flow.rows >= side_by_side::LEAST && flow.inputs > 0)
+    fn by_sixteens(self, flow: Flow) -> bool {
+        let alone = self.behind == Behind::default() && flow.rows >= side_by_side::LEAST;
+        (flow.side_by_side || alone) && flow.inputs > 0
     }
 
     fn cost_of(self, rows: usize) -> usize {
         self.cost(0).saturating_mul(rows)
+    }
+
+    /// How many numbers of an image come out for each filter.
+    fn each(self) -> usize {
+        self.behind.pooling.map_or(self.window, |pooling| pooling.window).positions()
     }
 
     /// The window that moves over the gradients of the places, [set apart](Place::turned), to find those of the pixels.
@@ -96,36 +120,145 @@ impl Convolution {
     fn block(rows: usize) -> usize {
         rows.div_ceil(BLOCKS).max(1).next_multiple_of(BLOCK)
     }
+
+    /// Sixteen images, in lanes, with the padding of the window around them.
+    fn padded<'a, T: Float>(
+        self,
+        level: Level,
+        image: &'a [T],
+        field: &'a mut Field<T>,
+    ) -> Result<&'a [[T; LANES]], KernelError> {
+        let Window { channels, rows, columns, .. } = self.window;
+        field.around(level, Place::padded(self.window), channels, RowByRow::of((rows, columns), image.as_chunks().0))
+    }
+
+    /// The gradients that come back to the map of some filters, of sixteen images.
+    fn coming_back<'a, T: Float>(
+        self,
+        level: Level,
+        flow: Flow,
+        (d, out, places): (&'a [T], &'a [T], &'a [u32]),
+        (images, filters): (&Range<usize>, Range<usize>),
+        memory: &'a mut Aligned<T>,
+    ) -> Result<RowByRow<'a, T>, KernelError> {
+        let part = filters.start * self.each()..filters.end * self.each();
+        let at = images.start * flow.outputs;
+        let lanes_of_part = at + LANES * part.start..at + LANES * part.end;
+        let numbers = lanes(level, flow, (d, flow.outputs), images, part, memory)?.as_chunks().0;
+        let mut rows = RowByRow { behind: self.behind, ..RowByRow::of(self.window.places(), numbers) };
+        if flow.side_by_side {
+            rows.out = out[lanes_of_part.clone()].as_chunks().0;
+            rows.places = places.get(lanes_of_part).unwrap_or_default().as_chunks().0;
+        }
+        Ok(rows)
+    }
+
+    /// The way forward image by image.
+    fn forward_alone<T: Float>(
+        self,
+        level: Level,
+        (w, b): (&[T], &[T]),
+        Flow { rows, inputs, outputs, .. }: Flow,
+        x: &[T],
+        out: &mut [T],
+        places: &mut [u32],
+    ) -> Result<(), KernelError> {
+        let (positions, each) = (self.window.positions(), self.each());
+        if outputs == 0 {
+            return Ok(());
+        }
+        let mut places = places.chunks_exact_mut(outputs);
+        let items = out.chunks_exact_mut(outputs).enumerate().map(|(i, out)| (i, out, places.next()));
+        let items = items.collect();
+        let all = || {
+            threads::try_each_with(items, Workspace::default, |Workspace { alone, map, .. }, (i, out, places)| {
+                let x = &x[i * inputs..][..inputs];
+                let Some(pooling) = self.behind.pooling else {
+                    alone.forward(level, self, (w, b), x, out)?;
+                    self.behind.apply(level, out);
+                    return Ok(());
+                };
+                resize(map, self.filters * positions, T::zero())?;
+                alone.forward(level, self, (w, b), x, map)?;
+                let mut places = places.unwrap_or_default().chunks_exact_mut(each);
+                for (map, out) in map.chunks_exact(positions).zip(out.chunks_exact_mut(each)) {
+                    pooling.largest(map, out, places.next().unwrap_or_default());
+                }
+                self.behind.apply(level, out);
+                Ok(())
+            })
+        };
+        if self.divides(rows, inputs) {
+            all()
+        } else {
+            threads::alone(all)
+        }
+    }
+
+    /// The way back image by image: adds to `d_w` and `d_b`.
+    fn back_alone<T: Float>(
+        self,
+        level: Level,
+        w: &[T],
+        Flow { rows, inputs, outputs, .. }: Flow,
+        (x, out, d, places): (&[T], &[T], &[T], &[u32]),
+        (d_w, d_b): (&mut [T], &mut [T]),
+        d_x: &mut [T],
+    ) -> Result<(), KernelError> {
+        let (positions, each) = (self.window.positions(), self.each());
+        let mut work = Workspace::default();
+        for i in 0..rows {
+            let its = i * outputs..(i + 1) * outputs;
+            resize(&mut work.d, outputs, T::zero())?;
+            work.d.copy_from_slice(&d[its.clone()]);
+            self.behind.f.iter().for_each(|f| f.apply_slope_alone(level, &out[its.clone()], &mut work.d));
+            if self.behind.pooling.is_some() {
+                resize(&mut work.map, self.filters * positions, T::zero())?;
+                work.map.fill(T::zero());
+                let ds = work.d.chunks_exact(each).zip(places[its].chunks_exact(each));
+                for (map, (d, places)) in work.map.chunks_exact_mut(positions).zip(ds) {
+                    d.iter().zip(places).for_each(|(&d, &place)| map[place as usize] = d);
+                }
+                std::mem::swap(&mut work.d, &mut work.map);
+            }
+            let d_x = if d_x.is_empty() { &mut [][..] } else { &mut d_x[i * inputs..][..inputs] };
+            work.alone.back(level, self, w, (&x[i * inputs..][..inputs], &work.d), (d_w, d_b), d_x)?;
+        }
+        Ok(())
+    }
 }
 
-/// Sixteen images, in lanes, with the padding of the window around them.
-fn padded<'a, T: Float>(
-    window: Window,
-    image: &'a [T],
-    field: &'a mut Field<T>,
-) -> Result<&'a [[T; LANES]], KernelError> {
-    field.around(Place::padded(window), (window.channels, window.rows, window.columns), image.as_chunks().0)
+/// So many filters in so many parts, or fewer: each begins with a block of the kernels'.
+fn divided<T>(level: Level, count: usize, parts: usize) -> impl Iterator<Item = Range<usize>> {
+    let at_once = filters_at_once::<T>(level);
+    let each = count.div_ceil(at_once).div_ceil(parts).max(1) * at_once;
+    (0..count).step_by(each).map(move |first| first..count.min(first + each))
 }
 
-/// The sums over sixteen images in lanes, and their gradients if there is where to; `turned`: the filters for those.
-fn back_together<T: Float>(
+/// Sixteens of images, and in how many parts each is worked on: where the last ones would leave threads with nothing to do, in as many as there are threads.
+fn sixteens(flow: Flow, threads: usize) -> impl Iterator<Item = (Range<usize>, usize)> {
+    let Flow { rows, side_by_side, .. } = flow;
+    let count = rows.div_ceil(LANES);
+    let whole = if side_by_side { count - count % threads } else { count };
+    (0..count).map(move |i| (i * LANES..rows.min((i + 1) * LANES), if i < whole { 1 } else { threads }))
+}
+
+/// The numbers `part` of sixteen images, or of the last ones, side by side: where they lie, or in `memory`.
+fn lanes<'a, T: Float>(
     level: Level,
-    layer: Convolution,
-    turned: &Filters<T>,
-    (image, d): (&[T], &[T]),
-    (sums, d_b): (&mut [[T; LANES]], &mut [T]),
-    d_x: Option<&mut [T]>,
-    fields: (&mut Field<T>, &mut Field<T>),
-) -> Result<(), KernelError> {
-    let (window, filters, d) = (layer.window, layer.filters, d.as_chunks().0);
-    let image = padded(window, image, fields.0)?;
-    level.run(Products { window: window.padded(), filters, image, d, sums });
-    level.run(OfBiases { d, places: window.positions(), d_b });
-    let Some(d_x) = d_x else { return Ok(()) };
-    let (down, across) = window.places();
-    let image = fields.1.around(Place::turned(window), (filters, down, across), d)?;
-    level.run(Filtered { window: layer.turned(), filters: turned, image, out: d_x.as_chunks_mut().0 });
-    Ok(())
+    flow: Flow,
+    (numbers, each): (&'a [T], usize),
+    images: &Range<usize>,
+    part: Range<usize>,
+    memory: &'a mut Aligned<T>,
+) -> Result<&'a [T], KernelError> {
+    if flow.side_by_side {
+        return Ok(&numbers[images.start * each..][..LANES * each][LANES * part.start..LANES * part.end]);
+    }
+    memory.resize(LANES * part.len())?;
+    let rows = matrix(&numbers[images.start * each..images.end * each], images.len(), each)?;
+    side_by_side::load(level, rows.slice(s![.., part]), memory)?;
+    Ok(memory)
 }
 
 impl Definition for Convolution {
@@ -136,7 +269,7 @@ impl Definition for Convolution {
     }
 
     fn outputs(self, _: usize) -> usize {
-        self.filters * self.window.positions()
+        self.filters * self.each()
     }
 
     fn shapes(self, _: usize) -> Vec<Vec<usize>> {
@@ -156,51 +289,64 @@ impl Definition for Convolution {
         rows > 1 && self.cost_of(rows) >= WORTH_THREADS
     }
 
+    fn remembers(self, flow: Flow) -> (usize, usize) {
+        (0, if self.behind.pooling.is_some() { flow.room() * flow.outputs } else { 0 })
+    }
+
     fn forward<T: Float, P: Deref<Target = [T]>>(
         self,
         level: Level,
         arrays: &[P],
         flow: Flow,
         x: &[T],
-        out: &mut [T],
-        _: &mut Pass<'_, T>,
+        mut out: &mut [T],
+        pass: &mut Pass<'_, T>,
     ) -> Result<(), KernelError> {
         let Flow { rows, inputs, outputs, side_by_side } = flow;
         let [w, b] = arrays else { return Ok(()) };
         let (w, b): (&[T], &[T]) = (w, b);
-        let (under, positions, divided) = (self.window.under(), self.window.positions(), self.divides(rows, inputs));
-        if inputs == 0 {
-            let each = if side_by_side { LANES * positions } else { positions };
-            let numbers = b.iter().flat_map(|&b| std::iter::repeat_n(b, each)).cycle();
-            out.iter_mut().zip(numbers).for_each(|(out, b)| *out = b);
-            self.behind.iter().for_each(|f| f.apply_in_place(level, out));
-            return Ok(());
+        let (window, under, divides) = (self.window.padded(), self.window.under(), self.divides(rows, inputs));
+        if !self.by_sixteens(flow) {
+            return self.forward_alone(level, (w, b), flow, x, out, pass.places);
         }
-        if !Self::by_sixteens(flow) {
-            return in_parts(1, (x, inputs), (out, outputs), divided, Unfolded::default, |alone, _, x, out| {
-                alone.forward(level, self, (w, b), x, out)?;
-                self.behind.iter().for_each(|f| f.apply_in_place(level, out));
-                Ok(())
-            });
-        }
-        let (window, filters) =
-            (self.window.padded(), Filters::new(level, (self.filters, under), b, |filter, k| w[filter * under + k])?);
-        in_parts(LANES, (x, inputs), (out, outputs), divided, Workspace::default, |work, _, x, out| {
-            let Workspace { image, padded: field, out: lanes, .. } = work;
-            if side_by_side {
-                let image = padded(self.window, x, field)?;
-                level.run(Filtered { window, filters: &filters, image, out: out.as_chunks_mut().0 });
-                self.behind.iter().for_each(|f| f.apply_in_place(level, out));
-                return Ok(());
+        let filters = Filters::new(level, (self.filters, under), b, |filter, k| w[filter * under + k])?;
+        let (mut places, mut items) = (&mut *pass.places, Vec::new());
+        for (images, parts) in sixteens(flow, if divides { threads::at_work() } else { 1 }) {
+            for which in divided::<T>(level, self.filters, parts) {
+                let size = if side_by_side { LANES * which.len() * self.each() } else { images.len() * outputs };
+                let (its, its_places);
+                (its, out) = out.split_at_mut(size);
+                (its_places, places) = places.split_at_mut(size.min(places.len()));
+                items.push((images.clone(), which, its, its_places));
             }
-            image.resize(LANES * inputs)?;
-            lanes.resize(LANES * outputs)?;
-            side_by_side::load(level, x, inputs, image)?;
-            let image = padded(self.window, image, field)?;
-            level.run(Filtered { window, filters: &filters, image, out: lanes.as_chunks_mut().0 });
-            self.behind.iter().for_each(|f| f.apply_in_place(level, lanes));
-            side_by_side::store(level, lanes, out)
-        })
+        }
+        let all = || {
+            threads::try_each_with(items, Workspace::default, |work, (images, which, out, places)| {
+                let Workspace { image, padded, out: memory, rows, .. } = work;
+                let image = lanes(level, flow, (x, inputs), &images, 0..inputs, image)?;
+                let image = self.padded(level, image, padded)?;
+                if !side_by_side {
+                    memory.resize(LANES * outputs)?;
+                }
+                let to = if side_by_side { &mut *out } else { &mut **memory };
+                let largest = match self.behind.pooling {
+                    Some(pooling) => Some(Largest::new(level, window, pooling, places.as_chunks_mut().0, rows)?),
+                    None => None,
+                };
+                let filters = &filters;
+                level.run(Filtered { window, filters, which, image, out: to.as_chunks_mut().0, largest });
+                self.behind.apply(level, to);
+                if side_by_side {
+                    return Ok(());
+                }
+                side_by_side::store(level, memory, out)
+            })
+        };
+        if divides {
+            all()
+        } else {
+            threads::alone(all)
+        }
     }
 
     /// One channel of the output.
@@ -234,79 +380,95 @@ impl Definition for Convolution {
         (x, out): (&[T], &[T]),
         wanted: bool,
         Gradients { d, d_x, d_params }: &mut Gradients<T>,
-        _: &Pass<'_, T>,
+        pass: &Pass<'_, T>,
     ) -> Result<(), KernelError> {
         let [w, _] = arrays else { return Ok(()) };
         let (w, window): (&[T], _) = (w, self.window);
         let Flow { rows, inputs, outputs, side_by_side } = flow;
-        let (of_w, block, room) = (w.len(), Self::block(rows), flow.room());
+        let (of_w, under, room) = (w.len(), window.under(), flow.room());
         let of_both = of_w + self.filters;
+        let d_params = &mut d_params[..of_both];
+        d_params.fill(T::zero());
+        let to = &mut d_x[..if wanted { room * inputs } else { 0 }];
+        if !self.by_sixteens(flow) || of_both == 0 {
+            to.fill(T::zero());
+            self.back_alone(level, w, flow, (x, out, d, pass.places), d_params.split_at_mut(of_w), to)?;
+            std::mem::swap(d, d_x);
+            return Ok(());
+        }
+        let (divides, block) = (self.divides(rows, inputs), Self::block(rows));
+        let threads = if divides { threads::at_work() } else { 1 };
         let mut sums = zeros(rows.div_ceil(block).saturating_mul(of_both))?;
-        let mut blocks = Vec::new();
-        {
-            let mut d_x = &mut d_x[..if wanted { room * inputs } else { 0 }];
-            let ds = d[..room * outputs].chunks_mut((block * outputs).max(1));
-            for (i, (sums, d)) in sums.chunks_exact_mut(of_both.max(1)).zip(ds).enumerate() {
-                let images = i * block..room.min((i + 1) * block);
-                let its;
-                (its, d_x) = d_x.split_at_mut(if wanted { images.len() * inputs } else { 0 });
-                blocks.push((images, sums, d, its));
+        let mut parts = Vec::new();
+        let in_parts = (2 * threads).div_ceil(rows.div_ceil(block));
+        for (i, sums) in sums.chunks_exact_mut(of_both).enumerate() {
+            let (mut d_w, mut d_b) = sums.split_at_mut(of_w);
+            for which in divided::<T>(level, self.filters, if threads > 1 { in_parts } else { 1 }) {
+                let (its_w, its_b);
+                (its_w, d_w) = d_w.split_at_mut(which.len() * under);
+                (its_b, d_b) = d_b.split_at_mut(which.len());
+                let images = i * block..rows.min((i + 1) * block);
+                parts.push(Part::Filters { which, images, d_w: its_w, d_b: its_b });
             }
         }
-        let together = Self::by_sixteens(flow);
-        let turned = if wanted && together {
+        let mut turned = Filters::default();
+        if wanted {
             let size = (window.channels, self.turned().under());
-            Filters::new(level, size, &[], |channel, k| w[self.turned_place(channel, k)])?
-        } else {
-            Filters::default()
-        };
+            turned = Filters::new(level, size, &[], |channel, k| w[self.turned_place(channel, k)])?;
+            let mut d_x = to;
+            for (images, in_parts) in sixteens(flow, threads) {
+                for channels in divided::<T>(level, window.channels, in_parts) {
+                    let size =
+                        if side_by_side { LANES * channels.len() * window.pixels() } else { images.len() * inputs };
+                    let its;
+                    (its, d_x) = d_x.split_at_mut(size);
+                    parts.push(Part::Images { images: images.clone(), channels, d_x: its });
+                }
+            }
+        }
+        let through = (&d[..room * outputs], out, &*pass.places);
         let all = || {
-            threads::try_each_with(blocks, Workspace::default, |work, (images, sums, d, d_x)| {
-                let x = &x[images.start * inputs..images.end * inputs];
-                let its = &out[images.start * outputs..images.end * outputs];
-                self.behind.iter().for_each(|f| f.apply_slope_alone(level, its, d));
-                let (d_w, d_b) = sums.split_at_mut(of_w);
-                if !together {
-                    return work.alone.back(level, self, w, (x, d), (d_w, d_b), d_x);
+            threads::try_each_with(parts, Workspace::default, |work, part| match part {
+                Part::Filters { which, images, d_w, d_b } => {
+                    let Workspace { image, out: memory, padded, rows, sums, .. } = work;
+                    sums.reshape(Products::<T>::sums(level, window, which.len()), LANES)?;
+                    sums.lanes_mut().fill([T::zero(); LANES]);
+                    Products::reserve(level, window, rows)?;
+                    for first in images.clone().step_by(LANES) {
+                        let images = first..images.end.min(first + LANES);
+                        let d = self.coming_back(level, flow, through, (&images, which.clone()), memory)?;
+                        let image = lanes(level, flow, (x, inputs), &images, 0..inputs, image)?;
+                        let image = self.padded(level, image, padded)?;
+                        let (window, filters, sums) = (window.padded(), which.len(), sums.lanes_mut());
+                        level.run(Products { window, filters, image, d, rows, sums });
+                    }
+                    level.run(Totals { window, sums: sums.lanes(), d_w, d_b });
+                    Ok(())
                 }
-                let (at_once, under) = (filters_at_once::<T>(level), window.under());
-                let Workspace { image, d_image, out, padded, turned: gradients, sums, .. } = work;
-                sums.reshape(self.filters.next_multiple_of(at_once) * under, LANES)?;
-                sums.lanes_mut().fill([T::zero(); LANES]);
-                for (i, d) in (*d).chunks(LANES * outputs).enumerate() {
-                    let sums = (sums.lanes_mut(), &mut *d_b);
-                    let its = i * LANES * inputs..x.len().min((i + 1) * LANES * inputs);
-                    let (x, d_x) = (&x[its.clone()], wanted.then(|| &mut d_x[its]));
+                Part::Images { images, channels, d_x } => {
+                    let Workspace { image: memory, out, turned: field, .. } = work;
+                    let d = self.coming_back(level, flow, through, (&images, 0..self.filters), out)?;
+                    let image = field.around(level, Place::turned(window), self.filters, d)?;
+                    if !side_by_side {
+                        memory.resize(LANES * inputs)?;
+                    }
+                    let to = if side_by_side { &mut *d_x } else { &mut **memory };
+                    let (window, filters, out) = (self.turned(), &turned, to.as_chunks_mut().0);
+                    level.run(Filtered { window, filters, which: channels, image, out, largest: None });
                     if side_by_side {
-                        back_together(level, self, &turned, (x, d), sums, d_x, (padded, gradients))?;
-                        continue;
+                        return Ok(());
                     }
-                    image.resize(LANES * inputs)?;
-                    out.resize(LANES * outputs)?;
-                    d_image.resize(LANES * inputs)?;
-                    side_by_side::load(level, x, inputs, image)?;
-                    side_by_side::load(level, d, outputs, out)?;
-                    let to = wanted.then_some(&mut **d_image);
-                    back_together(level, self, &turned, (&**image, &**out), sums, to, (padded, gradients))?;
-                    if let Some(d_x) = d_x {
-                        side_by_side::store(level, d_image, d_x)?;
-                    }
+                    side_by_side::store(level, memory, d_x)
                 }
-                level.run(Totals { at_once, sums: sums.lanes(), d_w, under });
-                Ok(())
             })
         };
-        if self.divides(rows, inputs) {
+        if divides {
             all()?;
         } else {
             threads::alone(all)?;
         }
-        if wanted && of_both == 0 {
-            d_x[..room * inputs].fill(T::zero());
-        }
         add_in_pairs(&mut sums, of_both);
-        d_params[..of_both].fill(T::zero());
-        d_params[..of_both].iter_mut().zip(&sums).for_each(|(to, &from)| *to = from);
+        d_params.iter_mut().zip(&sums).for_each(|(to, &from)| *to = from);
         std::mem::swap(d, d_x);
         Ok(())
     }

@@ -9,14 +9,16 @@
 //! set [apart](crate::layers::side_by_side::Place::turned).
 //!
 //! Some filters times some neighbouring places are a block, whose sums stay in registers until they are whole: 8 × 3 in AVX-512, where 24 multiply-adds take
-//! 3 loads and 8 numbers that go to all lanes. For `d_w` a block is some filters times some neighbours along the window, and goes through as many rows of `d`
-//! as the nearest cache holds. Every sum is taken in the order of its formula, c before i before j, y before x, whatever the block: levels that round once
+//! 3 loads and 8 numbers that go to all lanes. Where [pooling](crate::layers::behind) follows, two rows of a block at a time are kept until their largest are found.
+//! For `d_w` a block is some filters times some neighbours along the window, and goes through as many rows of `d` as the nearest cache holds. Every sum is taken in the order of its formula, c before i before j, y before x, whatever the block: levels that round once
 //! give the same bits.
 //!
 //! Cost: a multiply-add for each term of each sum.
 
-use crate::dense::padded::LANES;
+use crate::dense::padded::{Padded, LANES};
 use crate::error::resize;
+use crate::layers::behind::RowByRow;
+use crate::layers::pooling::Pooling;
 use crate::layers::window::Window;
 use crate::machine::level::{Arithmetic, Kernel, Level};
 use crate::{Float, KernelError};
@@ -25,7 +27,7 @@ use std::ops::Range;
 
 type Numbers<T> = [T; LANES];
 
-/// Bytes of `d` that are gone through again and again: half of the nearest cache.
+/// Bytes of `d` that are made, and gone through again and again: half of the nearest cache.
 const NEAR: usize = 24 << 10;
 
 /// How many filters, and how many places, have their sums in registers at once. They may take three quarters of the registers: hardly anything else is held.
@@ -81,7 +83,6 @@ pub(crate) fn filters_at_once<T>(level: Level) -> usize {
 pub(crate) struct Filters<T> {
     weights: Vec<T>,
     biases: Vec<T>,
-    count: usize,
 }
 
 impl<T: Float> Filters<T> {
@@ -94,7 +95,7 @@ impl<T: Float> Filters<T> {
     ) -> Result<Self, KernelError> {
         let at_once = filters_at_once::<T>(level);
         let padded = count.next_multiple_of(at_once);
-        let mut filters = Self { count, ..Self::default() };
+        let mut filters = Self::default();
         resize(&mut filters.biases, padded, T::zero())?;
         filters.biases.iter_mut().zip(biases).for_each(|(to, &b)| *to = b);
         resize(&mut filters.weights, padded.saturating_mul(under), T::zero())?;
@@ -109,15 +110,41 @@ impl<T: Float> Filters<T> {
     }
 }
 
-/// `out ←` the sums under each place.
+/// `out ←` the sums under each place; or the largest of each two by two of them.
 pub(crate) struct Filtered<'a, T> {
     /// Without padding.
     pub window: Window,
     pub filters: &'a Filters<T>,
+    /// Some of them, from one on that begins a block.
+    pub which: Range<usize>,
     /// Channels × rows × columns.
     pub image: &'a [Numbers<T>],
-    /// Filters × places.
+    /// Those filters × places.
     pub out: &'a mut [Numbers<T>],
+    pub largest: Option<Largest<'a, T>>,
+}
+
+/// What it takes for the largest.
+pub(crate) struct Largest<'a, T> {
+    pub pooling: Pooling,
+    /// Which pixel of the map each of `out` is; empty if nobody asks.
+    pub places: &'a mut [[u32; LANES]],
+    /// Memory for two rows of the map of a block.
+    pub rows: &'a mut Padded<T>,
+}
+
+impl<'a, T: Float> Largest<'a, T> {
+    /// For the map of a window.
+    pub(crate) fn new(
+        level: Level,
+        window: Window,
+        pooling: Pooling,
+        places: &'a mut [[u32; LANES]],
+        rows: &'a mut Padded<T>,
+    ) -> Result<Self, KernelError> {
+        rows.reshape(2 * filters_at_once::<T>(level) * window.places().1, LANES)?;
+        Ok(Self { pooling, places, rows })
+    }
 }
 
 impl<T: Float> Kernel for Filtered<'_, T> {
@@ -132,30 +159,65 @@ impl<T: Float> Kernel for Filtered<'_, T> {
 impl<T: Float> InBlocks<T> for Filtered<'_, T> {
     #[inline(always)]
     fn run_in<A: Arithmetic, const F: usize, const P: usize>(self, arithmetic: A) {
-        let Self { window, filters, image, out } = self;
+        let Self { window, filters, which, image, out, mut largest } = self;
         let (down, across) = window.places();
-        let blocks = filters.weights.chunks_exact((F * window.under()).max(1)).zip(filters.biases.as_chunks::<F>().0);
-        for (block, (weights, biases)) in blocks.enumerate() {
-            let weights = weights.as_chunks::<F>().0;
-            let filters = (filters.count - block * F).min(F);
-            for y in 0..down {
-                let image = &image[y * window.stride * window.columns..];
-                let mut x = 0;
-                while x < across {
-                    let (image, at) = (&image[x * window.stride..], (block * F * down + y) * across + x);
-                    let left = across - x;
-                    x += if left >= P {
-                        let sums = sums::<T, A, F, P>(arithmetic, window, weights, biases, image);
-                        write::<T, F, P>(&sums, filters, out, at, down * across)
-                    } else if const { P > 2 } && left == 2 {
-                        let sums = sums::<T, A, F, 2>(arithmetic, window, weights, biases, image);
-                        write::<T, F, 2>(&sums, filters, out, at, down * across)
-                    } else {
-                        let sums = sums::<T, A, F, 1>(arithmetic, window, weights, biases, image);
-                        write::<T, F, 1>(&sums, filters, out, at, down * across)
-                    };
+        let numbers = filters.weights.chunks_exact((F * window.under()).max(1)).zip(filters.biases.as_chunks::<F>().0);
+        for ((weights, biases), first) in numbers.skip(which.start / F).zip(which.clone().step_by(F)) {
+            let block = Block::<T, F> { weights: weights.as_chunks().0, biases, filters: (which.end - first).min(F) };
+            let first = first - which.start;
+            let Some(Largest { pooling, places, rows }) = &mut largest else {
+                for y in 0..down {
+                    let at = (first * down + y) * across;
+                    block.row::<A, P>(arithmetic, window, image, y, (&mut out[at..], down * across));
+                }
+                continue;
+            };
+            let rows = rows.lanes_mut();
+            for y in (0..down).step_by(2) {
+                for i in 0..2 {
+                    block.row::<A, P>(arithmetic, window, image, y + i, (&mut rows[i * across..], 2 * across));
+                }
+                for (f, rows) in rows.chunks_exact(2 * across).enumerate().take(block.filters) {
+                    let its = ((first + f) * (down / 2) + y / 2) * (across / 2);
+                    let (upper, lower) = rows.split_at(across);
+                    let (out, places) = (&mut out[its..][..across / 2], places.get_mut(its..).unwrap_or_default());
+                    pooling.largest_of_rows::<T, 2>(y * across, [upper, lower], out, places);
                 }
             }
+        }
+    }
+}
+
+/// `F` filters, of which there are so many.
+struct Block<'a, T, const F: usize> {
+    weights: &'a [[T; F]],
+    biases: &'a [T; F],
+    filters: usize,
+}
+
+impl<T: Float, const F: usize> Block<'_, T, F> {
+    /// `out ←` row `y` of the map of each filter, so far apart.
+    #[inline(always)]
+    fn row<A: Arithmetic, const P: usize>(
+        &self,
+        arithmetic: A,
+        window: Window,
+        image: &[Numbers<T>],
+        y: usize,
+        (out, apart): (&mut [Numbers<T>], usize),
+    ) {
+        let Self { weights, biases, filters } = *self;
+        let image = &image[y * window.stride * window.columns..];
+        let (mut x, (_, across)) = (0, window.places());
+        while x < across {
+            let (image, left) = (&image[x * window.stride..], across - x);
+            x += if left >= P {
+                write(&sums::<T, A, F, P>(arithmetic, window, weights, biases, image), filters, out, x, apart)
+            } else if const { P > 2 } && left == 2 {
+                write(&sums::<T, A, F, 2>(arithmetic, window, weights, biases, image), filters, out, x, apart)
+            } else {
+                write(&sums::<T, A, F, 1>(arithmetic, window, weights, biases, image), filters, out, x, apart)
+            };
         }
     }
 }
@@ -203,7 +265,7 @@ fn write<T: Float, const F: usize, const P: usize>(
     P
 }
 
-/// `sums ← sums +` the products of the gradients of the places and what was under them, for [`Totals`].
+/// `sums ← sums +` the products of the gradients of the places and what was under them, and behind those of a block the gradients alone, for [`Totals`].
 pub(crate) struct Products<'a, T> {
     /// Without padding.
     pub window: Window,
@@ -211,9 +273,30 @@ pub(crate) struct Products<'a, T> {
     /// Channels × rows × columns.
     pub image: &'a [Numbers<T>],
     /// Filters × places.
-    pub d: &'a [Numbers<T>],
-    /// For each number of each filter, in the order of [`Filters`].
+    pub d: RowByRow<'a, T>,
+    /// Memory for some rows of it.
+    pub rows: &'a mut Padded<T>,
+    /// [`Products::sums`] of them.
     pub sums: &'a mut [Numbers<T>],
+}
+
+impl<T: Float> Products<'_, T> {
+    /// How many sums there are.
+    pub(crate) fn sums(level: Level, window: Window, filters: usize) -> usize {
+        filters.next_multiple_of(filters_at_once::<T>(level)) * (window.under() + 1)
+    }
+
+    /// How many rows of a filter's gradients are gone through at once.
+    fn rows_at_once(at_once: usize, window: Window) -> usize {
+        let (down, across) = window.places();
+        (NEAR / (at_once * across * size_of::<Numbers<T>>()).max(1)).clamp(1, down)
+    }
+
+    /// Room for the rows.
+    pub(crate) fn reserve(level: Level, window: Window, rows: &mut Padded<T>) -> Result<(), KernelError> {
+        let at_once = filters_at_once::<T>(level);
+        rows.reshape(at_once * Self::rows_at_once(at_once, window) * window.places().1, LANES)
+    }
 }
 
 impl<T: Float> Kernel for Products<'_, T> {
@@ -230,14 +313,26 @@ impl<T: Float> InBlocks<T> for Products<'_, T> {
     fn run_in<A: Arithmetic, const F: usize, const P: usize>(self, arithmetic: A) {
         let Window { channels, height, width, .. } = self.window;
         let (down, across) = self.window.places();
-        let rows = (NEAR / (F * across * size_of::<Numbers<T>>())).max(1);
-        for (block, sums) in self.sums.chunks_exact_mut((F * self.window.under()).max(1)).enumerate() {
-            // Behind the last filter it once more: its sums are not read.
-            let of: [&[Numbers<T>]; F] = std::array::from_fn(|f| {
-                &self.d[(block * F + f).min(self.filters - 1) * down * across..][..down * across]
-            });
-            for top in (0..down).step_by(rows) {
-                let rows = top..down.min(top + rows);
+        let at_once = Self::rows_at_once(F, self.window);
+        let made = self.rows.lanes_mut();
+        for (block, sums) in self.sums.chunks_exact_mut(F * (self.window.under() + 1)).enumerate() {
+            let (sums, alone) = sums.split_at_mut(F * self.window.under());
+            for top in (0..down).step_by(at_once) {
+                let rows = top..down.min(top + at_once);
+                let each = rows.len() * across;
+                for (f, made) in made.chunks_exact_mut(each).enumerate().take(F) {
+                    // Behind the last filter it once more: its sums are not read.
+                    let filter = (block * F + f).min(self.filters - 1);
+                    for (y, row) in rows.clone().zip(made.chunks_exact_mut(across)) {
+                        self.d.row(arithmetic, filter, y, row);
+                    }
+                }
+                let d: [&[Numbers<T>]; F] = std::array::from_fn(|f| &made[f * each..][..each]);
+                let mut now: [Numbers<T>; F] = std::array::from_fn(|f| alone[f]);
+                for i in 0..each {
+                    now.iter_mut().zip(d).for_each(|(now, d)| arithmetic.add_scaled(now, T::one(), &d[i]));
+                }
+                alone.copy_from_slice(&now);
                 for channel in 0..channels {
                     for i in 0..height {
                         let sums = sums[(channel * height + i) * width * F..][..width * F].as_chunks_mut::<F>().0;
@@ -249,11 +344,11 @@ impl<T: Float> InBlocks<T> for Products<'_, T> {
                             let (these, others) = sums.split_at_mut(now);
                             let (window, image, rows) = (self.window, self.image, rows.clone());
                             if now == P {
-                                products::<T, A, F, P>(arithmetic, window, image, of, rows, at, these);
+                                products::<T, A, F, P>(arithmetic, window, image, d, rows, at, these);
                             } else if const { P > 2 } && now == 2 {
-                                products::<T, A, F, 2>(arithmetic, window, image, of, rows, at, these);
+                                products::<T, A, F, 2>(arithmetic, window, image, d, rows, at, these);
                             } else {
-                                products::<T, A, F, 1>(arithmetic, window, image, of, rows, at, these);
+                                products::<T, A, F, 1>(arithmetic, window, image, d, rows, at, these);
                             }
                             sums = others;
                             j += now;
@@ -279,10 +374,10 @@ fn products<T: Float, A: Arithmetic, const F: usize, const P: usize>(
     let (_, across) = window.places();
     let Some(sums) = sums.first_chunk_mut::<P>() else { return };
     let mut now = *sums;
-    for y in rows {
+    for (made, y) in rows.enumerate() {
         let row = (channel * window.rows + y * window.stride + i) * window.columns + j;
         let row = &image[row..][..(across - 1) * window.stride + P];
-        let d: [&[Numbers<T>]; F] = std::array::from_fn(|f| &d[f][y * across..][..across]);
+        let d: [&[Numbers<T>]; F] = std::array::from_fn(|f| &d[f][made * across..][..across]);
         for x in 0..across {
             let pixels: [&Numbers<T>; P] = std::array::from_fn(|p| &row[x * window.stride + p]);
             for f in 0..F {
@@ -295,64 +390,41 @@ fn products<T: Float, A: Arithmetic, const F: usize, const P: usize>(
     *sums = now;
 }
 
-/// `d_w ← d_w +` the sums of all lanes of [`Products`], in the order that W has.
+/// `d_w ←` the sums of all lanes of [`Products`], in the order that W has, and `d_b ←` those of the gradients alone.
 pub(crate) struct Totals<'a, T> {
-    pub at_once: usize,
+    pub window: Window,
     pub sums: &'a [Numbers<T>],
     pub d_w: &'a mut [T],
-    pub under: usize,
+    pub d_b: &'a mut [T],
 }
 
 impl<T: Float> Kernel for Totals<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, _: impl Arithmetic) {
-        let Self { at_once, sums, d_w, under } = self;
-        let blocks = d_w.chunks_mut((at_once * under).max(1)).zip(sums.chunks_exact((at_once * under).max(1)));
-        for (d_w, sums) in blocks {
-            for (f, d_w) in d_w.chunks_exact_mut(under).enumerate() {
-                let its = sums[f..].iter().step_by(at_once);
-                d_w.iter_mut().zip(its).for_each(|(d_w, numbers)| *d_w += total(*numbers));
-            }
-        }
+    fn run(self, arithmetic: impl Arithmetic) {
+        self.run_in_blocks(arithmetic);
     }
 }
 
-/// `d_b ← d_b +` the sums of the gradients of all places, a filter after the other.
-pub(crate) struct OfBiases<'a, T> {
-    /// Filters × places.
-    pub d: &'a [Numbers<T>],
-    pub places: usize,
-    pub d_b: &'a mut [T],
-}
-
-impl<T: Float> Kernel for OfBiases<'_, T> {
-    type Output = ();
-
+impl<T: Float> InBlocks<T> for Totals<'_, T> {
     #[inline(always)]
-    fn run(self, arithmetic: impl Arithmetic) {
-        for (d, d_b) in self.d.chunks_exact(self.places).zip(self.d_b) {
-            // Four sums, so that none waits for the one before it.
-            let mut sums = [[T::zero(); LANES]; 4];
-            let (fours, rest) = d.as_chunks::<4>();
-            for four in fours {
-                for (sum, d) in sums.iter_mut().zip(four) {
-                    arithmetic.add_scaled(sum, T::one(), d);
-                }
+    fn run_in<A: Arithmetic, const F: usize, const P: usize>(self, _: A) {
+        let Self { window, sums, d_w, d_b } = self;
+        let under = window.under();
+        let blocks = sums.chunks_exact(F * (under + 1)).zip(d_b.chunks_mut(F)).zip(d_w.chunks_mut((F * under).max(1)));
+        for ((sums, d_b), d_w) in blocks {
+            for (f, (d_b, d_w)) in d_b.iter_mut().zip(d_w.chunks_exact_mut(under)).enumerate() {
+                let its = sums[f..].iter().step_by(F);
+                d_w.iter_mut().chain([d_b]).zip(its).for_each(|(to, numbers)| *to = total(numbers));
             }
-            for (sum, d) in sums.iter_mut().zip(rest) {
-                arithmetic.add_scaled(sum, T::one(), d);
-            }
-            let [a, b, c, d] = sums.map(total);
-            *d_b += (a + b) + (c + d);
         }
     }
 }
 
 /// The sum of all lanes: those of either half, then those of either quarter, and so on.
 #[inline(always)]
-fn total<T: Float>(numbers: Numbers<T>) -> T {
+fn total<T: Float>(numbers: &Numbers<T>) -> T {
     let eight: [T; 8] = std::array::from_fn(|i| numbers[i] + numbers[i + 8]);
     let four: [T; 4] = std::array::from_fn(|i| eight[i] + eight[i + 4]);
     (four[0] + four[2]) + (four[1] + four[3])

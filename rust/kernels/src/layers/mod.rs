@@ -15,6 +15,7 @@ pub mod normalization;
 pub mod pooling;
 pub mod window;
 
+pub(crate) mod behind;
 pub(crate) mod filtering;
 pub(crate) mod side_by_side;
 pub(crate) mod unfolded;
@@ -393,12 +394,14 @@ impl Layer {
         defined!(self, its => its.takes_side_by_side())
     }
 
-    /// The layer with an activation behind it, if it takes that on while what comes out is still in the cache.
-    pub(crate) fn with(self, behind: Activation) -> Option<Self> {
-        match self {
-            Self::Convolution(its) => its.with(behind).map(Self::Convolution),
+    /// The layer with that one behind it, if it takes that on while what comes out is still in the cache.
+    pub(crate) fn with(self, behind: Self) -> Option<Self> {
+        let both = match (self, behind) {
+            (Self::Convolution(its), Self::Activation(f)) => its.with_function(f),
+            (Self::Convolution(its), Self::Pooling(pooling)) => its.with_pooling(pooling),
             _ => None,
-        }
+        };
+        both.map(Self::Convolution)
     }
 
     /// How many numbers, and how many places, the way back needs to know of the way forward.

@@ -223,6 +223,11 @@ impl Pooling {
         (self.window.pad, self.window.height, self.window.width, self.average) == (0, N, N, false)
     }
 
+    /// Whether a convolution can take it on: each pixel under one window of 2 × 2, of the largest.
+    pub(crate) fn is_taken_on(self) -> bool {
+        self.tiles() && self.is_small::<2>()
+    }
+
     /// The largest number under each place of a window of `N × N`, and which pixel it is if there is where to.
     #[inline(always)]
     fn largest_together<T: Float, const N: usize>(
@@ -232,20 +237,34 @@ impl Pooling {
         places: &mut [[u32; LANES]],
     ) {
         let (Window { columns, stride, .. }, (_, across)) = (self.window, self.window.places());
+        let mut places = places.chunks_exact_mut(across);
         for (y, out) in out.chunks_exact_mut(across).enumerate() {
             let first = y * stride * columns;
-            let rows: [&[[T; LANES]]; N] = std::array::from_fn(|i| &x[first + i * columns..][..columns]);
-            for (at, out) in out.iter_mut().enumerate() {
-                let (mut largest, mut best) = (rows[0][at * stride], [0u32; LANES]);
-                for (i, row) in rows.iter().enumerate() {
-                    for (j, x) in row[at * stride..][..N].iter().enumerate() {
-                        take_larger((&mut best, &mut largest), ((i * columns + j) as u32, x));
-                    }
+            let rows = std::array::from_fn(|i| &x[first + i * columns..][..columns]);
+            self.largest_of_rows::<T, N>(first, rows, out, places.next().unwrap_or_default());
+        }
+    }
+
+    /// The same for one row of places, over rows of pixels that begin with pixel `first`.
+    #[inline(always)]
+    pub(crate) fn largest_of_rows<T: Float, const N: usize>(
+        self,
+        first: usize,
+        rows: [&[[T; LANES]]; N],
+        out: &mut [[T; LANES]],
+        places: &mut [[u32; LANES]],
+    ) {
+        let Window { columns, stride, .. } = self.window;
+        for (at, out) in out.iter_mut().enumerate() {
+            let (mut largest, mut best) = (rows[0][at * stride], [0u32; LANES]);
+            for (i, row) in rows.iter().enumerate() {
+                for (j, x) in row[at * stride..][..N].iter().enumerate() {
+                    take_larger((&mut best, &mut largest), ((i * columns + j) as u32, x));
                 }
-                *out = largest;
-                if let Some(place) = places.get_mut(y * across + at) {
-                    *place = best.map(|pixel| pixel + (first + at * stride) as u32);
-                }
+            }
+            *out = largest;
+            if let Some(place) = places.get_mut(at) {
+                *place = best.map(|pixel| pixel + (first + at * stride) as u32);
             }
         }
     }
@@ -322,7 +341,7 @@ impl<T: Float> Kernel for BackTogether<'_, T> {
 
 impl Pooling {
     /// The largest number under each place, of one channel, and which it is if there is where to.
-    fn largest<T: Float>(self, x: &[T], out: &mut [T], places: &mut [u32]) {
+    pub(crate) fn largest<T: Float>(self, x: &[T], out: &mut [T], places: &mut [u32]) {
         match (self.window.pad, self.window.height, self.window.width) {
             (0, 2, 2) => self.largest_of::<T, 2>(x, out, places),
             (0, 3, 3) => self.largest_of::<T, 3>(x, out, places),
@@ -398,7 +417,7 @@ fn take_larger<T: Float>((best, largest): (&mut [u32; LANES], &mut [T; LANES]), 
 
 /// `d` in the lanes where the pixel was the largest, else 0. Each pixel under a window asks: that takes whole registers, and finding sixteen places does not.
 #[inline(always)]
-fn where_it_won<T: Float>(pixel: u32, places: &[u32; LANES], d: &[T; LANES]) -> [T; LANES] {
+pub(crate) fn where_it_won<T: Float>(pixel: u32, places: &[u32; LANES], d: &[T; LANES]) -> [T; LANES] {
     std::array::from_fn(|lane| if places[lane] == pixel { d[lane] } else { T::zero() })
 }
 

@@ -13,11 +13,12 @@ use crate::dense::matrix;
 use crate::dense::padded::{Padded, LANES};
 use crate::dense::transpose::Transpose;
 use crate::error::zeros;
+use crate::layers::behind::RowByRow;
 use crate::layers::window::Window;
-use crate::machine::level::Level;
+use crate::machine::level::{Arithmetic, Kernel, Level};
 use crate::machine::threads;
 use crate::{Float, KernelError};
-use ndarray::s;
+use ndarray::{s, ArrayView2};
 
 /// Rows of a batch from which on it goes side by side: of fewer most lanes would be empty.
 pub(crate) const LEAST: usize = 6;
@@ -37,8 +38,10 @@ pub(crate) fn rearrange<T: Float>(
     if features == 0 {
         return Ok(());
     }
-    let work =
-        |from: &[T], to: &mut [T]| if side_by_side { load(level, from, features, to) } else { store(level, from, to) };
+    let work = |from: &[T], to: &mut [T]| match side_by_side {
+        true => load(level, matrix(from, from.len() / features, features)?, to),
+        false => store(level, from, to),
+    };
     let blocks = if side_by_side {
         by_itself.chunks(together).zip(to.chunks_mut(together)).collect::<Vec<_>>()
     } else {
@@ -51,15 +54,18 @@ pub(crate) fn rearrange<T: Float>(
     }
 }
 
-/// `to ←` up to sixteen rows of `features` numbers.
-pub(crate) fn load<T: Float>(level: Level, rows: &[T], features: usize, to: &mut [T]) -> Result<(), KernelError> {
+/// `to ←` up to sixteen rows.
+pub(crate) fn load<T: Float>(level: Level, rows: ArrayView2<'_, T>, to: &mut [T]) -> Result<(), KernelError> {
+    let (count, features) = rows.dim();
     let to = &mut to[..LANES * features];
-    if rows.len() == to.len() {
-        level.run(Transpose { from: matrix(rows, LANES, features)?, to });
+    if count == LANES || features == 0 {
+        level.run(Transpose { from: rows, to });
         return Ok(());
     }
     let mut all = zeros(to.len())?;
-    all[..rows.len()].copy_from_slice(rows);
+    all.chunks_exact_mut(features).zip(rows.outer_iter()).for_each(|(all, row)| {
+        all.iter_mut().zip(row).for_each(|(to, &number)| *to = number);
+    });
     level.run(Transpose { from: matrix(&all, LANES, features)?, to });
     Ok(())
 }
@@ -100,40 +106,62 @@ impl Place {
 #[derive(Debug, Default)]
 pub(crate) struct Field<T> {
     lanes: Padded<T>,
+    /// A row of an image that does not fit in as it is.
+    row: Padded<T>,
 }
 
 impl<T: Float> Field<T> {
-    /// The field with an image of `channels × rows × columns` in its place, which is the same for each; what would lie outside is left out.
+    /// The field with an image of so many channels in its place, which is the same for each; what would lie outside is left out.
     pub(crate) fn around<'a>(
         &'a mut self,
+        level: Level,
         place: Place,
-        (channels, rows, columns): (usize, usize, usize),
-        image: &'a [[T; LANES]],
+        channels: usize,
+        image: RowByRow<'a, T>,
     ) -> Result<&'a [[T; LANES]], KernelError> {
-        let Place { field: (height, width), apart, first: (top, left) } = place;
-        if (height, width, apart, top, left) == (rows, columns, 1, 0, 0) {
-            return Ok(image);
+        let Place { field: (height, width), apart, first } = place;
+        if let (true, Some(numbers)) = ((place.field, apart, first) == (image.size, 1, (0, 0)), image.as_they_are()) {
+            return Ok(numbers);
         }
         if self.lanes.rows() == 0 {
             self.lanes = Padded::zeros(channels * height * width, LANES)?;
+            self.row = Padded::zeros(image.size.1, LANES)?;
         }
-        let field = self.lanes.lanes_mut();
+        level.run(Set { place, channels, image, row: self.row.lanes_mut(), field: self.lanes.lanes_mut() });
+        Ok(self.lanes.lanes())
+    }
+}
+
+struct Set<'a, T> {
+    place: Place,
+    channels: usize,
+    image: RowByRow<'a, T>,
+    row: &'a mut [[T; LANES]],
+    field: &'a mut [[T; LANES]],
+}
+
+impl<T: Float> Kernel for Set<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, arithmetic: impl Arithmetic) {
+        let Self { place, channels, image, row: pixels, field } = self;
+        let (Place { field: (height, width), apart, first: (top, left) }, (rows, columns)) = (place, image.size);
         // Of the pixels along a row, those that are inside, and where the first of them goes.
         let from = if left < 0 { left.unsigned_abs().div_ceil(apart).min(columns) } else { 0 };
         let start = (from * apart).checked_add_signed(left).unwrap_or(width).min(width);
-        for channel in 0..channels {
+        let fits = apart == 1 && from == 0 && start + columns <= width;
+        for (channel, field) in field.chunks_exact_mut(height * width).enumerate().take(channels) {
             for y in 0..rows {
                 let Some(row) = (y * apart).checked_add_signed(top).filter(|&row| row < height) else { continue };
-                let image = &image[(channel * rows + y) * columns..][from..columns];
-                let to = &mut field[(channel * height + row) * width..][start..width];
-                if apart == 1 {
-                    let count = to.len().min(image.len());
-                    to[..count].copy_from_slice(&image[..count]);
-                } else {
-                    to.iter_mut().step_by(apart).zip(image).for_each(|(to, &pixel)| *to = pixel);
+                let to = &mut field[row * width..][start..width];
+                if fits {
+                    image.row(arithmetic, channel, y, &mut to[..columns]);
+                    continue;
                 }
+                image.row(arithmetic, channel, y, pixels);
+                to.iter_mut().step_by(apart).zip(&pixels[from..]).for_each(|(to, &pixel)| *to = pixel);
             }
         }
-        Ok(self.lanes.lanes())
     }
 }

@@ -105,6 +105,15 @@ pub fn try_each_with<I: Send, R, E: Send>(
     failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
+/// How many threads work that is divided here goes to.
+pub(crate) fn at_work() -> usize {
+    if is_alone() {
+        1
+    } else {
+        count()
+    }
+}
+
 /// Whether what is done here is not divided further.
 pub(crate) fn is_alone() -> bool {
     ALONE.get() || count() == 1

@@ -18,6 +18,7 @@
 //! Duchi et al. 2011; Tieleman and Hinton 2012; Kingma and Ba 2015. Cost: one pass over p, g and the state.
 
 use crate::machine::level::{Arithmetic, Kernel, Level};
+use crate::machine::threads;
 use crate::Float;
 
 /// Keeps a quotient finite where a gradient has always been 0.
@@ -99,8 +100,17 @@ impl Optimizer {
     ) {
         // How many there are was checked before the first step.
         let mut state = state.into_iter();
-        let state = [(); 2].map(|()| state.next().unwrap_or_default());
-        level.run(Update { step: self.step(decays), p, g, state });
+        let [a, b] = [(); 2].map(|()| state.next().unwrap_or_default());
+        let step = self.step(decays);
+        if p.len() < WORTH_THREADS {
+            return level.run(Update { step, p, g, state: [a, b] });
+        }
+        let (mut a, mut b) = (a.chunks_mut(PART), b.chunks_mut(PART));
+        let parts = p.chunks_mut(PART).zip(g.chunks(PART)).map(|(p, g)| {
+            let state = [a.next().unwrap_or_default(), b.next().unwrap_or_default()];
+            Update { step, p, g, state }
+        });
+        threads::each_with(parts.collect(), || (), |(), part| level.run(part));
     }
 
     /// The same for parameters of such shapes, whose gradients lie one after the other. Biases, and whatever else has one axis, do not decay.
@@ -139,6 +149,12 @@ impl Optimizer {
         Step { rule: self.rule, rate, decay, first, second }
     }
 }
+
+/// Numbers that one thread updates at a time where there are many: with their gradients and two arrays of state 256 kB in f32.
+const PART: usize = 1 << 14;
+
+/// Numbers from which a second thread is woken.
+const WORTH_THREADS: usize = 1 << 17;
 
 /// One step of a rule, its numbers in the type computed in.
 #[derive(Clone, Copy)]
@@ -291,6 +307,27 @@ mod tests {
                 assert!((steps > 300) || a.iter().all(|&a| a != 0.0), "{rule:?}, step {steps}");
             }
             assert_eq!([a, b], [[0.0; 19]; 2], "{rule:?}");
+        }
+    }
+
+    #[test]
+    fn many_numbers_in_parts_are_updated_as_one_by_one() {
+        for rule in [Rule::Sgd, Rule::Momentum(0.9), Rule::Adam(0.9, 0.999)] {
+            let n = WORTH_THREADS + 77;
+            let optimizer = Optimizer { rule, learning_rate: 0.1, weight_decay: 0.01, steps: 1, largest_norm: None };
+            let drawn = |of: f32| (0..n).map(|i| (i as f32 * of).sin()).collect::<Vec<_>>();
+            let (g, mut whole) = (drawn(0.7), [drawn(0.3), drawn(0.2), vec![0.1; n]]);
+            let mut parts = whole.clone();
+            let level = available()[0];
+            let [p, state @ ..] = &mut whole;
+            optimizer.update(level, p, &g, state.iter_mut().map(Vec::as_mut_slice).take(rule.states()), true);
+            for start in (0..n).step_by(1000) {
+                let [p, state @ ..] = &mut parts;
+                let its = start..n.min(start + 1000);
+                let state = state.iter_mut().map(|state| &mut state[its.clone()]).take(rule.states());
+                optimizer.update(level, &mut p[its.clone()], &g[its.clone()], state, true);
+            }
+            assert!(whole == parts, "{rule:?}");
         }
     }
 

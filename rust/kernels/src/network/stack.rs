@@ -75,18 +75,19 @@ impl Stack {
         i < self.layers.len() && rows >= LEAST && before.find_map(|layer| layer.takes_side_by_side()).unwrap_or(false)
     }
 
-    /// Layer `i`, with the activation behind it if it takes that on, and how many layers these are.
-    pub(crate) fn step(&self, i: usize) -> (Layer, usize) {
-        let behind = self.layers.get(i + 1).and_then(|layer| layer.elementwise());
-        match behind.and_then(|f| self.layers[i].with(f)) {
-            Some(both) => (both, 2),
-            None => (self.layers[i], 1),
+    /// Layer `first`, with those behind it that it takes on, and which layers these are.
+    pub(crate) fn step(&self, first: usize) -> (Layer, Range<usize>) {
+        let (mut all, mut end) = (self.layers[first], first + 1);
+        while let Some(one_more) = self.layers.get(end).and_then(|&behind| all.with(behind)) {
+            (all, end) = (one_more, end + 1);
         }
+        (all, first..end)
     }
 
-    /// What flows through layer `i` with so many rows, side by side where it takes them so.
-    pub(crate) fn flow_arranged(&self, i: usize, rows: usize) -> Flow {
-        Flow { side_by_side: self.side_by_side(i, rows), ..self.flow(i, rows) }
+    /// What flows through such a [`step`](Self::step) with so many rows, side by side where it takes them so.
+    pub(crate) fn flow_arranged(&self, step: &Range<usize>, rows: usize) -> Flow {
+        let (inputs, outputs) = (self.width_after(step.start), self.width_after(step.end));
+        Flow { rows, inputs, outputs, side_by_side: self.side_by_side(step.start, rows) }
     }
 
     /// `Ok` if each layer takes what comes out of the one before it.
@@ -138,9 +139,24 @@ impl Stack {
         self.width_after(self.layers.len())
     }
 
-    /// The most numbers a row has anywhere.
+    /// What is done at once, in order: a layer, or one with those behind it that it takes on.
+    pub(crate) fn steps(&self) -> impl Iterator<Item = (Layer, Range<usize>)> + '_ {
+        let mut end = 0;
+        std::iter::from_fn(move || {
+            let step = (end < self.layers.len()).then(|| self.step(end))?;
+            end = step.1.end;
+            Some(step)
+        })
+    }
+
+    /// The most numbers a row has before or behind any layer.
     pub(crate) fn widest(&self) -> usize {
         (0..=self.layers.len()).map(|i| self.width_after(i)).max().unwrap_or(0)
+    }
+
+    /// The most it has between [steps](Self::steps).
+    pub(crate) fn widest_between(&self) -> usize {
+        self.steps().map(|(_, step)| self.width_after(step.end)).fold(self.features, usize::max)
     }
 
     /// How many numbers each array has, in order, or as many as can be counted.
@@ -351,7 +367,7 @@ impl Stack {
     ) -> Result<(), KernelError> {
         let n = rows.len();
         let Workspace { marks, product: out, x: x_block, out: out_block } = work;
-        let (mut from, mut side_by_side) = (0, false);
+        let (mut from, mut side_by_side) = (0, false); // the layers before `from` are done
         let mut stored = None; // rows that need no conversion are read where they are
         match (x, ready) {
             (_, Some(InVectors { w, b })) => {
@@ -389,10 +405,8 @@ impl Stack {
             }
             (Data::Nonzeros(_), None) => {}
         }
-        while from < self.layers.len() {
-            let (i, (layer, count)) = (from, self.step(from));
-            from += count;
-            let flow = self.flow_arranged(i, n);
+        for (layer, step) in self.steps().filter(|(_, step)| step.start >= from) {
+            let (i, flow) = (step.start, self.flow_arranged(&step, n));
             if flow.side_by_side != side_by_side {
                 out_block.resize(n.next_multiple_of(LANES) * flow.inputs)?;
                 let x = stored.take().unwrap_or(x_block);

@@ -76,14 +76,14 @@ pub struct Trainer<T> {
     stack: Stack,
     level: Level,
     batch: usize,
-    /// What is done at once: a layer, or one with an activation behind it.
-    steps: Vec<(Range<usize>, Layer)>,
-    /// The input of each layer, as it takes it, and behind them the scores.
+    /// What is done at once: a layer, or one with those behind it that it takes on.
+    steps: Vec<(Layer, Range<usize>)>,
+    /// The input of each of them, as it takes it, and behind them the scores.
     inputs: Vec<Aligned<T>>,
-    /// The rows of the data, if the first layer does not take them as they come; and of each layer what comes out, where the next does not take it so.
+    /// The rows of the data, if the first does not take them as they come; and of each what comes out, where the next does not take it so.
     gathered: Aligned<T>,
     outputs: Vec<Aligned<T>>,
-    /// What each layer remembers of its way forward.
+    /// What each remembers of its way forward.
     memories: Vec<Memory<T>>,
     gradients: Gradients<T>,
     /// The gradients of all parameters, if their norm is bounded.
@@ -98,27 +98,21 @@ impl<T: Float> Trainer<T> {
     ///
     /// [`KernelError::Memory`].
     pub fn new(stack: Stack, level: Level, batch: usize) -> Result<Self, KernelError> {
-        let wide = batch.next_multiple_of(LANES).saturating_mul(stack.widest());
         let sizes = stack.layers.iter().enumerate().map(|(i, layer)| layer.size(stack.width_after(i)));
         let largest = sizes.max().unwrap_or(0);
         let (mut inputs, mut outputs, mut memories) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut steps, mut end) = (Vec::new(), 0);
-        for (i, &layer) in stack.layers.iter().enumerate() {
-            let flow = stack.flow_arranged(i, batch);
-            let begins = i == end; // else it is done with the layer before it, and what is between them is never seen
-            inputs.push(Aligned::zeros(if begins { flow.room().saturating_mul(flow.inputs) } else { 0 })?);
-            memories.push(Memory::of(layer, flow)?);
-            if begins {
-                let (layer, count) = stack.step(i);
-                end += count;
-                steps.push((i..end, layer));
-            }
-            let changes = begins && flow.side_by_side != stack.side_by_side(end, batch);
+        let steps: Vec<_> = stack.steps().collect();
+        for (layer, step) in &steps {
+            let flow = stack.flow_arranged(step, batch);
+            inputs.push(Aligned::zeros(flow.room().saturating_mul(flow.inputs))?);
+            memories.push(Memory::of(*layer, flow)?);
+            let changes = flow.side_by_side != stack.side_by_side(step.end, batch);
             outputs.push(Aligned::zeros(if changes { flow.room().saturating_mul(flow.outputs) } else { 0 })?);
         }
         inputs.push(Aligned::zeros(batch.saturating_mul(stack.classes()))?);
         let gathered = if stack.side_by_side(0, batch) { batch.saturating_mul(stack.features) } else { 0 };
-        let (gathered, gradients) = (Aligned::zeros(gathered)?, Gradients::new(wide, largest)?);
+        let flowing = batch.next_multiple_of(LANES).saturating_mul(stack.widest_between());
+        let (gathered, gradients) = (Aligned::zeros(gathered)?, Gradients::new(flowing, largest)?);
         let whole = Vec::new();
         Ok(Self { steps, inputs, gathered, outputs, memories, gradients, whole, first: None, stack, level, batch })
     }
@@ -255,6 +249,7 @@ impl<T: Float> Trainer<T> {
         if let (Some(first), Some((layer, outputs))) = (first, self.stack.first_product()) {
             let params = &params[self.stack.arrays_of(layer)];
             let changes = self.stack.side_by_side(layer + 1, n);
+            // Neither it nor a scale before it takes on another layer: its step has its number.
             let out = if changes { &mut self.outputs[layer] } else { &mut self.inputs[layer + 1] };
             affine::forward_skipping(first, optimizer, params, &mut out[..n * outputs])?;
             if changes {
@@ -270,21 +265,20 @@ impl<T: Float> Trainer<T> {
                 x.gather(numbers.clone(), &mut self.inputs[0][..n * features]);
             }
         }
-        for (step, layer) in self.steps.iter().filter(|(step, _)| step.start >= from) {
-            let (i, end) = (step.start, step.end);
-            let (flow, next) = (self.stack.flow_arranged(i, n), self.stack.side_by_side(end, n));
-            let (before, after) = self.inputs.split_at_mut(end);
+        for (k, (layer, step)) in self.steps.iter().enumerate().filter(|(_, (_, step))| step.start >= from) {
+            let (i, flow) = (step.start, self.stack.flow_arranged(step, n));
+            let (next, (before, after)) = (self.stack.side_by_side(step.end, n), self.inputs.split_at_mut(k + 1));
             let changes = flow.side_by_side != next;
-            let out = if changes { &mut self.outputs[i] } else { &mut after[0] };
-            let (x, out) = (&before[i][..flow.room() * flow.inputs], &mut out[..flow.room() * flow.outputs]);
-            let mut pass = self.memories[i].pass(*layer, flow, train(draws, i));
+            let out = if changes { &mut self.outputs[k] } else { &mut after[0] };
+            let (x, out) = (&before[k][..flow.room() * flow.inputs], &mut out[..flow.room() * flow.outputs]);
+            let mut pass = self.memories[k].pass(*layer, flow, train(draws, i));
             layer.forward(self.level, &params[self.stack.arrays_of(i)], flow, x, out, &mut pass)?;
             if changes {
-                rearrange(self.level, next, (n, flow.outputs), &self.outputs[i], &mut after[0])?;
+                rearrange(self.level, next, (n, flow.outputs), &self.outputs[k], &mut after[0])?;
             }
         }
         let classes = self.stack.classes();
-        let scores = &self.inputs[self.stack.layers.len()][..n * classes];
+        let scores = &self.inputs[self.steps.len()][..n * classes];
         let (level, loss, d) = (self.level, self.stack.loss, &mut self.gradients.d[..n * classes]);
         let mean = loss.mean(level, scores, batches.t, numbers.clone(), d);
         loss.gradient(level, batches.t, numbers, d);
@@ -303,9 +297,9 @@ impl<T: Float> Trainer<T> {
     ) -> Result<(), KernelError> {
         let (level, states) = (self.level, optimizer.rule.states());
         let Some(lowest) = self.stack.first_with_parameters() else { return Ok(()) };
-        for (step, layer) in self.steps.iter().filter(|(step, _)| step.start >= lowest).rev() {
+        for (k, (layer, step)) in self.steps.iter().enumerate().filter(|(_, (_, step))| step.start >= lowest).rev() {
             let (i, end) = (step.start, step.end);
-            let (flow, mine) = (self.stack.flow_arranged(i, n), self.stack.parameters_of(i));
+            let (flow, mine) = (self.stack.flow_arranged(step, n), self.stack.parameters_of(i));
             let changes = flow.side_by_side != self.stack.side_by_side(end, n);
             let state = &mut state[mine.start * states..mine.end * states];
             let params = &mut params[self.stack.arrays_of(i)];
@@ -318,9 +312,9 @@ impl<T: Float> Trainer<T> {
                 affine::backward_skipping(level, first, flow, gradients, params, state, optimizer);
                 continue;
             }
-            let out = if changes { &self.outputs[i] } else { &self.inputs[end] };
-            let through = (&self.inputs[i][..flow.room() * flow.inputs], &out[..flow.room() * flow.outputs]);
-            let pass = self.memories[i].pass(*layer, flow, train(draws, i));
+            let out = if changes { &self.outputs[k] } else { &self.inputs[k + 1] };
+            let through = (&self.inputs[k][..flow.room() * flow.inputs], &out[..flow.room() * flow.outputs]);
+            let pass = self.memories[k].pass(*layer, flow, train(draws, i));
             layer.note(params, &pass);
             if optimizer.largest_norm.is_none() {
                 layer.backward(level, flow, through, i > lowest, gradients, params, state, optimizer, &pass)?;

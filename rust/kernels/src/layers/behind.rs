@@ -1,0 +1,91 @@
+//! What a convolution takes on of the layers behind it: a function, and the largest of each 2 × 2 windows.
+//!
+//! ```text
+//! out = f(largest of each window of the map)          a function that never decreases may as well come last
+//! ```
+//!
+//! So the map, which has four times as many numbers as what comes out, is never stored. On the way back it is not needed either: what came out tells the slope
+//! of f, and the place of the largest is remembered. Its gradients are made row by row where they are used, in the nearest cache.
+
+use crate::dense::padded::LANES;
+use crate::layers::activation::{Activation, Backward};
+use crate::layers::pooling::{where_it_won, Pooling};
+use crate::machine::level::{Arithmetic, Kernel, Level};
+use crate::Float;
+
+/// A function, and before it the largest of windows; either may be missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Behind {
+    pub f: Option<Activation>,
+    pub pooling: Option<Pooling>,
+}
+
+impl Behind {
+    /// With a layer more, if that can be taken on.
+    pub(crate) fn with_function(self, f: Activation) -> Option<Self> {
+        (self == Self::default()).then_some(Self { f: Some(f), ..self })
+    }
+
+    /// The same. A function that rounds could make different numbers equal, and another one the first of them.
+    pub(crate) fn with_pooling(self, pooling: Pooling) -> Option<Self> {
+        let exact = matches!(self.f, None | Some(Activation::Relu));
+        (exact && self.pooling.is_none() && pooling.is_taken_on()).then_some(Self { pooling: Some(pooling), ..self })
+    }
+
+    /// `x ← f(x)`.
+    pub(crate) fn apply<T: Float>(self, level: Level, x: &mut [T]) {
+        self.f.iter().for_each(|f| f.apply_in_place(level, x));
+    }
+}
+
+/// Images side by side that are made row by row: as they lie there, or, of a map, the gradients that come back to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RowByRow<'a, T> {
+    /// Rows and columns of a channel.
+    pub size: (usize, usize),
+    /// The numbers; or the gradients of what came out, and that itself.
+    pub numbers: &'a [[T; LANES]],
+    pub out: &'a [[T; LANES]],
+    /// Where the largest of each window was.
+    pub places: &'a [[u32; LANES]],
+    pub behind: Behind,
+}
+
+impl<'a, T: Float> RowByRow<'a, T> {
+    /// Images of such a size as they are.
+    pub(crate) fn of(size: (usize, usize), numbers: &'a [[T; LANES]]) -> Self {
+        Self { size, numbers, out: &[], places: &[], behind: Behind::default() }
+    }
+
+    /// All of them, if they lie there as they are.
+    pub(crate) fn as_they_are(self) -> Option<&'a [[T; LANES]]> {
+        (self.behind == Behind::default()).then_some(self.numbers)
+    }
+
+    /// `to ←` row `y` of a channel.
+    #[inline(always)]
+    pub(crate) fn row(self, arithmetic: impl Arithmetic, channel: usize, y: usize, to: &mut [[T; LANES]]) {
+        let Self { size: (rows, columns), numbers, out, places, behind } = self;
+        if behind.pooling.is_none() {
+            let at = (channel * rows + y) * columns;
+            to.copy_from_slice(&numbers[at..][..columns]);
+            if let Some(f) = behind.f {
+                let (out, d) = (out[at..][..columns].as_flattened(), to.as_flattened_mut());
+                Backward { f, out, d }.run(arithmetic);
+            }
+            return;
+        }
+        let at = (channel * (rows / 2) + y / 2) * (columns / 2);
+        let along = |numbers: &'a [[T; LANES]]| &numbers[at..][..columns / 2];
+        let windows = along(numbers).iter().zip(along(out)).zip(&places[at..][..columns / 2]);
+        let through = behind.f.is_none();
+        for ((to, ((d, out), places)), pixel) in
+            to.as_chunks_mut::<2>().0.iter_mut().zip(windows).zip(((y * columns) as u32..).step_by(2))
+        {
+            let d: [T; LANES] = std::array::from_fn(|i| if !through && out[i] <= T::zero() { T::zero() } else { d[i] });
+            for (to, pixel) in to.iter_mut().zip(pixel..) {
+                *to = where_it_won(pixel, places, &d);
+            }
+        }
+    }
+}
