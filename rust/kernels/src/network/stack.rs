@@ -6,7 +6,7 @@
 //!
 //! A [`Stack`] knows shapes only. The parameters are the caller's: one slice each, in the order of the layers, passed to every call. So the same stack serves the caller's arrays in place, and holds nothing that could go stale.
 //!
-//! Cost of [`Stack::scores`]: the layers, in blocks of [`BLOCK`] rows, or [`WIDE_BLOCK`], so that what flows between the layers stays in the
+//! Cost of [`Stack::scores`]: the layers, in blocks of [`BLOCK`] rows, or fewer where they are wide, so that what flows between the layers stays in the
 //! cache and nothing as long as the data is ever allocated. Blocks are divided among the threads; they are the same however many
 //! threads there are, and however the work is divided into calls.
 
@@ -31,11 +31,9 @@ use std::time::Instant;
 /// Rows evaluated at a time: 256 rows of 784 floats are 800 kB in f32, an L2 cache.
 pub const BLOCK: usize = 256;
 
-/// Rows evaluated at a time where a row is wide somewhere: 16 rows of 17,280 floats, the images of chapter 7 behind their convolution, are 1.1 MB.
-const WIDE_BLOCK: usize = 16;
-
-/// How wide that is.
-const WIDE: usize = 8192;
+/// Numbers evaluated at a time where rows are wide: 128 rows of the 4,320 that chapter 7's network has behind its pooling, 64 of chapter 8's 12,544. With 16 rows,
+/// making ready the weights for each block took a third of the time of the former.
+const AT_ONCE: usize = 1 << 20;
 
 /// Rows whose zeros are marked at a time: 128 rows of 56 floats are 28 kB in f32, a first cache.
 const MARKED: usize = 128;
@@ -326,11 +324,8 @@ impl Stack {
 
     /// Rows evaluated at a time.
     pub(crate) fn block(&self) -> usize {
-        if self.widest() > WIDE {
-            WIDE_BLOCK
-        } else {
-            BLOCK
-        }
+        // A power of two, so that a round is whole blocks.
+        1 << (AT_ONCE / self.widest_between().max(1)).clamp(LANES, BLOCK).ilog2()
     }
 
     /// How many rows are done before the clock is looked at: so many for each thread that waking them costs little, so few that with
