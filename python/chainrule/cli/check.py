@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chainrule.checking import GradientReport, check_gradients
-from chainrule.checking.files import FileCheck, check_file
+from chainrule.checking import check_gradients
 from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format, add_seed
 from chainrule.cli.output import Style, print_annotation, print_json, style_for
 from chainrule.data.mnist import load_mnist
 from chainrule.nn.two_layer_net import TwoLayerNet
+
+if TYPE_CHECKING:
+    from chainrule.checking import GradientReport
+    from chainrule.checking.files import FileCheck
 
 #: The tutorial's size of network and of sample; more classes if the labels ask for them.
 _HIDDEN, _CLASSES, _SAMPLES = 50, 10, 3
@@ -73,6 +77,8 @@ def _check_file(options: argparse.Namespace) -> int:
     """Print a line for each layer, network and pair of a file."""
     path, _, name = options.file.partition(".py:")
     path = f"{path}.py" if name else options.file
+    from chainrule.checking.files import check_file  # as long as all else takes; no other command needs it
+
     checks = check_file(path, name or None, options.seed, options.strict)
     show = {"text": _print_text, "jsonl": _print_json, "github": _print_github}[options.format]
     with contextlib.suppress(BrokenPipeError):  # the verdict is the exit code, also if `head` has had enough

@@ -195,8 +195,8 @@ class _Printed:
 
 def _measures(history: History, epoch: int) -> dict[str, float]:
     """Give each measure of that epoch by name."""
-    lists = history.to_dict()
-    return {name: values[epoch] for name, values in lists.items() if values and name not in ("losses", "steps")}
+    lists = {name: values for name, values in vars(history).items() if name not in ("losses", "steps")}
+    return {name: values[epoch] for name, values in lists.items() if values}
 
 
 def _accuracies(measures: dict[str, float]) -> str:

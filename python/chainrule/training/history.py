@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -60,7 +60,8 @@ class History:
         -------
         dict of str to list
         """
-        return asdict(self)
+        # Copied as lists: `asdict` would look at every number.
+        return {each.name: list(getattr(self, each.name)) for each in fields(self)}
 
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str | None:
         """Give the table as CSV: epoch, step, mean loss of the epoch's steps, then a column for each list there is.

@@ -11,6 +11,7 @@ mod arrays;
 mod call;
 mod dtype;
 mod engine;
+mod inflate;
 mod layer;
 mod scratch;
 mod tensors;
@@ -38,6 +39,9 @@ mod _kernels {
 
     #[pymodule_export]
     use super::engine::{Engine, Evaluation, Examples};
+
+    #[pymodule_export]
+    use super::inflate::inflate_segments;
 
     #[pymodule_export]
     use super::layer::{dropout_mask, layer_backward, layer_forward, layer_sizes};
