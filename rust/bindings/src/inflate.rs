@@ -57,13 +57,17 @@ fn inflate(file: &[u8], first: usize, out: &mut [u8]) -> Option<()> {
         return None;
     }
     let each = segments.iter_mut().collect();
-    threads::try_each_with(each, || Decompress::new(false), |stream, (segment, its, crc)| {
-        stream.reset(false);
-        stream.decompress(segment, its, FlushDecompress::Sync).map_err(drop)?;
-        crc.update(its);
-        let whole = (stream.total_in(), stream.total_out()) == (segment.len() as u64, its.len() as u64);
-        whole.then_some(()).ok_or(())
-    })
+    threads::try_each_with(
+        each,
+        || Decompress::new(false),
+        |stream, (segment, its, crc)| {
+            stream.reset(false);
+            stream.decompress(segment, its, FlushDecompress::Sync).map_err(drop)?;
+            crc.update(its);
+            let whole = (stream.total_in(), stream.total_out()) == (segment.len() as u64, its.len() as u64);
+            whole.then_some(()).ok_or(())
+        },
+    )
     .ok()?;
     let sum = segments.iter().fold(Crc::new(), |mut sum, (_, _, crc)| {
         sum.combine(crc);

@@ -23,7 +23,7 @@ impl<T: Float> Kernel for Transpose<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, _: impl Arithmetic) {
+    fn run(self, arithmetic: impl Arithmetic) {
         let Self { from, to } = self;
         let (m, n) = from.dim();
         let mut square = [Lane([T::zero(); LANES]); LANES];
@@ -31,27 +31,36 @@ impl<T: Float> Kernel for Transpose<'_, T> {
             for j in (0..n).step_by(LANES) {
                 let (height, width) = (rows.nrows(), LANES.min(n - j));
                 for (lane, row) in square.iter_mut().zip(rows.outer_iter()) {
-                    lane.0[..width].copy_from_slice(&row.to_slice().unwrap_or(&[])[j..j + width]);
+                    copy(&row.to_slice().unwrap_or(&[])[j..j + width], &mut lane.0);
                 }
-                swap_quarters::<T, 8>(&mut square);
-                swap_quarters::<T, 4>(&mut square);
-                swap_quarters::<T, 2>(&mut square);
-                swap_quarters::<T, 1>(&mut square);
+                swap_quarters::<T, 8>(&mut square, arithmetic);
+                swap_quarters::<T, 4>(&mut square, arithmetic);
+                swap_quarters::<T, 2>(&mut square, arithmetic);
+                swap_quarters::<T, 1>(&mut square, arithmetic);
                 for (lane, to) in square.iter().zip(to[j * m..].chunks_exact_mut(m)).take(width) {
-                    to[i..i + height].copy_from_slice(&lane.0[..height]);
+                    copy(&lane.0[..height], &mut to[i..i + height]);
                 }
             }
         }
     }
 }
 
+/// `to ← from`, as much as there is; whole lanes without a call of memcpy, which takes as long as all else.
+#[inline(always)]
+fn copy<T: Float>(from: &[T], to: &mut [T]) {
+    match (from.as_array::<LANES>(), to.first_chunk_mut::<LANES>()) {
+        (Some(from), Some(to)) => *to = *from,
+        _ => to[..from.len()].copy_from_slice(from),
+    }
+}
+
 /// In every square of 2·`S` rows and columns, the upper right and the lower left quarter change places.
 #[inline(always)]
-fn swap_quarters<T: Float, const S: usize>(square: &mut [Lane<T>; LANES]) {
-    for i in (0..LANES).filter(|i| i & S == 0) {
-        let (upper, lower) = (square[i].0, square[i + S].0);
-        square[i].0 = std::array::from_fn(|j| if j & S == 0 { upper[j] } else { lower[j - S] });
-        square[i + S].0 = std::array::from_fn(|j| if j & S == 0 { upper[j + S] } else { lower[j] });
+fn swap_quarters<T: Float, const S: usize>(square: &mut [Lane<T>; LANES], arithmetic: impl Arithmetic) {
+    for pair in 0..LANES / 2 {
+        let i = pair / S * 2 * S + pair % S;
+        let (above, below) = square.split_at_mut(i + S);
+        arithmetic.exchange::<T, S>(&mut above[i].0, &mut below[0].0);
     }
 }
 

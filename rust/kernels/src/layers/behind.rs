@@ -82,7 +82,10 @@ impl<'a, T: Float> RowByRow<'a, T> {
         for ((to, ((d, out), places)), pixel) in
             to.as_chunks_mut::<2>().0.iter_mut().zip(windows).zip(((y * columns) as u32..).step_by(2))
         {
-            let d: [T; LANES] = std::array::from_fn(|i| if !through && out[i] <= T::zero() { T::zero() } else { d[i] });
+            let mut d = *d;
+            for lane in 0..LANES {
+                d[lane] = if !through && out[lane] <= T::zero() { T::zero() } else { d[lane] };
+            }
             for (to, pixel) in to.iter_mut().zip(pixel..) {
                 *to = where_it_won(pixel, places, &d);
             }

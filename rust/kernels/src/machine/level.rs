@@ -47,6 +47,14 @@ pub trait Arithmetic: Copy {
         sum.iter_mut().zip(x.iter().zip(y)).for_each(|(sum, (&x, &y))| *sum = self.mul_add(x, y, *sum));
     }
 
+    /// Where the numbers of both lie in twos of `S`, the second `S` of `upper` and the first of `lower` change places, and so on.
+    #[inline(always)]
+    fn exchange<T: Float, const S: usize>(self, upper: &mut [T; LANES], lower: &mut [T; LANES]) {
+        let (before, behind) = (*upper, *lower);
+        *upper = std::array::from_fn(|j| if j & S == 0 { before[j] } else { behind[j - S] });
+        *lower = std::array::from_fn(|j| if j & S == 0 { before[j + S] } else { behind[j] });
+    }
+
     /// Bit i tells whether `words[i]` is not zero.
     #[inline(always)]
     fn nonzero(self, words: [u64; 8]) -> u8 {
@@ -162,6 +170,26 @@ fused!(
         f32: 16 _mm512_set1_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_fmadd_ps,
         f64: 8 _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_fmadd_pd
     );
+
+    /// Two instructions in f32; what the compiler makes of the arrays moves number by number.
+    #[inline(always)]
+    fn exchange<T: Float, const S: usize>(self, upper: &mut [T; LANES], lower: &mut [T; LANES]) {
+        use std::arch::x86_64::{_mm512_loadu_epi32, _mm512_loadu_ps, _mm512_permutex2var_ps, _mm512_storeu_ps};
+        if size_of::<T>() != size_of::<f32>() {
+            return Separate.exchange::<T, S>(upper, lower);
+        }
+        // Of sixteen numbers and sixteen more, which one comes to each place.
+        let of_upper: [i32; LANES] = std::array::from_fn(|j| if j & S == 0 { j } else { LANES + j - S } as i32);
+        let of_lower: [i32; LANES] = std::array::from_fn(|j| if j & S == 0 { j + S } else { LANES + j } as i32);
+        // SAFETY: as below; `T` is `f32`, of its size, and all are sixteen numbers.
+        unsafe {
+            let (of_upper, of_lower) = (_mm512_loadu_epi32(of_upper.as_ptr()), _mm512_loadu_epi32(of_lower.as_ptr()));
+            let (upper, lower) = (std::ptr::from_mut(upper).cast::<f32>(), std::ptr::from_mut(lower).cast::<f32>());
+            let (before, behind) = (_mm512_loadu_ps(upper), _mm512_loadu_ps(lower));
+            _mm512_storeu_ps(upper, _mm512_permutex2var_ps(before, of_upper, behind));
+            _mm512_storeu_ps(lower, _mm512_permutex2var_ps(before, of_lower, behind));
+        }
+    }
 
     #[inline(always)]
     fn nonzero(self, words: [u64; 8]) -> u8 {
