@@ -48,7 +48,7 @@ impl<T: Float> Kernel for Transpose<'_, T> {
 /// `to ← from`, as much as there is; whole lanes without a call of memcpy, which takes as long as all else.
 #[inline(always)]
 fn copy<T: Float>(from: &[T], to: &mut [T]) {
-    match (from.as_array::<LANES>(), to.first_chunk_mut::<LANES>()) {
+    match (from.first_chunk::<LANES>(), to.first_chunk_mut::<LANES>()) {
         (Some(from), Some(to)) => *to = *from,
         _ => to[..from.len()].copy_from_slice(from),
     }

@@ -334,7 +334,9 @@ impl Definition for Convolution {
                     None => None,
                 };
                 let filters = &filters;
-                level.run(Filtered { window, filters, which, image, out: to.as_chunks_mut().0, largest });
+                let inside = Place::padded(self.window).rows(self.window.rows);
+                let lanes = to.as_chunks_mut().0;
+                level.run(Filtered { window, filters, which, image, inside, out: lanes, largest });
                 self.behind.apply(level, to);
                 if side_by_side {
                     return Ok(());
@@ -439,8 +441,9 @@ impl Definition for Convolution {
                         let d = self.coming_back(level, flow, through, (&images, which.clone()), memory)?;
                         let image = lanes(level, flow, (x, inputs), &images, 0..inputs, image)?;
                         let image = self.padded(level, image, padded)?;
+                        let inside = Place::padded(window).rows(window.rows);
                         let (window, filters, sums) = (window.padded(), which.len(), sums.lanes_mut());
-                        level.run(Products { window, filters, image, d, rows, sums });
+                        level.run(Products { window, filters, image, inside, d, rows, sums });
                     }
                     level.run(Totals { window, sums: sums.lanes(), d_w, d_b });
                     Ok(())
@@ -453,8 +456,9 @@ impl Definition for Convolution {
                         memory.resize(LANES * inputs)?;
                     }
                     let to = if side_by_side { &mut *d_x } else { &mut **memory };
-                    let (window, filters, out) = (self.turned(), &turned, to.as_chunks_mut().0);
-                    level.run(Filtered { window, filters, which: channels, image, out, largest: None });
+                    let inside = Place::turned(window).rows(window.places().0);
+                    let (window, filters, which, out) = (self.turned(), &turned, channels, to.as_chunks_mut().0);
+                    level.run(Filtered { window, filters, which, image, inside, out, largest: None });
                     if side_by_side {
                         return Ok(());
                     }

@@ -119,6 +119,8 @@ pub(crate) struct Filtered<'a, T> {
     pub which: Range<usize>,
     /// Channels × rows × columns.
     pub image: &'a [Numbers<T>],
+    /// Rows of a channel beside which all are 0.
+    pub inside: Range<usize>,
     /// Those filters × places.
     pub out: &'a mut [Numbers<T>],
     pub largest: Option<Largest<'a, T>>,
@@ -159,23 +161,24 @@ impl<T: Float> Kernel for Filtered<'_, T> {
 impl<T: Float> InBlocks<T> for Filtered<'_, T> {
     #[inline(always)]
     fn run_in<A: Arithmetic, const F: usize, const P: usize>(self, arithmetic: A) {
-        let Self { window, filters, which, image, out, mut largest } = self;
+        let Self { window, filters, which, image, inside, out, mut largest } = self;
         let (down, across) = window.places();
         let numbers = filters.weights.chunks_exact((F * window.under()).max(1)).zip(filters.biases.as_chunks::<F>().0);
         for ((weights, biases), first) in numbers.skip(which.start / F).zip(which.clone().step_by(F)) {
-            let block = Block::<T, F> { weights: weights.as_chunks().0, biases, filters: (which.end - first).min(F) };
+            let (weights, count) = (weights.as_chunks().0, (which.end - first).min(F));
+            let block = Block::<T, F> { window, weights, biases, filters: count, image, inside: &inside };
             let first = first - which.start;
             let Some(Largest { pooling, places, rows }) = &mut largest else {
                 for y in 0..down {
                     let at = (first * down + y) * across;
-                    block.row::<A, P>(arithmetic, window, image, y, (&mut out[at..], down * across));
+                    block.row::<A, P>(arithmetic, y, (&mut out[at..], down * across));
                 }
                 continue;
             };
             let rows = rows.lanes_mut();
             for y in (0..down).step_by(2) {
                 for i in 0..2 {
-                    block.row::<A, P>(arithmetic, window, image, y + i, (&mut rows[i * across..], 2 * across));
+                    block.row::<A, P>(arithmetic, y + i, (&mut rows[i * across..], 2 * across));
                 }
                 for (f, rows) in rows.chunks_exact(2 * across).enumerate().take(block.filters) {
                     let its = ((first + f) * (down / 2) + y / 2) * (across / 2);
@@ -188,66 +191,55 @@ impl<T: Float> InBlocks<T> for Filtered<'_, T> {
     }
 }
 
-/// `F` filters, of which there are so many.
+/// `F` filters, of which there are so many, and what they move over.
 struct Block<'a, T, const F: usize> {
+    window: Window,
     weights: &'a [[T; F]],
     biases: &'a [T; F],
     filters: usize,
+    image: &'a [Numbers<T>],
+    inside: &'a Range<usize>,
 }
 
 impl<T: Float, const F: usize> Block<'_, T, F> {
     /// `out ←` row `y` of the map of each filter, so far apart.
     #[inline(always)]
-    fn row<A: Arithmetic, const P: usize>(
-        &self,
-        arithmetic: A,
-        window: Window,
-        image: &[Numbers<T>],
-        y: usize,
-        (out, apart): (&mut [Numbers<T>], usize),
-    ) {
-        let Self { weights, biases, filters } = *self;
-        let image = &image[y * window.stride * window.columns..];
-        let (mut x, (_, across)) = (0, window.places());
+    fn row<A: Arithmetic, const P: usize>(&self, arithmetic: A, y: usize, (out, apart): (&mut [Numbers<T>], usize)) {
+        let (mut x, (_, across)) = (0, self.window.places());
         while x < across {
-            let (image, left) = (&image[x * window.stride..], across - x);
-            x += if left >= P {
-                write(&sums::<T, A, F, P>(arithmetic, window, weights, biases, image), filters, out, x, apart)
-            } else if const { P > 2 } && left == 2 {
-                write(&sums::<T, A, F, 2>(arithmetic, window, weights, biases, image), filters, out, x, apart)
-            } else {
-                write(&sums::<T, A, F, 1>(arithmetic, window, weights, biases, image), filters, out, x, apart)
+            x += match across - x {
+                left if left >= P => write(&self.sums::<A, P>(arithmetic, y, x), self.filters, out, x, apart),
+                2 if const { P > 2 } => write(&self.sums::<A, 2>(arithmetic, y, x), self.filters, out, x, apart),
+                _ => write(&self.sums::<A, 1>(arithmetic, y, x), self.filters, out, x, apart),
             };
         }
     }
-}
 
-/// The sums of `F` filters at `P` places, the first of which begins where `image` does.
-#[inline(always)]
-fn sums<T: Float, A: Arithmetic, const F: usize, const P: usize>(
-    arithmetic: A,
-    Window { channels, rows, columns, height, width, stride, .. }: Window,
-    weights: &[[T; F]],
-    biases: &[T; F],
-    image: &[Numbers<T>],
-) -> [[Numbers<T>; P]; F] {
-    let mut sums: [[Numbers<T>; P]; F] = std::array::from_fn(|f| [[biases[f]; LANES]; P]);
-    let mut weights = weights.iter();
-    for channel in 0..channels {
-        for i in 0..height {
-            let row = &image[(channel * rows + i) * columns..][..width + (P - 1) * stride];
-            for (j, weights) in (0..width).zip(&mut weights) {
-                // The pixels stay in registers, and one weight at a time: more would not leave room for the sums.
-                let pixels: [&Numbers<T>; P] = std::array::from_fn(|p| &row[j + p * stride]);
-                for f in 0..F {
-                    for p in 0..P {
-                        arithmetic.add_scaled(&mut sums[f][p], weights[f], pixels[p]);
+    /// The sums of the filters at `P` places, from that one on. What is 0 on a whole row is left out.
+    #[inline(always)]
+    fn sums<A: Arithmetic, const P: usize>(&self, arithmetic: A, y: usize, x: usize) -> [[Numbers<T>; P]; F] {
+        let Window { channels, rows, columns, height, width, stride, .. } = self.window;
+        let mut sums: [[Numbers<T>; P]; F] = std::array::from_fn(|f| [[self.biases[f]; LANES]; P]);
+        let under =
+            self.inside.start.saturating_sub(y * stride)..self.inside.end.saturating_sub(y * stride).min(height);
+        for channel in 0..channels {
+            for i in under.clone() {
+                let row = (channel * rows + y * stride + i) * columns + x * stride;
+                let row = &self.image[row..][..width + (P - 1) * stride];
+                let weights = &self.weights[(channel * height + i) * width..][..width];
+                for (j, weights) in weights.iter().enumerate() {
+                    // The pixels stay in registers, and one weight at a time: more would not leave room for the sums.
+                    let pixels: [&Numbers<T>; P] = std::array::from_fn(|p| &row[j + p * stride]);
+                    for f in 0..F {
+                        for p in 0..P {
+                            arithmetic.add_scaled(&mut sums[f][p], weights[f], pixels[p]);
+                        }
                     }
                 }
             }
         }
+        sums
     }
-    sums
 }
 
 /// Write the sums of the filters there are, `apart` from each other, from `at` on; how many places that are.
@@ -272,6 +264,8 @@ pub(crate) struct Products<'a, T> {
     pub filters: usize,
     /// Channels × rows × columns.
     pub image: &'a [Numbers<T>],
+    /// Rows of a channel beside which all are 0.
+    pub inside: Range<usize>,
     /// Filters × places.
     pub d: RowByRow<'a, T>,
     /// Memory for some rows of it.
@@ -342,7 +336,7 @@ impl<T: Float> InBlocks<T> for Products<'_, T> {
                             let (at, left) = ((channel, i, j), width - j);
                             let now = if left >= P { P } else { left.min(2).min(P) };
                             let (these, others) = sums.split_at_mut(now);
-                            let (window, image, rows) = (self.window, self.image, rows.clone());
+                            let (window, image, rows) = (self.window, (self.image, &self.inside), rows.clone());
                             if now == P {
                                 products::<T, A, F, P>(arithmetic, window, image, d, rows, at, these);
                             } else if const { P > 2 } && now == 2 {
@@ -365,7 +359,7 @@ impl<T: Float> InBlocks<T> for Products<'_, T> {
 fn products<T: Float, A: Arithmetic, const F: usize, const P: usize>(
     arithmetic: A,
     window: Window,
-    image: &[Numbers<T>],
+    (image, inside): (&[Numbers<T>], &Range<usize>),
     d: [&[Numbers<T>]; F],
     rows: Range<usize>,
     (channel, i, j): (usize, usize, usize),
@@ -374,7 +368,7 @@ fn products<T: Float, A: Arithmetic, const F: usize, const P: usize>(
     let (_, across) = window.places();
     let Some(sums) = sums.first_chunk_mut::<P>() else { return };
     let mut now = *sums;
-    for (made, y) in rows.enumerate() {
+    for (made, y) in rows.enumerate().filter(|(_, y)| inside.contains(&(y * window.stride + i))) {
         let row = (channel * window.rows + y * window.stride + i) * window.columns + j;
         let row = &image[row..][..(across - 1) * window.stride + P];
         let d: [&[Numbers<T>]; F] = std::array::from_fn(|f| &d[f][made * across..][..across]);

@@ -19,6 +19,7 @@ use crate::machine::level::{Arithmetic, Kernel, Level};
 use crate::machine::threads;
 use crate::{Float, KernelError};
 use ndarray::{s, ArrayView2};
+use std::ops::Range;
 
 /// Rows of a batch from which on it goes side by side: of fewer most lanes would be empty.
 pub(crate) const LEAST: usize = 6;
@@ -99,6 +100,14 @@ impl Place {
     pub(crate) fn turned(Window { rows, columns, height, width, stride, pad, .. }: Window) -> Self {
         let first = |along: usize| along as isize - 1 - pad as isize;
         Self { field: (rows + height - 1, columns + width - 1), apart: stride, first: (first(height), first(width)) }
+    }
+}
+
+impl Place {
+    /// The rows of the field beside which all are 0, for an image of so many.
+    pub(crate) fn rows(self, image: usize) -> Range<usize> {
+        let at = |row: usize| (row * self.apart).saturating_add_signed(self.first.0).min(self.field.0);
+        at(0)..if image == 0 { 0 } else { (at(image - 1) + 1).min(self.field.0) }
     }
 }
 
