@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.data.segmented_gzip import segmented
 
 from chainrule import DataError, read_idx
 from chainrule.data import idx
 from chainrule.data.mnist import key_file, packaged_folder
+from segmented_gzip import segmented
 
 
 def header_of(count: int) -> bytes:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule.checking import check_gradients
-from chainrule.cli import nets, settings
+from chainrule.cli import nets, recipes, settings
 from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format, add_seed, whole
 from chainrule.cli.output import on_terminal, print_json, print_line, style_for
 from chainrule.cli.settings import OPTIMIZERS
@@ -36,6 +36,7 @@ $ chainrule train --net convnet --epochs 1 --save digits.safetensors
 $ chainrule train --net mlp --hidden 100,50 --dropout 0.5 --batch-norm
 $ chainrule train --optimizer adam --validation 0.1 --patience 3 --epochs 100
 $ chainrule train --data-dir fashion-mnist --format jsonl
+$ chainrule train --recipe 99
 """
 
 
@@ -48,6 +49,13 @@ def add(commands: Commands) -> None:
         group = length if name in settings.LENGTH else network
         group.add_argument(f"--{name.replace('_', '-')}", help=text, **how)
     add_seed(network, default=None)
+    network.add_argument(
+        "--recipe",
+        type=int,
+        choices=recipes.RECIPES,
+        metavar="N",
+        help="a short training to 97, 98 or 99 %% of the test images; says all that a run is but --seed",
+    )
     files = train.add_argument_group("files")
     files.add_argument("--save", type=Path, metavar="FILE", help="write network and run there, as safetensors")
     files.add_argument(
@@ -75,6 +83,8 @@ def run(options: argparse.Namespace) -> int:
     After Ctrl-C, or worse, go on with --resume from what --save has written. With --patience, what is in the file at
     the end is the network of the best epoch, and no run to go on with.
     """
+    if options.recipe is not None:
+        return recipes.run(options, options.parser.parse_args(["train"]))
     started = time.perf_counter()
     save = options.save or options.resume
     _expect_sense(options, save)
