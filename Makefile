@@ -63,7 +63,7 @@ docs: .venv/docs ## build the documentation as HTML into docs/_build/html
 	$(BIN)/python -m sphinx --builder html --nitpicky --fail-on-warning --keep-going docs docs/_build/html
 
 .PHONY: bench
-bench: .venv/bench ## chainrule beside NumPy, JAX, scikit-learn (and PyTorch, if it is in .venv); takes 15 minutes
+bench: .venv/bench ## chainrule beside NumPy, JAX, scikit-learn (and PyTorch, if it is in .venv); takes half an hour, or more
 	$(BIN)/python benchmarks/run.py $(ARGS)
 
 .PHONY: wheel

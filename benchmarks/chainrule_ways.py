@@ -85,17 +85,18 @@ def adam(seed: int) -> Outcome:
 def _steps_of_digits(seed: int, **rule: Any) -> Outcome:
     (x, t), _ = chainrule.load_mnist(normalize=False)
     rng = np.random.default_rng(seed)
-    return _steps(network(jobs.parameters(DIGITS, rng), bytes_in=True), x, t, BATCH, rng, **rule)
+    return steps(network(jobs.parameters(DIGITS, rng), bytes_in=True), x, t, BATCH, rng, **rule)
 
 
 def dense(seed: int) -> Outcome:
     rng = np.random.default_rng(seed)
     x, t = jobs.dense_data(rng)
     net = network(jobs.parameters(DENSE, rng, std=jobs.DENSE_STD), bytes_in=False)
-    return _steps(net, x, t, DENSE_BATCH, rng, learning_rate=jobs.DENSE_RATE)
+    return steps(net, x, t, DENSE_BATCH, rng, learning_rate=jobs.DENSE_RATE)
 
 
-def _steps(net: Network, x: Array, t: Array, batch: int, rng: np.random.Generator, **rule: Any) -> Outcome:
+def steps(net: Network, x: Array, t: Array, batch: int, rng: np.random.Generator, **more: Any) -> Outcome:
+    """Time a step of `fit`, as `jobs.steps` does; `more` are arguments of it, the optimizer's among them."""
     watch = Stopwatch()
     fit(
         net,
@@ -107,7 +108,7 @@ def _steps(net: Network, x: Array, t: Array, batch: int, rng: np.random.Generato
         seed=rng,
         progress=watch.progress,
         callbacks=[watch],
-        **rule,
+        **more,
     )
     return Outcome(watch.seconds / watch.steps)
 

@@ -28,14 +28,18 @@ class Outcome(NamedTuple):
     accuracy: float | None = None
 
 
-class Learner(Protocol):
-    """A network of one library, with its data: made for layers of `widths`, a batch size, training and test data."""
+class Trainer(Protocol):
+    """A network of one library, with its data."""
 
     def start(self, parameters: list[Array]) -> None:
         """Begin with copies of the parameters: W1, b1, W2, b2 and so on."""
 
     def train(self, rows: Array) -> Array:
         """Do a step for each row of `rows`, the numbers of the examples of its batch; give the losses."""
+
+
+class Learner(Trainer, Protocol):
+    """One that is made for layers of `widths`, a batch size, training and test data."""
 
     def evaluate(self) -> float:
         """Compute the accuracy on the training data and on the test data; give the second."""
@@ -66,7 +70,7 @@ def steps_of_digits(make: Callable[..., Learner], seed: int, rate: float = RATE)
     """Time a step of the tutorial's job, without evaluating."""
     train, test = digits()
     rng = np.random.default_rng(seed)
-    return _steps(make(DIGITS, BATCH, train, test, rate), parameters(DIGITS, rng), BATCH, len(train[0]), rng)
+    return steps(make(DIGITS, BATCH, train, test, rate), parameters(DIGITS, rng), BATCH, len(train[0]), rng)
 
 
 def steps_of_dense(make: Callable[..., Learner], seed: int) -> Outcome:
@@ -74,7 +78,7 @@ def steps_of_dense(make: Callable[..., Learner], seed: int) -> Outcome:
     rng = np.random.default_rng(seed)
     data = dense_data(rng)
     learner = make(DENSE, DENSE_BATCH, data, data, DENSE_RATE)
-    return _steps(learner, parameters(DENSE, rng, std=DENSE_STD), DENSE_BATCH, len(data[0]), rng)
+    return steps(learner, parameters(DENSE, rng, std=DENSE_STD), DENSE_BATCH, len(data[0]), rng)
 
 
 #: Epochs timed, after one that is not.
@@ -83,7 +87,8 @@ EPOCHS = 3
 DENSE_RATE, DENSE_STD = 0.01, 0.04
 
 
-def _steps(learner: Learner, beginning: list[Array], batch: int, examples: int, rng: np.random.Generator) -> Outcome:
+def steps(learner: Trainer, beginning: list[Array], batch: int, examples: int, rng: np.random.Generator) -> Outcome:
+    """Time a step of a few epochs, the first of which, in which compilers compile, is not counted."""
     learner.start(beginning)
     seconds = 0.0
     for epoch in range(1 + EPOCHS):

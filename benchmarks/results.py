@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[1]
 #: Where what was built stands, and what was measured is written.
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
 WIDTH = 110
+#: Columns that a work may ask for: what is reported, and how it is printed.
+ALSO = {"MB": ("peak_memory_mb", ".0f"), "accuracy": ("accuracy", ".4f")}
 UNITS = {"s": (1.0, 2), "ms": (1e3, 2), "µs": (1e6, 1)}
 
 
@@ -49,6 +51,10 @@ class Results:
         """Give the ways of a group that could be measured."""
         return [way for way in group if way.call is None or way in self.runs]
 
+    def first(self, group: Group) -> Way | None:
+        """Give the way that the others of a group are compared with, if it could be measured and there are others."""
+        return group[0] if len(group) > 1 and group[0] in self.measured(group) else None
+
     def ratio(self, way: Way, baseline: Way) -> float:
         """Tell how many times faster than `baseline` a way is."""
         return ratio(self.seconds(baseline), self.seconds(way))
@@ -78,9 +84,9 @@ def entries(results: Results, work: Work) -> list[dict[str, Any]]:
     found = []
     for group in work.groups:
         ways = results.measured(group)
-        mine = ours(group)
-        pairs = [(way, None if way is group[0] else group[0]) for way in ways]
-        pairs += [(mine, way) for way in ways if way not in (mine, group[0])]
+        mine, first = ours(group), results.first(group)
+        pairs = [(way, None if way is first else first) for way in ways]
+        pairs += [(mine, way) for way in ways if way not in (mine, first)]
         for way, baseline in pairs:
             times = results.seconds(way)
             found.append(
@@ -121,15 +127,15 @@ def _row(results: Results, work: Work, group: Group, way: Way, compared: bool) -
         return row | {work.unit: "not installed"}
     factor, digits = UNITS[work.unit]
     row[work.unit] = f"{factor * statistics.median(results.seconds(way)):.{digits}f}"
-    if len(group) > 1:
-        row[f"× {work.first}"] = f"{results.ratio(way, group[0]):.2f}"
+    if (first := results.first(group)) is not None:
+        row[f"× {work.first}"] = f"{results.ratio(way, first):.2f}"
     if compared:
         row["chainrule ×"] = f"{results.ratio(ours(group), way):.2f}"
     if way.flop:
         row["share"] = f"{100 * (results.share(way) or 0):.0f} %"
-    if work.name == "job":
-        memory, accuracy = results.reported(way, "peak_memory_mb"), results.reported(way, "accuracy")
-        row |= {"MB": f"{memory:.0f}", "accuracy": f"{accuracy:.4f}"}
+    for column in work.also:
+        what, form = ALSO[column]
+        row[column] = f"{results.reported(way, what):{form}}"
     return row
 
 

@@ -63,7 +63,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=", ".join(NAMES))
     parser.add_argument("--json", type=Path, default=TARGET / "bench.json", metavar="FILE", help="default %(default)s")
     options = parser.parse_args(arguments)
-    try:  # now, not after a quarter of an hour
+    try:  # now, not after half an hour
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.touch()
     except OSError as error:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import images
+
 #: The tutorial's network and its training.
 DIGITS, BATCH, RATE = (784, 50, 10), 100, 0.1
 TRAIN_IMAGES, IMAGES = 60_000, 70_000
@@ -22,7 +24,7 @@ DENSE, DENSE_BATCH = (784, 1024, 1024, 10), 256
 PRODUCTS = ((1024, 1024, 1024), (256, 1024, 1024), (100, 784, 50))
 
 #: What can be asked for with --only.
-NAMES = ("job", "step", "dense", "products", "accuracy", "adam", "import")
+NAMES = ("job", "step", "dense", "products", "accuracy", "adam", "convnets", "layers", "import")
 
 #: The other libraries, by the name they are imported by. One that is not installed is left out.
 PEERS = {"jax": "JAX", "sklearn": "scikit-learn", "torch": "PyTorch"}
@@ -30,7 +32,7 @@ PEERS = {"jax": "JAX", "sklearn": "scikit-learn", "torch": "PyTorch"}
 
 @dataclass(frozen=True)
 class Way:
-    """One way of doing a work: a function of one of the `*_ways.py`, called in a process of its own.
+    """One way of doing a work: a function of a `*_ways.py` or `*_images.py`, called in a process of its own.
 
     Without a function, the way is not run: it is the arithmetic at the machine's FMA peak.
     """
@@ -67,6 +69,8 @@ class Work:
     unit: str
     first: str
     groups: tuple[Group, ...]
+    #: Columns of other things that are reported: "MB", the peak memory; "accuracy".
+    also: tuple[str, ...] = ()
 
 
 def flop_of_scores(widths: Iterable[int], examples: int) -> int:
@@ -90,6 +94,8 @@ def works(iterations: int, cpus: int, instruction_set: str) -> list[Work]:
         _products(few),
         _accuracy(few),
         _adam(few),
+        _convnets(few),
+        _layers(few),
         _import(),
     ]
 
@@ -131,6 +137,7 @@ def _job(iterations: int, threads: list[int], levels: list[str]) -> Work:
         "s",
         "published",
         (group,),
+        also=("MB", "accuracy"),
     )
 
 
@@ -230,6 +237,62 @@ def _adam(threads: list[int]) -> Work:
             )
             for n in threads
         ),
+    )
+
+
+def _convnets(threads: list[int]) -> Work:
+    peers = {
+        "PyTorch, eager": "torch_images.eager",
+        "PyTorch, channels last": "torch_images.channels_last",
+        "PyTorch, compiled": "torch_images.compiled",
+        "JAX, jit": "jax_images.network",
+    }
+    flops = {name: images.flop_of_training(layers) for name, layers in images.NETWORKS.items()}
+
+    def way(how: str, call: str, name: str, threads: int, **more: Any) -> Way:
+        return Way(f"{name}: {how}", call, threads, flops[name], arguments={"name": name}, **more)
+
+    groups = tuple(
+        (
+            *(way(how, call, name, n, peer=True) for how, call in peers.items()),
+            way("chainrule fit", "chainrule_images.network", name, n, ours=True),
+        )
+        for name in flops
+        for n in threads
+    )
+    simple, deep = (f"{flop / 1e6:,.0f} MFLOP" for flop in flops.values())
+    return Work(
+        "convnets",
+        "One step of the book's convolutional networks, on images of MNIST: Adam, batch 100, float32",
+        "Chapter 7's SimpleConvNet: 30 filters of 5×5, a pooling, 100 and 10 units. Chapter 8's DeepConvNet: 16, 16,"
+        " 32, 32, 64 and 64 filters of 3×3, a pooling after every two, 50 and 10 units, with dropout. Steps are timed,"
+        " on images in float32 drawn at random, after an epoch in which all is compiled and warm; no evaluation. If"
+        f" nothing is skipped, a step is {simple} and {deep}. An epoch of the 60,000 images is 600 steps. MB: the peak"
+        " of the process, its libraries and what compiles for it included.",
+        "ms",
+        "PyTorch",
+        groups,
+        also=("MB",),
+    )
+
+
+def _layers(threads: list[int]) -> Work:
+    groups = []
+    for what, (layer, shape) in images.LAYERS.items():
+        flop, arguments = images.flop_of_layer(layer, shape) or None, {"what": what}
+        for n in threads:
+            torch = Way(f"PyTorch, {what}", "torch_images.layer", n, flop, arguments=arguments, peer=True)
+            ours = Way(f"chainrule, {what}", "chainrule_images.layer", n, flop, arguments=arguments, ours=True)
+            groups.append((torch, ours))
+    return Work(
+        "layers",
+        "Single layers, forward and back: a batch of 100, float32",
+        "The layers of chainrule, called from Python, beside PyTorch's functions and its autograd. Random numbers go in"
+        " and come back; the gradients of the input and of all parameters are asked for. A convolution of 3×3 has a"
+        " padding of 1, that of 5×5 none. The batch norm is that of training.",
+        "ms",
+        "PyTorch",
+        tuple(groups),
     )
 
 

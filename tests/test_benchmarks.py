@@ -40,8 +40,8 @@ def way(name: str, call: str | None = "numpy_ways.job", **more: Any) -> Any:
     return module("works").Way(name, call, 1, **more)
 
 
-def work(*ways: Any, name: str = "dense") -> Any:
-    return module("works").Work(name, "A title", "A caption.", "s", "first", (ways,))
+def work(*ways: Any, name: str = "dense", **more: Any) -> Any:
+    return module("works").Work(name, "A title", "A caption.", "s", "first", (ways,), **more)
 
 
 def results(runs: dict[Any, Sequence[float]], accuracy: float = 0.97) -> Any:
@@ -127,6 +127,60 @@ def test_tuned_numpy_adam_is_ours() -> None:
         np.testing.assert_allclose(mine, array, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["SimpleConvNet", "DeepConvNet"])
+@pytest.mark.parametrize(
+    ("library", "more"),
+    [
+        ("torch", {}),
+        ("torch", {"channels_last": True}),
+        pytest.param("torch", {"compiled": True}, marks=pytest.mark.slow),
+        ("jax", {}),
+    ],
+)
+def test_steps_of_convolutional_networks_are_ours(library: str, more: dict[str, Any], name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a library says when it is imported is its own affair
+        pytest.importorskip(library)
+        make = module(f"{library}_images").Network
+    rng = np.random.default_rng(0)
+    x, t = rng.random((20, 1, 28, 28), dtype="float32"), rng.integers(10, size=20)
+    net = module("image_jobs").network(name, 3, "float64")
+    if name == "DeepConvNet":
+        net.layers["Dropout1"].dropout_ratio = 0.0  # no library draws another's masks
+    rate = 0.001
+    adam = chainrule.Adam(rate)
+    beginning = [array.astype("float32") for array in net.params.values()]
+    learner, expected = (make(name, (x, t), rate, dropout=0.0, **more) for _ in range(2))
+    learner.start(beginning)
+    for number in (1, 2):
+        if library == "torch":  # which adds epsilon after the correction for the start at 0, and ours before it
+            learner.optimizer.param_groups[0]["eps"] = 1e-7 / (1 - 0.999**number) ** 0.5
+        rows = rng.permutation(20)[:10]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            losses = learner.train(rows[None])
+        assert losses == pytest.approx([net.loss(x[rows], t[rows])], rel=1e-5)
+        adam.update(net.params, net.gradient(x[rows], t[rows]))
+        expected.start([array.astype("float32") for array in net.params.values()])  # each holds them its own way
+        for mine, ours in zip(*(map(np.asarray, each.params) for each in (learner, expected)), strict=True):
+            # A step is about the rate. Rounding shows where there is hardly a gradient, not in all numbers together.
+            np.testing.assert_allclose(mine, ours, rtol=1e-5, atol=rate / 10)
+            assert np.linalg.norm(mine - ours) <= rate / 1000 * np.size(mine) ** 0.5
+
+
+def test_single_layers_are_pytorchs() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        pytest.importorskip("torch")
+        theirs = module("torch_images")
+    for what in module("images").LAYERS:
+        data = module("image_jobs").layer_data(what, 0)
+        found, expected = module("chainrule_images").passes(*data)(), theirs.passes(*data)()
+        assert len(found) == len(expected) == (2 if "pooling" in what else 4)
+        for mine, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-4 * np.abs(mine).max(), err_msg=what)
+
+
 def test_jobs_draw_the_same_batches() -> None:
     # Same seed, same parameters, same batches: the same network but for rounding.
     tuned = module("numpy_ways").job(iterations=50, seed=0)
@@ -148,6 +202,19 @@ def test_stopwatch_leaves_the_first_epoch_and_the_evaluations_out() -> None:
 def test_arithmetic_of_a_step() -> None:
     works = module("works")
     assert works.flop_of_step((784, 50, 10), 100) == 2 * (2 * 100 * 784 * 50) + 3 * (2 * 100 * 50 * 10) == 15_980_000
+
+
+def test_arithmetic_of_convolutional_networks_and_layers() -> None:
+    images = module("images")
+    first, rest = 25 * 30 * 24 * 24, 30 * 12 * 12 * 100 + 100 * 10
+    assert images.flop_of_training(images.NETWORKS["SimpleConvNet"]) == 2 * 100 * (2 * first + 3 * rest) == 432_600_000
+    first = 9 * 16 * 28 * 28
+    rest = 9 * (16 * 16 * 28 * 28 + 16 * 32 * 14 * 14 + 32 * 32 * 16 * 16 + 32 * 64 * 8 * 8 + 64 * 64 * 8 * 8)
+    rest += 64 * 4 * 4 * 50 + 50 * 10
+    assert images.flop_of_training(images.NETWORKS["DeepConvNet"]) == 2 * 100 * (2 * first + 3 * rest)
+    flops = [images.flop_of_layer(*described) for described in images.LAYERS.values()]
+    products = [25 * 30 * 24 * 24, 9 * 16 * 16 * 28 * 28, 9 * 32 * 32 * 16 * 16, 9 * 64 * 64 * 8 * 8, 0, 0]
+    assert flops == [600 * each for each in products]
 
 
 # Ratios, tables, JSON.
@@ -182,6 +249,26 @@ def test_losing_is_printed() -> None:
     text = module("results").table(results({first: [4.0], peer: [1.0], ours: [2.0]}), work(first, peer, ours))
     assert "| JAX       |       1 | 1.00 |    4.00 |        0.50 |" in text
     assert "chainrule, 1 thread, is 0.50 times as fast as the fastest other, JAX, 1 thread." in text
+
+
+def test_without_the_first_way_the_others_are_compared() -> None:
+    report = module("results")
+    first, peer, ours = way("PyTorch", "torch_images.eager", peer=True), way("JAX", peer=True), way("ours", ours=True)
+    table = work(first, peer, ours, also=("MB",))
+    found = results({peer: [4.0], ours: [2.0]})
+    assert report.table(found, table).split("\n\n")[2].splitlines() == [
+        "| way     | threads |             s | chainrule × |  MB |",
+        "| :------ | ------: | ------------: | ----------: | --: |",
+        "| PyTorch |       1 | not installed |             |     |",
+        "| JAX     |       1 |          4.00 |        2.00 | 100 |",
+        "| ours    |       1 |          2.00 |        1.00 | 100 |",
+    ]
+    entries = report.entries(found, table)
+    assert [(entry["way"], entry["baseline"], entry["ratio"]) for entry in entries] == [
+        ("JAX", None, None),
+        ("ours", None, None),
+        ("ours", "JAX, 1 thread", 2.0),
+    ]
 
 
 def test_missing_library_is_left_out(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
