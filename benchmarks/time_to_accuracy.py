@@ -26,7 +26,7 @@ from results import pipes, wrapped
 from run import environment, facts
 
 from chainrule import _kernels
-from chainrule.cli.recipes import BATCH, FILTER, RECIPES
+from chainrule.cli.recipes import RECIPES
 from chainrule.data.mnist import packaged_folder
 
 HERE = Path(__file__).parent
@@ -44,8 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if there and seed < options.peer_seeds:
                 runs["PyTorch"].append(timed([str(HERE / "torch_recipes.py"), as_json(target), str(seed)]))
             print(f"{target} %, seed {seed}:", *(of[-1] for of in runs.values() if of), file=sys.stderr, flush=True)
-        ours = statistics.median(seconds for seconds, _ in runs["chainrule"])
-        rows += [row(target, name, of, ours) for name, of in runs.items() if of]
+        rows += [row(target, name, of, runs["chainrule"]) for name, of in runs.items() if of]
     threads = _kernels.threads()
     machine = facts(threads, _kernels.instruction_set())
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items() if version)
@@ -72,7 +71,7 @@ def of_recipe(target: int, seed: int) -> list[str]:
 def as_json(target: int) -> str:
     """Give a recipe, and all else that the other library is to be told: so its process does not import ours."""
     folder = str(packaged_folder())
-    return json.dumps({**RECIPES[target]._asdict(), "batch": BATCH, "filter": FILTER, "folder": folder})
+    return json.dumps({**RECIPES[target]._asdict(), "folder": folder})
 
 
 def timed(arguments: Sequence[str]) -> Run:
@@ -84,15 +83,15 @@ def timed(arguments: Sequence[str]) -> Run:
     return time.perf_counter() - started, float(json.loads(done.stdout.splitlines()[-1])["test_accuracy"])
 
 
-def row(target: int, name: str, runs: Sequence[Run], ours: float) -> dict[str, str]:
-    """Give a row of the table: the median of the times, the mean of the accuracies."""
+def row(target: int, name: str, runs: Sequence[Run], ours: Sequence[Run]) -> dict[str, str]:
+    """Give a row of the table: median time, mean accuracy, and the median of the ratios within a turn."""
     seconds, accuracies = zip(*runs, strict=True)
-    median = statistics.median(seconds)
+    ratios = [its / own for (its, _), (own, _) in zip(runs, ours, strict=False)]
     return {
         "recipe": f"{target} %",
         "library": name,
-        "s": f"{median:.2f}",
-        "chainrule ×": f"{median / ours:.2f}",
+        "s": f"{statistics.median(seconds):.2f}",
+        "chainrule ×": f"{statistics.median(ratios):.2f}",
         "mean test accuracy": f"{statistics.mean(accuracies):.4f}",
         "deviation": f"{statistics.pstdev(accuracies):.4f}",
         "seeds": str(len(runs)),

@@ -28,9 +28,9 @@ def network(recipe: dict[str, Any]) -> nn.Module:
     """Make the network of a recipe, its weights drawn by He's rule."""
     layers: list[nn.Module] = []
     channels, size = 1, 28
-    for filters in recipe["filters"]:
-        layers += [nn.Conv2d(channels, filters, recipe["filter"]), nn.ReLU(), nn.MaxPool2d(2)]
-        channels, size = filters, (size - recipe["filter"] + 1) // 2
+    for filters, width in recipe["filters"]:
+        layers += [nn.Conv2d(channels, filters, width), nn.ReLU(), nn.MaxPool2d(2)]
+        channels, size = filters, (size - width + 1) // 2
     layers += [nn.Flatten()] if recipe["filters"] else []
     sizes = [channels * size**2, *recipe["hidden"], 10]
     for inputs, outputs in pairwise(sizes):

@@ -24,32 +24,34 @@ from chainrule.training.optimizers import Adam
 
 
 class Recipe(NamedTuple):
-    """A network and how it is trained: by Adam, in float32, 100 images a step.
+    """A network and how it is trained: by Adam, in float32.
 
     Attributes
     ----------
-    filters : tuple of int
-        Of convolutions of 5 × 5, each with ReLU and 2 × 2 max pooling behind it.
+    filters : tuple of (count, size)
+        Of convolutions, each with ReLU and 2 × 2 max pooling behind it.
     hidden : tuple of int
         Units of the hidden layers behind them, with ReLU.
     rates : tuple of float
         The learning rate of each epoch.
+    batch : int
+        Images a step; convolutions take sixteen at once.
     label_smoothing : float
     """
 
-    filters: tuple[int, ...]
+    filters: tuple[tuple[int, int], ...]
     hidden: tuple[int, ...]
     rates: tuple[float, ...]
-    label_smoothing: float = 0.0
+    batch: int
+    label_smoothing: float
 
 
 #: By the percentage.
 RECIPES = {
-    97: Recipe((), (100,), (0.005, 0.001)),
-    98: Recipe((8,), (), (0.012, 0.003), 0.05),
-    99: Recipe((12, 24), (64,), (0.005, 0.002, 0.0004), 0.1),
+    97: Recipe((), (100,), (0.005, 0.001), 100, 0.0),
+    98: Recipe(((8, 5),), (), (0.012, 0.003), 96, 0.05),
+    99: Recipe(((16, 5), (24, 3)), (64,), (0.005, 0.0008), 64, 0.1),
 }
-BATCH, FILTER = 100, 5
 #: Options that a recipe leaves open.
 _OPEN = {"recipe", "seed", "save", "data_dir", "format", "quiet"}
 
@@ -59,9 +61,9 @@ def network(recipe: Recipe, image: tuple[int, int, int], classes: int, seed: Any
     draw = Draw(seed, np.float32)
     shape: tuple[int, ...] = image
     layers: dict[str, Any] = {"Rescaling1": Rescaling(), "Reshape1": Reshape(image)}
-    for i, filters in enumerate(recipe.filters, 1):
-        W = draw.weights(f"W{i}", "he", filters, shape[0], FILTER, FILTER, inputs=shape[0] * FILTER**2)
-        block = {"Conv": Convolution(W, draw.zeros(filters)), "Relu": Relu(), "Pool": Pooling(2, 2)}
+    for i, (count, size) in enumerate(recipe.filters, 1):
+        W = draw.weights(f"W{i}", "he", count, shape[0], size, size, inputs=shape[0] * size**2)
+        block = {"Conv": Convolution(W, draw.zeros(count)), "Relu": Relu(), "Pool": Pooling(2, 2)}
         for name, layer in block.items():
             *_, shape = layer._described(shape)
             layers[f"{name}{i}"] = layer
@@ -95,7 +97,7 @@ def run(options: argparse.Namespace, defaults: argparse.Namespace) -> int:
         x,
         t,
         epochs=len(recipe.rates),
-        batch_size=BATCH,
+        batch_size=recipe.batch,
         optimizer=Adam(recipe.rates[0]),
         schedule=recipe.rates.__getitem__,
         label_smoothing=recipe.label_smoothing,

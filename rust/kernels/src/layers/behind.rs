@@ -21,12 +21,12 @@ pub(crate) struct Behind {
 }
 
 impl Behind {
-    /// With a layer more, if that can be taken on.
+    /// With a function behind it, if that can be taken on.
     pub(crate) fn with_function(self, f: Activation) -> Option<Self> {
         (self == Self::default()).then_some(Self { f: Some(f), ..self })
     }
 
-    /// The same. A function that rounds could make different numbers equal, and another one the first of them.
+    /// With pooling behind it. A function that rounds could make different numbers equal, and another one the first of them.
     pub(crate) fn with_pooling(self, pooling: Pooling) -> Option<Self> {
         let exact = matches!(self.f, None | Some(Activation::Relu));
         (exact && self.pooling.is_none() && pooling.is_taken_on()).then_some(Self { pooling: Some(pooling), ..self })

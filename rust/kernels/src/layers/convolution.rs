@@ -6,8 +6,9 @@
 //! ```
 //!
 //! Sixteen images go [side by side](crate::layers::side_by_side) through the kernels of [`filtering`](crate::layers::filtering); a few alone, as in a check,
-//! one after the other by [`unfolded`](crate::layers::unfolded). Images are divided among threads. `dW` and `db` are sums over blocks of [`BLOCK`] images, and
-//! the blocks are added up in pairs, the pairs in pairs: the same bits at any number of threads.
+//! one after the other by [`unfolded`](crate::layers::unfolded). Threads share the images, and the filters or channels of the last of them. `dW` and `db` are
+//! sums over blocks of [`BLOCK`] images, and the blocks are added up in pairs, the pairs in pairs: the same bits at any number of threads. What follows a
+//! convolution, it may [take on](crate::layers::behind).
 //!
 //! Source: K. Saitoh, "Deep Learning from Scratch" §7.4. Cost: `filters · under · positions` multiplications an image, and twice that back.
 

@@ -101,9 +101,7 @@ impl Place {
         let first = |along: usize| along as isize - 1 - pad as isize;
         Self { field: (rows + height - 1, columns + width - 1), apart: stride, first: (first(height), first(width)) }
     }
-}
 
-impl Place {
     /// The rows of the field beside which all are 0, for an image of so many.
     pub(crate) fn rows(self, image: usize) -> Range<usize> {
         let at = |row: usize| (row * self.apart).saturating_add_signed(self.first.0).min(self.field.0);
