@@ -12,22 +12,9 @@ from chainrule import check_gradients, load, load_mnist
 from chainrule.cli import main
 from chainrule.cli.recipes import RECIPES, network
 from idx_files import write
+from train_command import failure
 
 Text = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Make a folder with the first 500 training and 50 test images of MNIST."""
-    (x, t), (x_test, t_test) = load_mnist(normalize=False, flatten=False)
-    folder = tmp_path_factory.mktemp("digits")
-    return write(folder, train=(x[:500, 0], t[:500]), test=(x_test[:50, 0], t_test[:50]))
-
-
-def failure(arguments: list[str], capsys: Text) -> str:
-    assert main(["train", *arguments]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    return line.removeprefix("chainrule: error: ")
 
 
 @pytest.mark.parametrize("target", RECIPES)

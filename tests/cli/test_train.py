@@ -18,16 +18,9 @@ from chainrule import TwoLayerNet, check_gradients, fit, load, load_mnist
 from chainrule.cli import main
 from idx_files import write
 from processes import start
+from train_command import failure
 
 Text = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Make a folder with the first 500 training and 50 test images of MNIST."""
-    (x, t), (x_test, t_test) = load_mnist(normalize=False, flatten=False)
-    folder = tmp_path_factory.mktemp("digits")
-    return write(folder, train=(x[:500, 0], t[:500]), test=(x_test[:50, 0], t_test[:50]))
 
 
 def train(*arguments: str) -> None:
@@ -43,15 +36,6 @@ def digest(path: Path) -> str:
 def rows(text: str) -> list[str]:
     """Give the lines but the one that tells the seconds."""
     return [line for line in text.splitlines() if " steps in " not in line]
-
-
-def failure(arguments: list[str], capsys: Text) -> str:
-    assert main(["train", *arguments]) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    (line,) = err.splitlines()
-    assert line.startswith("chainrule: error: ")
-    return line.removeprefix("chainrule: error: ")
 
 
 # --- keep and go on ---

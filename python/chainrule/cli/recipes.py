@@ -60,7 +60,9 @@ def network(recipe: Recipe, image: tuple[int, int, int], classes: int, seed: Any
     """Make the network of a recipe, for images of bytes of such a shape."""
     draw = Draw(seed, np.float32)
     shape: tuple[int, ...] = image
-    layers: dict[str, Any] = {"Rescaling1": Rescaling(), "Reshape1": Reshape(image)}
+    layers: dict[str, Any] = {"Rescaling1": Rescaling()}
+    if recipe.filters:
+        layers["Reshape1"] = Reshape(image)
     for i, (count, size) in enumerate(recipe.filters, 1):
         W = draw.weights(f"W{i}", "he", count, shape[0], size, size, inputs=shape[0] * size**2)
         block = {"Conv": Convolution(W, draw.zeros(count)), "Relu": Relu(), "Pool": Pooling(2, 2)}
@@ -73,8 +75,6 @@ def network(recipe: Recipe, image: tuple[int, int, int], classes: int, seed: Any
         layers[f"Affine{i}"] = Affine(W, draw.zeros(outputs))
         if i <= len(recipe.hidden):
             layers[f"Relu{len(recipe.filters) + i}"] = Relu()
-    if not recipe.filters:
-        del layers["Reshape1"]
     return Network(layers)
 
 
