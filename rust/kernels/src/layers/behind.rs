@@ -9,7 +9,7 @@
 
 use crate::dense::padded::LANES;
 use crate::layers::activation::{Activation, Backward};
-use crate::layers::pooling::{where_it_won, Pooling};
+use crate::layers::pooling::{winners_of_row, Pooling};
 use crate::machine::level::{Arithmetic, Kernel, Level};
 use crate::Float;
 
@@ -77,18 +77,14 @@ impl<'a, T: Float> RowByRow<'a, T> {
         }
         let at = (channel * (rows / 2) + y / 2) * (columns / 2);
         let along = |numbers: &'a [[T; LANES]]| &numbers[at..][..columns / 2];
-        let windows = along(numbers).iter().zip(along(out)).zip(&places[at..][..columns / 2]);
         let through = behind.f.is_none();
-        for ((to, ((d, out), places)), pixel) in
-            to.as_chunks_mut::<2>().0.iter_mut().zip(windows).zip(((y * columns) as u32..).step_by(2))
-        {
+        let opened = along(numbers).iter().zip(along(out)).map(|(d, out)| {
             let mut d = *d;
             for lane in 0..LANES {
                 d[lane] = if !through && out[lane] <= T::zero() { T::zero() } else { d[lane] };
             }
-            for (to, pixel) in to.iter_mut().zip(pixel..) {
-                *to = where_it_won(pixel, places, &d);
-            }
-        }
+            d
+        });
+        winners_of_row::<T, 2>((y * columns) as u32, opened.zip(&places[at..][..columns / 2]), to);
     }
 }

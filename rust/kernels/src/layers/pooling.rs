@@ -282,14 +282,8 @@ impl Pooling {
         for ((d_x, (d, places)), first) in
             d_x.chunks_exact_mut(N * columns).zip(rows).zip((0u32..).step_by(N * columns))
         {
-            for (i, d_x) in d_x.chunks_exact_mut(columns).enumerate() {
-                let windows = d_x.as_chunks_mut::<N>().0.iter_mut().zip(d.iter().zip(places));
-                for ((d_x, (d, places)), column) in windows.zip((0u32..).step_by(N)) {
-                    for (j, d_x) in d_x.iter_mut().enumerate() {
-                        let pixel = first + (i * columns + j) as u32 + column;
-                        *d_x = where_it_won(pixel, places, d);
-                    }
-                }
+            for (d_x, first) in d_x.chunks_exact_mut(columns).zip((first..).step_by(columns)) {
+                winners_of_row::<T, N>(first, d.iter().copied().zip(places), d_x);
             }
         }
     }
@@ -417,8 +411,22 @@ fn take_larger<T: Float>((best, largest): (&mut [u32; LANES], &mut [T; LANES]), 
 
 /// `d` in the lanes where the pixel was the largest, else 0. Each pixel under a window asks: that takes whole registers, and finding sixteen places does not.
 #[inline(always)]
-pub(crate) fn where_it_won<T: Float>(pixel: u32, places: &[u32; LANES], d: &[T; LANES]) -> [T; LANES] {
+fn where_it_won<T: Float>(pixel: u32, places: &[u32; LANES], d: &[T; LANES]) -> [T; LANES] {
     std::array::from_fn(|lane| if places[lane] == pixel { d[lane] } else { T::zero() })
+}
+
+/// The gradients of a row of pixels, the first of them `first`, under windows of `N × N` side by side: `d` where one is the largest of its window, else 0.
+#[inline(always)]
+pub(crate) fn winners_of_row<'a, T: Float, const N: usize>(
+    first: u32,
+    windows: impl Iterator<Item = ([T; LANES], &'a [u32; LANES])>,
+    d_x: &mut [[T; LANES]],
+) {
+    for ((d_x, (d, places)), pixel) in d_x.as_chunks_mut::<N>().0.iter_mut().zip(windows).zip((first..).step_by(N)) {
+        for (d_x, pixel) in d_x.iter_mut().zip(pixel..) {
+            *d_x = where_it_won(pixel, places, &d);
+        }
+    }
 }
 
 /// The larger of two numbers, each with its place; the first of equals. "Not at most", since of a nan nothing is larger.
