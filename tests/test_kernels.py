@@ -1504,7 +1504,7 @@ def test_arrays_kept_that_are_one_array_are_refused(kept: str) -> None:
     m, v, m_b, v_b = np.zeros((3, 3)), np.zeros((3, 3)), np.zeros(3), np.zeros(3)
     arrays = {"W": [m, m, m_b, v_b], "b": [m, v, m_b, m_b], "both": [m, v, m[0], v_b]}[kept]
     examples, rule = ready(engine, normal((5, 3), "float64")), ("adam", 0.1, 0.0, 0.9, 0.9, 0)
-    refused(TypeError, lambda: engine.steps(params, arrays, examples, t, rows, 2, rule, True, np.zeros(3)))
+    refused(RuntimeError, lambda: engine.steps(params, arrays, examples, t, rows, 2, rule, True, np.zeros(3)))
 
 
 def test_an_unknown_optimizer_is_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -339,6 +340,23 @@ def test_parameters_take_new_names_as_any_dict_does() -> None:
     W, params = np.zeros(2), Parameters()
     params["W1"] = W
     assert params["W1"] is W
+
+
+@pytest.mark.parametrize(
+    "remove",
+    [
+        lambda params: params.__delitem__("W1"),
+        lambda params: params.pop("W1"),
+        lambda params: params.popitem(),
+        lambda params: params.clear(),
+    ],
+)
+def test_x3_a_parameter_cannot_be_removed(remove: Callable[[Parameters], Any]) -> None:
+    net = small()
+    names = list(net.params)
+    with pytest.raises(TypeError, match="cannot be removed"):
+        remove(net.params)
+    assert list(net.params) == names
 
 
 # --- what is handed over: arrays ---

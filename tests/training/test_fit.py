@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from itertools import chain
@@ -1033,3 +1034,28 @@ def test_the_training_set_is_not_evaluated_if_not_asked_for() -> None:
     assert all((nets[0].params[name] == nets[1].params[name]).all() for name in nets[0].params)
     none = fit(nets[0], x, t, epochs=2, batch_size=10, seed=0, evaluate_train=False)
     assert [len(none.losses), none.steps, none.test_loss] == [12, [6, 12], []]
+
+
+# --- what another thread does meanwhile ---
+
+
+def test_x3_a_network_that_another_thread_trains_is_refused_by_a_word_of_ours() -> None:
+    net, (x, t) = TwoLayerNet(20, 10, 5, seed=0), (np.random.default_rng(0).normal(size=(200, 20)), np.arange(200) % 5)
+    done: list[str] = []
+
+    def train() -> None:
+        try:
+            fit(net, x, t, epochs=400, batch_size=10, seed=0)
+        except RuntimeError as error:
+            done.append(str(error))
+        else:
+            done.append("trained")
+
+    trainers = [threading.Thread(target=train) for _ in range(4)]
+    for trainer in trainers:
+        trainer.start()
+    for trainer in trainers:
+        trainer.join()
+    assert "trained" in done
+    assert all(word == "trained" or word.startswith("the network's arrays are in use") for word in done), done
+    assert np.isfinite(net.loss(x, t))

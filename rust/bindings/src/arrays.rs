@@ -6,10 +6,11 @@ use chainrule_kernels::sparse::rows::Rows;
 use chainrule_kernels::Float;
 use ndarray::{ArrayView2, ArrayViewMut2, Dimension};
 use numpy::{
-    Element, PyArray, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyReadwriteArray2, PyUntypedArray,
+    BorrowError, Element, PyArray, PyArray2, PyArrayMethods, PyReadonlyArray, PyReadonlyArray1, PyReadonlyArray2,
+    PyReadwriteArray, PyReadwriteArray2, PyUntypedArray,
 };
 use numpy::{PyArrayDescrMethods, PyUntypedArrayMethods};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use std::ops::Range;
 
@@ -83,6 +84,27 @@ impl<'py, T: Element + Float> Teaching<'py, T> {
         };
         let weights = self.weights.as_ref().map(|weights| weights.as_slice()).transpose()?;
         targets.weighted(weights).map_err(to_python)
+    }
+}
+
+/// A network's array, to be read; a `RuntimeError` while another call writes it.
+pub(crate) fn held<'py, T: Element, D: Dimension>(array: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArray<'py, T, D>> {
+    array.cast::<PyArray<T, D>>()?.try_readonly().map_err(in_use)
+}
+
+/// The same, to be written: while another call reads it, neither.
+pub(crate) fn held_mut<'py, T: Element, D: Dimension>(
+    array: &Bound<'py, PyAny>,
+) -> PyResult<PyReadwriteArray<'py, T, D>> {
+    array.cast::<PyArray<T, D>>()?.try_readwrite().map_err(in_use)
+}
+
+fn in_use(error: BorrowError) -> PyErr {
+    match error {
+        BorrowError::AlreadyBorrowed => PyRuntimeError::new_err(
+            "the network's arrays are in use: while one call trains it, no other may read or train it; wait for it, or give each thread a copy",
+        ),
+        error => error.into(),
     }
 }
 

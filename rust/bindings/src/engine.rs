@@ -3,7 +3,7 @@
 //! Every call returns after about [`SLICE`], with how far it came: the caller's Python loop goes on from there, and in between the
 //! interpreter looks for Ctrl-C. The arrays of parameters are borrowed for the call only.
 
-use crate::arrays::{memory, separate, view, view_mut, Stored, Teaching};
+use crate::arrays::{held, held_mut, memory, separate, view, view_mut, Stored, Teaching};
 use crate::call::{call, level, to_python};
 use crate::dtype::{either, Dtype, Either, Made};
 use chainrule_kernels::layers::{Draws, Layer};
@@ -291,7 +291,7 @@ impl Engine {
 }
 
 fn doubles<'py>(array: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArrayDyn<'py, f64>> {
-    array.extract()
+    held(array)
 }
 
 fn expect_size(what: &str, got: usize, with: &str, wanted: usize) -> PyResult<()> {
@@ -309,7 +309,7 @@ impl Engine {
         params: &[Bound<'_, PyAny>],
         sets: Vec<(Py<PyAny>, Py<PyAny>)>,
     ) -> PyResult<Vec<Evaluation>> {
-        let params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadonlyArrayDyn<T>>>>()?;
+        let params = params.iter().map(held).collect::<PyResult<Vec<PyReadonlyArrayDyn<T>>>>()?;
         let params = params.iter().map(|p| Ok(p.as_slice()?)).collect::<PyResult<Vec<&[T]>>>()?;
         let (level, copies) = (level()?, call(py, || evaluation::copies(&params))?);
         let evaluation = |(x, t)| {
@@ -327,7 +327,7 @@ impl Engine {
         first: usize,
         out: &Bound<'_, PyAny>,
     ) -> PyResult<usize> {
-        let params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadonlyArrayDyn<T>>>>()?;
+        let params = params.iter().map(held).collect::<PyResult<Vec<PyReadonlyArrayDyn<T>>>>()?;
         let mut out: PyReadwriteArray2<T> = out.extract()?;
         let data = Read::new(&self.stack, x)?;
         let inputs: Vec<_> = params.iter().map(|p| memory(p)).chain([data.stored.memory()]).collect();
@@ -464,8 +464,8 @@ impl Steps<'_> {
     ) -> PyResult<Progress> {
         let t = Teaching::<T>::new(t, weights)?;
         let stored = Stored::new(self.x.x.bind(py))?;
-        let mut params = params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
-        let mut state = state.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
+        let mut params = params.iter().map(held_mut).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
+        let mut state = state.iter().map(held_mut).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
         let written: Vec<_> = params.iter().chain(&state).map(|p| memory(p)).collect();
         separate(&written, &t.memory().chain([stored.memory()]).collect::<Vec<_>>())?;
         // What cannot be gone on with beside these steps is left for later, and its error, if it is one, too.

@@ -1,6 +1,6 @@
 //! A layer called by itself. It is described as for an engine; what it remembers of its way forward lies in arrays of the caller.
 
-use crate::arrays::{by_dtype, in_c_order, memory, separate, view, view_mut};
+use crate::arrays::{by_dtype, held, in_c_order, memory, separate, view, view_mut};
 use crate::call::{call, level, to_python};
 use crate::engine::{expect_shapes_of, layer, Description};
 use chainrule_kernels::layers::dropout::Dropout;
@@ -44,7 +44,7 @@ pub(crate) fn layer_forward(
         let (mut out, mut numbers): (PyReadwriteArray2<T>, PyReadwriteArray1<T>) = (out.extract()?, numbers.extract()?);
         let rows_and_inputs = view(&x)?.dim();
         expect_shapes_of(layer.shapes(rows_and_inputs.1), &arrays)?;
-        let arrays = arrays.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadonlyArrayDyn<T>>>>()?;
+        let arrays = arrays.iter().map(held).collect::<PyResult<Vec<PyReadonlyArrayDyn<T>>>>()?;
         let inputs: Vec<_> = arrays.iter().map(|p| memory(p)).chain([memory(&x)]).collect();
         separate(&[memory(&out), memory(&numbers), memory(&places)], &inputs)?;
         in_c_order(&out)?;
@@ -78,7 +78,7 @@ pub(crate) fn layer_backward(
         let shapes = layer.shapes(rows_and_inputs.1);
         expect_shapes_of(shapes.clone(), &arrays)?;
         expect_shapes_of(shapes, &d_params)?;
-        let arrays = arrays.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadonlyArrayDyn<T>>>>()?;
+        let arrays = arrays.iter().map(held).collect::<PyResult<Vec<PyReadonlyArrayDyn<T>>>>()?;
         let mut d_params = d_params.iter().map(|p| p.extract()).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
         let inputs: Vec<_> = arrays.iter().map(|p| memory(p)).chain([memory(&x), memory(&dout)]).collect();
         let outputs: Vec<_> = d_params.iter().map(|p| memory(p)).chain([memory(&dx)]).collect();

@@ -17,11 +17,12 @@ mod scratch;
 mod tensors;
 
 use crate::scratch::Scratch;
-use arrays::{by_dtype, in_c_order, memory, separate, view, view_mut, Stored, Teaching};
+use arrays::{by_dtype, held, in_c_order, memory, separate, view, view_mut, Stored, Teaching};
 use call::{call, level};
 use chainrule_kernels::dense::matmul;
 use chainrule_kernels::layers::activation;
 use chainrule_kernels::layers::affine as product;
+use chainrule_kernels::machine::threads as at_work;
 use engine::loss_called;
 use numpy::{
     PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArray2, PyReadwriteArrayDyn,
@@ -72,8 +73,8 @@ fn affine(
 ) -> PyResult<()> {
     let x = Stored::new(x)?;
     by_dtype!(W, T => {
-        let w: PyReadonlyArray2<T> = W.extract()?;
-        let b: PyReadonlyArray1<T> = b.extract()?;
+        let w: PyReadonlyArray2<T> = held(W)?;
+        let b: PyReadonlyArray1<T> = held(b)?;
         let mut out: PyReadwriteArray2<T> = out.extract()?;
         separate(&[memory(&out)], &[x.memory(), memory(&w), memory(&b)])?;
         let (x, w, b, out) = (x.rows()?, view(&w)?, b.as_slice()?, view_mut(&mut out)?);

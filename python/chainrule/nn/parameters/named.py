@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 
@@ -17,7 +17,7 @@ class Parameters(dict[str, Any]):
     ValueError
         On assignment, if the shape differs or the held array is read-only. Nothing is changed then.
     TypeError
-        On assignment of something that does not hold real numbers.
+        On assignment of something that does not hold real numbers, and where one would be removed: a layer holds it.
 
     Examples
     --------
@@ -61,6 +61,23 @@ class Parameters(dict[str, Any]):
     def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]  # any mapping, as in update
         self.update(other)
         return self
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        """Raise TypeError: no parameter is removed.
+
+        Parameters
+        ----------
+        *_ : object
+            As for a dict.
+
+        Raises
+        ------
+        TypeError
+            Always.
+        """
+        raise TypeError("a parameter cannot be removed: a layer of the network holds it; change its numbers in place")
+
+    __delitem__ = pop = popitem = clear = _refuse
 
     def hold(self, name: str, array: FloatArray) -> None:
         """Make `array` itself the parameter `name`.
