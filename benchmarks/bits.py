@@ -100,7 +100,7 @@ def results() -> Iterator[tuple[str, str]]:
 
 def in_a_process(threads: int) -> dict[str, str]:
     """Compute everything in a process with so many threads."""
-    environment = {**os.environ, "CHAINRULE_NUM_THREADS": str(threads)}
+    environment = {**os.environ, "CHAINRULE_NUM_THREADS": str(threads), "CHAINRULE_CPUS": str(threads)}
     done = subprocess.run([sys.executable, __file__, "--here"], env=environment, stdout=subprocess.PIPE, check=True)
     found: dict[str, str] = json.loads(done.stdout)
     return found

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import seed_reference as seed
+from chainrule import threads
 
 LEVELS = ["portable", "avx2", "avx512", "neon"]
 DTYPES = ["float64", "float32"]
@@ -30,6 +31,8 @@ def rng(number: int = 0) -> np.random.Generator:
 def python(code: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `code` in a process with nothing of ours in its environment but `environment`."""
     env = {name: value for name, value in os.environ.items() if not name.startswith("CHAINRULE_")}
+    # As if there were CPUs for all threads that are asked for.
+    env["CHAINRULE_CPUS"] = environment.get("CHAINRULE_NUM_THREADS", "")
     command = [sys.executable, "-W", "error", "-c", code, *arguments]
     return subprocess.run(command, env=env | environment, capture_output=True, text=True, timeout=60, check=False)
 
@@ -268,11 +271,68 @@ COUNT = "from chainrule import _kernels; print(_kernels.threads())"
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="asks Linux how many CPUs there are")
-def test_t5_a_thread_count_that_is_none_is_that_of_the_cpus() -> None:
+def test_t5_without_a_word_there_are_as_many_threads_as_cpus() -> None:
     """The CPUs this process may use, of which a quota may take some."""
     (default,) = printed(COUNT)
     assert 1 <= int(default) <= len(os.sched_getaffinity(0))
-    assert printed(COUNT, CHAINRULE_NUM_THREADS="0") == [default]
+    one = f"import os; os.sched_setaffinity(0, {{min(os.sched_getaffinity(0))}}); {COUNT}"
+    assert printed(one) == ["1"]
+
+
+@pytest.mark.parametrize(("asked", "threads"), [("20000", "3"), ("3", "3"), ("2", "2"), (" 1 ", "1"), ("", "3")])
+def test_t5b_more_threads_than_cpus_are_not_made(asked: str, threads: str) -> None:
+    assert printed(COUNT, CHAINRULE_NUM_THREADS=asked, CHAINRULE_CPUS="3") == [threads]
+
+
+@pytest.mark.parametrize("asked", ["0", "-1", "1.5", "abc"])
+@pytest.mark.parametrize(
+    "use",
+    [
+        "chainrule.TwoLayerNet(3, 4, 2, seed=0).predict([[1, 2, 3]])",
+        "chainrule.Affine(np.ones((3, 2)), np.ones(2)).forward([[1, 2, 3]])",
+        "chainrule.threads(1).__enter__()",
+    ],
+)
+def test_t5b_what_is_no_number_of_threads_is_refused_at_the_first_use(use: str, asked: str) -> None:
+    done = python(f"import chainrule, numpy as np\n{use}", CHAINRULE_NUM_THREADS=asked, CHAINRULE_CPUS="3")
+    message = f'RuntimeError: CHAINRULE_NUM_THREADS is "{asked}", but it must be a whole number, 1 or more'
+    assert (done.returncode, message in done.stderr) == (1, True)
+
+
+LIMITED = """
+import threading
+import numpy as np
+import chainrule
+from chainrule import _kernels
+
+net, x = chainrule.TwoLayerNet(784, 512, 10, 0.1, seed=0), np.random.default_rng(0).normal(size=(4000, 784))
+free = net.predict(x).tobytes()
+with chainrule.threads(2):
+    print(_kernels.threads())
+    with chainrule.threads(1):
+        print(_kernels.threads(), net.predict(x).tobytes() == free)
+        other = threading.Thread(target=lambda: print(_kernels.threads()))
+        other.start()
+        other.join()
+    print(_kernels.threads(), net.predict(x).tobytes() == free)
+try:
+    with chainrule.threads(1):
+        raise OSError
+except OSError:
+    print(_kernels.threads())
+with chainrule.threads(100):
+    print(_kernels.threads())
+"""
+
+
+def test_t5b_a_limit_holds_within_its_block_and_for_its_thread() -> None:
+    assert printed(LIMITED, CHAINRULE_NUM_THREADS="4") == ["2", "1 True", "4", "2 True", "4", "4"]
+
+
+@pytest.mark.parametrize(("most", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)])
+def test_t5b_a_limit_that_is_no_number_is_refused(most: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="most must"), threads(most):
+        pass
 
 
 FORK = """

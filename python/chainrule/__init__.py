@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from chainrule._errors import DataError, DownloadError
 from chainrule._kernels import __version__
+from chainrule._machine import threads
 from chainrule.checking import check_gradients
 from chainrule.data.mnist import download_mnist, init_mnist, load_mnist, read_idx
 from chainrule.graph import AddLayer, MulLayer, Variable, apply
@@ -115,6 +116,7 @@ __all__ = [
     "step_decay",
     "step_function",
     "sum_squared_error",
+    "threads",
     "training_report",
 ]
 __all__ += _layers.__all__

@@ -233,7 +233,7 @@ def digest() -> str:
 
 def test_bits_do_not_depend_on_the_number_of_threads() -> None:
     def printed(threads: int) -> str:
-        env = os.environ | {"CHAINRULE_NUM_THREADS": str(threads)}
+        env = os.environ | {"CHAINRULE_NUM_THREADS": str(threads), "CHAINRULE_CPUS": "7"}
         done = subprocess.run([sys.executable, "-c", DIGEST], env=env, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 

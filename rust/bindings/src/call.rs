@@ -1,6 +1,7 @@
 //! The way a kernel is called, and what its errors are in Python.
 
 use chainrule_kernels::machine::level::{detect, Level};
+use chainrule_kernels::machine::threads::check;
 use chainrule_kernels::KernelError;
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
@@ -19,14 +20,14 @@ pub(crate) fn call<R: Send>(py: Python<'_>, kernel: impl FnOnce() -> Result<R, K
     }
 }
 
-/// The instruction set to use; a `RuntimeError` if `CHAINRULE_SIMD` asks for one that is not to be had.
+/// The instruction set to use; a `RuntimeError` if `CHAINRULE_SIMD` asks for one that is not to be had, or `CHAINRULE_NUM_THREADS` for what is no number.
 pub(crate) fn level() -> PyResult<Level> {
-    detect().map_err(to_python)
+    check().and_then(|()| detect()).map_err(to_python)
 }
 
 pub(crate) fn to_python(error: KernelError) -> PyErr {
     match error {
-        KernelError::Level { .. } => PyRuntimeError::new_err(error.to_string()),
+        KernelError::Level { .. } | KernelError::Threads { .. } => PyRuntimeError::new_err(error.to_string()),
         KernelError::Memory { .. } => PyMemoryError::new_err(error.to_string()),
         _ => PyValueError::new_err(error.to_string()),
     }

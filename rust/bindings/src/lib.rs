@@ -34,8 +34,8 @@ use pyo3::prelude::*;
 mod _kernels {
     #[pymodule_export]
     use super::{
-        affine, column_sums, instruction_set, loss, matmul_a_bt, not_a_distribution, threads, weight_gradient,
-        zero_where,
+        affine, column_sums, instruction_set, limit_threads, loss, matmul_a_bt, not_a_distribution, threads,
+        weight_gradient, zero_where,
     };
 
     #[pymodule_export]
@@ -143,7 +143,7 @@ fn zero_where(
 #[pyfunction]
 fn matmul_a_bt(py: Python<'_>, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>, out: &Bound<'_, PyAny>) -> PyResult<()> {
     by_dtype!(a, T => {
-        let (a, b): (PyReadonlyArray2<T>, PyReadonlyArray2<T>) = (a.extract()?, b.extract()?);
+        let (a, b): (PyReadonlyArray2<T>, PyReadonlyArray2<T>) = (a.extract()?, held(b)?);
         let mut out: PyReadwriteArray2<T> = out.extract()?;
         separate(&[memory(&out)], &[memory(&a), memory(&b)])?;
         let (a, b, out) = (view(&a)?, view(&b)?, view_mut(&mut out)?);
@@ -194,8 +194,14 @@ fn instruction_set() -> PyResult<&'static str> {
     level().map(|level| level.name())
 }
 
-/// How many threads large work is divided among.
+/// How many threads large work of this thread is divided among.
 #[pyfunction]
-fn threads() -> usize {
-    chainrule_kernels::machine::threads::count()
+fn threads() -> PyResult<usize> {
+    level().map(|_| at_work::allowed())
+}
+
+/// Divide it among no more than so many; how many it was before.
+#[pyfunction]
+fn limit_threads(most: usize) -> usize {
+    at_work::limit(most)
 }

@@ -53,6 +53,13 @@ pub enum KernelError {
         /// The best there is.
         highest: &'static str,
     },
+    /// A variable of the environment that is no number of threads.
+    Threads {
+        /// Its name.
+        name: &'static str,
+        /// What it holds.
+        got: String,
+    },
     /// The mean of no examples.
     Empty,
     /// The scratch memory could not be had.
@@ -80,6 +87,9 @@ impl fmt::Display for KernelError {
             }
             Self::Level { asked, highest } => {
                 write!(f, "CHAINRULE_SIMD asks for {asked}, which this CPU does not have; the highest is {highest}")
+            }
+            Self::Threads { name, got } => {
+                write!(f, "{name} is {got:?}, but it must be a whole number, 1 or more; or not set, for all CPUs")
             }
             Self::Kind => write!(f, "x holds bytes where the rows before held floats, or the other way round"),
             Self::Empty => write!(f, "the mean loss of an empty batch is not defined"),

@@ -9,6 +9,7 @@
 //! woken, and at the end it stays awake for a while for what the others still have in hand. Two threads then do 80 µs of work in
 //! some 60; where the caller slept until both were done it was 120.
 
+use crate::KernelError;
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -28,18 +29,56 @@ struct Pool {
 /// One place a generation of forks: children of children of children that all compute are rare, and beyond these places run serially.
 static POOLS: [OnceLock<Pool>; 8] = [const { OnceLock::new() }; 8];
 
-/// How many threads large work is divided among: `CHAINRULE_NUM_THREADS`, or the CPUs this process may use.
+/// How many threads large work is divided among: as many as this process may use CPUs, by its affinity and its cgroup's quota, or `CHAINRULE_NUM_THREADS` if
+/// that is less. One, if [`check`] has something to say.
+///
+/// `CHAINRULE_CPUS` stands in for the CPUs there are, so that tests can be of more threads than this machine has.
 pub fn count() -> usize {
-    static COUNT: OnceLock<usize> = OnceLock::new();
-    *COUNT.get_or_init(|| {
-        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-        let asked = std::env::var("CHAINRULE_NUM_THREADS").ok().and_then(|text| text.trim().parse().ok());
-        asked.filter(|&asked| asked > 0).unwrap_or(cpus)
+    *found().as_ref().unwrap_or(&1)
+}
+
+/// `Ok` if the environment says nothing about threads, or a whole number.
+///
+/// # Errors
+///
+/// [`KernelError::Threads`].
+pub fn check() -> Result<(), KernelError> {
+    found().as_ref().map(|_| ()).map_err(Clone::clone)
+}
+
+fn found() -> &'static Result<usize, KernelError> {
+    static FOUND: OnceLock<Result<usize, KernelError>> = OnceLock::new();
+    FOUND.get_or_init(|| {
+        let asked = |name| std::env::var(name).map_or(Ok(None), |text| whole(name, &text));
+        let there = || std::thread::available_parallelism().map_or(1, usize::from);
+        let cpus = asked("CHAINRULE_CPUS")?.unwrap_or_else(there);
+        Ok(asked("CHAINRULE_NUM_THREADS")?.map_or(cpus, |asked| asked.min(cpus)))
     })
+}
+
+/// The number that a variable holds; `None` if it is empty, as if it were not set.
+fn whole(name: &'static str, text: &str) -> Result<Option<usize>, KernelError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.map(Some).ok_or_else(|| KernelError::Threads { name, got: text.to_owned() })
 }
 
 thread_local! {
     static ALONE: Cell<bool> = const { Cell::new(false) };
+    static MOST: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// Divide work that is done on this thread among no more than so many; how many it was before.
+pub fn limit(most: usize) -> usize {
+    MOST.replace(most.max(1))
+}
+
+/// How many threads work that is done on this one may be divided among.
+pub fn allowed() -> usize {
+    count().min(MOST.get())
 }
 
 /// `work`, all of it on the caller's thread: for work beside which other work is done, on another thread.
@@ -64,7 +103,7 @@ pub fn each_with<I: Send, R>(
     workspace: impl Fn() -> R + Sync + Send,
     work: impl Fn(&mut R, I) + Sync + Send,
 ) {
-    let threads = count().min(items.len());
+    let threads = allowed().min(items.len());
     let items = Mutex::new(items.into_iter());
     let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
     let until_none_is_left = || {
@@ -75,7 +114,7 @@ pub fn each_with<I: Send, R>(
     };
     let Some(pool) = pool().filter(|_| threads > 1 && !is_alone()) else { return until_none_is_left() };
     // With all threads at work nobody is left for what the work itself would divide: it would wait for one.
-    let work = || if threads == count() { alone(until_none_is_left) } else { until_none_is_left() };
+    let work = || if threads == allowed() { alone(until_none_is_left) } else { until_none_is_left() };
     let others = AtomicUsize::new(threads - 1);
     pool.in_place_scope(|scope| {
         for _ in 1..threads {
@@ -110,13 +149,13 @@ pub(crate) fn at_work() -> usize {
     if is_alone() {
         1
     } else {
-        count()
+        allowed()
     }
 }
 
 /// Whether what is done here is not divided further.
 pub(crate) fn is_alone() -> bool {
-    ALONE.get() || count() == 1
+    ALONE.get() || allowed() == 1
 }
 
 /// `here` on this thread and `there` on one of its own, neither divided further. `there` may start late: `here` must not wait for that. If this
@@ -351,6 +390,26 @@ mod tests {
             let mine = std::thread::current().id();
             each(vec![0; 10], |_| assert_eq!(std::thread::current().id(), mine));
         });
+    }
+
+    #[test]
+    fn a_limit_is_kept_and_is_this_threads() {
+        let before = limit(1);
+        let caller = std::thread::current().id();
+        each(vec![0; 100], |_| assert_eq!(std::thread::current().id(), caller));
+        assert!(is_alone());
+        assert_eq!(std::thread::spawn(is_alone).join().unwrap(), count() == 1);
+        assert_eq!(limit(before), 1);
+        assert_eq!(at_work(), count());
+    }
+
+    #[test]
+    fn a_number_of_threads_is_whole_and_above_0() {
+        assert_eq!(whole("N", ""), Ok(None));
+        assert_eq!(whole("N", " 3 "), Ok(Some(3)));
+        for text in ["0", "-1", "1.5", "abc", "99999999999999999999"] {
+            assert_eq!(whole("N", text), Err(KernelError::Threads { name: "N", got: text.to_owned() }));
+        }
     }
 
     #[test]
