@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from chainrule.nn import engine
 from chainrule.nn.gradients import numerical_gradient
 from chainrule.nn.kinds import LAYERS
 from chainrule.nn.layers import Affine, Identity, Layer, Rescaling
+from chainrule.nn.layers.base import unwritten
 from chainrule.nn.losses import SoftmaxWithLoss, accuracy_of
 from chainrule.nn.parameters.layers import parameters
 from chainrule.nn.parameters.named import Parameters
@@ -284,16 +286,16 @@ class Network:
         Source: the tutorial's "误差反向传播算法的实现".
         """
         flush(self.layers)
-        self.loss(x, t, *_if_given(sample_weight))
+        layers, ours = list(self.layers.values()), engine.Ours(self)
+        # Between forward and backward no code but ours runs, which changes no x.
+        same_x = ours.loss is not None and ours.layers
+        with unwritten() if same_x else nullcontext():
+            self.loss(x, t, *_if_given(sample_weight))
 
         dout = self.last_layer.backward(1)
         if batched(self, x)[1]:
             dout = dout[None]
-        layers = list(self.layers.values())
         first = next((layer for layer in layers if parameters(layer, layers)), None)
-        # Between forward and backward no code but ours has run, which changes no x.
-        ours = engine.Ours(self)
-        same_x = ours.loss is not None and ours.layers
         for layer in reversed(layers):
             if layer is first and isinstance(layer, Affine) and engine.knows(layer):
                 layer.backward_parameters(dout, same_x=same_x)  # its dx nobody reads, nor anything before it

@@ -9,7 +9,7 @@ import numpy as np
 
 from chainrule import _kernels
 from chainrule._gate import FloatArray, examples, fill, floats, parameter
-from chainrule.nn.layers.base import BaseLayer, incoming, remembered
+from chainrule.nn.layers.base import BaseLayer, incoming, kept, remembered
 
 
 class Affine(BaseLayer):
@@ -86,11 +86,11 @@ class Affine(BaseLayer):
         fill(self._b, value, "b")
 
     def forward(self, x: Any) -> FloatArray:
-        x = examples(x, self._W.dtype)
+        given, x = x, examples(x, self._W.dtype)
         rows = self.rows(x)
         out = np.empty((len(rows), self._W.shape[1]), self._W.dtype)
         _kernels.affine(rows, floats(self._W, "W"), floats(self._b, "b"), out, self._scratch)
-        self.x, self.original_x_shape = rows, x.shape
+        self.x, self.original_x_shape = kept(rows, given), x.shape
         return out.reshape(out.shape[1:]) if x.ndim == 1 else out
 
     def rows(self, x: FloatArray, name: str = "W") -> FloatArray:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 import numpy as np
@@ -44,8 +47,9 @@ class BaseLayer:
         Parameters
         ----------
         x : array_like, shape (N, ...) or (D,)
-            N examples, or one; an image is (C, H, W). Not written to. Layers that train otherwise than they evaluate
-            have a second argument, `train_flg`, True by default: False draws nothing and moves no statistic.
+            N examples, or one; an image is (C, H, W). Not written to; if it is changed afterwards, ``backward`` does
+            not see that. Layers that train otherwise than they evaluate have a second argument, `train_flg`, True by
+            default: False draws nothing and moves no statistic.
 
         Returns
         -------
@@ -98,6 +102,29 @@ class BaseLayer:
             If an example cannot have this shape.
         """
         return (), (), shape
+
+
+#: Whether nobody can write to what comes in before ``backward`` has read it.
+_unwritten: ContextVar[bool] = ContextVar("unwritten", default=False)
+
+
+@contextmanager
+def unwritten() -> Iterator[None]:
+    """Say that no code but ours runs between ``forward`` and ``backward``: then layers keep what comes in as it is."""
+    before = _unwritten.set(True)
+    try:
+        yield
+    finally:
+        _unwritten.reset(before)
+
+
+def kept(x: FloatArray, given: Any) -> FloatArray:
+    """Give `x` as ``backward`` may read it: a copy, if it lies where `given` does, and the caller could write there."""
+    if _unwritten.get() or isinstance(given, list | tuple):
+        return x
+    # What is no array may have given its own memory.
+    shared = not isinstance(given, np.ndarray) or np.may_share_memory(x, given)
+    return x.copy() if shared else x
 
 
 def remembered(value: Any, layer: Any) -> Any:

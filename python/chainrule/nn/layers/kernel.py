@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from chainrule import _kernels
 from chainrule._gate import FloatArray, fill, floats, parameter
-from chainrule.nn.layers.base import BaseLayer, incoming, remembered
+from chainrule.nn.layers.base import BaseLayer, incoming, kept, remembered
 
 #: A layer as Rust is told of it: its name, sizes and numbers.
 _Description: TypeAlias = tuple[str, list[int], list[float]]
@@ -41,7 +41,7 @@ class KernelLayer(BaseLayer):
 
     def _run(self, x: Any, training: bool = True) -> FloatArray:
         """Give what comes out, and keep what the way back needs."""
-        arrays = self._arrays()
+        arrays, given = self._arrays(), x
         x = floats(x, "x", arrays[0].dtype if arrays else None)
         if x.ndim == 0:
             raise ValueError("x must have an axis of features, got a single number")
@@ -54,7 +54,7 @@ class KernelLayer(BaseLayer):
         remembers = np.empty(memory[0], x.dtype), np.empty(memory[1], np.uint32)
         _kernels.layer_forward(described, arrays, rows, out, *remembers, training)
         out = out.reshape(out_shape if one else (len(rows), *out_shape))
-        self.x, self._pass = x, (described, remembers, training, out.shape)
+        self.x, self._pass = kept(x, given), (described, remembers, training, out.shape)
         return out
 
     def _rows(self, x: FloatArray) -> FloatArray:
