@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from chainrule._harmless import harmless
 from chainrule.book.display import free_path
 
 FigureCanvas = FigureCanvasAgg
@@ -23,5 +24,5 @@ def show(*_: Any, **__: Any) -> None:
         except OSError as error:  # the script shall go on to its end all the same
             text = f"picture not saved: {path}: {error.strerror}"
         if sys.stderr is not None:
-            print(f"chainrule: {text}", file=sys.stderr)
+            print(harmless(f"chainrule: {text}"), file=sys.stderr)
     Gcf.destroy_all()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.cli.arguments import Commands, add_command
+from chainrule.cli.output import show
 from chainrule.graph.expression import evaluate, read_value
 
 _EXAMPLES = """
@@ -47,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         text = {"dot": graph.to_dot, "mermaid": graph.to_mermaid}.get(form, lambda: graph.to_svg(backward=True))()
     text = text.rstrip("\n") + "\n"
     if options.output is None:
-        print(text, end="")
+        show(text, end="")
     else:
         try:
             options.output.write_text(text, encoding="utf-8")
