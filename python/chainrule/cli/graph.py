@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from chainrule.cli.arguments import Commands, add_command
-from chainrule.cli.output import show
+from chainrule.cli.output import show, write_text
 from chainrule.graph.expression import evaluate, read_value
 
 _EXAMPLES = """
@@ -50,10 +50,7 @@ def run(options: argparse.Namespace) -> int:
     if options.output is None:
         show(text, end="")
     else:
-        try:
-            options.output.write_text(text, encoding="utf-8")
-        except OSError as error:  # a full disk comes without the name
-            raise OSError(error.errno, error.strerror, str(options.output)) from None
+        write_text(options.output, text)
     return 0
 
 

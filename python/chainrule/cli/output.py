@@ -15,13 +15,38 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
 
 from chainrule._harmless import harmless
+from chainrule.storage.atomic_write import write_whole
 
 #: Goes up when a field of a JSON object changes its meaning or disappears; new fields do not count. 2: the report of a
 #: check tells what was not compared and what is a hazard, and is right only if all was compared.
 SCHEMA = 2
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all; what is no file, such as a pipe, takes it as it comes.
+
+    So does stdout, if `path` leads there, as /dev/stdout does: a file that the shell has opened is not to be replaced.
+    """
+    ours = _is_stdout(path)
+    if not ours and (path.is_file() or path.is_dir() or not path.exists()):  # of a folder, it says what it is
+        write_whole(path, text.encode())
+        return
+    try:
+        with open(sys.stdout.fileno() if ours else path, "wb", closefd=not ours) as taker:
+            taker.write(text.encode())
+    except OSError as error:  # a full disk comes without the name
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _is_stdout(path: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
+    except (AttributeError, OSError, ValueError):  # stdout is closed, or has no number; or there is no such file
+        return False
 
 
 def on_terminal(stream: TextIO | None) -> bool:
