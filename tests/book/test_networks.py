@@ -279,7 +279,7 @@ def test_weights_of_another_network_are_refused_and_nothing_changes(tmp_path: Pa
     with pytest.raises(ValueError, match=r"params\['W2'\] has shape"):
         net.load_params(tmp_path / "other.pkl")
     (tmp_path / "few.pkl").write_bytes(pickle.dumps({"W1": net.params["W1"]}))
-    with pytest.raises(DataError, match="holds W1; the network has W1, b1"):
+    with pytest.raises(DataError, match="holds 'W1'; the network has 'W1', 'b1'"):
         net.load_params(tmp_path / "few.pkl")
     assert all(np.array_equal(net.params[name], array) for name, array in before.items())
 

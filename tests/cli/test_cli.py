@@ -431,6 +431,18 @@ def test_graph_names_what_it_cannot_read(arguments: list[str], message: str, cap
     assert message in err
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="so long a command is refused there")
+@pytest.mark.parametrize(
+    "arguments", [["x+" * 50_000, "x=1"], ["x", "n" * 100_000], ["x", "x=" + "n" * 100_000], ["-(" * 4000, "x=1"]]
+)
+def test_graph_repeats_nothing_long_in_an_error(arguments: list[str], capsys: Text) -> None:
+    assert main(["graph", "--", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") <= 3
+    assert len(err) < 400
+    assert "…" in err
+
+
 def test_graph_with_an_error_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     file = tmp_path / "graph.svg"
     file.write_text("before", encoding="utf-8")

@@ -652,6 +652,21 @@ def test_f1_a_write_that_fails_leaves_the_folder_as_it_was(
     assert names(tmp_path) == []
 
 
+def test_f1_a_write_that_fails_leaves_a_wrong_file_under_its_name(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_set(tmp_path, small_set() | {TRAIN_LABELS: b"poison"})
+    before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        download_mnist(tmp_path)
+    assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
+
+
 def test_f12_wrong_file_is_set_aside_and_fetched_again(server: Server, tmp_path: Path) -> None:
     write_set(tmp_path, small_set() | {TRAIN_LABELS: idx(np.ones(200, np.uint8))})
     poison = (tmp_path / TRAIN_LABELS).read_bytes()

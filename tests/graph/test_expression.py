@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
+import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chainrule.graph.expression import ExpressionError, evaluate, read_value
+from chainrule.graph.expression import LONGEST, ExpressionError, evaluate, read_value
 
 VALUES = {"x": 2.0, "y": 3.0, "z": 0.5}
 
@@ -122,7 +126,7 @@ def test_shapes_that_do_not_fit_have_the_column_of_their_operator() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["(" * 10_000 + "x", "-" * 10_000 + "x", "x" + " ** x" * 10_000, "exp(" * 10_000 + "x"]
+    "text", ["(" * 9000 + "x", "-" * 9000 + "x", "x" + "**x" * 3000, "exp(" * 2400 + "x", "(" * 4000 + "x" + ")" * 4000]
 )
 def test_nesting_beyond_reason_is_refused_and_not_a_recursion_error(text: str) -> None:
     with pytest.raises(ExpressionError, match="nested more than 100 deep"):
@@ -130,8 +134,104 @@ def test_nesting_beyond_reason_is_refused_and_not_a_recursion_error(text: str) -
 
 
 def test_length_is_no_nesting() -> None:
-    assert evaluate("x" + " + x" * 10_000, {"x": 1}).value == 10_001
+    assert evaluate("x" + " + x" * 2400, {"x": 1}).value == 2401
     assert evaluate("(x) + " * 1000 + "x", {"x": 1}).value == 1001
+
+
+def deep(frames: int, function: Callable[[], object]) -> object:
+    """Call `function` so deep in the stack."""
+    return function() if frames == 0 else deep(frames - 1, function)
+
+
+def test_nesting_that_the_callers_stack_has_no_room_for_is_refused_too() -> None:
+    text = "(" * 90 + "x" + ")" * 90
+    assert evaluate(text, {"x": 1}).value == 1
+    left = sys.getrecursionlimit() - len(inspect.stack(0))
+    with pytest.raises(ExpressionError, match="nested too deep for what is left of the stack, at column "):
+        deep(left - 300, lambda: evaluate(text, {"x": 1}))
+
+
+@pytest.mark.parametrize("part", ["x+", "x*", "-", "(", " ", "1", "x", "x ** ", "exp(", "maximum(x,", "$", "1.", "\t"])
+def test_an_expression_of_a_million_characters_is_refused_at_once_and_not_repeated(part: str) -> None:
+    text = (part * 1_000_000)[:1_000_000]
+    started = time.process_time()
+    with pytest.raises(ExpressionError, match=r"^1,000,000 characters, at most 10,000 are read: ") as caught:
+        evaluate(text, {"x": 1})
+    assert time.process_time() - started < 5  # it was 18 s
+    assert caught.value.column == LONGEST
+    assert_brief(str(caught.value))
+
+
+def assert_brief(message: str) -> None:
+    """Three lines at most, of which two show the place and fit a terminal."""
+    said, *place = message.split("\n")
+    assert len(said) < 250
+    assert len(place) in (0, 2)
+    assert all(len(line) <= 64 for line in place)
+
+
+@pytest.mark.parametrize("at", [0, 1, 29, 30, 31, 1000, 9940, 9969, 9970, 9971, 9999])
+@pytest.mark.parametrize("length", [1, 59, 60, 61, 62, 90, 10_000])
+def test_a_mistake_in_a_long_expression_is_shown_with_what_stands_around_it(length: int, at: int) -> None:
+    at = min(at, length - 1)
+    text = ("x+" * 5000)[:at] + "$" + ("y*" * 5000)[at + 1 : length]
+    with pytest.raises(ExpressionError, match=r"cannot read '\$', at column ") as caught:
+        evaluate(text, VALUES)
+    assert caught.value.column == at
+    assert_brief(str(caught.value))
+    _, shown, caret = str(caught.value).split("\n")
+    assert shown[len(caret) - 1] == "$"
+    piece = shown[2:].strip("…")
+    assert piece in text
+    assert len(piece) == min(length, 60)
+    assert shown[2:].startswith("…") != text.startswith(piece)
+    assert shown.endswith("…") != text.endswith(piece)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "n" * 10_000,
+        "n" * 9000 + "(x)",
+        "x " + "n" * 9000,
+        "x " + "1" * 9000,
+        "(x " + "n" * 9000,
+        "exp" + " " * 9000,
+        "(" + " " * 9000 + "x",
+    ],
+    ids=lambda text: text.strip()[:2] + text[-1],
+)
+def test_no_error_repeats_a_long_word_of_the_expression(text: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
+        evaluate(text, {"x": 1})
+    assert_brief(str(caught.value))
+
+
+def test_no_error_repeats_a_long_value_or_name() -> None:
+    for refused in (
+        lambda: evaluate("x" + "+x" * 4000, {"x": 1, "n" * 10_000: 2}),
+        lambda: read_value("1," * 10_000),
+        lambda: read_value("1,2;" * 10_000 + "3"),
+        lambda: read_value("n" * 10_000),
+    ):
+        with pytest.raises(ValueError, match="…") as caught:
+            refused()
+        assert_brief(str(caught.value))
+
+
+def test_an_expression_of_the_greatest_length_takes_time_in_proportion() -> None:
+    def seconds(text: str) -> float:
+        started = time.process_time()
+        g = evaluate(text, {"x": 1.5})
+        g.backward()
+        g.explain()
+        return time.process_time() - started
+
+    for part in ("+x", "-(x)", "+exp(x)", "**1*x"):
+        short, long = ("x" + part * (size // len(part) - 1) for size in (LONGEST // 10, LONGEST))
+        seconds(short)  # what is imported once
+        # Ten times the length; a hundred times the time would be quadratic.
+        assert seconds(long) < 40 * max(seconds(short), 0.01)
 
 
 def test_a_value_without_a_name_in_the_expression_is_refused() -> None:

@@ -750,7 +750,7 @@ def test_a_network_with_a_layer_of_the_users_own_comes_back_with_its_parameters(
     net, other, path = between(kind()), between(kind(), seed=8), tmp_path / "net.safetensors"
     fit(net, *data(), batch_size=4, seed=0)
     net.save(path)
-    with pytest.raises(ValueError, match=rf"made with {kind.__name__} of your own; load\(path, into=net\) puts"):
+    with pytest.raises(ValueError, match=rf"made with '{kind.__name__}' of your own; load\(path, into=net\) puts"):
         load(path)
     load(path, into=other)
     assert [(n, a.tobytes()) for n, a in other.params.items()] == [(n, a.tobytes()) for n, a in net.params.items()]
@@ -799,11 +799,11 @@ def test_a_file_from_before_gamma_was_found_loads_as_before_and_says_so(older: b
         path.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
     gamma = new.params["gamma1"].copy()
     if older:
-        with pytest.warns(RuntimeWarning, match="written before gamma1 was a parameter: it stays as it is"):
+        with pytest.warns(RuntimeWarning, match="written before 'gamma1' was a parameter: it stays as it is"):
             load(path, into=new)
         np.testing.assert_array_equal(new.params["W2"], old.params["W2"])
     else:
-        with pytest.raises(DataError, match="it holds the parameters W1, b1, W2, b2, the network has W1, b1, gamma1"):
+        with pytest.raises(DataError, match="'W1', 'b1', 'W2', 'b2', the network has 'W1', 'b1', 'gamma1'"):
             load(path, into=new)
     np.testing.assert_array_equal(new.params["gamma1"], gamma)
 

@@ -329,10 +329,10 @@ FAR = 10**400
         ("Average", {"pool_w": {}}, "pool_w must be a whole number"),
         ("Norm1", {"running_var": None}, "KeyError: 'running_var'"),
         ("Norm1", {"running_mean": "running_mean2"}, r"running_mean must have shape \(3,\)"),
-        ("Norm1", {"running_mean": "running_var1"}, "its layers have other arrays for running_mean1"),
-        ("Norm1", {"running_mean": "beta1"}, "its layers have other arrays for running_mean1"),
+        ("Norm1", {"running_mean": "running_var1"}, "its layers have other arrays for 'running_mean1'"),
+        ("Norm1", {"running_mean": "beta1"}, "its layers have other arrays for 'running_mean1'"),
         ("Norm1", {"running_mean": "missing"}, "KeyError: 'missing'"),
-        ("Norm1", {"gamma": "running_mean1"}, "its layers have other arrays for gamma1"),
+        ("Norm1", {"gamma": "running_mean1"}, "its layers have other arrays for 'gamma1'"),
         ("Norm1", {"momentum": 2}, "momentum must lie in"),
         ("Norm1", {"momentum": float("nan")}, "momentum must be finite"),
         ("Norm1", {"momentum": FAR}, "momentum must be finite"),
@@ -421,7 +421,7 @@ def test_what_is_the_users_own_is_named_and_its_parameters_go_into_their_network
     net = make(0)
     net.save(path)
     named = {"layer": "Own", "network": "OwnNet", "replaced method": "Relu"}[what]
-    with pytest.raises(ValueError, match=rf"made with {named} of your own; load\(path, into=net\) puts"):
+    with pytest.raises(ValueError, match=rf"made with '{named}' of your own; load\(path, into=net\) puts"):
         load(path)
     assert bits(load(path, into=make(1))) == bits(net)
 
@@ -855,7 +855,7 @@ A2 = {"name": "A2", "kind": "Affine", "W": "W2", "b": "b2"}
         ({"layers": [{**A1, "W": 3}, A2]}, "does not hold together"),
         ({"layers": [{**A1, "W": "b1"}, A2]}, "does not hold together: ValueError: W must have shape"),
         ({"layers": [{**A1, "b": "b2"}, A2]}, "does not hold together: ValueError: b must have shape"),
-        ({"layers": [A1]}, "holds the parameters W1, b1, W2, b2, its layers have W1, b1"),
+        ({"layers": [A1]}, "holds the parameters 'W1', 'b1', 'W2', 'b2', its layers have 'W1', 'b1'"),
         ({"layers": [A2, A1]}, r"'A1' does not take what the one .*: W expects 3 features, got .* \(4,\)"),
         ({"layers": [A1, {"name": "L", "kind": "LeakyRelu", "slope": -1}, A2]}, "slope must be > 0"),
         ({"layers": [A1, {"name": "L", "kind": "Rescaling", "scale": float("nan")}, A2]}, "scale must be finite"),
@@ -882,10 +882,10 @@ def test_f6_another_networks_names_or_shapes_are_refused_and_nothing_changed(pat
     TwoLayerNet(6, 5, 4, seed=0).save(path)
     wider, deeper = TwoLayerNet(6, 5, 3, seed=1), every_layer()
     before = bits(wider), bits(deeper)
-    with pytest.raises(DataError, match=r"its W2 has shape \(5, 4\), the network's \(5, 3\)"):
+    with pytest.raises(DataError, match=r"its 'W2' has shape \(5, 4\), the network's \(5, 3\)"):
         load(path, into=wider)
     del deeper.layers["B"]
-    with pytest.raises(DataError, match="it holds the parameters W1, b1, W2, b2, the network has"):
+    with pytest.raises(DataError, match="it holds the parameters 'W1', 'b1', 'W2', 'b2', the network has"):
         load(path, into=Network(deeper.layers))
     assert (bits(wider), bits(deeper)) == before
 

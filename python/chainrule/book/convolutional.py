@@ -81,9 +81,8 @@ class ConvNetwork(BookNetwork):
         """
         found = read_book_weights(file_name)
         if found.keys() != self.params.keys():
-            raise DataError(
-                f"{os.fspath(file_name)}: holds {', '.join(found)}; the network has {', '.join(self.params)}"
-            )
+            held, own = (", ".join(map(repr, params)) for params in (found, self.params))
+            raise DataError(f"{os.fspath(file_name)}: holds {held}; the network has {own}")
         self.params.update(found)
 
     def _hold_drawn(self, number: int, key: Any, scale: Any, shape: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:

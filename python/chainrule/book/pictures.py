@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from typing import Any
 
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from chainrule._harmless import harmless
 from chainrule.book.display import free_path
+from chainrule.storage.atomic_write import write_whole
 
 FigureCanvas = FigureCanvasAgg
 
@@ -18,10 +21,12 @@ def show(*_: Any, **__: Any) -> None:
     for manager in Gcf.get_all_fig_managers():
         path = free_path()
         try:
-            manager.canvas.figure.savefig(path)
+            png = io.BytesIO()
+            manager.canvas.figure.savefig(png, format="png")
+            write_whole(path, png.getvalue())
             text = f"picture saved: {path}"
         except OSError as error:  # the script shall go on to its end all the same
             text = f"picture not saved: {path}: {error.strerror}"
         if sys.stderr is not None:
-            print(f"chainrule: {text}", file=sys.stderr)
+            print(harmless(f"chainrule: {text}"), file=sys.stderr)
     Gcf.destroy_all()

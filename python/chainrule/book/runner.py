@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from chainrule._harmless import harmless
 from chainrule.book.display import pictures_of
 from chainrule.book.pickles import only_plain_pickles
 from chainrule.data.idx import expect_regular
@@ -154,7 +155,8 @@ def _print_traceback(error: BaseException, script: str) -> None:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_code.co_filename != script:
         trace = trace.tb_next
-    traceback.print_exception(type(error), error, trace)
+    if sys.stderr is not None:
+        sys.stderr.write(harmless("".join(traceback.format_exception(type(error), error, trace))))
     missing = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
     if missing.partition(".")[0] in ("matplotlib", "mpl_toolkits"):
         _say("the script draws with matplotlib: pip install 'chainrule[plot]'")
@@ -166,9 +168,9 @@ def _show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
 ) -> None:
     if sys.stderr is not None:
-        sys.stderr.write(warnings.formatwarning(message, category, filename, lineno, line))
+        sys.stderr.write(harmless(warnings.formatwarning(message, category, filename, lineno, line)))
 
 
 def _say(text: str) -> None:
     if sys.stderr is not None:
-        print(f"chainrule: {text}", file=sys.stderr)
+        print(harmless(f"chainrule: {text}"), file=sys.stderr)

@@ -11,9 +11,10 @@ import contextlib
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from chainrule import __version__
+from chainrule._harmless import harmless
 from chainrule.cli import book, check, completion, data, evaluate, graph, info, predict, train
 from chainrule.cli.arguments import add_color
 from chainrule.cli.output import complain, hold_any_text, let_go, print_error
@@ -54,7 +55,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Give the parser of the whole command line; its options have a function ``run``, and the parser itself."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="chainrule",
         description="Gradients to see and to trust: train the tutorial's network on MNIST, prove its gradients right.",
         epilog="chainrule COMMAND --help tells more, with examples.",
@@ -67,6 +68,13 @@ def build_parser() -> argparse.ArgumentParser:
     for added in commands.choices.values():
         add_color(added)
     return parser
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse's, and so are those of the commands; it quotes arguments, which may be names of files, as they are."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(harmless(message))
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

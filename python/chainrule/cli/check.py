@@ -10,7 +10,7 @@ import numpy as np
 
 from chainrule.checking import check_gradients
 from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format, add_seed
-from chainrule.cli.output import Style, print_annotation, print_json, style_for
+from chainrule.cli.output import Style, print_annotation, print_json, show, style_for
 from chainrule.data.mnist import load_mnist
 from chainrule.nn.two_layer_net import TwoLayerNet
 
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     elif options.format == "github" and not report.ok:
         print_annotation(_LEVELS[report.verdict], report.subject, str(report))
     else:
-        print(style.verdict(report.verdict, report.headline) if options.quiet else _painted(report, style))
+        show(*([style.verdict(report.verdict, report.headline)] if options.quiet else _painted(report, style)))
     return 0 if report.ok else 1
 
 
@@ -93,9 +93,9 @@ def _print_text(check: FileCheck, _: str, options: argparse.Namespace) -> None:
     style = style_for(options)
     verdict, space, rest = check.line.partition(" ")
     if not (options.quiet and check.verdict == "right"):
-        print(f"{style.verdict(verdict, verdict)}{space}{rest}")
+        show(style.verdict(verdict, verdict), space, rest)
     if options.verbose and check.report is not None:
-        print(_painted(check.report, style), end="\n\n")
+        show(*_painted(check.report, style), end="\n\n")
 
 
 def _print_json(check: FileCheck, path: str, options: argparse.Namespace) -> None:
@@ -119,11 +119,13 @@ def _print_github(check: FileCheck, path: str, options: argparse.Namespace) -> N
         print_annotation("notice", f"{check.name}: hazard", f"{hazard.name}: {hazard.detail}", path, check.at)
 
 
-def _painted(report: GradientReport, style: Style) -> str:
-    """Give the report with its verdicts in colour."""
-    title, heads, *lines = str(report).splitlines()
-    for i, array in enumerate(report.arrays):
-        numbers, gap, verdict = lines[i].rpartition("  ")
-        lines[i] = numbers + gap + style.verdict(array.verdict, verdict)
-    lines[-1] = style.verdict(report.verdict, lines[-1])
-    return "\n".join([title, heads, *lines])
+def _painted(report: GradientReport, style: Style) -> list[str]:
+    """Give the pieces of the report, with its verdicts in colour."""
+    title, heads, *lines = str(report).split("\n")
+    pieces = [title, "\n", heads]
+    for line, array in zip(lines, report.arrays, strict=False):
+        numbers, gap, verdict = line.rpartition("  ")
+        pieces += ["\n", numbers, gap, style.verdict(array.verdict, verdict)]
+    for line in lines[len(report.arrays) : -1]:
+        pieces += ["\n", line]
+    return [*pieces, "\n", style.verdict(report.verdict, lines[-1])]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from chainrule.cli.arguments import Commands, add_command
-from chainrule.cli.output import style_for
+from chainrule.cli.output import show, style_for
 from chainrule.data.mnist import data_folder, download_mnist, faults, packaged_folder
 from chainrule.data.sets import SETS, download_set, faults_of, set_folder
 
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
             download_set(name, folder)
     if options.action == "verify":
         return _verify(options, _found(name, folder, options))
-    print(folder)
+    show(str(folder))
     return 0
 
 
@@ -85,6 +85,6 @@ def _verify(options: argparse.Namespace, found: Iterator[tuple[Path, str]]) -> i
     style = style_for(options)
     whole = True
     for path, fault in found:
-        print(f"{path}  {style.bad(fault) if fault else style.good('ok')}")
+        show(f"{path}  ", style.bad(fault) if fault else style.good("ok"))
         whole = whole and not fault
     return 0 if whole else 1

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format, add_model
 from chainrule.cli.models import Model
-from chainrule.cli.output import print_json, style_for
+from chainrule.cli.output import print_json, show, style_for
 from chainrule.data.mnist import load_split
 from chainrule.nn.functions import softmax_loss
 from chainrule.nn.losses import accuracy_of, confusion_of
@@ -46,19 +46,21 @@ def run(options: argparse.Namespace) -> int:
         return 0
     right = round(accuracy * len(t))
     strong = style_for(options).strong
-    print(f"accuracy {strong(f'{accuracy:.4f}')}  loss {strong(f'{loss:.4f}')}  {right} of {len(t)} images right")
+    show(
+        "accuracy ", strong(f"{accuracy:.4f}"), "  loss ", strong(f"{loss:.4f}"), f"  {right} of {len(t)} images right"
+    )
     if table is not None:
-        print(f"\n{_text(table, options)}")
+        show("\n", *_text(table, options))
     return 0
 
 
-def _text(table: NDArray[np.int64], options: argparse.Namespace) -> str:
+def _text(table: NDArray[np.int64], options: argparse.Namespace) -> list[str]:
     """Lay the counts out, the right ones bold, with the share of each class that was found."""
     strong = style_for(options).strong
     width = len(str(table.max())) + 1
-    lines = ["class  taken for", " " * 5 + "".join(f"{j:>{width}}" for j in range(len(table))) + "   found"]
+    pieces = ["class  taken for\n", " " * 5, *(f"{j:>{width}}" for j in range(len(table))), "   found"]
     for i, row in enumerate(table):
-        counts = "".join(strong(f"{n:>{width}}") if i == j else f"{n or '·':>{width}}" for j, n in enumerate(row))
+        counts = [strong(f"{n:>{width}}") if i == j else f"{n or '·':>{width}}" for j, n in enumerate(row)]
         recall = f"{row[i] / row.sum():8.4f}" if row.any() else f"{'-':>8}"
-        lines.append(f"{i:>5}{counts}{recall}")
-    return "\n".join(lines)
+        pieces += [f"\n{i:>5}", *counts, recall]
+    return pieces

@@ -9,7 +9,7 @@ from typing import Any
 from chainrule._errors import DataError
 from chainrule._machine import machine
 from chainrule.cli.arguments import Commands, add_command
-from chainrule.cli.output import SCHEMA, style_for
+from chainrule.cli.output import SCHEMA, show, style_for
 from chainrule.data.mnist import init_mnist, packaged_folder
 
 _EXAMPLES = """
@@ -33,10 +33,10 @@ def run(options: argparse.Namespace) -> int:
         data = str(error)
     facts: dict[str, Any] = {**machine(), "data": str(packaged_folder()), "data_state": data}
     if options.json:
-        print(json.dumps({"schema": SCHEMA, **facts}))
+        show(json.dumps({"schema": SCHEMA, **facts}))
     else:
         style = style_for(options)
         for name, value in facts.items():
             paint = str if name != "data_state" else style.good if data == "whole" else style.bad
-            print(f"{name.replace('_', ' '):<16} {paint(str(value))}")
+            show(f"{name.replace('_', ' '):<16} ", paint(str(value)))
     return 0 if data == "whole" else 2

@@ -1,4 +1,8 @@
-"""How results are written: lines of text, in colour if somebody watches, or JSON Lines."""
+"""How results are written: lines of text, in colour if somebody watches, or JSON Lines.
+
+All text of the commands goes through `show`, `print_line` and `complain`, and leaves nothing that commands a terminal
+but the colours of a `Style`.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,40 @@ import io
 import json
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TextIO
+
+from chainrule._harmless import harmless
+from chainrule.storage.atomic_write import write_whole
 
 #: Goes up when a field of a JSON object changes its meaning or disappears; new fields do not count. 2: the report of a
 #: check tells what was not compared and what is a hazard, and is right only if all was compared.
 SCHEMA = 2
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path`, whole or not at all; what is no file, such as a pipe, takes it as it comes.
+
+    So does stdout, if `path` leads there, as /dev/stdout does: a file that the shell has opened is not to be replaced.
+    """
+    ours = _is_stdout(path)
+    if not ours and (path.is_file() or path.is_dir() or not path.exists()):  # of a folder, it says what it is
+        write_whole(path, text.encode())
+        return
+    try:
+        with open(sys.stdout.fileno() if ours else path, "wb", closefd=not ours) as taker:
+            taker.write(text.encode())
+    except OSError as error:  # a full disk comes without the name
+        raise OSError(error.errno, error.strerror, str(path)) from None
+
+
+def _is_stdout(path: Path) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
+    except (AttributeError, OSError, ValueError):  # stdout is closed, or has no number; or there is no such file
+        return False
 
 
 def on_terminal(stream: TextIO | None) -> bool:
@@ -22,19 +54,34 @@ def on_terminal(stream: TextIO | None) -> bool:
     return stream is not None and stream.isatty()
 
 
-def print_line(text: str) -> None:
+class Painted(str):
+    """Text whose colours are ours; in any other, an escape was somebody else's."""
+
+    __slots__ = ()
+
+
+def show(*pieces: str, end: str = "\n", flush: bool = False) -> None:
+    """Print `pieces` on stdout, one behind the other; what is not `Painted` is made harmless."""
+    print(_joined(pieces), end=end, flush=flush)
+
+
+def print_line(*pieces: str) -> None:
     """Print a line on stdout at once, above the progress bar of a terminal."""
     if on_terminal(sys.stderr) and sys.stdout is not None:
         from tqdm import tqdm
 
-        tqdm.write(text, file=sys.stdout)
+        tqdm.write(_joined(pieces), file=sys.stdout)
     else:
-        print(text, flush=True)
+        show(*pieces, flush=True)
+
+
+def _joined(pieces: Sequence[str]) -> str:
+    return "".join(piece if isinstance(piece, Painted) else harmless(piece) for piece in pieces)
 
 
 def print_json(event: str, **values: Any) -> None:
     """Print one JSON object as a line."""
-    print(json.dumps({"schema": SCHEMA, "event": event, **values}), flush=True)
+    show(json.dumps({"schema": SCHEMA, "event": event, **values}), flush=True)
 
 
 def print_annotation(level: str, title: str, text: str, path: str | None = None, line: int | None = None) -> None:
@@ -46,7 +93,7 @@ def print_annotation(level: str, title: str, text: str, path: str | None = None,
         {} if path is None else {"file": _from_here(path)} if line is None else {"file": _from_here(path), "line": line}
     )
     properties = ",".join(f"{name}={_escaped(str(value), ':,')}" for name, value in {**place, "title": title}.items())
-    print(f"::{level} {properties}::{_escaped(text)}", flush=True)
+    show(f"::{level} {properties}::{_escaped(text)}", flush=True)
 
 
 def _escaped(text: str, also: str = "") -> str:
@@ -67,14 +114,14 @@ def print_error(error: BaseException, options: argparse.Namespace) -> None:
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror:  # without the [Errno 2] that str puts before it
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
-    complain(f"chainrule: {style_for(options, sys.stderr).bad('error')}: {text}")
+    complain("chainrule: ", style_for(options, sys.stderr).bad("error"), f": {text}")
 
 
-def complain(text: str) -> None:
-    """Print a line on stderr; if nobody takes it, or stderr is closed, that changes nothing else."""
+def complain(*pieces: str) -> None:
+    """Print a line on stderr, as `show` does; if nobody takes it, or it is closed, that changes nothing else."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
-            print(text, file=sys.stderr)
+            print(_joined(pieces), file=sys.stderr)
 
 
 def hold_any_text(stream: TextIO | None) -> None:
@@ -125,7 +172,7 @@ class Style:
         return self._in("1", text)
 
     def _in(self, code: str, text: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self.on else text
+        return Painted(f"\x1b[{code}m{harmless(text)}\x1b[0m") if self.on else text
 
 
 def style_for(options: argparse.Namespace, stream: TextIO | None = None) -> Style:

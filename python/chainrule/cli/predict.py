@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._errors import DataError
+from chainrule._harmless import harmless
 from chainrule.cli.arguments import Commands, add_command, add_format, add_model
 from chainrule.cli.models import Model
-from chainrule.cli.output import print_error, print_json, style_for
+from chainrule.cli.output import print_error, print_json, show, style_for
 from chainrule.data.idx import expect_regular
 from chainrule.data.images import load_image
 from chainrule.data.mnist import read_idx
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     A file that cannot be read is named on stderr, and the exit code is then 2; the others are told all the same.
     """
     model = Model(options.model)
-    strong, width, code = style_for(options).strong, max(map(len, options.files)), 0
+    strong, width, code = style_for(options).strong, max(len(harmless(file)) for file in options.files), 0
     for file in options.files:
         try:
             images, several = _read(file)
@@ -55,14 +56,14 @@ def run(options: argparse.Namespace) -> int:
             code = 2
             continue
         if several:
-            width = max(width, len(f"{file}[{len(probabilities) - 1}]"))
+            width = max(width, len(f"{harmless(file)}[{len(probabilities) - 1}]"))
         for index, row in enumerate(probabilities):
             label, probability = int(row.argmax()), float(row.max())
             if options.format == "jsonl":
                 print_json("prediction", file=file, index=index, label=label, probability=probability)
             else:
-                name = f"{file}[{index}]" if several else file
-                print(f"{name:<{width}}  {strong(str(label))}  {probability:.4f}")
+                name = harmless(f"{file}[{index}]" if several else file)
+                show(f"{name:<{width}}  ", strong(str(label)), f"  {probability:.4f}")
     return code
 
 

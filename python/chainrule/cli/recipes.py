@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chainrule.cli.output import print_json, print_line, style_for
+from chainrule.cli.output import print_json, print_line, show, style_for
 from chainrule.data.mnist import load_mnist
 from chainrule.nn.initial_values import Draw
 from chainrule.nn.layers import Affine, Convolution, Pooling, Relu, Rescaling, Reshape
@@ -111,6 +111,6 @@ def run(options: argparse.Namespace, defaults: argparse.Namespace) -> int:
     if options.format == "jsonl":
         print_json("result", recipe=options.recipe, epochs=len(recipe.rates), seconds=seconds, test_accuracy=accuracy)
         return 0
-    print(f"{len(recipe.rates)} epochs in {seconds:.1f} s, loading and evaluating included")
+    show(f"{len(recipe.rates)} epochs in {seconds:.1f} s, loading and evaluating included")
     print_line(style_for(options).strong(f"test accuracy {accuracy:.4f}"))
     return 0

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from chainrule.checking import check_gradients
 from chainrule.cli import nets, recipes, settings
 from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format, add_seed, whole
-from chainrule.cli.output import on_terminal, print_json, print_line, style_for
+from chainrule.cli.output import on_terminal, print_json, print_line, show, style_for
 from chainrule.cli.settings import OPTIMIZERS
 from chainrule.data.mnist import load_mnist
 from chainrule.plotting.report_page import training_report
@@ -197,9 +197,9 @@ class _Printed:
             of_best = {} if stopping is None else {"best_epoch": best}
             print_json("result", steps=steps, seconds=seconds, **of_best, **measures)
             return
-        print(f"{steps} steps in {seconds:.1f} s, loading and evaluating included")
+        show(f"{steps} steps in {seconds:.1f} s, loading and evaluating included")
         if stopping is not None:
-            print(f"the network is that of epoch {best} of {epochs}, whose validation loss was the smallest")
+            show(f"the network is that of epoch {best} of {epochs}, whose validation loss was the smallest")
         print_line(self._strong(_accuracies(measures)))
 
 

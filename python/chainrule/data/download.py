@@ -231,11 +231,17 @@ def _refuse_unless_safe(url: str) -> None:
 
 def put(path: Path, body: bytes, set_aside: bool) -> None:
     """Write `body` to `path` whole or not at all; keep what was there as ``.bad`` when `set_aside`."""
+    aside = path.with_name(path.name + ".bad")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if set_aside:
-            os.replace(path, path.with_name(path.name + ".bad"))
-        write_whole(path, body)
+            os.replace(path, aside)
+        try:
+            write_whole(path, body)
+        except BaseException:
+            if set_aside:  # nothing has come in its place
+                os.replace(aside, path)
+            raise
     except OSError as error:
         text = f"{error.strerror}; name a folder you may write to, as dest or in CHAINRULE_DATA_DIR"
         raise OSError(error.errno, text, str(path.parent)) from error

@@ -9,6 +9,7 @@
     atom     = number | name | function "(" sum ["," sum] ")" | "(" sum ")"
 
 So ``-x ** 2`` is -(x²) and ``2 ** 3 ** 2`` is 2 to the 9th, as in Python. Functions: exp, log, sum, mean, maximum.
+At most `LONGEST` characters, nested at most `DEEPEST` deep.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from chainrule.graph.variable import Variable
-from chainrule.graph.wording import one_line
+from chainrule.graph.wording import LINE, one_line, shortened
 
+#: A longer expression is refused before it is read: nobody would read its explanation.
+LONGEST = 10_000
 #: Nesting deeper than this is refused, before Python's own stack is full.
-_DEEPEST = 100
+DEEPEST = 100
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[^\W\d]\w*)|(?P<sign>\*\*|[-+*/@(),]))"
@@ -42,11 +45,14 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 class ExpressionError(ValueError):
-    """An expression that cannot be read, with a caret under the place."""
+    """An expression that cannot be read, with a caret under the place; of a long one, with what stands around it."""
 
     def __init__(self, message: str, text: str, column: int) -> None:
-        # Tabs and the like would move the caret.
-        super().__init__(f"{message}, at column {column + 1}\n  {one_line(text)}\n  {' ' * column}^")
+        start = max(0, min(column - LINE // 2, len(text) - LINE))
+        before, after = "…" * (start > 0), "…" * (start + LINE < len(text))
+        shown = one_line(text[start : start + LINE])  # tabs and the like would move the caret
+        caret = " " * (len(before) + column - start) + "^"
+        super().__init__(f"{message}, at column {column + 1}\n  {before}{shown}{after}\n  {caret}")
         self.column = column
 
 
@@ -60,8 +66,8 @@ class _Token:
 def evaluate(text: str, values: Mapping[str, Any]) -> Variable:
     """Read `text`, with a value for every name in it, and give its value as a variable, recorded.
 
-    An ExpressionError tells the column of what cannot be read, has no value or does not fit; a value of no name in the
-    expression is a ValueError.
+    An ExpressionError tells the column of what cannot be read, has no value or does not fit, or where it goes on beyond
+    10,000 characters or 100 levels of nesting; a value of no name in the expression is a ValueError.
 
     Examples
     --------
@@ -74,7 +80,8 @@ def evaluate(text: str, values: Mapping[str, Any]) -> Variable:
     result = reader.whole()
     unused = [name for name in values if name not in reader.variables]
     if unused:
-        raise ValueError(f"{unused[0]} has a value, but {text.strip()!r} has no {unused[0]}")
+        name = shortened(unused[0])
+        raise ValueError(f"{name} has a value, but {shortened(text.strip())!r} has no {name}")
     return result if isinstance(result, Variable) else Variable(result)
 
 
@@ -90,9 +97,9 @@ def read_value(text: str) -> Any:
     try:
         rows = [[float(number) for number in row.split(",")] for row in text.split(";")]
     except ValueError:
-        raise ValueError(f"a value is a number, 1,2,3 or 1,2;3,4, got {text!r}") from None
+        raise ValueError(f"a value is a number, 1,2,3 or 1,2;3,4, got {shortened(text)!r}") from None
     if len({len(row) for row in rows}) > 1:
-        raise ValueError(f"the rows of a matrix are of one length, got {text!r}")
+        raise ValueError(f"the rows of a matrix are of one length, got {shortened(text)!r}")
     if len(rows) > 1:
         return np.array(rows)
     return np.array(rows[0]) if "," in text else rows[0][0]
@@ -109,17 +116,25 @@ class _Reader:
 
     def whole(self) -> Any:
         """Read all of it."""
-        result = self._sum()
+        try:
+            result = self._sum()
+        except RecursionError:  # who calls us stands deep in Python's stack already
+            raise ExpressionError(
+                "nested too deep for what is left of the stack", self._text, self._token.column
+            ) from None
         token = self._token
         if token.kind != "end":
             what = "unexpected" if token.text == ")" else "expected an operator before"
-            self._refuse(f"{what} {token.text!r}", token)
+            self._refuse(f"{what} {self._quoted(token)}", token)
         return result
 
     # --- tokens ---
 
     def _split(self) -> list[_Token]:
         tokens, at, text = [], 0, self._text
+        if len(text) > LONGEST:
+            part = "compute a part of it first, and give it as a value"
+            raise ExpressionError(f"{len(text):,} characters, at most {LONGEST:,} are read: {part}", text, LONGEST)
         end = len(text.rstrip())
         while at < end:
             found = _TOKEN.match(text, at)
@@ -163,8 +178,8 @@ class _Reader:
 
     def _unary(self) -> Any:
         self._depth += 1
-        if self._depth > _DEEPEST:
-            self._refuse(f"nested more than {_DEEPEST} deep", self._token)
+        if self._depth > DEEPEST:
+            self._refuse(f"nested more than {DEEPEST} deep", self._token)
         sign = self._taken("-")
         result = self._applied(operator.neg, sign, self._unary()) if sign else self._power()
         self._depth -= 1
@@ -214,9 +229,10 @@ class _Reader:
     def _variable(self, name: _Token) -> Variable:
         if name.text not in self._values:
             called = self._token.kind == "sign" and self._token.text == "("
+            said = shortened(name.text)
             if called:
-                self._refuse(f"{name.text} is no function; there are {', '.join(_FUNCTIONS)}", name)
-            self._refuse(f"{name.text} has no value: add {name.text}=…", name)
+                self._refuse(f"{said} is no function; there are {', '.join(_FUNCTIONS)}", name)
+            self._refuse(f"{said} has no value: add {said}=…", name)
         if name.text not in self.variables:
             self.variables[name.text] = Variable(self._values[name.text], name.text)
         return self.variables[name.text]
@@ -233,4 +249,4 @@ class _Reader:
 
     @staticmethod
     def _quoted(token: _Token) -> str:
-        return token.text if token.kind == "end" else repr(token.text)
+        return token.text if token.kind == "end" else repr(shortened(token.text))

@@ -11,6 +11,8 @@ from chainrule.graph.record import Recorded
 
 #: An array of so many numbers is written out; of a longer one, shape and norm.
 _WRITTEN_OUT = 4
+#: Of a text from elsewhere a message repeats no more characters.
+LINE = 60
 
 
 def number(value: Any) -> str:
@@ -52,6 +54,11 @@ def number_or_norm(value: Any) -> str:
 def one_line(text: str) -> str:
     """Give `text` with a space for what cannot be printed."""
     return "".join(c if c.isprintable() else " " for c in text)
+
+
+def shortened(text: str) -> str:
+    """Give `text`, or its beginning if it is too long to be repeated in a message."""
+    return text if len(text) <= LINE else f"{text[: LINE - 1]}…"
 
 
 def thousands(n: Any) -> str:

@@ -212,7 +212,7 @@ class Machine:
         place = (_word(module, "module").replace("numpy._core.", "numpy.core."), _word(name, "function"))
         known = self.functions.get(place)
         if known is None:
-            raise DataError(f"it names {module}.{name}; {self.makes} needs no such thing, so it is not read")
+            raise DataError(f"it names {f'{module}.{name}'!r}; {self.makes} needs no such thing, so it is not read")
         return known
 
     def result(self) -> Any:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -157,7 +157,7 @@ def pack(net: Any, run: Mapping[str, Any] | None = None, arrays: Mapping[str, Fl
     if run is not None:
         description["run"] = run
     if twice := params.keys() & statistics.keys():
-        raise ValueError(f"a parameter has the name of running statistics: {_names(dict.fromkeys(twice))}")
+        raise ValueError(f"a parameter has the name of running statistics: {_names(twice)}")
     everything = params | statistics | {_RUN + name: array for name, array in (arrays or {}).items()}
     own = getattr(net, "metadata", {}) if isinstance(net, Network) else {}
     if not (isinstance(own, dict) and all(isinstance(word, str) for pair in own.items() for word in pair)):
@@ -204,7 +204,7 @@ def fill_in(kept: Kept, net: Any) -> None:
         late = found_by_gradient(net.layers)
         if all(id(held[name]) in late for name in missing):
             names = [name for name in held if name in missing]
-            text = f"{kept.path}: written before {', '.join(names)} was a parameter: it stays as it is in the network"
+            text = f"{kept.path}: written before {_names(names)} was a parameter: it stays as it is in the network"
             warnings.warn(text, RuntimeWarning, stacklevel=3)
             held = {name: array for name, array in held.items() if name not in missing}
     if held.keys() != kept.params.keys():
@@ -215,7 +215,7 @@ def fill_in(kept: Kept, net: Any) -> None:
     arrays, held = kept.params | kept.statistics, held | following
     for name, array in arrays.items():
         if array.shape != np.shape(held[name]):
-            kept.refuse(f"its {name} has shape {array.shape}, the network's {np.shape(held[name])}")
+            kept.refuse(f"its {name!r} has shape {array.shape}, the network's {np.shape(held[name])}")
     ready = {name: fitting(held[name], array, f"params[{name!r}]") for name, array in arrays.items()}
     for name, array in ready.items():
         np.copyto(held[name], array)
@@ -272,7 +272,7 @@ def _build(kept: Kept) -> Network:
         kept.refuse(f"its metadata does not describe a network of chainrule's; {into}")
     own = [part["kind"] for part in (said["network"], *said["layers"], said["loss"]) if part.get("own")]
     if own:
-        raise ValueError(f"{kept.path}: the network is made with {', '.join(dict.fromkeys(own))} of your own; {into}")
+        raise ValueError(f"{kept.path}: the network is made with {_names(dict.fromkeys(own))} of your own; {into}")
     try:
         layers = {part["name"]: _layer(part, kept.params | kept.statistics) for part in said["layers"]}
         loss = _LOSSES[said["loss"]["kind"]]()
@@ -296,7 +296,7 @@ def _build(kept: Kept) -> Network:
     others = [name for name, array in kept.params.items() if net.params[name] is not array]
     others += [name for name, array in following.items() if array.tobytes() != kept.statistics[name].tobytes()]
     if others:
-        kept.refuse(f"its layers have other arrays for {', '.join(others)}")
+        kept.refuse(f"its layers have other arrays for {_names(others)}")
     return net
 
 
@@ -376,12 +376,12 @@ def _written(name: str, array: FloatArray) -> tuple[str, str, tuple[int, ...], b
     """Give an array as the extension takes it: little-endian, in C order."""
     dtype = next((word for word, kind in _DTYPES.items() if np.dtype(kind) == array.dtype.newbyteorder("<")), None)
     if dtype is None:
-        raise TypeError(f"{name} has dtype {array.dtype}; float32 and float64 can be saved")
+        raise TypeError(f"{name!r} has dtype {array.dtype}; float32 and float64 can be saved")
     return name, dtype, array.shape, array.astype(_DTYPES[dtype]).tobytes()
 
 
-def _names(params: Mapping[str, Any]) -> str:
-    return ", ".join(params) or "none"
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(map(repr, names)) or "none"
 
 
 #: How files begin that somebody may take for one of ours, and what to do with them instead.

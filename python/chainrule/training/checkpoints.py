@@ -214,7 +214,9 @@ class _Resumed:
         rng.bit_generator.state = state
         here, there = _kernels.instruction_set(), self.run.get("instruction_set")
         if here != there:
-            text = f"{self.kept.path}: the run was computed with {there}, here it is {here}: the last bits may differ"
+            text = (
+                f"{self.kept.path}: the run was computed with {there!r}, here it is {here!r}: the last bits may differ"
+            )
             warnings.warn(text, RuntimeWarning, stacklevel=3)
 
     def generator(self, seed: Any, rng: np.random.Generator) -> np.random.Generator:
