@@ -843,6 +843,26 @@ def test_a13_the_step_named_is_that_of_the_bad_example(make: Any, bad: float) ->
         fit(make(), x, t, batch_size=5, seed=7)
 
 
+@pytest.mark.parametrize("make", NETS)
+def test_x5_a_number_that_no_learning_rate_mends_is_named_with_its_place(make: Any) -> None:
+    for dtype, bad, told in [("float64", np.nan, "nan"), ("float64", -np.inf, "-inf"), ("float32", 1e308, "inf")]:
+        x, t = data()
+        x[33, 2] = bad
+        with pytest.raises(FloatingPointError) as error:
+            fit(make(dtype=dtype), x, t, batch_size=5, epochs=3, seed=7)
+        assert f"x[33, 2] is {told} in {dtype}: leave such examples out" in str(error.value)
+        assert "learning rate" not in str(error.value)
+
+
+@pytest.mark.parametrize("make", NETS)
+def test_x5_data_that_are_not_scaled_are_told_of_and_others_are_not(make: Any) -> None:
+    x, t = data()
+    x /= np.abs(x).max()
+    for factor, told in [(1.0, "Try a smaller"), (-255.0, "Scale x, which reaches 255, or try a smaller")]:
+        with pytest.raises(FloatingPointError, match=told):
+            fit(make(), factor * x, t, **DIVERGE)
+
+
 def test_a13_the_step_is_counted_over_the_epochs() -> None:
     def poison(net: Any, history: History) -> None:
         if len(history.steps) == 2:

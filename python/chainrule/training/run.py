@@ -31,6 +31,9 @@ from chainrule.training.settings import Settings, rate_of
 if TYPE_CHECKING:
     from chainrule.training.checkpoints import Checkpoints
 
+#: Data beyond this are not scaled: pixels of 0 to 255, say.
+LARGE = 10.0
+
 
 class Training:
     """A run under way; what callbacks see of it is `run`.
@@ -317,8 +320,28 @@ class Training:
         if self._strict and not np.isfinite(values).all():
             raise FloatingPointError(
                 f"{what} at step {len(self.history.losses)} (lr={self.optimizer.lr}); the network is as it was before"
-                " the call. Try a smaller learning rate, or on_nonfinite='ignore' to go on"
+                f" the call. {_advice(self._sets.x, self._dtype())}, or on_nonfinite='ignore' to go on"
             )
+
+    def _dtype(self) -> np.dtype[Any]:
+        """Give what the network computes in, as far as its parameters tell."""
+        return next((np.asarray(array).dtype for array in self.net.params.values()), np.dtype(np.float64))
+
+
+def _advice(x: NDArray[Any], dtype: np.dtype[Any]) -> str:
+    """Say what to do about a loss that is not finite: look at the data first, which no learning rate mends."""
+    largest = 0.0
+    for start in range(0, len(x), 1024):  # so that a large set is not copied as a whole
+        with np.errstate(over="ignore"):
+            block = np.asarray(x[start : start + 1024]).astype(dtype, copy=False)
+        bad = np.argwhere(~np.isfinite(block))
+        if len(bad):
+            row, *place = bad[0].tolist()
+            at, value = (start + row, *place), block[tuple(bad[0])]
+            return f"x[{', '.join(map(str, at))}] is {value} in {dtype}: leave such examples out, or put a number there"
+        largest = max(largest, float(np.abs(block).max(initial=0)))
+    scale = f"Scale x, which reaches {largest:.4g}, or try" if largest > LARGE else "Try"
+    return f"{scale} a smaller learning rate"
 
 
 def _needs_stream(net: Any, augment: Any) -> bool:
