@@ -664,7 +664,7 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_first_step(ba
 def test_d2_another_instruction_set_is_a_warning_with_both(written: Path) -> None:
     rewritten(written, {"instruction_set": "abacus"})
     here = _kernels.instruction_set()
-    with pytest.warns(RuntimeWarning, match=f"computed with abacus, here it is {here}"):
+    with pytest.warns(RuntimeWarning, match=f"computed with 'abacus', here it is {here!r}"):
         fit(net(), *data(), epochs=4, batch_size=7, validation=0.2, optimizer=Adam(), resume=written)
 
 
