@@ -355,6 +355,7 @@ def test_t1_many_threads_use_one_scratch_at_once() -> None:
         assert not any(pool.map(differs, range(20 * len(jobs))))
 
 
+@pytest.mark.fault("T11")
 @pytest.mark.parametrize("how", ["copy", "deepcopy", "pickle"])
 def test_t11_a_copy_of_a_scratch_is_a_new_one(how: str) -> None:
     scratch, x, W, b = _kernels.Scratch(), whole(100, 784, "sparse"), small((784, 50), 1), small((50,), 2)
@@ -977,6 +978,7 @@ def test_a13_softmax_of_a_row_of_minus_infinity_is_nan() -> None:
     np.testing.assert_array_equal(probs, [[np.nan, np.nan], [0.5, 0.5]])
 
 
+@pytest.mark.fault("A13")
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a13_subnormals_are_not_flushed_to_zero(dtype: str) -> None:
     tiny = np.full((1, 1), np.finfo(dtype).smallest_subnormal, dtype)
@@ -1344,6 +1346,7 @@ def test_a15_two_outputs_in_one_place_are_refused(again: Any) -> None:
     assert all((a == 7).all() for a in (y, *params, *state))
 
 
+@pytest.mark.fault("M1")
 @pytest.mark.parametrize("name", ["W", "b", "x", "t", "entries", "offsets"])
 def test_a15_losses_written_over_an_input_are_refused(name: str) -> None:
     out, engine = np.ones((16, 1)), _kernels.Engine("float64", 3, [("affine", [2], [])], "softmax")
@@ -1356,6 +1359,7 @@ def test_a15_losses_written_over_an_input_are_refused(name: str) -> None:
     assert (out == 1).all()
 
 
+@pytest.mark.fault("M1")
 @pytest.mark.parametrize("name", ["x", "t", "weights"])
 def test_a15_examples_and_targets_that_lie_in_a_parameter_are_refused(name: str) -> None:
     W, b, engine = np.ones((4, 4)), np.ones(4), _kernels.Engine("float64", 4, [("affine", [4], [])], "softmax")
@@ -1366,6 +1370,7 @@ def test_a15_examples_and_targets_that_lie_in_a_parameter_are_refused(name: str)
     assert (W == 1).all()
 
 
+@pytest.mark.fault("M1")
 @pytest.mark.parametrize("name", ["x", "t"])
 def test_a15_an_evaluation_of_what_is_trained_is_put_off(name: str) -> None:
     """Beside the steps it would read a parameter while it is written."""
@@ -1380,6 +1385,7 @@ def test_a15_an_evaluation_of_what_is_trained_is_put_off(name: str) -> None:
     assert apart.advance()
 
 
+@pytest.mark.fault("M1")
 def test_a15_an_output_that_overlaps_an_input_is_refused() -> None:
     memory = np.ones(17)
     x, out = memory[:16].reshape(4, 4), memory[1:].reshape(4, 4)
@@ -1575,6 +1581,7 @@ def test_s1_layers_whose_size_overflows_are_refused(width: int) -> None:
     refused(ValueError, lambda: ready(engine, np.zeros((5, 4))))  # all zeros: to be gone through
 
 
+@pytest.mark.fault("S2")
 @pytest.mark.skipif(sys.platform == "win32", reason="limits memory with POSIX's setrlimit")
 def test_s2_scratch_beyond_memory_is_a_memory_error_and_the_process_lives() -> None:
     """2**20 rows a batch, 2**20 numbers a row: 8 TiB, of 4 GiB allowed."""
@@ -1603,6 +1610,7 @@ print(engine.steps(params, [], examples, t, rows, 1, rule, True, losses))
 # --- threads ---
 
 
+@pytest.mark.fault("T1")
 @pytest.mark.parametrize("share", [0.2, 1])
 def test_t1_many_threads_take_scores_from_one_engine(share: float) -> None:
     case = Case(64, 65, 9, "relu", "float64")

@@ -96,6 +96,7 @@ def by_the_oracle(data: dict[str, Any], kind: str) -> dict[str, Any]:
     return {"losses": losses, "scores": net.predict(data[kind + "_test"]), **net.params}
 
 
+@pytest.mark.fault("C1", "D2", "D3")
 @pytest.mark.parametrize("level", LEVELS)
 def test_d2_d3_c1_every_level_trains_as_the_oracle(level: str, levels: list[str], tmp_path: Path) -> None:
     if level not in levels:
@@ -139,6 +140,7 @@ print(_kernels.instruction_set())
 """
 
 
+@pytest.mark.fault("C1", "D3")
 @pytest.mark.parametrize("level", LEVELS)
 def test_d3_c1_every_level_computes_each_product_and_the_loss_as_numpy(
     level: str, levels: list[str], tmp_path: Path
@@ -193,6 +195,7 @@ print(before == [p.tobytes() for p in net.params.values()])
 """
 
 
+@pytest.mark.fault("C2")
 def test_c2_a_level_the_cpu_lacks_is_a_runtime_error_at_first_use(levels: list[str]) -> None:
     """Importing works: there is somebody to tell."""
     message = f"CHAINRULE_SIMD asks for avx1024, which this CPU does not have; the highest is {levels[-1]}"
@@ -255,6 +258,7 @@ def digests_of_one_thread() -> list[str]:
     return printed(DIGESTS, CHAINRULE_NUM_THREADS="1")
 
 
+@pytest.mark.fault("D1")
 @pytest.mark.parametrize("threads", ["2", "4", "7"])
 def test_d1_any_number_of_threads_gives_the_same_bits(threads: str, digests_of_one_thread: list[str]) -> None:
     (one, *expected), (many, *got) = digests_of_one_thread, printed(DIGESTS, CHAINRULE_NUM_THREADS=threads)
@@ -308,6 +312,7 @@ print(_kernels.threads(), status, use() == before)
 """
 
 
+@pytest.mark.fault("T4")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_t4_a_forked_child_computes_with_threads_of_its_own() -> None:
     assert printed(FORK, CHAINRULE_NUM_THREADS="4") == ["4 0 True"]
