@@ -1386,6 +1386,56 @@ def test_a15_an_evaluation_of_what_is_trained_is_put_off(name: str) -> None:
 
 
 @pytest.mark.fault("M1")
+def test_a15_two_outputs_that_overlap_by_part_are_refused() -> None:
+    memory = np.full(20, 7.0)
+    probs, d_scores = memory[:15].reshape(5, 3), memory[4:19].reshape(5, 3)
+    refused(TypeError, lambda: _kernels.loss("softmax", np.ones((5, 3)), np.zeros(5, np.int64), probs, d_scores))
+    engine, b, kept_b = (
+        _kernels.Engine("float64", 3, [("affine", [3], [])], "softmax"),
+        np.full(3, 7.0),
+        np.full(3, 7.0),
+    )
+    W, kept_W = memory[:9].reshape(3, 3), memory[4:13].reshape(3, 3)
+    rest = (np.zeros(5, np.int64), np.arange(5), 2, MOMENTUM, True, np.zeros(3))
+    refused(TypeError, lambda: engine.steps([W, b], [kept_W, kept_b], ready(engine, np.ones((5, 3))), *rest))
+    assert all((a == 7).all() for a in (memory, b, kept_b))
+
+
+@pytest.mark.fault("M1")
+@pytest.mark.parametrize("shift", [1, 15])
+def test_a15_losses_written_over_a_part_of_the_offsets_are_refused(shift: int) -> None:
+    memory, engine = np.ones(32), _kernels.Engine("float64", 3, [("affine", [2], [])], "softmax")
+    out, offsets = memory[:16].reshape(16, 1), memory[shift : shift + 16].reshape(16, 1)
+    params, x, t = [np.zeros((3, 2)), np.zeros(2)], np.zeros((5, 3)), np.zeros(5, np.int64)
+    refused(TypeError, lambda: engine.losses(params, x, t, 0, np.zeros(16, np.int64), offsets, out, 0))
+    assert (memory == 1).all()
+
+
+@pytest.mark.fault("M1")
+@pytest.mark.parametrize("shift", [1, 15])
+def test_a15_examples_that_overlap_a_parameter_by_part_are_refused(shift: int) -> None:
+    memory, engine = np.ones(32), _kernels.Engine("float64", 4, [("affine", [4], [])], "softmax")
+    W, x = memory[:16].reshape(4, 4), memory[shift : shift + 16].reshape(4, 4)
+    rest = (np.zeros(4, np.int64), np.arange(4), 2, SGD, True, np.zeros(2))
+    refused(TypeError, lambda: engine.steps([W, np.ones(4)], [], ready(engine, x), *rest))
+    assert (memory == 1).all()
+
+
+@pytest.mark.fault("M1")
+@pytest.mark.parametrize("shift", [1, 15])
+def test_a15_an_evaluation_of_what_overlaps_a_parameter_by_part_is_put_off(shift: int) -> None:
+    memory, b, engine = np.ones(32), np.ones(4), _kernels.Engine("float64", 4, [("affine", [4], [])], "squared")
+    W, overlapping = memory[:16].reshape(4, 4), memory[shift : shift + 16].reshape(4, 4)
+    x, t, rows = np.full((4, 4), 0.25), np.full((4, 4), 0.25), np.zeros(20_000, np.int64)
+    (apart,) = engine.evaluations([W, b], [(overlapping, t)])
+    examples, rule = ready(engine, x), ("sgd", 1e-6, 0.0, 0.0, 0.0, 0)
+    for _ in range(20):
+        engine.steps([W, b], [], examples, t, rows, 2, rule, True, np.zeros(10_000), [apart])
+    assert np.isnan(apart.result()[0])
+    assert apart.advance()
+
+
+@pytest.mark.fault("M1")
 def test_a15_an_output_that_overlaps_an_input_is_refused() -> None:
     memory = np.ones(17)
     x, out = memory[:16].reshape(4, 4), memory[1:].reshape(4, 4)

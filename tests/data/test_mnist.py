@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tracemalloc
@@ -712,6 +713,21 @@ def test_f13_folder_in_the_files_place(server: Server, tmp_path: Path) -> None:
     assert (tmp_path / f"{TRAIN_LABELS}.bad").is_dir()
 
 
+@pytest.mark.fault("F13")
+def test_f13_a_folder_that_cannot_be_written_is_not_replaced_by_the_systems_temporary_one(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temp").mkdir()
+    (tmp_path / "file").touch()
+    for variable in ("TMPDIR", "TMP", "TEMP"):
+        monkeypatch.setenv(variable, str(tmp_path / "temp"))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # so that the variables are asked again
+    monkeypatch.setenv("CHAINRULE_DATA_DIR", str(tmp_path / "file" / "folder"))
+    with pytest.raises(NotADirectoryError):
+        download_mnist()
+    assert names(tmp_path / "temp") == []
+
+
 @pytest.mark.fault("N1")
 def test_n1_message_lists_mirrors_reasons_names_and_folder(server: Server, tmp_path: Path) -> None:
     first = key_file["train_img"]
@@ -875,6 +891,61 @@ def test_n6_eight_fetch_at_once(server: Server, tmp_path: Path) -> None:
         thread.join()
     assert names(tmp_path) == sorted(key_file.values())
     assert load_mnist(data_dir=tmp_path)[1][0].shape == (100, 12)
+
+
+FETCH = """
+import sys
+from chainrule.data import download, mnist
+
+folder, url, contents = sys.argv[1], sys.argv[2], sys.argv[3:]
+numbers = [content.split(",") for content in contents]
+mnist._CONTENT = {name: (int(size), digest) for name, size, digest in numbers}
+download.MIRRORS, download.PLAIN_HTTP_HOSTS = (url,), frozenset({"127.0.0.1"})
+print(mnist.download_mnist(folder))
+"""
+
+
+def fetching(server: Server, folder: Path) -> subprocess.Popen[str]:
+    """Start a process that fetches the small set from the first mirror."""
+    contents = [f"{name},{size},{digest}" for name, (size, digest) in mnist._CONTENT.items()]
+    command = [sys.executable, "-W", "error", "-c", FETCH, str(folder), f"{server.url}/one/", *contents]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def assert_every_name_has_the_right_bytes(server: Server, folder: Path) -> None:
+    assert set(names(folder)) <= set(key_file.values())
+    assert all((folder / name).read_bytes() == server.bodies[name] for name in names(folder))
+
+
+@pytest.mark.fault("N6")
+def test_n6_eight_processes_fetch_at_once(server: Server, tmp_path: Path) -> None:
+    children = [fetching(server, tmp_path) for _ in range(8)]
+    for child in children:
+        assert child.communicate(timeout=100) == (f"{tmp_path}\n", "")
+        # One has ended, the others may be in the middle of it.
+        assert names(tmp_path)[-4:] == sorted(key_file.values())
+    assert_every_name_has_the_right_bytes(server, tmp_path)
+
+
+@pytest.mark.fault("N6")
+def test_n6_a_process_that_is_killed_as_it_fetches_leaves_whole_files_only(server: Server, tmp_path: Path) -> None:
+    third, asked = key_file["test_img"], threading.Event()
+
+    def half(handler: Handler) -> None:
+        handler.send(handler.body[: len(handler.body) // 2], length=len(handler.body))
+        asked.set()
+        handler.server.done.wait(100)
+
+    server.answers[f"/one/{third}"] = half
+    with fetching(server, tmp_path) as child:
+        assert asked.wait(100)
+        child.kill()
+    assert names(tmp_path) == sorted([key_file["train_img"], TRAIN_LABELS])
+    assert_every_name_has_the_right_bytes(server, tmp_path)
+    del server.answers[f"/one/{third}"]
+    download_mnist(tmp_path)
+    assert names(tmp_path) == sorted(key_file.values())
+    assert server.count(f"/one/{TRAIN_LABELS}") == 1
 
 
 @pytest.mark.fault("N7")
