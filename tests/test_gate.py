@@ -77,6 +77,7 @@ def test_a_ready_array_passes_uncopied(dtype: Any) -> None:
     assert floats(x, "x") is x
 
 
+@pytest.mark.fault("A2")
 @pytest.mark.parametrize("make", [np.ndarray.tolist, tuple, memoryview, Dlpack, Arrayish])
 def test_a2_anything_asarray_takes_is_accepted(make: Any) -> None:
     x = rng().standard_normal(5)
@@ -85,12 +86,14 @@ def test_a2_anything_asarray_takes_is_accepted(make: Any) -> None:
     np.testing.assert_array_equal(ready, x)
 
 
+@pytest.mark.fault("A3")
 @pytest.mark.parametrize("bad", [None, "1.0", b"1", {"a": 1}, {1.0}])
 def test_a3_what_is_no_array_is_refused_by_name(bad: Any) -> None:
     with pytest.raises(TypeError, match=rf"^image must be an array of numbers, got {type(bad).__name__}$"):
         floats(bad, "image")
 
 
+@pytest.mark.fault("A3")
 def test_a3_a_ragged_list_is_refused_by_name() -> None:
     with pytest.raises(TypeError, match=r"^image must be an array of numbers with rows of one length"):
         floats([[1, 2], [3]], "image")
@@ -121,17 +124,20 @@ def test_a6_the_dtype_asked_for_is_given(given_dtype: Any, wanted: Any) -> None:
 REFUSED = ["complex64", "complex128", "object", "datetime64[s]", "timedelta64[s]", "U3", "S3", "V4", "i4,f4"]
 
 
+@pytest.mark.fault("A7")
 @pytest.mark.parametrize("dtype", REFUSED)
 def test_a7_other_dtypes_are_refused(dtype: str) -> None:
     with pytest.raises(TypeError, match=r"^x has dtype .+; chainrule computes in float32 or float64$"):
         floats(np.zeros(2, dtype), "x")
 
 
+@pytest.mark.fault("A7")
 def test_a7_complex_is_refused_word_for_word() -> None:
     with pytest.raises(TypeError, match=r"^x has dtype complex64; chainrule computes in float32 or float64$"):
         floats(np.zeros(2, np.complex64), "x")
 
 
+@pytest.mark.fault("A7")
 @pytest.mark.skipif(np.dtype(np.longdouble).itemsize == 8, reason="longdouble is float64 here")
 def test_a7_longdouble_is_refused() -> None:
     with pytest.raises(TypeError, match=r"x has dtype (float|longdouble)"):
@@ -165,6 +171,7 @@ def layouts() -> dict[str, Any]:
     }
 
 
+@pytest.mark.fault("A9")
 @pytest.mark.parametrize("name", layouts())
 def test_a9_any_layout_is_made_ready(name: str) -> None:
     x = layouts()[name]
@@ -173,6 +180,7 @@ def test_a9_any_layout_is_made_ready(name: str) -> None:
     np.testing.assert_array_equal(ready, x)
 
 
+@pytest.mark.fault("A9")
 def test_a9_a_float32_field_of_packed_records_keeps_its_numbers() -> None:
     # Five bytes a record: a stride that is no multiple of four. Read as if it were, the sum comes out as 12.
     records = np.zeros(12, dtype=[("flag", "u1"), ("value", "<f4")])
@@ -224,6 +232,7 @@ def test_a14_a_matrix_becomes_a_plain_array() -> None:
     assert is_ready(floats(x, "x"))
 
 
+@pytest.mark.fault("A14")
 def test_a14_a_subclass_becomes_a_plain_array() -> None:
     class Sub(np.ndarray[Any, Any]):
         pass
@@ -279,6 +288,7 @@ def test_a17_nan_may_be_filled_in_and_too_large_becomes_infinite() -> None:
     np.testing.assert_array_equal(held, np.array([np.nan, np.inf], np.float32))
 
 
+@pytest.mark.fault("A10")
 def test_a10_a_read_only_parameter_is_refused_by_name() -> None:
     W = np.frombuffer(np.ones(3).tobytes())
     with pytest.raises(ValueError, match=r"^params\['W1'\] is read-only"):
@@ -319,6 +329,7 @@ def test_l1_a_bfloat16_nan_is_refused_quietly() -> None:
         class_ids(np.array([np.nan], ml_dtypes.bfloat16), 10)
 
 
+@pytest.mark.fault("L6")
 def test_l6_ids_are_a_private_copy() -> None:
     t = np.array([1, 2])
     assert not np.shares_memory(class_ids(t, 10), t)
@@ -335,11 +346,13 @@ def test_l3_ids_come_as_int64_of_one_axis(t: Any) -> None:
     assert ordered.tolist() == [0, 2]
 
 
+@pytest.mark.fault("L3")
 def test_l3_one_class_is_decided_by_the_axes() -> None:
     assert targets([0, 0], (2, 1), F64)[1] is True
     assert targets([[1], [1]], (2, 1), F64)[1] is False
 
 
+@pytest.mark.fault("L3")
 def test_l3_ids_as_many_as_scores_are_not_one_hot() -> None:
     with pytest.raises(ValueError, match=r"t must have shape \(1,\) .*got t.shape=\(3,\) for scores of shape \(1, 3\)"):
         targets([0, 1, 2], (1, 3), F64)
@@ -357,6 +370,7 @@ def test_l4_distributions_come_in_the_dtype_of_the_scores(t: Any, dtype: Any) ->
 BAD_ROWS = [[0.5, 0.6], [0, 0], [2, -1], [np.nan, 1], [np.inf, 0], [np.inf, -np.inf], [1e300, 0], [1.002, 0]]
 
 
+@pytest.mark.fault("L4")
 @pytest.mark.parametrize("dtype", [F32, F64])
 @pytest.mark.parametrize("bad", BAD_ROWS)
 def test_l4_what_is_no_distribution_is_refused_with_its_row(bad: Any, dtype: Any) -> None:
@@ -393,6 +407,7 @@ def test_one_example_refuses_the_rest() -> None:
         targets([1, 2], (3,), F64)
 
 
+@pytest.mark.fault("L6")
 @pytest.mark.parametrize("t", [np.eye(2), np.array([0, 1])])
 def test_l6_targets_are_a_private_copy(t: Any) -> None:
     assert not np.shares_memory(targets(t, (2, 2), F64)[0], t)
@@ -506,6 +521,7 @@ def test_s1_a_shape_that_fits_is_given_back() -> None:
     assert shape("W1", 784, 50, dtype=F64) == (784, 50)
 
 
+@pytest.mark.fault("S1")
 @pytest.mark.parametrize("sizes", [(2**31 - 1, 2**31 - 1), (2**40, 2**40), (np.int64(2**40), np.int64(2**40))])
 def test_s1_a_shape_beyond_all_addresses_is_refused(sizes: Any) -> None:
     with pytest.raises(ValueError, match=r"^W1 of shape .* would hold more bytes"):

@@ -499,6 +499,7 @@ def test_the_exit_code_of_a_failure_reaches_the_shell(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.fault("T8")
 def test_t8_an_interrupt_while_the_data_is_read_ends_with_130(capsys: Text, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(**_: Any) -> None:
         raise KeyboardInterrupt
@@ -509,6 +510,7 @@ def test_t8_an_interrupt_while_the_data_is_read_ends_with_130(capsys: Text, monk
     assert (printed.out, printed.err) == ("", "chainrule: interrupted\n")
 
 
+@pytest.mark.fault("T8")
 @pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX's SIGINT")
 def test_t8_ctrl_c_ends_training_with_130_and_one_line(digits: str) -> None:
     with start(["train", "--data-dir", digits, "--epochs", "1000000"]) as process:

@@ -151,6 +151,7 @@ def test_a_model_that_is_not_there_is_named(command: list[str], tmp_path: Path, 
     assert failure(arguments, capsys) == f"chainrule: error: {path}: No such file or directory"
 
 
+@pytest.mark.fault("F6")
 @pytest.mark.parametrize("content", [b"", b"junk" * 10, pickle.dumps({"W1": 1})])
 def test_f6_f8_a_model_that_is_none_is_named(content: bytes, tmp_path: Path, capsys: Text) -> None:
     path = tmp_path / "model"
@@ -310,6 +311,7 @@ class Hostile:
         return exec, ("raise SystemExit('this code was run')",)
 
 
+@pytest.mark.fault("F8")
 def test_f8_predict_runs_nothing_that_is_in_an_array_file(tiny: str, tmp_path: Path, capsys: Text) -> None:
     file = array_file(tmp_path, np.array([Hostile()]), allow_pickle=True)
     assert file in failure(["predict", tiny, file], capsys)
@@ -327,6 +329,7 @@ def test_f6_f9_predict_names_a_damaged_file(form: str, tiny: str, tmp_path: Path
         assert str(path) in failure(["predict", tiny, str(path)], capsys)
 
 
+@pytest.mark.fault("F6")
 def test_f6_predict_allocates_no_more_than_an_array_file_holds(tiny: str, tmp_path: Path, capsys: Text) -> None:
     file = tmp_path / "x.npy"
     np.save(file, np.zeros((1, 4)))

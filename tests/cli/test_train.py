@@ -99,6 +99,7 @@ def test_checkpoints_are_written_as_often_as_asked(
     assert len(written) == 3  # after epochs 3 and 6, and at the end
 
 
+@pytest.mark.fault("T7", "T8")
 @pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX's signals")
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_t7_t8_an_interrupted_run_goes_on_to_the_same_bits(how: signal.Signals, digits: str, tmp_path: Path) -> None:

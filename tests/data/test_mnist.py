@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tracemalloc
@@ -271,27 +272,32 @@ def header(code: int, *sizes: int) -> bytes:
     return struct.pack(f">HBB{len(sizes)}I", 0, code, len(sizes), *sizes)
 
 
+@pytest.mark.fault("F9")
 @pytest.mark.parametrize("magic", ["01000801", "00010801", "93004e55"])
 def test_f9_bad_magic(tmp_path: Path, magic: str) -> None:
     spaced = bytes.fromhex(magic).hex(" ")
     assert f"starts with {spaced}, an IDX file starts with 00 00" in bad(tmp_path, bytes.fromhex(magic))
 
 
+@pytest.mark.fault("F9")
 @pytest.mark.parametrize("code", [0x00, 0x07, 0x0A, 0x0F, 0xFF])
 def test_f9_bad_type_byte(tmp_path: Path, code: int) -> None:
     assert f"type byte {code:02x} is none of 08 (uint8)" in bad(tmp_path, header(code, 1) + b"1")
 
 
+@pytest.mark.fault("F9")
 @pytest.mark.parametrize("rank", [0, 5, 255])
 def test_f9_bad_rank(tmp_path: Path, rank: int) -> None:
     assert bad(tmp_path, header(8, *[1] * rank) + b"1") == f"rank {rank}; chainrule reads 1 to 4 axes"
 
 
+@pytest.mark.fault("F9")
 @pytest.mark.parametrize("sizes", [[2**32 - 1] * 2, [2**32 - 1] * 4, [0, 2**32 - 1, 2**32 - 1]])
 def test_f9_dimension_product_overflows(tmp_path: Path, sizes: list[int]) -> None:
     assert f"product of shape {tuple(sizes)} overflows" in bad(tmp_path, header(0x0E, *sizes))
 
 
+@pytest.mark.fault("F9")
 @pytest.mark.parametrize(("code", "size"), [(0x08, 2**31 + 1), (0x0E, 2**28 + 1)])
 def test_f9_dimension_product_above_the_cap(tmp_path: Path, code: int, size: int) -> None:
     assert bad(tmp_path, header(code, size)).endswith("the limit is 2147483648")
@@ -308,11 +314,13 @@ def test_f9_ends_inside_the_sizes(tmp_path: Path, n: int) -> None:
     assert bad(tmp_path, header(8, 1, 1)[: 4 + n]) == expected
 
 
+@pytest.mark.fault("F9")
 def test_f9_short_by_a_byte(tmp_path: Path) -> None:
     expected = "too short: shape (3, 2) of int16 needs 12 bytes after the header, got 11"
     assert bad(tmp_path, idx(np.ones((3, 2), np.int16))[:-1]) == expected
 
 
+@pytest.mark.fault("F9")
 def test_f9_long_by_a_byte(tmp_path: Path) -> None:
     expected = "too long: more than the 12 bytes that shape (3, 2) of int16 needs"
     assert bad(tmp_path, idx(np.ones((3, 2), np.int16)) + b"\0") == expected
@@ -356,6 +364,7 @@ def near_misses(draw: st.DrawFn) -> bytes:
     return bytes(content) + draw(st.binary(max_size=2))
 
 
+@pytest.mark.fault("F9")
 @settings(max_examples=500, deadline=None)
 @given(st.binary(max_size=64) | st.binary(max_size=40).map(lambda b: b"\0\0" + b) | near_misses())
 def test_f9_parser_is_total(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
@@ -374,6 +383,7 @@ def bomb() -> bytes:
     return b"".join(parts) + squeeze.flush()
 
 
+@pytest.mark.fault("F10")
 def test_f10_gzip_bomb_is_refused_quickly_in_little_memory(tmp_path: Path, bomb: bytes) -> None:
     (tmp_path / "bomb").write_bytes(bomb)
     tracemalloc.start()
@@ -401,11 +411,13 @@ def refused(tmp_path: Path, content: bytes) -> str:
 LABELS_GZ = gzip.compress(idx(np.arange(200, dtype=np.uint8)), mtime=0)
 
 
+@pytest.mark.fault("F11")
 @pytest.mark.parametrize("kept", [2, 9, 10, 15, 100, len(LABELS_GZ) - 8, len(LABELS_GZ) - 1])
 def test_f11_gzip_truncated(tmp_path: Path, kept: int) -> None:
     assert refused(tmp_path, LABELS_GZ[:kept]) == "truncated gzip stream"
 
 
+@pytest.mark.fault("F11")
 def test_f11_gzip_bit_flip(tmp_path: Path) -> None:
     stored = bytearray(gzip.compress(idx(np.arange(200, dtype=np.uint8)), compresslevel=0, mtime=0))
     stored[100] ^= 1  # inside a stored block: only the checksum can tell
@@ -416,11 +428,13 @@ def test_f11_gzip_wrong_length_in_trailer(tmp_path: Path) -> None:
     assert refused(tmp_path, LABELS_GZ[:-1] + b"\1") == "damaged gzip stream: incorrect length check"
 
 
+@pytest.mark.fault("F11")
 @pytest.mark.parametrize("more", [b"\0", b"123", LABELS_GZ, bytes(3_000_000)])
 def test_f11_gzip_trailing_bytes(tmp_path: Path, more: bytes) -> None:
     assert refused(tmp_path, LABELS_GZ + more) == f"{len(more)} bytes after gzip stream"
 
 
+@pytest.mark.fault("F11")
 def test_f11_not_gzip(tmp_path: Path) -> None:
     message = refused(tmp_path, b"<html>")
     assert message.startswith("starts with 3c 68 74 6d, an IDX file starts with 00 00")
@@ -431,6 +445,7 @@ def test_f11_gzip_of_unknown_method(tmp_path: Path) -> None:
     assert refused(tmp_path, b"\x1f\x8b\x07" + bytes(20)) == "damaged gzip stream: unknown compression method"
 
 
+@pytest.mark.fault("F11")
 @pytest.mark.parametrize("content", [b"", gzip.compress(b"", mtime=0)], ids=["nothing", "gzip"])
 def test_f11_empty(tmp_path: Path, content: bytes) -> None:
     assert refused(tmp_path, content) == "empty"
@@ -652,6 +667,7 @@ def test_f1_a_write_that_fails_leaves_the_folder_as_it_was(
     assert names(tmp_path) == []
 
 
+<<<<<<< HEAD
 def test_f1_a_write_that_fails_leaves_a_wrong_file_under_its_name(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -667,6 +683,9 @@ def test_f1_a_write_that_fails_leaves_a_wrong_file_under_its_name(
     assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
 
 
+=======
+@pytest.mark.fault("F12")
+>>>>>>> adc1c593281f3019540002d90a86d4b80d26482f
 def test_f12_wrong_file_is_set_aside_and_fetched_again(server: Server, tmp_path: Path) -> None:
     write_set(tmp_path, small_set() | {TRAIN_LABELS: idx(np.ones(200, np.uint8))})
     poison = (tmp_path / TRAIN_LABELS).read_bytes()
@@ -684,6 +703,7 @@ def test_f12_wrong_file_stays_when_every_mirror_fails(server: Server, tmp_path: 
     failure(tmp_path)
 
 
+@pytest.mark.fault("F12")
 def test_f12_wrong_file_offline(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_set(tmp_path, small_set() | {TRAIN_LABELS: b"poison"})
     monkeypatch.setenv("CHAINRULE_OFFLINE", "1")
@@ -691,6 +711,7 @@ def test_f12_wrong_file_offline(server: Server, tmp_path: Path, monkeypatch: pyt
         download_mnist(tmp_path)
 
 
+@pytest.mark.fault("F13")
 @pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="needs O_NOFOLLOW")
 def test_f13_symbolic_link_is_not_followed(server: Server, tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
@@ -702,6 +723,7 @@ def test_f13_symbolic_link_is_not_followed(server: Server, tmp_path: Path) -> No
     assert (tmp_path / TRAIN_LABELS).exists()
 
 
+@pytest.mark.fault("F13")
 def test_f13_folder_in_the_files_place(server: Server, tmp_path: Path) -> None:
     (tmp_path / TRAIN_LABELS).mkdir()
     with pytest.warns(UserWarning, match="not a regular file"):
@@ -709,6 +731,22 @@ def test_f13_folder_in_the_files_place(server: Server, tmp_path: Path) -> None:
     assert (tmp_path / f"{TRAIN_LABELS}.bad").is_dir()
 
 
+@pytest.mark.fault("F13")
+def test_f13_a_folder_that_cannot_be_written_is_not_replaced_by_the_systems_temporary_one(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "temp").mkdir()
+    (tmp_path / "file").touch()
+    for variable in ("TMPDIR", "TMP", "TEMP"):
+        monkeypatch.setenv(variable, str(tmp_path / "temp"))
+    monkeypatch.setattr(tempfile, "tempdir", None)  # so that the variables are asked again
+    monkeypatch.setenv("CHAINRULE_DATA_DIR", str(tmp_path / "file" / "folder"))
+    with pytest.raises(NotADirectoryError):
+        download_mnist()
+    assert names(tmp_path / "temp") == []
+
+
+@pytest.mark.fault("N1")
 def test_n1_message_lists_mirrors_reasons_names_and_folder(server: Server, tmp_path: Path) -> None:
     first = key_file["train_img"]
     server.answers = {f"/one/{first}": status(404), f"/two/{first}": html}
@@ -728,6 +766,7 @@ def test_n1_connection_refused(server: Server, tmp_path: Path, monkeypatch: pyte
     assert "tries" not in message
 
 
+@pytest.mark.fault("N1")
 def test_n1_dns_failure(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unknown(*_: Any, **__: Any) -> None:
         raise socket.gaierror(-2, "Name or service not known")
@@ -738,6 +777,7 @@ def test_n1_dns_failure(server: Server, tmp_path: Path, monkeypatch: pytest.Monk
     assert message.count("Name or service not known") == 2
 
 
+@pytest.mark.fault("N2")
 @pytest.mark.parametrize("code", [403, 404, 410, 429])
 def test_n2_refusal_goes_to_the_next_mirror_at_once(server: Server, tmp_path: Path, code: int) -> None:
     server.answers[f"/one/{TRAIN_LABELS}"] = status(code)
@@ -746,6 +786,7 @@ def test_n2_refusal_goes_to_the_next_mirror_at_once(server: Server, tmp_path: Pa
     assert (server.count(f"/one/{TRAIN_LABELS}"), server.count(f"/two/{TRAIN_LABELS}")) == (1, 1)
 
 
+@pytest.mark.fault("N2")
 @pytest.mark.parametrize("code", [500, 503])
 def test_n2_server_error_is_tried_three_times(server: Server, tmp_path: Path, code: int) -> None:
     server.answers[f"/one/{TRAIN_LABELS}"] = status(code)
@@ -753,6 +794,7 @@ def test_n2_server_error_is_tried_three_times(server: Server, tmp_path: Path, co
     assert (server.count(f"/one/{TRAIN_LABELS}"), server.count(f"/two/{TRAIN_LABELS}")) == (3, 1)
 
 
+@pytest.mark.fault("N2")
 @pytest.mark.parametrize("answer", [html, garbage, other_content, zipped_twice])
 def test_n2_wrong_body_goes_to_the_next_mirror_at_once(server: Server, tmp_path: Path, answer: Answer) -> None:
     server.answers[f"/one/{TRAIN_LABELS}"] = answer
@@ -761,6 +803,7 @@ def test_n2_wrong_body_goes_to_the_next_mirror_at_once(server: Server, tmp_path:
     assert server.count(f"/one/{TRAIN_LABELS}") == 1
 
 
+@pytest.mark.fault("N2")
 def test_n2_redirect_to_html(server: Server, tmp_path: Path) -> None:
     server.answers |= {f"/one/{TRAIN_LABELS}": redirect("/login"), "/login": html}
     download_mnist(tmp_path)
@@ -768,6 +811,7 @@ def test_n2_redirect_to_html(server: Server, tmp_path: Path) -> None:
     assert server.count(f"/two/{TRAIN_LABELS}") == 1
 
 
+@pytest.mark.fault("N3")
 @pytest.mark.parametrize("answer", [stall, cut])
 def test_n3_stall_and_cut_are_tried_three_times(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: Answer
@@ -778,6 +822,7 @@ def test_n3_stall_and_cut_are_tried_three_times(
     assert (server.count(f"/one/{TRAIN_LABELS}"), server.count(f"/two/{TRAIN_LABELS}")) == (3, 1)
 
 
+@pytest.mark.fault("N3")
 def test_n3_slow_drip_ends_at_the_files_deadline(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -786,24 +831,28 @@ def test_n3_slow_drip_ends_at_the_files_deadline(
     assert failure(tmp_path).count("not done after 0.3 s") == 2
 
 
+@pytest.mark.fault("N4")
 def test_n4_body_too_long(server: Server, tmp_path: Path) -> None:
     size = mnist._CONTENT[key_file["train_img"]][0]
     server.answers = {f"/{mirror}/{key_file['train_img']}": too_long for mirror in ("one", "two")}
     assert failure(tmp_path).count(f"body is longer than {size} bytes") == 2
 
 
+@pytest.mark.fault("N4")
 def test_n4_content_length_too_small(server: Server, tmp_path: Path) -> None:
     server.answers[f"/one/{TRAIN_LABELS}"] = length_too_small
     download_mnist(tmp_path)
     assert server.count(f"/two/{TRAIN_LABELS}") == 1
 
 
+@pytest.mark.fault("N4")
 def test_n4_content_length_too_large_is_harmless(server: Server, tmp_path: Path) -> None:
     server.answers[f"/one/{TRAIN_LABELS}"] = length_too_large
     download_mnist(tmp_path)
     assert server.count(f"/two/{TRAIN_LABELS}") == 0
 
 
+@pytest.mark.fault("N4")
 def test_n4_identity_encoding_is_asked(server: Server, tmp_path: Path) -> None:
     asked = []
 
@@ -816,6 +865,7 @@ def test_n4_identity_encoding_is_asked(server: Server, tmp_path: Path) -> None:
     assert asked == ["identity"]
 
 
+@pytest.mark.fault("N5")
 @pytest.mark.parametrize("target", ["file:///etc/hostname", "ftp://127.0.0.1/x", "http://[", "http://localhost:{}/x"])
 def test_n5_redirect_to_anything_but_https_is_refused(server: Server, tmp_path: Path, target: str) -> None:
     server.answers[f"/one/{TRAIN_LABELS}"] = redirect(target.format(server.server_port))
@@ -839,6 +889,7 @@ def test_n5_safe_redirect_is_followed_and_its_own_body_not_read(
     assert server.count(f"/two/{TRAIN_LABELS}") == 0
 
 
+@pytest.mark.fault("N5")
 def test_n5_plain_http_mirror_is_refused(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "PLAIN_HTTP_HOSTS", frozenset())
     assert failure(tmp_path).count("refused: only https is followed") == 2
@@ -860,6 +911,58 @@ def test_n6_eight_fetch_at_once(server: Server, tmp_path: Path) -> None:
     assert load_mnist(data_dir=tmp_path)[1][0].shape == (100, 12)
 
 
+FETCH = """
+import sys
+from chainrule.data import download, mnist
+
+folder, url, contents = sys.argv[1], sys.argv[2], sys.argv[3:]
+numbers = [content.split(",") for content in contents]
+mnist._CONTENT = {name: (int(size), digest) for name, size, digest in numbers}
+download.MIRRORS, download.PLAIN_HTTP_HOSTS = (url,), frozenset({"127.0.0.1"})
+print(mnist.download_mnist(folder))
+"""
+
+
+def fetching(server: Server, folder: Path) -> subprocess.Popen[str]:
+    """Start a process that fetches the small set from the first mirror."""
+    contents = [f"{name},{size},{digest}" for name, (size, digest) in mnist._CONTENT.items()]
+    command = [sys.executable, "-W", "error", "-c", FETCH, str(folder), f"{server.url}/one/", *contents]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.mark.fault("N6")
+@pytest.mark.skipif(sys.platform == "win32", reason="a file that is being read cannot be replaced there")
+def test_n6_eight_processes_fetch_at_once(server: Server, tmp_path: Path) -> None:
+    children = [fetching(server, tmp_path) for _ in range(8)]
+    while any(child.poll() is None for child in children):
+        present = [path for path in map(tmp_path.joinpath, key_file.values()) if path.exists()]
+        assert all(path.read_bytes() == server.bodies[path.name] for path in present)
+    assert [child.communicate() for child in children] == [(f"{tmp_path}\n", "")] * 8
+    assert names(tmp_path) == sorted(key_file.values())
+
+
+@pytest.mark.fault("N6")
+def test_n6_a_process_that_is_killed_as_it_fetches_leaves_whole_files_only(server: Server, tmp_path: Path) -> None:
+    third, asked = key_file["test_img"], threading.Event()
+
+    def half(handler: Handler) -> None:
+        handler.send(handler.body[: len(handler.body) // 2], length=len(handler.body))
+        asked.set()
+        handler.server.done.wait(100)
+
+    server.answers[f"/one/{third}"] = half
+    with fetching(server, tmp_path) as child:
+        assert asked.wait(100)
+        child.kill()
+    assert names(tmp_path) == sorted([key_file["train_img"], TRAIN_LABELS])
+    assert all((tmp_path / name).read_bytes() == server.bodies[name] for name in names(tmp_path))
+    del server.answers[f"/one/{third}"]
+    download_mnist(tmp_path)
+    assert names(tmp_path) == sorted(key_file.values())
+    assert server.count(f"/one/{TRAIN_LABELS}") == 1
+
+
+@pytest.mark.fault("N7")
 def test_n7_offline_opens_no_socket(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def opened(*_: Any, **__: Any) -> None:
         pytest.fail("a socket was opened")

@@ -259,3 +259,26 @@ def test_a_name_that_is_none_is_told(capsys: Text) -> None:
     assert (
         "no data set is called 'emnist'; there are fashion-mnist, kmnist, emnist-letters; without a name: MNIST" in err
     )
+
+
+@pytest.mark.fault("F14")
+@pytest.mark.parametrize("name", ["../there", "kmnist/../../there", "/etc", "kmnist\0", "C:\\there", "..\\there", ""])
+def test_a_name_that_leads_elsewhere_is_no_data_set(
+    name: str, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Text
+) -> None:
+    monkeypatch.setenv("CHAINRULE_OFFLINE", "1")  # whatever the name is taken for, nothing is asked
+    assert main(["data", "fetch", name, str(tmp_path / "a")]) == 2
+    assert f"no data set is called {name!r}" in capsys.readouterr().err
+    assert (server.requests, list(tmp_path.iterdir())) == ([], [])
+
+
+@pytest.mark.fault("F14")
+def test_nothing_is_unpacked_under_the_names_in_an_archive(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(server.folder / LETTERS / "gzip.zip", "a") as archive:
+        for name in ("../evil", "/evil", "gzip/../../evil"):
+            archive.writestr(name, "evil")
+    monkeypatch.setitem(sets.SETS, LETTERS, sets.SETS[LETTERS]._replace(files=proofs(server.folder / LETTERS)))
+    download_set(LETTERS, tmp_path / "a" / "b")
+    assert sorted(path.name for path in tmp_path.rglob("*")) == sorted([*key_file.values(), "a", "b"])

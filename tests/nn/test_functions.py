@@ -61,6 +61,7 @@ def test_sigmoid_and_its_slope_are_the_formula(x: float) -> None:
     np.testing.assert_allclose(sigmoid_grad(x), slope, **F64)
 
 
+@pytest.mark.fault("D3")
 @pytest.mark.parametrize("name", ["identity_function", "step_function", "sigmoid", "sigmoid_grad", "relu"])
 def test_d3_elementwise_functions_agree_with_the_tutorial(name: str) -> None:
     x = rng().uniform(-5, 5, (7, 9))
@@ -68,6 +69,7 @@ def test_d3_elementwise_functions_agree_with_the_tutorial(name: str) -> None:
     np.testing.assert_allclose(ours(x), getattr(seed, name)(x), **F64)
 
 
+@pytest.mark.fault("D3")
 @pytest.mark.parametrize("function", ELEMENTWISE)
 def test_d3_float32_is_within_4_ulp(function: Any) -> None:
     x = rng().uniform(-80, 80, 10_000).astype(np.float32)
@@ -129,12 +131,14 @@ def test_nothing_ever_warns(function: Any, dtype: Any) -> None:
             function(one)
 
 
+@pytest.mark.fault("A5")
 @pytest.mark.parametrize("function", FLOATING)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.float16, ml_dtypes.bfloat16])
 def test_a5_a_float_dtype_comes_back(function: Any, dtype: Any) -> None:
     assert function(np.ones((2, 3), dtype)).dtype == dtype
 
 
+@pytest.mark.fault("A5")
 @pytest.mark.parametrize("function", FLOATING)
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
 def test_a5_half_precision_is_computed_in_float32(function: Any, dtype: Any) -> None:
@@ -142,6 +146,7 @@ def test_a5_half_precision_is_computed_in_float32(function: Any, dtype: Any) -> 
     np.testing.assert_array_equal(function(x), function(x.astype(np.float32)).astype(dtype))
 
 
+@pytest.mark.fault("A4")
 @pytest.mark.parametrize("function", FLOATING)
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int32, np.int64])
 def test_a4_whole_numbers_become_float64(function: Any, dtype: Any) -> None:
@@ -157,6 +162,7 @@ def test_a_number_gives_a_numpy_scalar(function: Any, x: Any) -> None:
     assert isinstance(function(x), np.float64)
 
 
+@pytest.mark.fault("A2")
 @pytest.mark.parametrize("function", EVERY)
 @pytest.mark.parametrize("make", [list, tuple, memoryview])
 def test_a2_anything_asarray_takes_is_accepted(function: Any, make: Any) -> None:
@@ -176,6 +182,7 @@ def test_a7_complex_is_refused(function: Any) -> None:
         function(np.array([1j]))
 
 
+@pytest.mark.fault("A8")
 @pytest.mark.parametrize("function", FLOATING)
 def test_a8_big_endian_is_accepted_and_comes_back_native(function: Any) -> None:
     x = rng().standard_normal((3, 4)).astype(np.float32)
@@ -202,6 +209,7 @@ def test_a11_empty_gives_empty(function: Any, shape: tuple[int, ...]) -> None:
     assert function(np.zeros(shape)).shape == shape
 
 
+@pytest.mark.fault("A14")
 @pytest.mark.parametrize("function", EVERY)
 def test_a14_a_masked_array_is_refused(function: Any) -> None:
     with pytest.raises(TypeError, match="x is a masked array"):
@@ -246,6 +254,7 @@ def test_softmax_of_equal_huge_scores() -> None:
     assert softmax([1e308, 1e308]).tolist() == [0.5, 0.5]
 
 
+@pytest.mark.fault("A13")
 def test_a13_softmax_rows_without_an_answer_are_nan() -> None:
     rows = np.array([[np.inf, 1], [np.inf, np.inf], [np.nan, 1], [np.inf, -np.inf], [-np.inf, -np.inf]])
     assert np.isnan(softmax(rows)).all()
@@ -419,6 +428,7 @@ def test_cross_entropy_error_is_quiet() -> None:
 LOSSES = [cross_entropy_error, softmax_loss]
 
 
+@pytest.mark.fault("A11")
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a11_an_empty_batch_has_no_loss(loss: Any) -> None:
     with pytest.raises(ValueError, match=r"empty batch has no mean loss: .\.shape=\(0, 4\)"):

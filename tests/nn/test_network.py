@@ -168,6 +168,7 @@ def test_gradients_have_the_shape_and_dtype_of_their_parameters() -> None:
         assert grad.dtype == np.float32
 
 
+@pytest.mark.fault("A16")
 def test_a16_gradients_kept_by_the_user_are_not_changed_by_the_next_call() -> None:
     net, (x, t) = small(), batch()
     grads = net.gradient(x, t)
@@ -176,6 +177,7 @@ def test_a16_gradients_kept_by_the_user_are_not_changed_by_the_next_call() -> No
     assert_same(grads, kept, rtol=0)
 
 
+@pytest.mark.fault("A16")
 def test_a16_editing_gradients_and_scores_does_not_change_the_next_call() -> None:
     net, (x, t) = small(), batch()
     first = net.gradient(x, t)
@@ -201,6 +203,7 @@ def test_the_layers_hold_the_parameters() -> None:
     assert_holds(small())
 
 
+@pytest.mark.fault("A17")
 def test_a17_assigning_a_parameter_reaches_the_layer() -> None:
     net, (x, _) = small(), batch()
     W, other = net.params["W1"], rng(7).normal(size=(6, 5))
@@ -270,6 +273,7 @@ def test_a_replaced_layer_brings_its_parameters() -> None:
     assert_same(net.gradient(x, t), net.numerical_gradient(x, t), **NUMERIC)
 
 
+@pytest.mark.fault("T11")
 @pytest.mark.parametrize("how", ["pickle", "deepcopy"])
 def test_t11_a_copied_network_holds_its_own_parameters(how: str) -> None:
     net, (x, t) = small(), batch()
@@ -290,6 +294,7 @@ def test_training_leaves_the_parameters_where_they_are() -> None:
     assert all(net.params[name] is array for name, array in arrays.items())
 
 
+@pytest.mark.fault("A17")
 @pytest.mark.parametrize("value", [np.zeros((5, 6)), np.zeros(30), np.zeros((1, 6, 5)), 0.0])
 def test_a17_a_parameter_of_another_shape_is_refused_at_the_assignment(value: Any) -> None:
     net = small()
@@ -305,6 +310,7 @@ def test_a17_a_parameter_that_is_no_array_of_real_numbers_is_a_type_error(value:
         small().params["W1"] = value
 
 
+@pytest.mark.fault("A17")
 def test_a17_values_are_cast_to_the_dtype_held() -> None:
     net = small(dtype=np.float32)
     net.params["W1"] = np.full((6, 5), 0.1)
@@ -313,6 +319,7 @@ def test_a17_values_are_cast_to_the_dtype_held() -> None:
     assert net.params["b1"].dtype == np.float32
 
 
+@pytest.mark.fault("A17")
 def test_a17_nan_is_allowed_and_seen() -> None:
     net, (x, t) = small(), batch()
     net.params["W2"] = np.full((5, 4), np.nan)
@@ -320,6 +327,7 @@ def test_a17_nan_is_allowed_and_seen() -> None:
     assert np.isnan(net.predict(x)).all()
 
 
+@pytest.mark.fault("A10")
 def test_a10_assigning_to_a_read_only_parameter_is_refused() -> None:
     net = small()
     net.params["W1"].flags.writeable = False
@@ -375,6 +383,7 @@ def test_x3_a_parameter_cannot_be_removed(remove: Callable[[Parameters], Any]) -
 # --- what is handed over: arrays ---
 
 
+@pytest.mark.fault("A1")
 def test_a1_wrong_feature_count_names_W1() -> None:
     net, x = TwoLayerNet(784, 50, 10, seed=0), np.zeros((100, 700))
     expected = "x has 700 features, W1 expects 784 (x.shape=(100, 700), W1.shape=(784, 50))"
@@ -407,6 +416,7 @@ class Dlpack:
         return self.a.__dlpack_device__()
 
 
+@pytest.mark.fault("A2")
 @pytest.mark.parametrize("kind", [np.ndarray.tolist, lambda x: tuple(map(tuple, x)), memoryview, Arrayish, Dlpack])
 def test_a2_what_numpy_takes_is_taken(kind: Any) -> None:
     net, (x, t) = small(), batch()
@@ -415,6 +425,7 @@ def test_a2_what_numpy_takes_is_taken(kind: Any) -> None:
     assert_same(net.gradient(kind(x), t), net.gradient(x, t), rtol=0)
 
 
+@pytest.mark.fault("A3")
 @pytest.mark.parametrize("x", [None, "x", {}, [[1.0] * 6, [1.0] * 5]])
 @pytest.mark.parametrize("method", ["predict", "loss", "gradient", "accuracy"])
 def test_a3_what_is_no_array_is_a_type_error_that_names_it(method: str, x: Any) -> None:
@@ -423,6 +434,7 @@ def test_a3_what_is_no_array_is_a_type_error_that_names_it(method: str, x: Any) 
         getattr(small(), method)(*arguments)
 
 
+@pytest.mark.fault("A4", "A5", "A6", "A8")
 @pytest.mark.parametrize("given", [np.bool_, np.uint8, np.int64, np.float16, np.float32, np.float64, ">f4", ">i2"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_a4_a5_a6_a8_a_network_computes_in_the_dtype_of_its_parameters(dtype: Any, given: Any) -> None:
@@ -434,6 +446,7 @@ def test_a4_a5_a6_a8_a_network_computes_in_the_dtype_of_its_parameters(dtype: An
     assert_same(net.gradient(x, t), net.gradient(x.astype(dtype), t), rtol=0)
 
 
+@pytest.mark.fault("A7")
 @pytest.mark.parametrize("given", [np.complex64, np.longdouble, object, "U8", "datetime64[s]", [("x", "f4")]])
 def test_a7_other_dtypes_are_refused_by_name(given: Any) -> None:
     x = np.zeros((8, 6), given)
@@ -465,6 +478,7 @@ LAYOUTS: dict[str, Any] = {
 }
 
 
+@pytest.mark.fault("A9")
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32, np.uint8])
 def test_a9_layouts_give_the_numbers_of_a_copy(layout: str, dtype: Any) -> None:
@@ -476,6 +490,7 @@ def test_a9_layouts_give_the_numbers_of_a_copy(layout: str, dtype: Any) -> None:
     assert_same(net.gradient(other, t), net.gradient(x, t), rtol=0)
 
 
+@pytest.mark.fault("A9")
 def test_a9_a_packed_float32_field_keeps_its_numbers() -> None:
     records = np.zeros(4, [("tag", "u1"), ("x", "f4")])
     records["x"] = [60, 3, 2, 1]
@@ -483,6 +498,7 @@ def test_a9_a_packed_float32_field_keeps_its_numbers() -> None:
     assert net.predict(records["x"]).tolist() == [66]
 
 
+@pytest.mark.fault("A9")
 def test_a9_a_broadcast_x_of_zero_strides_is_accepted() -> None:
     net, row = small(), batch()[0][0]
     np.testing.assert_array_equal(net.predict(np.broadcast_to(row, (8, 6))), net.predict(np.tile(row, (8, 1))))
@@ -505,6 +521,7 @@ def test_a3_a7_a12_a_network_that_begins_with_an_activation_refuses_by_name(x: A
         net.predict(x)
 
 
+@pytest.mark.fault("A10")
 def test_a10_a_read_only_x_is_accepted() -> None:
     net, (x, t) = small(), batch()
     frozen = np.frombuffer(x.tobytes()).reshape(x.shape)
@@ -512,6 +529,7 @@ def test_a10_a_read_only_x_is_accepted() -> None:
     assert_same(net.gradient(frozen, t), net.gradient(x, t), rtol=0)
 
 
+@pytest.mark.fault("A11")
 def test_a11_an_empty_batch_has_scores_but_no_loss_and_no_accuracy() -> None:
     net, x, t = small(), np.zeros((0, 6)), np.zeros(0, int)
     assert net.predict(x).shape == (0, 4)
@@ -520,6 +538,7 @@ def test_a11_an_empty_batch_has_scores_but_no_loss_and_no_accuracy() -> None:
             method(x, t)
 
 
+@pytest.mark.fault("A12")
 def test_a12_images_are_flattened_from_axis_1() -> None:
     net, (x, t) = small(), batch()
     images = x.reshape(8, 1, 2, 3)
@@ -536,6 +555,7 @@ def test_a12_one_1d_example_gives_what_a_batch_of_one_gives() -> None:
     assert_same(net.gradient(x[0], t[0]), net.gradient(x[:1], t[:1]), rtol=0)
 
 
+@pytest.mark.fault("A12")
 def test_a12_a_single_number_is_refused() -> None:
     with pytest.raises(ValueError, match="x must have an axis of features"):
         small().predict(1.0)
@@ -547,6 +567,7 @@ def test_a13_nan_in_gives_nan_out_in_its_row_only() -> None:
     assert np.isnan(net.predict(x)).any(axis=1).tolist() == [i == 3 for i in range(8)]
 
 
+@pytest.mark.fault("A13")
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 5e-324])
 def test_a13_relu_between_layers_is_numpys_on_both_ways(value: float) -> None:
     net = Network({"Affine1": Affine([[1.0]], [0.0]), "Relu1": Relu(), "Affine2": Affine([[1.0]], [0.0])})
@@ -555,6 +576,7 @@ def test_a13_relu_between_layers_is_numpys_on_both_ways(value: float) -> None:
     np.testing.assert_array_equal(net._forward([[value]]), expected)
 
 
+@pytest.mark.fault("A14")
 def test_a14_a_masked_x_is_refused_and_a_matrix_is_read_as_an_array() -> None:
     net, (x, _) = small(), batch()
     with pytest.raises(TypeError, match="x is a masked array"):
@@ -562,6 +584,7 @@ def test_a14_a_masked_x_is_refused_and_a_matrix_is_read_as_an_array() -> None:
     np.testing.assert_array_equal(net.predict(x.view(np.matrix)), net.predict(x))
 
 
+@pytest.mark.fault("A15")
 def test_a15_one_array_as_x_and_t_is_as_if_copied() -> None:
     net = Network({"Affine1": Affine(rng(3).normal(size=(4, 4)), np.zeros(4))})
     x = softmax(rng(4).normal(size=(8, 4)))
@@ -569,6 +592,7 @@ def test_a15_one_array_as_x_and_t_is_as_if_copied() -> None:
     assert_same(net.gradient(x, x), expected, rtol=0)
 
 
+@pytest.mark.fault("A15")
 def test_a15_a_parameter_as_x_is_as_if_copied() -> None:
     net = Network({"Affine1": Affine(rng(3).normal(size=(4, 4)), np.zeros(4))})
     W = net.params["W1"]
@@ -579,6 +603,7 @@ def test_a15_a_parameter_as_x_is_as_if_copied() -> None:
 # --- what is handed over: labels ---
 
 
+@pytest.mark.fault("L1")
 @pytest.mark.parametrize("method", ["loss", "accuracy", "gradient"])
 @pytest.mark.parametrize("bad", [-1, 4])
 def test_l1_a_label_out_of_range_is_refused_with_its_row(method: str, bad: int) -> None:
@@ -588,12 +613,14 @@ def test_l1_a_label_out_of_range_is_refused_with_its_row(method: str, bad: int) 
         getattr(small(), method)(x, t)
 
 
+@pytest.mark.fault("L1")
 def test_l1_the_message_for_ten_classes_is_the_one_specified() -> None:
     net, t = TwoLayerNet(6, 5, 10, seed=0), np.array([1, 2, 3, -1])
     with pytest.raises(ValueError, match=r"^labels must lie in 0\.\.9; got -1 at row 3$"):
         net.loss(np.zeros((4, 6)), t)
 
 
+@pytest.mark.fault("L2")
 @pytest.mark.parametrize("method", ["loss", "accuracy"])
 def test_l2_whole_float_labels_are_accepted_and_others_refused(method: str) -> None:
     net, (x, t) = small(), batch()
@@ -603,12 +630,14 @@ def test_l2_whole_float_labels_are_accepted_and_others_refused(method: str) -> N
         call(x, np.full(8, 0.5))
 
 
+@pytest.mark.fault("L3")
 @pytest.mark.parametrize("method", ["loss", "accuracy"])
 def test_l3_as_many_ids_as_classes_against_one_row_are_refused(method: str) -> None:
     with pytest.raises(ValueError, match=r"t\.shape=\(4,\)"):
         getattr(small(), method)(np.zeros((1, 6)), [0, 1, 0, 0])
 
 
+@pytest.mark.fault("L4")
 @pytest.mark.parametrize("method", ["loss", "accuracy", "gradient"])
 @pytest.mark.parametrize("bad", [[0.5, 0.5, 0.5, 0], [1.5, -0.5, 0, 0], [np.nan, 1, 0, 0], [np.inf, 0, 0, 0]])
 def test_l4_a_row_that_is_no_distribution_is_refused_with_its_number(method: str, bad: list[float]) -> None:
@@ -619,6 +648,7 @@ def test_l4_a_row_that_is_no_distribution_is_refused_with_its_number(method: str
         getattr(small(), method)(x, t)
 
 
+@pytest.mark.fault("L5")
 @pytest.mark.parametrize("method", ["loss", "accuracy", "gradient"])
 @pytest.mark.parametrize("shape", [(7,), (9,), (7, 1), (7, 4), (8, 3), (1,)])
 def test_l5_another_number_of_labels_is_refused_with_both_shapes(method: str, shape: tuple[int, ...]) -> None:
@@ -643,6 +673,7 @@ def test_accuracy_of_soft_labels_asks_for_their_largest_entry() -> None:
 # --- sizes ---
 
 
+@pytest.mark.fault("S3")
 @pytest.mark.parametrize("position", [0, 1, 2])
 @pytest.mark.parametrize(
     ("bad", "error"),
@@ -693,12 +724,14 @@ def test_the_dtype_must_be_one_of_the_two(dtype: Any) -> None:
         small(dtype=dtype)
 
 
+@pytest.mark.fault("S1")
 @pytest.mark.parametrize(("sizes", "name"), [((2**31 - 1, 2**31 - 1, 10), "W1"), ((1, 2**31 - 1, 2**31 - 1), "W2")])
 def test_s1_more_bytes_than_can_be_addressed_are_refused(sizes: tuple[int, int, int], name: str) -> None:
     with pytest.raises(ValueError, match=rf"^{name} of shape \(.*\) would hold more bytes than memory can"):
         TwoLayerNet(*sizes)
 
 
+@pytest.mark.fault("S2")
 def test_s2_what_does_not_fit_in_memory_is_a_memory_error() -> None:
     with pytest.raises(MemoryError):
         TwoLayerNet(2**31 - 1, 2**28, 10)
@@ -952,6 +985,7 @@ def tied(W: Any) -> Network:
     return Network({"Affine1": Affine(W, b), "Sigmoid1": Sigmoid(), "Affine2": Affine(W, b), "Relu1": Relu()})
 
 
+@pytest.mark.fault("A15")
 def test_a15_a_tied_array_has_one_name_and_the_sum_of_both_gradients() -> None:
     net, x, t = tied(rng(3).normal(size=(4, 4))), rng(1).normal(size=(8, 4)), batch()[1]
     assert list(net.params) == ["W1", "b1"]
@@ -994,6 +1028,7 @@ def test_predict_between_loss_and_backward_does_no_harm() -> None:
     np.testing.assert_array_equal(net.layers["Affine2"].dW, expected)
 
 
+@pytest.mark.fault("T1")
 def test_t1_predict_from_8_threads_is_right() -> None:
     net = TwoLayerNet(100, 50, 10, 1.0, seed=0)
     inputs = [rng(i).normal(size=(200 + i, 100)) for i in range(8)]

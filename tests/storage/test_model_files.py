@@ -547,6 +547,7 @@ print(killed, *found)
 """
 
 
+@pytest.mark.fault("F1")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("link", [False, True])
 def test_f1_killed_before_or_after_each_system_call_of_a_save_the_old_or_the_new_file_is_whole(
@@ -571,6 +572,7 @@ def test_f1_killed_before_or_after_each_system_call_of_a_save_the_old_or_the_new
     assert (len(changes), found[0], found[-1]) == (3, "old", "new")
 
 
+@pytest.mark.fault("F1")
 def test_f1_the_bytes_are_on_the_disk_before_the_name_and_the_folder_after(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -594,6 +596,7 @@ def test_f1_the_bytes_are_on_the_disk_before_the_name_and_the_folder_after(
 # --- F2: a disk that refuses ---
 
 
+@pytest.mark.fault("F2")
 @pytest.mark.parametrize("call", ["write", "fsync", "replace", "open"])
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
 def test_f2_a_refusing_disk_is_an_os_error_and_the_old_file_stays(
@@ -632,6 +635,7 @@ except OSError as error:
     assert os.listdir(path.parent) == [path.name]
 
 
+@pytest.mark.fault("F2")
 @pytest.mark.skipif(os.name == "nt", reason="folders are not brought to the disk there")
 def test_f2_a_folder_that_cannot_be_brought_to_the_disk_is_a_warning(
     path: Path, monkeypatch: pytest.MonkeyPatch
@@ -676,6 +680,7 @@ def dead() -> int:
     return child.pid
 
 
+@pytest.mark.fault("F3")
 @pytest.mark.skipif(os.name == "nt", reason="asks for processes by number")
 def test_f3_old_leftovers_of_dead_processes_are_swept_and_nothing_else(path: Path, tmp_path: Path) -> None:
     old = time.time() - 3700
@@ -698,6 +703,7 @@ def test_f3_old_leftovers_of_dead_processes_are_swept_and_nothing_else(path: Pat
 # --- F4, F5: links and modes ---
 
 
+@pytest.mark.fault("F4")
 def test_f4_through_a_link_its_target_is_replaced_where_it_is(path: Path, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     target = tmp_path / "there" / "net"
@@ -709,6 +715,7 @@ def test_f4_through_a_link_its_target_is_replaced_where_it_is(path: Path, tmp_pa
     assert os.listdir(tmp_path / "there") == ["net"]
 
 
+@pytest.mark.fault("F4")
 def test_f4_a_link_that_leads_nowhere_gets_its_target(path: Path, tmp_path: Path) -> None:
     path.symlink_to("target")
     every_layer().save(path)
@@ -717,6 +724,7 @@ def test_f4_a_link_that_leads_nowhere_gets_its_target(path: Path, tmp_path: Path
     load(tmp_path / "target")
 
 
+@pytest.mark.fault("F4")
 def test_f4_links_in_a_circle_are_refused(path: Path, tmp_path: Path) -> None:
     path.symlink_to("other")
     (tmp_path / "other").symlink_to(path.name)
@@ -739,6 +747,7 @@ def test_f4_a_folder_or_a_pipe_is_not_replaced(path: Path) -> None:
         load(path)
 
 
+@pytest.mark.fault("F5")
 @pytest.mark.skipif(os.name == "nt", reason="modes are not those of POSIX")
 def test_f5_a_new_file_has_the_mode_of_the_umask_and_an_old_one_keeps_its_own(path: Path) -> None:
     umask = os.umask(0o022)
@@ -770,6 +779,7 @@ def assert_refused(path: Path, match: str) -> None:
     assert bits(net) == before
 
 
+@pytest.mark.fault("F6")
 def test_f6_a_file_cut_short_anywhere_is_refused(path: Path) -> None:
     TwoLayerNet(3, 2, 4, seed=0).save(path)
     content = path.read_bytes()
@@ -778,6 +788,7 @@ def test_f6_a_file_cut_short_anywhere_is_refused(path: Path) -> None:
         assert_refused(path, r"at byte \d+: ")
 
 
+@pytest.mark.fault("F6")
 def test_f6_a_byte_too_many_is_refused(path: Path) -> None:
     TwoLayerNet(3, 2, 4, seed=0).save(path)
     path.write_bytes(path.read_bytes() + b"\0")
@@ -788,6 +799,7 @@ W1 = {"dtype": "F64", "shape": [1, 2], "data_offsets": [0, 16]}
 HUGE = 2**62
 
 
+@pytest.mark.fault("F6")
 @pytest.mark.parametrize(
     ("header", "data", "match"),
     [
@@ -819,6 +831,7 @@ def test_f6_a_wrong_header_is_refused_with_its_place(path: Path, header: Any, da
     assert_refused(write(path, header, data), match)
 
 
+@pytest.mark.fault("F6")
 def test_f6_a_header_over_one_mebibyte_is_refused_before_it_is_read(path: Path) -> None:
     path.write_bytes(struct.pack("<Q", 2**20 + 1) + b"{" + bytes(100))
     assert_refused(path, "at byte 0: the header is said to have 1048577 bytes, more than 1048576")
@@ -847,6 +860,7 @@ A1 = {"name": "A1", "kind": "Affine", "W": "W1", "b": "b1"}
 A2 = {"name": "A2", "kind": "Affine", "W": "W2", "b": "b2"}
 
 
+@pytest.mark.fault("F6")
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
@@ -878,6 +892,7 @@ def test_f6_a_description_that_does_not_hold_together_is_refused(path: Path, cha
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.fault("F6")
 def test_f6_another_networks_names_or_shapes_are_refused_and_nothing_changed(path: Path) -> None:
     TwoLayerNet(6, 5, 4, seed=0).save(path)
     wider, deeper = TwoLayerNet(6, 5, 3, seed=1), every_layer()
@@ -900,6 +915,7 @@ def test_f6_a_read_only_parameter_is_named_and_nothing_changed(path: Path) -> No
     assert bits(net) == before
 
 
+@pytest.mark.fault("F6")
 @settings(max_examples=300)
 @given(st.data())
 def test_f6_a_saved_file_with_any_bytes_changed_loads_or_is_a_data_error(data: st.DataObject) -> None:
@@ -916,6 +932,7 @@ def test_f6_a_saved_file_with_any_bytes_changed_loads_or_is_a_data_error(data: s
             load(path)
 
 
+@pytest.mark.fault("F6")
 @given(st.binary())
 def test_f6_any_bytes_are_refused(content: bytes) -> None:
     from tempfile import TemporaryDirectory
@@ -957,11 +974,13 @@ def test_f7_a_file_of_format_1_loads(path: Path) -> None:
     assert load(path).predict([[2.0, 4.0]]).tolist() == [[5.0]]
 
 
+@pytest.mark.fault("F7")
 def test_f7_a_newer_format_is_refused_with_both_numbers(path: Path) -> None:
     described(path, format=FORMAT + 2)
     assert_refused(path, f"written by format {FORMAT + 2}, this is {FORMAT}")
 
 
+@pytest.mark.fault("F7")
 def test_f7_unknown_metadata_keys_are_kept(path: Path) -> None:
     TwoLayerNet(3, 2, 4, seed=0).save(path)
     header, data = parse(path)
@@ -975,6 +994,7 @@ def test_f7_unknown_metadata_keys_are_kept(path: Path) -> None:
 # --- F8: other kinds of files ---
 
 
+@pytest.mark.fault("F8")
 @pytest.mark.parametrize("protocol", range(6))
 def test_f8_a_pickle_is_refused_with_the_name_of_what_reads_the_books(path: Path, protocol: int) -> None:
     import pickle
@@ -983,12 +1003,14 @@ def test_f8_a_pickle_is_refused_with_the_name_of_what_reads_the_books(path: Path
     assert_refused(path, r"a pickle, .*; read_book_weights\(path\) reads")
 
 
+@pytest.mark.fault("F8")
 def test_f8_a_pickle_that_would_run_code_runs_none(path: Path, tmp_path: Path) -> None:
     path.write_bytes(f"cos\nsystem\n(S'touch {tmp_path}/ran'\ntR.".encode())
     assert_refused(path, "at byte")
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.fault("F8")
 @pytest.mark.parametrize("kind", ["npy", "object npy", "npz", "hdf5", "gzip"])
 def test_f8_another_kind_of_file_is_refused_by_its_name(path: Path, kind: str) -> None:
     import gzip

@@ -198,6 +198,7 @@ def test_a_run_that_ended_within_an_epoch_goes_on_within_it(path: Path, rule: An
         assert digest(again) == digest(whole)
 
 
+@pytest.mark.fault("T7")
 @pytest.mark.parametrize("interruption", ["Ctrl-C in an epoch", "Ctrl-C after one", "an error", "a stop by a callback"])
 def test_t7_after_an_interruption_the_last_checkpoint_is_gone_on_from(path: Path, interruption: str) -> None:
     x, t = data()
@@ -237,6 +238,7 @@ fit(net(), x, t, epochs=10**6, batch_size=7, seed=3, optimizer=Adam(), checkpoin
 """
 
 
+@pytest.mark.fault("F1")
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_f1_killed_while_it_trains_and_writes_a_run_is_gone_on_with(path: Path) -> None:
     command = [sys.executable, "-c", KILLED, str(path), str(Path(__file__).parent)]
@@ -661,6 +663,7 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_first_step(ba
     assert digest(network) == before
 
 
+@pytest.mark.fault("D2")
 def test_d2_another_instruction_set_is_a_warning_with_both(written: Path) -> None:
     rewritten(written, {"instruction_set": "abacus"})
     here = _kernels.instruction_set()
@@ -673,6 +676,7 @@ def test_every_without_a_checkpoint_is_refused() -> None:
         fit(net(), *data(), every=2)
 
 
+@pytest.mark.fault("F2")
 def test_f2_a_checkpoint_that_cannot_be_written_leaves_the_one_before(
     written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -426,6 +426,7 @@ def test_replace_draws_whole_batches_in_which_examples_repeat() -> None:
     assert all(30 <= count <= 90 for count in np.bincount([*chain(*seen)], minlength=20))
 
 
+@pytest.mark.fault("S4")
 def test_s4_replace_may_draw_more_than_there_are() -> None:
     assert [len(batch) for batch in batches_seen(5, batch_size=12, epochs=3, replace=True)] == [12, 12, 12]
 
@@ -672,6 +673,7 @@ def assert_refused(error: type[Exception], match: str | None, net: Any, *argumen
     assert bits(net) == before
 
 
+@pytest.mark.fault("S3")
 @pytest.mark.parametrize("name", ["epochs", "iterations", "batch_size"])
 @pytest.mark.parametrize(
     ("bad", "error"),
@@ -692,6 +694,7 @@ def test_s3_counts_must_be_whole_numbers_above_0(name: str, bad: Any, error: typ
     assert_refused(error, f"{name} must", engine_net(), *data(), **{name: bad})
 
 
+@pytest.mark.fault("S3")
 @pytest.mark.parametrize(
     ("bad", "error"),
     [
@@ -720,6 +723,7 @@ def test_s3_numpys_numbers_are_counts() -> None:
     assert len(fit(engine_net(), *data(50), **options).losses) == 10
 
 
+@pytest.mark.fault("S4")
 def test_s4_a_batch_larger_than_the_data_is_refused_with_both_sizes() -> None:
     assert_refused(ValueError, "batch_size is 51, but there are 50 examples", engine_net(), *data(50), batch_size=51)
 
@@ -758,6 +762,7 @@ def test_a3_a7_a14_what_is_no_array_of_numbers_is_a_type_error(bad: Any) -> None
     assert_refused(TypeError, "^t ", engine_net(), data()[0], bad)
 
 
+@pytest.mark.fault("A10")
 @pytest.mark.parametrize("make", NETS)
 def test_a10_a_read_only_parameter_is_named(make: Any) -> None:
     net = make()
@@ -798,6 +803,7 @@ def test_l4_a_row_that_is_no_distribution_is_refused_before_the_first_step() -> 
     assert_refused(ValueError, "row 49 sums to 1.5", engine_net(), x, t)
 
 
+@pytest.mark.fault("L5")
 @pytest.mark.parametrize("make", NETS)
 def test_l5_another_number_of_labels_is_refused_with_both_shapes(make: Any) -> None:
     x, t = data()
@@ -821,6 +827,7 @@ def test_a_test_set_that_is_no_pair_is_refused_before_the_first_step(test: Any) 
 DIVERGE: dict[str, Any] = {"batch_size": 5, "epochs": 3, "learning_rate": 1e200, "seed": 0}
 
 
+@pytest.mark.fault("A13")
 @pytest.mark.parametrize("make", NETS)
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 def test_a13_divergence_says_at_which_step_and_restores_every_bit(make: Any, dtype: Any) -> None:
@@ -872,6 +879,7 @@ def test_a13_the_step_is_counted_over_the_epochs() -> None:
         fit(engine_net(), *data(), batch_size=5, epochs=5, callbacks=[each_epoch(poison)])
 
 
+@pytest.mark.fault("A13")
 @pytest.mark.parametrize("make", NETS)
 def test_a13_warn_goes_on_and_warns_once_with_the_first_step(make: Any) -> None:
     with pytest.warns(RuntimeWarning, match=r"^loss is (nan|inf) at step 2 \(lr=1e\+200\)") as caught:
@@ -885,6 +893,7 @@ def test_a13_warn_says_nothing_when_all_is_finite(make: Any) -> None:
     fit(make(), *data(), batch_size=5, on_nonfinite="warn")
 
 
+@pytest.mark.fault("A13")
 @pytest.mark.parametrize("make", NETS)
 @pytest.mark.parametrize("learning_rate", [1e10, 1e100, 1e200, 1e308])
 def test_a13_ignore_goes_on_without_a_word(make: Any, learning_rate: float) -> None:
@@ -893,6 +902,7 @@ def test_a13_ignore_goes_on_without_a_word(make: Any, learning_rate: float) -> N
     assert np.isfinite(history.losses[0])
 
 
+@pytest.mark.fault("A13", "A17")
 @pytest.mark.parametrize("make", NETS)
 def test_a17_a13_a_nan_parameter_is_reported_by_the_first_step(make: Any) -> None:
     net = make()
@@ -992,6 +1002,7 @@ def test_an_evaluation_is_of_the_network_as_it_was(make: Any) -> None:
 # --- interrupted ---
 
 
+@pytest.mark.fault("T7")
 @pytest.mark.parametrize("make", NETS)
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
 def test_t7_an_interruption_by_progress_leaves_the_network_after_whole_steps(make: Any, error: Any) -> None:
