@@ -276,6 +276,7 @@ def test_d1_any_number_of_threads_gives_the_same_bits(threads: str, digests_of_o
 COUNT = "from chainrule import _kernels; print(_kernels.threads())"
 
 
+@pytest.mark.fault("T5")
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="asks Linux how many CPUs there are")
 def test_t5_without_a_word_there_are_as_many_threads_as_cpus() -> None:
     """The CPUs this process may use, of which a quota may take some."""
@@ -285,11 +286,13 @@ def test_t5_without_a_word_there_are_as_many_threads_as_cpus() -> None:
     assert printed(one) == ["1"]
 
 
+@pytest.mark.fault("T5", "T5b")
 @pytest.mark.parametrize(("asked", "threads"), [("20000", "3"), ("3", "3"), ("2", "2"), (" 1 ", "1"), ("", "3")])
 def test_t5b_more_threads_than_cpus_are_not_made(asked: str, threads: str) -> None:
     assert printed(COUNT, CHAINRULE_NUM_THREADS=asked, CHAINRULE_CPUS="3") == [threads]
 
 
+@pytest.mark.fault("T5b")
 @pytest.mark.parametrize("asked", ["0", "-1", "1.5", "abc"])
 @pytest.mark.parametrize(
     "use",
@@ -331,10 +334,12 @@ with chainrule.threads(100):
 """
 
 
+@pytest.mark.fault("T5", "T5b")
 def test_t5b_a_limit_holds_within_its_block_and_for_its_thread() -> None:
     assert printed(LIMITED, CHAINRULE_NUM_THREADS="4") == ["2", "1 True", "4", "2 True", "4", "4"]
 
 
+@pytest.mark.fault("T5b")
 @pytest.mark.parametrize(("most", "error"), [(0, ValueError), (-1, ValueError), (1.5, TypeError), (True, TypeError)])
 def test_t5b_a_limit_that_is_no_number_is_refused(most: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="most must"), threads(most):

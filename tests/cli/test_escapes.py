@@ -61,6 +61,7 @@ def described(**other: Any) -> dict[str, str]:
 # --- what a file is called ---
 
 
+@pytest.mark.fault("X1")
 @needs_any_name
 @pytest.mark.parametrize(
     "arguments",
@@ -98,6 +99,7 @@ def test_no_name_of_a_file_commands_the_terminal(
     )  # argparse and repr double the backslashes of what is quoted twice
 
 
+@pytest.mark.fault("X1")
 @needs_any_name
 def test_predict_shows_the_names_of_files_escaped_and_in_columns(tmp_path: Path, capsys: Text) -> None:
     model, images = tmp_path / "net.safetensors", tmp_path / f"{EVIL}.npy"
@@ -110,6 +112,7 @@ def test_predict_shows_the_names_of_files_escaped_and_in_columns(tmp_path: Path,
     assert [json.loads(line)["file"] for line in objects] == [str(images)] * 2
 
 
+@pytest.mark.fault("X1")
 def test_a_colour_in_a_name_is_not_taken_for_one_of_ours(capsys: Text) -> None:
     assert main(["check", "\x1b[32mright\x1b[0m.py", "--color", "always"]) == 2
     assert capsys.readouterr().err == (
@@ -117,6 +120,7 @@ def test_a_colour_in_a_name_is_not_taken_for_one_of_ours(capsys: Text) -> None:
     )
 
 
+@pytest.mark.fault("X1")
 @pytest.mark.skipif(sys.platform != "linux", reason="only there any bytes are a file name")
 def test_a_byte_of_a_name_that_is_a_control_character_elsewhere_is_escaped(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "chainrule", "data", "path", str(tmp_path / os.fsdecode(b"\x9b2J\xff"))]
@@ -128,6 +132,7 @@ def test_a_byte_of_a_name_that_is_a_control_character_elsewhere_is_escaped(tmp_p
 # --- what a file holds ---
 
 
+@pytest.mark.fault("X1")
 @pytest.mark.parametrize(
     ("tensors", "metadata"),
     [
@@ -153,12 +158,14 @@ def test_nothing_in_a_safetensors_file_commands_the_terminal(
         assert not COMMANDS.search(str(caught.value))
 
 
+@pytest.mark.fault("X1")
 def test_names_of_parameters_in_an_error_are_quoted(tmp_path: Path) -> None:
     path = safetensors(tmp_path / "net.safetensors", ["a, b", "\n"], {})
     with pytest.raises(DataError, match=re.escape(r"it holds the parameters 'a, b', '\n', the network has 'W1', ")):
         load(path, into=chainrule.TwoLayerNet(2, 2, 2, seed=0))
 
 
+@pytest.mark.fault("X1")
 @pytest.mark.parametrize(
     "content",
     [
@@ -179,6 +186,7 @@ def test_nothing_in_a_pickle_commands_the_terminal(content: bytes, tmp_path: Pat
     said(["book", str(script)], capsys)
 
 
+@pytest.mark.fault("X1")
 @pytest.mark.parametrize("options", [[], ["--verbose"], ["--strict"], ["--format", "github"], ["--format", "jsonl"]])
 def test_no_name_in_a_file_that_is_checked_commands_the_terminal(
     options: list[str], tmp_path: Path, capsys: Text
@@ -208,6 +216,7 @@ CHECKS = {{
     assert (SHOWN if "jsonl" not in options else json.dumps(EVIL)[1:-1]) in text.replace("%0D", r"\r")
 
 
+@pytest.mark.fault("X1")
 def test_a_warning_and_the_traceback_of_a_script_command_nothing(tmp_path: Path, capsys: Text) -> None:
     script = tmp_path / "script.py"
     script.write_text(
@@ -221,6 +230,7 @@ def test_a_warning_and_the_traceback_of_a_script_command_nothing(tmp_path: Path,
 # --- the door itself ---
 
 
+@pytest.mark.fault("X1")
 @pytest.mark.parametrize("error", [DataError, DownloadError])
 def test_the_errors_that_tell_what_was_read_command_nothing_in_a_traceback_either(error: Any) -> None:
     made = error(EVIL)
@@ -228,12 +238,14 @@ def test_the_errors_that_tell_what_was_read_command_nothing_in_a_traceback_eithe
     assert str(pickle.loads(pickle.dumps(made))) == SHOWN
 
 
+@pytest.mark.fault("X1")
 def test_what_commands_nothing_is_left_as_it_is() -> None:
     text = "Zeile\n\tзначение 值 ∂g/∂x = 1\u202f000 👩\u200d🔬 C:\\x1b \udcff"
     assert harmless(text) == text
     assert harmless(harmless(EVIL)) == harmless(EVIL) == SHOWN
 
 
+@pytest.mark.fault("X1")
 def test_every_control_character_is_written_as_repr_writes_it() -> None:
     for number in (*range(0x20), *range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xD800):
         character = chr(number)

@@ -63,6 +63,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.fault("X2")
 @pytest.mark.parametrize("call", ["write", "fsync", "replace"])
 @pytest.mark.parametrize("what", WRITERS)
 def test_on_a_full_disk_the_old_file_stays_and_none_is_left_behind(
@@ -84,6 +85,7 @@ def test_on_a_full_disk_the_old_file_stays_and_none_is_left_behind(
     assert len(contents(tmp_path)["file"]) > len(b"before")
 
 
+@pytest.mark.fault("X2")
 def test_a_full_disk_behind_a_drawing_is_told_with_its_name_and_exit_2(
     tmp_path: Path, capsys: Text, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,6 +97,7 @@ def test_a_full_disk_behind_a_drawing_is_told_with_its_name_and_exit_2(
     assert capsys.readouterr().err == f"chainrule: error: {tmp_path / 'graph.svg'}: No space left on device\n"
 
 
+@pytest.mark.fault("X2")
 def test_a_full_disk_behind_a_report_leaves_the_old_one(
     digits: str, tmp_path: Path, capsys: Text, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,6 +118,7 @@ def test_a_full_disk_behind_a_report_leaves_the_old_one(
     assert contents(tmp_path) == {"report.html": b"before"}
 
 
+@pytest.mark.fault("X2")
 @pytest.mark.skipif(sys.platform != "linux", reason="needs RLIMIT_FSIZE")
 def test_a_real_limit_on_the_size_of_files_leaves_the_old_drawing(tmp_path: Path) -> None:
     file = tmp_path / "graph.svg"
@@ -129,6 +133,7 @@ def test_a_real_limit_on_the_size_of_files_leaves_the_old_drawing(tmp_path: Path
     assert contents(tmp_path) == {"graph.svg": b"before"}
 
 
+@pytest.mark.fault("X2")
 @pytest.mark.skipif(os.name == "nt", reason="modes are another thing there")
 def test_a_drawing_keeps_the_mode_of_the_file_and_the_link_to_it(tmp_path: Path) -> None:
     (tmp_path / "real.svg").touch(0o640)
@@ -157,6 +162,7 @@ def drawing(capsys: Text) -> str:
     return capsys.readouterr().out
 
 
+@pytest.mark.fault("X2")
 @needs_posix
 @pytest.mark.parametrize("line", ['"$@" -o /dev/stdout', '"$@" -o /dev/stdout | cat', '"$@" -o /dev/fd/3 3>&1 | cat'])
 def test_stdout_and_a_pipe_by_their_names_take_a_drawing(line: str, tmp_path: Path, drawing: str) -> None:
@@ -164,6 +170,7 @@ def test_stdout_and_a_pipe_by_their_names_take_a_drawing(line: str, tmp_path: Pa
     assert contents(tmp_path) == {}
 
 
+@pytest.mark.fault("X2")
 @needs_posix
 def test_a_file_that_the_shell_has_opened_is_written_to_and_not_replaced(tmp_path: Path, drawing: str) -> None:
     shell('{ echo first; "$@" -o /dev/stdout; "$@" -o /dev/stdout; echo last; } > out', tmp_path)
@@ -171,6 +178,7 @@ def test_a_file_that_the_shell_has_opened_is_written_to_and_not_replaced(tmp_pat
     assert contents(tmp_path) == {"out": f"first\n{drawing}{drawing}last\n{drawing}".encode()}
 
 
+@pytest.mark.fault("X2")
 @needs_posix
 def test_a_pipe_with_a_name_takes_a_drawing_and_stays_a_pipe(tmp_path: Path, drawing: str) -> None:
     pipe = tmp_path / "pipe"
@@ -199,6 +207,7 @@ def writes(call: ast.Call) -> bool:
     return called.endswith((".write_text", ".write_bytes"))
 
 
+@pytest.mark.fault("X2")
 def test_the_package_writes_to_no_path_but_by_the_writer_of_whole_files() -> None:
     package = Path(chainrule.__file__).parent
     found = {

@@ -667,7 +667,6 @@ def test_f1_a_write_that_fails_leaves_the_folder_as_it_was(
     assert names(tmp_path) == []
 
 
-<<<<<<< HEAD
 def test_f1_a_write_that_fails_leaves_a_wrong_file_under_its_name(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -683,9 +682,7 @@ def test_f1_a_write_that_fails_leaves_a_wrong_file_under_its_name(
     assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
 
 
-=======
 @pytest.mark.fault("F12")
->>>>>>> adc1c593281f3019540002d90a86d4b80d26482f
 def test_f12_wrong_file_is_set_aside_and_fetched_again(server: Server, tmp_path: Path) -> None:
     write_set(tmp_path, small_set() | {TRAIN_LABELS: idx(np.ones(200, np.uint8))})
     poison = (tmp_path / TRAIN_LABELS).read_bytes()

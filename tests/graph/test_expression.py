@@ -151,6 +151,7 @@ def test_nesting_that_the_callers_stack_has_no_room_for_is_refused_too() -> None
         deep(left - 300, lambda: evaluate(text, {"x": 1}))
 
 
+@pytest.mark.fault("X4")
 @pytest.mark.parametrize("part", ["x+", "x*", "-", "(", " ", "1", "x", "x ** ", "exp(", "maximum(x,", "$", "1.", "\t"])
 def test_an_expression_of_a_million_characters_is_refused_at_once_and_not_repeated(part: str) -> None:
     text = (part * 1_000_000)[:1_000_000]
@@ -170,6 +171,7 @@ def assert_brief(message: str) -> None:
     assert all(len(line) <= 64 for line in place)
 
 
+@pytest.mark.fault("X4")
 @pytest.mark.parametrize("at", [0, 1, 29, 30, 31, 1000, 9940, 9969, 9970, 9971, 9999])
 @pytest.mark.parametrize("length", [1, 59, 60, 61, 62, 90, 10_000])
 def test_a_mistake_in_a_long_expression_is_shown_with_what_stands_around_it(length: int, at: int) -> None:
@@ -188,6 +190,7 @@ def test_a_mistake_in_a_long_expression_is_shown_with_what_stands_around_it(leng
     assert shown.endswith("…") != text.endswith(piece)
 
 
+@pytest.mark.fault("X4")
 @pytest.mark.parametrize(
     "text",
     [
@@ -207,6 +210,7 @@ def test_no_error_repeats_a_long_word_of_the_expression(text: str) -> None:
     assert_brief(str(caught.value))
 
 
+@pytest.mark.fault("X4")
 def test_no_error_repeats_a_long_value_or_name() -> None:
     for refused in (
         lambda: evaluate("x" + "+x" * 4000, {"x": 1, "n" * 10_000: 2}),
@@ -219,6 +223,7 @@ def test_no_error_repeats_a_long_value_or_name() -> None:
         assert_brief(str(caught.value))
 
 
+@pytest.mark.fault("X4")
 def test_an_expression_of_the_greatest_length_takes_time_in_proportion() -> None:
     def seconds(text: str) -> float:
         started = time.process_time()

@@ -170,7 +170,6 @@ def test_a16_editing_an_output_does_not_change_a_later_backward(kind: str) -> No
     np.testing.assert_array_equal(layer.backward(dout), kept)
 
 
-<<<<<<< HEAD
 IMAGES: dict[str, Any] = {
     "Convolution": lambda: Convolution(normal(2, 3, 2, 2, number=1), normal(2, number=2)),
     "Pooling": lambda: Pooling(2, 2),
@@ -179,6 +178,7 @@ IMAGES: dict[str, Any] = {
 }
 
 
+@pytest.mark.fault("A18")
 @pytest.mark.parametrize("handed_over", [np.asarray, memoryview, lambda x: x[::-1][::-1]])
 @pytest.mark.parametrize("kind", [*KINDS, *IMAGES])
 def test_a18_editing_x_between_forward_and_backward_changes_no_gradient(kind: str, handed_over: Any) -> None:
@@ -192,9 +192,7 @@ def test_a18_editing_x_between_forward_and_backward_changes_no_gradient(kind: st
         np.testing.assert_array_equal(found, before)
 
 
-=======
 @pytest.mark.fault("T11")
->>>>>>> adc1c593281f3019540002d90a86d4b80d26482f
 @pytest.mark.parametrize("how", ["pickle", "deepcopy"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_t11_a_layer_copied_between_forward_and_backward_goes_on_alike(kind: str, how: str) -> None:
@@ -823,6 +821,7 @@ def test_a12_images_and_one_example_are_flattened_however_they_are_stored(stored
     np.testing.assert_allclose(layer.dW, np.outer(x[0].ravel(), normal(3, number=9)), rtol=1e-12)
 
 
+@pytest.mark.fault("A18")
 @pytest.mark.parametrize("stored", STORED)
 def test_a18_bytes_and_floats_that_are_read_as_they_are_stored_are_kept_too(stored: Any) -> None:
     x, layer, dout = pixels(4, 5, "dense", stored), affine(5), normal(4, 3, number=9)
@@ -846,6 +845,7 @@ def test_t11_a_layer_that_has_skipped_zeros_can_be_copied(how: str) -> None:
     assert layer.W.all()
 
 
+@pytest.mark.fault("M2")
 def test_one_layer_takes_batches_of_every_kind_in_any_order() -> None:
     """What it keeps to work in has no meaning: the same bits as from a new layer."""
     layer = affine(197, 50)
