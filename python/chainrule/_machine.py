@@ -49,6 +49,7 @@ def threads(most: int) -> AbstractContextManager[None]:
 
     Examples
     --------
+    >>> import chainrule
     >>> with chainrule.threads(1):
     ...     scores = chainrule.TwoLayerNet(784, 50, 10, seed=0).predict(np.zeros((1000, 784)))
     """
