@@ -312,7 +312,7 @@ impl Definition for Convolution {
         }
         let filters = Filters::new(level, (self.filters, under), b, |filter, k| w[filter * under + k])?;
         let (mut places, mut items) = (&mut *pass.places, Vec::new());
-        for (images, parts) in sixteens(flow, if divides { threads::at_work() } else { 1 }) {
+        for (images, parts) in sixteens(flow, if divides { threads::allowed() } else { 1 }) {
             for which in divided::<T>(level, self.filters, parts) {
                 let size = if side_by_side { LANES * which.len() * self.each() } else { images.len() * outputs };
                 let (its, its_places);
@@ -400,7 +400,7 @@ impl Definition for Convolution {
             return Ok(());
         }
         let (divides, block) = (self.divides(rows, inputs), Self::block(rows));
-        let threads = if divides { threads::at_work() } else { 1 };
+        let threads = if divides { threads::allowed() } else { 1 };
         let mut sums = zeros(rows.div_ceil(block).saturating_mul(of_both))?;
         let mut parts = Vec::new();
         let in_parts = (2 * threads).div_ceil(rows.div_ceil(block));

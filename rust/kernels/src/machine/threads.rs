@@ -67,7 +67,6 @@ fn whole(name: &'static str, text: &str) -> Result<Option<usize>, KernelError> {
 }
 
 thread_local! {
-    static ALONE: Cell<bool> = const { Cell::new(false) };
     static MOST: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
@@ -81,19 +80,24 @@ pub fn allowed() -> usize {
     count().min(MOST.get())
 }
 
-/// `work`, all of it on the caller's thread: for work beside which other work is done, on another thread.
-pub(crate) fn alone<R>(work: impl FnOnce() -> R) -> R {
+/// `work`, divided among no more than so many.
+fn within<R>(most: usize, work: impl FnOnce() -> R) -> R {
     /// Puts back what was before, also if `work` panics.
-    struct Before(bool);
+    struct Before(usize);
 
     impl Drop for Before {
         fn drop(&mut self) {
-            ALONE.set(self.0);
+            MOST.set(self.0);
         }
     }
 
-    let _before = Before(ALONE.replace(true));
+    let _before = Before(limit(most));
     work()
+}
+
+/// `work`, all of it on the caller's thread: for work beside which other work is done, on another thread.
+pub(crate) fn alone<R>(work: impl FnOnce() -> R) -> R {
+    within(1, work)
 }
 
 /// `work` on each item, on up to [`count`] threads; on the caller's alone if there is one item or one thread. Memory to work in is made by `workspace`, once
@@ -112,9 +116,10 @@ pub fn each_with<I: Send, R>(
             std::iter::once(first).chain(std::iter::from_fn(next)).for_each(|item| work(&mut workspace, item));
         }
     };
-    let Some(pool) = pool().filter(|_| threads > 1 && !is_alone()) else { return until_none_is_left() };
-    // With all threads at work nobody is left for what the work itself would divide: it would wait for one.
-    let work = || if threads == allowed() { alone(until_none_is_left) } else { until_none_is_left() };
+    let Some(pool) = pool().filter(|_| threads > 1) else { return until_none_is_left() };
+    // Each has its share of the threads for what the work itself divides: with all of them at work, it would wait for one that is not there.
+    let share = allowed() / threads;
+    let work = || within(share, until_none_is_left);
     let others = AtomicUsize::new(threads - 1);
     pool.in_place_scope(|scope| {
         for _ in 1..threads {
@@ -144,18 +149,9 @@ pub fn try_each_with<I: Send, R, E: Send>(
     failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
-/// How many threads work that is divided here goes to.
-pub(crate) fn at_work() -> usize {
-    if is_alone() {
-        1
-    } else {
-        allowed()
-    }
-}
-
 /// Whether what is done here is not divided further.
 pub(crate) fn is_alone() -> bool {
-    ALONE.get() || allowed() == 1
+    allowed() == 1
 }
 
 /// `here` on this thread and `there` on one of its own, neither divided further. `there` may start late: `here` must not wait for that. If this
@@ -164,7 +160,10 @@ pub(crate) fn is_alone() -> bool {
 ///
 /// Why no thread of the pool: `there` may wait for `here`, and would keep it from others for so long. Cost: 30 µs for the thread.
 pub(crate) fn both<R>(here: impl FnOnce() -> R, there: impl FnOnce() + Send) -> R {
-    let Some(_taken) = Taken::new() else { return here() };
+    let Some(_taken) = Taken::new() else {
+        drop(there); // so that nobody waits for word from it
+        return here();
+    };
     std::thread::scope(|scope| {
         let other = Builder::new().spawn_scoped(scope, || alone(there));
         let result = alone(here);
@@ -381,7 +380,7 @@ mod tests {
         alone(|| alone(|| each(vec![0; 100], work)));
         alone(|| each(vec![0; 100], work));
         assert!(std::panic::catch_unwind(|| alone(|| panic!("on purpose"))).is_err());
-        assert!(!ALONE.get());
+        assert_eq!(MOST.get(), usize::MAX);
     }
 
     #[test]
@@ -400,7 +399,16 @@ mod tests {
         assert!(is_alone());
         assert_eq!(std::thread::spawn(is_alone).join().unwrap(), count() == 1);
         assert_eq!(limit(before), 1);
-        assert_eq!(at_work(), count());
+        assert_eq!(allowed(), count());
+    }
+
+    #[test]
+    fn a_limit_holds_for_what_the_work_divides_too() {
+        let before = limit(2);
+        let caller = std::thread::current().id();
+        each(vec![0; 100], |_| assert!(is_alone()));
+        each(vec![0; 1], |_| assert_eq!((std::thread::current().id(), allowed()), (caller, count().min(2))));
+        limit(before);
     }
 
     #[test]
