@@ -275,23 +275,27 @@ class Plan:
         one, two = (*(getattr(optimizer, name) for name in kind.numbers), 0.0, 0.0)[:2]
         t, weights = taught
         rule = (kind.rust, optimizer.lr, optimizer.weight_decay, one, two, optimizer.iter)
-        done, diverged = self._engine.steps(
-            self.arrays,
-            kept,
-            x,
-            t,
-            rows,
-            batch_size,
-            rule,
-            stop_if_diverged,
-            losses,
-            beside,
-            weights,
-            largest_norm,
-            draws,
-        )
-        optimizer.iter += done
-        return done, diverged
+        done = np.zeros(1, np.int64)
+        try:
+            diverged = self._engine.steps(
+                self.arrays,
+                kept,
+                x,
+                t,
+                rows,
+                batch_size,
+                rule,
+                stop_if_diverged,
+                losses,
+                done,
+                beside,
+                weights,
+                largest_norm,
+                draws,
+            )
+        finally:  # Ctrl-C may be seen in the call, or right behind it, and the steps before are made
+            optimizer.iter += int(done[0])
+        return int(done[0]), diverged
 
     def result(self, evaluation: _kernels.Evaluation, t: NDArray[Any]) -> tuple[float, float]:
         """Evaluate what is left to be evaluated, and give the mean loss and the measure of it."""

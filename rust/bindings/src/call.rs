@@ -1,16 +1,21 @@
-//! The way a kernel is called, and what its errors are in Python.
+//! The way a kernel is called, how it is interrupted, and what its errors are in Python.
 
+use chainrule_kernels::machine::interrupt;
 use chainrule_kernels::machine::level::{detect, Level};
 use chainrule_kernels::machine::threads::check;
 use chainrule_kernels::KernelError;
-use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+use std::cell::{Cell, RefCell};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 
-/// Run a kernel without the interpreter lock. Its error becomes Python's; a panic, which would be a bug of ours, becomes a
-/// `RuntimeError` where PyO3 would raise a `BaseException`.
+/// Run a kernel without the interpreter lock. Now and then it looks for Ctrl-C, and whatever else the handlers of signals raise. Its error becomes
+/// Python's; a panic, which would be a bug of ours, becomes a `RuntimeError` where PyO3 would raise a `BaseException`.
 pub(crate) fn call<R: Send>(py: Python<'_>, kernel: impl FnOnce() -> Result<R, KernelError> + Send) -> PyResult<R> {
-    match py.detach(|| catch_unwind(AssertUnwindSafe(kernel))) {
+    // Python runs handlers in its main thread alone: elsewhere there is nothing to look for.
+    let main = is_main_thread(py)?;
+    let guarded = || catch_unwind(AssertUnwindSafe(kernel));
+    match py.detach(|| if main { interrupt::asking(signals, guarded) } else { guarded() }) {
         Ok(result) => result.map_err(to_python),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -18,6 +23,31 @@ pub(crate) fn call<R: Send>(py: Python<'_>, kernel: impl FnOnce() -> Result<R, K
             Err(PyRuntimeError::new_err(format!("internal error, please report: {text}")))
         }
     }
+}
+
+thread_local! {
+    static IS_MAIN: Cell<Option<bool>> = const { Cell::new(None) };
+    /// What a handler has raised, on its way to the caller.
+    static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
+}
+
+/// Whether this is the thread that Python has its signals handled in; asked once a thread.
+fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    if let Some(known) = IS_MAIN.get() {
+        return Ok(known);
+    }
+    let threading = py.import("threading")?;
+    let main = threading.call_method0("main_thread")?.is(&threading.call_method0("current_thread")?);
+    IS_MAIN.set(Some(main));
+    Ok(main)
+}
+
+/// Have the handlers of signals run that have come: whether one has raised something.
+fn signals() -> bool {
+    let raised = Python::attach(|py| py.check_signals().err());
+    let any = raised.is_some();
+    RAISED.set(raised);
+    any
 }
 
 /// The instruction set to use; a `RuntimeError` if `CHAINRULE_SIMD` asks for one that is not to be had, or `CHAINRULE_NUM_THREADS` for what is no number.
@@ -29,6 +59,7 @@ pub(crate) fn to_python(error: KernelError) -> PyErr {
     match error {
         KernelError::Level { .. } | KernelError::Threads { .. } => PyRuntimeError::new_err(error.to_string()),
         KernelError::Memory { .. } => PyMemoryError::new_err(error.to_string()),
+        KernelError::Interrupted => RAISED.take().unwrap_or_else(|| PyKeyboardInterrupt::new_err(())),
         _ => PyValueError::new_err(error.to_string()),
     }
 }

@@ -1,7 +1,7 @@
 //! A network's layers, ready to be run many steps or many rows at a time over the caller's arrays.
 //!
 //! Every call returns after about [`SLICE`], with how far it came: the caller's Python loop goes on from there, and in between the
-//! interpreter looks for Ctrl-C. The arrays of parameters are borrowed for the call only.
+//! interpreter looks for Ctrl-C. A step or a block that takes longer [looks for it](crate::call) itself. The arrays of parameters are borrowed for the call only.
 
 use crate::arrays::{held, held_mut, memory, separate, view, view_mut, Stored, Teaching};
 use crate::call::{call, level, to_python};
@@ -154,12 +154,13 @@ impl Engine {
         Ok(Examples { x: array.clone().unbind(), nonzeros, scale })
     }
 
-    /// Steps through the batches in `rows`, updating `params` and the optimizer's `state` in place: (steps done, whether the next one diverged).
+    /// Steps through the batches in `rows`, updating `params` and the optimizer's `state` in place: whether the next one diverged. How many were made is
+    /// added to `done`, also if the call raises something then.
     /// `optimizer` is (rule, learning rate, weight decay, two factors, steps made before). What there is to evaluate `beside` them is gone on
     /// with where a thread has nothing else to do. `weights` say how often each row of `t` counts. A gradient longer than
     /// `largest_norm` is made so short; `draws` are the seed and the step that the first batch's random numbers belong to.
     #[allow(clippy::too_many_arguments)] // a training step's own
-    #[pyo3(signature = (params, state, x, t, rows, batch_size, optimizer, stop_if_diverged, losses, beside = vec![], weights = None, largest_norm = None, draws = (0, 0)))]
+    #[pyo3(signature = (params, state, x, t, rows, batch_size, optimizer, stop_if_diverged, losses, done, beside = vec![], weights = None, largest_norm = None, draws = (0, 0)))]
     fn steps(
         &mut self,
         py: Python<'_>,
@@ -172,11 +173,12 @@ impl Engine {
         optimizer: (String, f64, f64, f64, f64, u64),
         stop_if_diverged: bool,
         mut losses: PyReadwriteArray1<'_, f64>,
+        mut done: PyReadwriteArray1<'_, i64>,
         beside: Vec<PyRefMut<'_, Evaluation>>,
         weights: Option<&Bound<'_, PyAny>>,
         largest_norm: Option<f64>,
         draws: (u64, u64),
-    ) -> PyResult<(usize, bool)> {
+    ) -> PyResult<bool> {
         expect_shapes(&self.stack, &params)?;
         x.expect_stack(&self.stack)?;
         let optimizer = Optimizer { largest_norm, ..rule(optimizer)? };
@@ -184,11 +186,15 @@ impl Engine {
             let ith: Vec<_> = state.iter().skip(i).step_by(optimizer.rule.states()).cloned().collect();
             expect_shapes_of(self.stack.shapes_of_parameters(), &ith)?;
         }
-        let draws = Draws { seed: draws.0, step: draws.1, layer: 0 };
+        let draws = Draws { seed: draws.0, step: draws.1, layer: 0, row: 0 };
         let (rows, losses) = (rows.as_slice()?, losses.as_slice_mut()?);
-        let plan = Steps { x, rows, batch_size, optimizer, draws, stop_if_diverged, losses, beside };
-        let done = either!(&self.trainer, T, _ => plan.run::<T>(py, self, &params, &state, (t, weights)))?;
-        Ok((done.steps, done.diverged))
+        let before = optimizer.steps;
+        let mut plan = Steps { x, rows, batch_size, optimizer, draws, stop_if_diverged, losses, beside };
+        let progress = either!(&self.trainer, T, _ => plan.run::<T>(py, self, &params, &state, (t, weights)));
+        if let [done, ..] = done.as_slice_mut()? {
+            *done += (plan.optimizer.steps - before).cast_signed();
+        }
+        Ok(progress?.diverged)
     }
 
     /// The scores of the rows of `x`, an array or `Examples`, from `first` on, written into `out`: how many rows have scores now.
@@ -400,7 +406,7 @@ pub(crate) fn layer((name, sizes, numbers): &Description) -> PyResult<Layer> {
 
 /// Each layer's draws, as (seed, step, layer).
 fn draws_of(draws: Vec<(u64, u64, u64)>) -> Vec<Draws> {
-    draws.into_iter().map(|(seed, step, layer)| Draws { seed, step, layer }).collect()
+    draws.into_iter().map(|(seed, step, layer)| Draws { seed, step, layer, row: 0 }).collect()
 }
 
 fn rule(
@@ -455,7 +461,7 @@ struct Steps<'a> {
 
 impl Steps<'_> {
     fn run<T: Dtype>(
-        mut self,
+        &mut self,
         py: Python<'_>,
         engine: &mut Engine,
         params: &[Bound<'_, PyAny>],
@@ -494,7 +500,7 @@ impl Steps<'_> {
             Some(ready) if ready.batch() == self.batch_size => ready,
             other => other.insert(Trainer::new(engine.stack.clone(), level()?, self.batch_size).map_err(to_python)?),
         };
-        let (stop, losses, optimizer) = (self.stop_if_diverged, self.losses, &mut self.optimizer);
+        let (stop, losses, optimizer) = (self.stop_if_diverged, &mut *self.losses, &mut self.optimizer);
         let params = Parameters { values: &mut params, state: &mut state };
         let mut evaluations = Vec::new();
         for (evaluation, (x, t)) in &mut readable {

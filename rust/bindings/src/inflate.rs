@@ -49,7 +49,7 @@ fn inflate(file: &[u8], first: usize, out: &mut [u8]) -> Option<()> {
         } else {
             (its, to) = std::mem::take(&mut to).split_at_mut_checked(held as usize)?;
         }
-        segments.push((segment, its, Crc::new()));
+        segments.push((segment, its, None));
     }
     let (crc, rest) = number(rest)?;
     let (size, behind) = number(rest)?;
@@ -57,21 +57,23 @@ fn inflate(file: &[u8], first: usize, out: &mut [u8]) -> Option<()> {
         return None;
     }
     let each = segments.iter_mut().collect();
-    threads::try_each_with(
+    threads::each_with(
         each,
         || Decompress::new(false),
-        |stream, (segment, its, crc)| {
+        |stream, (segment, its, found)| {
             stream.reset(false);
-            stream.decompress(segment, its, FlushDecompress::Sync).map_err(drop)?;
-            crc.update(its);
+            let status = stream.decompress(segment, its, FlushDecompress::Sync);
             let whole = (stream.total_in(), stream.total_out()) == (segment.len() as u64, its.len() as u64);
-            whole.then_some(()).ok_or(())
+            *found = (status.is_ok() && whole).then(|| {
+                let mut crc = Crc::new();
+                crc.update(its);
+                crc
+            });
         },
-    )
-    .ok()?;
-    let sum = segments.iter().fold(Crc::new(), |mut sum, (_, _, crc)| {
-        sum.combine(crc);
-        sum
-    });
+    );
+    let mut sum = Crc::new();
+    for (_, _, found) in &segments {
+        sum.combine(found.as_ref()?);
+    }
     (sum.sum() == crc).then_some(())
 }

@@ -50,8 +50,8 @@ pub(crate) fn layer_forward(
         in_c_order(&out)?;
         let arrays = arrays.iter().map(|p| Ok(p.as_slice()?)).collect::<PyResult<Vec<&[T]>>>()?;
         let (x, out, level) = (x.as_slice()?, out.as_slice_mut()?, level()?);
-        let mut pass = Pass { mode: mode(training), numbers: numbers.as_slice_mut()?, places: places.as_slice_mut()? };
-        call(py, || alone::forward(level, layer, &arrays, rows_and_inputs, x, out, &mut pass))
+        let pass = Pass { mode: mode(training), numbers: numbers.as_slice_mut()?, places: places.as_slice_mut()? };
+        call(py, || alone::forward(level, layer, &arrays, rows_and_inputs, x, out, pass))
     })
 }
 
@@ -90,7 +90,7 @@ pub(crate) fn layer_backward(
         let (x, dout, dx, level) = (x.as_slice()?, dout.as_slice()?, dx.as_slice_mut()?, level()?);
         let (mut numbers, mut places) = (numbers.as_slice()?.to_vec(), places.as_slice()?.to_vec());
         let pass = Pass { mode: mode(training), numbers: &mut numbers, places: &mut places };
-        call(py, || alone::backward(level, layer, &arrays, rows_and_inputs, x, dout, dx, &mut d_params, &pass))
+        call(py, || alone::backward(level, layer, &arrays, rows_and_inputs, x, dout, dx, &mut d_params, pass))
     })
 }
 
@@ -107,7 +107,7 @@ pub(crate) fn dropout_mask(
     let Some(mask) = mask.as_slice_mut() else { return Ok(()) }; // not reached: it is in C order
     call(py, || {
         let (seed, step, layer) = draws;
-        Dropout { ratio }.mask(Draws { seed, step, layer }, numbers, mask);
+        Dropout { ratio }.mask(Draws { seed, step, layer, row: 0 }, numbers, mask);
         Ok(())
     })
 }

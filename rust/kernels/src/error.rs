@@ -62,6 +62,8 @@ pub enum KernelError {
     },
     /// The mean of no examples.
     Empty,
+    /// The caller had the call ended before it was done.
+    Interrupted,
     /// The scratch memory could not be had.
     Memory {
         /// How many numbers were wanted.
@@ -92,6 +94,7 @@ impl fmt::Display for KernelError {
                 write!(f, "{name} is {got:?}, but it must be a whole number, 1 or more; or not set, for all CPUs")
             }
             Self::Kind => write!(f, "x holds bytes where the rows before held floats, or the other way round"),
+            Self::Interrupted => write!(f, "the call was ended before it was done"),
             Self::Empty => write!(f, "the mean loss of an empty batch is not defined"),
             Self::Memory { numbers } => write!(f, "no memory for {numbers} numbers of scratch space"),
         }

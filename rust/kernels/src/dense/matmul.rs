@@ -16,6 +16,7 @@ use crate::dense::onto::Onto;
 use crate::dense::padded::{Padded, LANES};
 use crate::dense::transpose::Transpose;
 use crate::error::{agree, resize};
+use crate::machine::interrupt;
 use crate::machine::level::{available, Arithmetic, Kernel, Level};
 use crate::machine::threads;
 use crate::sparse::product::add_scaled;
@@ -23,11 +24,17 @@ use crate::{Float, KernelError};
 use ndarray::{s, ArrayView2, ArrayViewMut2, Axis};
 
 /// Terms of a sum taken at a time.
-const DEPTH: usize = 512;
+pub(crate) const DEPTH: usize = 512;
 
 /// Multiplications from which a product is divided among threads. Measured on two AVX-512 cores: 100 × 784 · 784 × 50 (2²²) takes 80 µs
 /// on one and 49 on both in f32, 157 and 95 in f64; 256 × 256 · 256 × 256 (2²⁴) 300 and 187 in f32.
 const WORTH_THREADS: usize = 3 << 20;
+
+/// Multiplications done at a time: some 5 to 10 ms on one core with AVX-512.
+fn at_once<T>(level: Level) -> usize {
+    let bytes = if is_highest(level) { 1 << 29 } else { 1 << 27 };
+    bytes / size_of::<T>()
+}
 
 /// `C ← A·B`, or `C ← C + f·A·B`, for `a` of shape (m, k), `b` of (k, n) and `c` of (m, n).
 ///
@@ -60,12 +67,42 @@ pub fn matmul<T: Float>(
     if k == 0 && onto == Onto::Nothing {
         c.fill(T::zero());
     }
-    divided(threads::count(), level, a, b, c, onto)
+    divided((threads::count(), at_once::<T>(level)), level, a, b, c, onto)
 }
 
-/// The product, for so many threads: in chunks of C, each with the bits it has in the whole.
+/// The product, for so many threads and in about so many multiplications at a time, in chunks of C, each with the bits it has in the whole: so that the
+/// caller can end it soon. Where even small chunks would be too large, as in xᵀ·d for a large batch, some terms of all sums are taken after the other.
 fn divided<T: Float>(
-    threads: usize,
+    (threads, at_once): (usize, usize),
+    level: Level,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    mut c: ArrayViewMut2<'_, T>,
+    mut onto: Onto<T>,
+) -> Result<(), KernelError> {
+    let ((m, k), n) = (a.dim(), b.ncols());
+    let smallest = LEAST.saturating_mul(m.min(n)).saturating_mul(k);
+    let depth = if smallest > at_once.saturating_mul(4) {
+        (at_once.saturating_mul(threads) / (m * n) / DEPTH).max(1) * DEPTH
+    } else {
+        k.max(1)
+    };
+    for start in (0..k).step_by(depth) {
+        let terms = start..k.min(start + depth);
+        let (a, b) = (a.slice(s![.., terms.clone()]), b.slice(s![terms, ..]));
+        interrupt::check()?;
+        in_chunks((threads, at_once), level, a, b, c.view_mut(), onto)?;
+        onto = onto.next();
+    }
+    Ok(())
+}
+
+/// Rows or columns of a chunk, if there are more: with fewer, the packing of the other operand for each chunk would show.
+const LEAST: usize = 256;
+
+/// The same, all terms together.
+fn in_chunks<T: Float>(
+    (threads, at_once): (usize, usize),
     level: Level,
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
@@ -73,16 +110,20 @@ fn divided<T: Float>(
     onto: Onto<T>,
 ) -> Result<(), KernelError> {
     let ((m, k), n) = (a.dim(), b.ncols());
-    if !is_highest(level) || threads == 1 || !is_worth_threads(m, k, n) {
+    let threads = if is_highest(level) && is_worth_threads(m, k, n) { threads } else { 1 };
+    // As many to each thread.
+    let pieces = m.saturating_mul(n).saturating_mul(k).div_ceil(at_once).min(m.max(n) / LEAST).max(1);
+    let chunks = pieces.next_multiple_of(threads);
+    if chunks == 1 {
         return terms(level, a, b, c, onto);
     }
     let vectors = n - leftover::columns(&a, &b);
     if m > n {
-        let height = chunk(m, vectors, m.div_ceil(threads), ROWS);
+        let height = chunk(m, vectors, m.div_ceil(chunks), ROWS);
         let chunks = a.axis_chunks_iter(Axis(0), height).zip(c.axis_chunks_iter_mut(Axis(0), height)).collect();
         threads::try_each_with(chunks, || (), |(), (a, c)| terms(level, a, b, c, onto))
     } else {
-        let width = chunk(vectors, m, n.div_ceil(threads), LANES);
+        let width = chunk(vectors, m, n.div_ceil(chunks), LANES);
         let chunks = b.axis_chunks_iter(Axis(1), width).zip(c.axis_chunks_iter_mut(Axis(1), width)).collect();
         threads::try_each_with(chunks, || (), |(), (b, c)| terms(level, a, b, c, onto))
     }
@@ -107,9 +148,7 @@ fn terms<T: Float>(
         } else {
             plain(level, a, b, c.view_mut(), onto)?;
         }
-        if onto == Onto::Nothing {
-            onto = Onto::Itself(T::one());
-        }
+        onto = onto.next();
     }
     Ok(())
 }
@@ -393,6 +432,7 @@ impl<T: Float> Kernel for ColumnSums<'_, T> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::machine::interrupt::tests::ended_at;
     use ndarray::{Array1, Array2, ShapeBuilder};
     use proptest::prelude::*;
 
@@ -529,15 +569,39 @@ pub(crate) mod tests {
             {
                 let before = numbers::<T>((m, n), 3);
                 let mut whole = before.clone();
-                divided(1, highest(), a.view(), b, whole.view_mut(), onto).unwrap();
+                divided((1, usize::MAX), highest(), a.view(), b, whole.view_mut(), onto).unwrap();
                 for threads in [2, 3, 4, 5, 7, 8, 13, 31] {
                     let mut divided_one = before.clone();
-                    divided(threads, highest(), a.view(), b, divided_one.view_mut(), onto).unwrap();
+                    divided((threads, usize::MAX), highest(), a.view(), b, divided_one.view_mut(), onto).unwrap();
                     assert_eq!(divided_one, whole, "{m}·{k}·{n} on {threads} threads");
+                    divided_one.assign(&before);
+                    divided((threads, m * k * n / 20), highest(), a.view(), b, divided_one.view_mut(), onto).unwrap();
+                    assert_eq!(divided_one, whole, "{m}·{k}·{n} on {threads} threads, piece by piece");
                 }
                 if onto == Onto::Nothing {
                     assert_close(&whole, &naive(a.view(), b), k);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn in_pieces_a_product_has_its_bits_at_every_level_and_can_be_ended_between_them() {
+        // In pieces of rows, of columns, and of terms; before those of the first two it is asked once more.
+        for (m, k, n, at_once, pieces_asked) in
+            [(1300, 30, 9, 100_000, 5), (9, 30, 1300, 100_000, 5), (30, 2000, 20, 300_000, 4)]
+        {
+            let (a, b) = (numbers::<f32>((m, k), 1), numbers::<f32>((k, n), 2));
+            for &level in available() {
+                let [mut whole, mut pieces] = [(); 2].map(|()| Array2::from_elem((m, n), f32::NAN));
+                let run = |at_once, c: &mut Array2<f32>| {
+                    threads::alone(|| divided((1, at_once), level, a.view(), b.view(), c.view_mut(), Onto::Nothing))
+                };
+                run(usize::MAX, &mut whole).unwrap();
+                let (done, asked) = ended_at(usize::MAX, || run(at_once, &mut pieces));
+                assert_eq!((done, asked), (Ok(()), pieces_asked));
+                assert_eq!(pieces, whole);
+                assert_eq!(ended_at(2, || run(at_once, &mut pieces)), (Err(KernelError::Interrupted), 3));
             }
         }
     }

@@ -231,22 +231,30 @@ pub(crate) fn forward_skipping<T: Float, P: Deref<Target = [T]>>(
     first.forward(optimizer, b, out)
 }
 
-/// The way back from there, see [`Definition::backward`]. The gradient of `x` is never wanted.
+/// The way back from there: `W` is `first`'s to update, and the gradient of `b` stands behind where that of `W` would. That of `x` is never wanted.
 pub(crate) fn backward_skipping<T: Float>(
     level: Level,
     first: &mut InSteps<'_, T>,
-    Flow { rows, outputs, .. }: Flow,
+    Flow { rows, inputs, outputs, .. }: Flow,
     Gradients { d, d_params, .. }: &mut Gradients<T>,
+    optimizer: &Optimizer,
+) {
+    let d = &d[..rows * outputs];
+    level.run(ColumnSums { d, d_b: &mut d_params[inputs * outputs..][..outputs] });
+    first.backward(optimizer, d);
+}
+
+/// Update `b` alone, by its part of the gradient of both.
+pub(crate) fn update_b<T: Float>(
+    level: Level,
     params: &mut [&mut [T]],
     state: &mut [&mut [T]],
     optimizer: &Optimizer,
+    gradient: &[T],
 ) {
-    let [_, b] = params else { return };
-    let (d, d_b) = (&d[..rows * outputs], &mut d_params[..outputs]);
-    level.run(ColumnSums { d, d_b });
-    first.backward(optimizer, d);
-    let state_b = &mut state[optimizer.rule.states()..];
-    optimizer.update(level, b, d_b, state_b.iter_mut().map(|state| &mut **state), false);
+    let [w, b] = params else { return };
+    let state_b = state[optimizer.rule.states()..].iter_mut().map(|state| &mut **state);
+    optimizer.update(level, b, &gradient[w.len()..][..b.len()], state_b, false);
 }
 
 /// The layer in a network.

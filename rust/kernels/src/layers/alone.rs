@@ -1,9 +1,11 @@
 //! A layer called by itself, over the caller's arrays: what the readable layers of Python are made of.
 //!
-//! Everything is checked here that a network knows of its layers. Cost: that of the layer, and a copy of `d` and of `d_x`.
+//! Everything is checked here that a network knows of its layers. A large batch is taken some rows at a time, if the layer takes rows one by one: that bounds
+//! the memory to work in, and the caller can end the call in between. Cost: that of the layer, and a copy of `d` and of `d_x`.
 
 use crate::error::agree;
-use crate::layers::{size, Flow, Gradients, Layer, Pass};
+use crate::layers::{size, Flow, Gradients, Layer, Mode, Pass, AT_ONCE};
+use crate::machine::interrupt;
 use crate::machine::level::Level;
 use crate::{Float, KernelError};
 
@@ -52,11 +54,50 @@ pub fn forward<T: Float>(
     (rows, inputs): (usize, usize),
     x: &[T],
     out: &mut [T],
-    pass: &mut Pass<'_, T>,
+    mut pass: Pass<'_, T>,
 ) -> Result<(), KernelError> {
     let flow = flow(layer, rows, inputs)?;
-    check(layer, arrays, flow, (x.len(), out.len()), pass)?;
-    layer.forward(level, arrays, flow, x, out, pass)
+    check(layer, arrays, flow, (x.len(), out.len()), &pass)?;
+    for (first, flow) in blocks(layer, flow) {
+        interrupt::check()?;
+        let (x, out) =
+            (some(x, first, flow.rows, inputs), &mut out[first * flow.outputs..][..flow.rows * flow.outputs]);
+        layer.forward(level, arrays, flow, x, out, &mut next(&mut pass, layer, flow))?;
+    }
+    Ok(())
+}
+
+/// What goes through the layer at a time, and its first row.
+fn blocks(layer: Layer, flow: Flow) -> impl Iterator<Item = (usize, Flow)> {
+    let at_once = rows_at_once(layer, flow.rows);
+    (0..flow.rows).step_by(at_once).map(move |first| (first, Flow { rows: at_once.min(flow.rows - first), ..flow }))
+}
+
+/// Rows that go through the layer at a time.
+fn rows_at_once(layer: Layer, rows: usize) -> usize {
+    if layer.by_rows() {
+        AT_ONCE
+    } else {
+        rows.max(1)
+    }
+}
+
+/// The pass for the next rows, taken from what is left of that for all.
+fn next<'a, T>(left: &mut Pass<'a, T>, layer: Layer, flow: Flow) -> Pass<'a, T> {
+    let (numbers, places) = layer.remembers(flow);
+    let mode = left.mode;
+    if let Mode::Train(draws) = &mut left.mode {
+        draws.row += flow.rows as u64;
+    }
+    let (its_numbers, its_places);
+    (its_numbers, left.numbers) = std::mem::take(&mut left.numbers).split_at_mut(numbers);
+    (its_places, left.places) = std::mem::take(&mut left.places).split_at_mut(places);
+    Pass { mode, numbers: its_numbers, places: its_places }
+}
+
+/// Rows from `first` on, of so many numbers each.
+fn some<T>(numbers: &[T], first: usize, rows: usize, each: usize) -> &[T] {
+    &numbers[first * each..][..rows * each]
 }
 
 /// The way back of a [`forward`] pass that was given `x`: `d_x ←` the gradient of `x`, `d_params ←` those of the parameters, from `d`, that of what came out.
@@ -74,10 +115,10 @@ pub fn backward<T: Float>(
     d: &[T],
     d_x: &mut [T],
     d_params: &mut [&mut [T]],
-    pass: &Pass<'_, T>,
+    mut pass: Pass<'_, T>,
 ) -> Result<(), KernelError> {
     let flow = flow(layer, rows, inputs)?;
-    check(layer, arrays, flow, (x.len(), d.len()), pass)?;
+    check(layer, arrays, flow, (x.len(), d.len()), &pass)?;
     agree("the size of dx", d_x.len(), "the size of x", x.len())?;
     agree("the number of gradients", d_params.len(), "the number of parameters", layer.parameters())?;
     for (d, shape) in d_params.iter().zip(layer.shapes(inputs)) {
@@ -87,15 +128,22 @@ pub fn backward<T: Float>(
     if let Some(&got) = pass.places.iter().find(|&&place| place as usize >= inputs) {
         return Err(KernelError::Number { what: "pixel", got: got.into(), there: inputs });
     }
-    let mut gradients = Gradients::new(x.len().max(d.len()), layer.size(inputs))?;
-    gradients.d[..d.len()].copy_from_slice(d);
-    layer.back(level, arrays, flow, (x, d), true, &mut gradients, pass)?;
-    d_x.copy_from_slice(&gradients.d[..x.len()]);
-    let mut rest = &gradients.d_params[..];
-    for d in d_params {
-        let (its, behind) = rest.split_at(d.len());
-        d.copy_from_slice(its);
-        rest = behind;
+    let mut gradients =
+        Gradients::new(rows.min(rows_at_once(layer, rows)) * inputs.max(flow.outputs), layer.size(inputs))?;
+    d_params.iter_mut().for_each(|d| d.fill(T::zero()));
+    for (first, flow) in blocks(layer, flow) {
+        interrupt::check()?;
+        let pass = next(&mut pass, layer, flow);
+        let (x, d) = (some(x, first, flow.rows, inputs), some(d, first, flow.rows, flow.outputs));
+        gradients.d[..d.len()].copy_from_slice(d);
+        layer.back(level, arrays, flow, (x, d), true, &mut gradients, &pass)?;
+        d_x[first * inputs..][..x.len()].copy_from_slice(&gradients.d[..x.len()]);
+        let mut rest = &gradients.d_params[..];
+        for d in &mut *d_params {
+            let (its, behind) = rest.split_at(d.len());
+            d.iter_mut().zip(its).for_each(|(d, &its)| *d = if first == 0 { its } else { *d + its });
+            rest = behind;
+        }
     }
     Ok(())
 }

@@ -107,6 +107,10 @@ impl Flow {
     }
 }
 
+/// Rows of a batch that go through a network in training at a time: what they are worked on in then has a bound, however large the batch. As many as
+/// terms that a product adds up at a time, so that sums over the batch are in the same order as where it is taken whole.
+pub(crate) const AT_ONCE: usize = crate::dense::matmul::DEPTH;
+
 /// What a pass is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -125,6 +129,8 @@ pub struct Draws {
     pub step: u64,
     /// Which layer.
     pub layer: u64,
+    /// Which row of the batch the first one here is.
+    pub row: u64,
 }
 
 /// One pass forward, and what the way back needs of it: as much as the layer [remembers](Layer::remembers).
@@ -225,6 +231,11 @@ pub(crate) trait Definition: Copy {
     /// Whether training goes another way than evaluation.
     fn trains_otherwise(self) -> bool {
         false
+    }
+
+    /// Whether each row goes through in training whatever the others are: then a batch can be taken some rows at a time.
+    fn by_rows(self) -> bool {
+        true
     }
 
     /// Whether it takes rows side by side, or each by itself; `None` if as they come.
@@ -384,9 +395,14 @@ impl Layer {
         defined!(self, its => its.divides(rows, inputs))
     }
 
-    /// Whether training goes another way than evaluation, or the rows of a batch do not go through it each by itself.
+    /// Whether training goes another way than evaluation.
     pub fn trains_otherwise(self) -> bool {
         defined!(self, its => its.trains_otherwise())
+    }
+
+    /// Whether each row goes through in training whatever the others are.
+    pub(crate) fn by_rows(self) -> bool {
+        defined!(self, its => its.by_rows())
     }
 
     /// Whether it takes rows side by side, or each by itself; `None` if as they come.

@@ -115,6 +115,10 @@ impl Definition for BatchNorm {
         true
     }
 
+    fn by_rows(self) -> bool {
+        false
+    }
+
     /// Of each channel the mean and the variance, and their factor.
     fn remembers(self, _: Flow) -> (usize, usize) {
         (3 * self.channels, 0)

@@ -15,7 +15,7 @@ use crate::machine::level::{available, detect, Level};
 use crate::machine::threads;
 use crate::Float;
 
-const DRAWS: Draws = Draws { seed: 7, step: 3, layer: 2 };
+const DRAWS: Draws = Draws { seed: 7, step: 3, layer: 2, row: 0 };
 
 fn drawn<T: Float>(count: usize, seed: u64) -> Vec<T> {
     numbers::<T>((1, count), seed).into_iter().collect()
@@ -51,9 +51,9 @@ impl<T: Float> Case<T> {
     fn forward(&self, level: Level, mode: Mode) -> (Vec<T>, Memory<T>) {
         let mut memory = Memory::of(self.layer, self.flow()).unwrap();
         let mut out = vec![T::nan(); self.rows * self.flow().outputs];
-        let mut pass = memory.pass(self.layer, self.flow(), mode);
+        let pass = memory.pass(self.layer, self.flow(), mode);
         let size = (self.rows, self.inputs);
-        alone::forward(level, self.layer, &self.slices(), size, &self.x, &mut out, &mut pass).unwrap();
+        alone::forward(level, self.layer, &self.slices(), size, &self.x, &mut out, pass).unwrap();
         (out, memory)
     }
 
@@ -66,7 +66,7 @@ impl<T: Float> Case<T> {
         let mut d_params: Vec<Vec<T>> = sizes.map(|size| vec![T::nan(); size]).collect();
         let mut slices: Vec<&mut [T]> = d_params.iter_mut().map(Vec::as_mut_slice).collect();
         let size = (self.rows, self.inputs);
-        alone::backward(level, self.layer, &self.slices(), size, &self.x, d, &mut d_x, &mut slices, &pass).unwrap();
+        alone::backward(level, self.layer, &self.slices(), size, &self.x, d, &mut d_x, &mut slices, pass).unwrap();
         (d_x, d_params)
     }
 }
@@ -372,8 +372,8 @@ fn what_does_not_fit_is_refused_and_nothing_written() {
     let mut out = vec![7.0; case.flow().outputs];
     let arrays = case.slices();
     let mut run = |arrays: &[&[f64]], (rows, inputs): (usize, usize), x: &[f64], out: &mut [f64]| {
-        let mut pass = memory.pass(case.layer, case.flow(), Mode::Evaluate);
-        alone::forward(level, case.layer, arrays, (rows, inputs), x, out, &mut pass).is_err()
+        let pass = memory.pass(case.layer, case.flow(), Mode::Evaluate);
+        alone::forward(level, case.layer, arrays, (rows, inputs), x, out, pass).is_err()
     };
     assert!(run(&arrays[..1], size, &case.x, &mut out));
     assert!(run(&[arrays[1], arrays[0]], size, &case.x, &mut out));
@@ -388,6 +388,6 @@ fn what_does_not_fit_is_refused_and_nothing_written() {
     memory.places[0] = 4;
     let pass = memory.pass(pooling.layer, pooling.flow(), Mode::Evaluate);
     let mut d_x = [7.0; 4];
-    assert!(alone::backward(level, pooling.layer, &[], (1, 4), &pooling.x, &[1.0], &mut d_x, &mut [], &pass).is_err());
+    assert!(alone::backward(level, pooling.layer, &[], (1, 4), &pooling.x, &[1.0], &mut d_x, &mut [], pass).is_err());
     assert_eq!(d_x, [7.0; 4]);
 }

@@ -166,7 +166,7 @@ impl Loss {
         if let (Some(scores), Some(y), Some(d)) = (scores.as_slice(), y.as_slice_mut(), d_scores.as_slice_mut()) {
             let loss = self.mean(level, scores, targets, 0..n, y);
             d.copy_from_slice(y);
-            self.gradient(level, targets, 0..n, d);
+            self.gradient(level, targets, 0..n, n, d);
             return Ok(loss);
         }
         Ok(f64::NAN) // not reached: all three are in standard layout
@@ -181,18 +181,32 @@ impl Loss {
         rows: impl ExactSizeIterator<Item = usize> + Clone,
         y: &mut [T],
     ) -> f64 {
-        level.run(Mean { loss: self, scores, targets, rows, y })
+        let n = rows.len();
+        self.sum(level, scores, targets, rows, y) / n as f64
     }
 
-    /// `d`: the network's output in, the gradient of the mean loss out. `rows` are those of the targets.
+    /// The sum of the losses.
+    pub(crate) fn sum<T: Float>(
+        self,
+        level: Level,
+        scores: &[T],
+        targets: Targets<'_, T>,
+        rows: impl ExactSizeIterator<Item = usize> + Clone,
+        y: &mut [T],
+    ) -> f64 {
+        level.run(Sum { loss: self, scores, targets, rows, y })
+    }
+
+    /// `d`: the network's output in, the gradient of the mean loss of a batch of `n` rows out. `rows` are those of the targets.
     pub(crate) fn gradient<T: Float>(
         self,
         level: Level,
         targets: Targets<'_, T>,
         rows: impl ExactSizeIterator<Item = usize>,
+        n: usize,
         d: &mut [T],
     ) {
-        level.run(Gradient { loss: self, targets, rows, d });
+        level.run(Gradient { loss: self, targets, rows, n, d });
     }
 
     /// The losses of sixteen rows side by side, `scores[k]` being the k-th scores of all; they are overwritten. For use in a kernel.
@@ -293,7 +307,7 @@ impl<T: Float> Target<'_, T> {
     }
 }
 
-struct Mean<'a, 't, T, R> {
+struct Sum<'a, 't, T, R> {
     loss: Loss,
     scores: &'a [T],
     targets: Targets<'t, T>,
@@ -301,14 +315,13 @@ struct Mean<'a, 't, T, R> {
     y: &'a mut [T],
 }
 
-impl<T: Float, R: ExactSizeIterator<Item = usize> + Clone> Kernel for Mean<'_, '_, T, R> {
+impl<T: Float, R: ExactSizeIterator<Item = usize> + Clone> Kernel for Sum<'_, '_, T, R> {
     type Output = f64;
 
     #[inline(always)]
     fn run(self, arithmetic: impl Arithmetic) -> f64 {
         let Self { loss, scores, targets, rows, y } = self;
-        let n = rows.len();
-        defined!(loss, L => L::losses(scores, targets, rows, y, arithmetic)) / n as f64
+        defined!(loss, L => L::losses(scores, targets, rows, y, arithmetic))
     }
 }
 
@@ -316,6 +329,7 @@ struct Gradient<'a, 't, T, R> {
     loss: Loss,
     targets: Targets<'t, T>,
     rows: R,
+    n: usize,
     d: &'a mut [T],
 }
 
@@ -324,9 +338,8 @@ impl<T: Float, R: ExactSizeIterator<Item = usize>> Kernel for Gradient<'_, '_, T
 
     #[inline(always)]
     fn run(self, _: impl Arithmetic) {
-        let Self { loss, targets, rows, d } = self;
-        let n = rows.len();
-        let classes = row_length(d, n);
+        let Self { loss, targets, rows, n, d } = self;
+        let classes = row_length(d, rows.len());
         let scale = T::one() / T::of(n as f64);
         defined!(loss, L => for (d, row) in d.chunks_exact_mut(classes).zip(rows) {
             let target = targets.row(row);

@@ -360,7 +360,7 @@ mod tests {
                 // exp is off by two units, sums of five by a few more.
                 assert!((mean - loss).abs() < 1e-14);
                 assert!(of_all.iter().zip(&y).all(|(a, b)| (a - b).abs() < 1e-15));
-                Loss::Softmax.gradient(level, all, rows.into_iter(), &mut of_all);
+                Loss::Softmax.gradient(level, all, rows.into_iter(), 3, &mut of_all);
                 assert!(of_all.iter().zip(&d).all(|(a, b)| (a - b).abs() < 1e-15));
             }
         }

@@ -1,5 +1,6 @@
 //! The machine a kernel runs on: its instruction sets, its threads, its two kinds of floats.
 
+pub mod interrupt;
 pub mod level;
 pub mod threads;
 

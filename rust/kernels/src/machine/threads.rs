@@ -9,9 +9,10 @@
 //! woken, and at the end it stays awake for a while for what the others still have in hand. Two threads then do 80 µs of work in
 //! some 60; where the caller slept until both were done it was 120.
 
+use crate::machine::interrupt;
 use crate::KernelError;
 use std::cell::Cell;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::{Builder, ScopedJoinHandle};
@@ -134,15 +135,23 @@ pub fn each_with<I: Send, R>(
     });
 }
 
-/// The same with work that may fail: an error, if there is one; what is left of the work is done all the same.
-pub fn try_each_with<I: Send, R, E: Send>(
+/// The same with work that may fail, and that the caller may [end](interrupt): an error, if there is one; what is left of the work then is not done.
+///
+/// # Errors
+///
+/// Those of `work`, and [`KernelError::Interrupted`].
+pub fn try_each_with<I: Send, R>(
     items: Vec<I>,
     workspace: impl Fn() -> R + Sync + Send,
-    work: impl Fn(&mut R, I) -> Result<(), E> + Sync + Send,
-) -> Result<(), E> {
-    let failed = Mutex::new(None);
+    work: impl Fn(&mut R, I) -> Result<(), KernelError> + Sync + Send,
+) -> Result<(), KernelError> {
+    let (failed, any) = (Mutex::new(None), AtomicBool::new(false));
     each_with(items, workspace, |workspace, item| {
-        if let Err(error) = work(workspace, item) {
+        if any.load(Ordering::Relaxed) {
+            return;
+        }
+        if let Err(error) = interrupt::check().and_then(|()| work(workspace, item)) {
+            any.store(true, Ordering::Relaxed);
             *failed.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }
     });

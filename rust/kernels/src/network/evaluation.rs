@@ -134,8 +134,8 @@ impl<T: Float> Evaluation<T> {
         let (out, t) = (matrix_mut(scores, n, classes)?, t.slice(rows.clone()));
         self.stack.loss.check(&t, classes)?;
         self.stack.scores_of_block(self.level, &self.params, self.ready.as_ref(), x, rows, work, out)?;
-        let loss = self.stack.loss.mean(self.level, scores, t, 0..n, y);
-        Ok((loss * n as f64, self.stack.loss.right(&t, scores, classes)))
+        let loss = self.stack.loss.sum(self.level, scores, t, 0..n, y);
+        Ok((loss, self.stack.loss.right(&t, scores, classes)))
     }
 }
 

@@ -173,11 +173,6 @@ impl Stack {
         sizes.fold(0, usize::saturating_add)
     }
 
-    /// Of each array, whether it is a parameter.
-    pub(crate) fn are_parameters(&self) -> impl Iterator<Item = bool> + '_ {
-        self.layers.iter().flat_map(|layer| (0..layer.arrays()).map(|at| at < layer.parameters()))
-    }
-
     /// What a row costs in multiplications, or as many as can be counted.
     pub(crate) fn cost(&self) -> usize {
         let costs = self.layers.iter().enumerate().map(|(i, layer)| layer.cost(self.width_after(i)));

@@ -10,7 +10,13 @@
 //! ```
 //!
 //! Each layer is updated on the way, as soon as the gradient of its input is taken; that of the first layer with parameters, which nobody would
-//! read, is not computed. With a bound on the gradient's norm nothing is updated before all of it is there. Every buffer belongs to the [`Trainer`] and is reused: a step
+//! read, is not computed. Such a step cannot be ended half way.
+//!
+//! Where a step takes long, nothing is updated before the gradient of all parameters is there: until then the caller can [end](crate::machine::interrupt)
+//! it, and all is as it was. So it is with a bound on the gradient's norm too. A batch of more than [`AT_ONCE`](crate::layers) rows is such a step: it goes through
+//! in blocks of so many, whose gradients are added up, unless there is a layer that looks at a whole batch.
+//!
+//! Every buffer belongs to the [`Trainer`], has room for one block and is reused: a step
 //! allocates nothing here after the first one of a call (the `gemm` crate packs large products into a buffer of its own, and layers of images make room for
 //! their sums, and for images with their padding, at each call).
 //!
@@ -22,11 +28,13 @@ use crate::dense::aligned::Aligned;
 use crate::dense::padded::LANES;
 use crate::error::{agree, resize};
 use crate::layers::side_by_side::rearrange;
-use crate::layers::{affine, size, Draws, Gradients, Layer, Memory, Mode};
+use crate::layers::{affine, size, Draws, Gradients, Layer, Memory, Mode, AT_ONCE};
 use crate::loss::Targets;
+use crate::machine::interrupt;
 use crate::machine::level::Level;
 use crate::network::optimize::Optimizer;
 use crate::network::stack::{Data, Stack};
+use crate::sparse::blocks::{Block, Blocks};
 use crate::sparse::first_layer::{First, InSteps};
 use crate::sparse::helper_thread::{with_another, Helper};
 use crate::sparse::rows::index;
@@ -34,8 +42,11 @@ use crate::{Float, KernelError};
 use std::ops::Range;
 use std::time::Instant;
 
-/// Batches beyond which a call has another thread: before that is there, the first few are over.
+/// Blocks beyond which a call has another thread: before that is there, the first few are over.
 const WORTH_A_THREAD: usize = 8;
+
+/// Bytes that are multiplied in a step that takes long: some 15 ms on two cores with AVX-512.
+const LONG: usize = 1 << 32;
 
 /// The examples, what they should give, and which of them make up which batch.
 #[derive(Clone, Copy, Debug)]
@@ -70,12 +81,14 @@ pub struct Progress {
     pub diverged: bool,
 }
 
-/// A stack with buffers for one batch: activations, gradients, nothing else.
+/// A stack with buffers for one block of a batch: activations, gradients, nothing else.
 #[derive(Debug)]
 pub struct Trainer<T> {
     stack: Stack,
     level: Level,
     batch: usize,
+    /// Rows that go through it at a time, a block.
+    at_once: usize,
     /// What is done at once: a layer, or one with those behind it that it takes on.
     steps: Vec<(Layer, Range<usize>)>,
     /// The input of each of them, as it takes it, and behind them the scores.
@@ -86,7 +99,7 @@ pub struct Trainer<T> {
     /// What each remembers of its way forward.
     memories: Vec<Memory<T>>,
     gradients: Gradients<T>,
-    /// The gradients of all parameters, if their norm is bounded.
+    /// The gradient of all parameters, where it is needed whole.
     whole: Vec<T>,
     first: Option<First<T>>,
 }
@@ -98,23 +111,37 @@ impl<T: Float> Trainer<T> {
     ///
     /// [`KernelError::Memory`].
     pub fn new(stack: Stack, level: Level, batch: usize) -> Result<Self, KernelError> {
+        let at_once = if stack.layers.iter().all(|layer| layer.by_rows()) { batch.min(AT_ONCE) } else { batch };
         let sizes = stack.layers.iter().enumerate().map(|(i, layer)| layer.size(stack.width_after(i)));
         let largest = sizes.max().unwrap_or(0);
         let (mut inputs, mut outputs, mut memories) = (Vec::new(), Vec::new(), Vec::new());
         let steps: Vec<_> = stack.steps().collect();
         for (layer, step) in &steps {
-            let flow = stack.flow_arranged(step, batch);
+            let flow = stack.flow_arranged(step, at_once);
             inputs.push(Aligned::zeros(flow.room().saturating_mul(flow.inputs))?);
             memories.push(Memory::of(*layer, flow)?);
-            let changes = flow.side_by_side != stack.side_by_side(step.end, batch);
+            let changes = flow.side_by_side != stack.side_by_side(step.end, at_once);
             outputs.push(Aligned::zeros(if changes { flow.room().saturating_mul(flow.outputs) } else { 0 })?);
         }
-        inputs.push(Aligned::zeros(batch.saturating_mul(stack.classes()))?);
-        let gathered = if stack.side_by_side(0, batch) { batch.saturating_mul(stack.features) } else { 0 };
-        let flowing = batch.next_multiple_of(LANES).saturating_mul(stack.widest_between());
+        inputs.push(Aligned::zeros(at_once.saturating_mul(stack.classes()))?);
+        let gathered = if stack.side_by_side(0, at_once) { at_once.saturating_mul(stack.features) } else { 0 };
+        let flowing = at_once.next_multiple_of(LANES).saturating_mul(stack.widest_between());
         let (gathered, gradients) = (Aligned::zeros(gathered)?, Gradients::new(flowing, largest)?);
         let whole = Vec::new();
-        Ok(Self { steps, inputs, gathered, outputs, memories, gradients, whole, first: None, stack, level, batch })
+        Ok(Self {
+            steps,
+            inputs,
+            gathered,
+            outputs,
+            memories,
+            gradients,
+            whole,
+            first: None,
+            stack,
+            level,
+            batch,
+            at_once,
+        })
     }
 
     /// How many rows a batch may have.
@@ -147,7 +174,7 @@ impl<T: Float> Trainer<T> {
         let (level, skips) = (self.level, matches!(batches.x, Data::Nonzeros(_)));
         let first_product = self.stack.first_product();
         let from = first_product.filter(|_| skips).map_or(0, |(layer, _)| layer + 1);
-        let divide = batches.rows.len() > WORTH_A_THREAD * batches.size && !self.stack.divides(batches.size, from);
+        let divide = batches.rows.len() > WORTH_A_THREAD * self.at_once && !self.stack.divides(self.at_once, from);
         let beside = beside.filter(|_| divide);
         let (Data::Nonzeros(x), Some((layer, outputs))) = (batches.x, first_product) else {
             return with_another(level, beside, None, |_: Helper<T>| {
@@ -156,13 +183,14 @@ impl<T: Float> Trainer<T> {
         };
         let mut first = match self.first.take() {
             Some(ready) => ready,
-            None => First::new(x, outputs, self.batch)?,
+            None => First::new(x, outputs, self.at_once)?,
         };
         let states = optimizer.rule.states();
         let (w, parameter) = (self.stack.arrays_of(layer).start + affine::W, self.stack.parameters_of(layer).start);
         let state_of_w = (parameter + affine::W) * states..(parameter + affine::W + 1) * states;
-        first.load(level, x, optimizer, values[w], &state[state_of_w.clone()])?;
-        let done = first.during(divide, beside, level, x, (batches.rows, batches.size), |first| {
+        first.load(level, x, optimizer, self.is_late(optimizer, from), values[w], &state[state_of_w.clone()])?;
+        let blocks = Blocks::new(batches.rows, batches.size, self.at_once);
+        let done = first.during(divide, beside, level, x, blocks, |first| {
             self.steps(Some(first), values, state, batches, optimizer, stop_if_diverged, deadline, losses)
         });
         first.store(level, values[w], &mut state[state_of_w]);
@@ -185,14 +213,16 @@ impl<T: Float> Trainer<T> {
     ) -> Result<Progress, KernelError> {
         let mut progress = Progress { steps: 0, diverged: false };
         let mut draws = batches.draws;
+        let from = first.as_ref().and_then(|_| self.stack.first_product()).map_or(0, |(layer, _)| layer + 1);
+        let late = self.is_late(optimizer, from);
         for (rows, loss) in batches.rows.chunks(batches.size).zip(losses) {
-            *loss = self.forward(&mut first, values, &batches, optimizer, rows, draws)?;
-            if stop_if_diverged && !loss.is_finite() {
+            let mut step =
+                || self.step(&mut first, values, state, &batches, optimizer, late, stop_if_diverged, rows, draws, loss);
+            let done = if late { step() } else { interrupt::whole(step) };
+            if !done? {
                 progress.diverged = true;
                 break;
             }
-            optimizer.steps += 1;
-            self.backward(&mut first, values, state, optimizer, rows.len(), draws)?;
             draws.step += 1;
             progress.steps += 1;
             if Instant::now() >= deadline {
@@ -200,6 +230,50 @@ impl<T: Float> Trainer<T> {
             }
         }
         Ok(progress)
+    }
+
+    /// Whether nothing is updated before the whole gradient is there. The layers before layer `from` are those that skip the zeros of the data: they take little.
+    fn is_late(&self, optimizer: &Optimizer, from: usize) -> bool {
+        let costs = self.stack.layers.iter().enumerate().skip(from).map(|(i, its)| its.cost(self.stack.width_after(i)));
+        // Forward, and back to the parameters and to what came in.
+        let multiplied = costs.fold(0, usize::saturating_add).saturating_mul(3 * self.at_once * size_of::<T>());
+        self.batch > self.at_once || multiplied >= LONG || optimizer.largest_norm.is_some()
+    }
+
+    /// A step over a batch of such rows, unless its loss is not finite and it is to `stop_if_diverged`: whether it was made.
+    #[allow(clippy::too_many_arguments)] // those of `run`, for one batch
+    fn step(
+        &mut self,
+        first: &mut Option<InSteps<'_, T>>,
+        values: &mut [&mut [T]],
+        state: &mut [&mut [T]],
+        batches: &Batches<'_, T>,
+        optimizer: &mut Optimizer,
+        late: bool,
+        stop_if_diverged: bool,
+        rows: &[i64],
+        mut draws: Draws,
+        loss: &mut f64,
+    ) -> Result<bool, KernelError> {
+        let now = Optimizer { steps: optimizer.steps + 1, ..*optimizer };
+        *loss = 0.0;
+        for block in Blocks::new(rows, rows.len(), self.at_once) {
+            interrupt::check()?;
+            *loss += self.forward(first, values, batches, optimizer, (block.rows, rows.len()), draws)?;
+            if block.ends {
+                *loss /= rows.len() as f64;
+                if stop_if_diverged && !loss.is_finite() {
+                    return Ok(false);
+                }
+            }
+            self.backward(first, values, state, &now, late, block, draws)?;
+            draws.row += block.rows.len() as u64;
+        }
+        if late {
+            interrupt::whole(|| self.update(first.is_some(), values, state, &now));
+        }
+        *optimizer = now;
+        Ok(true)
     }
 
     fn check(
@@ -233,14 +307,14 @@ impl<T: Float> Trainer<T> {
         }
     }
 
-    /// The mean loss of the batch; `self.gradients.d ←` the gradient of its scores.
+    /// The sum of the losses of some rows `of_batch` so many; `self.gradients.d ←` the gradient of their scores.
     fn forward(
         &mut self,
         first: &mut Option<InSteps<'_, T>>,
         params: &[&mut [T]],
         batches: &Batches<'_, T>,
         optimizer: &Optimizer,
-        rows: &[i64],
+        (rows, of_batch): (&[i64], usize),
         draws: Draws,
     ) -> Result<f64, KernelError> {
         let n = rows.len();
@@ -280,22 +354,24 @@ impl<T: Float> Trainer<T> {
         let classes = self.stack.classes();
         let scores = &self.inputs[self.steps.len()][..n * classes];
         let (level, loss, d) = (self.level, self.stack.loss, &mut self.gradients.d[..n * classes]);
-        let mean = loss.mean(level, scores, batches.t, numbers.clone(), d);
-        loss.gradient(level, batches.t, numbers, d);
-        Ok(mean)
+        let sum = loss.sum(level, scores, batches.t, numbers.clone(), d);
+        loss.gradient(level, batches.t, numbers, of_batch, d);
+        Ok(sum)
     }
 
-    /// From the gradient of the scores back through the layers, updating each one's parameters.
+    /// From the gradient of a block's scores back through the layers, updating each one's parameters; or, if that is for `late`r, adding their gradients up.
+    #[allow(clippy::too_many_arguments)] // what is trained, how, and on which part of a batch
     fn backward(
         &mut self,
         first: &mut Option<InSteps<'_, T>>,
         params: &mut [&mut [T]],
         state: &mut [&mut [T]],
         optimizer: &Optimizer,
-        n: usize,
+        late: bool,
+        block: Block<'_>,
         draws: Draws,
     ) -> Result<(), KernelError> {
-        let (level, states) = (self.level, optimizer.rule.states());
+        let (level, states, n) = (self.level, optimizer.rule.states(), block.rows.len());
         let Some(lowest) = self.stack.first_with_parameters() else { return Ok(()) };
         for (k, (layer, step)) in self.steps.iter().enumerate().filter(|(_, (_, step))| step.start >= lowest).rev() {
             let (i, end) = (step.start, step.end);
@@ -308,33 +384,54 @@ impl<T: Float> Trainer<T> {
                 rearrange(level, flow.side_by_side, (n, flow.outputs), &gradients.d, &mut gradients.d_x)?;
                 std::mem::swap(&mut gradients.d, &mut gradients.d_x);
             }
+            let mut found = 0..layer.size(flow.inputs);
             if let (Some(first), true) = (&mut *first, i == lowest) {
-                affine::backward_skipping(level, first, flow, gradients, params, state, optimizer);
-                continue;
-            }
-            let out = if changes { &self.outputs[k] } else { &self.inputs[k + 1] };
-            let through = (&self.inputs[k][..flow.room() * flow.inputs], &out[..flow.room() * flow.outputs]);
-            let pass = self.memories[k].pass(*layer, flow, train(draws, i));
-            layer.note(params, &pass);
-            if optimizer.largest_norm.is_none() {
-                layer.backward(level, flow, through, i > lowest, gradients, params, state, optimizer, &pass)?;
+                found.start = flow.inputs * flow.outputs; // that of `W` is kept there
+                affine::backward_skipping(level, first, flow, gradients, optimizer);
+                if !late {
+                    affine::update_b(level, params, state, optimizer, &gradients.d_params);
+                }
             } else {
-                layer.back(level, params, flow, through, i > lowest, gradients, &pass)?;
-                let before: usize = self.stack.sizes_before(i);
-                let its = layer.size(flow.inputs);
-                resize(&mut self.whole, self.stack.size(), T::zero())?;
-                self.whole[before..before + its].copy_from_slice(&gradients.d_params[..its]);
+                let out = if changes { &self.outputs[k] } else { &self.inputs[k + 1] };
+                let through = (&self.inputs[k][..flow.room() * flow.inputs], &out[..flow.room() * flow.outputs]);
+                let pass = self.memories[k].pass(*layer, flow, train(draws, i));
+                if late {
+                    layer.back(level, params, flow, through, i > lowest, gradients, &pass)?;
+                } else {
+                    layer.note(params, &pass);
+                    layer.backward(level, flow, through, i > lowest, gradients, params, state, optimizer, &pass)?;
+                }
             }
-        }
-        if let Some(largest) = optimizer.largest_norm {
-            shorten(&mut self.whole, largest);
-            let shapes: Vec<_> = self.stack.shapes_of_parameters().collect();
-            let of_parameters = self.stack.are_parameters();
-            let mut params: Vec<_> =
-                params.iter_mut().zip(of_parameters).filter_map(|(p, yes)| yes.then_some(&mut **p)).collect();
-            optimizer.update_each(level, &shapes, &mut params, &self.whole, state);
+            if late {
+                resize(&mut self.whole, self.stack.size(), T::zero())?;
+                let its = &mut self.whole[self.stack.sizes_before(i)..][found.clone()];
+                let found = its.iter_mut().zip(&self.gradients.d_params[found]);
+                found.for_each(|(sum, &d)| *sum = if block.begins { d } else { *sum + d });
+            }
         }
         Ok(())
+    }
+
+    /// Update all parameters by their whole gradient, but for the `W` of a product that skips zeros, which keeps its own; and the statistics.
+    fn update(&mut self, skipping: bool, params: &mut [&mut [T]], state: &mut [&mut [T]], optimizer: &Optimizer) {
+        let (level, states) = (self.level, optimizer.rule.states());
+        if let Some(largest) = optimizer.largest_norm {
+            shorten(&mut self.whole, largest);
+        }
+        let product = self.stack.first_product().filter(|_| skipping).map(|(layer, _)| layer);
+        for (k, (layer, step)) in self.steps.iter().enumerate() {
+            let (i, flow) = (step.start, self.stack.flow_arranged(step, self.at_once));
+            let (params, mine) = (&mut params[self.stack.arrays_of(i)], self.stack.parameters_of(i));
+            let state = &mut state[mine.start * states..mine.end * states];
+            let its = &self.whole[self.stack.sizes_before(i)..][..layer.size(flow.inputs)];
+            if product == Some(i) {
+                affine::update_b(level, params, state, optimizer, its);
+                continue;
+            }
+            let shapes = layer.shapes(flow.inputs);
+            optimizer.update_each(level, &shapes[..layer.parameters()], params, its, state);
+            layer.note(params, &self.memories[k].pass(*layer, flow, Mode::Train(Draws::default())));
+        }
     }
 }
 

@@ -6,12 +6,13 @@
 use crate::dense::padded::Padded;
 use crate::machine::level::Level;
 use crate::network::optimize::Optimizer;
+use crate::sparse::blocks::Blocks;
 use crate::sparse::helper_thread::{with_another, Beside, Helper, Task};
 use crate::sparse::nonzeros::Nonzeros;
 use crate::sparse::partition::Partition;
 use crate::{Float, KernelError};
 
-/// The layer, with buffers for one batch.
+/// The layer, with buffers for one block.
 #[derive(Debug)]
 pub(crate) struct First<T> {
     mine: Partition<T>,
@@ -21,22 +22,22 @@ pub(crate) struct First<T> {
 }
 
 impl<T: Float> First<T> {
-    /// The layer with such outputs that reads `x`, for batches of up to so many rows.
+    /// The layer with such outputs that reads `x`, for blocks of up to so many rows.
     ///
     /// # Errors
     ///
     /// [`KernelError::Memory`].
-    pub(crate) fn new(x: &Nonzeros<T>, outputs: usize, batch: usize) -> Result<Self, KernelError> {
+    pub(crate) fn new(x: &Nonzeros<T>, outputs: usize, at_once: usize) -> Result<Self, KernelError> {
         let tiles = x.tiles();
         let end = tiles.div_ceil(2);
         Ok(Self {
-            mine: Partition::new(x, 0..end, outputs, batch)?,
-            other: if end < tiles { Some(Partition::new(x, end..tiles, outputs, batch)?) } else { None },
-            d: Padded::zeros(batch, outputs)?,
+            mine: Partition::new(x, 0..end, outputs, at_once)?,
+            other: if end < tiles { Some(Partition::new(x, end..tiles, outputs, at_once)?) } else { None },
+            d: Padded::zeros(at_once, outputs)?,
         })
     }
 
-    /// Copy `w` and the optimizer's state of it to here; and reserve all the memory that steps over `x` need.
+    /// Copy `w` and the optimizer's state of it to here; and reserve all the memory that steps over `x` need, whose batches are whole or `in_blocks`.
     ///
     /// # Errors
     ///
@@ -46,11 +47,12 @@ impl<T: Float> First<T> {
         level: Level,
         x: &Nonzeros<T>,
         optimizer: &Optimizer,
+        in_blocks: bool,
         w: &[T],
         state: &[&mut [T]],
     ) -> Result<(), KernelError> {
         for partition in std::iter::once(&mut self.mine).chain(&mut self.other) {
-            partition.load(level, x, optimizer, w, state)?;
+            partition.load(level, x, optimizer, in_blocks, w, state)?;
         }
         Ok(())
     }
@@ -62,7 +64,7 @@ impl<T: Float> First<T> {
         }
     }
 
-    /// Let `steps` go through such batches of `x`. If told to `divide` them, another thread does what there is to do `beside`, and then joins in.
+    /// Let `steps` go through such blocks of `x`. If told to `divide` them, another thread does what there is to do `beside`, and then joins in.
     ///
     /// # Errors
     ///
@@ -73,7 +75,7 @@ impl<T: Float> First<T> {
         beside: Option<Beside<'_>>,
         level: Level,
         x: &'a Nonzeros<T>,
-        (rows, size): (&'a [i64], usize),
+        blocks: Blocks<'a>,
         steps: impl FnOnce(InSteps<'a, T>) -> Result<R, KernelError>,
     ) -> Result<R, KernelError> {
         let Self { mine, other, d } = self;
@@ -82,7 +84,7 @@ impl<T: Float> First<T> {
             _ => None,
         };
         let other = other.as_mut().map_or(Other::None, Other::Here);
-        with_another(level, beside, to_join, |helper| steps(InSteps { level, x, rows, size, mine, other, d, helper }))
+        with_another(level, beside, to_join, |helper| steps(InSteps { level, x, blocks, mine, other, d, helper }))
     }
 }
 
@@ -90,9 +92,8 @@ impl<T: Float> First<T> {
 pub(crate) struct InSteps<'a, T> {
     level: Level,
     x: &'a Nonzeros<T>,
-    /// The batches to come, and the one in hand.
-    rows: &'a [i64],
-    size: usize,
+    /// The blocks to come, and the one in hand.
+    blocks: Blocks<'a>,
     mine: &'a mut Partition<T>,
     other: Other<'a, T>,
     d: &'a mut Padded<T>,
@@ -110,22 +111,21 @@ enum Other<'a, T> {
 }
 
 impl<T: Float> InSteps<'_, T> {
-    /// `out ← X·W + b` for the next batch. The optimizer is as it is before this step.
+    /// `out ← X·W + b` for the next block. The optimizer is as it is before this step.
     ///
     /// # Errors
     ///
     /// None, since the memory is there.
     pub(crate) fn forward(&mut self, optimizer: &Optimizer, b: &[T], out: &mut [T]) -> Result<(), KernelError> {
-        let Self { level, x, rows, size, .. } = *self;
+        let Self { level, x, mut blocks, .. } = *self;
         self.other = match std::mem::replace(&mut self.other, Other::None) {
-            Other::Here(partition) => match self.helper.offer(Task { partition, rows, size, optimizer: *optimizer }) {
+            Other::Here(partition) => match self.helper.offer(Task { partition, blocks, optimizer: *optimizer }) {
                 Some(partition) => Other::Here(partition),
                 None => Other::There,
             },
             other => other,
         };
-        let mut batches = rows.chunks(size);
-        let (now, next) = (batches.next().unwrap_or(&[]), batches.next().unwrap_or(&[]));
+        let [now, next] = [(); 2].map(|()| blocks.next().map_or(&[][..], |block| block.rows));
         self.mine.forward(level, x, now, next, b)?;
         match &mut self.other {
             Other::None => {}
@@ -139,17 +139,17 @@ impl<T: Float> InSteps<'_, T> {
         Ok(())
     }
 
-    /// Update `W` with the gradient of what `forward` gave.
+    /// Take the gradient of what `forward` gave; behind the last block of a batch, update `W`.
     pub(crate) fn backward(&mut self, optimizer: &Optimizer, d: &[T]) {
+        let Some(block) = self.blocks.next() else { return };
         if let Other::There = self.other {
             self.helper.send(self.level, d);
         }
         self.d.load(self.level, d);
-        self.mine.backward(self.level, optimizer, self.d);
+        self.mine.backward(self.level, optimizer, self.d, block);
         if let Other::Here(partition) = &mut self.other {
-            partition.backward(self.level, optimizer, self.d);
+            partition.backward(self.level, optimizer, self.d, block);
         }
-        self.rows = self.rows.get(self.size..).unwrap_or(&[]);
     }
 }
 
@@ -197,12 +197,12 @@ mod tests {
                     let mut first = First::new(&sparse, outputs, CAPACITY).unwrap();
                     let mut state = vec![vec![T::zero(); before.len()]; rule.states()];
                     let w = before.as_slice().unwrap();
-                    first.load(level, &sparse, &optimizer, w, &borrow(&mut state)).unwrap();
+                    first.load(level, &sparse, &optimizer, false, w, &borrow(&mut state)).unwrap();
                     // Behind the batch is what would be seen.
                     first.d.load(level, &vec![T::nan(); CAPACITY * outputs]);
                     let mut out = Array2::from_elem((BATCH, outputs), T::nan());
                     first
-                        .during(false, None, level, &sparse, (&ROWS, BATCH), |mut first| {
+                        .during(false, None, level, &sparse, Blocks::new(&ROWS, BATCH, CAPACITY), |mut first| {
                             first.forward(&optimizer, b.as_slice().unwrap(), out.as_slice_mut().unwrap()).unwrap();
                             first.backward(&optimizer, d.as_slice().unwrap());
                             Ok(())
@@ -249,8 +249,9 @@ mod tests {
         a_step_is_three_loops::<f64>();
     }
 
-    /// `W` and the optimizer's state of it after steps in which `d` is what the layer gives; and whether another thread joined in each time.
-    fn steps(divide: bool, optimizer: Optimizer, beside: Option<Beside<'_>>) -> (Vec<u32>, bool) {
+    /// `W` and the optimizer's state of it after steps in which `d` is what the layer gives, in blocks of up to so many rows of a batch of seven; and whether
+    /// another thread joined in each time.
+    fn steps(divide: bool, at_once: usize, optimizer: Optimizer, beside: Option<Beside<'_>>) -> (Vec<u32>, bool) {
         const OUTPUTS: usize = 21;
         let (features, size) = (2 * TILE + 1, 7);
         let x = mostly_zeros(40, features, 5);
@@ -261,22 +262,23 @@ mod tests {
         let rows: Vec<i64> = (0..20_001).map(|i| i * 11 % 40).collect();
         let mut w: Vec<f32> = random((features, OUTPUTS), 1).into_iter().collect();
         let mut state = vec![vec![0.0; w.len()]; optimizer.rule.states()];
-        let mut first = First::new(&sparse, OUTPUTS, size).unwrap();
+        let mut first = First::new(&sparse, OUTPUTS, at_once).unwrap();
         let (mut rows, mut optimizer, mut beside, mut joined) = (&rows[..], optimizer, beside, true);
         // As at a deadline, and at a loss that is not finite: before its turn comes back, and before it goes on. Then to the end.
         for (batches, and_a_half) in [(900, false), (900, true), (2000, false)] {
-            first.load(level, &sparse, &optimizer, &w, &borrow(&mut state)).unwrap();
+            first.load(level, &sparse, &optimizer, at_once < size, &w, &borrow(&mut state)).unwrap();
             let beside: Option<Beside<'_>> = beside.as_mut().map(|beside| &mut **beside as Beside<'_>);
-            let there = first.during(divide, beside, level, &sparse, (rows, size), |mut first| {
+            let blocks = Blocks::new(rows, size, at_once);
+            let there = first.during(divide, beside, level, &sparse, blocks, |mut first| {
                 let mut out = vec![0.0; size * OUTPUTS];
-                for now in rows.chunks(size).take(batches) {
-                    let out = &mut out[..now.len() * OUTPUTS];
+                for block in rows.chunks(size).take(batches).flat_map(|batch| Blocks::new(batch, size, at_once)) {
+                    let out = &mut out[..block.rows.len() * OUTPUTS];
                     first.forward(&optimizer, &[0.5; OUTPUTS], out).unwrap();
-                    optimizer.steps += 1;
+                    optimizer.steps += u64::from(block.ends);
                     first.backward(&optimizer, out);
                 }
                 if and_a_half {
-                    first.forward(&optimizer, &[0.5; OUTPUTS], &mut out).unwrap();
+                    first.forward(&optimizer, &[0.5; OUTPUTS], &mut out[..at_once * OUTPUTS]).unwrap();
                 }
                 Ok(matches!(first.other, Other::There))
             });
@@ -292,9 +294,9 @@ mod tests {
     fn two_threads_give_the_bits_of_one() {
         for rule in [Rule::Sgd, Rule::Momentum(0.9), Rule::Adam(0.9, 0.999)] {
             let optimizer = Optimizer { rule, learning_rate: 1e-3, weight_decay: 0.0, steps: 0, largest_norm: None };
-            let (one, joined) = steps(false, optimizer, None);
-            assert!(!joined && one.iter().all(|&bits| f32::from_bits(bits).is_finite()));
-            for work in [0, 1, 200] {
+            for (at_once, work) in [(7, 0), (7, 1), (7, 200), (3, 0), (3, 1)] {
+                let (one, joined) = steps(false, at_once, optimizer, None);
+                assert!(!joined && one.iter().all(|&bits| f32::from_bits(bits).is_finite()));
                 // The other thread may be at other work all the time, but not always.
                 let times = if threads::count() > 1 { 100 } else { 1 };
                 let joined = (0..times).any(|_| {
@@ -304,12 +306,12 @@ mod tests {
                         left > 0
                     };
                     let beside: Option<Beside<'_>> = if work > 0 { Some(&mut beside) } else { None };
-                    let (two, joined) = steps(true, optimizer, beside);
-                    assert_eq!(one, two, "{rule:?}, {work}");
+                    let (two, joined) = steps(true, at_once, optimizer, beside);
+                    assert_eq!(one, two, "{rule:?}, {at_once}, {work}");
                     assert!(left <= 0 || !joined);
                     joined
                 });
-                assert_eq!(joined, threads::count() > 1, "{rule:?}, {work}");
+                assert_eq!(joined, threads::count() > 1, "{rule:?}, {at_once}, {work}");
             }
         }
     }
@@ -319,8 +321,8 @@ mod tests {
         let optimizer =
             Optimizer { rule: Rule::Sgd, learning_rate: 1e-3, weight_decay: 0.0, steps: 0, largest_norm: None };
         let mut endless = || true;
-        let (bits, joined) = steps(true, optimizer, Some(&mut endless));
+        let (bits, joined) = steps(true, 7, optimizer, Some(&mut endless));
         assert!(!joined);
-        assert_eq!(threads::alone(|| steps(true, optimizer, Some(&mut endless))), (bits, false));
+        assert_eq!(threads::alone(|| steps(true, 7, optimizer, Some(&mut endless))), (bits, false));
     }
 }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Everything else stays in the caches of one core: `W`, the optimizer's state, and the lists. The buffer is 25 kB for 100 rows of
-//! 50 numbers. Both know the batches beforehand, so neither waits but for the buffer, and it waits awake.
+//! 50 numbers. Both know the blocks beforehand, so neither waits but for the buffer, and it waits awake.
 //!
 //! The first steps are those of one thread: the helper joins in when it is there and has nothing else to do.
 //!
@@ -21,6 +21,7 @@ use crate::dense::padded::Padded;
 use crate::machine::level::Level;
 use crate::machine::threads;
 use crate::network::optimize::Optimizer;
+use crate::sparse::blocks::Blocks;
 use crate::sparse::nonzeros::Nonzeros;
 use crate::sparse::partition::Partition;
 use crate::{Float, KernelError};
@@ -29,9 +30,8 @@ use std::sync::mpsc::{sync_channel, Receiver, SyncSender, TryRecvError, TrySendE
 /// What the helper is to do: its partition's share of the steps to come.
 pub(crate) struct Task<'a, T> {
     pub partition: &'a mut Partition<T>,
-    /// Batch after batch of so many rows.
-    pub rows: &'a [i64],
-    pub size: usize,
+    /// Of the batches to come, and of the one in hand.
+    pub blocks: Blocks<'a>,
     /// As it is before the first of these steps.
     pub optimizer: Optimizer,
 }
@@ -122,13 +122,13 @@ impl<T: Float> Worker<'_, T> {
 
     /// Wait for a task over `x` and do it, until the main thread hangs up.
     fn join(self, level: Level, x: &Nonzeros<T>, buffer: Padded<T>) {
-        let Ok(Task { partition, rows, size, mut optimizer }) = self.tasks.recv() else { return };
+        let Ok(Task { partition, blocks, mut optimizer }) = self.tasks.recv() else { return };
         let mut buffer = Ok(buffer);
-        let mut batches = rows.chunks(size).peekable();
-        while let Some(now) = batches.next() {
-            let next = batches.peek().copied().unwrap_or(&[]);
+        let mut blocks = blocks.peekable();
+        while let Some(block) = blocks.next() {
+            let next = blocks.peek().map_or(&[][..], |next| next.rows);
             let forward = buffer.and_then(|mut buffer: Padded<T>| {
-                partition.forward(level, x, now, next, &[])?;
+                partition.forward(level, x, block.rows, next, &[])?;
                 // A copy, so that what is gone through again and again is never in two cores' caches.
                 buffer.copy(&partition.out);
                 Ok(buffer)
@@ -137,8 +137,8 @@ impl<T: Float> Worker<'_, T> {
                 break;
             }
             let Some(with_d) = threads::receive(&self.from) else { break };
-            optimizer.steps += 1;
-            partition.backward(level, &optimizer, &with_d);
+            optimizer.steps += u64::from(block.ends);
+            partition.backward(level, &optimizer, &with_d, block);
             buffer = Ok(with_d);
         }
     }

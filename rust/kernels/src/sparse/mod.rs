@@ -7,10 +7,10 @@
 //!     for each row of the data, for each pair of neighbouring columns (2p, 2p + 1)
 //!         unless both numbers are 0: note the place p and the two numbers
 //!
-//! each step, for a batch of rows; `main` and `helper` are threads,                         first_layer, helper_thread
+//! each step, for a block of rows; `main` and `helper` are threads,                         first_layer, helper_thread
 //! each with a partition of the columns and the rows of W that belong to them               partition
 //!
-//!     main, helper    for each row n of the batch, for each of its pairs (p, x, y)         columns
+//!     main, helper    for each row n of the block, for each of its pairs (p, x, y)         columns
 //!                         append (n, x, y) to the list of p
 //!     main, helper    for each p, W[2p] and W[2p + 1] in registers                         product::Forward
 //!                         for each (n, x, y) of p: out[n] += x W[2p] + y W[2p + 1]
@@ -24,6 +24,8 @@
 //!     main, helper    other optimizers: one pass over dW, their state and W                network::optimize
 //! ```
 //!
+//! A batch of several blocks has its `dW` added up, and `W` updated behind the last one.
+//!
 //! Where there is one thread, or until the helper is there, `main` does both partitions, one after the other: the same sums, so the same bits. At the
 //! end of a call the partitions' copies of `W` are written back to the caller's.
 //!
@@ -31,7 +33,8 @@
 //! |---|---|
 //! | [`rows`] | examples as they are stored: bytes, f32 or f64 |
 //! | [`nonzeros`] | a data set without its zeros, gone through once |
-//! | `columns` | a batch of it as lists, one for each pair of columns |
+//! | `blocks` | the rows of each batch, some at a time: all of them, unless it is large |
+//! | `columns` | a block of it as lists, one for each pair of columns |
 //! | `marks` | the same found anew at each call, for layers called one by one: a bit tells whether a pair is zero |
 //! | [`product`] | `X·W + b` and `Xᵀ·d` through such lists |
 //! | `partition`, `first_layer`, `helper_thread` | the layer in training |
@@ -40,6 +43,7 @@ pub mod nonzeros;
 pub mod product;
 pub mod rows;
 
+pub(crate) mod blocks;
 pub(crate) mod columns;
 pub(crate) mod first_layer;
 pub(crate) mod helper_thread;

@@ -124,7 +124,7 @@ mod tests {
         stack.fits().unwrap();
         let fill = |(size, seed): (usize, u64)| numbers::<f64>((1, size), seed).into_iter().map(|x| 0.3 * x).collect();
         let arrays = stack.sizes().zip(1..).map(fill).collect();
-        let draws = (0..8).map(|layer| Draws { seed: 3, step: 1, layer }).collect();
+        let draws = (0..8).map(|layer| Draws { seed: 3, step: 1, layer, row: 0 }).collect();
         (stack, arrays, draws)
     }
 
@@ -142,7 +142,8 @@ mod tests {
         let (stack, arrays, draws) = network();
         let (x, ids) = (numbers::<f64>((ROWS, 6), 9), [0, 3, 1, 2, 3]);
         let (x, t): (Array2<f64>, _) = (x, Targets::ids(&ids));
-        let of_parameters: Vec<bool> = stack.are_parameters().collect();
+        let of_parameters: Vec<bool> =
+            stack.layers.iter().flat_map(|its| (0..its.arrays()).map(|at| at < its.parameters())).collect();
         for parameter in 0..arrays.len() {
             let entries: Vec<i64> = (0..arrays[parameter].len() as i64).step_by(3).collect();
             let offsets: Vec<f64> = entries.iter().flat_map(|_| [0.0, 0.25, -0.5]).collect();
