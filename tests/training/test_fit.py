@@ -25,7 +25,7 @@ from chainrule.nn.network import Network
 from chainrule.nn.two_layer_net import TwoLayerNet
 from chainrule.training.fit import fit
 from chainrule.training.history import History
-from chainrule.training.optimizers import SGD
+from chainrule.training.optimizers import SGD, Adam
 
 
 class OwnRelu(Relu):
@@ -1069,7 +1069,139 @@ def test_the_training_set_is_not_evaluated_if_not_asked_for() -> None:
     assert [len(none.losses), none.steps, none.test_loss] == [12, [6, 12], []]
 
 
-# --- what another thread does meanwhile ---
+# --- what a callback or another thread does meanwhile ---
+
+
+class Swap:
+    """A callback that puts a layer in the place of another, after so many steps."""
+
+    def __init__(self, name: str, layer: Any, steps: int) -> None:
+        self.name, self.layer, self.steps = name, layer, steps
+        self.left: list[bytes] = []
+
+    def on_step(self, run: Any) -> None:
+        if run.step == self.steps:
+            old = run.net.layers[self.name]
+            self.left = [getattr(old, name).tobytes() for name in ("W", "b") if hasattr(old, name)]
+            self.old, run.net.layers[self.name] = old, self.layer
+
+
+@pytest.mark.fault("X3")
+@pytest.mark.parametrize("make", NETS)
+@pytest.mark.parametrize("steps", [1, 7, 10, 13, 20])
+def test_x3_a_layer_swapped_after_a_step_is_trained_from_the_next_step_on(make: Any, steps: int) -> None:
+    """Two epochs of ten steps: within one, and at the end of one; nothing goes to the layer that has left any more."""
+    swap, net, x, t = Swap("Affine2", Affine(np.zeros((5, 4)), np.zeros(4)), steps), make(), *data(50)
+    history = fit(net, x, t, epochs=2, batch_size=5, seed=3, callbacks=[swap], test=(x[:20], t[:20]))
+    assert len(history.losses) == 20
+    np.testing.assert_allclose(history.losses[steps : steps + 1], [np.log(4)][: 20 - steps], rtol=1e-12)
+    assert [swap.old.W.tobytes(), swap.old.b.tobytes()] == swap.left
+    assert net.params["W2"] is swap.layer.W
+    assert swap.layer.W.any() == (steps < 20)
+    np.testing.assert_allclose(history.test_loss[-1], net.loss(x[:20], t[:20]), rtol=1e-12)
+
+    # As two runs of so many steps, over the same batches.
+    twin, batches = make(), np.concatenate([order.reshape(10, 5) for order in orders(50, 2, seed=3)])
+    for step, rows in enumerate(batches):
+        if step == steps:
+            twin.layers["Affine2"] = Affine(np.zeros((5, 4)), np.zeros(4))
+        for name, gradient in twin.gradient(x[rows], t[rows]).items():
+            twin.params[name] -= 0.1 * gradient
+    if steps < 20:
+        assert_close(net, twin, rtol=1e-9, atol=1e-12)
+
+
+def orders(n: int, epochs: int, seed: int) -> list[Any]:
+    """Give the rows of each epoch as `fit` draws them."""
+    generator = rng(seed)
+    return [generator.permutation(n) for _ in range(epochs)]
+
+
+@pytest.mark.fault("X3")
+@pytest.mark.parametrize(("first", "second"), [(Relu, Sigmoid), (OwnRelu, Relu), (Relu, OwnRelu)])
+def test_x3_a_layer_is_swapped_for_one_that_rust_knows_or_not_with_the_same_numbers(first: Any, second: Any) -> None:
+    net, twin = engine_net(), own_gradient_net()  # whose steps are all made by its own methods
+    for one in (net, twin):
+        one.layers["Relu1"] = first()
+    losses, others = (
+        fit(one, *data(50), epochs=2, batch_size=5, seed=3, callbacks=[Swap("Relu1", second(), 7)]).losses
+        for one in (net, twin)
+    )
+    np.testing.assert_allclose(losses, others, rtol=1e-9)
+    assert_close(net, twin, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.fault("X3")
+def test_x3_a_layer_that_another_thread_swaps_is_trained_as_soon_as_fit_looks() -> None:
+    x, t = rng(1).normal(size=(400_000, 6)), np.arange(400_000) % 4
+    net, old, new = engine_net(), [], Affine(np.zeros((5, 4)), np.zeros(4))
+
+    def swap() -> None:
+        old.append((net.layers["Affine2"], net.layers["Affine2"].W.copy()))
+        net.layers["Affine2"] = new
+
+    def progress(done: int, total: int) -> None:
+        if not old:
+            assert done < total
+            thread = threading.Thread(target=swap)
+            thread.start()
+            thread.join()
+
+    fit(net, x, t, batch_size=1, seed=0, progress=progress, evaluate_train=False)
+    np.testing.assert_array_equal(old[0][0].W, old[0][1])
+    assert new.W.any()
+    assert net.params["W2"] is new.W
+
+
+@pytest.mark.fault("X3")
+@pytest.mark.parametrize("make", NETS)
+def test_x3_a_layer_that_does_not_fit_is_told_and_the_one_before_is_back(make: Any) -> None:
+    net = make()
+    before, layers = bits(net), dict(net.layers)
+    with pytest.raises(ValueError, match="x has 5 features, W expects 7"):
+        fit(net, *data(50), batch_size=5, seed=3, callbacks=[Swap("Affine2", Affine(np.zeros((7, 4)), np.zeros(4)), 3)])
+    assert dict(net.layers) == layers
+    assert bits(net) == before
+
+
+@pytest.mark.fault("X3")
+@pytest.mark.parametrize("make", NETS)
+def test_x3_after_an_error_a_layer_that_was_put_there_meanwhile_is_gone(make: Any) -> None:
+    class Grow:
+        def on_step(self, run: Any) -> None:
+            run.net.layers["Affine3"] = Affine(np.full((4, 4), np.nan), np.zeros(4))
+
+    net = make()
+    before, layers, names = bits(net), dict(net.layers), list(net.params)
+    with pytest.raises(FloatingPointError, match="loss is nan at step 2"):
+        fit(net, *data(50), batch_size=5, seed=3, callbacks=[Grow()])
+    assert (dict(net.layers), list(net.params), bits(net)) == (layers, names, before)
+
+
+@pytest.mark.fault("X3")
+@pytest.mark.parametrize("make", NETS)
+def test_x3_what_the_optimizer_keeps_is_kept_by_name_and_may_be_dropped(make: Any) -> None:
+    """A wider layer has other shapes."""
+
+    class Widen:
+        def __init__(self, forget: bool) -> None:
+            self.forget = forget
+
+        def on_step(self, run: Any) -> None:
+            if run.step == 3:
+                run.net.layers["Affine1"] = Affine(np.ones((6, 8)), np.zeros(8))
+                run.net.layers["Affine2"] = Affine(np.ones((8, 4)), np.zeros(4))
+                if self.forget:
+                    run.optimizer.kept.clear()
+
+    net = make()
+    before = bits(net)
+    with pytest.raises(ValueError, match="this optimizer has kept arrays of shape"):
+        fit(net, *data(50), batch_size=5, seed=3, optimizer=Adam(), callbacks=[Widen(forget=False)])
+    assert bits(net) == before
+    history = fit(net, *data(50), batch_size=5, seed=3, optimizer=Adam(), callbacks=[Widen(forget=True)])
+    assert len(history.losses) == 10
+    assert net.params["W1"].shape == (6, 8)
 
 
 @pytest.mark.fault("X3")

@@ -21,7 +21,7 @@ from chainrule.nn import engine
 from chainrule.nn.engine import Ours
 from chainrule.nn.kinds import LAYERS
 from chainrule.nn.layers import Dropout
-from chainrule.nn.network import Network, params_of, penalty, statistics_of
+from chainrule.nn.network import Network, name_params, params_of, penalty, statistics_of
 from chainrule.training.callbacks import Run, call
 from chainrule.training.history import History
 from chainrule.training.optimizers import Optimizer, shortened
@@ -142,12 +142,17 @@ class Training:
     def _run_epoch(self, rows: NDArray[np.int64], *, more: bool) -> Iterator[None]:
         """Do the steps of an epoch, and evaluate after them; or, if `more` steps follow, beside or after those."""
         plan = self._plan()
-        for losses in self._readable_steps(rows) if plan is None else self._engine_steps(plan, rows):
-            self.history.losses += losses
-            self._expect_finite(f"loss is {losses[-1]}", losses[-1])
-            yield
-            if self.run.stopped:
-                break
+        while len(rows) and not self.run.stopped:
+            for losses in self._readable_steps(rows) if plan is None else self._engine_steps(plan, rows):
+                self.history.losses += losses
+                rows = rows[len(losses) * self.settings.batch_size :]
+                self._expect_finite(f"loss is {losses[-1]}", losses[-1])
+                yield
+                replaced = plan is not None and not plan.is_of(self.net.layers)
+                if replaced:  # by a callback, or another thread
+                    plan = self._plan()
+                if replaced or self.run.stopped:
+                    break
         for name, array in self.net.params.items():  # a last step that overflowed: no loss comes after it to show it
             self._expect_finite(f"params[{name!r}] is not finite", array)
         self._finish_evaluations()
@@ -333,7 +338,7 @@ def _advice(x: NDArray[Any], dtype: np.dtype[Any]) -> str:
     largest = 0.0
     for start in range(0, len(x), 1024):  # so that a large set is not copied as a whole
         with np.errstate(over="ignore"):
-            block = np.asarray(x[start : start + 1024]).astype(dtype, copy=False)
+            block = x[start : start + 1024].astype(dtype, copy=False)
         bad = np.argwhere(~np.isfinite(block))
         if len(bad):
             row, *place = bad[0].tolist()
@@ -356,14 +361,21 @@ def _in_rust(net: Any) -> list[Any]:
 
 
 def _undo(net: Any, optimizer: Optimizer, rng: np.random.Generator) -> Callable[[], None]:
-    """Give what puts the parameters, the optimizer and the generator back as they are now."""
-    layers = list(net.layers.values()) if isinstance(net, Network) else []
+    """Give what puts the layers, the parameters, the optimizer and the generator back as they are now."""
+    held: dict[str, Any] = net.layers if isinstance(net, Network) else {}
+    layers, named = dict(held), dict(net.params)
     before = [(array, array.copy()) for array in (*net.params.values(), *statistics_of(net).values())]
-    masks = [(layer, vars(layer).copy()) for layer in layers if isinstance(layer, Dropout)]
+    masks = [(layer, vars(layer).copy()) for layer in layers.values() if isinstance(layer, Dropout)]
     kept = {name: tuple(array.copy() for array in arrays) for name, arrays in optimizer.kept.items()}
     attributes, state = vars(optimizer) | {"kept": kept}, rng.bit_generator.state
 
     def undo() -> None:
+        if isinstance(net, Network):  # a callback may have put other layers there
+            held.clear()
+            held.update(layers)
+            net.layers = held  # type: ignore[assignment]  # as it was: ordered, if nobody has put a dict there
+            if net.params.keys() != named.keys():
+                name_params(net, named)
         for array, values in before:
             array[...] = values
         for layer, own in masks:
