@@ -981,7 +981,7 @@ def test_x5_nothing_is_said_of_layers_that_are_not_ours_nor_of_scores_that_are_n
 
 
 @pytest.mark.parametrize("make", [engine_net, own_gradient_net])
-def test_x5_looking_costs_two_passes_of_a_hundred_examples_and_moves_no_bit(
+def test_x5_looking_goes_through_the_layers_of_no_network_that_learns_and_moves_no_bit(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     passes: list[tuple[str, int]] = []
@@ -993,10 +993,22 @@ def test_x5_looking_costs_two_passes_of_a_hundred_examples_and_moves_no_bit(
     net, twin, options = make(), make(), dict[str, Any](epochs=5, batch_size=10, seed=0)
     monkeypatch.setattr("chainrule.training.run.run_layer", noted)
     losses = fit(net, *data(1000), **options).losses
-    assert passes == [("Affine", 100), ("Relu", 100)] * 2  # after the first epoch and at the end
+    assert passes == []
     monkeypatch.setattr("chainrule.training.run.SAMPLE", 1001)  # more than there are: nothing is looked at
     assert fit(twin, *data(1000), **options).losses == losses
     assert bits(net) == bits(twin)
+    monkeypatch.setattr("chainrule.training.run.SAMPLE", 100)
+    net.params["b1"] = np.full(5, -1e9)
+    with pytest.warns(RuntimeWarning, match=DEAD):
+        fit(net, *data(1000), **options)
+    assert passes == [("Affine", 100), ("Relu", 100)]
+
+
+def test_x5_a_network_that_gives_the_same_for_all_without_dead_units_is_told_nothing() -> None:
+    net, (x, t) = engine_net(), data(200)
+    net.params["W2"] = np.zeros((5, 4))
+    fit(net, x, t, batch_size=50, seed=0, learning_rate=1e-12)
+    np.testing.assert_allclose(net.predict(x), net.predict(x[:1]).repeat(200, axis=0), atol=1e-9)
 
 
 def test_a13_the_step_is_counted_over_the_epochs() -> None:

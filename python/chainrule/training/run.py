@@ -307,24 +307,25 @@ class Training:
         """
         net, x = self.net, self._sets.x
         known = isinstance(net, Network) and Ours(net).scores and Ours(net).layers
-        left = sum(type(layer) is Relu for layer in net.layers.values()) if known else 0
-        if self._told_of_dead_units or not left or len(x) < SAMPLE or not np.isfinite(self.history.losses).all():
+        if self._told_of_dead_units or not known or len(x) < SAMPLE or not np.isfinite(self.history.losses).all():
             return
         sample = x[np.linspace(0, len(x) - 1, SAMPLE, dtype=int)]
         sample = sample[sample.reshape(SAMPLE, -1).any(axis=1)]
         if len(sample) < SAMPLE / 2:
             return
+        scores = net.predict(sample)
+        with np.errstate(over="ignore"):
+            alike = np.allclose(scores, scores[:1])
+        if not alike:  # as they are behind a layer that is dead
+            return
         out, _ = batched(net, sample)
         for name, layer in net.layers.items():
             out = run_layer(copy.copy(layer), out, training=False)  # a copy: the layer keeps what backward needs
-            left -= type(layer) is Relu
             if type(layer) is Relu and not out.any():
                 text = f"every unit of {name} is 0 for all of {len(sample)} examples; what is before it learns no more"
                 advice = f"{_advice(x, self._dtype())}, and begin with a new network"
                 warnings.warn(f"{text}. {advice}", RuntimeWarning, stacklevel=4)
                 self._told_of_dead_units = True
-                return
-            if not left:
                 return
 
     def _evaluate(self, x: FloatArray, t: NDArray[Any]) -> tuple[float, float]:
