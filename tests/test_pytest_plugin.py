@@ -121,6 +121,6 @@ def test_it_is_registered_under_the_name_of_its_module() -> None:
     """Then ``-p pytest_chainrule`` beside the entry point loads it once, and ``-p no:pytest_chainrule`` not at all."""
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))
     assert project["project"]["entry-points"]["pytest11"] == {"pytest_chainrule": "pytest_chainrule"}
-    assert project["tool"]["maturin"]["python-packages"] == ["chainrule", "pytest_chainrule"]
+    assert project["tool"]["maturin"]["python-packages"] == ["chainrule", "chainrule_command", "pytest_chainrule"]
     for point in importlib.metadata.entry_points(group="pytest11", name="pytest_chainrule"):
         assert point.load().check_gradients

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import io
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -28,6 +30,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from chainrule._errors import DataError, DownloadError
+from chainrule.cli import main
 from chainrule.data import download, mnist
 from chainrule.data.mnist import download_mnist, init_mnist, key_file, load_mnist, read_idx
 
@@ -743,6 +746,151 @@ def test_f13_a_folder_that_cannot_be_written_is_not_replaced_by_the_systems_temp
     assert names(tmp_path / "temp") == []
 
 
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Name a folder below a file, which not even root can make, as the cache; nothing is in memory yet."""
+    (tmp_path / "file").touch()
+    monkeypatch.delenv("CHAINRULE_DATA_DIR", raising=False)
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "file" / name))
+    monkeypatch.setattr(mnist, "_IN_MEMORY", {})
+    return tmp_path / "file" / "chainrule" / "mnist"
+
+
+def loaded(folder: Path) -> list[Any]:
+    """Give the four arrays that `load_mnist` finds in a folder."""
+    train, test = load_mnist(normalize=False, data_dir=folder)
+    return [array.tolist() for array in (*train, *test)]
+
+
+IN_MEMORY = r"name a folder .* in CHAINRULE_DATA_DIR\. Till this process ends the files are in memory"
+
+
+@pytest.mark.fault("F15")
+def test_f15_without_a_cache_a_download_stays_in_memory_and_is_loaded_from_there(
+    server: Server, cache: Path, tmp_path: Path
+) -> None:
+    with pytest.warns(RuntimeWarning, match=IN_MEMORY) as caught:
+        folder = download_mnist()
+    assert [str(warning.message).partition(";")[0] for warning in caught] == [f"{cache}: Not a directory"]
+    assert caught[0].filename == __file__
+    assert folder == cache
+    assert loaded(folder) == loaded(download_mnist(tmp_path / "elsewhere"))
+    assert loaded(Path(str(folder))) == loaded(tmp_path / "elsewhere")
+    assert names(tmp_path) == ["elsewhere", "file"]
+
+
+@pytest.mark.fault("F15")
+def test_f15_what_is_in_memory_is_not_fetched_again_and_is_written_when_it_can_be(server: Server, cache: Path) -> None:
+    for _ in range(2):
+        with pytest.warns(RuntimeWarning, match=IN_MEMORY):
+            download_mnist()
+    assert len(server.requests) == 4
+    cache.parents[1].unlink()
+    assert names(download_mnist()) == sorted(key_file.values())
+    assert len(server.requests) == 4
+    assert mnist._IN_MEMORY == {}
+
+
+@pytest.mark.fault("F15")
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EDQUOT, errno.ENOSPC])
+def test_f15_a_write_that_fails_in_the_cache_leaves_the_file_in_memory(
+    number: int, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One file fits, the others do not."""
+    cache.parents[1].unlink()
+    synced, fsync = [], os.fsync
+
+    def full(handle: int) -> None:
+        synced.append(handle)
+        if len(synced) > 2:  # of the first file, and of its folder
+            raise OSError(number, os.strerror(number))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.warns(RuntimeWarning, match=f"{os.strerror(number)}; {IN_MEMORY}") as caught:
+        download_mnist()
+    assert len(caught) == 1
+    assert names(cache) == [key_file["train_img"]]
+    x, t, *_ = loaded(cache)
+    assert (len(x), len(t)) == (200, 200)
+
+
+@pytest.mark.fault("F15")
+def test_f15_a_wrong_file_that_cannot_be_replaced_stays_and_the_right_one_is_loaded(
+    server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.parents[1].unlink()
+    cache.mkdir(parents=True)
+    write_set(cache, small_set() | {TRAIN_LABELS: idx(np.ones(200, np.uint8))})
+    before = (cache / TRAIN_LABELS).read_bytes()
+
+    def read_only(*_: Any) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with monkeypatch.context() as context:
+        context.setattr(os, "replace", read_only)
+        with pytest.warns(RuntimeWarning, match=IN_MEMORY) as caught:
+            download_mnist()
+    assert len(caught) == 1
+    assert (names(cache), (cache / TRAIN_LABELS).read_bytes()) == (sorted(key_file.values()), before)
+    assert set(loaded(cache)[1]) != {1}
+
+
+def no_home(_: str) -> str:
+    raise RuntimeError("could not determine the home directory")
+
+
+@pytest.mark.fault("F15")
+@pytest.mark.parametrize("cache_dir", [no_home, lambda name: f"~/.cache/{name}"], ids=["new", "old"])
+def test_f15_without_a_home_no_folder_is_called_after_its_sign(
+    cache_dir: Callable[[str], str], server: Server, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platformdirs.user_cache_dir", cache_dir)
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(RuntimeWarning, match=f"~ stands for no folder here; {IN_MEMORY}"):
+        folder = download_mnist()
+    assert len(loaded(folder)[0]) == 200
+    assert main(["data", "fetch"]) == 2
+    assert main(["data", "verify"]) == 1  # of the package's copy: the server's is small
+    assert names(tmp_path) == ["file"]
+
+
+@pytest.mark.fault("F15")
+@pytest.mark.parametrize("named", ["dest", "CHAINRULE_DATA_DIR"])
+def test_f15_a_folder_that_somebody_named_is_written_or_an_error(
+    named: str, server: Server, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if named == "CHAINRULE_DATA_DIR":
+        monkeypatch.setenv(named, str(cache))
+    with pytest.raises(NotADirectoryError):
+        download_mnist(cache if named == "dest" else None)
+    assert mnist._IN_MEMORY == {}
+
+
+@pytest.mark.fault("F15")
+def test_f15_the_command_that_fetches_files_keeps_none_in_memory(
+    server: Server, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "fetch"]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert re.fullmatch(r"chainrule: error: .*: Not a directory.*\n", printed.err)
+
+
+@pytest.mark.fault("F15")
+def test_f15_what_is_kept_in_memory_was_proved(server: Server, cache: Path) -> None:
+    server.answers = {f"/{mirror}/{key_file['train_img']}": other_content for mirror in ("one", "two")}
+    with pytest.raises(DownloadError, match="not MNIST's: SHA-256"):
+        download_mnist()
+    assert mnist._IN_MEMORY == {}
+
+
+@pytest.mark.fault("F15")
+def test_f15_the_packaged_digits_need_neither_home_nor_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    assert load_mnist()[0][0].shape == (60000, 784)
+
+
 @pytest.mark.fault("N1")
 def test_n1_message_lists_mirrors_reasons_names_and_folder(server: Server, tmp_path: Path) -> None:
     first = key_file["train_img"]
@@ -910,6 +1058,7 @@ def test_n6_eight_fetch_at_once(server: Server, tmp_path: Path) -> None:
 
 FETCH = """
 import sys
+from chainrule.cli import main
 from chainrule.data import download, mnist
 
 folder, url, contents = sys.argv[1], sys.argv[2], sys.argv[3:]

@@ -23,6 +23,7 @@ from chainrule.nn.network import Network
 from chainrule.nn.parameters.named import Parameters
 from chainrule.nn.two_layer_net import TwoLayerNet
 from chainrule.training.fit import fit
+from chainrule.training.optimizers import SGD
 
 # Row D3 of the fault list: 1e-12 relative for one operation; absolute where sums cancel.
 F64: dict[str, Any] = {"rtol": 1e-12, "atol": 1e-14}
@@ -380,6 +381,77 @@ def test_x3_a_parameter_cannot_be_removed(remove: Callable[[Parameters], Any]) -
     with pytest.raises(TypeError, match="cannot be removed"):
         remove(net.params)
     assert list(net.params) == names
+
+
+@pytest.mark.fault("X3")
+@pytest.mark.parametrize(
+    "assign",
+    [
+        lambda net: net.params.__setitem__("W9", np.ones(2)),
+        lambda net: net.params.update({"b1": np.ones(5)}, W9=np.ones(2)),
+        lambda net: net.params.__ior__({"b1": np.ones(5), "W9": np.ones(2)}),
+        lambda net: net.params.setdefault("W9", np.ones(2)),
+        lambda net: setattr(net, "params", {"b1": np.ones(5), "W9": np.ones(2)}),
+    ],
+)
+@pytest.mark.parametrize("copied", [lambda net: net, copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
+def test_x3_a_key_that_no_layer_has_is_refused_and_nothing_is_changed(
+    assign: Callable[[Any], Any], copied: Callable[[Any], Any]
+) -> None:
+    net = copied(small())
+    before = {name: array.copy() for name, array in net.params.items()}
+    with pytest.raises(KeyError, match=r"no layer has a parameter called 'W9'; there are W1, b1, W2, b2\."):
+        assign(net)
+    assert_same(net.params, before, rtol=0)
+
+
+@pytest.mark.fault("X3")
+def test_x3_a_layer_brings_the_key_that_could_not_be_assigned() -> None:
+    net = small()
+    net.layers["Affine3"] = Affine(np.eye(4), np.zeros(4))
+    net.params["W3"] = 2 * np.eye(4)
+    assert net.params.setdefault("W3", None) is net.layers["Affine3"].W
+    assert net.layers["Affine3"].W[0, 0] == 2
+
+
+@pytest.mark.fault("X3")
+def test_x3_a_class_of_ones_own_has_keys_of_its_own_before_and_after_it_has_layers() -> None:
+    class Cooled(TwoLayerNet):
+        """Scores divided by a temperature that is learnt: no layer holds it, its own methods do."""
+
+        def __init__(self) -> None:
+            super().__init__(6, 5, 4, 1.0, seed=0)
+            self.params["temperature"] = np.array([2.0])
+
+        def predict(self, x: Any) -> Any:
+            return super().predict(x) / self.params["temperature"]
+
+        def gradient(self, x: Any, t: Any, sample_weight: Any = None) -> Any:
+            dout = gradient_of_scores(self.predict(x), t)
+            return {"temperature": -(dout * self.predict(x)).sum() / self.params["temperature"]}
+
+    net, (x, t) = Cooled(), batch()
+    np.testing.assert_allclose(
+        net.gradient(x, t)["temperature"], net.numerical_gradient(x, t)["temperature"], **NUMERIC
+    )
+    before = net.loss(x, t)
+    SGD(0.1).update(net.params, net.gradient(x, t))
+    assert net.loss(x, t) < before
+
+
+@pytest.mark.fault("X3")
+def test_x3_a_subclass_that_grows_the_tutorials_network_in_its_style_works() -> None:
+    class ThreeLayerNet(TwoLayerNet):
+        def __init__(self) -> None:
+            super().__init__(6, 5, 4, 1.0, seed=0)
+            self.params["W3"] = rng(5).normal(size=(4, 4))
+            self.params["b3"] = np.zeros(4)
+            self.layers["Relu2"] = Relu()
+            self.layers["Affine3"] = Affine(self.params["W3"], self.params["b3"])
+
+    net, (x, t) = ThreeLayerNet(), batch()
+    assert list(net.params) == [*NAMES, "W3", "b3"]
+    assert_same(net.gradient(x, t), net.numerical_gradient(x, t), **NUMERIC)
 
 
 # --- what is handed over: arrays ---

@@ -21,11 +21,13 @@ from chainrule.data.mnist import load_mnist
 from chainrule.nn import engine
 from chainrule.nn.functions import softmax
 from chainrule.nn.layers import Affine, Identity, LeakyRelu, Relu, Rescaling, Sigmoid, Tanh
+from chainrule.nn.multi_layer_net import MultiLayerNet
 from chainrule.nn.network import Network
+from chainrule.nn.passes import run as run_layer
 from chainrule.nn.two_layer_net import TwoLayerNet
 from chainrule.training.fit import fit
 from chainrule.training.history import History
-from chainrule.training.optimizers import SGD
+from chainrule.training.optimizers import SGD, Adam
 
 
 class OwnRelu(Relu):
@@ -872,6 +874,143 @@ def test_x5_data_that_are_not_scaled_are_told_of_and_others_are_not(make: Any) -
             fit(make(), factor * x, t, **DIVERGE)
 
 
+# --- units that are dead, while the loss is finite ---
+
+
+def doomed(kind: Any = TwoLayerNet, N: int = 200, largest: float = 1e308) -> tuple[Any, Any, Any]:
+    """Give a network and data whose one large number, in one step, makes each unit 0 for all other examples.
+
+    All units are above 0 and vote for class 1, and it alone is of class 0: away from class 1 is down.
+    """
+    net = kind(6, 5, 2, seed=0)
+    net.params.update(W1=np.full((6, 5), 0.1), W2=np.stack([np.full(5, -0.01), np.full(5, 0.01)], axis=1))
+    x = rng(1).uniform(0.5, 1.0, size=(N, 6))
+    x[33, 2], t = largest, np.ones(N, int)
+    t[33] = 0
+    return net, x, t
+
+
+DEAD = r"^every unit of Relu1 is 0 for all of 100 examples; what is before it learns no more\. "
+
+
+@pytest.mark.fault("X5")
+@pytest.mark.parametrize("kind", [TwoLayerNet, OwnGradient])
+@pytest.mark.parametrize("largest", [1e308, 1e100, 1e5])
+def test_x5_units_that_are_all_dead_are_told_once_with_how_far_the_data_reach(kind: Any, largest: float) -> None:
+    net, x, t = doomed(kind, largest=largest)
+    told = f"{DEAD}Scale x, which reaches {largest:.4g}, or try a smaller learning rate, and begin with a new network$"
+    with pytest.warns(RuntimeWarning, match=told.replace("+", r"\+")) as caught:
+        history = fit(net, x, t, epochs=3, batch_size=10, seed=0)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert np.isfinite(history.losses).all()
+    assert not np.maximum(np.delete(x, 33, axis=0) @ net.params["W1"] + net.params["b1"], 0).any()
+    if kind is TwoLayerNet:  # in which Rust made the steps: what was looked at left nothing in the layers
+        assert net.layers["Affine1"].x is net.layers["Relu1"].mask is None
+
+
+@pytest.mark.fault("X5")
+def test_x5_images_whose_bytes_were_not_scaled_are_told() -> None:
+    (x, t), _ = load_mnist(normalize=False)
+    net = TwoLayerNet(784, 50, 10, "he", seed=0)
+    with pytest.warns(RuntimeWarning, match=f"{DEAD}Scale x, which reaches 255, or try a smaller learning rate"):
+        fit(net, x[:2000], t[:2000], seed=0, learning_rate=1.0, evaluate_train=False)
+
+
+@pytest.mark.fault("X5")
+def test_x5_it_is_told_after_the_first_epoch_or_else_at_the_end() -> None:
+    class Die:
+        """A callback that makes all units dead, and notes how many warnings there are after each epoch."""
+
+        def __init__(self, epoch: int) -> None:
+            self.epoch, self.told = epoch, list[int]()
+
+        def on_epoch(self, run: Any) -> None:
+            self.told.append(len(caught))
+            if run.epoch == self.epoch:
+                run.net.params["b1"] = np.full(5, -1e9)
+
+    for epoch, told in [(1, [0, 1, 1]), (2, [0, 0, 0])]:
+        die = Die(epoch)
+        with pytest.warns(RuntimeWarning, match=f"{DEAD}Try a smaller learning rate") as caught:
+            fit(engine_net(), *data(200), epochs=3, batch_size=50, seed=0, callbacks=[die])
+        assert (die.told, len(caught)) == (told, 1)
+
+
+@pytest.mark.parametrize("where", range(3))
+def test_x5_the_layer_that_is_dead_is_named_wherever_it_stands(where: int) -> None:
+    net = MultiLayerNet(6, [5, 5, 5], 4, seed=0)
+    net.params[f"b{where + 1}"] = np.full(5, -1e9)
+    with pytest.warns(RuntimeWarning, match=f"^every unit of Activation_function{where + 1} is 0"):
+        fit(net, *data(200), batch_size=50, seed=0)
+
+
+@pytest.mark.parametrize("alive", range(5))
+def test_x5_one_unit_that_is_alive_is_enough(alive: int) -> None:
+    net, (x, t) = engine_net(), data(200)
+    net.params["b1"] = np.where(np.arange(5) == alive, 0, -1e9)
+    fit(net, x, t, batch_size=50, seed=0)
+
+
+@pytest.mark.parametrize("alive", [0, 50, 199])
+def test_x5_one_example_that_comes_through_is_enough_if_it_is_among_those_looked_at(alive: int) -> None:
+    x, t = np.full((100 if alive < 100 else 200, 6), 0.1), 0
+    x[alive] = 100
+    net = engine_net()
+    net.params.update(W1=np.ones((6, 5)), b1=np.full(5, -100.0), W2=np.zeros((5, 4)))
+    fit(net, x, np.full(len(x), t), batch_size=50, seed=0, learning_rate=1e-9)
+
+
+@pytest.mark.parametrize("make", [lambda: data(99), lambda: (np.zeros((200, 6)), np.arange(200) % 4)])
+def test_x5_few_examples_or_blank_ones_prove_nothing(make: Any) -> None:
+    net = engine_net()
+    net.params["b1"] = np.full(5, -1e9)
+    fit(net, *make(), batch_size=50, seed=0)
+
+
+def test_x5_nothing_is_said_of_layers_that_are_not_ours_nor_of_scores_that_are_not() -> None:
+    class OwnScores(TwoLayerNet):
+        def predict(self, x: Any) -> Any:
+            for layer in self.layers.values():
+                x = layer.forward(x)
+            return x
+
+    for net in (own_layer_net(), OwnScores(6, 5, 4, 0.5, seed=0)):
+        net.params["b1"] = np.full(5, -1e9)
+        fit(net, *data(200), batch_size=50, seed=0)
+
+
+@pytest.mark.parametrize("make", [engine_net, own_gradient_net])
+def test_x5_looking_goes_through_the_layers_of_no_network_that_learns_and_moves_no_bit(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes: list[tuple[str, int]] = []
+
+    def noted(layer: Any, x: Any, training: bool) -> Any:
+        passes.append((type(layer).__name__, len(x)))
+        return run_layer(layer, x, training)
+
+    net, twin, options = make(), make(), dict[str, Any](epochs=5, batch_size=10, seed=0)
+    monkeypatch.setattr("chainrule.training.run.run_layer", noted)
+    losses = fit(net, *data(1000), **options).losses
+    assert passes == []
+    monkeypatch.setattr("chainrule.training.run.SAMPLE", 1001)  # more than there are: nothing is looked at
+    assert fit(twin, *data(1000), **options).losses == losses
+    assert bits(net) == bits(twin)
+    monkeypatch.setattr("chainrule.training.run.SAMPLE", 100)
+    net.params["b1"] = np.full(5, -1e9)
+    with pytest.warns(RuntimeWarning, match=DEAD):
+        fit(net, *data(1000), **options)
+    assert passes == [("Affine", 100), ("Relu", 100)]
+
+
+def test_x5_a_network_that_gives_the_same_for_all_without_dead_units_is_told_nothing() -> None:
+    net, (x, t) = engine_net(), data(200)
+    net.params["W2"] = np.zeros((5, 4))
+    fit(net, x, t, batch_size=50, seed=0, learning_rate=1e-12)
+    np.testing.assert_allclose(net.predict(x), net.predict(x[:1]).repeat(200, axis=0), atol=1e-9)
+
+
 def test_a13_the_step_is_counted_over_the_epochs() -> None:
     def poison(net: Any, history: History) -> None:
         if len(history.steps) == 2:
@@ -1069,7 +1208,139 @@ def test_the_training_set_is_not_evaluated_if_not_asked_for() -> None:
     assert [len(none.losses), none.steps, none.test_loss] == [12, [6, 12], []]
 
 
-# --- what another thread does meanwhile ---
+# --- what a callback or another thread does meanwhile ---
+
+
+class Swap:
+    """A callback that puts a layer in the place of another, after so many steps."""
+
+    def __init__(self, name: str, layer: Any, steps: int) -> None:
+        self.name, self.layer, self.steps = name, layer, steps
+        self.left: list[bytes] = []
+
+    def on_step(self, run: Any) -> None:
+        if run.step == self.steps:
+            old = run.net.layers[self.name]
+            self.left = [getattr(old, name).tobytes() for name in ("W", "b") if hasattr(old, name)]
+            self.old, run.net.layers[self.name] = old, self.layer
+
+
+@pytest.mark.fault("X3")
+@pytest.mark.parametrize("make", NETS)
+@pytest.mark.parametrize("steps", [1, 7, 10, 13, 20])
+def test_x3_a_layer_swapped_after_a_step_is_trained_from_the_next_step_on(make: Any, steps: int) -> None:
+    """Two epochs of ten steps: within one, and at the end of one; nothing goes to the layer that has left any more."""
+    swap, net, x, t = Swap("Affine2", Affine(np.zeros((5, 4)), np.zeros(4)), steps), make(), *data(50)
+    history = fit(net, x, t, epochs=2, batch_size=5, seed=3, callbacks=[swap], test=(x[:20], t[:20]))
+    assert len(history.losses) == 20
+    np.testing.assert_allclose(history.losses[steps : steps + 1], [np.log(4)][: 20 - steps], rtol=1e-12)
+    assert [swap.old.W.tobytes(), swap.old.b.tobytes()] == swap.left
+    assert net.params["W2"] is swap.layer.W
+    assert swap.layer.W.any() == (steps < 20)
+    np.testing.assert_allclose(history.test_loss[-1], net.loss(x[:20], t[:20]), rtol=1e-12)
+
+    # As two runs of so many steps, over the same batches.
+    twin, batches = make(), np.concatenate([order.reshape(10, 5) for order in orders(50, 2, seed=3)])
+    for step, rows in enumerate(batches):
+        if step == steps:
+            twin.layers["Affine2"] = Affine(np.zeros((5, 4)), np.zeros(4))
+        for name, gradient in twin.gradient(x[rows], t[rows]).items():
+            twin.params[name] -= 0.1 * gradient
+    if steps < 20:
+        assert_close(net, twin, rtol=1e-9, atol=1e-12)
+
+
+def orders(n: int, epochs: int, seed: int) -> list[Any]:
+    """Give the rows of each epoch as `fit` draws them."""
+    generator = rng(seed)
+    return [generator.permutation(n) for _ in range(epochs)]
+
+
+@pytest.mark.fault("X3")
+@pytest.mark.parametrize(("first", "second"), [(Relu, Sigmoid), (OwnRelu, Relu), (Relu, OwnRelu)])
+def test_x3_a_layer_is_swapped_for_one_that_rust_knows_or_not_with_the_same_numbers(first: Any, second: Any) -> None:
+    net, twin = engine_net(), own_gradient_net()  # whose steps are all made by its own methods
+    for one in (net, twin):
+        one.layers["Relu1"] = first()
+    losses, others = (
+        fit(one, *data(50), epochs=2, batch_size=5, seed=3, callbacks=[Swap("Relu1", second(), 7)]).losses
+        for one in (net, twin)
+    )
+    np.testing.assert_allclose(losses, others, rtol=1e-9)
+    assert_close(net, twin, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.fault("X3")
+def test_x3_a_layer_that_another_thread_swaps_is_trained_as_soon_as_fit_looks() -> None:
+    x, t = data(400_000)
+    net, old, new = engine_net(), [], Affine(np.zeros((5, 4)), np.zeros(4))
+
+    def swap() -> None:
+        old.append((net.layers["Affine2"], net.layers["Affine2"].W.copy()))
+        net.layers["Affine2"] = new
+
+    def progress(done: int, total: int) -> None:
+        if not old:
+            assert done < total
+            thread = threading.Thread(target=swap)
+            thread.start()
+            thread.join()
+
+    fit(net, x, t, batch_size=1, learning_rate=0.01, seed=0, progress=progress, evaluate_train=False)
+    np.testing.assert_array_equal(old[0][0].W, old[0][1])
+    assert new.W.any()
+    assert net.params["W2"] is new.W
+
+
+@pytest.mark.fault("X3")
+@pytest.mark.parametrize("make", NETS)
+def test_x3_a_layer_that_does_not_fit_is_told_and_the_one_before_is_back(make: Any) -> None:
+    net = make()
+    before, layers = bits(net), dict(net.layers)
+    with pytest.raises(ValueError, match="x has 5 features, W expects 7"):
+        fit(net, *data(50), batch_size=5, seed=3, callbacks=[Swap("Affine2", Affine(np.zeros((7, 4)), np.zeros(4)), 3)])
+    assert dict(net.layers) == layers
+    assert bits(net) == before
+
+
+@pytest.mark.fault("X3")
+@pytest.mark.parametrize("make", NETS)
+def test_x3_after_an_error_a_layer_that_was_put_there_meanwhile_is_gone(make: Any) -> None:
+    class Grow:
+        def on_step(self, run: Any) -> None:
+            run.net.layers["Affine3"] = Affine(np.full((4, 4), np.nan), np.zeros(4))
+
+    net = make()
+    before, layers, names = bits(net), dict(net.layers), list(net.params)
+    with pytest.raises(FloatingPointError, match="loss is nan at step 2"):
+        fit(net, *data(50), batch_size=5, seed=3, callbacks=[Grow()])
+    assert (dict(net.layers), list(net.params), bits(net)) == (layers, names, before)
+
+
+@pytest.mark.fault("X3")
+@pytest.mark.parametrize("make", NETS)
+def test_x3_what_the_optimizer_keeps_is_kept_by_name_and_may_be_dropped(make: Any) -> None:
+    """A wider layer has other shapes."""
+
+    class Widen:
+        def __init__(self, forget: bool) -> None:
+            self.forget = forget
+
+        def on_step(self, run: Any) -> None:
+            if run.step == 3:
+                run.net.layers["Affine1"] = Affine(np.ones((6, 8)), np.zeros(8))
+                run.net.layers["Affine2"] = Affine(np.ones((8, 4)), np.zeros(4))
+                if self.forget:
+                    run.optimizer.kept.clear()
+
+    net = make()
+    before = bits(net)
+    with pytest.raises(ValueError, match="this optimizer has kept arrays of shape"):
+        fit(net, *data(50), batch_size=5, seed=3, optimizer=Adam(), callbacks=[Widen(forget=False)])
+    assert bits(net) == before
+    history = fit(net, *data(50), batch_size=5, seed=3, optimizer=Adam(), callbacks=[Widen(forget=True)])
+    assert len(history.losses) == 10
+    assert net.params["W1"].shape == (6, 8)
 
 
 @pytest.mark.fault("X3")

@@ -25,9 +25,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     argparse itself exits: with 2 for unusable arguments, with 0 after ``--help`` and ``--version``.
     """
-    hold_any_text(sys.stdout)
     try:
+        hold_any_text(sys.stdout)
         return _run(arguments)
+    except KeyboardInterrupt as interrupt:
+        complain("chainrule: interrupted" + (f"; {interrupt}" if interrupt.args else ""))
+        return 130
     finally:
         for stream in (sys.stdout, sys.stderr):
             let_go(stream)
@@ -43,9 +46,6 @@ def _run(arguments: Sequence[str] | None) -> int:
             with contextlib.suppress(BrokenPipeError):  # what was found stands, whoever reads it
                 sys.stdout.flush()
         return code
-    except KeyboardInterrupt as interrupt:
-        complain("chainrule: interrupted" + (f"; {interrupt}" if interrupt.args else ""))
-        return 130
     except BrokenPipeError:  # the reader of our output, `head` perhaps, has had enough
         return 0
     except (ValueError, TypeError, OSError, MemoryError, FloatingPointError, RuntimeError, ImportError) as error:

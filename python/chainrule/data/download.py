@@ -15,7 +15,7 @@ import io
 import os
 import stat
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
@@ -44,26 +44,53 @@ BACKOFF_SECONDS = 0.5
 _BLOCK = 2**16
 
 
-def fetch(folder: Path, sizes: Mapping[str, int], check: Check, mirrors: Sequence[str] | None = None) -> None:
+def fetch(
+    folder: Path,
+    sizes: Mapping[str, int],
+    check: Check,
+    mirrors: Sequence[str] | None = None,
+    memory: MutableMapping[str, bytes] | None = None,
+) -> None:
     """Bring every file named in `sizes` into `folder`, leaving alone those that are there and right.
 
     `sizes` has the bytes of each one's content: no gzip file worth fetching is larger than what is in it, so this
-    bounds the body as well. `mirrors` are MNIST's by default. Raises what `chainrule.data.mnist.download_mnist` says.
+    bounds the body as well. `mirrors` are MNIST's by default. What cannot be written goes to `memory`, under the path
+    it was meant for; without one, that is an error. Raises what `chainrule.data.mnist.download_mnist` says.
     """
+    import warnings
+
     advice = _advice(folder, list(sizes), needless=mirrors is None)
+    unwritten: OSError | None = None
     for name, size in sizes.items():
         path = folder / name
-        wrong = _fault(path, check)
+        try:
+            wrong = _fault(path, check)
+        except OSError:
+            if memory is None:
+                raise
+            wrong = ""  # whatever is there, it cannot be used
         if wrong is None:
             continue
-        expect_online(path, wrong, advice)
-        body = io.BytesIO()
-        fetch_into(body, name, size, check, MIRRORS if mirrors is None else mirrors, advice)
-        put(path, body.getvalue(), set_aside=bool(wrong))
+        body = None if memory is None else memory.get(str(path))
+        if body is None:
+            expect_online(path, wrong, advice)
+            file = io.BytesIO()
+            fetch_into(file, name, size, check, MIRRORS if mirrors is None else mirrors, advice)
+            body = file.getvalue()
+        try:
+            put(path, body, set_aside=bool(wrong))
+        except OSError as error:
+            if memory is None:
+                raise
+            memory[str(path)], unwritten = body, error
+            continue
+        if memory is not None:
+            memory.pop(str(path), None)
         if wrong:
-            import warnings
-
             warnings.warn(f"{wrong}; set aside as {name}.bad and fetched again, in {folder}", stacklevel=3)
+    if unwritten is not None:
+        kept = "Till this process ends the files are in memory, where load_mnist(data_dir=…) finds them"
+        warnings.warn(f"{folder}: {unwritten.strerror}. {kept}", RuntimeWarning, stacklevel=3)
 
 
 def _fault(path: Path, check: Check) -> str | None:
@@ -233,6 +260,8 @@ def put(path: Path, body: bytes, set_aside: bool) -> None:
     """Write `body` to `path` whole or not at all; keep what was there as ``.bad`` when `set_aside`."""
     aside = path.with_name(path.name + ".bad")
     try:
+        if path.parts[0] == "~" and not os.path.isdir("~"):  # a home that is not known; no folder is to be called so
+            raise FileNotFoundError(errno.ENOENT, "~ stands for no folder here")
         path.parent.mkdir(parents=True, exist_ok=True)
         if set_aside:
             os.replace(path, aside)

@@ -8,6 +8,7 @@ Source: the tutorial's loader section; Y. LeCun, C. Cortes, C. Burges, "The MNIS
 from __future__ import annotations
 
 import errno
+import io
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._errors import DataError
-from chainrule.data.idx import Gunzip, expect_regular, read_idx
+from chainrule.data.idx import Gunzip, expect_regular, parse_idx, read_idx
 
 # pathlib and what downloads are imported where they are used: `import chainrule` would be a quarter slower.
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ _CONTENT = {
     key_file["test_img"]: (7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
     key_file["test_label"]: (10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
 }
+
+#: Downloaded files whose folder cannot be written, by the paths that they were meant for.
+_IN_MEMORY: dict[str, bytes] = {}
 
 
 def load_mnist(
@@ -144,9 +148,19 @@ def data_folder() -> Path:
 
     if chosen := os.environ.get("CHAINRULE_DATA_DIR"):
         return Path(chosen)
+    return cache_folder("mnist")
+
+
+def cache_folder(name: str) -> Path:
+    """Give a folder in the user's cache; without a home it is one that cannot be written, below ``~``."""
+    from pathlib import Path
+
     import platformdirs
 
-    return Path(platformdirs.user_cache_dir("chainrule"), "mnist")
+    try:
+        return Path(platformdirs.user_cache_dir("chainrule"), name)
+    except RuntimeError:  # where older versions give the ~ as it is
+        return Path("~", ".cache", "chainrule", name)
 
 
 def faults(folder: Path) -> Iterator[tuple[Path, str]]:
@@ -180,7 +194,8 @@ def download_mnist(dest: str | os.PathLike[str] | None = None) -> Path:
     Returns
     -------
     pathlib.Path
-        The folder. Every file in it had the right SHA-256 before it got its name.
+        The folder. Every file in it had the right SHA-256 before it got its name. If the cache cannot be written,
+        `load_mnist` reads the files from memory under this name, as long as the process lives.
 
     Raises
     ------
@@ -190,13 +205,15 @@ def download_mnist(dest: str | os.PathLike[str] | None = None) -> Path:
     DataError
         If ``CHAINRULE_OFFLINE=1`` is set and a file is there but wrong.
     OSError
-        If the folder cannot be written.
+        If the folder cannot be written, and is the one that you named.
 
     Warns
     -----
     UserWarning
         If a file was there but wrong (also a symbolic link, which is not followed): it was fetched again and
         the old one set aside as ``<name>.bad``.
+    RuntimeWarning
+        If the cache cannot be written, or there is none: the files are in memory, and no other program finds them.
 
     Notes
     -----
@@ -213,7 +230,9 @@ def download_mnist(dest: str | os.PathLike[str] | None = None) -> Path:
     from chainrule.data import download
 
     folder = data_folder() if dest is None else Path(dest)
-    download.fetch(folder, {name: size for name, (size, _) in _CONTENT.items()}, _check_content)
+    named = dest is not None or os.environ.get("CHAINRULE_DATA_DIR")
+    sizes = {name: size for name, (size, _) in _CONTENT.items()}
+    download.fetch(folder, sizes, _check_content, memory=None if named else _IN_MEMORY)
     return folder
 
 
@@ -229,8 +248,10 @@ def load_split(
     from pathlib import Path
 
     folder = Path(_PACKAGED if data_dir is None else data_dir)
-    image_path = _find(folder, key_file[f"{split}_img"])
-    label_path = _find(folder, key_file[f"{split}_label"])
+    image_path, label_path = (
+        path if str(path) in _IN_MEMORY else _find(folder, path.name)
+        for path in (folder / key_file[f"{split}_img"], folder / key_file[f"{split}_label"])
+    )
     images = _bytes_of_rank(image_path, 3, "images (N, rows, columns)")
     labels = _bytes_of_rank(label_path, 1, "labels (N,)")
     if len(images) != len(labels):
@@ -259,7 +280,8 @@ def _find(folder: Path, name: str) -> Path:
 
 def _bytes_of_rank(path: Path, rank: int, wanted: str) -> NDArray[np.uint8]:
     """Read the IDX file at `path`, refusing anything but uint8 with `rank` axes."""
-    array = read_idx(path)
+    body = _IN_MEMORY.get(str(path))
+    array = read_idx(path) if body is None else parse_idx(io.BytesIO(body), str(path))
     if array.dtype != np.uint8 or array.ndim != rank:
         raise DataError(f"{path}: holds {array.dtype} of shape {array.shape}, must hold uint8 {wanted}")
     return array

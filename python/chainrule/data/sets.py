@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from chainrule._errors import DataError
 from chainrule.data import download
 from chainrule.data.idx import parse_idx, read_idx
-from chainrule.data.mnist import key_file
+from chainrule.data.mnist import cache_folder, key_file
 
 LETTERS = "emnist-letters"
 _ARCHIVE = "gzip.zip"
@@ -77,9 +77,7 @@ def set_folder(name: str) -> Path:
     """Give the folder of a data set if none is named: below `CHAINRULE_DATA_DIR`, or in the user's cache."""
     if chosen := os.environ.get("CHAINRULE_DATA_DIR"):
         return Path(chosen, name)
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("chainrule"), name)
+    return cache_folder(name)
 
 
 def download_set(name: str, dest: str | os.PathLike[str] | None = None) -> Path:

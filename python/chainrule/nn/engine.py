@@ -8,7 +8,7 @@ NumPy's and are lent for each call. A network with a layer of the user's own (or
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -156,6 +156,11 @@ def plan(layers: Mapping[str, Any], shape: tuple[int, ...], loss: Loss | None = 
     return Plan(stack, described, features, example, arrays, loss or SoftmaxWithLoss())
 
 
+def _same(some: Collection[Any], others: Collection[Any]) -> bool:
+    """Tell whether these are the same objects."""
+    return len(some) == len(others) and all(one is other for one, other in zip(some, others, strict=True))
+
+
 class Plan:
     """A stack of known layers, ready for examples of one shape, and the arrays they hold."""
 
@@ -174,6 +179,7 @@ class Plan:
         learnt = {id(getattr(layer, name)) for layer in stack for name in LAYERS[type(layer)].parameters}
         #: Those of the arrays that are parameters.
         self.parameters = [array for array in arrays if id(array) in learnt]
+        self._layers = list(stack)
         self._stack = [layer for layer in stack if LAYERS[type(layer)].rust]
         self._features = math.prod(features)
         #: Plans that agree in this read a data set alike.
@@ -184,6 +190,11 @@ class Plan:
     def separate(self) -> bool:
         """Whether no two arrays share memory, so that each can be updated on its own."""
         return not any(np.may_share_memory(a, b) for a, b in combinations(self.arrays, 2))
+
+    def is_of(self, layers: Mapping[str, Any]) -> bool:
+        """Tell whether these are still the layers that it runs, unchanged, and the arrays that they hold."""
+        arrays = known_arrays(layers)
+        return arrays is not None and _same(layers.values(), self._layers) and _same(arrays, self.arrays)
 
     @property
     def trains_otherwise(self) -> bool:

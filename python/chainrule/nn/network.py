@@ -108,7 +108,8 @@ class Network:
         """The parameters by name: the very arrays the layers hold.
 
         ``net.params["W1"] = other`` copies `other` into the array; ``net.params["W1"] -= step`` changes it in place;
-        ``net.params = {…}`` assigns each. An empty dict, as in the tutorial's ``__init__``, starts anew.
+        ``net.params = {…}`` assigns each. An empty dict, as in the tutorial's ``__init__``, starts anew. A name that no
+        layer's parameter has is a KeyError, but in a class of your own, whose methods may use it.
 
         Notes
         -----
@@ -123,8 +124,9 @@ class Network:
         """
         held: Parameters = self._params
         known = set(map(id, held.values()))
-        # A subclass may fill its params before it has layers, as the tutorial does.
+        # A subclass may fill its params before it has layers, as the tutorial does, and may have some of its own.
         layers = getattr(self, "layers", {})
+        held.complete = bool(layers) and type(self).__module__.startswith("chainrule.")
         for layer in layers.values():
             for array in parameters(layer, layers.values()).values():
                 if id(array) not in known:  # the network is new, or a layer was replaced

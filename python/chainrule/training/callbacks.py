@@ -23,7 +23,7 @@ class Run:
     Attributes
     ----------
     net : Network
-        The network; its parameters may be changed between steps.
+        The network; its parameters may be changed between steps, and its layers replaced.
     optimizer : Optimizer
         Its ``lr`` may be changed.
     history : History
@@ -50,6 +50,10 @@ class Run:
         After the losses and accuracies of each epoch, and of the last steps if they end within one.
     ``on_end(run)``
         At the end, unless by an exception.
+
+    A layer that is put in the place of another, by a callback or another thread, is trained from the next step on. What
+    the optimizer keeps goes by the names of parameters: ``run.optimizer.kept.pop("W2", None)`` has it begin anew, as it
+    must for another shape.
     """
 
     net: Any

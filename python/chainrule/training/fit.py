@@ -144,7 +144,9 @@ def fit(
         If a run is resumed with another instruction set than it was begun with, or as `on_nonfinite` says; or if a
         layer of your own holds an array that the loss depends on and that is no parameter, for want of a gradient
         beside it. To find out, losses of a few examples are taken; arrays, attributes and generators are put back. Or
-        if ``gradient`` of a network of your own leaves out a parameter, or a checkpoint an array that counts.
+        if ``gradient`` of a network of your own leaves out a parameter, or a checkpoint an array that counts. Or if
+        after the first epoch, or at the end, each unit of a `Relu` is 0 for all of up to 100 examples, in a network of
+        known layers that has 100 or more: the loss stays finite, and nothing before that layer learns any more.
 
     Notes
     -----

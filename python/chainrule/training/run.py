@@ -6,6 +6,7 @@ batches from the same generator and give the same numbers to rounding.
 
 from __future__ import annotations
 
+import copy
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,8 +21,9 @@ from chainrule._gate import FloatArray, examples
 from chainrule.nn import engine
 from chainrule.nn.engine import Ours
 from chainrule.nn.kinds import LAYERS
-from chainrule.nn.layers import Dropout
-from chainrule.nn.network import Network, params_of, penalty, statistics_of
+from chainrule.nn.layers import Dropout, Relu
+from chainrule.nn.network import Network, batched, name_params, params_of, penalty, statistics_of
+from chainrule.nn.passes import run as run_layer
 from chainrule.training.callbacks import Run, call
 from chainrule.training.history import History
 from chainrule.training.optimizers import Optimizer, shortened
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Data beyond this are not scaled: pixels of 0 to 255, say.
 LARGE = 10.0
+#: So many examples tell whether a layer's units are dead.
+SAMPLE = 100
 
 
 class Training:
@@ -79,6 +83,7 @@ class Training:
         self._prepared: dict[int, tuple[Any, _kernels.Examples]] = {}
         # Evaluations of the last epoch, which are gone on with beside the steps of this one.
         self._evaluations: list[tuple[engine.Plan, _kernels.Evaluation, NDArray[Any]]] = []
+        self._told_of_dead_units = False
 
     @property
     def history(self) -> History:
@@ -129,9 +134,12 @@ class Training:
                 if not whole:  # to be finished by a longer run, which calls on_epoch then
                     checkpoints.save(run, state)
                 call(callbacks, "on_epoch", run)
+                if epoch == 0 and run.step < total:
+                    self._tell_of_dead_units()
                 if whole and (due or run.stopped or run.step == total):
                     checkpoints.save(run, self._rng.bit_generator.state)
             call(callbacks, "on_end", run)
+            self._tell_of_dead_units()
 
     def _forget_a_part_of_an_epoch(self) -> None:
         """Drop the row of an epoch that was cut short, which is to be finished now."""
@@ -142,12 +150,17 @@ class Training:
     def _run_epoch(self, rows: NDArray[np.int64], *, more: bool) -> Iterator[None]:
         """Do the steps of an epoch, and evaluate after them; or, if `more` steps follow, beside or after those."""
         plan = self._plan()
-        for losses in self._readable_steps(rows) if plan is None else self._engine_steps(plan, rows):
-            self.history.losses += losses
-            self._expect_finite(f"loss is {losses[-1]}", losses[-1])
-            yield
-            if self.run.stopped:
-                break
+        while len(rows) and not self.run.stopped:
+            for losses in self._readable_steps(rows) if plan is None else self._engine_steps(plan, rows):
+                self.history.losses += losses
+                rows = rows[len(losses) * self.settings.batch_size :]
+                self._expect_finite(f"loss is {losses[-1]}", losses[-1])
+                yield
+                replaced = plan is not None and not plan.is_of(self.net.layers)
+                if replaced:  # by a callback, or another thread
+                    plan = self._plan()
+                if replaced or self.run.stopped:
+                    break
         for name, array in self.net.params.items():  # a last step that overflowed: no loss comes after it to show it
             self._expect_finite(f"params[{name!r}] is not finite", array)
         self._finish_evaluations()
@@ -286,6 +299,35 @@ class Training:
             text = f"fit leaves {', '.join(without)} untrained: {type(self.net).__name__}.gradient gives none of it"
             warnings.warn(text, RuntimeWarning, stacklevel=7)
 
+    def _tell_of_dead_units(self) -> None:
+        """Warn, once a run, of a Relu that lets nothing through: no gradient comes back to what is before it.
+
+        The loss, which stays finite, does not show it. In a network that learns, not all of some dozens of examples
+        are 0 there; of fewer, or if they are blank, they may be.
+        """
+        net, x = self.net, self._sets.x
+        known = isinstance(net, Network) and Ours(net).scores and Ours(net).layers
+        if self._told_of_dead_units or not known or len(x) < SAMPLE or not np.isfinite(self.history.losses).all():
+            return
+        sample = x[np.linspace(0, len(x) - 1, SAMPLE, dtype=int)]
+        sample = sample[sample.reshape(SAMPLE, -1).any(axis=1)]
+        if len(sample) < SAMPLE / 2:
+            return
+        scores = net.predict(sample)
+        with np.errstate(over="ignore"):
+            alike = np.allclose(scores, scores[:1])
+        if not alike:  # as they are behind a layer that is dead
+            return
+        out, _ = batched(net, sample)
+        for name, layer in net.layers.items():
+            out = run_layer(copy.copy(layer), out, training=False)  # a copy: the layer keeps what backward needs
+            if type(layer) is Relu and not out.any():
+                text = f"every unit of {name} is 0 for all of {len(sample)} examples; what is before it learns no more"
+                advice = f"{_advice(x, self._dtype())}, and begin with a new network"
+                warnings.warn(f"{text}. {advice}", RuntimeWarning, stacklevel=4)
+                self._told_of_dead_units = True
+                return
+
     def _evaluate(self, x: FloatArray, t: NDArray[Any]) -> tuple[float, float]:
         """Give loss and measure of a set by the network's own methods: of the same scores, if both are ours."""
         net, loss = self.net, Ours(self.net).evaluated
@@ -333,7 +375,7 @@ def _advice(x: NDArray[Any], dtype: np.dtype[Any]) -> str:
     largest = 0.0
     for start in range(0, len(x), 1024):  # so that a large set is not copied as a whole
         with np.errstate(over="ignore"):
-            block = np.asarray(x[start : start + 1024]).astype(dtype, copy=False)
+            block = x[start : start + 1024].astype(dtype, copy=False)
         bad = np.argwhere(~np.isfinite(block))
         if len(bad):
             row, *place = bad[0].tolist()
@@ -356,14 +398,21 @@ def _in_rust(net: Any) -> list[Any]:
 
 
 def _undo(net: Any, optimizer: Optimizer, rng: np.random.Generator) -> Callable[[], None]:
-    """Give what puts the parameters, the optimizer and the generator back as they are now."""
-    layers = list(net.layers.values()) if isinstance(net, Network) else []
+    """Give what puts the layers, the parameters, the optimizer and the generator back as they are now."""
+    held: dict[str, Any] = net.layers if isinstance(net, Network) else {}
+    layers, named = dict(held), dict(net.params)
     before = [(array, array.copy()) for array in (*net.params.values(), *statistics_of(net).values())]
-    masks = [(layer, vars(layer).copy()) for layer in layers if isinstance(layer, Dropout)]
+    masks = [(layer, vars(layer).copy()) for layer in layers.values() if isinstance(layer, Dropout)]
     kept = {name: tuple(array.copy() for array in arrays) for name, arrays in optimizer.kept.items()}
     attributes, state = vars(optimizer) | {"kept": kept}, rng.bit_generator.state
 
     def undo() -> None:
+        if isinstance(net, Network):  # a callback may have put other layers there
+            held.clear()
+            held.update(layers)
+            net.layers = held  # type: ignore[assignment]  # as it was: ordered, if nobody has put a dict there
+            if net.params.keys() != named.keys():
+                name_params(net, named)
         for array, values in before:
             array[...] = values
         for layer, own in masks:

@@ -18,6 +18,9 @@ class Parameters(dict[str, Any]):
         On assignment, if the shape differs or the held array is read-only. Nothing is changed then.
     TypeError
         On assignment of something that does not hold real numbers, and where one would be removed: a layer holds it.
+    KeyError
+        On assignment to a name that no layer's parameter has, if these are those of a network of this package that has
+        layers. A class of your own may hold more: its methods can use it.
 
     Examples
     --------
@@ -28,11 +31,38 @@ class Parameters(dict[str, Any]):
     array([3., 4.])
     """
 
+    #: Whether there are all names that there can be; the network says so when it gives its parameters.
+    complete = False
+
     def __setitem__(self, name: str, value: Any) -> None:
         if name in self:
             fill(self[name], value, f"params[{name!r}]")
         else:
+            self._expect_open(name)
             super().__setitem__(name, value)
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        """Give the parameter of a name; assign `default` to it first if there is none.
+
+        Parameters
+        ----------
+        name : str
+            Known or new.
+        default : ndarray, any shape
+            Held, not copied.
+
+        Returns
+        -------
+        ndarray
+
+        Raises
+        ------
+        KeyError
+            As ``params[name] = default``.
+        """
+        if name not in self:
+            self[name] = default
+        return self[name]
 
     def update(self, *others: Any, **values: Any) -> None:
         """Assign each of the values, as ``params[name] = value`` does.
@@ -44,19 +74,33 @@ class Parameters(dict[str, Any]):
 
         Raises
         ------
-        TypeError, ValueError
+        TypeError, ValueError, KeyError
             As ``params[name] = value``.
         """
+        given = dict(*others, **values)
         # All are looked at before the first is changed.
+        self._expect_open(*(name for name in given if name not in self))
         ready = {
             name: fitting(self[name], value, f"params[{name!r}]") if name in self else value
-            for name, value in dict(*others, **values).items()
+            for name, value in given.items()
         }
         for name, value in ready.items():
             if name in self:
                 np.copyto(self[name], value)
             else:
                 self.hold(name, value)
+
+    def _expect_open(self, *new: str) -> None:
+        """Raise KeyError if there is one that nothing would use."""
+        if new and self.complete:
+            names = ", ".join(map(repr, new))
+            raise KeyError(
+                f"no layer has a parameter called {names}; there are {', '.join(self)}. A layer that is put into"
+                " net.layers brings its own"
+            )
+
+    def __getstate__(self) -> None:
+        """Leave `complete` to the network that the copy belongs to: while it is made, every name is new."""
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]  # any mapping, as in update
         self.update(other)
