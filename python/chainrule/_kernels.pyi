@@ -111,12 +111,12 @@ class Engine:
         optimizer: tuple[str, float, float, float, float, int],
         stop_if_diverged: bool,
         losses: NDArray[Any],
-        done: NDArray[Any],
         beside: list[Evaluation] = ...,
         weights: NDArray[Any] | None = None,
         largest_norm: float | None = None,
         draws: tuple[int, int] = ...,
-    ) -> bool: ...
+        done: NDArray[Any] | None = None,
+    ) -> tuple[int, bool]: ...
     def evaluations(
         self, params: list[NDArray[Any]], sets: Sequence[tuple[NDArray[Any] | Examples, NDArray[Any]]]
     ) -> list[Evaluation]: ...

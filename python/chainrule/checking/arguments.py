@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray, numbers
+from chainrule._pieces import copied
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _copy(argument: Any, name: str) -> FloatArray:
     array = numbers(argument, name)
     if array.dtype.kind not in "biu":
         refuse_half(array, name)
-    return np.array(array, order="K")
+    return copied(array)
 
 
 def refuse_half(array: FloatArray, name: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray
+from chainrule._pieces import copied
 from chainrule.checking.equality import same_bits, same_numbers
 from chainrule.checking.finite_differences import largest
 from chainrule.checking.randomness import Randomness
@@ -83,7 +84,7 @@ class Trial:
     def _watched(self, call: Callable[[], Any], douts: list[Any]) -> Any:
         """Call, then see what was written into, and put it back."""
         owned = self._owned(douts)
-        before = {key: a.copy() for key, a in owned.items()}
+        before = {key: copied(a) for key, a in owned.items()}
         try:
             return call()
         finally:

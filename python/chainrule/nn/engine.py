@@ -288,7 +288,7 @@ class Plan:
         rule = (kind.rust, optimizer.lr, optimizer.weight_decay, one, two, optimizer.iter)
         done = np.zeros(1, np.int64)
         try:
-            diverged = self._engine.steps(
+            return self._engine.steps(
                 self.arrays,
                 kept,
                 x,
@@ -298,15 +298,14 @@ class Plan:
                 rule,
                 stop_if_diverged,
                 losses,
-                done,
                 beside,
                 weights,
                 largest_norm,
                 draws,
+                done,
             )
         finally:  # Ctrl-C may be seen in the call, or right behind it, and the steps before are made
             optimizer.iter += int(done[0])
-        return int(done[0]), diverged
 
     def result(self, evaluation: _kernels.Evaluation, t: NDArray[Any]) -> tuple[float, float]:
         """Evaluate what is left to be evaluated, and give the mean loss and the measure of it."""

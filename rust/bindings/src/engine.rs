@@ -154,13 +154,13 @@ impl Engine {
         Ok(Examples { x: array.clone().unbind(), nonzeros, scale })
     }
 
-    /// Steps through the batches in `rows`, updating `params` and the optimizer's `state` in place: whether the next one diverged. How many were made is
-    /// added to `done`, also if the call raises something then.
+    /// Steps through the batches in `rows`, updating `params` and the optimizer's `state` in place: (steps done, whether the next one diverged). How many
+    /// were done is written into `done` too, also where the call then raises something.
     /// `optimizer` is (rule, learning rate, weight decay, two factors, steps made before). What there is to evaluate `beside` them is gone on
     /// with where a thread has nothing else to do. `weights` say how often each row of `t` counts. A gradient longer than
     /// `largest_norm` is made so short; `draws` are the seed and the step that the first batch's random numbers belong to.
     #[allow(clippy::too_many_arguments)] // a training step's own
-    #[pyo3(signature = (params, state, x, t, rows, batch_size, optimizer, stop_if_diverged, losses, done, beside = vec![], weights = None, largest_norm = None, draws = (0, 0)))]
+    #[pyo3(signature = (params, state, x, t, rows, batch_size, optimizer, stop_if_diverged, losses, beside = vec![], weights = None, largest_norm = None, draws = (0, 0), done = None))]
     fn steps(
         &mut self,
         py: Python<'_>,
@@ -173,12 +173,12 @@ impl Engine {
         optimizer: (String, f64, f64, f64, f64, u64),
         stop_if_diverged: bool,
         mut losses: PyReadwriteArray1<'_, f64>,
-        mut done: PyReadwriteArray1<'_, i64>,
         beside: Vec<PyRefMut<'_, Evaluation>>,
         weights: Option<&Bound<'_, PyAny>>,
         largest_norm: Option<f64>,
         draws: (u64, u64),
-    ) -> PyResult<bool> {
+        done: Option<PyReadwriteArray1<'_, i64>>,
+    ) -> PyResult<(usize, bool)> {
         expect_shapes(&self.stack, &params)?;
         x.expect_stack(&self.stack)?;
         let optimizer = Optimizer { largest_norm, ..rule(optimizer)? };
@@ -191,10 +191,10 @@ impl Engine {
         let before = optimizer.steps;
         let mut plan = Steps { x, rows, batch_size, optimizer, draws, stop_if_diverged, losses, beside };
         let progress = either!(&self.trainer, T, _ => plan.run::<T>(py, self, &params, &state, (t, weights)));
-        if let [done, ..] = done.as_slice_mut()? {
-            *done += (plan.optimizer.steps - before).cast_signed();
+        if let Some(mut done) = done {
+            done.as_slice_mut()?.fill((plan.optimizer.steps - before).cast_signed());
         }
-        Ok(progress?.diverged)
+        progress.map(|progress| (progress.steps, progress.diverged))
     }
 
     /// The scores of the rows of `x`, an array or `Examples`, from `first` on, written into `out`: how many rows have scores now.

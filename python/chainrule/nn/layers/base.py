@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from chainrule._gate import FloatArray, floats
+from chainrule._pieces import copied
 
 
 class Layer(Protocol):
@@ -124,7 +125,7 @@ def kept(x: FloatArray, given: Any) -> FloatArray:
         return x
     # What is no array may have given its own memory.
     shared = not isinstance(given, np.ndarray) or np.may_share_memory(x, given)
-    return x.copy() if shared else x
+    return copied(x) if shared else x
 
 
 def remembered(value: Any, layer: Any) -> Any:

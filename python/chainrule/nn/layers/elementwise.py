@@ -13,6 +13,7 @@ import numpy as np
 
 from chainrule import _kernels
 from chainrule._gate import FloatArray, floats, positive, real
+from chainrule._pieces import copied, each
 from chainrule.nn.functions import sigmoid
 from chainrule.nn.layers.base import BaseLayer, incoming, remembered, times
 
@@ -41,8 +42,8 @@ class Relu(BaseLayer):
 
     def forward(self, x: Any) -> FloatArray:
         x = floats(x, "x")
-        self.mask = x <= 0
-        return np.asarray(np.maximum(x, 0))
+        self.mask = each(np.less_equal, x, 0)
+        return each(np.maximum, x, 0)
 
     def backward(self, dout: Any) -> FloatArray:
         mask = remembered(self.mask, self)
@@ -74,13 +75,13 @@ class Sigmoid(BaseLayer):
         self.out: Any = None
 
     def forward(self, x: Any) -> FloatArray:
-        out: FloatArray = np.asarray(sigmoid(floats(x, "x")))
+        out = each(sigmoid, floats(x, "x"))
         self.out = out
-        return out.copy()  # the caller may change what it got; backward needs what it was
+        return copied(out)  # the caller may change what it got; backward needs what it was
 
     def backward(self, dout: Any) -> FloatArray:
         out = remembered(self.out, self)
-        return times(incoming(dout, out.shape), (1 - out) * out)
+        return each(lambda dout, out: times(dout, (1 - out) * out), incoming(dout, out.shape), out)
 
 
 class Tanh(BaseLayer):
@@ -104,13 +105,13 @@ class Tanh(BaseLayer):
         self.out: Any = None
 
     def forward(self, x: Any) -> FloatArray:
-        out: FloatArray = np.asarray(np.tanh(floats(x, "x")))
+        out = each(np.tanh, floats(x, "x"))
         self.out = out
-        return out.copy()
+        return copied(out)
 
     def backward(self, dout: Any) -> FloatArray:
         out = remembered(self.out, self)
-        return times(incoming(dout, out.shape), 1 - out * out)
+        return each(lambda dout, out: times(dout, 1 - out * out), incoming(dout, out.shape), out)
 
 
 class LeakyRelu(BaseLayer):
@@ -143,14 +144,14 @@ class LeakyRelu(BaseLayer):
 
     def forward(self, x: Any) -> FloatArray:
         x = floats(x, "x")
-        self.mask = x <= 0
-        out: FloatArray = np.where(self.mask, x * x.dtype.type(self.slope), x)
-        return out
+        self.mask = each(np.less_equal, x, 0)
+        return each(lambda x: np.where(x <= 0, x * x.dtype.type(self.slope), x), x)
 
     def backward(self, dout: Any) -> FloatArray:
         mask = remembered(self.mask, self)
         dout = incoming(dout, mask.shape)
-        return times(dout, np.where(mask, dout.dtype.type(self.slope), dout.dtype.type(1)))
+        slope = dout.dtype.type(self.slope)
+        return each(lambda dout, mask: times(dout, np.where(mask, slope, dout.dtype.type(1))), dout, mask)
 
     def _described(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
         return (), (self.slope,), shape
@@ -169,13 +170,12 @@ class Identity(BaseLayer):
         self._shape: tuple[int, ...] | None = None
 
     def forward(self, x: Any) -> FloatArray:
-        out: FloatArray = floats(x, "x").copy()
+        out = copied(floats(x, "x"))
         self._shape = out.shape
         return out
 
     def backward(self, dout: Any) -> FloatArray:
-        dx: FloatArray = incoming(dout, remembered(self._shape, self)).copy()
-        return dx
+        return copied(incoming(dout, remembered(self._shape, self)))
 
     def _described(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
         return (), (1.0,), shape
@@ -210,11 +210,11 @@ class Rescaling(BaseLayer):
     def forward(self, x: Any) -> FloatArray:
         x = floats(x, "x")
         self._shape = x.shape
-        return np.asarray(x * x.dtype.type(self.scale))
+        return each(np.multiply, x, x.dtype.type(self.scale))
 
     def backward(self, dout: Any) -> FloatArray:
         dout = incoming(dout, remembered(self._shape, self))
-        return times(dout, dout.dtype.type(self.scale))
+        return each(times, dout, dout.dtype.type(self.scale))
 
     def _described(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
         return (), (self.scale,), shape

@@ -12,6 +12,7 @@
 
 use crate::error::agree;
 use crate::layers::{Definition, Flow, Gradients, Pass};
+use crate::machine::interrupt;
 use crate::machine::level::{Arithmetic, Kernel, Level};
 use crate::machine::threads;
 use crate::{Float, KernelError};
@@ -199,9 +200,15 @@ impl<T: Float> Kernel for Backward<'_, T> {
 pub fn zero_where<T: Float>(level: Level, mask: &[u8], d: &[T], out: &mut [T]) -> Result<(), KernelError> {
     agree("the size of the mask", mask.len(), "the size of dout", d.len())?;
     agree("the size of the output", out.len(), "the size of dout", d.len())?;
-    level.run(ZeroWhere { mask, d, out });
+    for ((mask, d), out) in mask.chunks(AT_ONCE).zip(d.chunks(AT_ONCE)).zip(out.chunks_mut(AT_ONCE)) {
+        interrupt::check()?;
+        level.run(ZeroWhere { mask, d, out });
+    }
     Ok(())
 }
+
+/// Numbers that are worked on at a time.
+const AT_ONCE: usize = 1 << 18;
 
 struct ZeroWhere<'a, T> {
     mask: &'a [u8],

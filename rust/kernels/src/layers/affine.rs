@@ -17,6 +17,7 @@ use crate::dense::{matrix, matrix_mut};
 use crate::error::{agree, zeros};
 use crate::layers::{Definition, Flow, Gradients, Layer, Pass};
 use crate::loss::Loss;
+use crate::machine::interrupt;
 use crate::machine::level::{Arithmetic, Level};
 use crate::network::optimize::Optimizer;
 use crate::network::stack::{Data, Stack, BLOCK};
@@ -113,6 +114,7 @@ pub fn weight_gradient<T: Float>(
     let blocks = (0..n).step_by(BLOCK).map(|start| start..n.min(start + BLOCK));
     if let (true, Some(d_w)) = (skip, d_w.as_slice_mut()) {
         for rows in blocks {
+            interrupt::check()?;
             let d_block = &mut scratch.rows;
             d_block.reshape(rows.len(), outputs)?;
             d_block.load(level, &d_as_slice[rows.start * outputs..rows.end * outputs]);
@@ -128,6 +130,7 @@ pub fn weight_gradient<T: Float>(
     d_w.fill(T::zero());
     let mut block = zeros(n.min(BLOCK).saturating_mul(features))?;
     for rows in blocks {
+        interrupt::check()?;
         let block = &mut block[..rows.len() * features];
         x.gather(rows.clone(), block);
         let x = matrix(block, rows.len(), features)?;

@@ -162,17 +162,6 @@ impl Stack {
         self.layers.iter().enumerate().flat_map(|(i, layer)| layer.sizes(self.width_after(i)))
     }
 
-    /// How many numbers the parameters have together, or as many as can be counted.
-    pub(crate) fn size(&self) -> usize {
-        self.sizes_before(self.layers.len())
-    }
-
-    /// How many the parameters of the first `layers` layers have.
-    pub(crate) fn sizes_before(&self, layers: usize) -> usize {
-        let sizes = self.layers[..layers].iter().enumerate().map(|(i, layer)| layer.size(self.width_after(i)));
-        sizes.fold(0, usize::saturating_add)
-    }
-
     /// What a row costs in multiplications, or as many as can be counted.
     pub(crate) fn cost(&self) -> usize {
         let costs = self.layers.iter().enumerate().map(|(i, layer)| layer.cost(self.width_after(i)));

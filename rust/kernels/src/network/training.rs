@@ -99,8 +99,8 @@ pub struct Trainer<T> {
     /// What each remembers of its way forward.
     memories: Vec<Memory<T>>,
     gradients: Gradients<T>,
-    /// The gradient of all parameters, where it is needed whole.
-    whole: Vec<T>,
+    /// The gradients of each one's parameters, where all are needed together.
+    whole: Vec<Vec<T>>,
     first: Option<First<T>>,
 }
 
@@ -112,6 +112,11 @@ impl<T: Float> Trainer<T> {
     /// [`KernelError::Memory`].
     pub fn new(stack: Stack, level: Level, batch: usize) -> Result<Self, KernelError> {
         let at_once = if stack.layers.iter().all(|layer| layer.by_rows()) { batch.min(AT_ONCE) } else { batch };
+        Self::in_blocks(stack, level, batch, at_once)
+    }
+
+    /// The same, for blocks of so many.
+    fn in_blocks(stack: Stack, level: Level, batch: usize, at_once: usize) -> Result<Self, KernelError> {
         let sizes = stack.layers.iter().enumerate().map(|(i, layer)| layer.size(stack.width_after(i)));
         let largest = sizes.max().unwrap_or(0);
         let (mut inputs, mut outputs, mut memories) = (Vec::new(), Vec::new(), Vec::new());
@@ -127,7 +132,7 @@ impl<T: Float> Trainer<T> {
         let gathered = if stack.side_by_side(0, at_once) { at_once.saturating_mul(stack.features) } else { 0 };
         let flowing = at_once.next_multiple_of(LANES).saturating_mul(stack.widest_between());
         let (gathered, gradients) = (Aligned::zeros(gathered)?, Gradients::new(flowing, largest)?);
-        let whole = Vec::new();
+        let whole = steps.iter().map(|_| Vec::new()).collect();
         Ok(Self {
             steps,
             inputs,
@@ -384,29 +389,35 @@ impl<T: Float> Trainer<T> {
                 rearrange(level, flow.side_by_side, (n, flow.outputs), &gradients.d, &mut gradients.d_x)?;
                 std::mem::swap(&mut gradients.d, &mut gradients.d_x);
             }
-            let mut found = 0..layer.size(flow.inputs);
+            let sums = &mut self.whole[k];
+            if late {
+                resize(sums, layer.size(flow.inputs), T::zero())?;
+            }
             if let (Some(first), true) = (&mut *first, i == lowest) {
-                found.start = flow.inputs * flow.outputs; // that of `W` is kept there
                 affine::backward_skipping(level, first, flow, gradients, optimizer);
-                if !late {
+                if late {
+                    let of_b = flow.inputs * flow.outputs..sums.len(); // that of `W` is kept there
+                    add(&mut sums[of_b.clone()], &gradients.d_params[of_b], !block.begins);
+                } else {
                     affine::update_b(level, params, state, optimizer, &gradients.d_params);
                 }
-            } else {
-                let out = if changes { &self.outputs[k] } else { &self.inputs[k + 1] };
-                let through = (&self.inputs[k][..flow.room() * flow.inputs], &out[..flow.room() * flow.outputs]);
-                let pass = self.memories[k].pass(*layer, flow, train(draws, i));
-                if late {
-                    layer.back(level, params, flow, through, i > lowest, gradients, &pass)?;
-                } else {
-                    layer.note(params, &pass);
-                    layer.backward(level, flow, through, i > lowest, gradients, params, state, optimizer, &pass)?;
-                }
+                continue;
             }
-            if late {
-                resize(&mut self.whole, self.stack.size(), T::zero())?;
-                let its = &mut self.whole[self.stack.sizes_before(i)..][found.clone()];
-                let found = its.iter_mut().zip(&self.gradients.d_params[found]);
-                found.for_each(|(sum, &d)| *sum = if block.begins { d } else { *sum + d });
+            let out = if changes { &self.outputs[k] } else { &self.inputs[k + 1] };
+            let through = (&self.inputs[k][..flow.room() * flow.inputs], &out[..flow.room() * flow.outputs]);
+            let pass = self.memories[k].pass(*layer, flow, train(draws, i));
+            if !late {
+                layer.note(params, &pass);
+                layer.backward(level, flow, through, i > lowest, gradients, params, state, optimizer, &pass)?;
+            } else if block.begins {
+                // There is nothing to add it to: it is found in its place.
+                std::mem::swap(&mut gradients.d_params, sums);
+                let done = layer.back(level, params, flow, through, i > lowest, gradients, &pass);
+                std::mem::swap(&mut gradients.d_params, sums);
+                done?;
+            } else {
+                layer.back(level, params, flow, through, i > lowest, gradients, &pass)?;
+                add(sums, &gradients.d_params, true);
             }
         }
         Ok(())
@@ -423,7 +434,7 @@ impl<T: Float> Trainer<T> {
             let (i, flow) = (step.start, self.stack.flow_arranged(step, self.at_once));
             let (params, mine) = (&mut params[self.stack.arrays_of(i)], self.stack.parameters_of(i));
             let state = &mut state[mine.start * states..mine.end * states];
-            let its = &self.whole[self.stack.sizes_before(i)..][..layer.size(flow.inputs)];
+            let its = &self.whole[k];
             if product == Some(i) {
                 affine::update_b(level, params, state, optimizer, its);
                 continue;
@@ -435,22 +446,27 @@ impl<T: Float> Trainer<T> {
     }
 }
 
+/// `sums ← d`, or, if told so, onto what they are.
+fn add<T: Float>(sums: &mut [T], d: &[T], onto_themselves: bool) {
+    sums.iter_mut().zip(d).for_each(|(sum, &d)| *sum = if onto_themselves { *sum + d } else { d });
+}
+
 /// What a pass through layer `i` is for in training.
 fn train(draws: Draws, i: usize) -> Mode {
     Mode::Train(Draws { layer: i as u64, ..draws })
 }
 
 /// `g`, made as long as `largest` if it is longer, in the Euclidean norm of all its numbers.
-fn shorten<T: Float>(g: &mut [T], largest: f64) {
+fn shorten<T: Float>(g: &mut [Vec<T>], largest: f64) {
     // In sixteen parts, so that it takes no longer than the numbers do to come.
     let mut parts = [0.0; 16];
-    for chunk in g.chunks(16) {
+    for chunk in g.iter().flat_map(|g| g.chunks(16)) {
         parts.iter_mut().zip(chunk).for_each(|(part, g)| *part += g.wide() * g.wide());
     }
     let norm = parts.iter().sum::<f64>().sqrt();
     if norm > largest {
         let factor = T::of(largest / norm);
-        g.iter_mut().for_each(|g| *g *= factor);
+        g.iter_mut().flatten().for_each(|g| *g *= factor);
     }
 }
 
@@ -461,7 +477,9 @@ mod tests {
     use crate::layers::activation::Activation::{LeakyRelu, Relu, Scale, Sigmoid, Tanh};
     use crate::layers::Layer;
     use crate::loss::Loss;
+    use crate::machine::interrupt::tests::ended_at;
     use crate::machine::level::{available, detect};
+    use crate::machine::threads;
     use crate::network::optimize::Rule;
     use crate::sparse::nonzeros::{Nonzeros, TILE};
     use crate::sparse::product::tests as sparse_tests;
@@ -696,6 +714,89 @@ mod tests {
                 let close = |a: &f64, b: &f64| (a - b).abs() < 1e-9;
                 assert!(dense.concat().iter().zip(&skipped.concat()).all(|(a, b)| close(a, b)), "{rule:?}");
                 assert!(dense_losses.iter().zip(&losses).all(|(a, b)| close(a, b)), "{rule:?}");
+            }
+        }
+    }
+
+    /// What becomes of parameters and state in some steps over batches of ten, in blocks of so many, and how many steps were made; and the losses.
+    fn steps_in_blocks<'a>(
+        (stack, before): (&Stack, &[Vec<f64>]),
+        (x, t, rows): (Data<'a, f64>, &'a [i64], &'a [i64]),
+        at_once: usize,
+        rule: Rule,
+        ended_at_question: usize,
+    ) -> (Result<Progress, KernelError>, Vec<Vec<f64>>, u64, [f64; 4]) {
+        let mut optimizer = Optimizer { rule, learning_rate: 0.01, weight_decay: 0.01, steps: 0, largest_norm: None };
+        let learnt: Vec<_> = stack.shapes_of_parameters().map(size).collect();
+        let mut state: Vec<_> = learnt.iter().flat_map(|&n| vec![vec![0.0; n]; rule.states()]).collect();
+        let (mut values, mut losses) = (before.to_vec(), [0.0; 4]);
+        let batches = Batches { x, t: Targets::ids(t), rows, size: 10, draws: Draws { seed: 5, ..Draws::default() } };
+        let mut trainer = Trainer::in_blocks(stack.clone(), detect().unwrap(), 10, at_once).unwrap();
+        let params = Parameters { values: &mut borrow(&mut values), state: &mut borrow(&mut state) };
+        let run = || trainer.run(params, batches, &mut optimizer, true, late(), &mut losses, None);
+        let (done, _) = ended_at(ended_at_question, || threads::alone(run));
+        values.append(&mut state);
+        (done, values, optimizer.steps, losses)
+    }
+
+    /// Layers of every kind that take rows one by one, for images of 1 × 5 × 6.
+    fn of_every_kind() -> (Stack, Vec<Vec<f64>>) {
+        let described: [(&str, &[usize], &[f64]); 8] = [
+            ("convolution", &[2, 1, 5, 6, 3, 3, 1, 1], &[]),
+            ("relu", &[], &[]),
+            ("max_pooling", &[2, 5, 6, 2, 2, 2, 0], &[]),
+            ("layer_norm", &[12], &[]),
+            ("affine", &[7], &[]),
+            ("dropout", &[], &[0.4]),
+            ("tanh", &[], &[]),
+            ("affine", &[3], &[]),
+        ];
+        let layer = |(name, sizes, numbers): (&str, &[usize], &[f64])| Layer::from_description(name, sizes, numbers);
+        let stack = Stack::new(30, described.map(|its| layer(its).expect(its.0)).to_vec(), Loss::Softmax);
+        stack.fits().unwrap();
+        let params = stack.sizes().map(|n| numbers::<f64>((1, n), n as u64).into_iter().collect()).collect();
+        (stack, params)
+    }
+
+    #[test]
+    fn a_batch_in_blocks_is_the_batch_and_can_be_ended_between_whole_steps() {
+        let (dense, params, x, t) = mostly_zeros();
+        let (images, of_images) = of_every_kind();
+        let mut sparse = Nonzeros::new(30, Rows::Bytes(x.view()), dense.scale().unwrap());
+        sparse.extend(detect().unwrap(), Rows::Bytes(x.view()), 0..40).unwrap();
+        let bytes = Data::Rows(Rows::Bytes(x.view()));
+        // The last batch is a short one.
+        let rows: Vec<i64> = (0..35).map(|i| (i * 11) % 40).collect();
+        let cases =
+            [(&dense, &params, bytes), (&dense, &params, Data::Nonzeros(&sparse)), (&images, &of_images, bytes)];
+        for (rule, (stack, params, x)) in [Rule::Sgd, Rule::Momentum(0.9), Rule::Adam(0.9, 0.999)]
+            .into_iter()
+            .flat_map(|rule| cases.map(|it| (rule, it)))
+        {
+            let net = (stack, &params[..]);
+            let run = |rows, at_once, n| steps_in_blocks(net, (x, &t, rows), at_once, rule, n);
+            let (done, whole, steps, losses) = run(&rows, 10, usize::MAX);
+            assert_eq!((done, steps), (Ok(Progress { steps: 4, diverged: false }), 4));
+            for at_once in [1, 3, 4] {
+                let (done, blocks, _, found) = run(&rows, at_once, usize::MAX);
+                assert_eq!(done, Ok(Progress { steps: 4, diverged: false }));
+                // Four steps of sums of at most 37 terms around 1, added up in other orders.
+                let close = |a: &f64, b: &f64| (a - b).abs() < 1e-10;
+                assert!(whole.concat().iter().zip(&blocks.concat()).all(|(a, b)| close(a, b)), "{rule:?} {at_once}");
+                assert!(losses.iter().zip(&found).all(|(a, b)| close(a, b)), "{rule:?} {at_once}");
+                // Wherever it is ended: what whole steps make of it.
+                let after: Vec<_> = (0..4).map(|steps| run(&rows[..10 * steps], at_once, usize::MAX).1).collect();
+                let mut seen = [0; 4];
+                for n in 0.. {
+                    let (done, values, steps, _) = run(&rows, at_once, n);
+                    if done.is_ok() {
+                        break;
+                    }
+                    assert_eq!(done, Err(KernelError::Interrupted));
+                    assert!(values == after[steps as usize], "{rule:?} {at_once}: question {n}, {steps} steps");
+                    seen[steps as usize] += 1;
+                }
+                assert!(seen.iter().all(|&times| times >= 10 / at_once), "{seen:?}");
             }
         }
     }
