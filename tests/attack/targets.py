@@ -10,4 +10,5 @@ TARGETS = {
     "checkpoint": ("attack.readers.models:Checkpoints", 1),
     "expression": ("attack.readers.expressions:Expressions", 1),
     "image": ("attack.readers.pictures:Pictures", 1),
+    "gates": ("attack.gates:Gates", 2),
 }

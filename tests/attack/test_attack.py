@@ -24,6 +24,7 @@ SHORT = {
     "checkpoint": 1000,
     "expression": 1500,
     "image": 2000,
+    "gates": 4000,
 }
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the processes are watched by POSIX's means")
