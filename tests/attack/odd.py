@@ -51,7 +51,8 @@ def cast(values: NDArray[Any], dtype: str) -> NDArray[Any]:
         if dtype in ("S3", "U2", "V8"):
             return np.zeros(values.shape, dtype)
         if dtype[0] in "mM":
-            return np.nan_to_num(values, posinf=0, neginf=0).clip(-1e6, 1e6).astype("i8").astype(dtype)
+            made: NDArray[Any] = np.nan_to_num(values, posinf=0, neginf=0).clip(-1e6, 1e6).astype("i8").astype(dtype)
+            return made
         return np.asarray(values.astype(dtype))
 
 

@@ -11,4 +11,5 @@ TARGETS = {
     "expression": ("attack.readers.expressions:Expressions", 1),
     "image": ("attack.readers.pictures:Pictures", 1),
     "gates": ("attack.gates:Gates", 2),
+    "kernels": ("attack.kernels:Kernels", 3),
 }

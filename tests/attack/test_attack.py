@@ -25,6 +25,7 @@ SHORT = {
     "expression": 1500,
     "image": 2000,
     "gates": 4000,
+    "kernels": 8000,
 }
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the processes are watched by POSIX's means")
