@@ -55,6 +55,22 @@ def known_loss(layer: Any) -> Loss | None:
     return layer if type(layer) in LOSSES and knows(layer) else None
 
 
+#: The bits of a nan that no loss is.
+_NO_LOSS = np.uint64(0x7FF8_6E6F_6C6F_7373)
+
+
+def no_losses(n: int) -> NDArray[np.float64]:
+    """Give room for the losses of `n` steps, in which it shows how many have been made."""
+    return np.full(n, _NO_LOSS).view(np.float64)
+
+
+def _made(losses: NDArray[np.float64], stop_if_diverged: bool) -> int:
+    """Tell how many steps have been made, by their losses; a step that diverged was not."""
+    written = losses[losses.view(np.uint64) != _NO_LOSS]
+    diverged = stop_if_diverged and written.size > 0 and not np.isfinite(written[-1])
+    return len(written) - int(diverged)
+
+
 class Ours:
     """What of a network is this package's own, unchanged, so that other code of ours may stand in for it.
 
@@ -267,7 +283,7 @@ class Plan:
         """Do some of the steps for the batches in `rows`, in place: (how many, whether the next one diverged).
 
         A gradient longer than `largest_norm` is made so short. `draws` are the seed and the step to draw masks by.
-        `taught` is the teaching signal, and how often each example counts, if not once.
+        `taught` is the teaching signal, and how often each example counts, if not once; `losses` is of `no_losses`.
         What there is to evaluate `beside` them is gone on with where a thread has nothing else to do.
         """
         kept = [array for name in names for array in optimizer.kept[name]]
@@ -275,21 +291,26 @@ class Plan:
         one, two = (*(getattr(optimizer, name) for name in kind.numbers), 0.0, 0.0)[:2]
         t, weights = taught
         rule = (kind.rust, optimizer.lr, optimizer.weight_decay, one, two, optimizer.iter)
-        done, diverged = self._engine.steps(
-            self.arrays,
-            kept,
-            x,
-            t,
-            rows,
-            batch_size,
-            rule,
-            stop_if_diverged,
-            losses,
-            beside,
-            weights,
-            largest_norm,
-            draws,
-        )
+        try:
+            done, diverged = self._engine.steps(
+                self.arrays,
+                kept,
+                x,
+                t,
+                rows,
+                batch_size,
+                rule,
+                stop_if_diverged,
+                losses,
+                beside,
+                weights,
+                largest_norm,
+                draws,
+            )
+        except KeyboardInterrupt:
+            # Raised when the steps were made, and before it is known here how many.
+            optimizer.iter += _made(losses, stop_if_diverged)
+            raise
         optimizer.iter += done
         return done, diverged
 

@@ -202,7 +202,7 @@ class Training:
                 if weights is None
                 else plan.loss.with_weights(sets.taught, weights, plan.classes, plan.dtype)
             )
-        losses, beside = np.empty(-(-len(rows) // batch_size)), [one for _, one, _ in self._evaluations]
+        losses, beside = engine.no_losses(-(-len(rows) // batch_size)), [one for _, one, _ in self._evaluations]
         done, diverged = 0, False
         while done < len(losses) and not diverged:
             end = (done + 1) * batch_size if self.settings.step_by_step or augments else len(rows)
@@ -234,11 +234,26 @@ class Training:
         """Take the steps as the tutorial's loop does, through the network's own methods."""
         try:
             for start in range(0, len(rows), self.settings.batch_size):
-                yield [self._readable_step(rows[start : start + self.settings.batch_size])]
+                with self._whole():
+                    loss = self._readable_step(rows[start : start + self.settings.batch_size])
+                yield [loss]
         finally:
             for layer in _in_rust(self.net):
                 if type(layer) is Dropout:
                     layer.draws = None  # it counts its own passes again
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Put back what follows the data, as running means do, if a step ends before its update: by Ctrl-C, say."""
+        steps = self.optimizer.iter
+        before = [(array, array.copy()) for array in statistics_of(self.net).values()]
+        try:
+            yield
+        except BaseException:
+            if self.optimizer.iter == steps:
+                for array, values in before:
+                    array[...] = values
+            raise
 
     def _readable_step(self, batch: NDArray[np.int64]) -> float:
         """Make a step, and give the loss before it."""
