@@ -99,7 +99,7 @@ def _read_only(a: NDArray[Any]) -> NDArray[Any]:
 
 
 def _middle(a: NDArray[Any]) -> NDArray[Any]:
-    return np.pad(a, 1, mode="edge")[tuple(slice(1, -1) for _ in a.shape)] if a.ndim and a.size else a
+    return np.pad(a, 1, mode="edge")[tuple(slice(1, -1) for _ in a.shape)] if a.ndim and 0 < a.size < 2**20 else a
 
 
 class _Sub(np.ndarray[Any, Any]):

@@ -12,4 +12,5 @@ TARGETS = {
     "image": ("attack.readers.pictures:Pictures", 1),
     "gates": ("attack.gates:Gates", 2),
     "kernels": ("attack.kernels:Kernels", 3),
+    "interrupts": ("attack.interrupts:Interrupts", 3),
 }

@@ -26,6 +26,7 @@ SHORT = {
     "image": 2000,
     "gates": 4000,
     "kernels": 8000,
+    "interrupts": 60,
 }
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the processes are watched by POSIX's means")
