@@ -13,4 +13,5 @@ TARGETS = {
     "gates": ("attack.gates:Gates", 2),
     "kernels": ("attack.kernels:Kernels", 3),
     "interrupts": ("attack.interrupts:Interrupts", 3),
+    "system": ("attack.system:System", 1),
 }

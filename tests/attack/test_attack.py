@@ -27,6 +27,7 @@ SHORT = {
     "gates": 4000,
     "kernels": 8000,
     "interrupts": 60,
+    "system": 150,
 }
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the processes are watched by POSIX's means")
