@@ -25,6 +25,10 @@ class Target:
     patience = 5.0
     #: Bytes by which the most memory that the process ever had may rise in one case.
     memory = 64 * 2**20
+    #: For how long it is to be attacked, if somebody asks.
+    seconds = 10.0
+    #: Whether its cases are made for that time, and all are tried.
+    ends_itself = False
     #: Whether a case is found wrong more plainly when parts of it are left out.
     shrinks = False
 

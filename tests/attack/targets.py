@@ -14,4 +14,6 @@ TARGETS = {
     "kernels": ("attack.kernels:Kernels", 3),
     "interrupts": ("attack.interrupts:Interrupts", 3),
     "system": ("attack.system:System", 1),
+    "together": ("attack.together:Together", 2),
+    "leaks": ("attack.leaks:Leaks", 3),
 }

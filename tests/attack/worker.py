@@ -57,7 +57,7 @@ def attack(target: Target, rng: random.Random, box: Box, end: float, most: int) 
     peak = most_memory()
     try:
         case = next(cases)
-        while count < most and time.monotonic() < end:
+        while count < most and (target.ends_itself or time.monotonic() < end):
             count += 1
             box.put(count, case)
             said, error = tried(target, case)
@@ -101,6 +101,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     warnings.simplefilter("ignore")
     target, box = target_of(given.target), Box(given.box)
+    target.seconds = given.seconds
     box.put(0, b"")
     if given.case is not None:
         case = given.case.read_bytes()
