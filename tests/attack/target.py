@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
-import traceback
 from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import chainrule
 
-PACKAGE = Path(chainrule.__file__).parent
+_PACKAGE = f"{Path(chainrule.__file__).parent}{os.sep}"
 _DETAIL = re.compile(r"'[^']*'|\"[^\"]*\"|\b[0-9a-f]{2,}\b|[\d.,+-]+|\([^)]*\)")
 
 
@@ -52,10 +52,13 @@ class Target:
 
 def place(error: BaseException) -> str:
     """Give the last line of the package that an error has come through."""
-    frames = [
-        frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).is_relative_to(PACKAGE)
-    ]
-    return f"{Path(frames[-1].filename).relative_to(PACKAGE)}:{frames[-1].lineno}" if frames else "elsewhere"
+    found, step = "elsewhere", error.__traceback__
+    while step is not None:
+        name = step.tb_frame.f_code.co_filename
+        if name.startswith(_PACKAGE):
+            found = f"{name.removeprefix(_PACKAGE)}:{step.tb_lineno}"
+        step = step.tb_next
+    return found
 
 
 def kind(error: BaseException) -> str:

@@ -20,6 +20,8 @@ from attack.smaller import smaller
 from attack.worker import target_of
 
 TESTS = Path(__file__).parents[1]
+#: In memory, if the system has such a place: most cases are files that are read once.
+_ROOM = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 @dataclass
@@ -82,7 +84,7 @@ def _process(name: str, place: str, arguments: list[str], patience: float) -> tu
     outcome = Outcome()
     paths = [str(TESTS), *([os.environ["PYTHONPATH"]] if "PYTHONPATH" in os.environ else [])]
     around = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-    with TemporaryDirectory() as folder:
+    with TemporaryDirectory(dir=_ROOM) as folder:
         box = Box(Path(folder, "box"))
         out, err = Path(folder, "out"), Path(folder, "err")
         work = Path(folder, "work")
