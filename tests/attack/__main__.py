@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import signal
 import sys
 import time
 from pathlib import Path
@@ -34,6 +35,7 @@ def main() -> int:
     parser.add_argument("--found", type=Path, default=FOUND, help="where findings go (default: tests/attack/found)")
     parser.add_argument("--repeat", type=Path, metavar="FILE", help="judge the case of a finding once more")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the process under attack is ended too
     if given.repeat is not None:
         return again(given.repeat)
     seed = secrets.randbelow(10**6) if given.seed is None else given.seed

@@ -112,12 +112,12 @@ class Interrupts(Target):
 
     def _interrupted(self, call: Callable[[], Any], after: float) -> bool:
         """Call, and press Ctrl-C after some seconds, unless it is over by then; tell whether it was interrupted."""
-        sent: list[float] = []
+        sent: list[tuple[float, float]] = []
         over = threading.Event()
 
         def press() -> None:
             if not over.wait(after):
-                sent.append(time.perf_counter())
+                sent.append((time.perf_counter(), time.process_time()))
                 os.kill(os.getpid(), signal.SIGINT)
 
         presser = threading.Thread(target=press)
@@ -128,11 +128,13 @@ class Interrupts(Target):
             over.set()
             presser.join()
         except KeyboardInterrupt:
-            self._waits.append(time.perf_counter() - sent[0])
+            waited, worked = time.perf_counter() - sent[0][0], time.process_time() - sent[0][1]
+            self._waits.append(waited)
             came = True
-        presser.join()
-        if self._waits and self._waits[-1] > LONGEST:
-            raise Wrong(f"Ctrl-C was heard after {self._waits[-1]:.2f} s")
+            if min(waited, worked) > LONGEST:  # it has not only waited for the machine
+                raise Wrong(f"Ctrl-C was heard after {waited:.2f} s") from None
+        finally:
+            presser.join()
         return came
 
     def notes(self) -> list[str]:

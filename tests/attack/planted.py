@@ -15,7 +15,6 @@ class Planted(Reader):
 
     name = "planted"
     allowed = (ValueError,)
-    patience = 1.0
 
     def valid(self) -> Sequence[bytes]:
         return [b"begin some text that does not matter end"]
@@ -47,6 +46,8 @@ class Dies(Planted):
 
 class Hangs(Planted):
     """No end."""
+
+    patience = 2.0
 
     def happens(self) -> None:
         time.sleep(1000)

@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="the processes are watch
 @pytest.mark.parametrize("name", TARGETS)
 def test_an_attack_finds_nothing(name: str) -> None:
     seconds = 6 if name == "leaks" else 100  # which calls each entry point for as long as there is time
-    outcome = watched(name, TARGETS[name][0], seed=0, seconds=seconds, most=SHORT[name])
+    outcome = watched(name, TARGETS[name][0], seed=0, seconds=seconds, most=SHORT[name], slower=6)
     assert [f"{finding.kind}\n{finding.seen}" for finding in outcome.findings] == []
     assert outcome.executions == SHORT[name]
 
@@ -48,7 +48,7 @@ def test_an_attack_finds_nothing(name: str) -> None:
     [
         ("Raises", "UnicodeError elsewhere not ours"),
         ("Dies", "died of SIGSEGV"),
-        ("Hangs", "no answer for 1 s"),
+        ("Hangs", "no answer for 2 s"),
     ],
 )
 def test_what_is_planted_is_found_and_made_small_and_seen_again(planted: str, kind: str, tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_what_is_planted_is_found_and_made_small_and_seen_again(planted: str, ki
 
 
 def test_planted_growth_of_memory_is_found() -> None:
-    outcome = watched("planted", "attack.planted:Grows", seed=0, seconds=60, most=1000)
+    outcome = watched("planted", "attack.planted:Grows", seed=0, seconds=60, most=1000, slower=6)
     assert [finding.kind for finding in outcome.findings] == ["memory rose"]
     assert b"!" in outcome.findings[0].case
 

@@ -34,15 +34,21 @@ class Outcome:
     learned: list[bytes] = field(default_factory=list)
 
 
-def watched(name: str, place: str, seed: int, seconds: float, most: int = 2**62, deaths: int = 20) -> Outcome:
-    """Attack the target called `name`, which lies at `place`; after a death begin anew, with other cases."""
+def watched(
+    name: str, place: str, seed: int, seconds: float, most: int = 2**62, deaths: int = 20, slower: float = 1
+) -> Outcome:
+    """Attack the target called `name`, which lies at `place`; after a death begin anew, with other cases.
+
+    `slower` says by how much the machine may be slower than one that does nothing else.
+    """
     outcome, end = Outcome(), time.monotonic() + seconds
     target, again = target_of(place), 0
+    patience = target.patience * slower
     while (left := end - time.monotonic()) > 0 and outcome.executions < most:
         given = ["--seed", str(seed + 1000 * again), "--seconds", str(left)]
-        part, died = _process(name, place, [*given, "--most", str(most - outcome.executions)], target.patience)
+        part, died = _process(name, place, [*given, "--most", str(most - outcome.executions)], patience)
         if died is not None and target.shrinks and "died" in died.kind:  # each trial of a hang takes as long
-            died = _smaller(died, place, target.patience)
+            died = _smaller(died, place, patience)
         for finding in [*part.findings, *([] if died is None else [died])]:
             if finding.kind not in {known.kind for known in outcome.findings}:
                 outcome.findings.append(finding)

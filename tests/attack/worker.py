@@ -11,7 +11,6 @@ import faulthandler
 import importlib
 import json
 import random
-import resource
 import signal
 import sys
 import time
@@ -23,6 +22,9 @@ from pathlib import Path
 from attack.box import Box
 from attack.smaller import smaller
 from attack.target import Target, kind
+
+if sys.platform != "win32":
+    import resource
 
 
 def target_of(name: str) -> Target:
@@ -42,6 +44,8 @@ def tried(target: Target, case: bytes) -> tuple[str, BaseException | None]:
 
 def most_memory() -> int:
     """Give the most memory that this process ever had resident, in bytes."""
+    if sys.platform == "win32":
+        return 0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
