@@ -31,8 +31,9 @@ _RULES = {"sgd": 0, "momentum": 1, "nesterov": 1, "adagrad": 1, "rmsprop": 1, "a
 #: What a call says whose arrays, or whose evaluation, another reads or writes: also if it is given them twice.
 _IN_USE = ("the network's arrays are in use", "Already borrowed", "Already mutably borrowed")
 #: What was found and is not mended, by the call: each is to go from here when it is. Of two arrays with one name, which
-#: no network has, the library that writes safetensors runs beyond its list.
-_KNOWN = {"tensors": "internal error, please report: index out of bounds"}
+#: no network has, the library that writes safetensors runs beyond its list; a way back with places that no way forward
+#: has left runs beyond a window.
+_KNOWN = dict.fromkeys(("tensors", "backward"), "internal error, please report: index out of bounds")
 
 
 class Draw:

@@ -51,8 +51,7 @@ def cast(values: NDArray[Any], dtype: str) -> NDArray[Any]:
         if dtype in ("S3", "U2", "V8"):
             return np.zeros(values.shape, dtype)
         if dtype[0] in "mM":
-            made: NDArray[Any] = np.nan_to_num(values, posinf=0, neginf=0).clip(-1e6, 1e6).astype("i8").astype(dtype)
-            return made
+            return np.array(np.nan_to_num(values, posinf=0, neginf=0).clip(-1e6, 1e6).astype("i8"), dtype)
         return np.asarray(values.astype(dtype))
 
 
@@ -99,7 +98,9 @@ def _read_only(a: NDArray[Any]) -> NDArray[Any]:
 
 
 def _middle(a: NDArray[Any]) -> NDArray[Any]:
-    return np.pad(a, 1, mode="edge")[tuple(slice(1, -1) for _ in a.shape)] if a.ndim and 0 < a.size < 2**20 else a
+    return (
+        np.pad(a, 1, mode="edge")[tuple(slice(1, -1) for _ in a.shape)] if 0 < a.ndim < 8 and 0 < a.size < 2**20 else a
+    )
 
 
 class _Sub(np.ndarray[Any, Any]):
