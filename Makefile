@@ -46,6 +46,10 @@ slow: .venv/dev ## the long forms of tests of which make test runs short ones
 mutation: .venv/mutation ## change a module line by line and see which changes its tests let pass (ARGS="nn/gradients.py")
 	$(BIN)/python tests/mutation.py $(ARGS)
 
+.PHONY: attack
+attack: .venv/dev ## attack the package for minutes or hours, and tell what was found (ARGS="--minutes 60 --keep", …)
+	PYTHONPATH=tests $(BIN)/python -m attack $(ARGS)
+
 .PHONY: lint
 lint: .venv/dev ## formatting, clippy, ruff, mypy
 	cargo fmt --all --check

@@ -1523,8 +1523,12 @@ def test_s3_a_batch_size_of_zero_is_refused() -> None:
     refused_and_unwritten(ValueError, "steps", arguments("steps"), batch_size=0)
 
 
-def test_s2_a_batch_size_beyond_memory_is_a_memory_error() -> None:
-    refused_and_unwritten(MemoryError, "steps", arguments("steps"), batch_size=2**62)
+def test_s2_a_batch_beyond_memory_that_must_be_taken_whole_is_a_memory_error() -> None:
+    engine = _kernels.Engine("float64", 3, [("batch_norm", [3, 1], [0.9])], "squared")
+    params, x, t = [np.ones(3) for _ in range(4)], np.full((4, 3), 7.0), np.zeros((4, 3))
+    examples = ready(engine, x)
+    refused(MemoryError, lambda: engine.steps(params, [], examples, t, np.arange(4), 2**62, SGD, True, np.zeros(1)))
+    assert all((p == 1).all() for p in params)
 
 
 KEPT = {"sgd": 0, "momentum": 1, "nesterov": 1, "adagrad": 1, "rmsprop": 1, "adam": 2}

@@ -22,6 +22,8 @@ FloatArray: TypeAlias = NDArray[Any]
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _STORED = (np.dtype(np.uint8), *_FLOATS)
 _LARGEST_COUNT = 2**31 - 1
+#: NumPy's arrays have up to 64; what goes through one number by number, or stretches it, stops here.
+_MOST_AXES = 32
 
 
 def floats(a: Any, name: str, dtype: Any = None) -> FloatArray:
@@ -135,6 +137,13 @@ def numbers(a: Any, name: str) -> NDArray[Any]:
     real = dtype.kind in "biu" or (dtype.kind == "f" and dtype.itemsize in (2, 4, 8)) or dtype.name == "bfloat16"
     if not real:
         raise TypeError(f"{name} has dtype {dtype}; chainrule computes in float32 or float64")
+    return array
+
+
+def few_axes(array: NDArray[Any], name: str) -> NDArray[Any]:
+    """Give `array` itself; raise ValueError if it has more axes than NumPy goes through number by number."""
+    if array.ndim > _MOST_AXES:
+        raise ValueError(f"{name} has {array.ndim} axes; at most {_MOST_AXES} are taken here")
     return array
 
 

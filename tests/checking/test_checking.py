@@ -17,6 +17,7 @@ from chainrule import (
     Relu,
     Sigmoid,
     SoftmaxWithLoss,
+    Tanh,
     TwoLayerNet,
     check_gradients,
     load_mnist,
@@ -398,6 +399,13 @@ def test_a_gradient_of_another_shape_is_wrong_and_both_shapes_are_said() -> None
 def test_l1_a_label_out_of_range_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^labels must lie in 0\.\.2; got 3 at row 1"):
         check_gradients(net(), X, [0, 3, 1])
+
+
+@pytest.mark.fault("A12")
+def test_a12_more_axes_than_numpy_goes_through_number_by_number_are_refused() -> None:
+    with pytest.raises(ValueError, match="x has 40 axes; at most 32 are taken here"):
+        check_gradients(Tanh(), np.ones((1,) * 40))
+    assert check_gradients(Tanh(), np.ones((1,) * 32), seed=0).ok
 
 
 def test_a11_an_empty_batch_is_refused() -> None:

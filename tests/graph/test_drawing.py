@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chainrule import Affine, Network, Relu, TwoLayerNet, Variable, apply
+from chainrule.graph import layout
 from chainrule.graph.drawing import Graph
 from chainrule.graph.layout import arrange
 
@@ -353,3 +354,25 @@ def test_the_pictures_in_the_docs_are_what_is_drawn() -> None:
     assert len(pictures) >= 3
     for name, svg in pictures.items():
         assert (ROOT / "docs" / "pictures" / name).read_text(encoding="utf-8") == svg, name
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.sampled_from([0.0, 1.0])), max_size=12), st.randoms()
+)
+def test_crossings_are_the_pairs_of_edges_that_cross(edges: list[tuple[int, int, float]], rng: Any) -> None:
+    items = [layout._Item(column, 1.0, 1.0) for column in (0, 1) for _ in range(6)]
+    for source, target, offset in edges:
+        items[source].after.append((6 + target, offset))
+    rows = [list(range(6)), list(range(6, 12))]
+    for row in rows:
+        rng.shuffle(row)
+    ends = [(rows[0].index(a), (rows[1].index(6 + b), offset)) for a, b, offset in edges]
+    crossing = [
+        (one, other) for one, other in combinations(ends, 2) if (one[0] - other[0]) * _order(one[1], other[1]) < 0
+    ]
+    assert layout._crossings(items, rows) == len(crossing)
+
+
+def _order(one: tuple[int, float], other: tuple[int, float]) -> int:
+    return (one > other) - (one < other)

@@ -235,6 +235,14 @@ def test_shapes_that_do_not_broadcast_are_named_and_nothing_changes(layer: Any) 
     assert (node.x, node.y) == (2, 3)
 
 
+@pytest.mark.fault("A12")
+@pytest.mark.parametrize("x", [np.ones((1,) * 40), np.ones((1,) * 33)])
+def test_a12_more_axes_than_numpy_stretches_are_refused(x: Any) -> None:
+    with pytest.raises(ValueError, match=rf"x has {x.ndim} axes; at most 32 are taken here"):
+        Variable(x) + 1
+    assert (Variable(x.reshape((1,) * 32)) + 1).value.ndim == 32
+
+
 @pytest.mark.parametrize("shape", [(2,), (1, 3), (3, 1)])
 def test_dout_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
     node = AddLayer()

@@ -584,3 +584,14 @@ def test_dropout_without_a_seed_takes_one_from_numpys_global_generator() -> None
 def test_padding_as_wide_as_the_window_is_refused(kind: Any, pad: int) -> None:
     with pytest.raises(ValueError, match="pad"):
         kind(2, 3, 1, pad)
+
+
+@pytest.mark.fault("S3")
+@pytest.mark.parametrize("kind", [np.int8, np.uint8, np.int64])
+def test_s3_sizes_that_are_numpys_small_numbers_count_as_pythons(kind: Any) -> None:
+    """Of int8, 64 channels times 3 x 3 pixels would be 576 - 512, and twice a pad of 100 below 0."""
+    images = np.random.default_rng(0).normal(size=(2, 64, 5, 5))
+    col = chainrule.im2col(images, kind(3), kind(3), kind(2), kind(100))
+    np.testing.assert_array_equal(col, chainrule.im2col(images, 3, 3, 2, 100), strict=True)
+    back = chainrule.col2im(col, (2, 64, 5, 5), kind(3), kind(3), kind(2), kind(100))
+    np.testing.assert_array_equal(back, chainrule.col2im(col, (2, 64, 5, 5), 3, 3, 2, 100), strict=True)

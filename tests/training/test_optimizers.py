@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import pickle
 import re
+import signal
+import sys
+import threading
 from collections.abc import Callable
 from functools import cache
 from types import SimpleNamespace
@@ -15,10 +19,12 @@ import numpy as np
 import pytest
 
 import seed_reference as seed
+from chainrule import _kernels
+from chainrule._kernels import Engine
 from chainrule.data.mnist import load_mnist
 from chainrule.nn import engine
-from chainrule.nn.layers import Affine, Relu
-from chainrule.nn.network import Network
+from chainrule.nn.layers import Affine, BatchNormalization, Relu
+from chainrule.nn.network import Network, everything
 from chainrule.nn.two_layer_net import TwoLayerNet
 from chainrule.training.callbacks import Run
 from chainrule.training.fit import fit
@@ -569,6 +575,97 @@ def test_t7_after_an_interruption_the_optimizer_has_the_networks_steps(relu: Any
     assert optimizer.iter == twins.iter == 24
     assert bits(net.params) == bits(twin.params)
     assert kept_bits(optimizer) == kept_bits(twins)
+
+
+class Pressed:
+    """An engine in whose third call Ctrl-C is pressed: it is heard when the call has ended."""
+
+    def __init__(self, *described: Any) -> None:
+        self.engine, self.calls = Engine(*described), 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+    def steps(self, *arguments: Any) -> Any:
+        done = self.engine.steps(*arguments)
+        self.calls += 1
+        if self.calls == 3:
+            raise KeyboardInterrupt
+        return done
+
+
+@pytest.mark.fault("T7")
+@pytest.mark.parametrize("diverges", [False, True])
+def test_t7_ctrl_c_in_rust_leaves_an_optimizer_that_has_counted_every_step(
+    diverges: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the third call makes a step, or finds that its loss is not finite."""
+    net, twin, optimizer, twins, (x, t) = network(Relu), network(Relu), Adam(), Adam(), data()
+    every: Any = {"epochs": 5, "batch_size": 7, "seed": 3, "callbacks": [SimpleNamespace(on_step=lambda run: None)]}
+    if diverges:
+        third = np.random.default_rng(3).permutation(len(x))[14:21]
+        x[third] = 1e308
+    with monkeypatch.context() as patched:
+        patched.setattr(_kernels, "Engine", Pressed)
+        with pytest.raises(KeyboardInterrupt):
+            fit(net, x, t, optimizer=optimizer, **every)
+    fit(twin, x, t, iterations=2 if diverges else 3, batch_size=7, optimizer=twins, seed=3)
+    assert optimizer.iter == twins.iter
+    assert bits(net.params) == bits(twin.params)
+    assert kept_bits(optimizer) == kept_bits(twins)
+
+
+@pytest.mark.fault("T7")
+@pytest.mark.skipif(sys.platform == "win32", reason="sends POSIX's SIGINT")
+def test_t7_ctrl_c_in_an_update_waits_for_its_last_parameter() -> None:
+    class Slow(Adam):
+        def step(self, grad: Any, *kept: Any) -> Any:
+            if self.iter == 3:
+                os.kill(os.getpid(), signal.SIGINT)
+            return super().step(grad, *kept)
+
+    net, twin, optimizer, twins = network(OwnRelu), network(OwnRelu), Slow(), Adam()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(net, *data(), epochs=5, batch_size=7, optimizer=optimizer, seed=3)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    fit(twin, *data(), iterations=3, batch_size=7, optimizer=twins, seed=3)
+    assert optimizer.iter == 3
+    assert bits(net.params) == bits(twin.params)
+    assert kept_bits(optimizer) == kept_bits(twins)
+
+
+@pytest.mark.fault("T7")
+def test_t7_ctrl_c_between_forward_and_update_leaves_the_statistics_of_the_steps_before() -> None:
+    class Pressing(OwnRelu):
+        def backward(self, dout: Any) -> Any:
+            if optimizer.iter == 3:
+                raise KeyboardInterrupt
+            return super().backward(dout)
+
+    def normalized(relu: Any) -> Network:
+        affine = Affine(np.random.default_rng(0).normal(size=(12, 4)), np.zeros(4))
+        return Network({"n": BatchNormalization(np.ones(12), np.zeros(12)), "r": relu, "a": affine})
+
+    optimizer = Adam()
+    net, twin = normalized(Pressing()), normalized(OwnRelu())
+    with pytest.raises(KeyboardInterrupt):
+        fit(net, *data(), epochs=5, batch_size=7, optimizer=optimizer, seed=3)
+    fit(twin, *data(), iterations=3, batch_size=7, optimizer=Adam(), seed=3)
+    assert optimizer.iter == 3
+    assert bits(everything(net)) == bits(everything(twin))
+
+
+def test_in_a_thread_of_its_own_an_optimizer_updates_as_ever() -> None:
+    """Only the main thread may ask what Ctrl-C does."""
+    params = {"W": np.ones(3)}
+    worker = threading.Thread(target=SGD(0.5).update, args=(params, {"W": np.ones(3)}))
+    worker.start()
+    worker.join()
+    assert params["W"].tolist() == [0.5] * 3
 
 
 class SignDescent(Optimizer):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule._gate import FloatArray, numbers
+from chainrule._gate import FloatArray, few_axes, numbers
 from chainrule._pieces import copied
 
 
@@ -105,7 +105,7 @@ def _own(argument: Any, name: str) -> Any:
 
 
 def _copy(argument: Any, name: str) -> FloatArray:
-    array = numbers(argument, name)
+    array = few_axes(numbers(argument, name), name)
     if array.dtype.kind not in "biu":
         refuse_half(array, name)
     return copied(array)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule._gate import FloatArray, numbers
+from chainrule._gate import FloatArray, few_axes, numbers
 from chainrule.checking.arguments import refuse_half
 
 
@@ -28,7 +28,7 @@ def parameter(array: Any, name: str) -> FloatArray:
         raise TypeError(f"{name} is a {type(array).__name__}; make it a float array, so that it can be moved in place")
     if array.dtype.kind in "biu":
         raise TypeError(f"{name} is {array.dtype}, which cannot be moved by a small step; make it float64")
-    numbers(array, name)
+    few_axes(numbers(array, name), name)
     refuse_half(array, name)
     if not array.flags.writeable:
         raise ValueError(f"{name} is read-only, and a check moves it in place; give it a copy, e.g. array.copy()")

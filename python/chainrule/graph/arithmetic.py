@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule._gate import compute_dtype, numbers
+from chainrule._gate import compute_dtype, few_axes, numbers
 
 #: Python's own; a union written in the call would be made anew every time.
 NUMBER = (int, float)
@@ -91,5 +91,5 @@ def operand(x: Any, name: str) -> Any:
     """Give a Python number as it is, and all else as an array of float numbers."""
     if isinstance(x, NUMBER):
         return x
-    array = numbers(x, name)
+    array = few_axes(numbers(x, name), name)
     return array.astype(compute_dtype(array.dtype)) if array.dtype.kind in "biu" else array

@@ -14,6 +14,7 @@ Cost: about the square of the number of nodes, for the places to pass.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -170,14 +171,15 @@ def _ordered(items: list[_Item], rows: list[list[int]]) -> list[list[int]]:
             break
         rows = [list(row) for row in rows]
         forwards = sweep % 2 == 0
+        place = {i: float(n) for row in rows for n, i in enumerate(row)}
         for column in range(len(rows)) if forwards else reversed(range(len(rows))):
-            place = {i: float(n) for row in rows for n, i in enumerate(row)}
             keys = {}
             for i in rows[column]:
                 near = items[i].before if forwards else items[i].after
                 # The port counts as a small part of a place: it decides between operands of one node.
                 keys[i] = sum(place[j] + offset / 100 for j, offset in near) / len(near) if near else place[i]
             rows[column].sort(key=keys.__getitem__)
+            place.update((i, float(n)) for n, i in enumerate(rows[column]))
         crossings = _crossings(items, rows)
         if crossings < fewest:
             best, fewest = rows, crossings
@@ -189,11 +191,12 @@ def _crossings(items: list[_Item], rows: list[list[int]]) -> int:
     place = {i: n for row in rows for n, i in enumerate(row)}
     count = 0
     for row in rows:
-        ends = [
-            (place[j], offset) for i in row for j, offset in sorted(items[i].after, key=lambda a: (place[a[0]], a[1]))
-        ]
-        starts = [place[i] for i in row for _ in items[i].after]
-        count += sum(ends[a] > ends[b] and starts[a] != starts[b] for b in range(len(ends)) for a in range(b))
+        passed: list[tuple[int, float]] = []  # the ends of the edges so far, in order
+        for i in row:
+            # Edges out of one item do not cross: they are met in the order of their ends.
+            for end in sorted((place[j], offset) for j, offset in items[i].after):
+                count += len(passed) - bisect_right(passed, end)
+                insort(passed, end)
     return count
 
 

@@ -100,6 +100,7 @@ def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: 
            [4., 5., 7., 8.]])
     """
     images = floats(input_data, "input_data")
+    filter_h, filter_w, stride, pad = _window(filter_h, filter_w, stride, pad)
     N, C, _, _, OH, OW = _sizes("input_data", images.shape, filter_h, filter_w, stride, pad)
     if pad:
         images = np.pad(images, [(0, 0), (0, 0), (pad, pad), (pad, pad)])
@@ -148,6 +149,7 @@ def col2im(
            [1., 2., 1.]])
     """
     rows = floats(col, "col")
+    filter_h, filter_w, stride, pad = _window(filter_h, filter_w, stride, pad)
     N, C, H, W, OH, OW = _sizes("input_shape", input_shape, filter_h, filter_w, stride, pad)
     if rows.shape != (N * OH * OW, C * filter_h * filter_w):
         raise ValueError(
@@ -163,15 +165,18 @@ def col2im(
     return np.ascontiguousarray(images[:, :, pad : pad + H, pad : pad + W])
 
 
+def _window(filter_h: Any, filter_w: Any, stride: Any, pad: Any) -> tuple[int, int, int, int]:
+    """Give the sizes as Python's own numbers: products of NumPy's small ones overflow."""
+    return count(filter_h, "filter_h"), count(filter_w, "filter_w"), count(stride, "stride"), count(pad, "pad", least=0)
+
+
 def _sizes(name: str, shape: Any, filter_h: int, filter_w: int, stride: int, pad: int) -> tuple[int, ...]:
     """Give N, C, H, W, OH, OW; say which size is wrong."""
     if len(shape) != 4:
         raise ValueError(f"{name} must be of shape (N, C, H, W), got {tuple(shape)}")
     N, C, H, W = (count(size, name, least=0) for size in shape)
-    count(stride, "stride")
-    count(pad, "pad", least=0)
     for filter_size, size, what in ((filter_h, H, "filter_h"), (filter_w, W, "filter_w")):
-        if count(filter_size, what) > size + 2 * pad:
+        if filter_size > size + 2 * pad:
             raise ValueError(
                 f"{what}={filter_size} is more than the {size + 2 * pad} pixels of the image, padding included"
                 f" ({name} {tuple(shape)}, pad={pad})"

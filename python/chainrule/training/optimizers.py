@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from chainrule._gate import FloatArray, floats, positive, real, writeable
+from chainrule.training.uninterrupted import uninterrupted
 
 __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "Optimizer", "RMSprop"]
 
@@ -98,16 +99,17 @@ class Optimizer:
             if isinstance(p, np.ndarray):
                 writeable(p, f"params[{name!r}]")
         self.prepare({name: params[name] for name in grads})
-        self.iter += 1
-        for name, grad in grads.items():
-            p = params[name]
-            if self.weight_decay and np.ndim(p) > 1:
-                grad = grad + self.weight_decay * p
-            step = self.step(grad, *self.kept[name])
-            if isinstance(p, np.ndarray):
-                p += step
-            else:
-                params[name] = float(p + step)
+        with uninterrupted():
+            self.iter += 1
+            for name, grad in grads.items():
+                p = params[name]
+                if self.weight_decay and np.ndim(p) > 1:
+                    grad = grad + self.weight_decay * p
+                step = self.step(grad, *self.kept[name])
+                if isinstance(p, np.ndarray):
+                    p += step
+                else:
+                    params[name] = float(p + step)
 
     def prepare(self, params: Mapping[str, Any]) -> None:
         """Have zeros kept for each of `params` that has nothing yet; refuse those of another network, by shape."""

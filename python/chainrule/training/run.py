@@ -247,11 +247,26 @@ class Training:
         """Take the steps as the tutorial's loop does, through the network's own methods."""
         try:
             for start in range(0, len(rows), self.settings.batch_size):
-                yield [self._readable_step(rows[start : start + self.settings.batch_size])]
+                with self._whole():
+                    loss = self._readable_step(rows[start : start + self.settings.batch_size])
+                yield [loss]
         finally:
             for layer in _in_rust(self.net):
                 if type(layer) is Dropout:
                     layer.draws = None  # it counts its own passes again
+
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Put back what follows the data, as running means do, if a step ends before its update: by Ctrl-C, say."""
+        steps = self.optimizer.iter
+        before = [(array, array.copy()) for array in statistics_of(self.net).values()]
+        try:
+            yield
+        except BaseException:
+            if self.optimizer.iter == steps:
+                for array, values in before:
+                    array[...] = values
+            raise
 
     def _readable_step(self, batch: NDArray[np.int64]) -> float:
         """Make a step, and give the loss before it."""

@@ -1,0 +1,1 @@
+"""Each reader of the package, as a target."""
