@@ -30,10 +30,6 @@ _RULES = {"sgd": 0, "momentum": 1, "nesterov": 1, "adagrad": 1, "rmsprop": 1, "a
 
 #: What a call says whose arrays, or whose evaluation, another reads or writes: also if it is given them twice.
 _IN_USE = ("the network's arrays are in use", "Already borrowed", "Already mutably borrowed")
-#: What was found and is not mended, by the call: each is to go from here when it is. Of two arrays with one name, which
-#: no network has, the library that writes safetensors runs beyond its list; a way back with places that no way forward
-#: has left runs beyond a window.
-_KNOWN = dict.fromkeys(("tensors", "backward"), "internal error, please report: index out of bounds")
 
 
 class Draw:
@@ -226,12 +222,6 @@ def inflate(draw: Draw) -> Call:
     return Call(_kernels.inflate_segments, [bytes(file), 16, draw.out(184, dtype="u1")])
 
 
-def tensors(draw: Draw) -> Call:
-    shape = (draw.size(), draw.size())
-    content = draw.values(*shape, dtype="f4").tobytes()
-    return Call(_kernels.to_safetensors, [[("a", "F32", shape, content), ("b", "F32", shape, content)], {"k": "v"}])
-
-
 # --- an engine ---
 
 
@@ -326,7 +316,7 @@ def losses_along(draw: Draw) -> Call:
 
 
 CALLS = [
-    affine, weight_gradient, matmul, sums, zeros, mask, loss, distribution, sizes, forward, backward, inflate, tensors,
+    affine, weight_gradient, matmul, sums, zeros, mask, loss, distribution, sizes, forward, backward, inflate,
     scores, steps, steps, evaluations, losses, losses_along,
 ]  # fmt: skip
 
@@ -456,7 +446,7 @@ class Kernels(Target):
         except (TypeError, ValueError, OverflowError, MemoryError) as error:
             said, refused = kind(error), True
         except RuntimeError as error:
-            if not any(text in str(error) for text in (*_IN_USE, _KNOWN.get(make.__name__, _IN_USE[0]))):
+            if not any(text in str(error) for text in _IN_USE):
                 raise
             said, refused = kind(error), True
         else:

@@ -574,7 +574,7 @@ def rewritten(path: Path, run: dict[str, Any] | None = None, arrays: dict[str, A
     assert kept.run is not None
     said = {name: value for name, value in (kept.run | (run or {})).items() if value is not None}
     numbers = {name: value for name, value in (kept.arrays | (arrays or {})).items() if value is not None}
-    path.write_bytes(model_files.pack(load(path), said, numbers))
+    path.write_bytes(b"".join(model_files.pack(load(path), said, numbers)))
     return path
 
 

@@ -14,20 +14,26 @@ import re
 import stat
 import time
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 _TEMPORARY = re.compile(r"\.chainrule-(\d+)-[0-9a-f]{8}\.tmp")
 _OLD_SECONDS = 3600
 
 
-def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
+#: Bytes handed to the system at a time: Ctrl-C is seen in between.
+_AT_ONCE = 1 << 24
+
+
+def write_whole(path: str | os.PathLike[str], content: bytes | Iterable[memoryview]) -> None:
     """Write `content` to `path`, in place of what is there.
 
     Parameters
     ----------
     path : path-like
         Of a link, what it leads to is replaced. A file that is there keeps its mode; a new one has that of the umask.
-    content : bytes
+    content : bytes, or iterable of memoryview
+        All at once, or piece by piece.
 
     Raises
     ------
@@ -47,9 +53,10 @@ def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
         try:
             if mode is not None:
                 os.chmod(temporary, mode)
-            left = memoryview(content)
-            while left:
-                left = left[os.write(handle, left) :]
+            for piece in [content] if isinstance(content, bytes) else content:
+                left = memoryview(piece)
+                while left:
+                    left = left[os.write(handle, left[:_AT_ONCE]) :]
             os.fsync(handle)
         finally:
             os.close(handle)

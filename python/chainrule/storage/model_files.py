@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 import numpy as np
@@ -27,6 +27,7 @@ from chainrule.nn.layers import Affine, BatchNormalization, Convolution, Flatten
 from chainrule.nn.network import Network, everything, expect_each_named, name_params, params_of, statistics_of
 from chainrule.nn.networks import NETWORKS
 from chainrule.nn.parameters.networks import found_by_gradient, not_kept
+from chainrule.storage.safetensors import DTYPES, pieces
 
 #: Raised when a file says something that an older chainrule would misread.
 FORMAT = 2
@@ -35,7 +36,6 @@ _PARAMETERS = 2
 _KEY = "chainrule"
 #: What the names of a run's arrays begin with.
 _RUN = "run/"
-_DTYPES = {"F32": "<f4", "F64": "<f8", "I64": "<i8"}
 _NETWORKS = {kind.__name__: kind for kind in NETWORKS}
 _LAYERS, _LOSSES = by_name(LAYERS), by_name(LOSSES)
 
@@ -145,7 +145,9 @@ class Kept:
         raise DataError(f"{self.path}: {reason}")
 
 
-def pack(net: Any, run: Mapping[str, Any] | None = None, arrays: Mapping[str, FloatArray] | None = None) -> bytes:
+def pack(
+    net: Any, run: Mapping[str, Any] | None = None, arrays: Mapping[str, FloatArray] | None = None
+) -> Iterator[memoryview]:
     """Give the bytes of a file that holds `net`, and a run with its arrays if there is one."""
     import json
 
@@ -163,7 +165,7 @@ def pack(net: Any, run: Mapping[str, Any] | None = None, arrays: Mapping[str, Fl
     if not (isinstance(own, dict) and all(isinstance(word, str) for pair in own.items() for word in pair)):
         raise TypeError(f"net.metadata must be a dict of strings to strings, got {own!r}")
     metadata = own | {_KEY: json.dumps(description, ensure_ascii=False, allow_nan=False)}
-    return _kernels.to_safetensors([_written(name, array) for name, array in everything.items()], metadata)
+    return pieces(everything, metadata)
 
 
 def unpack(path: str | os.PathLike[str]) -> Kept:
@@ -176,14 +178,14 @@ def unpack(path: str | os.PathLike[str]) -> Kept:
         raise DataError(f"{name}: {error}") from None
     arrays = {}
     for tensor, dtype, shape, first in tensors:
-        if dtype not in _DTYPES:
+        if dtype not in DTYPES:
             raise DataError(
-                f"{name}: at byte {first}: tensor {tensor!r} has dtype {dtype}, none of {', '.join(_DTYPES)}"
+                f"{name}: at byte {first}: tensor {tensor!r} has dtype {dtype}, none of {', '.join(sorted(DTYPES))}"
             )
         # As many numbers as the file holds, but a 0 among the sizes may hide sizes that NumPy cannot count with.
         if len(shape) > 64 or math.prod(max(size, 1) for size in shape) > np.iinfo(np.intp).max // 8:
             raise DataError(f"{name}: at byte {first}: tensor {tensor!r} has a shape that no array can have: {shape}")
-        numbers = np.frombuffer(content, _DTYPES[dtype], math.prod(shape), first)
+        numbers = np.frombuffer(content, DTYPES[dtype], math.prod(shape), first)
         arrays[tensor] = numbers.astype(numbers.dtype.newbyteorder("=")).reshape(shape)  # aligned, and the caller's own
     kept = Kept(name, arrays, metadata)
     text = metadata.pop(_KEY, None)
@@ -370,14 +372,6 @@ def _understand(kept: Kept, text: str) -> None:
         kept.refuse(f"tensor {strange[0]!r} belongs to nothing")
     kept.params, kept.statistics, kept.network, kept.run = params, statistics, said, run
     kept.arrays = {name.removeprefix(_RUN): array for name, array in others.items()}
-
-
-def _written(name: str, array: FloatArray) -> tuple[str, str, tuple[int, ...], bytes]:
-    """Give an array as the extension takes it: little-endian, in C order."""
-    dtype = next((word for word, kind in _DTYPES.items() if np.dtype(kind) == array.dtype.newbyteorder("<")), None)
-    if dtype is None:
-        raise TypeError(f"{name!r} has dtype {array.dtype}; float32 and float64 can be saved")
-    return name, dtype, array.shape, array.astype(_DTYPES[dtype]).tobytes()
 
 
 def _names(names: Iterable[str]) -> str:

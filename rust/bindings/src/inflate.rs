@@ -8,7 +8,7 @@
 
 use crate::call::call;
 use chainrule_kernels::machine::threads;
-use flate2::{Crc, Decompress, FlushDecompress};
+use flate2::{Crc, Decompress, FlushDecompress, Status};
 use numpy::PyReadwriteArray1;
 use pyo3::prelude::*;
 
@@ -49,22 +49,26 @@ fn inflate(file: &[u8], first: usize, out: &mut [u8]) -> Option<()> {
         } else {
             (its, to) = std::mem::take(&mut to).split_at_mut_checked(held as usize)?;
         }
-        segments.push((segment, its, None));
+        segments.push((segments.len(), segment, its, None));
     }
     let (crc, rest) = number(rest)?;
     let (size, behind) = number(rest)?;
     if !to.is_empty() || !behind.is_empty() || size as usize != whole {
         return None;
     }
-    let each = segments.iter_mut().collect();
+    let last = segments.len().checked_sub(1)?;
     threads::each_with(
-        each,
+        &mut segments,
         || Decompress::new(false),
-        |stream, (segment, its, found)| {
+        |stream, (place, segment, its, found)| {
             stream.reset(false);
-            let status = stream.decompress(segment, its, FlushDecompress::Sync);
+            let numbers = stream.decompress(segment, its, FlushDecompress::Sync);
+            // Behind the last number comes no other, and in the last segment the end.
+            let rest = segment.get(stream.total_in() as usize..).unwrap_or_default();
+            let behind = stream.decompress(rest, &mut [0], FlushDecompress::Sync);
+            let ends = matches!(behind, Ok(Status::StreamEnd)) == (*place == last);
             let whole = (stream.total_in(), stream.total_out()) == (segment.len() as u64, its.len() as u64);
-            *found = (status.is_ok() && whole).then(|| {
+            *found = (numbers.is_ok() && behind.is_ok() && ends && whole).then(|| {
                 let mut crc = Crc::new();
                 crc.update(its);
                 crc
@@ -72,7 +76,7 @@ fn inflate(file: &[u8], first: usize, out: &mut [u8]) -> Option<()> {
         },
     );
     let mut sum = Crc::new();
-    for (_, _, found) in &segments {
+    for (.., found) in &segments {
         sum.combine(found.as_ref()?);
     }
     (sum.sum() == crc).then_some(())

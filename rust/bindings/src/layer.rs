@@ -5,6 +5,7 @@ use crate::call::{call, level, to_python};
 use crate::engine::{expect_shapes_of, layer, Description};
 use chainrule_kernels::layers::dropout::Dropout;
 use chainrule_kernels::layers::{alone, Draws, Mode, Pass};
+use chainrule_kernels::KernelError;
 use numpy::{
     PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArray2, PyReadwriteArrayDyn,
 };
@@ -17,6 +18,14 @@ fn mode(training: bool) -> Mode {
     } else {
         Mode::Evaluate
     }
+}
+
+/// A copy.
+fn own<T: Copy>(numbers: &[T]) -> PyResult<Vec<T>> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(numbers.len()).map_err(|_| to_python(KernelError::Memory { numbers: numbers.len() }))?;
+    copy.extend_from_slice(numbers);
+    Ok(copy)
 }
 
 /// (numbers a row has behind the layer, numbers and places that it remembers of so many rows)
@@ -88,7 +97,7 @@ pub(crate) fn layer_backward(
         in_c_order(&dout)?;
         in_c_order(&dx)?;
         let (x, dout, dx, level) = (x.as_slice()?, dout.as_slice()?, dx.as_slice_mut()?, level()?);
-        let (mut numbers, mut places) = (numbers.as_slice()?.to_vec(), places.as_slice()?.to_vec());
+        let (mut numbers, mut places) = (own(numbers.as_slice()?)?, own(places.as_slice()?)?);
         let pass = Pass { mode: mode(training), numbers: &mut numbers, places: &mut places };
         call(py, || alone::backward(level, layer, &arrays, rows_and_inputs, x, dout, dx, &mut d_params, pass))
     })

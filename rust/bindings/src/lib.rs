@@ -51,7 +51,7 @@ mod _kernels {
     use super::scratch::Scratch;
 
     #[pymodule_export]
-    use super::tensors::{from_safetensors, to_safetensors};
+    use super::tensors::from_safetensors;
 
     /// The version of the package, which is the workspace's.
     #[pymodule_export]

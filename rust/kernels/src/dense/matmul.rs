@@ -15,13 +15,14 @@ use crate::dense::leftover::{self, Leftover};
 use crate::dense::onto::Onto;
 use crate::dense::padded::{Padded, LANES};
 use crate::dense::transpose::Transpose;
-use crate::error::{agree, resize};
+use crate::error::{agree, reserve, resize};
 use crate::machine::interrupt;
 use crate::machine::level::{available, Arithmetic, Kernel, Level};
 use crate::machine::threads;
 use crate::sparse::product::add_scaled;
 use crate::{Float, KernelError};
 use ndarray::{s, ArrayView2, ArrayViewMut2, Axis};
+use std::cell::Cell;
 
 /// Terms of a sum taken at a time.
 pub(crate) const DEPTH: usize = 512;
@@ -120,11 +121,11 @@ fn in_chunks<T: Float>(
     let vectors = n - leftover::columns(&a, &b);
     if m > n {
         let height = chunk(m, vectors, m.div_ceil(chunks), ROWS);
-        let chunks = a.axis_chunks_iter(Axis(0), height).zip(c.axis_chunks_iter_mut(Axis(0), height)).collect();
+        let chunks = a.axis_chunks_iter(Axis(0), height).zip(c.axis_chunks_iter_mut(Axis(0), height));
         threads::try_each_with(chunks, || (), |(), (a, c)| terms(level, a, b, c, onto))
     } else {
         let width = chunk(vectors, m, n.div_ceil(chunks), LANES);
-        let chunks = b.axis_chunks_iter(Axis(1), width).zip(c.axis_chunks_iter_mut(Axis(1), width)).collect();
+        let chunks = b.axis_chunks_iter(Axis(1), width).zip(c.axis_chunks_iter_mut(Axis(1), width));
         threads::try_each_with(chunks, || (), |(), (b, c)| terms(level, a, b, c, onto))
     }
 }
@@ -144,7 +145,7 @@ fn terms<T: Float>(
         if is_highest(level) {
             let ((b, few), (c, few_c)) = (b.split_at(Axis(1), vectors), c.view_mut().split_at(Axis(1), vectors));
             last_few(level, a, few, few_c, onto);
-            by_crate(level, a, b, c, onto);
+            by_crate(level, a, b, c, onto)?;
         } else {
             plain(level, a, b, c.view_mut(), onto)?;
         }
@@ -192,20 +193,43 @@ fn by_crate<T: Float>(
     b: ArrayView2<'_, T>,
     mut c: ArrayViewMut2<'_, T>,
     onto: Onto<T>,
-) {
+) -> Result<(), KernelError> {
     if b.ncols() == 0 {
-        return;
+        return Ok(());
     }
+    room_for::<T>(a.nrows(), a.ncols(), b.ncols())?;
     // A single row is multiplied as it comes, by no packed copy.
     if a.nrows() == 1 || !packs_slowly(&b) {
-        return gemm(a, b, c, onto);
+        gemm(a, b, c, onto);
+        return Ok(());
     }
     let (width, mut buffer) = (chunk(b.ncols(), a.nrows(), TURNED, LANES), Vec::new());
     for (b, c) in b.axis_chunks_iter(Axis(1), width).zip(c.axis_chunks_iter_mut(Axis(1), width)) {
         // Where there is no memory, as it lies: the numbers are the same.
         gemm(a, turned(level, b, &mut buffer).unwrap_or(b), c, onto);
     }
+    Ok(())
 }
+
+/// Ask for the memory that the crate is about to take, which would end the process if it were not there, and give it back at once. Threads that ask at the same
+/// moment, when memory is nearly full, may both be told that it is there.
+fn room_for<T>(m: usize, k: usize, n: usize) -> Result<(), KernelError> {
+    thread_local! {
+        /// Whether the crate has made what it keeps for this thread, as large as a second cache.
+        static MADE: Cell<bool> = const { Cell::new(false) };
+    }
+    const KEPT: usize = 1 << 22;
+    // A column takes four numbers more where they are not whole vectors, a row up to three vectors.
+    let packed =
+        k.saturating_mul(m.saturating_add(n.max(LEAST_PACKED)).saturating_add(100)).saturating_mul(size_of::<T>());
+    let bytes = if MADE.get() { packed } else { packed.saturating_add(KEPT) };
+    reserve(&mut Vec::<u8>::new(), bytes)?;
+    MADE.set(true);
+    Ok(())
+}
+
+/// Columns for which the crate takes memory though there are fewer.
+const LEAST_PACKED: usize = 512;
 
 /// Columns written out at a time, 256 kB in f32: they stay in the second cache until the crate has packed them.
 const TURNED: usize = 128;

@@ -78,7 +78,7 @@ fn each_part<T: Float>(x: &[T], out: &mut [T], work: impl Fn(&[T], &mut [T]) + S
     if out.len() < WORTH_THREADS {
         return work(x, out);
     }
-    let parts = x.chunks(PART).zip(out.chunks_mut(PART)).collect();
+    let parts = x.chunks(PART).zip(out.chunks_mut(PART));
     threads::each_with(parts, || (), |(), (x, out)| work(x, out));
 }
 

@@ -170,7 +170,6 @@ impl Convolution {
         }
         let mut places = places.chunks_exact_mut(outputs);
         let items = out.chunks_exact_mut(outputs).enumerate().map(|(i, out)| (i, out, places.next()));
-        let items = items.collect();
         let all = || {
             threads::try_each_with(items, Workspace::default, |Workspace { alone, map, .. }, (i, out, places)| {
                 let x = &x[i * inputs..][..inputs];

@@ -562,7 +562,7 @@ pub(crate) fn in_parts<T: Float, R>(
         return Ok(());
     }
     let parts = x.chunks(rows_each * inputs).zip(out.chunks_mut(rows_each * outputs)).enumerate();
-    let items = parts.map(|(part, (x, out))| (part * rows_each, x, out)).collect();
+    let items = parts.map(|(part, (x, out))| (part * rows_each, x, out));
     let all = || threads::try_each_with(items, workspace, |workspace, (first, x, out)| work(workspace, first, x, out));
     if worth_threads {
         all()

@@ -58,11 +58,11 @@ impl BatchNorm {
                 }
             }
         };
-        let items: Vec<_> = found.chunks_mut(each).enumerate().map(|(i, found)| (i * each, found)).collect();
+        let items = found.chunks_mut(each).enumerate().map(|(i, found)| (i * each, found));
         if rows * inputs >= WORTH_THREADS {
             threads::each_with(items, || (), |(), (first, found)| work(first, found));
         } else {
-            items.into_iter().for_each(|(first, found)| work(first, found));
+            items.for_each(|(first, found)| work(first, found));
         }
     }
 

@@ -110,11 +110,10 @@ impl Definition for Pooling {
                 }
             }
         };
-        let items = items.collect();
         if self.divides(flow.rows, flow.inputs) {
             crate::machine::threads::each_with(items, || (), |(), item| work(item));
         } else {
-            items.into_iter().for_each(work);
+            items.for_each(work);
         }
         Ok(())
     }
@@ -153,7 +152,13 @@ impl Definition for Pooling {
                     let mut places = places.chunks_exact(positions);
                     for (d, d_x) in d.chunks_exact(positions).zip(d_x.chunks_exact_mut(pixels)) {
                         match places.next() {
-                            Some(places) => d.iter().zip(places).for_each(|(&d, &place)| d_x[place as usize] += d),
+                            Some(places) => {
+                                for (&d, &place) in d.iter().zip(places) {
+                                    // They are the caller's, if the layer is called alone, who may have written anything there.
+                                    let wrong = KernelError::Number { what: "pixel", got: place.into(), there: pixels };
+                                    *d_x.get_mut(place as usize).ok_or(wrong)? += d;
+                                }
+                            }
                             None => self.spread(d, d_x),
                         }
                     }

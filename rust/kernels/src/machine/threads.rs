@@ -104,12 +104,13 @@ pub(crate) fn alone<R>(work: impl FnOnce() -> R) -> R {
 /// `work` on each item, on up to [`count`] threads; on the caller's alone if there is one item or one thread. Memory to work in is made by `workspace`, once
 /// a thread, and handed from item to item.
 pub fn each_with<I: Send, R>(
-    items: Vec<I>,
+    items: impl IntoIterator<Item = I, IntoIter: ExactSizeIterator + Send>,
     workspace: impl Fn() -> R + Sync + Send,
     work: impl Fn(&mut R, I) + Sync + Send,
 ) {
+    let items = items.into_iter();
     let threads = allowed().min(items.len());
-    let items = Mutex::new(items.into_iter());
+    let items = Mutex::new(items);
     let next = || items.lock().unwrap_or_else(PoisonError::into_inner).next();
     let until_none_is_left = || {
         if let Some(first) = next() {
@@ -141,7 +142,7 @@ pub fn each_with<I: Send, R>(
 ///
 /// Those of `work`, and [`KernelError::Interrupted`].
 pub fn try_each_with<I: Send, R>(
-    items: Vec<I>,
+    items: impl IntoIterator<Item = I, IntoIter: ExactSizeIterator + Send>,
     workspace: impl Fn() -> R + Sync + Send,
     work: impl Fn(&mut R, I) -> Result<(), KernelError> + Sync + Send,
 ) -> Result<(), KernelError> {
@@ -365,7 +366,7 @@ mod tests {
             made.fetch_add(1, Relaxed);
             Workspace(0, &seen)
         };
-        each_with((0..items).collect(), workspace, |workspace, item| {
+        each_with(0..items, workspace, |workspace, item| {
             workspace.0 += 1;
             times[item].fetch_add(1, Relaxed);
         });

@@ -94,14 +94,10 @@ impl<T: Float> Evaluation<T> {
             let block = self.stack.block();
             let mut found = vec![(0.0, 0.0); (end - self.done).div_ceil(block)];
             let blocks = (self.done..end).step_by(block).map(|start| start..end.min(start + block));
-            threads::try_each_with(
-                blocks.zip(&mut found).collect(),
-                BlockWorkspace::default,
-                |work, (rows, found)| {
-                    *found = self.block(x, t, rows, work)?;
-                    Ok(())
-                },
-            )?;
+            threads::try_each_with(blocks.zip(&mut found), BlockWorkspace::default, |work, (rows, found)| {
+                *found = self.block(x, t, rows, work)?;
+                Ok(())
+            })?;
             for (loss, right) in found {
                 self.loss += loss;
                 self.right += right;

@@ -110,7 +110,7 @@ impl Optimizer {
             let state = [a.next().unwrap_or_default(), b.next().unwrap_or_default()];
             Update { step, p, g, state }
         });
-        threads::each_with(parts.collect(), || (), |(), part| level.run(part));
+        threads::each_with(parts, || (), |(), part| level.run(part));
     }
 
     /// The same for parameters of such shapes, whose gradients lie one after the other. Biases, and whatever else has one axis, do not decay.

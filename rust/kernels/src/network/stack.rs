@@ -293,7 +293,7 @@ impl Stack {
             let end = n.min(done + self.round());
             let mut todo = scores.slice_mut(ndarray::s![done..end, ..]);
             let block = self.block();
-            let blocks: Vec<_> = (done..end).step_by(block).zip(todo.axis_chunks_iter_mut(Axis(0), block)).collect();
+            let blocks = (done..end).step_by(block).zip(todo.axis_chunks_iter_mut(Axis(0), block));
             threads::try_each_with(blocks, Workspace::default, |work, (start, out)| {
                 let rows = start..start + out.nrows();
                 self.scores_of_block(level, params, ready.as_ref(), x, rows, work, out)

@@ -88,7 +88,7 @@ pub fn losses_along<P: Deref<Target = [f64]> + Sync>(
     let mut done = first.min(offsets.len());
     while done < offsets.len() {
         let end = offsets.len().min(done + round);
-        let items = offsets[done..end].iter().zip(&mut out[done..end]).zip(&mut *workspaces).collect();
+        let items = offsets[done..end].iter().zip(&mut out[done..end]).zip(&mut *workspaces);
         threads::try_each_with(
             items,
             || (),

@@ -362,7 +362,7 @@ impl<'a, 't> Ready<'a, 't> {
     /// Find the losses of each task.
     fn work(&self, tasks: &mut [Task], divided: bool) -> Result<(), KernelError> {
         let mut work = || {
-            threads::try_each_with(tasks.iter_mut().collect(), Workspace::default, |work, task| {
+            threads::try_each_with(tasks.iter_mut(), Workspace::default, |work, task| {
                 work.fit(self)?;
                 self.level.run(Moving { ready: self, task, work });
                 Ok(())

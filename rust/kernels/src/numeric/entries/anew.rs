@@ -49,7 +49,7 @@ impl Anew<'_, '_> {
         while done < count {
             let end = count.min(done + 4 * threads::count());
             let losses = out[done * moves.each..end * moves.each].chunks_mut(moves.each);
-            threads::try_each_with((done..end).zip(losses).collect(), Workspace::default, |work, (e, losses)| {
+            threads::try_each_with((done..end).zip(losses), Workspace::default, |work, (e, losses)| {
                 for (k, loss) in losses.iter_mut().enumerate() {
                     *loss =
                         self.loss(moves.parameter, moves.entries[e] as usize, moves.offsets[e * moves.each + k], work)?;
