@@ -135,11 +135,13 @@ class Training:
                     checkpoints.save(run, state)
                 call(callbacks, "on_epoch", run)
                 if epoch == 0 and run.step < total:
-                    self._tell_of_dead_units()
+                    with _undoing(self._undo):
+                        self._tell_of_dead_units()
                 if whole and (due or run.stopped or run.step == total):
                     checkpoints.save(run, self._rng.bit_generator.state)
             call(callbacks, "on_end", run)
-            self._tell_of_dead_units()
+            with _undoing(self._undo):
+                self._tell_of_dead_units()
 
     def _forget_a_part_of_an_epoch(self) -> None:
         """Drop the row of an epoch that was cut short, which is to be finished now."""

@@ -22,12 +22,16 @@ use call::{call, level};
 use chainrule_kernels::dense::matmul;
 use chainrule_kernels::layers::activation;
 use chainrule_kernels::layers::affine as product;
+use chainrule_kernels::machine::put_by::Allocator;
 use chainrule_kernels::machine::threads as at_work;
 use engine::loss_called;
 use numpy::{
     PyReadonlyArray1, PyReadonlyArray2, PyReadonlyArrayDyn, PyReadwriteArray1, PyReadwriteArray2, PyReadwriteArrayDyn,
 };
 use pyo3::prelude::*;
+
+#[global_allocator]
+static ALLOCATOR: Allocator = Allocator;
 
 /// chainrule's kernels. Private: use the functions and layers of `chainrule`.
 #[pymodule]

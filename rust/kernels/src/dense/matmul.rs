@@ -15,9 +15,10 @@ use crate::dense::leftover::{self, Leftover};
 use crate::dense::onto::Onto;
 use crate::dense::padded::{Padded, LANES};
 use crate::dense::transpose::Transpose;
-use crate::error::{agree, reserve, resize};
+use crate::error::{agree, resize};
 use crate::machine::interrupt;
 use crate::machine::level::{available, Arithmetic, Kernel, Level};
+use crate::machine::put_by::with_room;
 use crate::machine::threads;
 use crate::sparse::product::add_scaled;
 use crate::{Float, KernelError};
@@ -197,39 +198,34 @@ fn by_crate<T: Float>(
     if b.ncols() == 0 {
         return Ok(());
     }
-    room_for::<T>(a.nrows(), a.ncols(), b.ncols())?;
+    let room = room::<T>(a.nrows(), a.ncols(), b.ncols());
     // A single row is multiplied as it comes, by no packed copy.
     if a.nrows() == 1 || !packs_slowly(&b) {
-        gemm(a, b, c, onto);
-        return Ok(());
+        return with_room(room, || gemm(a, b, c, onto)).map(|()| KEEPS.set(true));
     }
     let (width, mut buffer) = (chunk(b.ncols(), a.nrows(), TURNED, LANES), Vec::new());
     for (b, c) in b.axis_chunks_iter(Axis(1), width).zip(c.axis_chunks_iter_mut(Axis(1), width)) {
         // Where there is no memory, as it lies: the numbers are the same.
-        gemm(a, turned(level, b, &mut buffer).unwrap_or(b), c, onto);
+        let b = turned(level, b, &mut buffer).unwrap_or(b);
+        with_room(room, || gemm(a, b, c, onto))?;
     }
+    KEEPS.set(true);
     Ok(())
 }
 
-/// Ask for the memory that the crate is about to take, which would end the process if it were not there, and give it back at once. Threads that ask at the same
-/// moment, when memory is nearly full, may both be told that it is there.
-fn room_for<T>(m: usize, k: usize, n: usize) -> Result<(), KernelError> {
-    thread_local! {
-        /// Whether the crate has made what it keeps for this thread, as large as a second cache.
-        static MADE: Cell<bool> = const { Cell::new(false) };
-    }
+/// Bytes that the crate may take for such a product: to pack its operands into, and, for the first one of a thread, as much as a second cache holds.
+fn room<T>(m: usize, k: usize, n: usize) -> usize {
     const KEPT: usize = 1 << 22;
-    // A column takes four numbers more where they are not whole vectors, a row up to three vectors.
-    let packed =
-        k.saturating_mul(m.saturating_add(n.max(LEAST_PACKED)).saturating_add(100)).saturating_mul(size_of::<T>());
-    let bytes = if MADE.get() { packed } else { packed.saturating_add(KEPT) };
-    reserve(&mut Vec::<u8>::new(), bytes)?;
-    MADE.set(true);
-    Ok(())
+    // Of columns at least so many; and a few vectors more in both directions.
+    const COLUMNS: usize = 512;
+    let packed = k.saturating_mul(m.saturating_add(n.max(COLUMNS)).saturating_add(200)).saturating_mul(size_of::<T>());
+    packed.saturating_add(if KEEPS.get() { 1 << 12 } else { KEPT })
 }
 
-/// Columns for which the crate takes memory though there are fewer.
-const LEAST_PACKED: usize = 512;
+thread_local! {
+    /// Whether the crate has what it keeps for this thread.
+    static KEEPS: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Columns written out at a time, 256 kB in f32: they stay in the second cache until the crate has packed them.
 const TURNED: usize = 128;

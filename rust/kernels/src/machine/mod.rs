@@ -2,6 +2,7 @@
 
 pub mod interrupt;
 pub mod level;
+pub mod put_by;
 pub mod threads;
 
 pub(crate) mod exp;

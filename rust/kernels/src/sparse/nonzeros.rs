@@ -181,6 +181,7 @@ fn append<S: Pairs, V: Copy>(
             reserve(numbers, found.len())?;
             places.extend_from_slice(found);
             numbers.extend(found.iter().map(|&place| pair(tile, place).map(keep)));
+            reserve(starts, 1)?;
             starts.push(places.len());
         }
     }

@@ -1,0 +1,178 @@
+//! Memory that is put by for code that would end the process if it got none.
+//!
+//! The gemm crate takes memory, to pack its operands into, in a way that cannot fail softly. So what it may want is taken before, in a way that can
+//! ([`with_room`]), and is what it gets where the system has no more. Only a program that has [`Allocator`] as its global allocator gives it that:
+//! the extension does; elsewhere the room is asked for, and that is all.
+//!
+//! Why not by a look at how much is free: between the look and the taking, another thread may take it. Cost: a look at two numbers of the thread's
+//! own at each free.
+
+use crate::error::reserve;
+use crate::KernelError;
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+/// Memory from which pieces are given, one behind the other, to one thread.
+#[derive(Clone, Copy)]
+struct Block {
+    start: *mut u8,
+    length: usize,
+    /// How much of it has been given, and how many pieces have not come back.
+    given: usize,
+    out: usize,
+}
+
+const NONE: Block = Block { start: std::ptr::null_mut(), length: 0, given: 0, out: 0 };
+
+thread_local! {
+    /// What is put by now, and a block of which a piece was kept: the crate keeps one for each thread, from its first product on.
+    static NOW: Cell<Block> = const { Cell::new(NONE) };
+    static KEPT: Cell<Block> = const { Cell::new(NONE) };
+}
+
+impl Block {
+    fn holds(&self, piece: *mut u8) -> bool {
+        (piece as usize).wrapping_sub(self.start as usize) < self.length
+    }
+
+    /// The next piece of such a layout; null if there is not so much left.
+    fn give(&mut self, layout: Layout) -> *mut u8 {
+        let first = (self.start as usize + self.given).next_multiple_of(layout.align()) - self.start as usize;
+        match first.checked_add(layout.size()) {
+            Some(end) if end <= self.length => {
+                (self.given, self.out) = (end, self.out + 1);
+                self.start.wrapping_add(first)
+            }
+            _ => std::ptr::null_mut(),
+        }
+    }
+}
+
+/// `work`, for which so many bytes are put by.
+///
+/// # Errors
+///
+/// [`KernelError::Memory`] if they are not to be had; `work` is not done then.
+pub(crate) fn with_room<R>(bytes: usize, work: impl FnOnce() -> R) -> Result<R, KernelError> {
+    let mut memory = Vec::<u8>::new();
+    reserve(&mut memory, bytes)?;
+    if KEPT.get().length > 0 && NOW.get().length > 0 {
+        return Ok(work()); // not reached: work asks for no room itself
+    }
+    NOW.set(Block { start: memory.as_mut_ptr(), length: memory.capacity(), given: 0, out: 0 });
+    let result = work();
+    let block = NOW.replace(NONE);
+    if block.out > 0 {
+        KEPT.set(block);
+        std::mem::forget(memory);
+    }
+    Ok(result)
+}
+
+/// The system's allocator, and where that has nothing, what is put by.
+pub struct Allocator;
+
+// SAFETY: what `System` gives is passed on, and comes back to it: what lies in a block did not come from it. Pieces of a block are disjoint, aligned,
+// and lie in memory that lives as long as they do: `with_room` frees a block only when all of its pieces have come back.
+// A piece comes back on the thread that took it, since the crate uses no other. Nothing here allocates or panics.
+unsafe impl GlobalAlloc for Allocator {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise is `System`'s.
+        let found = unsafe { System.alloc(layout) };
+        if !found.is_null() {
+            return found;
+        }
+        let mut block = NOW.get();
+        let found = block.give(layout);
+        NOW.set(block);
+        found
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise is `System`'s.
+        let found = unsafe { System.alloc_zeroed(layout) };
+        if !found.is_null() {
+            return found;
+        }
+        let mut block = NOW.get();
+        let found = block.give(layout);
+        NOW.set(block);
+        if !found.is_null() {
+            // SAFETY: the piece has that size, and is nobody else's.
+            unsafe { found.write_bytes(0, layout.size()) };
+        }
+        found
+    }
+
+    unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
+        for place in [&NOW, &KEPT] {
+            let mut block = place.get();
+            if block.holds(piece) {
+                block.out -= 1;
+                return place.set(block);
+            }
+        }
+        // SAFETY: the caller's promise, and it is `System`'s, since it is no piece of a block.
+        unsafe { System.dealloc(piece, layout) };
+    }
+
+    unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        if [&NOW, &KEPT].into_iter().any(|place| place.get().holds(piece)) {
+            return std::ptr::null_mut(); // pieces are too short-lived to grow: there is no more
+        }
+        // SAFETY: the caller's promise, and it is `System`'s, since it is no piece of a block.
+        unsafe { System.realloc(piece, layout, size) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_are_disjoint_and_aligned_and_a_block_is_not_given_beyond_its_end() {
+        let mut memory = [0u8; 1000];
+        let mut block = Block { start: memory.as_mut_ptr(), length: 1000, given: 0, out: 0 };
+        let mut end = block.start as usize;
+        for (size, align) in [(1, 1), (100, 64), (7, 8), (300, 128), (0, 1)] {
+            let piece = block.give(Layout::from_size_align(size, align).unwrap());
+            assert_eq!(piece as usize % align, 0);
+            assert!(piece as usize >= end && (size == 0 || block.holds(piece)));
+            end = piece as usize + size;
+        }
+        assert_eq!(block.out, 5);
+        assert!(block.give(Layout::from_size_align(1000, 1).unwrap()).is_null());
+        assert!(NONE.clone().give(Layout::from_size_align(1, 1).unwrap()).is_null() && !NONE.holds(&raw mut memory[0]));
+    }
+
+    #[test]
+    fn what_is_put_by_is_given_where_there_is_none_and_goes_when_all_has_come_back() {
+        let layout = Layout::from_size_align(1 << 12, 64).unwrap();
+        // The system has no such memory.
+        let too_much = Layout::from_size_align(1 << 60, 64).unwrap();
+        // SAFETY: the layouts are not empty, and what is given is given back with the layout it was asked for.
+        let taken = with_room(1 << 14, || unsafe {
+            assert!(Allocator.alloc(too_much).is_null() && Allocator.alloc_zeroed(too_much).is_null());
+            let mut block = NOW.get();
+            let piece = block.give(layout);
+            NOW.set(block);
+            assert!(Allocator.realloc(piece, layout, 1 << 13).is_null());
+            Allocator.dealloc(piece, layout);
+            assert_eq!((NOW.get().out, KEPT.get().length), (0, 0));
+            let own = Allocator.alloc(layout);
+            assert!(!NOW.get().holds(own));
+            let own = Allocator.realloc(own, layout, 1 << 13);
+            Allocator.dealloc(own, Layout::from_size_align(1 << 13, 64).unwrap());
+            let mut block = NOW.get();
+            let kept = block.give(layout);
+            NOW.set(block);
+            kept
+        })
+        .unwrap();
+        assert_eq!((NOW.get().length, KEPT.get().out), (0, 1));
+        // SAFETY: as above.
+        unsafe { Allocator.dealloc(taken, layout) };
+        assert_eq!(KEPT.get().out, 0);
+        assert_eq!(with_room(usize::MAX, || ()), Err(KernelError::Memory { numbers: usize::MAX }));
+    }
+}
