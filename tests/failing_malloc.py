@@ -52,7 +52,6 @@ KINDS: dict[str, Callable[[], tuple[Any, ...]]] = {
     "dense": dense,
     "sparse": lambda: dense(zeros=0.8),
     "images": images,
-    "small": lambda: dense(20, 5),
 }
 CALLS: dict[str, tuple[str, Callable[[Any, Any, Any], object]]] = {
     **{f"{kind} predict": (kind, lambda net, x, _: net.predict(x)) for kind in ("dense", "sparse", "images")},
@@ -61,7 +60,6 @@ CALLS: dict[str, tuple[str, Callable[[Any, Any, Any], object]]] = {
     "dense loss": ("dense", lambda net, x, t: net.loss(x, t)),
     "dense accuracy": ("dense", lambda net, x, t: net.accuracy(x, t)),
     "dense save and load": ("dense", saved),
-    "small check": ("small", lambda net, x, t: chainrule.check_gradients(net, x.astype(float), t, tolerance=1e-3)),
 }
 
 

@@ -32,13 +32,6 @@ def runs_out(name: str, library: Path, *, alone: bool, timeout: float) -> None:
 
 
 @pytest.mark.parametrize("alone", [False, True])
-@pytest.mark.parametrize("name", [name for name in CALLS if name != "small check"])
+@pytest.mark.parametrize("name", CALLS)
 def test_the_nth_request_fails_alone_or_with_all_behind_it(name: str, alone: bool, library: Path) -> None:
     runs_out(name, library, alone=alone, timeout=100)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize("alone", [False, True])
-def test_the_nth_request_of_a_check_fails(alone: bool, library: Path) -> None:
-    runs_out("small check", library, alone=alone, timeout=1100)

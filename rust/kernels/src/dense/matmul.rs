@@ -22,6 +22,8 @@ use crate::machine::put_by::with_room;
 use crate::machine::threads;
 use crate::sparse::product::add_scaled;
 use crate::{Float, KernelError};
+use gemm_common::cache::CACHE_INFO;
+use gemm_common::gemm::L2_SLAB;
 use ndarray::{s, ArrayView2, ArrayViewMut2, Axis};
 use std::cell::Cell;
 
@@ -198,10 +200,11 @@ fn by_crate<T: Float>(
     if b.ncols() == 0 {
         return Ok(());
     }
+    take_what_is_kept()?;
     let room = room::<T>(a.nrows(), a.ncols(), b.ncols());
     // A single row is multiplied as it comes, by no packed copy.
     if a.nrows() == 1 || !packs_slowly(&b) {
-        return with_room(room, || gemm(a, b, c, onto)).map(|()| KEEPS.set(true));
+        return with_room(room, || gemm(a, b, c, onto));
     }
     let (width, mut buffer) = (chunk(b.ncols(), a.nrows(), TURNED, LANES), Vec::new());
     for (b, c) in b.axis_chunks_iter(Axis(1), width).zip(c.axis_chunks_iter_mut(Axis(1), width)) {
@@ -209,22 +212,27 @@ fn by_crate<T: Float>(
         let b = turned(level, b, &mut buffer).unwrap_or(b);
         with_room(room, || gemm(a, b, c, onto))?;
     }
-    KEEPS.set(true);
     Ok(())
 }
 
-/// Bytes that the crate may take for such a product: to pack its operands into, and, for the first one of a thread, as much as a second cache holds.
+/// Bytes that the crate may take to pack the operands of such a product into.
 fn room<T>(m: usize, k: usize, n: usize) -> usize {
-    const KEPT: usize = 1 << 22;
-    // Of columns at least so many; and a few vectors more in both directions.
+    // Of columns at least so many; a few vectors more in both directions; and a little for what is counted there.
     const COLUMNS: usize = 512;
     let packed = k.saturating_mul(m.saturating_add(n.max(COLUMNS)).saturating_add(200)).saturating_mul(size_of::<T>());
-    packed.saturating_add(if KEEPS.get() { 1 << 12 } else { KEPT })
+    packed.saturating_add(1 << 12)
 }
 
-thread_local! {
-    /// Whether the crate has what it keeps for this thread.
-    static KEEPS: Cell<bool> = const { Cell::new(false) };
+/// Have the crate take what it keeps for this thread, as much as a second cache holds, while that is put by.
+fn take_what_is_kept() -> Result<(), KernelError> {
+    thread_local! {
+        static TAKEN: Cell<bool> = const { Cell::new(false) };
+    }
+    if !TAKEN.get() {
+        with_room(CACHE_INFO[1].cache_bytes + (1 << 12), || L2_SLAB.with(|_| ()))?;
+        TAKEN.set(true);
+    }
+    Ok(())
 }
 
 /// Columns written out at a time, 256 kB in f32: they stay in the second cache until the crate has packed them.
