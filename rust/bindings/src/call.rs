@@ -2,12 +2,13 @@
 
 use chainrule_kernels::machine::interrupt;
 use chainrule_kernels::machine::level::{detect, Level};
-use chainrule_kernels::machine::threads::check;
+use chainrule_kernels::machine::threads::{check, were_refused};
 use chainrule_kernels::KernelError;
-use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{PyKeyboardInterrupt, PyMemoryError, PyRuntimeError, PyRuntimeWarning, PyValueError};
 use pyo3::prelude::*;
 use std::cell::{Cell, RefCell};
 use std::panic::{catch_unwind, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Run a kernel without the interpreter lock. Now and then it looks for Ctrl-C, and whatever else the handlers of signals raise. Its error becomes
 /// Python's; a panic, which would be a bug of ours, becomes a `RuntimeError` where PyO3 would raise a `BaseException`.
@@ -15,7 +16,14 @@ pub(crate) fn call<R: Send>(py: Python<'_>, kernel: impl FnOnce() -> Result<R, K
     // Python runs handlers in its main thread alone: elsewhere there is nothing to look for.
     let main = is_main_thread(py)?;
     let guarded = || catch_unwind(AssertUnwindSafe(kernel));
-    match py.detach(|| if main { interrupt::asking(signals, guarded) } else { guarded() }) {
+    let result = py.detach(|| if main { interrupt::asking(signals, guarded) } else { guarded() });
+    if were_refused() && !TOLD.swap(true, Ordering::Relaxed) {
+        let text =
+            c"the system refused chainrule a thread: all work is done by the one that calls, with the same results; \
+            CHAINRULE_NUM_THREADS=1 asks for no other";
+        PyErr::warn(py, &py.get_type::<PyRuntimeWarning>(), text, 1)?;
+    }
+    match result {
         Ok(result) => result.map_err(to_python),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -24,6 +32,9 @@ pub(crate) fn call<R: Send>(py: Python<'_>, kernel: impl FnOnce() -> Result<R, K
         }
     }
 }
+
+/// Whether the user knows that threads are refused.
+static TOLD: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static IS_MAIN: Cell<Option<bool>> = const { Cell::new(None) };

@@ -30,6 +30,22 @@ struct Pool {
 /// One place a generation of forks: children of children of children that all compute are rare, and beyond these places run serially.
 static POOLS: [OnceLock<Pool>; 8] = [const { OnceLock::new() }; 8];
 
+/// Whether the system has refused a thread, and nobody has been told.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
+/// Whether the system has refused a thread since this was asked last: then what it was to do is done by the caller's.
+pub fn were_refused() -> bool {
+    REFUSED.load(Ordering::Relaxed) && REFUSED.swap(false, Ordering::Relaxed)
+}
+
+/// What was started, if the system let it.
+fn started<T, E>(thread: Result<T, E>) -> Option<T> {
+    if thread.is_err() {
+        REFUSED.store(true, Ordering::Relaxed);
+    }
+    thread.ok()
+}
+
 /// How many threads large work is divided among: as many as this process may use CPUs, by its affinity and its cgroup's quota, or `CHAINRULE_NUM_THREADS` if
 /// that is less. One, if [`check`] has something to say.
 ///
@@ -175,9 +191,9 @@ pub(crate) fn both<R>(here: impl FnOnce() -> R, there: impl FnOnce() + Send) -> 
         return here();
     };
     std::thread::scope(|scope| {
-        let other = Builder::new().spawn_scoped(scope, || alone(there));
+        let other = started(Builder::new().spawn_scoped(scope, || alone(there)));
         let result = alone(here);
-        if let Some(Err(panic)) = other.ok().map(ScopedJoinHandle::join) {
+        if let Some(Err(panic)) = other.map(ScopedJoinHandle::join) {
             std::panic::resume_unwind(panic);
         }
         result
@@ -246,7 +262,7 @@ fn pool() -> Option<&'static rayon::ThreadPool> {
     let mine = |place: &'static OnceLock<Pool>| place.get().filter(|pool| pool.process == process);
     let made = POOLS.iter().find_map(mine).or_else(|| {
         let free = POOLS.iter().find(|place| place.get().is_none())?;
-        let threads = rayon::ThreadPoolBuilder::new().num_threads(count() - 1).build().ok();
+        let threads = started(rayon::ThreadPoolBuilder::new().num_threads(count() - 1).build());
         // If another thread was quicker, its pool stands, and this one ends.
         let _ = free.set(Pool { process, threads });
         mine(free)
