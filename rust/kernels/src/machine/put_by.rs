@@ -74,6 +74,7 @@ pub struct Allocator;
 // and lie in memory that lives as long as they do: `with_room` frees a block only when all of its pieces have come back.
 // A piece comes back on the thread that took it, since the crate uses no other. Nothing here allocates or panics.
 unsafe impl GlobalAlloc for Allocator {
+    // SAFETY: what it asks of its caller, `System` asks too.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise is `System`'s.
         let found = unsafe { System.alloc(layout) };
@@ -86,6 +87,7 @@ unsafe impl GlobalAlloc for Allocator {
         found
     }
 
+    // SAFETY: as `alloc`.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise is `System`'s.
         let found = unsafe { System.alloc_zeroed(layout) };
@@ -102,6 +104,7 @@ unsafe impl GlobalAlloc for Allocator {
         found
     }
 
+    // SAFETY: the piece came from here, by a block or by `System`.
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
         for place in [&NOW, &KEPT] {
             let mut block = place.get();
@@ -114,6 +117,7 @@ unsafe impl GlobalAlloc for Allocator {
         unsafe { System.dealloc(piece, layout) };
     }
 
+    // SAFETY: as `dealloc`.
     unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if [&NOW, &KEPT].into_iter().any(|place| place.get().holds(piece)) {
             return std::ptr::null_mut(); // pieces are too short-lived to grow: there is no more
