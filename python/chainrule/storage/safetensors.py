@@ -8,7 +8,6 @@ Source: https://github.com/huggingface/safetensors, which defines the format.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from itertools import chain
@@ -41,6 +40,8 @@ def pieces(arrays: Mapping[str, FloatArray], metadata: Mapping[str, str]) -> Ite
     ValueError
         If the header would be longer than readers allow.
     """
+    import json  # only who writes a file needs it
+
     dtypes = {name: _dtype(name, array) for name, array in arrays.items()}
     order = sorted(arrays, key=lambda name: (list(DTYPES).index(dtypes[name]), name))
     header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))}
