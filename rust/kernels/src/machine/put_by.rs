@@ -67,6 +67,14 @@ pub(crate) fn with_room<R>(bytes: usize, work: impl FnOnce() -> R) -> Result<R, 
     Ok(result)
 }
 
+/// A piece of what is put by now; null if there is not so much.
+fn from_block(layout: Layout) -> *mut u8 {
+    let mut block = NOW.get();
+    let piece = block.give(layout);
+    NOW.set(block);
+    piece
+}
+
 /// The system's allocator, and where that has nothing, what is put by.
 pub struct Allocator;
 
@@ -78,13 +86,11 @@ unsafe impl GlobalAlloc for Allocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise is `System`'s.
         let found = unsafe { System.alloc(layout) };
-        if !found.is_null() {
-            return found;
+        if found.is_null() {
+            from_block(layout)
+        } else {
+            found
         }
-        let mut block = NOW.get();
-        let found = block.give(layout);
-        NOW.set(block);
-        found
     }
 
     // SAFETY: as `alloc`.
@@ -94,9 +100,7 @@ unsafe impl GlobalAlloc for Allocator {
         if !found.is_null() {
             return found;
         }
-        let mut block = NOW.get();
-        let found = block.give(layout);
-        NOW.set(block);
+        let found = from_block(layout);
         if !found.is_null() {
             // SAFETY: the piece has that size, and is nobody else's.
             unsafe { found.write_bytes(0, layout.size()) };
@@ -155,9 +159,7 @@ mod tests {
         // SAFETY: the layouts are not empty, and what is given is given back with the layout it was asked for.
         let taken = with_room(1 << 14, || unsafe {
             assert!(Allocator.alloc(too_much).is_null() && Allocator.alloc_zeroed(too_much).is_null());
-            let mut block = NOW.get();
-            let piece = block.give(layout);
-            NOW.set(block);
+            let piece = from_block(layout);
             assert!(Allocator.realloc(piece, layout, 1 << 13).is_null());
             Allocator.dealloc(piece, layout);
             assert_eq!((NOW.get().out, KEPT.get().length), (0, 0));
@@ -165,10 +167,7 @@ mod tests {
             assert!(!NOW.get().holds(own));
             let own = Allocator.realloc(own, layout, 1 << 13);
             Allocator.dealloc(own, Layout::from_size_align(1 << 13, 64).unwrap());
-            let mut block = NOW.get();
-            let kept = block.give(layout);
-            NOW.set(block);
-            kept
+            from_block(layout)
         })
         .unwrap();
         assert_eq!((NOW.get().length, KEPT.get().out), (0, 1));

@@ -181,9 +181,10 @@ impl<T: Float> Trainer<T> {
         let from = first_product.filter(|_| skips).map_or(0, |(layer, _)| layer + 1);
         let divide = batches.rows.len() > WORTH_A_THREAD * self.at_once && !self.stack.divides(self.at_once, from);
         let beside = beside.filter(|_| divide);
+        let late = self.is_late(optimizer, from);
         let (Data::Nonzeros(x), Some((layer, outputs))) = (batches.x, first_product) else {
             return with_another(level, beside, None, |_: Helper<T>| {
-                self.steps(None, values, state, batches, optimizer, stop_if_diverged, deadline, losses)
+                self.steps(None, values, state, batches, optimizer, late, stop_if_diverged, deadline, losses)
             });
         };
         let mut first = match self.first.take() {
@@ -193,10 +194,10 @@ impl<T: Float> Trainer<T> {
         let states = optimizer.rule.states();
         let (w, parameter) = (self.stack.arrays_of(layer).start + affine::W, self.stack.parameters_of(layer).start);
         let state_of_w = (parameter + affine::W) * states..(parameter + affine::W + 1) * states;
-        first.load(level, x, optimizer, self.is_late(optimizer, from), values[w], &state[state_of_w.clone()])?;
+        first.load(level, x, optimizer, late, values[w], &state[state_of_w.clone()])?;
         let blocks = Blocks::new(batches.rows, batches.size, self.at_once);
         let done = first.during(divide, beside, level, x, blocks, |first| {
-            self.steps(Some(first), values, state, batches, optimizer, stop_if_diverged, deadline, losses)
+            self.steps(Some(first), values, state, batches, optimizer, late, stop_if_diverged, deadline, losses)
         });
         first.store(level, values[w], &mut state[state_of_w]);
         self.first = Some(first);
@@ -212,14 +213,13 @@ impl<T: Float> Trainer<T> {
         state: &mut [&mut [T]],
         batches: Batches<'_, T>,
         optimizer: &mut Optimizer,
+        late: bool,
         stop_if_diverged: bool,
         deadline: Instant,
         losses: &mut [f64],
     ) -> Result<Progress, KernelError> {
         let mut progress = Progress { steps: 0, diverged: false };
         let mut draws = batches.draws;
-        let from = first.as_ref().and_then(|_| self.stack.first_product()).map_or(0, |(layer, _)| layer + 1);
-        let late = self.is_late(optimizer, from);
         for (rows, loss) in batches.rows.chunks(batches.size).zip(losses) {
             let mut step =
                 || self.step(&mut first, values, state, &batches, optimizer, late, stop_if_diverged, rows, draws, loss);
