@@ -50,6 +50,27 @@ mutation: .venv/mutation ## change a module line by line and see which changes i
 attack: .venv/dev ## attack the package for minutes or hours, and tell what was found (ARGS="--minutes 60 --keep", …)
 	PYTHONPATH=tests $(BIN)/python -m attack $(ARGS)
 
+# Nightly Rust, with rust-src: the standard library is built with the same eyes. That more memory is asked for than there is, is in the tests.
+EYES := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+.PHONY: sanitize
+sanitize: .venv/bin/python ## the kernels' tests under AddressSanitizer, then ThreadSanitizer
+	for each in address thread; do \
+	  ASAN_OPTIONS=allocator_may_return_null=1 TSAN_OPTIONS=allocator_may_return_null=1 RUSTFLAGS=-Zsanitizer=$$each CARGO_TARGET_DIR=target/$$each \
+	  cargo +nightly test -Zbuild-std --target $(EYES) --package chainrule-kernels --lib || exit 1; \
+	done
+
+.PHONY: memcheck
+memcheck: .venv/dev ## the extension's tests under valgrind
+	$(BIN)/python tests/memcheck.py
+
+.PHONY: miri
+miri: .venv/bin/python ## the scalar paths, and what is unsafe in them, under Miri
+	cargo +nightly miri test --package chainrule-kernels --lib -- leftover level nonzeros padded
+
+.PHONY: audit
+audit: ## what is known against the crates that are in the package (needs cargo-deny)
+	cargo deny check
+
 .PHONY: lint
 lint: .venv/dev ## formatting, clippy, ruff, mypy
 	cargo fmt --all --check

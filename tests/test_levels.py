@@ -11,6 +11,7 @@ import itertools
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -502,3 +503,9 @@ print(chainrule.softmax([0.0, 0.0]).tolist())
 @pytest.mark.fault("T10")
 def test_t10_a_second_interpreter_in_the_process_is_refused_with_an_import_error() -> None:
     assert printed(WITHIN) == ["ImportError", "None", "[0.5, 0.5]"]
+
+
+@pytest.mark.skipif(not sysconfig.get_config_var("Py_GIL_DISABLED"), reason="this Python has its lock")
+@pytest.mark.fault("P1")
+def test_p1_the_extension_does_not_bring_the_interpreter_lock_back() -> None:
+    assert printed("import sys, chainrule; print(sys._is_gil_enabled())") == ["False"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from chainrule.checking import check_gradients
 from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format, add_seed
-from chainrule.cli.output import Style, print_annotation, print_json, show, style_for
+from chainrule.cli.output import Style, complain, print_annotation, print_json, show, style_for
 from chainrule.data.mnist import load_mnist
 from chainrule.nn.two_layer_net import TwoLayerNet
 
@@ -79,6 +80,8 @@ def _check_file(options: argparse.Namespace) -> int:
     path = f"{path}.py" if name else options.file
     from chainrule.checking.files import check_file  # as long as all else takes; no other command needs it
 
+    if options.format == "text" and not options.quiet and Path(path).is_file():
+        complain(f"running {path}, as python would")
     checks = check_file(path, name or None, options.seed, options.strict)
     show = {"text": _print_text, "jsonl": _print_json, "github": _print_github}[options.format]
     with contextlib.suppress(BrokenPipeError):  # the verdict is the exit code, also if `head` has had enough

@@ -34,7 +34,9 @@ use pyo3::prelude::*;
 static ALLOCATOR: Allocator = Allocator;
 
 /// chainrule's kernels. Private: use the functions and layers of `chainrule`.
-#[pymodule]
+// It needs no interpreter lock: kernels have always run without it, beside threads that may write into their arrays, and what is kept here
+// from call to call is behind a mutex (`Scratch`), PyO3's own count of borrows (`Engine`, `Examples`), an atomic or a thread's own (`call`).
+#[pymodule(gil_used = false)]
 mod _kernels {
     #[pymodule_export]
     use super::{
