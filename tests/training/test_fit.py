@@ -25,6 +25,7 @@ from chainrule.nn.multi_layer_net import MultiLayerNet
 from chainrule.nn.network import Network
 from chainrule.nn.passes import run as run_layer
 from chainrule.nn.two_layer_net import TwoLayerNet
+from chainrule.training.callbacks import EarlyStopping
 from chainrule.training.fit import fit
 from chainrule.training.history import History
 from chainrule.training.optimizers import SGD, Adam
@@ -1301,6 +1302,23 @@ def test_x3_a_layer_that_does_not_fit_is_told_and_the_one_before_is_back(make: A
         fit(net, *data(50), batch_size=5, seed=3, callbacks=[Swap("Affine2", Affine(np.zeros((7, 4)), np.zeros(4)), 3)])
     assert dict(net.layers) == layers
     assert bits(net) == before
+
+
+@pytest.mark.fault("X3")
+@pytest.mark.parametrize("make", NETS)
+def test_x3_the_best_parameters_are_not_put_into_layers_of_another_shape(make: Any) -> None:
+    class Widen:
+        def on_epoch(self, run: Any) -> None:
+            if run.epoch == 2:
+                run.net.layers["Affine1"] = Affine(np.ones((6, 8)), np.zeros(8))
+                run.net.layers["Affine2"] = Affine(np.full((8, 4), 9.0), np.arange(4.0) * 50)
+
+    net, (x, t) = make(), data(50)
+    with pytest.raises(RuntimeError, match=r"of epoch \d: W1, of shape \(6, 5\) then, has the shape \(6, 8\); a layer"):
+        fit(net, x, t, epochs=3, batch_size=5, seed=3, optimizer=SGD(1e-9), validation=(x, t),
+            callbacks=[EarlyStopping(patience=5), Widen()])  # fmt: skip
+    assert net.params["W2"].shape == (8, 4)
+    assert (net.params["W2"] > 8.9).all()
 
 
 @pytest.mark.fault("X3")

@@ -158,8 +158,15 @@ class EarlyStopping:
         return self.waited >= self.patience
 
     def on_end(self, run: Run) -> None:
-        """Put the best parameters back."""
+        """Put the best parameters back; refuse, before any is, if a layer was swapped for one that they do not fit."""
         held = everything(run.net)
+        for name, array in self._params.items():
+            if name not in held or held[name].shape != array.shape:
+                now = f"has the shape {held[name].shape}" if name in held else "is gone"
+                raise RuntimeError(
+                    f"EarlyStopping cannot put the best parameters back, which are those of epoch {self.best_epoch}: "
+                    f"{name}, of shape {array.shape} then, {now}; a layer was swapped meanwhile"
+                )
         for name, array in self._params.items():
             np.copyto(held[name], array)
 
