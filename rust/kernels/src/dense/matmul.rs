@@ -82,7 +82,7 @@ fn divided<T: Float>(
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
     mut c: ArrayViewMut2<'_, T>,
-    mut onto: Onto<T>,
+    onto: Onto<T>,
 ) -> Result<(), KernelError> {
     let ((m, k), n) = (a.dim(), b.ncols());
     let smallest = LEAST.saturating_mul(m.min(n)).saturating_mul(k);
@@ -91,11 +91,23 @@ fn divided<T: Float>(
     } else {
         k.max(1)
     };
-    for start in (0..k).step_by(depth) {
-        let terms = start..k.min(start + depth);
-        let (a, b) = (a.slice(s![.., terms.clone()]), b.slice(s![terms, ..]));
+    by_terms(depth, a, b, onto, |a, b, onto| {
         interrupt::check()?;
-        in_chunks((threads, at_once), level, a, b, c.view_mut(), onto)?;
+        in_chunks((threads, at_once), level, a, b, c.view_mut(), onto)
+    })
+}
+
+/// `work`, for so many terms of all sums after the other.
+fn by_terms<T: Float>(
+    depth: usize,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    mut onto: Onto<T>,
+    mut work: impl FnMut(ArrayView2<'_, T>, ArrayView2<'_, T>, Onto<T>) -> Result<(), KernelError>,
+) -> Result<(), KernelError> {
+    for start in (0..a.ncols()).step_by(depth) {
+        let terms = start..a.ncols().min(start + depth);
+        work(a.slice(s![.., terms.clone()]), b.slice(s![terms, ..]), onto)?;
         onto = onto.next();
     }
     Ok(())
@@ -139,22 +151,18 @@ fn terms<T: Float>(
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
     mut c: ArrayViewMut2<'_, T>,
-    mut onto: Onto<T>,
+    onto: Onto<T>,
 ) -> Result<(), KernelError> {
     let vectors = b.ncols() - leftover::columns(&a, &b);
-    for start in (0..a.ncols()).step_by(DEPTH) {
-        let terms = start..a.ncols().min(start + DEPTH);
-        let (a, b) = (a.slice(s![.., terms.clone()]), b.slice(s![terms, ..]));
+    by_terms(DEPTH, a, b, onto, |a, b, onto| {
         if is_highest(level) {
             let ((b, few), (c, few_c)) = (b.split_at(Axis(1), vectors), c.view_mut().split_at(Axis(1), vectors));
             last_few(level, a, few, few_c, onto);
-            by_crate(level, a, b, c, onto)?;
+            by_crate(level, a, b, c, onto)
         } else {
-            plain(level, a, b, c.view_mut(), onto)?;
+            plain(level, a, b, c.view_mut(), onto)
         }
-        onto = onto.next();
-    }
-    Ok(())
+    })
 }
 
 /// How long the chunks of an axis of C are that is as long as said, while the `other` is not divided: whole units, and none that the crate adds up in another order

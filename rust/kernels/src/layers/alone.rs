@@ -4,7 +4,7 @@
 //! the memory to work in, and the caller can end the call in between. Cost: that of the layer, and a copy of `d` and of `d_x`.
 
 use crate::error::agree;
-use crate::layers::{size, Flow, Gradients, Layer, Mode, Pass, AT_ONCE};
+use crate::layers::{add, rows_at_once, size, Flow, Gradients, Layer, Mode, Pass};
 use crate::machine::interrupt;
 use crate::machine::level::Level;
 use crate::{Float, KernelError};
@@ -69,17 +69,8 @@ pub fn forward<T: Float>(
 
 /// What goes through the layer at a time, and its first row.
 fn blocks(layer: Layer, flow: Flow) -> impl Iterator<Item = (usize, Flow)> {
-    let at_once = rows_at_once(layer, flow.rows);
+    let at_once = rows_at_once(&[layer], flow.rows).max(1);
     (0..flow.rows).step_by(at_once).map(move |first| (first, Flow { rows: at_once.min(flow.rows - first), ..flow }))
-}
-
-/// Rows that go through the layer at a time.
-fn rows_at_once(layer: Layer, rows: usize) -> usize {
-    if layer.by_rows() {
-        AT_ONCE
-    } else {
-        rows.max(1)
-    }
 }
 
 /// The pass for the next rows, taken from what is left of that for all.
@@ -124,8 +115,7 @@ pub fn backward<T: Float>(
     for (d, shape) in d_params.iter().zip(layer.shapes(inputs)) {
         agree("the size of a gradient", d.len(), "the size of its parameter", size(shape))?;
     }
-    let mut gradients =
-        Gradients::new(rows.min(rows_at_once(layer, rows)) * inputs.max(flow.outputs), layer.size(inputs))?;
+    let mut gradients = Gradients::new(rows_at_once(&[layer], rows) * inputs.max(flow.outputs), layer.size(inputs))?;
     d_params.iter_mut().for_each(|d| d.fill(T::zero()));
     for (first, flow) in blocks(layer, flow) {
         interrupt::check()?;
@@ -137,7 +127,7 @@ pub fn backward<T: Float>(
         let mut rest = &gradients.d_params[..];
         for d in &mut *d_params {
             let (its, behind) = rest.split_at(d.len());
-            d.iter_mut().zip(its).for_each(|(d, &its)| *d = if first == 0 { its } else { *d + its });
+            add(d, its, first > 0);
             rest = behind;
         }
     }

@@ -109,7 +109,21 @@ impl Flow {
 
 /// Rows of a batch that go through a network in training at a time: what they are worked on in then has a bound, however large the batch. As many as
 /// terms that a product adds up at a time, so that sums over the batch are in the same order as where it is taken whole.
-pub(crate) const AT_ONCE: usize = crate::dense::matmul::DEPTH;
+const AT_ONCE: usize = crate::dense::matmul::DEPTH;
+
+/// Rows of so many that go through `layers` in training at a time: all, if one of them looks at the whole batch.
+pub(crate) fn rows_at_once(layers: &[Layer], rows: usize) -> usize {
+    if layers.iter().all(|layer| layer.by_rows()) {
+        rows.min(AT_ONCE)
+    } else {
+        rows
+    }
+}
+
+/// `sums ← d`, or, if told so, onto what they are.
+pub(crate) fn add<T: Float>(sums: &mut [T], d: &[T], onto_themselves: bool) {
+    sums.iter_mut().zip(d).for_each(|(sum, &d)| *sum = if onto_themselves { *sum + d } else { d });
+}
 
 /// What a pass is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -401,7 +415,7 @@ impl Layer {
     }
 
     /// Whether each row goes through in training whatever the others are.
-    pub(crate) fn by_rows(self) -> bool {
+    fn by_rows(self) -> bool {
         defined!(self, its => its.by_rows())
     }
 
