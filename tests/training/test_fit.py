@@ -717,8 +717,8 @@ def test_s3_the_learning_rate_must_be_a_finite_number_above_0(bad: Any, error: t
     assert_refused(error, "learning_rate must be", engine_net(), *data(), learning_rate=bad)
 
 
-def test_s3_batch_size_none_is_a_type_error() -> None:
-    assert_refused(TypeError, "batch_size must be", engine_net(), *data(), batch_size=None)
+def test_s3_a_batch_size_in_words_is_a_type_error() -> None:
+    assert_refused(TypeError, "batch_size must be", engine_net(), *data(), batch_size="all")
 
 
 def test_s3_numpys_numbers_are_counts() -> None:

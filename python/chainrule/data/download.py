@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeAlias
 
 from chainrule._errors import DataError, DownloadError
+from chainrule._warn import warn
 from chainrule.storage.atomic_write import write_whole
 
 if TYPE_CHECKING:
@@ -57,8 +58,6 @@ def fetch(
     bounds the body as well. `mirrors` are MNIST's by default. What cannot be written goes to `memory`, under the path
     it was meant for; without one, that is an error. Raises what `chainrule.data.mnist.download_mnist` says.
     """
-    import warnings
-
     advice = _advice(folder, list(sizes), needless=mirrors is None)
     unwritten: OSError | None = None
     for name, size in sizes.items():
@@ -87,10 +86,10 @@ def fetch(
         if memory is not None:
             memory.pop(str(path), None)
         if wrong:
-            warnings.warn(f"{wrong}; set aside as {name}.bad and fetched again, in {folder}", stacklevel=3)
+            warn(f"{wrong}; set aside as {name}.bad and fetched again, in {folder}", UserWarning)
     if unwritten is not None:
         kept = "Till this process ends the files are in memory, where load_mnist(data_dir=…) finds them"
-        warnings.warn(f"{folder}: {unwritten.strerror}. {kept}", RuntimeWarning, stacklevel=3)
+        warn(f"{folder}: {unwritten.strerror}. {kept}")
 
 
 def _fault(path: Path, check: Check) -> str | None:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._errors import DataError
+from chainrule._warn import warn
 from chainrule.data import download
 from chainrule.data.idx import parse_idx, read_idx
 from chainrule.data.mnist import cache_folder, key_file
@@ -163,7 +164,6 @@ def _prove(source: Source, name: str, file: BinaryIO) -> None:
 def _fetch_letters(source: Source, folder: Path) -> None:
     """Take the letters out of the archive, unless they are there."""
     import tempfile
-    import warnings
 
     found = dict(faults_of(LETTERS, folder))
     if not any(found.values()):
@@ -179,7 +179,7 @@ def _fetch_letters(source: Source, folder: Path) -> None:
             wrong = fault != "missing"
             download.put(path, made[path.name], set_aside=wrong)
             if wrong:
-                warnings.warn(f"{path.name}: {fault}; set aside as {path.name}.bad, in {folder}", stacklevel=3)
+                warn(f"{path.name}: {fault}; set aside as {path.name}.bad, in {folder}", UserWarning)
 
 
 def _upright_letters(archive: BinaryIO) -> dict[str, bytes]:

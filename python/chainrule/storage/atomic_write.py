@@ -13,9 +13,10 @@ import os
 import re
 import stat
 import time
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
+
+from chainrule._warn import warn
 
 _TEMPORARY = re.compile(r"\.chainrule-(\d+)-[0-9a-f]{8}\.tmp")
 _OLD_SECONDS = 3600
@@ -134,4 +135,4 @@ def _bring_to_disk(folder: Path) -> None:
         text = (
             f"{folder} could not be brought to the disk ({error.strerror}): after a power loss the old file may be back"
         )
-        warnings.warn(text, RuntimeWarning, stacklevel=3)
+        warn(text)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
@@ -20,6 +19,7 @@ import numpy as np
 from chainrule import _kernels
 from chainrule._errors import DataError
 from chainrule._gate import FloatArray, expect_network, fitting, real
+from chainrule._warn import warn
 from chainrule.data.idx import expect_regular
 from chainrule.nn import engine
 from chainrule.nn.kinds import LAYERS, LOSSES, by_name
@@ -106,7 +106,7 @@ def save(net: Any, path: str | os.PathLike[str]) -> None:
 
     content = pack(net)
     for text in not_held(net):
-        warnings.warn(text, RuntimeWarning, stacklevel=3)
+        warn(text)
     write_whole(path, content)
 
 
@@ -207,7 +207,7 @@ def fill_in(kept: Kept, net: Any) -> None:
         if all(id(held[name]) in late for name in missing):
             names = [name for name in held if name in missing]
             text = f"{kept.path}: written before {_names(names)} was a parameter: it stays as it is in the network"
-            warnings.warn(text, RuntimeWarning, stacklevel=3)
+            warn(text)
             held = {name: array for name, array in held.items() if name not in missing}
     if held.keys() != kept.params.keys():
         kept.refuse(f"it holds the parameters {_names(kept.params)}, the network has {_names(held)}")

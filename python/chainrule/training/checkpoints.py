@@ -8,7 +8,6 @@ state of the generator, how the run was configured and which instruction set com
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from chainrule import _kernels
 from chainrule._errors import DataError
 from chainrule._gate import FloatArray, count, real
+from chainrule._warn import warn
 from chainrule.nn.network import params_of
 from chainrule.storage import model_files
 from chainrule.training.callbacks import Run
@@ -217,7 +217,7 @@ class _Resumed:
             text = (
                 f"{self.kept.path}: the run was computed with {there!r}, here it is {here!r}: the last bits may differ"
             )
-            warnings.warn(text, RuntimeWarning, stacklevel=3)
+            warn(text)
 
     def generator(self, seed: Any, rng: np.random.Generator) -> np.random.Generator:
         """Give the generator whose state is to be set: `rng`, or, if nobody gave one, one of the right kind."""

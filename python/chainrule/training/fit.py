@@ -6,15 +6,17 @@ Arguments become `Settings`, data `Sets`; a run is resumed from `Checkpoints`; t
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from chainrule._gate import all_writeable, expect_network, generator
+from chainrule._other_names import telling
+from chainrule._warn import warn
 from chainrule.nn.network import Network, expect_each_named
 from chainrule.nn.parameters.untrained import left_untrained
+from chainrule.training.elsewhere import FIT_ELSEWHERE
 from chainrule.training.history import History
 from chainrule.training.optimizers import Optimizer
 from chainrule.training.run import Training
@@ -22,6 +24,7 @@ from chainrule.training.sets import Sets
 from chainrule.training.settings import TUTORIALS_RATE, Settings
 
 
+@telling(**FIT_ELSEWHERE)
 def fit(
     net: Any,
     x: Any,
@@ -31,9 +34,9 @@ def fit(
     validation: float | tuple[Any, Any] | None = None,
     epochs: int | None = None,
     iterations: int | None = None,
-    batch_size: int = 100,
+    batch_size: int | None = None,
     learning_rate: float = TUTORIALS_RATE,
-    optimizer: Optimizer | None = None,
+    optimizer: Optimizer | str | None = None,
     schedule: Callable[[int], float] | None = None,
     sample_weight: Any = None,
     label_smoothing: float = 0.0,
@@ -69,12 +72,14 @@ def fit(
         The data is copied then.
     epochs, iterations : int, optional
         How long: passes over the data, or steps. One of the two; one epoch if neither is given.
-    batch_size : int, default 100
-        Examples a step. The last batch of an epoch is smaller if `batch_size` does not divide N.
+    batch_size : int, optional
+        Examples a step; 100 if it is not given, or all, if there are fewer. The last batch of an epoch is smaller if
+        `batch_size` does not divide N.
     learning_rate : float, default 0.1
         The step size of plain gradient descent, > 0.
-    optimizer : Optimizer, optional
-        Another rule, with a learning rate of its own. What it keeps between steps stays in it, so a second call with
+    optimizer : Optimizer or str, optional
+        Another rule, with a learning rate of its own; or the name of one, such as "adam", with `learning_rate` or, if
+        that is not given, the default of its class. What it keeps between steps stays in it, so a second call with
         the same optimizer goes on where the first stopped.
     schedule : callable, optional
         ``schedule(epoch)`` gives the learning rate, > 0, of the epoch, counted from 0; `step_decay` and `cosine` make
@@ -205,7 +210,7 @@ def fit(
     checkpoints = Checkpoints(net, sets, settings)
     rng = checkpoints.generator(seed, rng)
     for text in (*checkpoints.not_held, *left_untrained(net, sets.x, sets.t, settings.batch_size)):
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        warn(text)
     run = Training(net, sets, settings, checkpoints, rng, total)
     run.begin()
     run.go_on()
@@ -213,7 +218,7 @@ def fit(
     if on_nonfinite == "warn" and not np.isfinite(losses).all():
         first = int(np.argmin(np.isfinite(losses)))
         text = f"loss is {losses[first]} at step {first + 1} (lr={settings.optimizer.lr})"
-        warnings.warn(text, RuntimeWarning, stacklevel=2)
+        warn(text)
     return run.history
 
 

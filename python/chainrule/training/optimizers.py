@@ -19,6 +19,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from chainrule._gate import FloatArray, floats, positive, real, writeable
+from chainrule._other_names import taking, telling
+from chainrule.training.elsewhere import OPTIMIZERS_ELSEWHERE
 from chainrule.training.uninterrupted import uninterrupted
 
 __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "Optimizer", "RMSprop"]
@@ -33,7 +35,7 @@ class Optimizer:
     Parameters
     ----------
     lr : float
-        Learning rate, > 0; by default 0.001 for `Adam` and 0.01 for the others.
+        Learning rate, > 0; by default 0.001 for `Adam` and 0.01 for the others. ``learning_rate=`` is taken for it.
     weight_decay : float, default 0.0
         Adds ``weight_decay · p`` to the gradient of every parameter with two axes or more: of weights, not of biases;
         >= 0.
@@ -164,6 +166,8 @@ class SGD(Optimizer):
 
     arrays = 0
 
+    @taking(learning_rate="lr")
+    @telling(**OPTIMIZERS_ELSEWHERE)
     def __init__(self, lr: float = 0.01, *, weight_decay: float = 0.0) -> None:
         super().__init__(lr, weight_decay)
 
@@ -187,6 +191,8 @@ class Momentum(Optimizer):
     {'x': 0.8}
     """
 
+    @taking(learning_rate="lr")
+    @telling(**OPTIMIZERS_ELSEWHERE)
     def __init__(self, lr: float = 0.01, momentum: float = 0.9, *, weight_decay: float = 0.0) -> None:
         super().__init__(lr, weight_decay)
         self.momentum = _fraction(momentum, "momentum")
@@ -223,6 +229,8 @@ class AdaGrad(Optimizer):
     {'x': 0.9000000049999998}
     """
 
+    @taking(learning_rate="lr")
+    @telling(**OPTIMIZERS_ELSEWHERE)
     def __init__(self, lr: float = 0.01, *, weight_decay: float = 0.0) -> None:
         super().__init__(lr, weight_decay)
 
@@ -248,6 +256,8 @@ class RMSprop(Optimizer):
     {'x': 4.999997503807307e-07}
     """
 
+    @taking(learning_rate="lr")
+    @telling(**OPTIMIZERS_ELSEWHERE)
     def __init__(self, lr: float = 0.01, decay_rate: float = 0.99, *, weight_decay: float = 0.0) -> None:
         super().__init__(lr, weight_decay)
         self.decay_rate = _fraction(decay_rate, "decay_rate")
@@ -279,6 +289,8 @@ class Adam(Optimizer):
 
     arrays = 2
 
+    @taking(learning_rate="lr")
+    @telling(**OPTIMIZERS_ELSEWHERE)
     def __init__(
         self, lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, *, weight_decay: float = 0.0
     ) -> None:
@@ -291,6 +303,15 @@ class Adam(Optimizer):
         m += (1 - self.beta1) * (grad - m)
         v += (1 - self.beta2) * (grad * grad - v)
         return -(rate * m / (np.sqrt(v) + _EPSILON))
+
+
+def by_name(name: str, lr: float | None = None) -> Optimizer:
+    """Make the optimizer that `fit` calls by this name, with its own learning rate if `lr` is None."""
+    kinds = {kind.__name__.lower(): kind for kind in (SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam)}
+    if name.lower() not in kinds:
+        raise ValueError(f"optimizer must be one of {', '.join(kinds)}, or an Optimizer, got {name!r}")
+    kind = kinds[name.lower()]
+    return kind() if lr is None else kind(lr)
 
 
 def shortened(grads: Mapping[str, Any], largest_norm: float) -> dict[str, Any]:

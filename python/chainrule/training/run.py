@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from chainrule import _kernels
 from chainrule._gate import FloatArray, examples
+from chainrule._warn import warn
 from chainrule.nn import engine
 from chainrule.nn.engine import Ours
 from chainrule.nn.kinds import LAYERS
@@ -314,7 +314,7 @@ class Training:
         without = [name for name in params_of(self.net) if name not in grads]
         if without:
             text = f"fit leaves {', '.join(without)} untrained: {type(self.net).__name__}.gradient gives none of it"
-            warnings.warn(text, RuntimeWarning, stacklevel=7)
+            warn(text)
 
     def _tell_of_dead_units(self) -> None:
         """Warn, once a run, of a Relu that lets nothing through: no gradient comes back to what is before it.
@@ -341,7 +341,7 @@ class Training:
             if type(layer) is Relu and not out.any():
                 text = f"every unit of {name} is 0 for all of {len(sample)} examples; what is before it learns no more"
                 advice = f"{_advice(x, self._dtype())}, and begin with a new network"
-                warnings.warn(f"{text}. {advice}", RuntimeWarning, stacklevel=4)
+                warn(f"{text}. {advice}")
                 self._told_of_dead_units = True
                 return
 

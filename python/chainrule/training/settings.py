@@ -11,8 +11,10 @@ import numpy as np
 
 from chainrule._gate import count, flag, positive, real
 from chainrule.training.callbacks import expect_callbacks
-from chainrule.training.optimizers import SGD, Optimizer
+from chainrule.training.optimizers import SGD, Optimizer, by_name
 
+#: Examples a step if nothing is said, as in the tutorial; all, if there are fewer.
+TUTORIALS_BATCH = 100
 #: The default learning rate: the very object, so that a rate given beside an optimizer is noticed, whatever it is.
 TUTORIALS_RATE = float("0.1")
 
@@ -23,7 +25,7 @@ class Settings:
 
     epochs: int | None
     iterations: int | None
-    batch_size: int
+    batch_size: Any  # a whole number, once the data is there
     optimizer: Optimizer
     schedule: Callable[[int], float] | None
     label_smoothing: float
@@ -47,7 +49,8 @@ class Settings:
         TypeError, ValueError
             If one is of the wrong kind or out of range.
         """
-        given["batch_size"] = count(given["batch_size"], "batch_size")
+        if given["batch_size"] is not None:
+            given["batch_size"] = count(given["batch_size"], "batch_size")
         optimizer = _optimizer(optimizer, learning_rate, given["schedule"])
         smoothing = real(given["label_smoothing"], "label_smoothing")
         if not 0 <= smoothing < 1:
@@ -88,15 +91,18 @@ class Settings:
 
 def _optimizer(optimizer: Any, learning_rate: Any, schedule: Any) -> Optimizer:
     """Give the optimizer of all three arguments, which must not contradict each other."""
-    if not (optimizer is None or isinstance(optimizer, Optimizer)):
-        raise TypeError(f"optimizer must be an Optimizer such as Adam(), got {optimizer!r}")
+    if not (optimizer is None or isinstance(optimizer, Optimizer | str)):
+        raise TypeError(f"optimizer must be an Optimizer such as Adam(), or its name, got {optimizer!r}")
     if not (schedule is None or callable(schedule)):
         raise TypeError(f"schedule must be a function of the epoch such as cosine(0.1, 20), got {schedule!r}")
-    if learning_rate is not TUTORIALS_RATE and optimizer is not None:
+    given = learning_rate is not TUTORIALS_RATE
+    if given and isinstance(optimizer, Optimizer):
         raise ValueError("give the learning rate to the optimizer: fit(…, optimizer=Adam(lr=…))")
-    if learning_rate is not TUTORIALS_RATE and schedule is not None:
+    if given and schedule is not None:
         raise ValueError("the schedule gives the learning rate: leave out learning_rate")
     rate = positive(learning_rate, "learning_rate") if schedule is None else rate_of(schedule, 0)
+    if isinstance(optimizer, str):
+        return by_name(optimizer, rate if given or schedule is not None else None)
     return SGD(rate) if optimizer is None else optimizer
 
 

@@ -10,13 +10,13 @@ Each makes a layer of `chainrule` over the arrays that it holds at the moment, a
 from __future__ import annotations
 
 import sys
-import warnings
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from chainrule._gate import FloatArray, floats, numbers, parameter, real
+from chainrule._warn import warn
 from chainrule.book.common import functions
 from chainrule.book.common.functions import *  # noqa: F403  # the book's star import brings them
 from chainrule.book.common.util import col2im, im2col
@@ -349,7 +349,7 @@ class BatchNormalization(BaseLayer):
                 "BatchNormalization evaluates before any training: its running variance is still 0, and the output"
                 " up to 1000 times too large; train first"
             )
-            warnings.warn(text, RuntimeWarning, stacklevel=2)
+            warn(text)
         self._may_evaluate = True
         dtype = rows.dtype
         layer = core.BatchNormalization(

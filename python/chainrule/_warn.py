@@ -1,0 +1,14 @@
+"""Warnings, told where the package was called, however deep in it they arise."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+
+def warn(text: str, category: type[Warning] = RuntimeWarning) -> None:
+    """Warn of `text` at the line, outside this package, from which it was called."""
+    level, frame = 1, sys._getframe()
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "chainrule":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, category, stacklevel=level)
