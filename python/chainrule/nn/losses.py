@@ -50,6 +50,9 @@ class Loss:
         self.t: Any = None
         self._dx: Any = None
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     def forward(self, x: Any, t: Any, sample_weight: Any = None) -> float:
         """Give the mean loss.
 

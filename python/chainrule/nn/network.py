@@ -412,6 +412,24 @@ class Network:
 
         return graph_of(self, as_read(self, x), t)
 
+    def __repr__(self) -> str:
+        """Give a line: the class, how many layers and parameters, the dtype."""
+        from chainrule.nn import summary  # delegates: a summary knows networks
+
+        return summary.in_a_line(self)
+
+    def __str__(self) -> str:
+        """Give a table: a line for each layer, with what comes out of it and its parameters."""
+        from chainrule.nn import summary  # delegates: a summary knows networks
+
+        return summary.as_text(self)
+
+    def _repr_html_(self) -> str:
+        """Give the table for a notebook."""
+        from chainrule.nn import summary  # delegates: a summary knows networks
+
+        return summary.as_html(self)
+
     def _forward(self, x: Any, training: bool = True) -> FloatArray:
         """Give the scores by ``forward`` of each layer in turn, which keeps what ``backward`` needs."""
         out, one = batched(self, as_read(self, x))

@@ -128,6 +128,10 @@ class EarlyStopping:
             raise ValueError(f"min_delta must be >= 0, got {min_delta!r}")
         self._reset()
 
+    def __repr__(self) -> str:
+        delta = f", min_delta={self.min_delta!r}" if self.min_delta else ""
+        return f"EarlyStopping(patience={self.patience}, monitor={self.monitor!r}{delta})"
+
     def _reset(self) -> None:
         self.best: float | None = None
         self.best_epoch = 0

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from chainrule.plotting.figure import Figure
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """What a training run did.
 
@@ -63,6 +63,40 @@ class History:
         # Copied as lists: `asdict` would look at every number.
         return {each.name: list(getattr(self, each.name)) for each in fields(self)}
 
+    def to_frame(self, by: str = "epoch") -> dict[str, list[Any]]:
+        """Give columns of equal length, as ``pandas.DataFrame`` and ``polars.DataFrame`` take them.
+
+        Parameters
+        ----------
+        by : {"epoch", "step"}
+            A row an epoch, as in `to_csv`; or a row a step: its number, counted from 1, its epoch, and its loss.
+
+        Returns
+        -------
+        dict of str to list
+
+        Raises
+        ------
+        ValueError
+            If `by` is neither.
+
+        Examples
+        --------
+        >>> history = History([0.9, 0.7, 0.5, 0.3], [2, 4], train_loss=[0.6, 0.2])
+        >>> history.to_frame()
+        {'epoch': [1, 2], 'step': [2, 4], 'loss': [0.8, 0.4], 'train_loss': [0.6, 0.2]}
+        >>> history.to_frame("step")
+        {'step': [1, 2, 3, 4], 'epoch': [1, 1, 2, 2], 'loss': [0.9, 0.7, 0.5, 0.3]}
+        """
+        if by == "epoch":
+            columns = list(zip(*self._rows(), strict=True)) or [()] * len(self._columns())
+            return {name: list(column) for name, column in zip(self._columns(), columns, strict=True)}
+        if by != "step":
+            raise ValueError(f"by must be 'epoch' or 'step', got {by!r}")
+        steps = list(range(1, len(self.losses) + 1))
+        epochs = [int(epoch) for epoch in np.searchsorted(self.steps, steps) + 1]
+        return {"step": steps, "epoch": epochs, "loss": list(self.losses)}
+
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str | None:
         """Give the table as CSV: epoch, step, mean loss of the epoch's steps, then a column for each list there is.
 
@@ -107,6 +141,14 @@ class History:
         from chainrule.plotting.plots import plot_history  # delegates: plots know histories
 
         return plot_history(self)
+
+    def __repr__(self) -> str:
+        """Give a line: epochs, steps, and what was last."""
+        counted = [
+            f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((len(self.steps), "epoch"), (len(self.losses), "step"))
+        ]
+        last = [("loss", self.losses), *self.measures().items()]
+        return f"History({', '.join([*counted, *(f'{name}={values[-1]:.4f}' for name, values in last if values)])})"
 
     def _repr_html_(self) -> str:
         """Give the table for a notebook; losses and shares with four decimals."""

@@ -74,6 +74,13 @@ class Optimizer:
                 raise ValueError(f"weight_decay must be >= 0, got {value!r}")
         super().__setattr__(name, value)
 
+    def __repr__(self) -> str:
+        """Give a line: the class and its numbers, without a decay of 0."""
+        numbers = {name: value for name, value in vars(self).items() if name not in ("iter", "kept")}
+        if not self.weight_decay:
+            numbers.pop("weight_decay", None)
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in numbers.items())})"
+
     def update(self, params: MutableMapping[str, Any], grads: Mapping[str, Any]) -> None:
         """Make one step.
 

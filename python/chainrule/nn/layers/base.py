@@ -90,6 +90,12 @@ class BaseLayer:
         """
         raise NotImplementedError
 
+    def __repr__(self) -> str:
+        """Give a line: the kind, the shapes of the parameters, the numbers."""
+        from chainrule.nn.summary import described  # delegates: a summary knows the kinds of layers
+
+        return described(self)
+
     def _one(self, shape: tuple[int, ...]) -> bool | None:
         """Tell whether an `x` of this shape is one example without an axis for N; None if it makes no difference."""
         return None
