@@ -228,6 +228,11 @@ impl Level {
         }
     }
 
+    /// Whether a multiply-add rounds once: at every level but "portable".
+    pub(crate) fn is_fused(self) -> bool {
+        self.0 != Set::Portable
+    }
+
     /// "portable", "avx2", "avx512" or "neon".
     pub fn name(self) -> &'static str {
         match self.0 {
