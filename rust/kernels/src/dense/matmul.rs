@@ -4,7 +4,8 @@
 //! next column are, and nothing is copied.
 //!
 //! Why the `gemm` crate: on a network's shapes (100 × 784 · 784 × 50) it is twice as fast as ndarray's own `dot` and level with
-//! OpenBLAS on one core. It always uses the widest instructions of the CPU; at a lower [`Level`] a plain kernel of our own stands in.
+//! OpenBLAS on one core. It always uses the widest instructions of the CPU; at a lower [`Level`] a plain kernel of our own stands in, and at the portable
+//! one too, even where that is the highest: which instructions the crate finds there, and so the bits, would be the CPU's.
 //! The last few columns, which it would compute as a whole vector, are those of `leftover`.
 //! Cost: 2·m·n·k floating-point operations, plus packing of the operands where that pays.
 //!
@@ -36,7 +37,7 @@ const WORTH_THREADS: usize = 3 << 20;
 
 /// Multiplications done at a time: some 5 to 10 ms on one core with AVX-512.
 fn at_once<T>(level: Level) -> usize {
-    let bytes = if is_highest(level) { 1 << 29 } else { 1 << 27 };
+    let bytes = if is_the_crates(level) { 1 << 29 } else { 1 << 27 };
     bytes / size_of::<T>()
 }
 
@@ -145,7 +146,7 @@ fn in_chunks<T: Float>(
     }
 }
 
-/// The product, some terms of each sum after the other; at the highest level by the `gemm` crate, but for the last few columns.
+/// The product, some terms of each sum after the other; by the `gemm` crate where it can be held to the level, but for the last few columns.
 fn terms<T: Float>(
     level: Level,
     a: ArrayView2<'_, T>,
@@ -155,7 +156,7 @@ fn terms<T: Float>(
 ) -> Result<(), KernelError> {
     let vectors = b.ncols() - leftover::columns(&a, &b);
     by_terms(DEPTH, a, b, onto, |a, b, onto| {
-        if is_highest(level) {
+        if is_the_crates(level) {
             let ((b, few), (c, few_c)) = (b.split_at(Axis(1), vectors), c.view_mut().split_at(Axis(1), vectors));
             last_few(level, a, few, few_c, onto);
             by_crate(level, a, b, c, onto)
@@ -282,6 +283,11 @@ fn is_worth_threads(m: usize, k: usize, n: usize) -> bool {
 
 fn is_highest(level: Level) -> bool {
     available().last() == Some(&level)
+}
+
+/// Whether the crate computes as this level says.
+fn is_the_crates(level: Level) -> bool {
+    is_highest(level) && level.is_fused()
 }
 
 /// The product by the `gemm` crate. The sizes have been checked to agree and none is zero.
@@ -529,7 +535,7 @@ pub(crate) mod tests {
         available()[available().len() - 1]
     }
 
-    /// The kernel of our own, which [`matmul`] does not take at the highest level.
+    /// The kernel of our own, which [`matmul`] does not take at the highest level, if that is not the portable one.
     fn plain_agrees_with_three_loops<T: Float>() {
         let turned = |x: &Array2<T>| x.t().as_standard_layout().into_owned().reversed_axes();
         for &level in available() {

@@ -78,6 +78,7 @@ impl Arithmetic for Separate {
 }
 
 /// A level whose multiply-add rounds once: its name, its bytes of sums, and what it has of its own.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! fused {
     ($name:ident, $sums:expr, $($own:tt)*) => {
         #[derive(Clone, Copy)]
@@ -227,6 +228,11 @@ impl Level {
         }
     }
 
+    /// Whether a multiply-add rounds once: at every level but "portable".
+    pub(crate) fn is_fused(self) -> bool {
+        self.0 != Set::Portable
+    }
+
     /// "portable", "avx2", "avx512" or "neon".
     pub fn name(self) -> &'static str {
         match self.0 {
@@ -276,6 +282,7 @@ pub(crate) fn prefetch<T>(numbers: &[T]) {
 pub fn available() -> &'static [Level] {
     static FOUND: OnceLock<Vec<Level>> = OnceLock::new();
     FOUND.get_or_init(|| {
+        #[allow(unused_mut)] // on a CPU of another kind, nothing is above it
         let mut levels = vec![Level(Set::Portable)];
         #[cfg(target_arch = "x86_64")]
         {

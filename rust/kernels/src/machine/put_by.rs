@@ -154,8 +154,11 @@ mod tests {
     #[test]
     fn what_is_put_by_is_given_where_there_is_none_and_goes_when_all_has_come_back() {
         let layout = Layout::from_size_align(1 << 12, 64).unwrap();
-        // The system has no such memory.
-        let too_much = Layout::from_size_align(1 << 60, 64).unwrap();
+        // The system has no such memory, or, where half of all addresses can be had at once, none any more.
+        let too_much = Layout::from_size_align(isize::MAX as usize - 63, 64).unwrap();
+        // SAFETY: the layout is not empty.
+        let all_there_is = std::iter::repeat_with(|| unsafe { System.alloc(too_much) });
+        let all_there_is: Vec<_> = all_there_is.take_while(|piece| !piece.is_null()).collect();
         // SAFETY: the layouts are not empty, and what is given is given back with the layout it was asked for.
         let taken = with_room(1 << 14, || unsafe {
             assert!(Allocator.alloc(too_much).is_null() && Allocator.alloc_zeroed(too_much).is_null());
@@ -170,6 +173,8 @@ mod tests {
             from_block(layout)
         })
         .unwrap();
+        // SAFETY: each was asked for with that layout.
+        all_there_is.into_iter().for_each(|piece| unsafe { System.dealloc(piece, too_much) });
         assert_eq!((NOW.get().length, KEPT.get().out), (0, 1));
         // SAFETY: as above.
         unsafe { Allocator.dealloc(taken, layout) };
