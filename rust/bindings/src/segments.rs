@@ -9,6 +9,9 @@
 use chainrule_kernels::machine::threads;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
+/// A last block, with nothing in it: what can stand where one block is over, and another has not begun.
+const END: [u8; 5] = [1, 0, 0, 0xff, 0xff];
+
 /// A number of 32 bits, and what is behind it.
 fn number(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let (number, rest) = bytes.split_first_chunk()?;
@@ -21,8 +24,9 @@ pub(crate) fn inflate(file: &[u8], first: usize, out: &mut [u8]) -> Option<()> {
     let rest = file.strip_prefix(&[0x1f, 0x8b, 8, 4])?.get(6..)?;
     let (&[low, high, b'C', b'R', _, _], rest) = rest.split_first_chunk()? else { return None };
     let (mut table, mut rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([low, high])).checked_sub(4)?)?;
-    let (mut header, whole) = ([0; 64], first + out.len());
+    let mut header = [0; 64];
     let mut header = Some(header.get_mut(..first)?);
+    let whole = first + out.len(); // `first` is a small number by now
     let (mut segments, mut to) = (Vec::new(), out);
     while !table.is_empty() {
         let (stored, held);
@@ -49,11 +53,15 @@ pub(crate) fn inflate(file: &[u8], first: usize, out: &mut [u8]) -> Option<()> {
         |stream, (place, segment, its, found)| {
             stream.reset(false);
             let numbers = stream.decompress(segment, its, FlushDecompress::Sync);
-            // Behind the last number comes no other, and in the last segment the end.
+            // Behind the last number comes no other, and in the last segment the end. Before that, the end would be in its place: no block goes on
+            // into the next segment, where another reader would look for what is left of it.
             let rest = segment.get(stream.total_in() as usize..).unwrap_or_default();
             let behind = stream.decompress(rest, &mut [0], FlushDecompress::Sync);
-            let ends = matches!(behind, Ok(Status::StreamEnd)) == (*place == last);
             let whole = (stream.total_in(), stream.total_out()) == (segment.len() as u64, its.len() as u64);
+            let ended = matches!(behind, Ok(Status::StreamEnd));
+            let mut could_end =
+                || matches!(stream.decompress(&END, &mut [0], FlushDecompress::Sync), Ok(Status::StreamEnd));
+            let ends = if *place == last { ended } else { !ended && could_end() };
             *found = (numbers.is_ok() && behind.is_ok() && ends && whole).then(|| {
                 let mut crc = Crc::new();
                 crc.update(its);
