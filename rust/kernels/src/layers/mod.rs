@@ -91,7 +91,7 @@ impl Flow {
     /// How many rows there is room for: side by side, whole sixteens.
     pub(crate) fn room(self) -> usize {
         if self.side_by_side {
-            self.rows.next_multiple_of(LANES)
+            up_to_lanes(self.rows)
         } else {
             self.rows
         }
@@ -110,6 +110,11 @@ impl Flow {
 /// Rows of a batch that go through a network in training at a time: what they are worked on in then has a bound, however large the batch. As many as
 /// terms that a product adds up at a time, so that sums over the batch are in the same order as where it is taken whole.
 pub(crate) const AT_ONCE: usize = crate::dense::matmul::DEPTH;
+
+/// Whole sixteens of so many, or as many as can be counted.
+pub(crate) fn up_to_lanes(rows: usize) -> usize {
+    rows.checked_next_multiple_of(LANES).unwrap_or(usize::MAX)
+}
 
 /// What a pass is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -331,7 +336,8 @@ impl Layer {
                 Self::Convolution(Convolution::new(filters, window::Window::from_sizes(&sizes[1..])?))
             }
             ("max_pooling" | "average_pooling", _, []) => {
-                Self::Pooling(Pooling { window: window::Window::from_sizes(sizes)?, average: name != "max_pooling" })
+                let window = window::Window::from_sizes(sizes).filter(|its| its.height.min(its.width) > its.pad)?;
+                Self::Pooling(Pooling { window, average: name != "max_pooling" })
             }
             ("batch_norm", &[channels, pixels], &[momentum]) => {
                 Self::BatchNorm(BatchNorm { channels, pixels, momentum })

@@ -25,10 +25,9 @@
 pub use crate::sparse::helper_thread::Beside;
 
 use crate::dense::aligned::Aligned;
-use crate::dense::padded::LANES;
 use crate::error::{agree, resize};
 use crate::layers::side_by_side::rearrange;
-use crate::layers::{affine, size, Draws, Gradients, Layer, Memory, Mode, AT_ONCE};
+use crate::layers::{affine, size, up_to_lanes, Draws, Gradients, Layer, Memory, Mode, AT_ONCE};
 use crate::loss::Targets;
 use crate::machine::interrupt;
 use crate::machine::level::Level;
@@ -130,7 +129,7 @@ impl<T: Float> Trainer<T> {
         }
         inputs.push(Aligned::zeros(at_once.saturating_mul(stack.classes()))?);
         let gathered = if stack.side_by_side(0, at_once) { at_once.saturating_mul(stack.features) } else { 0 };
-        let flowing = at_once.next_multiple_of(LANES).saturating_mul(stack.widest_between());
+        let flowing = up_to_lanes(at_once).saturating_mul(stack.widest_between());
         let (gathered, gradients) = (Aligned::zeros(gathered)?, Gradients::new(flowing, largest)?);
         let whole = steps.iter().map(|_| Vec::new()).collect();
         Ok(Self {
@@ -179,7 +178,8 @@ impl<T: Float> Trainer<T> {
         let (level, skips) = (self.level, matches!(batches.x, Data::Nonzeros(_)));
         let first_product = self.stack.first_product();
         let from = first_product.filter(|_| skips).map_or(0, |(layer, _)| layer + 1);
-        let divide = batches.rows.len() > WORTH_A_THREAD * self.at_once && !self.stack.divides(self.at_once, from);
+        let divide =
+            batches.rows.len() > self.at_once.saturating_mul(WORTH_A_THREAD) && !self.stack.divides(self.at_once, from);
         let beside = beside.filter(|_| divide);
         let late = self.is_late(optimizer, from);
         let (Data::Nonzeros(x), Some((layer, outputs))) = (batches.x, first_product) else {
@@ -228,7 +228,7 @@ impl<T: Float> Trainer<T> {
                 progress.diverged = true;
                 break;
             }
-            draws.step += 1;
+            draws.step = draws.step.wrapping_add(1);
             progress.steps += 1;
             if Instant::now() >= deadline {
                 break;
@@ -241,7 +241,8 @@ impl<T: Float> Trainer<T> {
     fn is_late(&self, optimizer: &Optimizer, from: usize) -> bool {
         let costs = self.stack.layers.iter().enumerate().skip(from).map(|(i, its)| its.cost(self.stack.width_after(i)));
         // Forward, and back to the parameters and to what came in.
-        let multiplied = costs.fold(0, usize::saturating_add).saturating_mul(3 * self.at_once * size_of::<T>());
+        let multiplied =
+            costs.fold(0, usize::saturating_add).saturating_mul(self.at_once).saturating_mul(3 * size_of::<T>());
         self.batch > self.at_once || multiplied >= LONG || optimizer.largest_norm.is_some()
     }
 
@@ -260,7 +261,7 @@ impl<T: Float> Trainer<T> {
         mut draws: Draws,
         loss: &mut f64,
     ) -> Result<bool, KernelError> {
-        let now = Optimizer { steps: optimizer.steps + 1, ..*optimizer };
+        let now = Optimizer { steps: optimizer.steps.saturating_add(1), ..*optimizer };
         *loss = 0.0;
         for block in Blocks::new(rows, rows.len(), self.at_once) {
             interrupt::check()?;
@@ -272,7 +273,7 @@ impl<T: Float> Trainer<T> {
                 }
             }
             self.backward(first, values, state, &now, late, block, draws)?;
-            draws.row += block.rows.len() as u64;
+            draws.row = draws.row.wrapping_add(block.rows.len() as u64);
         }
         if late {
             interrupt::whole(|| self.update(first.is_some(), values, state, &now));
