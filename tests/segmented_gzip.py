@@ -1,7 +1,7 @@
 """Gzip files whose stream is in segments that do not refer to each other, as the package's images are stored.
 
 ``python tests/segmented_gzip.py FILE.gz …`` writes such files anew, with the same content: see
-`rust/bindings/src/inflate.rs`.
+`rust/bindings/src/segments.rs`.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import struct
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from chainrule import DataError, read_idx
+from chainrule._kernels import inflate_segments
 from chainrule.data import idx
 from chainrule.data.mnist import key_file, packaged_folder
 from segmented_gzip import segmented
@@ -69,6 +71,18 @@ def test_a_damaged_file_is_refused_or_read_as_it_was(tmp_path: Path) -> None:
             assert np.array_equal(found, values), f"byte {at}, bit {bit}"
 
 
+@pytest.mark.parametrize(("count", "segments"), [(60, 3), (4, 2), (10, 10)])
+def test_what_is_read_at_once_any_other_reader_reads(count: int, segments: int) -> None:
+    """A block that goes on into the next segment holds the right numbers, and is none for a reader that goes through the file."""
+    (whole, values), header = of_rows(count, segments), header_of(count)
+    for at, bit in itertools.product(range(len(whole)), range(8)):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << bit
+        found = np.empty(values.size, np.uint8)
+        if inflate_segments(bytes(damaged), len(header), found):
+            assert gzip.decompress(damaged) == header + found.tobytes(), f"byte {at}, bit {bit}"
+
+
 def test_a_file_that_is_cut_or_goes_on_is_refused(tmp_path: Path) -> None:
     whole, _ = of_rows(60, 3)
     for wrong in [*(whole[:length] for length in range(len(whole))), whole + b"\0", whole + whole]:
@@ -88,3 +102,10 @@ def test_a_table_that_lies_is_not_believed(tmp_path: Path) -> None:
             assert np.array_equal(read_idx(tmp_path / "values"), values)
         except DataError:
             assert at == 12  # the length of the table itself, which gzip goes by
+
+
+@pytest.mark.parametrize("first", [0, 7, 65, 2**64 - 1])
+def test_a_first_segment_of_another_size_is_not_believed(first: int) -> None:
+    whole, values = of_rows(60, 3)
+    assert inflate_segments(whole, len(header_of(60)), np.empty(values.size, np.uint8))
+    assert not inflate_segments(whole, first, np.empty(values.size, np.uint8))

@@ -1,14 +1,7 @@
-//! Gzip files whose stream is in segments that do not refer to each other, inflated by all threads at once.
-//!
-//! Any other program reads such a file as what it is: one gzip member of one deflate stream. Where its segments end says the extra field of its header
-//! (RFC 1952): a subfield `CR` of pairs of numbers, for each segment its length in the file and that of what it holds, 32 bits each, the lowest byte first.
-//! A segment ends with an empty stored block, as `Z_FULL_FLUSH` writes it, so that the next one begins with a byte of its own and nothing to refer back to.
-//!
-//! Nothing is believed: what is not exactly so, to the checksum at the end, is `None` here, and for the reader that can say what is wrong.
+//! The way from Python to the gzip files of [`segments`].
 
 use crate::call::call;
-use chainrule_kernels::machine::threads;
-use flate2::{Crc, Decompress, FlushDecompress, Status};
+use crate::segments;
 use numpy::PyReadwriteArray1;
 use pyo3::prelude::*;
 
@@ -21,63 +14,5 @@ pub(crate) fn inflate_segments(
     mut out: PyReadwriteArray1<'_, u8>,
 ) -> PyResult<bool> {
     let out = out.as_slice_mut()?;
-    call(py, || Ok(inflate(file, first, out).is_some()))
-}
-
-/// A number of 32 bits, and what is behind it.
-fn number(bytes: &[u8]) -> Option<(u32, &[u8])> {
-    let (number, rest) = bytes.split_first_chunk()?;
-    Some((u32::from_le_bytes(*number), rest))
-}
-
-fn inflate(file: &[u8], first: usize, out: &mut [u8]) -> Option<()> {
-    // Deflate, and nothing in the header but the extra field, with nothing in that but our own.
-    let rest = file.strip_prefix(&[0x1f, 0x8b, 8, 4])?.get(6..)?;
-    let (&[low, high, b'C', b'R', _, _], rest) = rest.split_first_chunk()? else { return None };
-    let (mut table, mut rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([low, high])).checked_sub(4)?)?;
-    let (mut header, whole) = ([0; 64], first + out.len());
-    let mut header = Some(header.get_mut(..first)?);
-    let (mut segments, mut to) = (Vec::new(), out);
-    while !table.is_empty() {
-        let (stored, held);
-        (stored, table) = number(table)?;
-        (held, table) = number(table)?;
-        let (segment, its);
-        (segment, rest) = rest.split_at_checked(stored as usize)?;
-        if segments.is_empty() {
-            its = header.take().filter(|_| held as usize == first)?;
-        } else {
-            (its, to) = std::mem::take(&mut to).split_at_mut_checked(held as usize)?;
-        }
-        segments.push((segments.len(), segment, its, None));
-    }
-    let (crc, rest) = number(rest)?;
-    let (size, behind) = number(rest)?;
-    if !to.is_empty() || !behind.is_empty() || size as usize != whole {
-        return None;
-    }
-    let last = segments.len().checked_sub(1)?;
-    threads::each_with(
-        &mut segments,
-        || Decompress::new(false),
-        |stream, (place, segment, its, found)| {
-            stream.reset(false);
-            let numbers = stream.decompress(segment, its, FlushDecompress::Sync);
-            // Behind the last number comes no other, and in the last segment the end.
-            let rest = segment.get(stream.total_in() as usize..).unwrap_or_default();
-            let behind = stream.decompress(rest, &mut [0], FlushDecompress::Sync);
-            let ends = matches!(behind, Ok(Status::StreamEnd)) == (*place == last);
-            let whole = (stream.total_in(), stream.total_out()) == (segment.len() as u64, its.len() as u64);
-            *found = (numbers.is_ok() && behind.is_ok() && ends && whole).then(|| {
-                let mut crc = Crc::new();
-                crc.update(its);
-                crc
-            });
-        },
-    );
-    let mut sum = Crc::new();
-    for (.., found) in &segments {
-        sum.combine(found.as_ref()?);
-    }
-    (sum.sum() == crc).then_some(())
+    call(py, || Ok(segments::inflate(file, first, out).is_some()))
 }

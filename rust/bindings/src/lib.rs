@@ -11,9 +11,11 @@ mod arrays;
 mod call;
 mod dtype;
 mod engine;
+mod header;
 mod inflate;
 mod layer;
 mod scratch;
+mod segments;
 mod tensors;
 
 use crate::scratch::Scratch;

@@ -65,7 +65,7 @@ impl<T: Float> Padded<T> {
     ///
     /// [`KernelError::Memory`].
     pub(crate) fn reshape(&mut self, rows: usize, columns: usize) -> Result<(), KernelError> {
-        let apart = columns.next_multiple_of(self.unit);
+        let apart = columns.checked_next_multiple_of(self.unit).ok_or(KernelError::Memory { numbers: columns })?;
         let wanted = rows.saturating_mul(apart);
         if columns != self.columns || self.first.saturating_add(wanted) > self.numbers.capacity() {
             let in_a_line = CACHE_LINE / size_of::<T>();

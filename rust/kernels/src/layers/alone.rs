@@ -35,8 +35,8 @@ fn check<T: Float>(
 ) -> Result<(), KernelError> {
     agree("the number of parameters", arrays.len(), "the number of those that the layer has", layer.arrays())?;
     layer.check(flow.inputs, arrays)?;
-    agree("the size of x", x, "its rows times the layer's inputs", flow.rows * flow.inputs)?;
-    agree("the size of the output", out, "its rows times the layer's outputs", flow.rows * flow.outputs)?;
+    agree("the size of x", x, "its rows times the layer's inputs", flow.rows.saturating_mul(flow.inputs))?;
+    agree("the size of the output", out, "its rows times the layer's outputs", flow.rows.saturating_mul(flow.outputs))?;
     let (numbers, places) = layer.remembers(flow);
     agree("the numbers that are remembered", pass.numbers.len(), "the number the layer remembers", numbers)?;
     agree("the places that are remembered", pass.places.len(), "the number the layer remembers", places)
@@ -78,7 +78,7 @@ fn next<'a, T>(left: &mut Pass<'a, T>, layer: Layer, flow: Flow) -> Pass<'a, T> 
     let (numbers, places) = layer.remembers(flow);
     let mode = left.mode;
     if let Mode::Train(draws) = &mut left.mode {
-        draws.row += flow.rows as u64;
+        draws.row = draws.row.wrapping_add(flow.rows as u64);
     }
     let (its_numbers, its_places);
     (its_numbers, left.numbers) = std::mem::take(&mut left.numbers).split_at_mut(numbers);

@@ -269,7 +269,7 @@ impl Definition for Convolution {
     }
 
     fn outputs(self, _: usize) -> usize {
-        self.filters * self.each()
+        self.filters.saturating_mul(self.each())
     }
 
     fn shapes(self, _: usize) -> Vec<Vec<usize>> {
@@ -290,7 +290,7 @@ impl Definition for Convolution {
     }
 
     fn remembers(self, flow: Flow) -> (usize, usize) {
-        (0, if self.behind.pooling.is_some() { flow.room() * flow.outputs } else { 0 })
+        (0, if self.behind.pooling.is_some() { flow.room().saturating_mul(flow.outputs) } else { 0 })
     }
 
     fn forward<T: Float, P: Deref<Target = [T]>>(

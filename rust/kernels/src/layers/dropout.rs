@@ -41,7 +41,7 @@ fn mixed(mut word: u64) -> u64 {
 impl Draws {
     /// The start of the words for a row.
     fn row(self, row: usize) -> u64 {
-        [self.seed, self.step, self.layer, self.row + row as u64]
+        [self.seed, self.step, self.layer, self.row.wrapping_add(row as u64)]
             .into_iter()
             .fold(0, |state, word| mixed(state.wrapping_add(GOLDEN) ^ mixed(word.wrapping_add(GOLDEN))))
     }

@@ -91,7 +91,7 @@ impl Flow {
     /// How many rows there is room for: side by side, whole sixteens.
     pub(crate) fn room(self) -> usize {
         if self.side_by_side {
-            self.rows.next_multiple_of(LANES)
+            up_to_lanes(self.rows)
         } else {
             self.rows
         }
@@ -123,6 +123,11 @@ pub(crate) fn rows_at_once(layers: &[Layer], rows: usize) -> usize {
 /// `sums ← d`, or, if told so, onto what they are.
 pub(crate) fn add<T: Float>(sums: &mut [T], d: &[T], onto_themselves: bool) {
     sums.iter_mut().zip(d).for_each(|(sum, &d)| *sum = if onto_themselves { *sum + d } else { d });
+}
+
+/// Whole sixteens of so many, or as many as can be counted.
+pub(crate) fn up_to_lanes(rows: usize) -> usize {
+    rows.checked_next_multiple_of(LANES).unwrap_or(usize::MAX)
 }
 
 /// What a pass is for.
@@ -345,7 +350,8 @@ impl Layer {
                 Self::Convolution(Convolution::new(filters, window::Window::from_sizes(&sizes[1..])?))
             }
             ("max_pooling" | "average_pooling", _, []) => {
-                Self::Pooling(Pooling { window: window::Window::from_sizes(sizes)?, average: name != "max_pooling" })
+                let window = window::Window::from_sizes(sizes).filter(|its| its.height.min(its.width) > its.pad)?;
+                Self::Pooling(Pooling { window, average: name != "max_pooling" })
             }
             ("batch_norm", &[channels, pixels], &[momentum]) => {
                 Self::BatchNorm(BatchNorm { channels, pixels, momentum })

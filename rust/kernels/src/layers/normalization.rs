@@ -96,7 +96,7 @@ impl Definition for BatchNorm {
     const STATISTICS: usize = 2;
 
     fn inputs(self) -> Option<usize> {
-        Some(self.channels * self.pixels)
+        Some(self.channels.saturating_mul(self.pixels))
     }
 
     fn shapes(self, _: usize) -> Vec<Vec<usize>> {
@@ -121,7 +121,7 @@ impl Definition for BatchNorm {
 
     /// Of each channel the mean and the variance, and their factor.
     fn remembers(self, _: Flow) -> (usize, usize) {
-        (3 * self.channels, 0)
+        (self.channels.saturating_mul(3), 0)
     }
 
     fn forward<T: Float, P: Deref<Target = [T]>>(
@@ -250,7 +250,7 @@ impl Definition for LayerNorm {
 
     /// Of each example, or each part of one, the mean and the factor.
     fn remembers(self, Flow { rows, inputs, .. }: Flow) -> (usize, usize) {
-        (2 * rows * (inputs / self.size.max(1)), 0)
+        (rows.saturating_mul(inputs / self.size.max(1)).saturating_mul(2), 0)
     }
 
     fn forward<T: Float, P: Deref<Target = [T]>>(

@@ -75,7 +75,7 @@ impl Definition for Pooling {
     }
 
     fn remembers(self, flow: Flow) -> (usize, usize) {
-        (0, if self.average { 0 } else { flow.room() * flow.outputs })
+        (0, if self.average { 0 } else { flow.room().saturating_mul(flow.outputs) })
     }
 
     fn forward<T: Float, P: Deref<Target = [T]>>(

@@ -10,10 +10,13 @@ use crate::layers::pooling::Pooling;
 use crate::layers::side_by_side::{rearrange, LEAST};
 use crate::layers::window::tests::{pixel, windows};
 use crate::layers::window::Window;
-use crate::layers::{alone, Draws, Flow, Gradients, Layer, Memory, Mode};
+use crate::layers::{alone, Draws, Flow, Gradients, Layer, Memory, Mode, Pass};
+use crate::loss::Loss;
 use crate::machine::level::{available, detect, Level};
 use crate::machine::threads;
-use crate::Float;
+use crate::network::stack::Stack;
+use crate::network::training::Trainer;
+use crate::{Float, KernelError};
 
 const DRAWS: Draws = Draws { seed: 7, step: 3, layer: 2, row: 0 };
 
@@ -390,4 +393,57 @@ fn what_does_not_fit_is_refused_and_nothing_written() {
     let mut d_x = [7.0; 4];
     assert!(alone::backward(level, pooling.layer, &[], (1, 4), &pooling.x, &[1.0], &mut d_x, &mut [], pass).is_err());
     assert_eq!(d_x, [7.0; 4]);
+}
+
+#[test]
+fn sizes_that_no_memory_has_are_errors_or_as_many_as_can_be_counted() {
+    const MOST: usize = usize::MAX;
+    let window = [1, 2, 2, 2, 2, 1, 1];
+    let layers = [
+        ("convolution", [&[MOST][..], &window].concat(), vec![], 4),
+        ("max_pooling", window.to_vec(), vec![], 4),
+        ("batch_norm", vec![MOST, 2], vec![0.9], MOST),
+        ("layer_norm", vec![1], vec![], 3),
+        ("affine", vec![MOST], vec![], 3),
+    ];
+    for (name, sizes, numbers, inputs) in layers {
+        let layer = Layer::from_description(name, &sizes, &numbers).unwrap();
+        let (outputs, ..) = alone::sizes(layer, MOST, inputs).unwrap();
+        assert!(outputs > 0, "{name}");
+        let pass = Pass { mode: Mode::Evaluate, numbers: &mut [], places: &mut [] };
+        let level = detect().unwrap();
+        let arrays = &[&[] as &[f64]; 4][..layer.arrays()];
+        let refused = alone::forward(level, layer, arrays, (MOST, inputs), &[], &mut [], pass);
+        assert!(matches!(refused, Err(KernelError::Sizes { .. })), "{name}: {refused:?}");
+        let stack = Stack::new(inputs, vec![layer], Loss::Squared);
+        // What goes by rows is taken some at a time: then there is memory for it.
+        let refused = Trainer::<f64>::new(stack, level, MOST).err();
+        let by_rows = matches!(name, "max_pooling" | "layer_norm");
+        assert!(
+            if by_rows { refused.is_none() } else { matches!(refused, Some(KernelError::Memory { .. })) },
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn pooling_has_no_places_without_a_pixel() {
+    for name in ["max_pooling", "average_pooling"] {
+        for (height, pad, there) in [(2, 1, true), (2, 2, false), (1, 1, false), (3, 5, false)] {
+            let layer = Layer::from_description(name, &[1, 4, 4, height, 4, 1, pad], &[]);
+            assert_eq!(layer.is_some(), there, "{height} {pad}");
+        }
+    }
+}
+
+#[test]
+fn behind_the_last_row_of_the_stream_comes_the_first() {
+    let mut masks = [[9; 64]; 2];
+    let dropout = Dropout { ratio: 0.5 };
+    let mut two = [9; 128];
+    dropout.mask(Draws { row: u64::MAX, ..DRAWS }, 64, &mut two);
+    for (row, mask) in [u64::MAX, 0].into_iter().zip(&mut masks) {
+        dropout.mask(Draws { row, ..DRAWS }, 64, mask);
+    }
+    assert_eq!(two, masks.concat()[..]);
 }

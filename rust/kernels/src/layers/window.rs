@@ -81,7 +81,8 @@ impl Window {
         let from = self.pad.saturating_sub(at).div_ceil(self.stride).min(places);
         // place · stride + at - pad < size
         let to = (size + self.pad).saturating_sub(at).div_ceil(self.stride).clamp(from, places);
-        (from, to, (from * self.stride + at).saturating_sub(self.pad))
+        // If there is none, that place may be beyond any number.
+        (from, to, from.saturating_mul(self.stride).saturating_add(at).saturating_sub(self.pad))
     }
 
     /// `see(row of col, first number of it, how many, first pixel)`: each run of numbers of `col` that are pixels, `stride` apart.
@@ -139,7 +140,7 @@ impl Window {
 pub(crate) mod tests {
     use super::*;
 
-    /// Windows of many shapes: strides that skip, padding wider than the window, one place, no channel.
+    /// Windows of many shapes: strides that skip, or that leave the image, padding wider than the window, one place, no channel.
     pub(crate) fn windows() -> impl Iterator<Item = Window> {
         let sizes = [
             [1, 5, 5, 3, 3, 1, 0],
@@ -153,6 +154,7 @@ pub(crate) mod tests {
             [0, 3, 3, 2, 2, 1, 0],
             [2, 1, 2, 1, 6, 1, 2],
             [1, 2, 1, 6, 1, 3, 2],
+            [1, 3, 2, 3, 3, usize::MAX, 2],
         ];
         sizes.into_iter().map(|sizes| Window::from_sizes(&sizes).unwrap())
     }

@@ -27,9 +27,8 @@ mod step;
 pub use crate::sparse::helper_thread::Beside;
 
 use crate::dense::aligned::Aligned;
-use crate::dense::padded::LANES;
 use crate::error::agree;
-use crate::layers::{affine, rows_at_once, size, Draws, Gradients, Layer, Memory};
+use crate::layers::{affine, rows_at_once, size, up_to_lanes, Draws, Gradients, Layer, Memory};
 use crate::loss::Targets;
 use crate::machine::interrupt;
 use crate::machine::level::Level;
@@ -130,7 +129,7 @@ impl<T: Float> Trainer<T> {
         }
         inputs.push(Aligned::zeros(at_once.saturating_mul(stack.classes()))?);
         let gathered = if stack.side_by_side(0, at_once) { at_once.saturating_mul(stack.features) } else { 0 };
-        let flowing = at_once.next_multiple_of(LANES).saturating_mul(stack.widest_between());
+        let flowing = up_to_lanes(at_once).saturating_mul(stack.widest_between());
         let (gathered, gradients) = (Aligned::zeros(gathered)?, Gradients::new(flowing, largest)?);
         let whole = steps.iter().map(|_| Vec::new()).collect();
         Ok(Self {
@@ -179,7 +178,8 @@ impl<T: Float> Trainer<T> {
         let (level, skips) = (self.level, matches!(batches.x, Data::Nonzeros(_)));
         let first_product = self.stack.first_product();
         let from = first_product.filter(|_| skips).map_or(0, |(layer, _)| layer + 1);
-        let divide = batches.rows.len() > WORTH_A_THREAD * self.at_once && !self.stack.divides(self.at_once, from);
+        let divide =
+            batches.rows.len() > self.at_once.saturating_mul(WORTH_A_THREAD) && !self.stack.divides(self.at_once, from);
         let beside = beside.filter(|_| divide);
         let late = self.is_late(optimizer, from);
         let (Data::Nonzeros(x), Some((layer, outputs))) = (batches.x, first_product) else {
@@ -228,7 +228,7 @@ impl<T: Float> Trainer<T> {
                 progress.diverged = true;
                 break;
             }
-            draws.step += 1;
+            draws.step = draws.step.wrapping_add(1);
             progress.steps += 1;
             if Instant::now() >= deadline {
                 break;

@@ -137,9 +137,13 @@ impl<T: Float> Nonzeros<T> {
     /// # Errors
     ///
     /// [`KernelError::Memory`]; the rows appended so far stay. [`KernelError::Sizes`] or [`KernelError::Kind`] if `x` has rows of another
-    /// length or kind.
+    /// length or kind, [`KernelError::Row`] if it has not so many.
     pub fn extend(&mut self, level: Level, x: Rows<'_>, rows: Range<usize>) -> Result<(), KernelError> {
         agree("the number of columns of x", x.dim().1, "the number of features", self.features)?;
+        let there = x.dim().0;
+        if rows.end > there && !rows.is_empty() {
+            return Err(KernelError::Row { got: (rows.end - 1) as i64, rows: there });
+        }
         let Self { scale, tile_width, starts, places, .. } = self;
         let (scale, tile) = (*scale, *tile_width);
         match (x, &mut self.numbers) {
@@ -175,6 +179,7 @@ fn append<S: Pairs, V: Copy>(
     let mut found = [0; CAPACITY];
     for row in rows {
         let row = x.row(row);
+        let row = row.as_standard_layout(); // no copy, where its numbers lie end to end
         for tile in row.as_slice().unwrap_or(&[]).chunks(tile.max(1)) {
             let found = level.run(Find { tile, places: &mut found });
             reserve(places, found.len())?;
@@ -403,6 +408,29 @@ mod tests {
         let mut sparse = Nonzeros::<f64>::new(2, Rows::Single(floats.view()), 1.0);
         assert_eq!(sparse.extend(level(), Rows::Bytes(bytes.view()), 0..1), Err(KernelError::Kind));
         assert_eq!(sparse.rows(), 0);
+        let beyond = sparse.extend(level(), Rows::Single(floats.view()), 0..3);
+        assert_eq!((beyond, sparse.rows()), (Err(KernelError::Row { got: 2, rows: 1 }), 0));
+    }
+
+    #[test]
+    fn rows_that_lie_apart_are_those_that_lie_end_to_end() {
+        let x = mostly_zeros(6, 37, 5);
+        for rows in Kinds::of(&x).each() {
+            let wanted = all(&filled::<f32>(level(), rows, 0..6));
+            let mut apart = Array2::from_elem((37, 12), 1.0);
+            apart.slice_mut(s![.., ..;2]).assign(&Kinds::wide(rows).t());
+            let (bytes, single) = (apart.mapv(|x| x as u8), apart.mapv(|x| x as f32));
+            let [bytes, single] = [
+                Rows::Bytes(bytes.slice(s![.., ..;2]).reversed_axes()),
+                Rows::Single(single.slice(s![.., ..;2]).reversed_axes()),
+            ];
+            let apart = match rows {
+                Rows::Bytes(_) => bytes,
+                Rows::Single(_) => single,
+                Rows::Double(_) => Rows::Double(apart.slice(s![.., ..;2]).reversed_axes()),
+            };
+            assert_eq!(all(&filled::<f32>(level(), apart, 0..6)), wanted);
+        }
     }
 
     #[test]

@@ -30,7 +30,7 @@ impl<T: Float> Trainer<T> {
         mut draws: Draws,
         loss: &mut f64,
     ) -> Result<bool, KernelError> {
-        let now = Optimizer { steps: optimizer.steps + 1, ..*optimizer };
+        let now = Optimizer { steps: optimizer.steps.saturating_add(1), ..*optimizer };
         *loss = 0.0;
         for block in Blocks::new(rows, rows.len(), self.at_once) {
             interrupt::check()?;
@@ -42,7 +42,7 @@ impl<T: Float> Trainer<T> {
                 }
             }
             self.backward(first, values, state, &now, late, block, draws)?;
-            draws.row += block.rows.len() as u64;
+            draws.row = draws.row.wrapping_add(block.rows.len() as u64);
         }
         if late {
             interrupt::whole(|| self.update(first.is_some(), values, state, &now));
