@@ -148,3 +148,14 @@ def test_where_a_wrapper_hides_the_arguments_the_names_are_those_of_the_derivati
 )
 def test_methods_that_belong_together_by_their_names(names: tuple[str, ...], found: Any) -> None:
     assert named_alike(names) == found
+
+
+def by_time(sign: float) -> Any:
+    """Give a value of t and c, and its gradient by t."""
+    return (lambda t, c: (t**3 * c).sum()), (lambda t, c: sign * 3 * t**2 * c)
+
+
+@pytest.mark.parametrize(("sign", "verdict"), [(1.0, "right"), (2.0, "wrong")])
+def test_t_beside_nothing_that_is_predicted_is_no_label(sign: float, verdict: str) -> None:
+    report = check_gradients(by_time(sign), rng().standard_normal(4), rng(1).standard_normal(4))
+    assert (report.verdict, [a.name for a in report.arrays]) == (verdict, ["t"]), str(report)

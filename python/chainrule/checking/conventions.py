@@ -91,6 +91,8 @@ PREDICTED = frozenset((
     "scores", "score", "probs", "prob", "output", "outputs", "out", "a", "A", "AL", "x", "X", "z", "Z", "Y_hat",
     "Y_pred", "Yhat", "estimate", "o", "y_preds", "p", "h", "inputs", "input",
 ))  # fmt: skip
+#: Targets only beside what is called like a prediction: the time, and a distance, have these names as often.
+TIMES = frozenset({"t", "d"})
 #: Targets too, if what is predicted has another name.
 PERHAPS_TARGETS = frozenset({"y", "Y", "ys"})
 
@@ -121,6 +123,8 @@ def named_alike(names: Iterable[str]) -> tuple[str, str] | None:
 
 def is_target(name: str, others: list[str]) -> bool:
     """Tell whether an argument of a loss is what it is measured against, as far as the names tell."""
+    if name in TIMES:
+        return any(other in PREDICTED or other in PERHAPS_TARGETS for other in others if other != name)
     if name in TARGETS or not {"target", "targets", "label", "labels", "true"}.isdisjoint(name.split("_")):
         return True
     return name in PERHAPS_TARGETS and any(other in PREDICTED for other in others if other != name)
