@@ -65,6 +65,14 @@ def test_what_is_given_behind_the_gradient_of_a_value_and_is_none_of_an_argument
     assert (report.verdict, len(report.not_compared)) == ("unproven", 1), str(report)
 
 
+def test_what_is_given_behind_a_value_and_has_the_shapes_of_no_arguments_is_refused() -> None:
+    def value(x: Any, k: Any) -> Any:
+        return float((x**2).sum()), np.ones(3), 2 * x, k
+
+    with pytest.raises(TypeError, match="not \\(value, gradient\\)"):
+        check_gradients(value, rng().standard_normal(4), rng().standard_normal(2))
+
+
 @pytest.mark.parametrize(("make", "verdict"), [(Perceptron, "right"), (PerceptronHalved, "wrong")])
 def test_a_plain_number_of_a_network_with_its_gradient_beside_it_is_compared(make: Any, verdict: str) -> None:
     report = check_gradients(make(), rng().standard_normal((6, 3)), rng(1).integers(0, 2, 6).astype(float))

@@ -15,7 +15,7 @@ import numpy as np
 from chainrule._gate import FloatArray
 from chainrule.checking.holdings import hold
 from chainrule.checking.report import Unseen
-from chainrule.checking.results import is_float
+from chainrule.checking.results import bound, fits_exactly, flattened, is_float
 from chainrule.checking.state import State
 from chainrule.checking.subject import Subject
 
@@ -53,3 +53,12 @@ def unclaimed(subject: Subject, given: Sequence[Any]) -> tuple[Unseen, ...]:
         )
         for i, item in enumerate(item for item in given if is_float(item))
     )  # fmt: skip
+
+
+def are_of(given: Sequence[Any], inputs: Mapping[str, Any]) -> bool:
+    """Tell whether these are gradients of the arguments, by their shapes or by how many they are."""
+    items, floats = flattened(given), [a for a in inputs.values() if is_float(a)]
+    if not all(map(is_float, items)):
+        return False
+    gradients = bound(tuple(items), inputs, None, []).gradients
+    return len(items) == len(floats) or all(fits_exactly(g, inputs[name]) for name, g in gradients.items())

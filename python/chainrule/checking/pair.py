@@ -15,7 +15,7 @@ import numpy as np
 from chainrule._gate import FloatArray
 from chainrule.checking.apart import is_apart, weighted
 from chainrule.checking.arguments import names_tell, positional, required, slots_of, takes_nothing
-from chainrule.checking.behind import unclaimed
+from chainrule.checking.behind import are_of, unclaimed
 from chainrule.checking.conventions import (
     BACKWARD,
     DERIVATIVES,
@@ -180,7 +180,7 @@ class BothSubject(PairSubject):
         at = int(isinstance(raw, tuple) and len(raw) == 2 and is_one(raw[1]) and not is_one(raw[0]))
         if isinstance(raw, tuple) and len(raw) == 2 and is_jacobian(raw[1], raw[0], inputs):
             return _jacobian(replace(reader, thing=(one_of(thing, 0), one_of(thing, 1))))
-        several = isinstance(raw, tuple) and len(raw) > 2 and is_one(raw[0]) and all(map(is_float, flattened(raw[1:])))
+        several = isinstance(raw, tuple) and len(raw) > 2 and is_one(raw[0]) and are_of(raw[1:], inputs)
         if not at and not several and (not isinstance(raw, tuple | list) or len(raw) != 2 or not is_one(raw[0])):
             raise TypeError(
                 f"{name} is one function, without its gradient, and gives {told(raw)} and not (value, gradient);"
