@@ -20,15 +20,21 @@ BACKWARD = (
 #: Methods that give a value, and those that give its derivative for the same arguments.
 VALUES = (
     "fn", "loss", "cost", "func", "function", "f", "value", "evaluate", "compute", "calculate", "calc", "activate",
-    "activation", "compute_loss", "forward", *FORWARD[1:], "eval", "forloss",
+    "activation", "compute_loss", "forward", *FORWARD[1:], "eval", "forloss", "norm", "energy", "penalty",
 )  # fmt: skip
 DERIVATIVES = (
     "gradient", "grad", "gradients", "derivative", "deriv", "prime", "derivate", "df", "dfn", "d", "dloss", "delta",
     "grad_fn", "gradient_fn", "function_derivative", "loss_derivative", "loss_gradient", "loss_prime", "loss_grad",
     "compute_gradient", "compute_derivative", "gradient_loss", "activation_derivative", "activation_prime",
     "compute_grad", "compute_gradients", "compute_grads", "backloss",
-    "backward", *BACKWARD[1:], "dervivative", "dervative", "derivitive", "deriviative", "derivation",
+    "backward", *BACKWARD[1:], "dervivative", "dervative", "derivitive", "deriviative", "derivation", "influence",
 )  # fmt: skip
+#: What the derivative is called after its value: ``getEnergyGradient`` of ``getEnergy``. Capitals, underscores and the
+#: verbs in front do not count.
+DERIVATIVES_OF = (
+    "{}prime", "{}gradient", "{}grad", "{}derivative", "{}deriv", "grad{}", "gradient{}", "derivative{}", "d{}",
+)  # fmt: skip
+VERBS = ("calculate", "compute", "evaluate", "calc", "comp", "eval", "get")
 #: Methods of a network that give its loss, for what forward has given and the labels.
 LOSS_METHODS = (
     "loss", "compute_loss", "compute_cost", "cost", "calculate_loss", "calculate_cost", "calc_loss", "calc_cost",
@@ -85,6 +91,8 @@ PREDICTED = frozenset((
     "scores", "score", "probs", "prob", "output", "outputs", "out", "a", "A", "AL", "x", "X", "z", "Z", "Y_hat",
     "Y_pred", "Yhat", "estimate", "o", "y_preds", "p", "h", "inputs", "input",
 ))  # fmt: skip
+#: Targets only beside what is called like a prediction: the time, and a distance, have these names as often.
+TIMES = frozenset({"t", "d"})
 #: Targets too, if what is predicted has another name.
 PERHAPS_TARGETS = frozenset({"y", "Y", "ys"})
 
@@ -94,8 +102,29 @@ def first_of(names: Iterable[str], there: Container[str]) -> str | None:
     return next((name for name in names if name in there), None)
 
 
+def plain(name: str) -> str:
+    """Give a name without capitals, underscores and a verb in front of it."""
+    bare = name.replace("_", "").lower()
+    return next((bare.removeprefix(verb) for verb in VERBS if bare.startswith(verb) and bare != verb), bare)
+
+
+def named_alike(names: Iterable[str]) -> tuple[str, str] | None:
+    """Give a value and its derivative among methods whose names say that they belong together; None if several do."""
+    methods = {name: plain(name) for name in names if not name.startswith("__")}
+    after = [
+        (value, other) for value, bare in methods.items() if len(bare) > 1
+        for other, called in methods.items() if called in (pattern.format(bare) for pattern in DERIVATIVES_OF)
+    ]  # fmt: skip
+    values, derivatives = set(map(plain, VALUES)), set(map(plain, DERIVATIVES))
+    general = [(v, d) for v, bare in methods.items() if bare in values for d in methods if methods[d] in derivatives]
+    found = after or general
+    return found[0] if len(found) == 1 else None
+
+
 def is_target(name: str, others: list[str]) -> bool:
     """Tell whether an argument of a loss is what it is measured against, as far as the names tell."""
+    if name in TIMES:
+        return any(other in PREDICTED or other in PERHAPS_TARGETS for other in others if other != name)
     if name in TARGETS or not {"target", "targets", "label", "labels", "true"}.isdisjoint(name.split("_")):
         return True
     return name in PERHAPS_TARGETS and any(other in PREDICTED for other in others if other != name)

@@ -50,7 +50,7 @@ def hold(
     gives the state of the subject as it is, to go back to; `told`: what the caller says: names to pairs (where the
     parameter lies, where its gradient does); `ignore`: arrays that are constants, by name.
     """
-    thing = subject.thing
+    thing = subject.holder
     grown, stepping = that_step(subject, ahead, back, again)
     state = again()
     groups = _grouped([*_mapped(thing), *places_told(thing, told or {}), *_staying(subject, ahead)])
@@ -79,7 +79,7 @@ def hold(
     idle = {id(g.array) for g in groups if g.with_gradient and not np.any(gradient_at(g.with_gradient))}
     gradients = {id(g[1]) for group in groups for p in group.with_gradient if (g := p.gradient()) is not None}
     beside = [np.array(gradient_at(g.with_gradient)) for g in groups if g.with_gradient]
-    boxed = list(with_gradients(subject, back))
+    boxed = list(with_gradients(subject, ahead, back))
     state.restore()
     longer: dict[int, Any] = {}
     if any(id(g.array) in changed and not g.with_gradient for g in groups):
@@ -304,7 +304,7 @@ def _is_twice(longer: Any, step: Any) -> bool:
 def _staying(subject: Subject, ahead: Callable[[], Any]) -> list[tuple[Place, FloatArray]]:
     """Give the arrays that a forward pass leaves in their places, and that are none of the arguments."""
     inputs = [a for a in subject.inputs.values() if isinstance(a, np.ndarray)]
-    before = held(subject.thing)
+    before = held(subject.holder)
     if not before:
         return []
     resets, subject.resets = subject.resets, None  # what it goes on from is made anew by every pass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -13,8 +13,18 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.checking.arguments import names_tell, positional, required, takes_nothing
-from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES, is_gradient_name, is_output_name
+from chainrule.checking.apart import is_apart, weighted
+from chainrule.checking.arguments import names_tell, positional, required, slots_of, takes_nothing
+from chainrule.checking.behind import are_of, unclaimed
+from chainrule.checking.conventions import (
+    BACKWARD,
+    DERIVATIVES,
+    FORWARD,
+    VALUES,
+    is_gradient_name,
+    is_output_name,
+    named_alike,
+)
 from chainrule.checking.jacobian.blocks import is_jacobian
 from chainrule.checking.layer import LayerSubject, understood
 from chainrule.checking.network import NetworkSubject
@@ -32,7 +42,7 @@ from chainrule.checking.results import (
 )
 from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject
-from chainrule.checking.values import one_number, one_of
+from chainrule.checking.values import begins_with, one_number, one_of, rest_of, without_value
 from chainrule.nn.parameters.places import gradient_names, held
 
 
@@ -49,6 +59,8 @@ class PairSubject(Subject):
     after: bool = False
     #: Whether the function is called before each call of the derivative, which may go on from what it has kept.
     before: bool = False
+    #: Whether the derivative gives the value in front of it.
+    behind_value: bool = False
     #: Each number that comes out is that of one entry, or one example: the derivative is one for each.
     apart: bool = False
     #: Loss and gradient are by the mean of what comes out.
@@ -91,7 +103,8 @@ class PairSubject(Subject):
             self.values(self.thing)(*handed)
         if self.after:
             handed = []
-        return self.derivatives(self.thing)(*handed)
+        returned = self.derivatives(self.thing)(*handed)
+        return without_value(returned) if self.behind_value else returned
 
     def cotangents(self, outputs: Sequence[FloatArray], rng: np.random.Generator) -> list[Any]:
         """Give 1, for the one number; random numbers for those that are apart."""
@@ -100,7 +113,7 @@ class PairSubject(Subject):
     def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
         """Give what comes back."""
         returned = self.derivative()
-        return self.answer(_weighted(returned, douts[0]) if self.takes_dout else returned)
+        return self.answer(weighted(returned, douts[0]) if self.takes_dout else returned)
 
 
 @dataclass
@@ -113,7 +126,14 @@ class MethodsSubject(PairSubject):
     def read(cls, reader: Reader) -> Sequence[Subject]:
         """Give an object with two such methods, of which the first takes what was given."""
         ahead, back = reader.first_that_takes(VALUES), reader.first(DERIVATIVES)
+        if not (ahead and back):
+            ahead, back = named_alike(filter(reader.has, dir(reader.thing))) or (None, None)
         return cls.by_methods(reader, ahead, back) if ahead and back else ()
+
+    @classmethod
+    def methods_in(cls, names: Container[str]) -> tuple[str, str] | None:
+        """Give the two methods by their names, or by what these have in common."""
+        return super().methods_in(names) or (named_alike(names) if isinstance(names, Iterable) else None)
 
     @classmethod
     def by_methods(cls, reader: Reader, ahead: str, back: str) -> Sequence[Subject]:
@@ -160,14 +180,16 @@ class BothSubject(PairSubject):
         at = int(isinstance(raw, tuple) and len(raw) == 2 and is_one(raw[1]) and not is_one(raw[0]))
         if isinstance(raw, tuple) and len(raw) == 2 and is_jacobian(raw[1], raw[0], inputs):
             return _jacobian(replace(reader, thing=(one_of(thing, 0), one_of(thing, 1))))
-        if not at and (not isinstance(raw, tuple | list) or len(raw) != 2 or not is_one(raw[0])):
+        several = isinstance(raw, tuple) and len(raw) > 2 and is_one(raw[0]) and are_of(raw[1:], inputs)
+        if not at and not several and (not isinstance(raw, tuple | list) or len(raw) != 2 or not is_one(raw[0])):
             raise TypeError(
                 f"{name} is one function, without its gradient, and gives {told(raw)} and not (value, gradient);"
                 f" {USAGE}"
             )
         subject = cls(
             thing, name, slots, inputs, reader.wrt(inputs),
-            values=lambda thing: one_of(thing, at), derivatives=lambda thing: one_of(thing, 1 - at),
+            values=lambda thing: one_of(thing, at),
+            derivatives=rest_of if several else lambda thing: one_of(thing, 1 - at),
         )  # fmt: skip
         subject.forward_name = subject.backward_name = name
         return _by_each(reader, subject)
@@ -181,6 +203,12 @@ class PassesSubject(LayerSubject):
     of_functions = True
     gradients_optional = True
 
+    @property
+    def holder(self) -> Any:
+        """The object that the first is a method of, if it is one."""
+        owner = getattr(self.forwards(self.thing), "__self__", None)
+        return self.thing if owner is None or isinstance(owner, type | types.ModuleType) else owner
+
 
 # --- understanding one ---
 
@@ -190,6 +218,8 @@ def _functions(reader: Reader) -> list[Subject]:
     ahead, back = reader.thing
     name = getattr(ahead, "__name__", "f")
     slots, inputs = reader.slots(ahead)
+    if not names_tell(ahead, len(slots)) and _names_of_derivative_tell(back, len(slots)):  # of a wrapper, (*args)
+        slots, inputs = slots_of(back, reader.arguments)
     wrt = reader.wrt(inputs)
     raw = reader.quietly(lambda: ahead(*(slot.handed(inputs) for slot in slots)), inputs)
     asks = len(required(back))
@@ -281,7 +311,10 @@ def _by_each(reader: Reader, pair: PairSubject) -> list[Subject]:
     if pair.wrt is not None:
         return [pair]
     returned = _derivative(reader, pair)
+    if not pair.after and begins_with(returned, reader.quietly(lambda: pair.outputs()[0], pair.inputs)):
+        pair, returned = replace(pair, behind_value=True), without_value(returned)
     if isinstance(returned, tuple | Mapping) or returned is None or _holds_arrays(returned):
+        pair.unseen += unclaimed(pair, bound(returned, pair.inputs, None, []).extra)
         return [pair]
     names = candidates(returned, list(pair.inputs), pair.inputs)
     first = next((n for n in pair.inputs if is_float(pair.inputs[n])), None)
@@ -289,9 +322,19 @@ def _by_each(reader: Reader, pair: PairSubject) -> list[Subject]:
     for name in names[:3]:
         told = () if name == first else (f"the gradient is read as that by {name}",)
         ways.append(replace(pair, wrt=(name,), read_as=told) if name != first else pair)
-    if ways and not names_tell(pair.values(pair.thing), len(reader.arguments)):
+    if ways and not _names_tell(pair, len(reader.arguments)):
         ways[0] = replace(ways[0], unsure=len(ways) > 1)
     return list(ways) or [pair]
+
+
+def _names_tell(pair: PairSubject, count: int) -> bool:
+    """Tell whether one of the two functions has names of its own for the arguments."""
+    return names_tell(pair.values(pair.thing), count) or _names_of_derivative_tell(pair.derivatives(pair.thing), count)
+
+
+def _names_of_derivative_tell(back: Any, count: int) -> bool:
+    """Tell whether a derivative has names for so many arguments, and none for a gradient that is sent back."""
+    return names_tell(back, count) and not any(is_gradient_name(p.name) for p in positional(back))
 
 
 def _derivative(reader: Reader, pair: PairSubject) -> Any:
@@ -319,7 +362,7 @@ def _apart(reader: Reader, pair: PairSubject, raw: Any) -> list[Subject]:
     if returned is None:
         raise TypeError(f"{pair.backward_name} gives None: return the derivative")
     value = outcome_of(raw, pair.thing, pair.forward_name, cached=False).arrays[0]
-    if is_jacobian(returned, value, pair.movable) or not _is_apart(value, returned, pair.inputs, pair.wrt):
+    if is_jacobian(returned, value, pair.movable) or not is_apart(value, returned, pair.inputs, pair.wrt):
         functions = pair.values(pair.thing), pair.derivatives(pair.thing)
         return list(_jacobian(replace(reader, thing=functions)))
     by = (
@@ -328,7 +371,7 @@ def _apart(reader: Reader, pair: PairSubject, raw: Any) -> list[Subject]:
         else candidates(returned, list(pair.inputs), pair.inputs)
     )
     ways = [replace(pair, apart=True, wrt=(name,)) for name in by[:2]] or [replace(pair, apart=True)]
-    if not names_tell(pair.values(pair.thing), len(reader.arguments)):
+    if not _names_tell(pair, len(reader.arguments)):
         ways[0] = replace(ways[0], unsure=len(ways) > 1)
     if value.ndim == 1 and any(np.ndim(g) > 1 for g in bound(returned, pair.inputs, pair.wrt, []).gradients.values()):
         ways += [replace(way, mean=True, read_as=("the gradient is read as that of the mean",)) for way in ways[:1]]
@@ -349,35 +392,3 @@ def _jacobian(reader: Reader) -> Sequence[Subject]:
 
 def _holds_arrays(returned: Any) -> bool:
     return isinstance(returned, list) and any(isinstance(item, np.ndarray) for item in returned)
-
-
-def _weighted(returned: Any, dout: Any) -> Any:
-    """Give derivatives of single entries, or of single examples, times the gradient of what came out."""
-    if isinstance(returned, Mapping):
-        return {key: _weighted(value, dout) for key, value in returned.items()}
-    if isinstance(returned, tuple):
-        return tuple(_weighted(value, dout) for value in returned)
-    if returned is None:
-        return None
-    derivative = np.asarray(returned)
-    if derivative.shape != dout.shape and derivative.ndim > np.ndim(dout) > 0:
-        dout = dout.reshape(dout.shape + (1,) * (derivative.ndim - dout.ndim))
-    return np.asarray(derivative * dout, np.result_type(derivative, np.float32 if derivative.dtype.kind != "f" else 0))
-
-
-def _is_apart(value: Any, returned: Any, inputs: Mapping[str, Any], wrt: Sequence[str] | None) -> bool:
-    """Tell whether each number that came out can be that of one entry, or one example, of what the gradients are by."""
-    shape = np.shape(value)
-    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.size == 0:
-        return False
-    gradients = bound(returned, inputs, wrt, []).gradients
-    found = [g for g in gradients.values() if g is not None]
-    return (
-        bool(found)
-        and all(
-            type(g) in (int, float)  # one slope for all
-            or np.shape(g) == shape
-            or (len(shape) >= 1 and np.shape(g)[:1] == shape[:1] and value.size == shape[0])
-            for g in found
-        )
-    )

@@ -32,15 +32,21 @@ class Stepping:
     in_proportion: bool
 
 
-def with_gradients(subject: Subject, back: Callable[[float], Any]) -> Iterator[Place]:
-    """Give plain numbers that have a gradient beside them which is another for another cotangent."""
+def with_gradients(subject: Subject, ahead: _Ahead, back: Callable[[float], Any]) -> Iterator[Place]:
+    """Give plain numbers that have a gradient beside them which is another for another cotangent.
+
+    Of a network, which is sent none: those that move its loss.
+    """
     found = []
-    for way, value in traverse(subject.thing):
+    for way, value in traverse(subject.holder):
         if isinstance(value, float) and isinstance(way[-1][1], str):
             place = Place(way)
             gradient = place.gradient()
             if gradient is not None and np.size(gradient[1]) == 1:
                 found.append((place, float(np.reshape(gradient[1], ())), value))
+    if not subject.takes_dout:
+        yield from (place for place, _, value in found if _shows(place, value, ahead))
+        return
     if found:
         back(2.0)
     for place, before, value in found:
@@ -56,7 +62,7 @@ def that_step(
 
     Give those that became arrays, which lie there from now on; and those that stay numbers.
     """
-    numbers = [(Place(way), value) for way, value in traverse(subject.thing) if _could_be_one(way, value)]
+    numbers = [(Place(way), value) for way, value in traverse(subject.holder) if _could_be_one(way, value)]
     if not numbers:
         return [], []
     state = again()

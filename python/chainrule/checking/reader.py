@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from chainrule.checking.arguments import Slot, slots_of
+from chainrule.checking.behind import hold_behind
 from chainrule.checking.holdings import hold
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reach import reach
@@ -121,9 +122,8 @@ class Reader:
             sent = [np.asarray(times * d, np.asarray(d).dtype)[()] for d in douts]
             return self.quietly(lambda: subject.gradients(sent), subject.inputs)
 
-        if isinstance(self.thing, tuple | list):
-            return
-        hold(subject, ahead, back, lambda: State(reach(subject=self.thing)), asked.params, asked.ignore)
+        look = hold_behind if isinstance(self.thing, tuple | list) else hold
+        look(subject, ahead, back, lambda: State(reach(subject=self.thing)), asked.params, asked.ignore)
 
 
 def kind_of(value: Any) -> str:

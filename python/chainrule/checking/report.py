@@ -126,12 +126,15 @@ class Unseen:
         The names under which its gradient was looked for.
     say : str
         The option that tells where it is.
+    why : str
+        Why it should have been.
     """
 
     name: str
     shape: tuple[int, ...]
     looked_for: tuple[str, ...] = ()
     say: str = "params= or ignore="
+    why: str = "it moves what comes out"
 
     def __str__(self) -> str:
         looked = f" (looked for {', '.join(self.looked_for)} …)" if self.looked_for else ""

@@ -177,6 +177,11 @@ class Subject(ABC):
         return {**self.parameters, **self.movable}
 
     @property
+    def holder(self) -> Any:
+        """What is looked through for parameters."""
+        return self.thing
+
+    @property
     def movable(self) -> dict[str, FloatArray]:
         """The inputs that can be moved, or those of them that the caller named."""
         names = self.inputs if self.wrt is None else self.wrt
@@ -282,8 +287,9 @@ class Subject(ABC):
         other.thing = thing
         other.inputs = {name: memo.get(id(a), a) for name, a in self.inputs.items()}
         other.parameters = {name: wide[id(a)] for name, a in self.parameters.items()}
-        other.places = {name: tuple(place.on(thing) for place in places) for name, places in self.places.items()}
-        other.boxes = {name: place.on(thing) for name, place in self.boxes.items()}
+        top = other.holder
+        other.places = {name: tuple(place.on(top) for place in places) for name, places in self.places.items()}
+        other.boxes = {name: place.on(top) for name, place in self.boxes.items()}
         return other
 
     def answer(self, returned: Any, taken_off: Mapping[str, Any] = {}) -> Answer:  # read only
@@ -357,7 +363,7 @@ class Subject(ABC):
 
     def expect_nothing_left_over(self) -> None:
         """Raise ValueError if gradients were returned that belong to nothing."""
-        if self.left_over:
+        if self.left_over and not self.of_functions:
             count, names = len(self.left_over) + len(self.movable), ", ".join(self.inputs) or "none"
             raise ValueError(
                 f"{self.full_name(self.backward_name)} gives {count} gradients for {len(self.inputs)} inputs"

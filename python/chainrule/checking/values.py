@@ -59,6 +59,29 @@ def one_of(function: Any, at: int) -> Callable[..., Any]:
     return give
 
 
+def rest_of(function: Any) -> Callable[..., Any]:
+    """Give a function that gives what `function` gives behind the first; called as that is."""
+
+    @functools.wraps(function)
+    def give(*arguments: Any) -> Any:
+        return tuple(function(*arguments)[1:])
+
+    return give
+
+
+def begins_with(returned: Any, value: Any) -> bool:
+    """Tell whether what was returned is this number, and more behind it."""
+    if not isinstance(returned, tuple | list) or len(returned) < 2 or np.size(returned[0]) != 1:
+        return False
+    return bool(np.array_equal(np.reshape(returned[0], ()), np.reshape(value, ())))
+
+
+def without_value(returned: Any) -> Any:
+    """Give what was returned behind the first."""
+    behind = tuple(returned[1:]) if isinstance(returned, tuple | list) else (returned,)
+    return behind[0] if len(behind) == 1 else behind
+
+
 def place_not_finite(array: FloatArray) -> list[int] | None:
     """Give the index of the first number that is nan or infinite; None if there is none."""
     finite = np.isfinite(array)

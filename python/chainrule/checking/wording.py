@@ -39,7 +39,7 @@ def findings_of(report: GradientReport) -> Iterator[str]:
         if a.note:
             yield f"{a.name}: {a.note}"
     for unseen in report.not_compared:
-        yield f"NOT COMPARED: {unseen}; it moves what comes out: say {unseen.say}"
+        yield f"NOT COMPARED: {unseen}; {unseen.why}: say {unseen.say}"
     if report.held_fixed:
         yield f"held fixed: {', '.join(report.held_fixed)}"
     for c in report.contracts:

@@ -363,7 +363,7 @@ def _views(thing: Any) -> Iterator[tuple[str, FloatArray]]:
             continue
         names = [name for name, value in vars(base).items() if isinstance(value, property)]
         for name in names:
-            if any(hasattr(type(thing), g) or g in (namespace(thing) or {}) for g in gradient_names(name)[:8]):
+            if any(hasattr(type(thing), g) or g in (namespace(thing) or {}) for g in gradient_names(name)):
                 value = _get(thing, name)
                 if _is_float(value):
                     yield name, value
