@@ -183,8 +183,10 @@ def test_unusable_files_are_refused_in_one_sentence(
     assert main(["check", write(text) + name]) == 2  # type: ignore[operator]
     printed = capsys.readouterr()
     assert printed.out == ""
+    running, error = printed.err.splitlines()[:2]
     assert message in printed.err
-    assert printed.err.startswith("chainrule: error: ")
+    assert running.startswith("running ")
+    assert error.startswith("chainrule: error: ")
 
 
 def test_the_path_is_as_before_though_the_file_changes_it(write: object) -> None:
