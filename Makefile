@@ -5,7 +5,7 @@ BIN := .venv/bin
 ARGS ?=
 WORKERS ?= 2
 # Everything the installed package is made from: a change here builds it again.
-SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find rust -name '*.rs' -o -name 'Cargo.toml')
+SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md $(shell find rust -path rust/fuzz -prune -o -name '*.rs' -print -o -name 'Cargo.toml' -print)
 PACKAGED := $(shell find python -name '*.py' -o -name '*.pyi' -o -name '*.gz')
 
 # pyo3 asks a Python what to build for: the one of .venv, not the first on the PATH.
@@ -49,6 +49,27 @@ mutation: .venv/mutation ## change a module line by line and see which changes i
 .PHONY: attack
 attack: .venv/dev ## attack the package for minutes or hours, and tell what was found (ARGS="--minutes 60 --keep", …)
 	PYTHONPATH=tests $(BIN)/python -m attack $(ARGS)
+
+# What is found goes beside the corpus, where git does not see it: make fuzz-keep takes into the corpus what goes new ways.
+# Comparisons are not traced: most are in the targets' own loops, which then take up to ten times as long.
+FUZZ := cargo +nightly fuzz
+FUZZ_FLAGS ?= --sanitizer none --no-trace-compares
+SEED := $(shell date +%s)
+TARGETS ?= $(shell sed -n 's/^path = "targets\/\(.*\).rs"/\1/p' rust/fuzz/Cargo.toml)
+
+.PHONY: fuzz
+fuzz: ## fuzz the Rust core, target by target (TARGETS=losses SEED=7 ARGS="-runs=1000000"); needs Rust nightly and cargo-fuzz
+	@for target in $(TARGETS); do \
+	  mkdir -p rust/fuzz/found/$$target && echo "== $$target, seed $(SEED)" && \
+	  $(FUZZ) run --fuzz-dir rust/fuzz $(FUZZ_FLAGS) $$target rust/fuzz/found/$$target rust/fuzz/corpus/$$target -- \
+	    -seed=$(SEED) -runs=100000 -max_len=256 -timeout=20 -rss_limit_mb=1024 -verbosity=0 -print_final_stats=1 $(ARGS) || exit 1; \
+	done
+
+.PHONY: fuzz-keep
+fuzz-keep: ## take into the corpora the inputs, found by make fuzz, that go where no other does
+	@for target in $(TARGETS); do \
+	  $(FUZZ) run --fuzz-dir rust/fuzz $(FUZZ_FLAGS) $$target rust/fuzz/corpus/$$target rust/fuzz/found/$$target -- -set_cover_merge=1 -use_counters=0 || exit 1; \
+	done
 
 # Nightly Rust, with rust-src: the standard library is built with the same eyes. The tests ask for more memory than there
 # is, and let a thread keep a block, as it does (put_by.rs).

@@ -73,7 +73,7 @@ def test_a_damaged_file_is_refused_or_read_as_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("count", "segments"), [(60, 3), (4, 2), (10, 10)])
 def test_what_is_read_at_once_any_other_reader_reads(count: int, segments: int) -> None:
-    """A block that goes on into the next segment holds the right numbers, and is none for a reader that goes through the file."""
+    """A block that goes on into the next segment holds the right numbers, and is none for who reads from the front."""
     (whole, values), header = of_rows(count, segments), header_of(count)
     for at, bit in itertools.product(range(len(whole)), range(8)):
         damaged = bytearray(whole)
