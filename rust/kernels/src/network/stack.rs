@@ -600,7 +600,9 @@ mod tests {
             .unwrap();
             out.mapv(f64::to_bits)
         };
-        assert_ne!(run(Some(true), &params), run(Some(false), &params), "the order of the sums cannot be seen");
+        // Portable kernels add up in one order both ways: there, only an infinite weight shows which way was gone.
+        let differs = run(Some(true), &params) != run(Some(false), &params);
+        assert_eq!(differs, level().is_fused(), "the order of the sums cannot be seen");
         assert_eq!(run(None, &params), run(Some(true), &params));
         params[0][40] = f64::INFINITY;
         assert_eq!(run(None, &params), run(Some(false), &params));
