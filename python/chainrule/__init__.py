@@ -25,6 +25,7 @@ from chainrule.graph import AddLayer, MulLayer, Variable, apply
 from chainrule.nn import layers as _layers
 from chainrule.nn import losses as _losses
 from chainrule.nn.convolutional_nets import DeepConvNet, SimpleConvNet
+from chainrule.nn.evaluation import Evaluation
 from chainrule.nn.functions import (
     cross_entropy_error,
     identity_function,
@@ -62,6 +63,7 @@ __all__ = [
     "DeepConvNet",
     "DownloadError",
     "EarlyStopping",
+    "Evaluation",
     "GradientReport",
     "History",
     "MulLayer",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from chainrule import _kernels
 from chainrule._gate import FloatArray, floats, numbers, real, rows_of, sample_weights, targets, weighted
+from chainrule.nn.functions import sigmoid, softmax
 from chainrule.nn.layers.base import remembered, times
 
 __all__ = ["IdentityWithLoss", "Loss", "SigmoidWithLoss", "SoftmaxWithLoss"]
@@ -153,6 +154,14 @@ class Loss:
         """Give the measure, from the mean loss over a set, the share of right answers, and `t` in order."""
         return right
 
+    def probabilities(self, scores: FloatArray) -> FloatArray:
+        """Give what scores, (N, C) or (C,), say of each class, 0.0-1.0."""
+        raise ValueError(f"{type(self).__name__} has no probabilities: its scores are the answer")
+
+    def classes(self, scores: FloatArray) -> NDArray[Any]:
+        """Give the answers of scores, (N, C) or (C,), in classes."""
+        raise ValueError(f"{type(self).__name__} has no classes: its scores are the answer")
+
     def with_weights(
         self, t: NDArray[Any], weights: FloatArray, classes: int, dtype: np.dtype[Any]
     ) -> tuple[NDArray[Any], FloatArray | None]:
@@ -198,6 +207,14 @@ class SoftmaxWithLoss(Loss):
     def in_order(self, t: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Put `t` in order: int64 of shape (N,) for class ids, or distributions in `dtype`, (N, C)."""
         return targets(t, shape, dtype)[0]
+
+    def probabilities(self, scores: FloatArray) -> FloatArray:
+        """Give softmax(scores): the rows sum to 1."""
+        return np.asarray(softmax(scores))
+
+    def classes(self, scores: FloatArray) -> NDArray[Any]:
+        """Give the class of the largest score, shape (N,) or (); the first, if several are as large."""
+        return np.asarray(np.argmax(scores, axis=-1))
 
     def right(self, scores: FloatArray, t: NDArray[Any]) -> float:
         """Give the share of rows whose largest score is that of the right class."""
@@ -252,6 +269,14 @@ class SigmoidWithLoss(Loss):
             row, column = (int(i) for i in np.argwhere(bad)[0])
             raise ValueError(f"t must lie in 0..1; got {rows[row, column]} at row {row}")
         return rows
+
+    def probabilities(self, scores: FloatArray) -> FloatArray:
+        """Give sigmoid(scores): of each answer, how likely it is yes."""
+        return np.asarray(sigmoid(scores))
+
+    def classes(self, scores: FloatArray) -> NDArray[Any]:
+        """Give yes, 1, or no, 0, in the shape of the scores: yes where it is likelier."""
+        return (scores > 0).astype(np.int64)
 
     def right(self, scores: FloatArray, t: NDArray[Any]) -> float:
         """Give the share of rows all of whose answers are right."""

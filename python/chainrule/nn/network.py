@@ -16,11 +16,12 @@ import numpy as np
 
 from chainrule._gate import FloatArray, all_writeable, examples
 from chainrule.nn import engine
+from chainrule.nn.evaluation import Evaluation
 from chainrule.nn.gradients import numerical_gradient
 from chainrule.nn.kinds import LAYERS
 from chainrule.nn.layers import Affine, Identity, Layer, Rescaling
 from chainrule.nn.layers.base import unwritten
-from chainrule.nn.losses import SoftmaxWithLoss, accuracy_of
+from chainrule.nn.losses import Loss, SoftmaxWithLoss, accuracy_of, confusion_of
 from chainrule.nn.parameters.layers import parameters
 from chainrule.nn.parameters.named import Parameters
 from chainrule.nn.parameters.networks import flush, gradients_of, names_in_network
@@ -188,6 +189,96 @@ class Network:
             return self._forward(x, training=False)
         scores = plan.scores(examples(rows, plan.dtype))
         return scores[0] if one else scores
+
+    def predict_proba(self, x: Any) -> FloatArray:
+        """Give the probability of each class: softmax of the scores, or sigmoid with `SigmoidWithLoss`.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, ...) or (D,)
+            As for `predict`.
+
+        Returns
+        -------
+        ndarray, shape (N, C) or (C,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `predict`, or if the loss has no probabilities, or is one of your own.
+
+        Examples
+        --------
+        >>> net = Network({"Affine1": Affine([[1.0, 0.0], [0.0, 1.0]], [0.0, 0.0])})
+        >>> net.predict_proba([[0.0, 0.0]])
+        array([[0.5, 0.5]])
+        """
+        return self._known_loss().probabilities(self.predict(x))
+
+    def predict_classes(self, x: Any) -> Any:
+        """Give the class of the largest score; with `SigmoidWithLoss`, 1 or 0 for each answer.
+
+        Parameters
+        ----------
+        x : array_like, shape (N, ...) or (D,)
+            As for `predict`.
+
+        Returns
+        -------
+        ndarray of int64, shape (N,); one number for one example
+            With `SigmoidWithLoss`, in the shape of the scores.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `predict`, or if the loss has no classes, or is one of your own.
+        """
+        return self._known_loss().classes(self.predict(x))
+
+    def evaluate(self, x: Any, t: Any) -> Evaluation:
+        """Give loss and measure of a set, and how each class was found.
+
+        Parameters
+        ----------
+        x, t : array_like
+            As for `gradient`.
+
+        Returns
+        -------
+        Evaluation
+            Printed, a line and a table of the classes.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `loss`, or if the loss is one of your own.
+
+        Notes
+        -----
+        The loss is that of evaluation, as `fit` reports it: nothing is drawn, and there is no penalty.
+
+        Examples
+        --------
+        >>> net = Network({"Affine1": Affine([[1.0, 0.0], [0.0, 1.0]], [0.0, 0.0])})
+        >>> print(net.evaluate([[2.0, 0.0], [0.0, 2.0], [1.0, 0.0]], [0, 1, 1]))
+        3 examples: loss 0.5224, accuracy 0.6667
+        class  precision  recall  examples
+            0     0.5000  1.0000         1
+            1     1.0000  0.5000         2
+        """
+        loss, scores = self._known_loss(), np.atleast_2d(self.predict(x))
+        mean, score = loss.evaluate(scores, t)
+        confusion = None
+        if isinstance(loss, SoftmaxWithLoss):
+            t = loss.in_order(t, scores.shape, scores.dtype)
+            confusion = confusion_of(scores, t if t.ndim == 1 else np.argmax(t, axis=1))
+        return Evaluation(len(scores), mean, loss.measure, score, confusion)
+
+    def _known_loss(self) -> Loss:
+        loss = engine.known_loss(self.last_layer)
+        if loss is None:
+            raise ValueError(f"{type(self.last_layer).__name__} is a loss of your own: what its scores say, it knows")
+        return loss
 
     def loss(self, x: Any, t: Any, sample_weight: Any = None) -> float:
         """Give the mean loss of the examples `x` for the teaching signal `t`, in nats, as training has it.

@@ -1,0 +1,61 @@
+"""How good a network is on a set of examples: in one look, and class by class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule._gate import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What `Network.evaluate` found.
+
+    Attributes
+    ----------
+    examples : int
+        How many there were.
+    loss : float
+        The mean loss, in nats for classes; as evaluated: without a penalty, drawing nothing.
+    measure : str
+        What `score` is: "accuracy" or "r2".
+    score : float
+        The share, 0.0-1.0, of right answers; or R².
+    confusion : ndarray of int64, shape (C, C), or None
+        How many examples of each class (a row) were taken for each (a column); None if an example has not one class.
+    """
+
+    examples: int
+    loss: float
+    measure: str
+    score: float
+    confusion: NDArray[np.int64] | None = None
+
+    @property
+    def precision(self) -> FloatArray | None:
+        """Of the examples taken for a class, the share that is of it, shape (C,); nan if none was."""
+        return None if self.confusion is None else _share(self.confusion.diagonal(), self.confusion.sum(axis=0))
+
+    @property
+    def recall(self) -> FloatArray | None:
+        """Of the examples of a class, the share that was taken for it, shape (C,); nan if there are none."""
+        return None if self.confusion is None else _share(self.confusion.diagonal(), self.confusion.sum(axis=1))
+
+    def __str__(self) -> str:
+        """Give a line, and with classes a table of them."""
+        lines = [f"{self.examples} examples: loss {self.loss:.4f}, {self.measure} {self.score:.4f}"]
+        if self.confusion is not None and self.precision is not None and self.recall is not None:
+            lines.append("class  precision  recall  examples")
+            for i, n in enumerate(self.confusion.sum(axis=1)):
+                precision, recall = (f"{value[i]:.4f}".replace("nan", "-") for value in (self.precision, self.recall))
+                lines.append(f"{i:>5}  {precision:>9}  {recall:>6}  {n:>8}")
+        return "\n".join(lines)
+
+
+def _share(right: NDArray[np.int64], of: NDArray[np.int64]) -> FloatArray:
+    with np.errstate(invalid="ignore"):
+        share: FloatArray = right / of
+    return share
