@@ -73,7 +73,7 @@ fuzz-keep: ## take into the corpora the inputs, found by make fuzz, that go wher
 
 # Nightly Rust, with rust-src: the standard library is built with the same eyes. The tests ask for more memory than there
 # is, and let a thread keep a block, as it does (put_by.rs).
-EYES := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
+EYES = $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 .PHONY: sanitize
 sanitize: .venv/bin/python ## the kernels' tests under AddressSanitizer, then ThreadSanitizer
 	for each in address thread; do \

@@ -10,19 +10,14 @@ import pytest
 from chainrule import GradientReport, check_gradients
 from mutants.case import weights
 from wild.foreign import SAMPLES, Cell, Entropy, InDicts, Net, Tanh, WeightsFirst
-from wild.sample import Sample
+from wild.judged import report_of, verdicts_of_wrong
 from wild.verify import differences
-from wild.wrong import versions
 
 BY_NAME = {sample.name: sample for sample in SAMPLES}
 
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
-
-
-def report_of(sample: Sample) -> GradientReport:
-    return check_gradients(sample.make(), *sample.arguments(rng()))
 
 
 def unseen(report: GradientReport) -> list[str]:
@@ -39,7 +34,7 @@ def test_what_was_misread_is_right_by_differences_of_its_own_and_called_right(na
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_its_wrong_versions_are_never_called_right(name: str) -> None:
-    verdicts = {w.name: report_of(w).verdict for w in versions(BY_NAME[name]) if max(differences(w).values()) > 1e-3}
+    verdicts = verdicts_of_wrong(BY_NAME[name])
     assert verdicts
     assert "right" not in verdicts.values(), verdicts
     assert "wrong" in verdicts.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tomllib
@@ -35,6 +36,27 @@ class Interrupt:
         if name == "chainrule":
             threading.Timer({seconds}, os.kill, (os.getpid(), signal.SIGINT)).start()
 sys.meta_path.insert(0, Interrupt())
+"""
+#: Ctrl-C when a class of Cython's, which numpy.random is written in, becomes a sequence.
+AT_REGISTERING = """
+import abc, collections.abc
+register = abc.ABCMeta.register
+def interrupt(cls, subclass):
+    if cls is collections.abc.Sequence and subclass.__module__.startswith("numpy.random"):
+        print("reached", flush=True)
+        os.kill(os.getpid(), signal.SIGINT)
+    return register(cls, subclass)
+abc.ABCMeta.register = interrupt
+"""
+#: Ctrl-C when NumPy is asked for its version, as rust-numpy asks.
+AT_VERSION = """
+import numpy.lib
+class Interrupted(numpy.lib.NumpyVersion):
+    def __init__(self, version):
+        print("reached", flush=True)
+        os.kill(os.getpid(), signal.SIGINT)
+        super().__init__(version)
+numpy.lib.NumpyVersion = Interrupted
 """
 
 
@@ -80,6 +102,20 @@ def test_t8b_ctrl_c_in_a_callback_which_lets_no_exception_out_ends_the_import_to
     dropped = "class Drop:\n    def find_spec(self, name, path=None, target=None): name == 'numpy' and Last()"
     done = python(finalizer, dropped, "sys.meta_path.insert(0, Drop())", SCRIPT)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "chainrule: interrupted\n")
+
+
+@pytest.mark.fault("T8b")
+def test_t8b_what_hears_no_ctrl_c_while_it_is_imported_is_imported_with_the_command() -> None:
+    """Cython's modules drop an exception that comes while they register with an abstract class: the run would go on."""
+    done = python(AT_REGISTERING, SCRIPT, arguments=("train", "--epochs", "1000000"))
+    assert (done.returncode, done.stdout, done.stderr) == (130, "reached\n", "chainrule: interrupted\n")
+
+
+@pytest.mark.fault("T8b")
+def test_t8b_ctrl_c_while_numpy_says_its_version_is_an_interrupt_and_no_panic() -> None:
+    done = python(AT_VERSION, "import chainrule")
+    assert (done.returncode, done.stdout) == (-signal.SIGINT, "reached\n")
+    assert done.stderr.splitlines()[-1] == "KeyboardInterrupt"
 
 
 @pytest.mark.fault("T8b")

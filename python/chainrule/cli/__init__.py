@@ -13,6 +13,9 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+# Here, not at the first random number: while this is imported, Ctrl-C is heard by chainrule_command alone.
+import numpy.random  # noqa: F401
+
 from chainrule import __version__
 from chainrule._harmless import harmless
 from chainrule.cli import book, check, completion, data, evaluate, graph, info, predict, train

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from chainrule._errors import DataError
 from chainrule.cli.arguments import above_zero, fraction, sizes, whole
 from chainrule.cli.nets import NETS, expect_taken, hidden_of
-from chainrule.nn import kinds
 from chainrule.nn.network import Network
 from chainrule.storage.model_files import unpack
 from chainrule.training.optimizers import SGD
+from chainrule.training.settings import OPTIMIZERS
 
-OPTIMIZERS = {name.lower(): kind for name, kind in kinds.by_name(kinds.OPTIMIZERS).items()}
 #: For all nets, unless `nets.NETS` has another.
 DEFAULTS: dict[str, Any] = {
     "net": "two-layer",

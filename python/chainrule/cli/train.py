@@ -18,13 +18,13 @@ from chainrule.checking import check_gradients
 from chainrule.cli import nets, recipes, settings
 from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format, add_seed, whole
 from chainrule.cli.output import on_terminal, print_json, print_line, show, style_for
-from chainrule.cli.settings import OPTIMIZERS
 from chainrule.data.mnist import load_mnist
 from chainrule.plotting.report_page import training_report
 from chainrule.storage.atomic_write import expect_writable, write_whole
 from chainrule.training.callbacks import EarlyStopping, Run
 from chainrule.training.fit import fit
 from chainrule.training.history import History
+from chainrule.training.settings import OPTIMIZERS
 
 #: The tutorial's number of images for a gradient check.
 _SAMPLES = 3

@@ -162,6 +162,27 @@ class Loss:
         """Give the answers of scores, (N, C) or (C,), in classes."""
         raise ValueError(f"{type(self).__name__} has no classes: its scores are the answer")
 
+    def confusion(self, scores: FloatArray, t: Any) -> NDArray[np.int64] | None:
+        """Give how many examples of each class (a row) were taken for each (a column); None if they have not one class.
+
+        Parameters
+        ----------
+        scores : ndarray, shape (N, C)
+            As `Network.predict` gives them.
+        t : array_like
+            What they should say, in the shape that the class asks for.
+
+        Returns
+        -------
+        ndarray of int64, shape (C, C), or None
+
+        Raises
+        ------
+        TypeError, ValueError
+            If `t` is not what the loss is for.
+        """
+        return None
+
     def with_weights(
         self, t: NDArray[Any], weights: FloatArray, classes: int, dtype: np.dtype[Any]
     ) -> tuple[NDArray[Any], FloatArray | None]:
@@ -218,8 +239,11 @@ class SoftmaxWithLoss(Loss):
 
     def right(self, scores: FloatArray, t: NDArray[Any]) -> float:
         """Give the share of rows whose largest score is that of the right class."""
-        ids = t if t.ndim == 1 else np.argmax(t, axis=1)
-        return float(np.mean(np.argmax(scores, axis=1) == ids))
+        return float(np.mean(np.argmax(scores, axis=1) == _ids(t)))
+
+    def confusion(self, scores: FloatArray, t: Any) -> NDArray[np.int64] | None:
+        """Give how many examples of each class (a row) have their largest score in each (a column), shape (C, C)."""
+        return confusion_of(scores, _ids(self.in_order(t, scores.shape, scores.dtype)))
 
     def with_weights(
         self, t: NDArray[Any], weights: FloatArray, classes: int, dtype: np.dtype[Any]
@@ -230,7 +254,7 @@ class SoftmaxWithLoss(Loss):
     def to_read(self, t: NDArray[Any]) -> NDArray[Any]:
         """Give one-hot rows as class ids: there is less to read."""
         one_hot = t.ndim == 2 and bool(((t == 0) | (t == 1)).all())
-        return np.argmax(t, axis=1) if one_hot else t
+        return _ids(t) if one_hot else t
 
     def smoothed(self, t: NDArray[Any], share: float, classes: int, dtype: np.dtype[Any]) -> FloatArray:
         """Spread a share of each distribution evenly over all classes."""
@@ -351,6 +375,11 @@ def confusion_of(scores: FloatArray, ids: NDArray[Any]) -> NDArray[np.int64]:
     """
     C = scores.shape[1]
     return np.bincount(ids.astype(np.int64) * C + scores.argmax(axis=1), minlength=C * C).reshape(C, C)
+
+
+def _ids(t: NDArray[Any]) -> NDArray[Any]:
+    """Give class ids of `t` in order: of distributions, those of the largest share."""
+    return t if t.ndim == 1 else np.argmax(t, axis=1)
 
 
 def _rows(t: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:

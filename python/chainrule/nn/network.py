@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule._gate import FloatArray, all_writeable, examples
-from chainrule.nn import engine
+from chainrule.nn import engine, summary
 from chainrule.nn.evaluation import Evaluation
 from chainrule.nn.gradients import numerical_gradient
 from chainrule.nn.kinds import LAYERS
 from chainrule.nn.layers import Affine, Identity, Layer, Rescaling
 from chainrule.nn.layers.base import unwritten
-from chainrule.nn.losses import Loss, SoftmaxWithLoss, accuracy_of, confusion_of
+from chainrule.nn.losses import Loss, SoftmaxWithLoss, accuracy_of
 from chainrule.nn.parameters.layers import parameters
 from chainrule.nn.parameters.named import Parameters
 from chainrule.nn.parameters.networks import flush, gradients_of, names_in_network
@@ -268,11 +268,7 @@ class Network:
         """
         loss, scores = self._known_loss(), np.atleast_2d(self.predict(x))
         mean, score = loss.evaluate(scores, t)
-        confusion = None
-        if isinstance(loss, SoftmaxWithLoss):
-            t = loss.in_order(t, scores.shape, scores.dtype)
-            confusion = confusion_of(scores, t if t.ndim == 1 else np.argmax(t, axis=1))
-        return Evaluation(len(scores), mean, loss.measure, score, confusion)
+        return Evaluation(len(scores), mean, loss.measure, score, loss.confusion(scores, t))
 
     def _known_loss(self) -> Loss:
         loss = engine.known_loss(self.last_layer)
@@ -505,20 +501,14 @@ class Network:
 
     def __repr__(self) -> str:
         """Give a line: the class, how many layers and parameters, the dtype."""
-        from chainrule.nn import summary  # delegates: a summary knows networks
-
         return summary.in_a_line(self)
 
     def __str__(self) -> str:
         """Give a table: a line for each layer, with what comes out of it and its parameters."""
-        from chainrule.nn import summary  # delegates: a summary knows networks
-
         return summary.as_text(self)
 
     def _repr_html_(self) -> str:
         """Give the table for a notebook."""
-        from chainrule.nn import summary  # delegates: a summary knows networks
-
         return summary.as_html(self)
 
     def _forward(self, x: Any, training: bool = True) -> FloatArray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,6 +66,8 @@ def as_text(net: Network) -> str:
 
 def as_html(net: Network) -> str:
     """Give the table for a notebook."""
+    from html import escape  # which is slow to import, and only notebooks need
+
     head = "".join(f"<th>{word}</th>" for word in _HEAD)
     body = "".join(f"<tr>{''.join(f'<td>{escape(word)}</td>' for word in row)}</tr>" for row in rows(net))
     caption = f"<caption>{escape(in_a_line(net))}</caption>"

@@ -203,6 +203,7 @@ def fit(
     rng = generator(seed)
     _expect_trainable(net)
     sets = Sets.of(net, x, t, sample_weight, test, validation, settings)
+    settings.expect_batches_of(len(sets))
     total = settings.total_steps(-(-len(sets) // settings.batch_size))
 
     from chainrule.training.checkpoints import Checkpoints  # files and their formats: no part of training itself

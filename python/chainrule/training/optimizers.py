@@ -312,15 +312,6 @@ class Adam(Optimizer):
         return -(rate * m / (np.sqrt(v) + _EPSILON))
 
 
-def by_name(name: str, lr: float | None = None) -> Optimizer:
-    """Make the optimizer that `fit` calls by this name, with its own learning rate if `lr` is None."""
-    kinds = {kind.__name__.lower(): kind for kind in (SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam)}
-    if name.lower() not in kinds:
-        raise ValueError(f"optimizer must be one of {', '.join(kinds)}, or an Optimizer, got {name!r}")
-    kind = kinds[name.lower()]
-    return kind() if lr is None else kind(lr)
-
-
 def shortened(grads: Mapping[str, Any], largest_norm: float) -> dict[str, Any]:
     """Give gradients, all of them multiplied by the same so that their norm together is not above `largest_norm`."""
     norm = math.sqrt(sum(float(np.sum(np.square(grad, dtype=np.float64))) for grad in grads.values()))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from chainrule._gate import FloatArray, examples, numbers, real, sample_weights
 from chainrule.nn.engine import Ours
 from chainrule.nn.network import Network, as_read
-from chainrule.training.settings import TUTORIALS_BATCH, Settings
+from chainrule.training.settings import Settings
 
 
 @dataclass(eq=False, repr=False)
@@ -66,15 +66,7 @@ class Sets:
             evaluated["validation"] = _second(net, validation, "validation")
         elif validation is not None:
             share = _share(validation, len(x))
-        sets = cls(x, t, weights, evaluated, share)
-        if settings.batch_size is None:
-            settings.batch_size = min(TUTORIALS_BATCH, len(sets))
-        if settings.batch_size > len(sets) and not settings.replace:
-            raise ValueError(
-                f"batch_size is {settings.batch_size}, but there are {len(sets)} examples;"
-                " replace=True would draw with replacement"
-            )
-        return sets
+        return cls(x, t, weights, evaluated, share)
 
     def __len__(self) -> int:
         return len(self.x) - (self.share if self.held_out is None else 0)

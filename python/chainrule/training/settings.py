@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import count, flag, positive, real
+from chainrule.nn import kinds
 from chainrule.training.callbacks import expect_callbacks
-from chainrule.training.optimizers import SGD, Optimizer, by_name
+from chainrule.training.optimizers import SGD, Optimizer
 
+#: The optimizers by the names that `fit` and the command line have for them.
+OPTIMIZERS = {name.lower(): kind for name, kind in kinds.by_name(kinds.OPTIMIZERS).items()}
 #: Examples a step if nothing is said, as in the tutorial; all, if there are fewer.
 TUTORIALS_BATCH = 100
 #: The default learning rate: the very object, so that a rate given beside an optimizer is noticed, whatever it is.
@@ -73,6 +76,15 @@ class Settings:
             given[name] = flag(given[name], name)
         return cls(optimizer=optimizer, every=every, **given)
 
+    def expect_batches_of(self, n: int) -> None:
+        """Take the batch size for `n` examples, if none was given; raise ValueError if one is that they do not fill."""
+        if self.batch_size is None:
+            self.batch_size = min(TUTORIALS_BATCH, n)
+        if self.batch_size > n and not self.replace:
+            raise ValueError(
+                f"batch_size is {self.batch_size}, but there are {n} examples; replace=True would draw with replacement"
+            )
+
     @property
     def step_by_step(self) -> bool:
         """Whether somebody wants to see each step."""
@@ -102,7 +114,11 @@ def _optimizer(optimizer: Any, learning_rate: Any, schedule: Any) -> Optimizer:
         raise ValueError("the schedule gives the learning rate: leave out learning_rate")
     rate = positive(learning_rate, "learning_rate") if schedule is None else rate_of(schedule, 0)
     if isinstance(optimizer, str):
-        return by_name(optimizer, rate if given or schedule is not None else None)
+        kind = OPTIMIZERS.get(optimizer.lower())
+        if kind is None:
+            raise ValueError(f"optimizer must be one of {', '.join(OPTIMIZERS)}, or an Optimizer, got {optimizer!r}")
+        made: Optimizer = kind(rate) if given or schedule is not None else kind()
+        return made
     return SGD(rate) if optimizer is None else optimizer
 
 

@@ -40,6 +40,10 @@ static ALLOCATOR: Allocator = Allocator;
 // from call to call is behind a mutex (`Scratch`), PyO3's own count of borrows (`Engine`, `Examples`), an atomic or a thread's own (`call`).
 #[pymodule(gil_used = false)]
 mod _kernels {
+    use numpy::{get_array_module, PyUntypedArray};
+    use pyo3::prelude::*;
+    use pyo3::PyTypeInfo;
+
     #[pymodule_export]
     use super::{
         affine, column_sums, instruction_set, limit_threads, loss, matmul_a_bt, not_a_distribution, threads,
@@ -65,6 +69,15 @@ mod _kernels {
     #[pymodule_export]
     #[allow(non_upper_case_globals)] // Python's name
     const __version__: &str = env!("CARGO_PKG_VERSION");
+
+    /// Look up NumPy's C API, as rust-numpy would at the first array: it panics there if Ctrl-C comes while NumPy's Python says its version.
+    /// Here that is a `KeyboardInterrupt`, and the rest of it runs no Python.
+    #[pymodule_init]
+    fn look_up_numpy(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        get_array_module(module.py())?;
+        PyUntypedArray::type_object(module.py());
+        Ok(())
+    }
 }
 
 /// out ← x·W + b

@@ -282,7 +282,8 @@ impl Definition for Convolution {
     }
 
     fn takes_side_by_side(self) -> Option<bool> {
-        Some(true)
+        // An image of nothing has no lanes: the biases, which are all there is then, go into each row by itself.
+        Some(self.window.inputs() > 0)
     }
 
     fn divides(self, rows: usize, _: usize) -> bool {

@@ -350,7 +350,8 @@ impl Layer {
                 Self::Convolution(Convolution::new(filters, window::Window::from_sizes(&sizes[1..])?))
             }
             ("max_pooling" | "average_pooling", _, []) => {
-                let window = window::Window::from_sizes(sizes).filter(|its| its.height.min(its.width) > its.pad)?;
+                let has_pixels = |its: &window::Window| its.height.min(its.width) > its.pad && its.pixels() > 0;
+                let window = window::Window::from_sizes(sizes).filter(has_pixels)?;
                 Self::Pooling(Pooling { window, average: name != "max_pooling" })
             }
             ("batch_norm", &[channels, pixels], &[momentum]) => {

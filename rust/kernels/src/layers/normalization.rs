@@ -67,7 +67,7 @@ impl BatchNorm {
     }
 
     fn count<T: Float>(self, rows: usize) -> T {
-        T::of((rows * self.pixels) as f64)
+        T::of(rows as f64 * self.pixels as f64)
     }
 }
 

@@ -86,7 +86,7 @@ fn cases<T: Float>() -> Vec<Case<T>> {
     }
     let window = windows().next().unwrap();
     cases.push(Case::new(Layer::Convolution(Convolution::new(0, window)), 2, window.inputs()));
-    for (rows, channels, pixels) in [(5, 3, 1), (4, 2, 35), (1, 2, 6), (3, 0, 4), (3, 4, 0)] {
+    for (rows, channels, pixels) in [(5, 3, 1), (4, 2, 35), (1, 2, 6), (3, 0, 4), (3, 4, 0), (3, 0, usize::MAX)] {
         let layer = Layer::BatchNorm(BatchNorm { channels, pixels, momentum: 0.8 });
         cases.push(Case::new(layer, rows, channels * pixels));
     }
@@ -167,8 +167,7 @@ fn side_by_side<T: Float>(level: Level, rows: usize, x: &[T]) -> Vec<T> {
 fn side_by_side_the_bits_are_those_of_rows() {
     fn compare<T: Float>() {
         let mut all = cases::<T>();
-        // Without channels nothing goes through the kernels of sixteen.
-        all.retain(|case| case.rows > 6 && case.inputs > 0 && case.layer.takes_side_by_side() == Some(true));
+        all.retain(|case| case.rows > 6 && case.layer.takes_side_by_side() == Some(true));
         assert!(all.len() > 20);
         let large = Window::from_sizes(&[9, 12, 11, 5, 4, 1, 2]).unwrap();
         all.push(Case::new(Layer::Convolution(Convolution::new(17, large)), 100, large.inputs()));
@@ -433,6 +432,7 @@ fn pooling_has_no_places_without_a_pixel() {
             let layer = Layer::from_description(name, &[1, 4, 4, height, 4, 1, pad], &[]);
             assert_eq!(layer.is_some(), there, "{height} {pad}");
         }
+        assert_eq!(Layer::from_description(name, &[1, 0, 4, 2, 2, 1, 1], &[]), None);
     }
 }
 

@@ -503,6 +503,22 @@ mod tests {
     }
 
     #[test]
+    fn images_without_channels_give_the_biases_in_every_row() {
+        let window = |channels| [channels, 2, 2, 1, 1, 1, 0];
+        let filters = |filters, channels| [&[filters][..], &window(channels)].concat();
+        let described =
+            [("convolution", filters(0, 1)), ("convolution", filters(2, 0)), ("max_pooling", window(2).to_vec())];
+        let layers = described.map(|(name, sizes)| Layer::from_description(name, &sizes, &[]).unwrap());
+        let stack = Stack::new(4, layers.to_vec(), Loss::Squared);
+        for n in [1, 8, 40] {
+            let (x, mut scores) = (numbers::<f64>((n, 4), 1), Array2::zeros((n, 8)));
+            let (rows, params) = (Data::Rows(Rows::Double(x.view())), [&[][..], &[], &[], &[3.0, 5.0]]);
+            stack.scores(level(), &params, rows, 0, Instant::now(), scores.view_mut()).unwrap();
+            assert_eq!(scores, Array2::from_shape_fn((n, 8), |(_, at)| if at < 4 { 3.0 } else { 5.0 }));
+        }
+    }
+
+    #[test]
     fn a_deadline_stops_between_blocks_and_the_rest_gives_the_same_scores() {
         let (stack, params) = xor();
         let n = 5 * 16 * threads::count() * BLOCK + 7; // five rounds and a little
