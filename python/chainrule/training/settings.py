@@ -54,7 +54,7 @@ class Settings:
         """
         if given["batch_size"] is not None:
             given["batch_size"] = count(given["batch_size"], "batch_size")
-        optimizer = _optimizer(optimizer, learning_rate, given["schedule"])
+        optimizer = optimizer_of(optimizer, learning_rate, given["schedule"])
         smoothing = real(given["label_smoothing"], "label_smoothing")
         if not 0 <= smoothing < 1:
             raise ValueError(f"label_smoothing must lie in 0 <= label_smoothing < 1, got {given['label_smoothing']!r}")
@@ -101,7 +101,7 @@ class Settings:
         return count(1 if self.epochs is None else self.epochs, "epochs") * per_epoch
 
 
-def _optimizer(optimizer: Any, learning_rate: Any, schedule: Any) -> Optimizer:
+def optimizer_of(optimizer: Any, learning_rate: Any, schedule: Any) -> Optimizer:
     """Give the optimizer of all three arguments, which must not contradict each other."""
     if not (optimizer is None or isinstance(optimizer, Optimizer | str)):
         raise TypeError(f"optimizer must be an Optimizer such as Adam(), or its name, got {optimizer!r}")
