@@ -7,7 +7,6 @@ batches from the same generator and give the same numbers to rounding.
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -27,6 +26,7 @@ from chainrule.nn.passes import run as run_layer
 from chainrule.training.callbacks import Run, call
 from chainrule.training.history import History
 from chainrule.training.optimizers import Optimizer, shortened
+from chainrule.training.progress import reporter
 from chainrule.training.sets import Sets
 from chainrule.training.settings import Settings, rate_of
 
@@ -114,7 +114,7 @@ class Training:
         """Make the steps that are left, epoch by epoch."""
         run, settings, checkpoints, callbacks = self.run, self.settings, self._checkpoints, self.settings.callbacks
         per_epoch, total, n = self._per_epoch, self._total, len(self._sets)
-        with _reporter(settings.progress, total) as report:
+        with reporter(settings.progress, total) as report:
             while run.step < total and not run.stopped:
                 epoch, done = divmod(run.step, per_epoch)
                 if settings.schedule is not None and not done:
@@ -453,15 +453,3 @@ def _restoring(undo: Callable[[], None], work: Iterator[None]) -> Iterator[None]
     """Go through `work`, calling `undo` if it raises: not for Ctrl-C, nor for what the caller does in between."""
     with _undoing(undo):
         yield from work
-
-
-@contextmanager
-def _reporter(progress: Any, total: int) -> Iterator[Callable[[int, int], object]]:
-    """Give what is called with (steps done, steps in all)."""
-    if progress is True:
-        from tqdm import tqdm  # takes a third as long to import as everything else
-
-        with tqdm(total=total, unit="step", file=sys.stderr) as bar:
-            yield lambda done, _: bar.update(done - bar.n)
-    else:
-        yield progress or (lambda done, total: None)

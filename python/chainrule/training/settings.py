@@ -11,7 +11,7 @@ import numpy as np
 
 from chainrule._gate import count, flag, positive, real
 from chainrule.nn import kinds
-from chainrule.training.callbacks import expect_callbacks
+from chainrule.training.callbacks import EarlyStopping, expect_callbacks
 from chainrule.training.optimizers import SGD, Optimizer
 
 #: The optimizers by the names that `fit` and the command line have for them.
@@ -69,6 +69,8 @@ class Settings:
         if given["largest_norm"] is not None:
             given["largest_norm"] = positive(given["largest_norm"], "largest_norm")
         given["callbacks"] = expect_callbacks(given["callbacks"])
+        if progress is None and any(type(one) is not EarlyStopping for one in given["callbacks"]):
+            given["progress"] = False  # what they print would run into the bar
         if every is not None and given["checkpoint"] is None:
             raise ValueError(f"every={every!r} says how often to write a checkpoint; say where: checkpoint=path")
         every = count(1 if every is None else every, "every")
