@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chainrule.checking import conventions
-from chainrule.checking.arguments import positional, required, takes_nothing
+from chainrule.checking.arguments import positional, required, takes_nothing, takes_whatever
 from chainrule.checking.results import Outcome
 from chainrule.nn.parameters.places import is_numbers
 
@@ -62,6 +62,8 @@ def all_calls(
 ) -> list[tuple[str, ...]]:
     """Give the ways to call backward that make sense, the likeliest first."""
     names = [slot.name for slot in subject.slots]
+    if takes_whatever(backward) and len(names) > 1 and first.arrays[0].size == 1:  # of a loss that hands them on
+        return [tuple(names), call]
     labels = bool(unknown) and all(u in conventions.TARGETS | conventions.PERHAPS_TARGETS for u in unknown)
     target = next(
         (n for n in names if conventions.is_target(n, names)), names[-1] if names and first.arrays[0].ndim < 2 else None

@@ -18,7 +18,7 @@ from chainrule.checking.arguments import Slot, positional, required
 from chainrule.checking.equality import same_numbers
 from chainrule.checking.reach import reach
 from chainrule.checking.reader import Reader
-from chainrule.checking.results import Outcome, is_one, order_by_name, outcome_of, returned_names
+from chainrule.checking.results import Outcome, is_float, is_one, order_by_name, outcome_of, returned_names
 from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject
 from chainrule.checking.values import parameter
@@ -328,10 +328,18 @@ def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) 
             way.picked = next(i for i in range(len(kept) + 1) if f"={i}" not in kept)
         if "douts" in call:
             way.first = len(required(backward)) - len(call) + 1
-        if not {"dout", "douts"} & set(call) and first.arrays[0].size > 1:
-            left = next((n for n in conventions.LOSSES if is_one(getattr(subject.thing, n, None))), None)
+        sent = {"dout", "douts"} & set(call)
+        numbers = [i for i, a in enumerate(first.arrays) if a.size == 1]
+        if not sent and len(numbers) == 1 < len(first.arrays):  # the loss, beside what was predicted
+            told = f"what comes back is read as the gradient of the one number that {subject.forward_name} gives"
+            ways.append(replace(way, picked=numbers[0], read_as=(*calls.told_call(call, usual, way, False), told)))
+            continue
+        if not sent and first.arrays[0].size > 1:
+            left = next((n for n in conventions.LOSSES if _is_loss(getattr(subject.thing, n, None))), None)
             if left is not None:
                 ways.append(replace(way, loss_in=left, read_as=(f"the loss is read from {left}",)))
+                if any(same_numbers(first.arrays[0], a) for a in subject.inputs.values() if isinstance(a, np.ndarray)):
+                    continue  # what is handed on as it came is not what the gradient is of
             ways += [replace(way, mean=mean, read_as=calls.told_call(call, usual, way, mean)) for mean in (False, True)]
             continue
         ways.append(replace(way, read_as=calls.told_call(call, usual, way, False)))
@@ -342,6 +350,11 @@ def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) 
     if subject.flushing:
         ways += [replace(way, flushing=()) for way in ways]
     return ways
+
+
+def _is_loss(value: Any) -> bool:
+    """Tell whether what a layer has left is a loss: one number, or one an entry."""
+    return is_one(value) or (is_float(value) and value.size > 1)
 
 
 def _resets(reader: Reader, subject: LayerSubject) -> State | None:
