@@ -19,7 +19,7 @@ from chainrule.checking.effect import by_effect, effect_of
 from chainrule.checking.evaluation import Directions, NumericEvaluation, Probes
 from chainrule.checking.finite_differences import Found, largest
 from chainrule.checking.holdings import moves
-from chainrule.checking.judging import Tolerance, compare, excess, rule_for, summary
+from chainrule.checking.judging import Tolerance, compare, excess, is_of_a_small_number, rule_for, summary
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reach import reach
 from chainrule.checking.report import ArrayCheck, Unseen
@@ -297,6 +297,9 @@ class Comparison:
             self._tells("dtype", f"that of {name} is {claimed.dtype}, and {name} is {array.dtype}")
         if check.verdict != "wrong":
             return check
+        if full and is_of_a_small_number(found, wrong, rule, self.settings.tolerance):
+            note = f"{int(wrong.sum())} of its entries are 0, and are given as next to nothing beside the largest"
+            return replace(check, verdict="unresolved", note=f"{note}: an eps in a denominator leaves as much")
         if check.numeric == 0 == check.bar and not self._moves(numeric.subject, name):
             check = replace(check, note="moving it changes nothing that comes out: is another array used?")
         if full:
@@ -307,12 +310,14 @@ class Comparison:
         """Judge a gradient of another shape: right numbers that broadcast to the array's are a hazard, others wrong.
 
         And those of an input that it broadcasts to, if it gets axes of length 1 in front by that and no more numbers:
-        of a parameter ``b -= db`` would raise.
+        of a parameter ``b -= db`` would raise. But of an input that is sent on to a layer before, one number in the
+        place of many is wrong: what that layer adds up is too little.
         """
         array, spread = self.subject.arrays[name], None
         with contextlib.suppress(ValueError):
             shape = np.broadcast_shapes(claimed.shape, array.shape)
-            if shape == array.shape:
+            short = self.subject.takes_dout and name not in self.subject.parameters and claimed.size < array.size
+            if shape == array.shape and not (short and claimed.ndim):
                 spread = np.broadcast_to(claimed, shape).copy()
             elif shape == claimed.shape and claimed.size == array.size and name not in self.subject.parameters:
                 spread = claimed.reshape(array.shape)
