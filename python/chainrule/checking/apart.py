@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.checking.results import bound
+from chainrule.checking.results import bound, fits_exactly
 
 
 def weighted(returned: Any, dout: Any) -> Any:
@@ -38,7 +38,7 @@ def is_apart(value: Any, returned: Any, inputs: Mapping[str, Any], wrt: Sequence
             type(g) in (int, float)  # one slope for all
             or np.shape(g) == shape
             or (rows and np.shape(g)[:1] == shape[:1])
-            or (np.shape(g) == np.shape(inputs.get(name)) and shape_beside(shape, np.shape(g)) is not None)
+            or (name in inputs and fits_exactly(g, inputs[name]) and shape_beside(shape, np.shape(g)) is not None)
             for name, g in found.items()
         )
     )
