@@ -48,6 +48,19 @@ def test_what_is_handed_on_as_it_came_is_not_what_the_gradient_is_of(make: Any, 
     assert "the loss is read from loss" in report.notes
 
 
+class OfTheMean(AddedUp):
+    """The gradient is that of the mean of what is left, as far as anybody can tell."""
+
+    def backward(self) -> Any:
+        return super().backward() / self.x.size
+
+
+def test_whether_the_sum_or_the_mean_of_what_is_left_is_meant_is_not_known() -> None:
+    report = check_gradients(OfTheMean(), rng().standard_normal((4, 3)), np.eye(3)[[0, 2, 1, 0]])
+    assert report.verdict == "unproven", str(report)
+    assert "right if the loss is read from loss, and backward as the gradient of its mean" in " ".join(report.notes)
+
+
 class Scores:
     """A network whose loss gives what was predicted behind it."""
 

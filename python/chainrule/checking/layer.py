@@ -328,19 +328,8 @@ def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) 
             way.picked = next(i for i in range(len(kept) + 1) if f"={i}" not in kept)
         if "douts" in call:
             way.first = len(required(backward)) - len(call) + 1
-        sent = {"dout", "douts"} & set(call)
-        numbers = [i for i, a in enumerate(first.arrays) if a.size == 1]
-        if not sent and len(numbers) == 1 < len(first.arrays):  # the loss, beside what was predicted
-            told = f"what comes back is read as the gradient of the one number that {subject.forward_name} gives"
-            ways.append(replace(way, picked=numbers[0], read_as=(*calls.told_call(call, usual, way, False), told)))
-            continue
-        if not sent and first.arrays[0].size > 1:
-            left = next((n for n in conventions.LOSSES if _is_loss(getattr(subject.thing, n, None))), None)
-            if left is not None:
-                ways.append(replace(way, loss_in=left, read_as=(f"the loss is read from {left}",)))
-                if any(same_numbers(first.arrays[0], a) for a in subject.inputs.values() if isinstance(a, np.ndarray)):
-                    continue  # what is handed on as it came is not what the gradient is of
-            ways += [replace(way, mean=mean, read_as=calls.told_call(call, usual, way, mean)) for mean in (False, True)]
+        if not {"dout", "douts"} & set(call) and (without := _without_dout(way, call, usual, first)):
+            ways += without
             continue
         ways.append(replace(way, read_as=calls.told_call(call, usual, way, False)))
         several = len(first.arrays)
@@ -352,9 +341,26 @@ def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) 
     return ways
 
 
-def _is_loss(value: Any) -> bool:
-    """Tell whether what a layer has left is a loss: one number, or one an entry."""
-    return is_one(value) or (is_float(value) and value.size > 1)
+def _without_dout(
+    way: LayerSubject, call: tuple[str, ...], usual: tuple[str, ...], first: Outcome
+) -> list[LayerSubject]:
+    """Give the numbers whose gradient it may be that backward gives, if it is sent none; none if there is one alone."""
+    plainly = calls.told_call(call, usual, way, False)
+    numbers = [i for i, a in enumerate(first.arrays) if a.size == 1]
+    if len(numbers) == 1 < len(first.arrays):  # the loss, beside what was predicted
+        told = f"what comes back is read as the gradient of the one number that {way.forward_name} gives"
+        return [replace(way, picked=numbers[0], read_as=(*plainly, told))]
+    if first.arrays[0].size == 1:
+        return []
+    handed_on = any(same_numbers(first.arrays[0], a) for a in way.inputs.values() if isinstance(a, np.ndarray))
+    kept = ((name, getattr(way.thing, name, None)) for name in conventions.LOSSES)
+    left = next((name for name, a in kept if is_one(a) or (handed_on and is_float(a) and a.size)), None)
+    of_the_loss = [] if left is None else [replace(way, loss_in=left, read_as=(f"the loss is read from {left}",))]
+    if left is not None and handed_on:  # what has come in is not what the gradient is of
+        told = f"the loss is read from {left}, and {way.backward_name} as the gradient of its mean"
+        return [*of_the_loss, replace(way, loss_in=left, mean=True, read_as=(told,))]
+    both = [replace(way, mean=mean, read_as=calls.told_call(call, usual, way, mean)) for mean in (False, True)]
+    return [*of_the_loss, *both]
 
 
 def _resets(reader: Reader, subject: LayerSubject) -> State | None:
