@@ -18,7 +18,7 @@ from chainrule.checking.arguments import Slot, positional, required
 from chainrule.checking.equality import same_numbers
 from chainrule.checking.reach import reach
 from chainrule.checking.reader import Reader
-from chainrule.checking.results import Outcome, is_float, is_one, order_by_name, outcome_of, returned_names
+from chainrule.checking.results import Outcome, is_one, order_by_name, outcome_of, returned_names
 from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject
 from chainrule.checking.values import parameter
@@ -328,7 +328,7 @@ def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) 
             way.picked = next(i for i in range(len(kept) + 1) if f"={i}" not in kept)
         if "douts" in call:
             way.first = len(required(backward)) - len(call) + 1
-        if not {"dout", "douts"} & set(call) and (without := _without_dout(way, call, usual, first)):
+        if not {"dout", "douts"} & set(call) and (without := calls.without_dout(way, call, usual, first)):
             ways += without
             continue
         ways.append(replace(way, read_as=calls.told_call(call, usual, way, False)))
@@ -339,28 +339,6 @@ def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) 
     if subject.flushing:
         ways += [replace(way, flushing=()) for way in ways]
     return ways
-
-
-def _without_dout(
-    way: LayerSubject, call: tuple[str, ...], usual: tuple[str, ...], first: Outcome
-) -> list[LayerSubject]:
-    """Give the numbers whose gradient it may be that backward gives, if it is sent none; none if there is one alone."""
-    plainly = calls.told_call(call, usual, way, False)
-    numbers = [i for i, a in enumerate(first.arrays) if a.size == 1]
-    if len(numbers) == 1 < len(first.arrays):  # the loss, beside what was predicted
-        told = f"what comes back is read as the gradient of the one number that {way.forward_name} gives"
-        return [replace(way, picked=numbers[0], read_as=(*plainly, told))]
-    if first.arrays[0].size == 1:
-        return []
-    handed_on = any(same_numbers(first.arrays[0], a) for a in way.inputs.values() if isinstance(a, np.ndarray))
-    kept = ((name, getattr(way.thing, name, None)) for name in conventions.LOSSES)
-    left = next((name for name, a in kept if is_one(a) or (handed_on and is_float(a) and a.size)), None)
-    of_the_loss = [] if left is None else [replace(way, loss_in=left, read_as=(f"the loss is read from {left}",))]
-    if left is not None and handed_on:  # what has come in is not what the gradient is of
-        told = f"the loss is read from {left}, and {way.backward_name} as the gradient of its mean"
-        return [*of_the_loss, replace(way, loss_in=left, mean=True, read_as=(told,))]
-    both = [replace(way, mean=mean, read_as=calls.told_call(call, usual, way, mean)) for mean in (False, True)]
-    return [*of_the_loss, *both]
 
 
 def _resets(reader: Reader, subject: LayerSubject) -> State | None:
