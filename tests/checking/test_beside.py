@@ -269,3 +269,23 @@ def test_what_is_right_for_sequences_and_not_for_rows_is_told_and_not_called_wro
     (check,) = check_file(str(path))
     assert check.verdict == verdict, check.line
     assert ("right for sequences, but not for rows" in check.why) == (verdict == "unproven")
+
+
+COLUMNS = """
+import numpy as np
+
+
+class Entropy:
+    def E(self, y, target):
+        return -(target * np.log(y) + (1 - target) * np.log(1 - y))
+
+    def dEdy(self, y, target):
+        return (y - target) / (y * (1 - y))
+"""
+
+
+def test_y_beside_a_target_is_what_was_predicted(tmp_path: Path) -> None:
+    path = tmp_path / "columns.py"
+    path.write_text(COLUMNS)
+    (check,) = check_file(str(path))
+    assert check.verdict == "right", check.line
