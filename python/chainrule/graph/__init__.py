@@ -7,8 +7,9 @@
 `variable`      `Variable` and `apply`: recording
 `record`        what is recorded, and the chain rule backwards through it
 `drawing`       `Graph`: SVG, DOT, Mermaid
+`files`         which form a file is written in, by its ending
 `layout`        where the nodes and labels of a drawing go
-`maps`          the images that come out of a layer, as small pictures
+`maps`          images that come out of a layer, and the numbers of arrays, as small pictures
 `explaining`    the chain rule line by line, with its numbers
 `wording`       numbers, arrays and names as drawings and explanations write them
 `networks`      a `Network` as a graph

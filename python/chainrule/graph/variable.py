@@ -456,8 +456,8 @@ class Variable(Recorded):
         Returns
         -------
         Graph
-            ``to_svg()``, ``to_dot()``, ``to_mermaid()``; a notebook shows it by itself. With gradients if ``backward``
-            has been called.
+            ``to_svg()``, ``to_dot()``, ``to_mermaid()``, ``save("graph.svg")``; a notebook shows it by itself. With
+            gradients if ``backward`` has been called.
 
         Examples
         --------
