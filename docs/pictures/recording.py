@@ -31,12 +31,12 @@ class Affine:
         self.db = dout.mean(axis=0)
         return dout @ self.W.T
 """
-#: The commands, and the seconds for which each one's output is looked at.
+#: The commands, and the seconds for which each one's output is looked at; the first one's is there from the beginning.
 SESSION = [
-    (f"cat {FILE}", 3.5),
+    (f"cat {FILE}", 5.0),
     (f"chainrule check {FILE}", 5.0),
     (f"sed -i 's/mean/sum/' {FILE}", 0.6),
-    (f"chainrule check {FILE}", 4.5),
+    (f"chainrule check {FILE}", 0.0),  # until all begins again
 ]
 #: Seconds before a command is typed, for each character, until its output is there, and of the whole, then again.
 PAUSE, KEY, WAIT, WHOLE = 0.5, 0.045, 0.35, 20.0
@@ -86,12 +86,13 @@ def pieces() -> Iterator[Piece]:
     row, now = 0, 0.0
     for command, printed, look in session():
         yield Piece(row, 0, now, "$", "soft")
-        now += PAUSE
+        pause, key, wait = (PAUSE, KEY, WAIT) if row else (0.0, 0.0, 0.0)
+        now += pause
         for n, character in enumerate(command):
-            now += KEY
+            now += key
             if character != " ":
                 yield Piece(row, 2 + n, now, character)
-        now += WAIT
+        now += wait
         row += 1
         for line in printed.splitlines():
             verdict = next((word for word in ("wrong", "right") if line.startswith(word)), "")

@@ -118,7 +118,7 @@ def test_what_has_no_entries_says_so() -> None:
 
 
 def test_shape_item_and_float_tell_of_the_value() -> None:
-    x = Variable(X)
+    x: Any = Variable(X)
     assert (x.shape, Variable(2).shape, np.shape(x), np.ndim(x), np.size(x)) == ((2, 3), (), (2, 3), 2, 6)
     for one in (Variable(2.5), Variable(np.array([[2.5]])), Variable(np.array(2.5, np.float32))):
         assert (float(one), one.item(), type(one.item()), math.floor(float(one))) == (2.5, 2.5, float, 2)
@@ -147,7 +147,7 @@ def test_what_is_not_recorded_is_refused_and_never_a_constant(call: Any, message
 
 
 def test_an_array_is_not_changed_in_place_by_a_variable() -> None:
-    array = np.ones((2, 3))
+    array: Any = np.ones((2, 3))
     with pytest.raises(TypeError, match="takes no out"):
         array += Variable(X)
     assert (array == 1).all()

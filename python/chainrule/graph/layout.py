@@ -108,8 +108,8 @@ def arrange(
         middles.append(x + width / 2)
         x += width
         gap, tracks = _tracks(items, row)
-        for way in ((i, j) for i in row for j, _ in items[i].after):
-            curves[way] = (x + tracks[way], x + tracks[way] + _CURVE) if way in tracks else (x, x + gap)
+        for edge in ((i, j) for i in row for j, _ in items[i].after):
+            curves[edge] = (x + tracks[edge], x + tracks[edge] + _CURVE) if edge in tracks else (x, x + gap)
         x += gap
     top = min(item.y - item.height / 2 for item in items)
     bottom = max(item.y + item.height / 2 for item in items)
@@ -121,8 +121,8 @@ def arrange(
         out = outs[chain[0]]
         route = [(x0 + _reach(circles.get(source), nodes[source], out), y0 + out)]
         for i, j in pairwise((source, *chain, target)):
-            start, end = curves[i, j]
-            route += [(start, route[-1][1]), (end, y1 + port if j == target else places[j][1])]
+            left, right = curves[i, j]
+            route += [(left, route[-1][1]), (right, y1 + port if j == target else places[j][1])]
         routes.append([*route, (x1 - _reach(circles.get(target), nodes[target], port), y1 + port)])
     whole = (middles[-1] + widths[-1] / 2, bottom - top)
     return Layout(whole, places[: len(nodes)], [places[chain[0]] for chain in chains], routes)

@@ -384,9 +384,11 @@ class Variable(Recorded):
             )
         return method(*args, **kwargs)
 
-    def __array__(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuse, since an array would be out of the graph."""
-        raise TypeError("a Variable does not become an array, which would have no gradient; take its .value")
+    if not TYPE_CHECKING:  # to a type checker what has this is an array, and so is what comes of one and an array
+
+        def __array__(self, *args, **kwargs):
+            """Refuse, since an array would be out of the graph."""
+            raise TypeError("a Variable does not become an array, which would have no gradient; take its .value")
 
     # --- what its value is ---
 
