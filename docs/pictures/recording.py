@@ -1,8 +1,8 @@
-"""Record ``chainrule check`` as it finds a mistake in a file, as an SVG that plays by itself: check.svg.
+"""Record how ``chainrule check`` finds a mistake in a file, as an animated SVG: check.svg.
 
-``python docs/pictures/recording.py`` runs the commands in a folder of its own and writes what they print, with the
-moment at which each line appears. The SVG has no script: its style sheet moves it, light or dark as the reader's
-system asks for. Who wants no motion, or whose viewer knows none, sees the end.
+``python docs/pictures/recording.py`` runs the commands in a temporary folder and records what they print. The SVG has
+no script: CSS animates it, and follows the reader's light or dark theme. Readers who have asked their system for no
+motion, and viewers without CSS animations, see the last picture.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def svg() -> str:
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" width="{width:.0f}" height="{height}"'
         f' viewBox="0 0 {width:.0f} {height}">',
-        "<title>chainrule check finds a mean in the place of a sum; once that is mended, all gradients agree</title>",
+        "<title>chainrule check finds a gradient that is a mean and must be a sum; after the fix all agree</title>",
         f"<style>{STYLE}@media (prefers-reduced-motion:no-preference){{{''.join(frames)}}}</style>",
         f'<rect class="paper" x=".5" y=".5" width="{width - 1:.0f}" height="{height - 1}" rx="6"/>',
     ]

@@ -411,8 +411,8 @@ def test_graph_obeys_the_format_against_the_ending(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("g.png", "'g.png': a graph is not written as PNG. Write 'g.svg', which a browser or Inkscape turns into one"),
-        ("g.PDF", "a graph is not written as PDF"),
+        ("g.png", "cannot write a graph as PNG, got 'g.png': write 'g.svg' and convert it in a browser or Inkscape"),
+        ("g.PDF", "cannot write a graph as PDF"),
         ("g.json", "the name of the file must end in .svg, .dot, .gv, .mmd, .md, .txt, got 'g.json'"),
         ("g.svgz", "must end in .svg"),
     ],
@@ -425,7 +425,7 @@ def test_graph_refuses_an_ending_that_it_does_not_write(file: str, message: str,
 
 def test_graph_writes_no_other_format_into_a_file_that_is_called_a_picture(tmp_path: Path, capsys: Text) -> None:
     assert main([*EXPRESSION, "--format", "svg", "-o", str(tmp_path / "g.png")]) == 2
-    assert "a graph is not written as PNG" in capsys.readouterr().err
+    assert "cannot write a graph as PNG" in capsys.readouterr().err
     assert main([*EXPRESSION, "--format", "svg", "-o", str(tmp_path / "g.xml")]) == 0
 
 

@@ -326,7 +326,8 @@ def test_a_graph_is_saved_in_the_form_that_the_name_ends_in(ending: str, written
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("g.png", "not written as PNG. Write 'g.svg'"), ("g.txt", "must end in .svg, .dot, .gv, .mmd, got 'g.txt'"),
+    [("g.png", "cannot write a graph as PNG, got 'g.png': write 'g.svg'"),
+     ("g.txt", "must end in .svg, .dot, .gv, .mmd, got 'g.txt'"),
      ("g", "must end in")],
 )  # fmt: skip
 def test_a_graph_is_saved_under_no_other_ending(name: str, message: str, tmp_path: Path) -> None:

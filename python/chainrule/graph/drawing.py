@@ -234,20 +234,20 @@ class Graph:
         return "\n".join([*svg, "</svg>\n"])
 
     def save(self, path: str | os.PathLike[str], backward: bool = False) -> None:
-        """Write the graph to a file, whole or not at all, in the form that its name ends in.
+        """Write the graph to a file, whole or not at all; the ending of its name is the format.
 
         Parameters
         ----------
         path : path-like
             Ends in ``.svg``, ``.dot`` or ``.gv`` for Graphviz, or ``.mmd`` for Mermaid.
         backward : bool, default False
-            As for `to_svg`; the other forms write the gradients beside the values.
+            As for `to_svg`; the other formats write each gradient beside its value.
 
         Raises
         ------
         ValueError
-            If the name ends in something else, or as `to_svg` does. PNG is not written: a browser, Inkscape or Graphviz
-            makes one of what is.
+            If the name has another ending, or for the reasons of `to_svg`. There is no PNG: convert the SVG in a
+            browser or Inkscape, or let Graphviz draw the DOT.
         OSError
             If the file cannot be written; what was there is as it was.
 
@@ -256,8 +256,8 @@ class Graph:
         >>> (Variable(2, "x") * 3).graph().save("graph.png")
         Traceback (most recent call last):
         ...
-        ValueError: 'graph.png': a graph is not written as PNG. Write 'graph.svg', which a browser or Inkscape turns \
-into one, or 'graph.dot', which Graphviz does: dot -Tpng
+        ValueError: cannot write a graph as PNG, got 'graph.png': write 'graph.svg' and convert it in a browser or \
+Inkscape, or write 'graph.dot' and let Graphviz draw it (dot -Tpng)
         """
         form = form_of(path, DRAWINGS)
         write = {"dot": self.to_dot, "mermaid": self.to_mermaid}.get(form, lambda: self.to_svg(backward))

@@ -1,4 +1,4 @@
-"""In which form a graph is written to a file, by the ending of its name."""
+"""The format a graph is written in, by the ending of the file's name."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from chainrule.graph.wording import shortened
 
 #: What is drawn.
 DRAWINGS = {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid"}
-#: What only other programs draw.
+#: Pictures and pages, which only other programs make.
 _PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".pdf", ".eps", ".ps")
 
 
 def expect_no_picture(path: str | os.PathLike[str]) -> None:
-    """Raise ValueError if a file is to be a picture of dots or a page, and tell what makes one."""
+    """Raise ValueError if the file's name ends like that of a picture or a page, and say how to make one."""
     file = Path(path)
     ending = file.suffix.lower()
     if ending in _PICTURES:
         kind, stem = ending[1:].upper(), shortened(file.stem)
         raise ValueError(
-            f"{shortened(file.name)!r}: a graph is not written as {kind}. Write {stem + '.svg'!r}, which a browser or"
-            f" Inkscape turns into one, or {stem + '.dot'!r}, which Graphviz does: dot -Tpng"
+            f"cannot write a graph as {kind}, got {shortened(file.name)!r}: write {stem + '.svg'!r} and convert it in a"
+            f" browser or Inkscape, or write {stem + '.dot'!r} and let Graphviz draw it (dot -Tpng)"
         )
 
 
 def form_of(path: str | os.PathLike[str], forms: Mapping[str, str]) -> str:
-    """Give the form of a file by the ending of its name, which is one of `forms`; else raise ValueError.
+    """Give the format that `forms` has for the ending of the file's name; raise ValueError if it has none.
 
     Examples
     --------

@@ -460,7 +460,7 @@ class IndexLayer(OneInput):
     def forward(self, x: Any) -> Any:
         x = operand(x, "x")
         if np.ndim(x) == 0:
-            raise TypeError("x is one number, and has no entries to take by an index")
+            raise TypeError("x is a single number and cannot be indexed")
         out = x[self.index]
         return self._remember(x, out.copy() if isinstance(out, np.ndarray) else out)
 

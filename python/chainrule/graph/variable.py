@@ -193,7 +193,7 @@ class Variable(Recorded):
         return _record_one(nodes.SqrtLayer(), self)
 
     def abs(self) -> Variable:
-        """Give what lies between each entry and 0, as ``abs(x)`` does; the slope at 0 is 0.
+        """Give the absolute value, entry by entry, as ``abs(x)`` does; the slope at 0 is 0.
 
         Examples
         --------
@@ -277,12 +277,12 @@ class Variable(Recorded):
 
     def __getitem__(self, index: Any) -> Variable:
         if any(isinstance(part, Variable) for part in (index if isinstance(index, tuple) else (index,))):
-            raise TypeError("an index is no Variable, since it has no gradient; take its .value, as whole numbers")
+            raise TypeError("an index cannot be a Variable, because it has no gradient; use whole numbers")
         return _record_one(nodes.IndexLayer(index), self)
 
     def __len__(self) -> int:
         if not self.shape:
-            raise TypeError("a Variable of one number has no entries, and no len()")
+            raise TypeError("a Variable that is a single number has no entries and no len()")
         return self.shape[0]
 
     def __iter__(self) -> Iterator[Variable]:
@@ -364,13 +364,13 @@ class Variable(Recorded):
             _refused(_COMPARISONS[ufunc.__name__])(self, None)
         record = _UFUNCS.get(ufunc.__name__)
         if method != "__call__":
-            raise TypeError(f"np.{ufunc.__name__}.{method} is not recorded; a Variable has .sum() and .mean()")
+            raise TypeError(f"np.{ufunc.__name__}.{method} has no node here; use x.sum() or x.mean()")
         if options:
             raise TypeError(f"np.{ufunc.__name__} of a Variable takes no {', '.join(options)}")
         if record is None:
             raise TypeError(
-                f"np.{ufunc.__name__} is not recorded; these are: {', '.join(sorted(_UFUNCS))}; for what is made of"
-                " anything else, give apply() a layer with forward and backward"
+                f"np.{ufunc.__name__} has no node here; there are {', '.join(sorted(_UFUNCS))}. For another function,"
+                " give apply() a layer with forward and backward"
             )
         return record(*inputs)
 
@@ -379,8 +379,8 @@ class Variable(Recorded):
         method = _FUNCTIONS.get(function.__name__)
         if method is None or not isinstance(args[0] if args else None, Variable):
             raise TypeError(
-                f"np.{function.__name__} is not recorded; of NumPy's functions of arrays these are, with a Variable"
-                f" first: {', '.join(_FUNCTIONS)}; for another give apply() a layer, or take the .value"
+                f"np.{function.__name__} has no node here; there are {', '.join(_FUNCTIONS)}, with a Variable as the"
+                " first argument. For another function, give apply() a layer with forward and backward, or use x.value"
             )
         return method(*args, **kwargs)
 
@@ -388,7 +388,7 @@ class Variable(Recorded):
 
         def __array__(self, *args, **kwargs):
             """Refuse, since an array would be out of the graph."""
-            raise TypeError("a Variable does not become an array, which would have no gradient; take its .value")
+            raise TypeError("a Variable cannot become an array, because that would have no gradient; use its .value")
 
     # --- what its value is ---
 
@@ -411,7 +411,9 @@ class Variable(Recorded):
         2.5
         """
         if np.size(self.value) != 1:
-            raise ValueError(f"only one number becomes a float, got shape {self.shape}; take the .value, or an entry")
+            raise ValueError(
+                f"only a single number can become a float, got shape {self.shape}; use x.value, or an entry"
+            )
         return float(np.asarray(self.value).item())
 
     __float__ = item
