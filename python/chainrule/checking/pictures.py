@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 def table(report: GradientReport) -> str:
     """Give the report as HTML."""
     colours = {"right": "#2a7d2a", "wrong": "#c02020"}
-    left, right = "style='text-align:left'", "style='text-align:right'"
+    aligned = "text-align:{};padding:.25em .75em .25em 0;white-space:nowrap"
+    left, right = (f"style='{aligned.format(side)}'" for side in ("left", "right"))
     rows = []
     for a in report.arrays:
         numbers = (
@@ -32,7 +33,7 @@ def table(report: GradientReport) -> str:
         verdict = f"<span class='{a.verdict}'>{html.escape(verdict_of(a))}</span>"
         rows.append(
             f"<tr><th scope='row' {left}>{html.escape(a.name)}</th>{tds}"
-            f"<td style='text-align:left;color:{colour}'><b>{verdict}</b></td></tr>"
+            f"<td style='{aligned.format('left')};color:{colour}'><b>{verdict}</b></td></tr>"
         )
     heads = (("array", left), *((h, right) for h in ("shape", "compared", "mean |diff|", "max relative")))
     head = "".join(

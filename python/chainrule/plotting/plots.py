@@ -587,7 +587,7 @@ def _draw_tiles(axes: Axes, images: FloatArray, captions: Sequence[str], *, line
     across, down = min(count, _ACROSS), -(-count // _ACROSS)
     # A line of text is as high as 16 hundredths of an image is wide.
     wide = columns + max(1, round(0.06 * columns))
-    high = rows + max(1, round(0.04 * columns + 0.16 * lines * columns))
+    high = rows + math.ceil(0.04 * columns + 0.16 * lines * columns)
     whole = np.full((down * high, across * wide), np.nan)
     for n, image in enumerate(images):
         y, x = high * (n // across), wide * (n % across)
