@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
 from chainrule._gate import FloatArray
-from chainrule.nn.functions import log_softmax, softmax
-from chainrule.nn.losses import SoftmaxWithLoss
+from chainrule.nn.functions import log_softmax, sigmoid, softmax
+from chainrule.nn.losses import Loss, SigmoidWithLoss, SoftmaxWithLoss
 from chainrule.nn.network import Network
-from chainrule.sklearn.base import Estimator, as_it_was_after_an_error
+from chainrule.sklearn.base import Estimator, as_it_was_after_an_error, by_epochs
 from chainrule.sklearn.perceptron import Perceptron
 
 
 class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-learn has no types
-    """What classifiers share: labels, probabilities, and softmax at the end."""
+    """What classifiers share: labels, probabilities, and what is at the end.
+
+    That is softmax; but for two classes sigmoid of one score, and for several labels a row, sigmoid of the score of each.
+    """
 
     _kind = "classifier"
-    _loss = SoftmaxWithLoss
-    _ends_with = "softmax"
+    _losses: ClassVar[dict[str, type[Loss]]] = {"softmax": SoftmaxWithLoss, "logistic": SigmoidWithLoss}
 
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn that a row may have several labels."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    @available_if(by_epochs)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train one epoch more on these examples.
 
         Parameters
         ----------
-        X : array_like or DataFrame, shape (N, D)
-            Real numbers, finite; for `ConvClassifier` also images.
-        y : array_like, shape (N,)
-            Labels, all of them among the classes.
+        X : array_like, DataFrame or sparse matrix, shape (N, D)
+            As for `fit`.
+        y : array_like, shape (N,) or (N, K)
+            Labels, all of them among the classes; or 0 or 1 for each of K labels.
         sample_weight : array_like, shape (N,), optional
             As for `fit`; beside the others of the same call.
         classes : array_like, shape (C,), optional
@@ -65,17 +75,17 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Give the most probable label of each row.
+        """Give the most probable label of each row; or of each of several labels, whether a row has it.
 
         Parameters
         ----------
-        X : array_like or DataFrame, shape (N, D)
-            Real numbers, finite; for `ConvClassifier` also images.
+        X : array_like, DataFrame or sparse matrix, shape (N, D)
+            As for `fit`.
 
         Returns
         -------
-        ndarray, shape (N,)
-            Labels, in the dtype of `classes_`.
+        ndarray, shape (N,) or (N, K)
+            Labels, in the dtype of `classes_`; or 0 or 1 for each of K labels.
 
         Raises
         ------
@@ -84,8 +94,9 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
         ValueError
             If X cannot be meant.
         """
-        ids = np.argmax(self.predict_proba(X), axis=1)
-        labels: NDArray[Any] = self.classes_[ids]
+        scores = self._scores(X)
+        said: NDArray[Any] = self.network_.last_layer.classes(scores)
+        labels: NDArray[Any] = said if self._encoder is None else self.classes_[said.reshape(-1)]
         return labels
 
     def predict_proba(self, X: Any) -> FloatArray:
@@ -93,20 +104,22 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
 
         Parameters
         ----------
-        X : array_like or DataFrame, shape (N, D)
-            As for `predict`.
+        X : array_like, DataFrame or sparse matrix, shape (N, D)
+            As for `fit`.
 
         Returns
         -------
         ndarray, shape (N, C)
-            Columns as in `classes_`, in the dtype of the network; each row sums to 1.
+            Columns as in `classes_`, in the dtype of the network. Each row sums to 1, but if a row may have several
+            labels.
 
         Raises
         ------
         NotFittedError, ValueError
             As `predict`.
         """
-        probabilities: FloatArray = softmax(self._scores(X))
+        scores = self._scores(X)
+        probabilities: FloatArray = sigmoid(scores) if self._encoder is None else softmax(self._of_classes(scores))
         return probabilities
 
     def predict_log_proba(self, X: Any) -> FloatArray:
@@ -114,8 +127,8 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
 
         Parameters
         ----------
-        X : array_like or DataFrame, shape (N, D)
-            As for `predict`.
+        X : array_like, DataFrame or sparse matrix, shape (N, D)
+            As for `fit`.
 
         Returns
         -------
@@ -127,17 +140,52 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
         NotFittedError, ValueError
             As `predict`.
         """
-        logarithms: FloatArray = log_softmax(self._scores(X))
+        scores = self._scores(X)
+        if self._encoder is None:
+            p = sigmoid(scores)  # its logarithm, so that what is as probable has one as large
+            with np.errstate(divide="ignore"):
+                return np.where(p > 0, np.log(p), scores)
+        logarithms: FloatArray = log_softmax(self._of_classes(scores))
         return logarithms
 
-    def _meet(self, y: Any, new: bool, classes: Any) -> None:
+    def _of_classes(self, scores: FloatArray) -> FloatArray:
+        """Give a score for each class: sigmoid(x) is what softmax gives the second of 0 and x."""
+        if self.out_activation_ == "logistic":
+            return np.concatenate([np.zeros_like(scores), scores], axis=1)
+        return scores
+
+    def _meet(self, y: Any, new: bool, classes: Any, whole: bool) -> None:
         check_classification_targets(y)
+        several = y.ndim == 2
+        if several and not np.isin(y, (0, 1)).all():
+            raise ValueError(f"y must hold a label for each row, shape (N,), or 0 or 1 for each label, got {y.shape}")
         if new:
-            self._encoder = LabelEncoder().fit(y if classes is None else column_or_1d(classes))
+            self._meet_first(y, several, classes)
+        elif several != (self._encoder is None) or (several and y.shape[1] != self.n_outputs_):
+            raise ValueError(f"y must be as in the first call, with the classes {self.classes_}, got shape {y.shape}")
+        elif whole and not np.array_equal(found := unique_labels(y), self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit."
+                f" Previously got {self.classes_}, `y` has {found}"
+            )
+
+    def _meet_first(self, y: Any, several: bool, classes: Any) -> None:
+        """Note which classes there are, and how many outputs they need."""
+        self._encoder = None if several else LabelEncoder().fit(y if classes is None else column_or_1d(classes))
+        if several:
+            self.classes_ = np.arange(y.shape[1]) if classes is None else np.unique(classes)
+            if len(self.classes_) != y.shape[1]:
+                raise ValueError(f"classes must be {y.shape[1]}, one for each column of y, got {classes!r}")
+        else:
             self.classes_ = self._encoder.classes_
-            self.n_outputs_ = len(self.classes_)
+        one = not several and len(self.classes_) <= 2
+        self.n_outputs_ = 1 if one else len(self.classes_)
+        self.out_activation_ = "logistic" if several or len(self.classes_) == 2 else "softmax"
 
     def _taught(self, y: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+        if self._encoder is None:
+            flags: NDArray[Any] = y.astype(dtype)
+            return flags
         try:
             ids: NDArray[Any] = self._encoder.transform(y)
         except ValueError as error:
@@ -145,10 +193,24 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
         return ids
 
     def _score(self, net: Network, X: FloatArray, t: NDArray[Any], weight: Any) -> float:
-        return float(np.average(np.argmax(net.predict(X), axis=1) == t, weights=weight))
+        scores = net.predict(X)
+        if not np.isfinite(scores).all():
+            return np.nan
+        right = net.last_layer.classes(scores).reshape(t.shape) == t
+        return float(np.average(right.reshape(len(t), -1).all(axis=1), weights=weight))
 
-    def _strata(self, t: NDArray[Any]) -> NDArray[Any]:
-        return t
+    def _strata(self, t: NDArray[Any]) -> NDArray[Any] | None:
+        return t.astype(bool)[:, None] if self.out_activation_ == "logistic" and t.ndim == 1 else None
+
+    def _split(self, t: NDArray[Any], random: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        try:
+            return super()._split(t, random)
+        except ValueError as error:
+            alone = [] if self._strata(t) is None else self.classes_[np.bincount(t, minlength=2) < 2].tolist()
+            if not alone:
+                raise
+            what = f"early_stopping holds out rows of both classes, and of {alone[0]!r} there are not two"
+            raise ValueError(f"{what}: {error}") from None  # scikit-learn knows the classes as False and True
 
 
 class MLPClassifier(Classifier, Perceptron):

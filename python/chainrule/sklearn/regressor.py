@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import RegressorMixin
 from sklearn.metrics import r2_score
-from sklearn.utils import column_or_1d
+from sklearn.utils.metaestimators import available_if
 
 from chainrule._gate import FloatArray, floats
 from chainrule.nn.losses import IdentityWithLoss
 from chainrule.nn.network import Network
-from chainrule.sklearn.base import as_it_was_after_an_error
+from chainrule.sklearn.base import as_it_was_after_an_error, by_epochs
 from chainrule.sklearn.perceptron import Perceptron
+from chainrule.sklearn.poisson import PoissonWithLoss
 
 
 class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-learn has no types
@@ -97,10 +99,64 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
     """
 
     _kind = "regressor"
-    _loss = IdentityWithLoss
-    _ends_with = "identity"
+    _losses: ClassVar[dict[str, Any]] = {"identity": IdentityWithLoss, "exp": PoissonWithLoss}
     _scalable = "X and y"
-    _y_may: ClassVar[dict[str, bool]] = {"multi_output": True, "y_numeric": True}
+    _shaped_by = "loss, hidden_layer_sizes or activation"
+
+    def __init__(
+        self,
+        loss: Literal["squared_error", "poisson"] = "squared_error",
+        hidden_layer_sizes: int | Iterable[int] = (100,),
+        activation: Literal["identity", "logistic", "tanh", "relu"] = "relu",
+        *,
+        solver: Literal["adam", "sgd", "lbfgs"] = "adam",
+        alpha: float = 0.0001,
+        batch_size: int | Literal["auto"] = "auto",
+        learning_rate: Literal["constant", "invscaling", "adaptive"] = "constant",
+        learning_rate_init: float = 0.001,
+        power_t: float = 0.5,
+        max_iter: int = 200,
+        shuffle: bool = True,
+        random_state: Any = None,
+        tol: float = 1e-4,
+        verbose: bool | int = False,
+        warm_start: bool = False,
+        momentum: float = 0.9,
+        nesterovs_momentum: bool = True,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        n_iter_no_change: int = 10,
+        max_fun: int = 15000,
+    ) -> None:
+        self.loss = loss
+        super().__init__(
+            hidden_layer_sizes,
+            activation,
+            solver=solver,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            power_t=power_t,
+            max_iter=max_iter,
+            shuffle=shuffle,
+            random_state=random_state,
+            tol=tol,
+            verbose=verbose,
+            warm_start=warm_start,
+            momentum=momentum,
+            nesterovs_momentum=nesterovs_momentum,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            beta_1=beta_1,
+            beta_2=beta_2,
+            epsilon=epsilon,
+            n_iter_no_change=n_iter_no_change,
+            max_fun=max_fun,
+        )
 
     def __sklearn_tags__(self) -> Any:
         """Tell scikit-learn that there may be several outputs."""
@@ -108,6 +164,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
         tags.target_tags.multi_output = True
         return tags
 
+    @available_if(by_epochs)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Train one epoch more on these examples.
 
@@ -158,43 +215,50 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
         ValueError
             If X cannot be meant.
         """
-        return _as_said(self._scores(X))
+        return self._said(self._scores(X))
 
-    def _meet(self, y: Any, new: bool, classes: Any) -> None:
+    def _said(self, scores: FloatArray) -> FloatArray:
+        """Give the answer in the shape that `y` had: one output is no axis."""
+        scores = scores[:, 0] if scores.shape[1] == 1 else scores
+        with np.errstate(over="ignore"):
+            return np.exp(scores) if self.out_activation_ == "exp" else scores
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if self.loss not in ("squared_error", "poisson"):
+            raise ValueError(f"loss must be 'squared_error' or 'poisson', got {self.loss!r}")
+
+    def _architecture(self) -> Any:
+        return *super()._architecture(), self.loss
+
+    def _meet(self, y: Any, new: bool, classes: Any, whole: bool) -> None:
         outputs = 1 if y.ndim == 1 else y.shape[1]
         if new:
             self.n_outputs_ = outputs
+            self.out_activation_ = "exp" if self.loss == "poisson" else "identity"
         elif outputs != self.n_outputs_:
             raise ValueError(f"y must have {self.n_outputs_} number(s) a row, as in the first call, got {outputs}")
 
     def _taught(self, y: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-        if self.n_outputs_ == 1:
-            y = column_or_1d(y, warn=True)
         t = floats(y, "y")
         with np.errstate(over="ignore"):
             if not np.isfinite(t.astype(dtype, copy=False)).all():
                 raise ValueError(f"y holds a number that is too large for {dtype}, which X has")
+        if self.loss == "poisson" and (t < 0).any():
+            raise ValueError(f"y must be >= 0 with loss='poisson', got {t.min()}")
         return t
 
-    def _split(self, t: NDArray[Any], random: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-        kept, held = super()._split(t, random)
-        if len(held) < 2:
-            share = f"validation_fraction={self.validation_fraction}"
-            raise ValueError(f"R² needs two rows at least, and {share} of {len(t)} rows holds out {len(held)}")
-        return kept, held
-
     def _score(self, net: Network, X: FloatArray, t: NDArray[Any], weight: Any) -> float:
-        said = _as_said(net.predict(X))
+        said = self._said(net.predict(X))
         if not np.isfinite(said).all():
-            return -np.inf
+            return np.nan
         with np.errstate(over="ignore", invalid="ignore"):
-            r2 = float(r2_score(t, said, sample_weight=weight))
-        return -np.inf if np.isnan(r2) else r2  # of numbers whose squares are too large
+            return float(r2_score(t, said, sample_weight=weight))
+
+    def _as_loss_takes(self, t: NDArray[Any], weight: Any) -> tuple[NDArray[Any], Any]:
+        if self.loss != "poisson":
+            return t, weight
+        return np.column_stack([t, np.ones(len(t)) if weight is None else weight]), None
 
     def _reported(self, loss: float) -> float:
-        return loss / self.n_outputs_
-
-
-def _as_said(scores: FloatArray) -> FloatArray:
-    """Give scores in the shape that `y` had: one output is no axis."""
-    return scores[:, 0] if scores.shape[1] == 1 else scores
+        return loss if self.loss == "poisson" else loss / self.n_outputs_
