@@ -18,7 +18,6 @@ from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from chainrule._gate import FloatArray, count, flag, floats, positive, real
-from chainrule.nn.losses import Loss
 from chainrule.nn.network import Network, everything
 from chainrule.training.fit import fit
 from chainrule.training.optimizers import Optimizer
@@ -27,7 +26,7 @@ _DTYPES = (np.float64, np.float32)
 _SPARSE = ("csr", "csc")
 
 
-class NotFinite(FloatingPointError, ValueError):
+class NotFiniteError(FloatingPointError, ValueError):
     """A training that ended in nan or infinity; scikit-learn's classes raise a ValueError there."""
 
 
@@ -320,9 +319,9 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         self.best_loss_ = min(self.loss_curve_) if held_out is None else None
         self.best_validation_score_ = None if held_out is None else self._best
 
-    def _not_finite(self, what: str) -> NotFinite:
+    def _not_finite(self, what: str) -> NotFiniteError:
         # The first two sentences are those that scripts for scikit-learn's classes look for.
-        return NotFinite(
+        return NotFiniteError(
             "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
             f" preprocessed. {what}; scale {self._scalable}, or take a smaller learning_rate_init"
         )

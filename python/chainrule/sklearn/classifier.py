@@ -23,7 +23,7 @@ from chainrule.sklearn.perceptron import Perceptron
 class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-learn has no types
     """What classifiers share: labels, probabilities, and what is at the end.
 
-    That is softmax; but for two classes sigmoid of one score, and for several labels a row, sigmoid of the score of each.
+    That is softmax; for two classes, sigmoid of one score; for several labels a row, sigmoid of the score of each.
     """
 
     _kind = "classifier"
@@ -214,7 +214,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
 
 
 class MLPClassifier(Classifier, Perceptron):
-    """A multi-layer perceptron with softmax at its end, as an estimator of scikit-learn.
+    """A multi-layer perceptron with softmax or sigmoid at its end, as an estimator of scikit-learn.
 
     Parameters
     ----------
@@ -222,12 +222,13 @@ class MLPClassifier(Classifier, Perceptron):
         Units of each hidden layer; ``()`` is softmax regression.
     activation : {"identity", "logistic", "tanh", "relu"}, default "relu"
         What stands after each hidden layer.
-    solver : {"adam", "sgd"}, default "adam"
-        The rule; "sgd" is gradient descent with `momentum`.
+    solver : {"adam", "sgd", "lbfgs"}, default "adam"
+        The rule; "sgd" is gradient descent with `momentum`; "lbfgs" is SciPy's L-BFGS-B: each step looks at all rows,
+        which suits small data.
     alpha : float, default 0.0001
         Strength of the L2 penalty ``alpha / (2 batch) · Σ W²`` on weights, not on biases; >= 0.
     batch_size : int or "auto", default "auto"
-        Examples a step, at most all there are; "auto" is 200.
+        Examples a step; "auto" is 200, or all, if there are fewer. Not for "lbfgs".
     learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
         For "sgd": the rate of all steps is `learning_rate_init`; or, after an epoch, that over
         ``(examples seen + 1) ** power_t``; or a fifth of what it was whenever training would stop for lack of progress,
@@ -237,27 +238,36 @@ class MLPClassifier(Classifier, Perceptron):
     power_t : float, default 0.5
         For "invscaling", >= 0.
     max_iter : int, default 200
-        Epochs at most.
+        Epochs at most, or steps of "lbfgs".
+    shuffle : bool, default True
+        Whether the rows are put in another order for each epoch. Not for "lbfgs".
     random_state : int, RandomState or None
-        Where the weights, the held-out examples and the batches are drawn from.
+        Where the weights, the held-out examples and the order of the rows are drawn from.
     tol : float, default 0.0001
-        What counts as progress, in nats of the loss or, with `early_stopping`, in accuracy; >= 0.
-    verbose : bool, default False
-        A progress bar on stderr.
+        What counts as progress, in nats of the loss or, with `early_stopping`, in accuracy; >= 0. "lbfgs" ends when no
+        part of the gradient is larger.
+    verbose : bool or int, default False
+        Print the loss of each epoch, or of each step of "lbfgs".
     warm_start : bool, default False
-        ``fit`` goes on from the weights there are.
+        ``fit`` goes on from the weights there are, with all the classes there were; what counts as progress and the
+        rate of "invscaling" go on too.
     momentum : float, default 0.9
         For "sgd", in 0 <= momentum < 1.
     nesterovs_momentum : bool, default True
         For "sgd": whether the momentum looks ahead.
     early_stopping : bool, default False
-        Hold examples out, the same share of each class; stop by their accuracy, and take the weights that had the best.
+        Hold examples out, of two classes the same share of each; stop by their accuracy, and take the weights that had
+        the best. Not for "lbfgs".
     validation_fraction : float, default 0.1
-        The share held out, in 0..1.
+        The share held out, in 0..1; two rows at least.
     beta_1, beta_2 : float, default 0.9 and 0.999
         For "adam", in 0 <= beta < 1.
+    epsilon : float, default 1e-7
+        For "adam": keeps its quotient finite, > 0. With another number the steps are made by NumPy, not in Rust.
     n_iter_no_change : int, default 10
         Training stops after more epochs than this in a row without progress.
+    max_fun : int, default 15000
+        For "lbfgs": how often the loss is computed at most.
 
     Attributes
     ----------
@@ -266,20 +276,23 @@ class MLPClassifier(Classifier, Perceptron):
     classes_ : ndarray, shape (C,)
         The labels, sorted; the columns of the probabilities.
     coefs_, intercepts_ : list of ndarray
-        Weights (inputs, units) and biases (units,) of each layer: the arrays of `network_`.
+        Weights (inputs, units) and biases (units,) of each layer: the arrays of `network_`. May be set, as may each
+        array in the list: the numbers are copied. Set before any ``fit``, they are those to begin with, for
+        ``partial_fit`` and with `warm_start`.
     loss_, best_loss_ : float
         The mean loss over the last epoch, in nats, each batch before its update, without the penalty; and the least of
-        all epochs (None with `early_stopping`).
+        all epochs (None with `early_stopping`). For "lbfgs" that after the last step, and the least.
     loss_curve_ : list of float
-        `loss_` of every epoch.
+        `loss_` of every epoch, or after every step of "lbfgs".
     validation_scores_, best_validation_score_ : list of float, float
         Accuracy of the held-out examples after every epoch, and the best of them; None without `early_stopping`.
-    n_iter_ : int
-        Epochs of the last ``fit``.
+    n_iter_, t_ : int, int
+        Epochs of the last ``fit``, or steps of "lbfgs"; and the rows of all epochs since the weights were drawn.
     n_features_in_, feature_names_in_ : int, ndarray of str
         What ``fit`` saw; names only if all columns had one.
     n_layers_, n_outputs_, out_activation_ : int, int, str
-        Layers with the input counted as one, classes, and "softmax".
+        Layers with the input counted as one; outputs, one for each class, but one for two; "softmax", or for two
+        classes or several labels a row "logistic".
 
     Raises
     ------
@@ -287,20 +300,22 @@ class MLPClassifier(Classifier, Perceptron):
         From ``fit``, if a parameter is of the wrong kind or out of range, or X or y cannot be meant. The estimator is
         then as it was.
     FloatingPointError
-        From ``fit``, if the loss becomes nan or infinite.
+        From ``fit``, if the loss becomes nan or infinite; with `early_stopping`, if no score of the held-out rows is
+        finite. A ValueError too, as in scikit-learn.
 
     Notes
     -----
     Weights and biases are drawn from a uniform distribution over ± √(6 / (inputs + units)), √(2 / …) for "logistic", in
-    the order in which scikit-learn's class draws them: with three classes or more and the same `random_state` it starts
-    from the same numbers. The batches are others.
+    the order in which scikit-learn's class draws them, and the rows of each epoch are in its order too: the same
+    `random_state` starts from the same numbers and makes the same batches.
+
+    y of shape (N, K) with 0 and 1 says of each of K labels whether a row has it. Sparse X is made dense.
 
     float32 in, float32 network and probabilities; anything else is computed in float64.
 
-    Different from scikit-learn's class: two classes have two outputs with softmax, not one with a sigmoid; the last
-    batch of an epoch, if it is smaller, has the penalty of the others; the losses are without the penalty; ``fit``
-    refuses a changed architecture when it goes on from weights; Ctrl-C is a KeyboardInterrupt. Not there: the solver
-    "lbfgs" and `max_fun`, `epsilon` (1e-7 here), `shuffle` (always done), sparse X, several labels for one example.
+    Different from scikit-learn's class: the last batch of an epoch, if it is smaller, has the penalty of the others;
+    the losses are without the penalty; `epsilon` is 1e-7 if it is not given, there 1e-8; ``fit`` refuses a changed
+    architecture when it goes on from weights; Ctrl-C is a KeyboardInterrupt.
 
     Source: Glorot, Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
 

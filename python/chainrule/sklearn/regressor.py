@@ -24,6 +24,9 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
 
     Parameters
     ----------
+    loss : {"squared_error", "poisson"}, default "squared_error"
+        What is made small. "poisson" is for counts and other numbers >= 0: the answer is the exponential of the last
+        score. Its steps are made by NumPy, not in Rust.
     hidden_layer_sizes : int or sequence of int, default (100,)
         As in `MLPClassifier`; ``()`` is linear regression.
     activation, solver : str, default "relu" and "adam"
@@ -32,11 +35,13 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
         As in `MLPClassifier`.
     learning_rate, learning_rate_init, power_t : str, float, float, default "constant", 0.001 and 0.5
         As in `MLPClassifier`.
-    max_iter, random_state : int, and int, RandomState or None, default 200 and None
+    max_iter, shuffle : int, bool, default 200 and True
+        As in `MLPClassifier`.
+    random_state : int, RandomState or None
         As in `MLPClassifier`.
     tol : float, default 0.0001
         What counts as progress: in `loss_`, which has the unit of y squared, or with `early_stopping` in R²; >= 0.
-    verbose, warm_start : bool, default False
+    verbose, warm_start : bool or int, and bool, default False
         As in `MLPClassifier`.
     momentum, nesterovs_momentum : float, bool, default 0.9 and True
         As in `MLPClassifier`.
@@ -46,7 +51,7 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
         The share held out, in 0..1.
     beta_1, beta_2 : float, default 0.9 and 0.999
         As in `MLPClassifier`.
-    n_iter_no_change : int, default 10
+    epsilon, n_iter_no_change, max_fun : float, int, int, default 1e-7, 10 and 15000
         As in `MLPClassifier`.
 
     Attributes
@@ -54,17 +59,20 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
     network_ : chainrule.Network
         What was trained; everything this package does with a network can be done with it.
     coefs_, intercepts_ : list of ndarray
-        Weights (inputs, units) and biases (units,) of each layer: the arrays of `network_`.
+        Weights (inputs, units) and biases (units,) of each layer, as in `MLPClassifier`.
     loss_, best_loss_ : float
-        Half the squared error, its mean over the examples and the outputs in the last epoch, each batch before its
+        Half the squared error, its mean over the examples and the outputs, or half the deviance of the Poisson
+        distribution, its sum over the outputs and mean over the examples; of the last epoch, each batch before its
         update, without the penalty; and the least of all epochs (None with `early_stopping`).
     validation_scores_, best_validation_score_ : list of float, float
         R² of the held-out examples after every epoch, the mean over the outputs, as ``score`` gives it, and the best of
         them; None without `early_stopping`.
-    loss_curve_, n_iter_, n_features_in_, feature_names_in_, n_layers_ : list of float, int, int, ndarray of str, int
+    loss_curve_, n_iter_, t_, n_layers_ : list of float, int, int, int
+        As in `MLPClassifier`.
+    n_features_in_, feature_names_in_ : int, ndarray of str
         As in `MLPClassifier`.
     n_outputs_, out_activation_ : int, str
-        Numbers for each row, and "identity".
+        Numbers for each row, and "identity", or "exp" for "poisson".
 
     Raises
     ------
@@ -72,26 +80,28 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
         From ``fit``, if a parameter is of the wrong kind or out of range, or X or y cannot be meant. The estimator is
         then as it was.
     FloatingPointError
-        From ``fit``, if the loss becomes nan or infinite.
+        From ``fit``, as from that of `MLPClassifier`.
 
     Notes
     -----
     What is made small is ``1/(2N) Σ Σ (prediction - y)²`` over a batch of N rows and all outputs, `IdentityWithLoss`:
-    its gradient is that of scikit-learn's class, whose `loss_` too is divided by the number of outputs.
+    its gradient is that of scikit-learn's class, whose `loss_` too is divided by the number of outputs. For "poisson"
+    it is ``1/N Σ Σ (y log(y / prediction) - y + prediction)``.
 
     Weights and biases are drawn as those of `MLPClassifier`: with the same `random_state` it starts from the numbers of
-    scikit-learn's class, with one output and with several. y is taken as it is: one far from zero, or of a large scale,
+    scikit-learn's class, and makes the same batches. y is taken as it is: one far from zero, or of a large scale,
     is learnt faster through ``sklearn.compose.TransformedTargetRegressor``.
 
-    Different from scikit-learn's class is what is different in `MLPClassifier`, as far as it is not about classes. Not
-    there: also `loss`, which is always "squared_error".
+    Different from scikit-learn's class is what is different in `MLPClassifier`; and that "lbfgs" with several outputs
+    goes by the loss whose gradient it has, not by that over the number of outputs.
 
     Examples
     --------
     >>> from chainrule.sklearn import MLPRegressor
     >>> x = np.random.default_rng(0).uniform(-1, 1, (300, 2))
     >>> y = x[:, 0] ** 2 + x[:, 1]
-    >>> model = MLPRegressor((32,), learning_rate_init=0.05, tol=1e-6, max_iter=500, random_state=0).fit(x, y)
+    >>> model = MLPRegressor(hidden_layer_sizes=32, learning_rate_init=0.05, tol=1e-6, max_iter=500, random_state=0)
+    >>> _ = model.fit(x, y)
     >>> np.abs(model.predict([[0.5, 0.5], [-0.5, 0.0]]) - [0.75, 0.25]).max() < 0.1
     np.True_
     >>> model.score(x, y) > 0.99
@@ -159,9 +169,10 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
         )
 
     def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn that there may be several outputs."""
+        """Tell scikit-learn that there may be several outputs, and that counts are not negative."""
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = self.loss == "poisson"
         return tags
 
     @available_if(by_epochs)  # type: ignore[untyped-decorator]
@@ -170,8 +181,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
 
         Parameters
         ----------
-        X : array_like or DataFrame, shape (N, D)
-            Real numbers, finite.
+        X : array_like, DataFrame or sparse matrix, shape (N, D)
+            As for `fit`.
         y : array_like, shape (N,) or (N, K)
             Finite numbers, as many for a row as in the first call.
         sample_weight : array_like, shape (N,), optional
@@ -200,8 +211,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
 
         Parameters
         ----------
-        X : array_like or DataFrame, shape (N, D)
-            Real numbers, finite.
+        X : array_like, DataFrame or sparse matrix, shape (N, D)
+            As for `fit`.
 
         Returns
         -------
@@ -226,7 +237,9 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
     def _check_parameters(self) -> None:
         super()._check_parameters()
         if self.loss not in ("squared_error", "poisson"):
-            raise ValueError(f"loss must be 'squared_error' or 'poisson', got {self.loss!r}")
+            raise ValueError(
+                f"loss must be 'squared_error' or 'poisson', got {self.loss!r}; hidden_layer_sizes comes second"
+            )
 
     def _architecture(self) -> Any:
         return *super()._architecture(), self.loss
