@@ -158,9 +158,15 @@ def test_scipy_is_named_if_it_is_what_is_missing() -> None:
 
 @pytest.mark.parametrize("weights", [None, WEIGHTS], ids=["unweighted", "weighted"])
 @pytest.mark.parametrize("solver", ["lbfgs", "adam"])
-def test_counts_without_hidden_layers_are_a_poisson_regression(solver: str, weights: Any) -> None:
-    how = {"tol": 1e-9, "max_iter": 3000, "learning_rate_init": 0.02, "batch_size": len(X), "n_iter_no_change": 3000}
-    model = MLPRegressor("poisson", (), solver=solver, alpha=0, random_state=0, **how)  # type: ignore[arg-type]
+def test_counts_without_hidden_layers_are_a_poisson_regression(solver: Any, weights: Any) -> None:
+    how: dict[str, Any] = {
+        "tol": 1e-9,
+        "max_iter": 3000,
+        "learning_rate_init": 0.02,
+        "batch_size": len(X),
+        "n_iter_no_change": 3000,
+    }
+    model = MLPRegressor("poisson", (), solver=solver, alpha=0, random_state=0, **how)
     model.fit(X, COUNTS, weights)
     other = PoissonRegressor(alpha=0, tol=1e-9).fit(X, COUNTS, weights)
     np.testing.assert_allclose(model.predict(X), other.predict(X), rtol=1e-4)
@@ -173,7 +179,13 @@ def test_counts_without_hidden_layers_are_a_poisson_regression(solver: str, weig
 @pytest.mark.parametrize("solver", ["lbfgs", "adam", "sgd"])
 def test_the_steps_for_counts_are_those_of_scikit_learns_class(solver: str, weights: Any, several: bool) -> None:
     y = np.stack([COUNTS, 2 * COUNTS + 1], axis=1) if several else COUNTS
-    how = {"solver": solver, "alpha": 0, "max_iter": 15, "batch_size": len(X), "learning_rate_init": 0.01}
+    how: dict[str, Any] = {
+        "solver": solver,
+        "alpha": 0,
+        "max_iter": 15,
+        "batch_size": len(X),
+        "learning_rate_init": 0.01,
+    }
     one, other = (
         kind(loss="poisson", hidden_layer_sizes=5, random_state=0, epsilon=1e-7, **how).fit(X, y, weights)
         for kind in (MLPRegressor, TheirRegressor)

@@ -260,6 +260,7 @@ def test_early_stopping_takes_the_weights_with_the_best_r2(y: Any, weights: Any)
     assert model.best_loss_ is None
     rows = held_out(len(X), [10, 8, model.n_outputs_], 0.2)
     assert best == pytest.approx(r2(y[rows], model.predict(X[rows]), None if weights is None else weights[rows]))
+    assert best is not None
     assert 0.3 < best < 1
 
 

@@ -41,6 +41,9 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     #: The parameters that the layers follow from.
     _shaped_by: ClassVar[str]
 
+    #: The optimizer, if the last steps were those of one.
+    _rule: Any = None
+
     n_outputs_: int
     out_activation_: str
 
@@ -87,6 +90,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         -----
         ConvergenceWarning
             If the training was still making progress when it ended.
+        UserWarning
+            If `batch_size` is more than there are rows.
         """
         with as_it_was_after_an_error(self):
             self._check_parameters()
@@ -200,7 +205,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         random = check_random_state(self.random_state)
         if new:
             self._make_network(X, random, begun=True)
-        if not hasattr(self, "_rule"):  # the steps before were those of "lbfgs"
+        if self._rule is None:  # the network is new, or the steps before were those of "lbfgs"
             self._make_rule()
         self._train(X, t, weight, 1, random)
 
@@ -244,7 +249,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         self.loss_curve_: list[float] = []
         self.validation_scores_: Any = None
         self._best, self._stale, self.t_ = -np.inf, 0, 0
-        vars(self).pop("_rule", None)
+        self._rule = None
 
     def _make_rule(self) -> None:
         """Make the optimizer."""
@@ -346,10 +351,11 @@ class _Epochs(np.random.Generator):
     """
 
     def __init__(self, random: np.random.RandomState, shuffle: bool) -> None:
-        super().__init__(random._bit_generator)  # type: ignore[attr-defined]
-        self._random, self._shuffle, self._rows = random, shuffle, None
+        super().__init__(random._bit_generator)
+        self._random, self._shuffle = random, shuffle
+        self._rows: Any = None
 
-    def permutation(self, n: Any, axis: int = 0) -> Any:  # type: ignore[override]
+    def permutation(self, n: Any, axis: int = 0) -> Any:
         """Give the rows of an epoch: those of the epoch before, shuffled."""
         if self._rows is None:
             self._rows = np.arange(n)

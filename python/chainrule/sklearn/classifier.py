@@ -171,12 +171,13 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
 
     def _meet_first(self, y: Any, several: bool, classes: Any) -> None:
         """Note which classes there are, and how many outputs they need."""
-        self._encoder = None if several else LabelEncoder().fit(y if classes is None else column_or_1d(classes))
+        self._encoder: Any = None  # of several labels
         if several:
             self.classes_ = np.arange(y.shape[1]) if classes is None else np.unique(classes)
             if len(self.classes_) != y.shape[1]:
                 raise ValueError(f"classes must be {y.shape[1]}, one for each column of y, got {classes!r}")
         else:
+            self._encoder = LabelEncoder().fit(y if classes is None else column_or_1d(classes))
             self.classes_ = self._encoder.classes_
         one = not several and len(self.classes_) <= 2
         self.n_outputs_ = 1 if one else len(self.classes_)

@@ -32,6 +32,8 @@ class Perceptron(Estimator):
     """A multi-layer perceptron as an estimator; use `MLPClassifier` or `MLPRegressor`."""
 
     _shaped_by = "hidden_layer_sizes or activation"
+    #: Weights that were set before there is a network, by name.
+    _begun: Any = None
 
     def __init__(
         self,
@@ -111,23 +113,22 @@ class Perceptron(Estimator):
         """Give the arrays of the network; without one, those it is to begin with."""
         if "network_" in vars(self):
             return _Held(array for key, array in self.network_.params.items() if key.startswith(letter))
-        try:
-            given: list[FloatArray] = vars(self)["_begun"][name]
-        except KeyError:
-            raise AttributeError(f"there is no {name} before any fit") from None
+        if name not in (self._begun or ()):
+            raise AttributeError(f"there is no {name} before any fit")
+        given: list[FloatArray] = self._begun[name]
         return given
 
     def _hold(self, name: str, arrays: Any) -> None:
         if "network_" not in vars(self):
-            vars(self).setdefault("_begun", {})[name] = arrays
-            return
-        _copy_into(getattr(self, name), arrays, name)
+            self._begun = {**(self._begun or {}), name: arrays}
+        else:
+            _copy_into(getattr(self, name), arrays, name)
 
     def _make_network(self, X: FloatArray, random: Any, *, begun: bool) -> None:
         super()._make_network(X, random, begun=begun)
-        for name, arrays in vars(self).pop("_begun", {}).items():
-            if begun:
-                _copy_into(getattr(self, name), arrays, name)
+        given, self._begun = self._begun or {}, None
+        for name, arrays in given.items() if begun else ():
+            _copy_into(getattr(self, name), arrays, name)
 
     def _check_parameters(self) -> None:
         """Raise if a parameter cannot be meant; the momentum and the betas are looked at by their optimizer."""
@@ -187,7 +188,7 @@ class Perceptron(Estimator):
         self.loss_ = self._reported(loss)
         self.best_loss_ = min(self.loss_curve_, default=self.loss_)
         self.validation_scores_ = self.best_validation_score_ = None
-        vars(self).pop("_rule", None)
+        self._rule = None
         return left
 
 

@@ -242,7 +242,8 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
             )
 
     def _architecture(self) -> Any:
-        return *super()._architecture(), self.loss
+        shape = super()._architecture()
+        return shape if self.loss == "squared_error" else (*shape, self.loss)
 
     def _meet(self, y: Any, new: bool, classes: Any, whole: bool) -> None:
         outputs = 1 if y.ndim == 1 else y.shape[1]
