@@ -146,6 +146,23 @@ def test_a_loss_that_explodes_is_an_error_and_the_weights_are_as_they_were() -> 
     assert model.predict(X).tobytes() == before.tobytes()
 
 
+def test_ctrl_c_leaves_the_weights_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = MLPClassifier(5, solver="lbfgs", max_iter=5, warm_start=True, random_state=0).fit(X, Y)
+    before, curve = model.predict_proba(X), list(model.loss_curve_)
+
+    def interrupted(line: str) -> None:
+        if line.startswith("Iteration 3"):
+            assert model.predict_proba(X).tobytes() != before.tobytes()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.print", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.set_params(verbose=True).fit(X, Y)
+    assert model.predict_proba(X).tobytes() == before.tobytes()
+    assert model.network_.weight_decay_lambda == 0
+    assert model.loss_curve_ == curve
+
+
 def test_scipy_is_named_if_it_is_what_is_missing() -> None:
     code = "import sys; sys.modules['scipy.optimize'] = None; import chainrule.sklearn"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)

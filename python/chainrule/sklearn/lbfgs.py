@@ -43,6 +43,11 @@ def descend(
         At the end, without the penalty.
     left : str or None
         Why there is more to do, if there is.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss is not finite. The network is then as it was, as after any other error.
     """
     params = net.params
     ends = np.cumsum([p.size for p in params.values()])[:-1]
@@ -74,6 +79,8 @@ def descend(
         )
         put(found.x)
         loss = float(found.fun) - penalty(net)
+        if not np.isfinite(loss):
+            raise FloatingPointError(f"loss is {loss}")
     except BaseException:
         for name, p in params.items():
             p[...] = before[name]

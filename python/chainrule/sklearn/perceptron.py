@@ -181,9 +181,10 @@ class Perceptron(Estimator):
 
         t, weight = self._as_loss_takes(t, None if weight is None else weight * (len(X) / total))
         how = {"gtol": self.tol, "maxiter": self.max_iter, "maxfun": self.max_fun}
-        loss, left = descend(self.network_, X, t, weight, self.alpha / total, how, after_step)
-        if not np.isfinite(loss):
-            raise self._not_finite(f"loss is {loss}")
+        try:
+            loss, left = descend(self.network_, X, t, weight, self.alpha / total, how, after_step)
+        except FloatingPointError as error:
+            raise self._not_finite(str(error)) from None
         self.loss_curve_, self.n_iter_ = [*self.loss_curve_, *losses], len(losses)
         self.loss_ = self._reported(loss)
         self.best_loss_ = min(self.loss_curve_, default=self.loss_)
