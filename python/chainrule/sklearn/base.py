@@ -326,9 +326,10 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 
     def _not_finite(self, what: str) -> NotFiniteError:
         # The first two sentences are those that scripts for scikit-learn's classes look for.
+        rate = "" if self.solver == "lbfgs" else ", or take a smaller learning_rate_init"
         return NotFiniteError(
             "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
-            f" preprocessed. {what}; scale {self._scalable}, or take a smaller learning_rate_init"
+            f" preprocessed. {what}; scale {self._scalable}{rate}"
         )
 
 

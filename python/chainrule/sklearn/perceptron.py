@@ -112,7 +112,7 @@ class Perceptron(Estimator):
     def _held(self, name: str, letter: str) -> list[FloatArray]:
         """Give the arrays of the network; without one, those it is to begin with."""
         if "network_" in vars(self):
-            return _Held(array for key, array in self.network_.params.items() if key.startswith(letter))
+            return _Arrays(array for key, array in self.network_.params.items() if key.startswith(letter))
         if name not in (self._begun or ()):
             raise AttributeError(f"there is no {name} before any fit")
         given: list[FloatArray] = self._begun[name]
@@ -202,13 +202,13 @@ class _Adam(Adam):
 
     def step(self, grad: Any, *kept: Any) -> Any:
         """Give what is added to a parameter."""
-        super().step(grad, *kept)
+        super().step(grad, *kept)  # brings both means up to date
         m, v = kept
         rate = self.lr * ((1 - self.beta2**self.iter) ** 0.5 / (1 - self.beta1**self.iter))
         return -(rate * m / (np.sqrt(v) + self.epsilon))
 
 
-class _Held(list[FloatArray]):
+class _Arrays(list[FloatArray]):
     """The arrays of a network in a list: what is put at a place is copied into the array there."""
 
     def __setitem__(self, at: Any, values: Any) -> None:
