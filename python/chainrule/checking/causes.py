@@ -66,9 +66,14 @@ def _shapes(e: Evidence) -> Iterator[str]:
         yield "transposed"
         return
     extra = e.claimed.ndim - e.array.ndim
-    stacked = extra > 0 and e.claimed.shape[extra:] == e.array.shape and e.claimed.size > e.array.size
-    if stacked and e.fits(e.claimed.sum(axis=tuple(range(extra)))):
-        yield "no sum over the batch"
+    if extra < 0 or e.claimed.size <= e.array.size:
+        return
+    broadcast = (*range(extra), *(extra + axis for axis, n in enumerate(e.array.shape) if n == 1))
+    summed = e.claimed.sum(axis=broadcast, keepdims=True)
+    if summed.shape[extra:] == e.array.shape and e.fits(summed):
+        stretched = [n for n, before in zip(e.claimed.shape[extra:], e.array.shape, strict=True) if n != before]
+        of_the_batch = not stretched or (not extra and stretched == [e.counts.get("N")])
+        yield f"no sum over {'the batch' if of_the_batch else 'what was broadcast'}"
 
 
 def _zero(e: Evidence) -> Iterator[str]:
