@@ -24,7 +24,7 @@ CHECKS = {"AveragePool1d": lambda rng: (AveragePool1d(2), rng.standard_normal((3
 # ---- The mistake. Look here when you have mended it. ----
 #
 # What is wrong: forward divides by the length of the window, backward by that of a whole one.
-# In the report: x is wrong in its last column alone, and half of what it should be. With an even length all is right.
+# In the report: "one factor for each column, 0.5 to 1": 0.5 in the last, 1 elsewhere. With an even length all is right.
 # Met in: two frameworks, for windows that hang over:
 #     https://github.com/tracel-ai/burn/issues/5604
 #     https://github.com/pytorch/pytorch/issues/198119

@@ -28,7 +28,7 @@ CHECKS = {"BatchNorm": example}
 #
 # What is wrong: gamma stands between z and the output, and the way back to x leaves it out. Networks begin with
 #     gamma = 1, where nothing can be seen.
-# In the report: gamma and beta are right, and x is not. Check with a gamma that is not 1.
+# In the report: "one factor for each column", 1 / gamma. Check with a gamma that is not 1.
 # Met in: a framework for Julia, in its code for the CPU:
 #     https://github.com/denizyuret/Knet.jl/issues/288
 # Mended:

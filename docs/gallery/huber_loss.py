@@ -22,8 +22,7 @@ CHECKS = {
 # ---- The mistake. Look here when you have mended it. ----
 #
 # What is wrong: a factor of alpha is missing.
-# In the report: all of y is wrong, and no cause is named: 1 / 0.9 is not among the factors that are tried. With
-#     alpha = 1 all would be right.
+# In the report: "one factor for all entries, 1.111", which is 1 / 0.9. With alpha = 1 all would be right.
 # Met in: a library of machine learning for PHP, whose test had alpha = 1:
 #     https://github.com/RubixML/ML/pull/446
 # Mended:

@@ -40,7 +40,8 @@ CHECKS = {"f": lambda rng: ((f, grad_f), np.array([2.0, 3.0]))}
 #
 # What is wrong: c is used three times and called three times. Each time it passes on all that has arrived so far, so
 #     that the first gradients go down again and again.
-# In the report: both entries of x are too large. Where no number is used twice, all is right.
+# In the report: "one factor for all entries": both entries of x go through c, and c has 31 where it should have 13.
+#     Where no number is used twice, all is right.
 # Met in: the code of a textbook, in its example of automatic differentiation:
 #     https://github.com/SethHWeidman/DLFS_code/pull/13
 # Mended:

@@ -21,7 +21,7 @@ REPORT_ON = cache(MAKE["report_on"])
 #: What is wrong and why, as it follows from the code; no cause where none is short.
 FOUND: dict[str, tuple[set[str], str | None]] = {
     "mean_absolute_error": ({"y"}, None),
-    "huber_loss": ({"y"}, None),
+    "huber_loss": ({"y"}, "one factor for all entries, 1.111"),
     "binary_cross_entropy": ({"x"}, "factor C (C = 3)"),
     "cross_entropy": ({"x"}, "1e-07 in the logarithm of the loss, which the gradient leaves out"),
     "focal_loss": ({"x"}, None),
@@ -32,21 +32,21 @@ FOUND: dict[str, tuple[set[str], str | None]] = {
     "affine": ({"b"}, "factor 1/N (N = 5, a mean for a sum)"),
     "softmax_regression": ({"b"}, "wrong shape"),
     "add_row": ({"b"}, "no sum over the batch"),
-    "batch_norm": ({"x"}, None),
+    "batch_norm": ({"x"}, "one factor for each column, -7.57 to 9.533"),
     "layer_norm": ({"x"}, None),
     "dropout": ({"x"}, None),
     "embedding": ({"W"}, None),
     "convolution": ({"w", "x"}, None),
     "padding": ({"x"}, "wrong shape"),
     "max_pooling": ({"x"}, None),
-    "average_pooling": ({"x"}, None),
+    "average_pooling": ({"x"}, "one factor for each column, 0.5 to 1"),
     "upsampling": ({"x"}, None),
     "lstm": ({"W", "b", "x", "h"}, None),
     "attention": ({"q", "k"}, None),
     "hidden_layer": ({"W1"}, None),
     "tied_weights": ({"W"}, None),
     "step_too_early": ({"x"}, "not linear in dout"),
-    "shared_node": ({"x"}, None),
+    "shared_node": ({"x"}, "one factor for all entries, 2.385"),
     "division": ({"x"}, None),
 }
 
