@@ -192,7 +192,17 @@ SHARED = [
     "training.optimizers.Optimizer.step",
 ]
 #: Not called by users: what comes back from a call, and a protocol. They tell their attributes, or their methods.
-NOT_CALLED = {"ArrayCheck", "Contract", "Evaluation", "GradientReport", "History", "Layer", "ProblemReport", "Run"}
+NOT_CALLED = {
+    "ArrayCheck",
+    "Contract",
+    "Evaluation",
+    "GradientReport",
+    "History",
+    "Layer",
+    "LearningRates",
+    "ProblemReport",
+    "Run",
+}
 #: Called by `fit` and the engine: callbacks as `Run` tells, and what they ask of an optimizer, a loss, a history.
 BY_FIT = re.compile(
     r"EarlyStopping\..*|Optimizer\.prepare|History\.note"
@@ -309,7 +319,8 @@ def test_an_argument_that_is_nothing_of_the_kind_raises_what_the_docstring_tells
 
 
 @pytest.mark.parametrize(
-    "name", ["ArrayCheck", "Contract", "Evaluation", "GradientReport", "History", "ProblemReport", "Run"]
+    "name",
+    ["ArrayCheck", "Contract", "Evaluation", "GradientReport", "History", "LearningRates", "ProblemReport", "Run"],
 )
 def test_the_docstring_of_a_result_tells_every_attribute(name: str) -> None:
     told = {one for entry in sections(PUBLIC[name])["Attributes"] for one in entry.name.split(", ")}
