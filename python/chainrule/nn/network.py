@@ -16,6 +16,7 @@ import numpy as np
 
 from chainrule._gate import FloatArray, all_writeable, examples
 from chainrule.nn import engine, summary
+from chainrule.nn.class_names import names_of
 from chainrule.nn.evaluation import Evaluation
 from chainrule.nn.gradients import numerical_gradient
 from chainrule.nn.kinds import LAYERS
@@ -53,7 +54,8 @@ class Network:
         of; 0 to begin with. A network with a penalty runs by its own methods; ``weight_decay`` of an optimizer makes
         the same steps, in Rust.
     metadata : dict of str to str
-        Notes that `save` writes beside the parameters and `load` brings back; empty to begin with.
+        Notes that `save` writes beside the parameters and `load` brings back; empty to begin with. Under ``classes`` may
+        stand a JSON list of the names of the classes: tables and pictures of results have them.
 
     Raises
     ------
@@ -268,7 +270,9 @@ class Network:
         """
         loss, scores = self._known_loss(), np.atleast_2d(self.predict(x))
         mean, score = loss.evaluate(scores, t)
-        return Evaluation(len(scores), mean, loss.measure, score, loss.confusion(scores, t))
+        confusion, names = loss.confusion(scores, t), names_of(self, scores.shape[1])
+        named = None if confusion is None or names is None else tuple(names)
+        return Evaluation(len(scores), mean, loss.measure, score, confusion, named)
 
     def _known_loss(self) -> Loss:
         loss = engine.known_loss(self.last_layer)
