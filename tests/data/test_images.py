@@ -271,4 +271,4 @@ def test_damaged_bytes_give_an_image_or_a_data_error(
 def test_a_missing_pillow_is_told_with_the_extra() -> None:
     code = "import sys; sys.modules['PIL'] = None; import chainrule; chainrule.load_image('digit.png')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert done.stderr.splitlines()[-1] == "ImportError: load_image() needs Pillow: pip install 'chainrule[image]'"
+    assert done.stderr.splitlines()[-1] == "ImportError: pictures are read by Pillow: pip install 'chainrule[image]'"

@@ -34,7 +34,7 @@ $ chainrule train --net mlp --hidden 100,50 --dropout 0.5 --batch-norm
 $ chainrule train --optimizer adam --validation 0.1 --patience 3 --epochs 100
 $ chainrule train --data-dir fashion-mnist --format jsonl
 $ chainrule train --recipe 99
-$ chainrule train penguins.csv --target species --save penguins.safetensors --report penguins.html
+$ chainrule train penguins.csv --target species --save penguins.safetensors
 $ chainrule train pictures/ --save pictures.safetensors
 """
 

@@ -27,6 +27,7 @@ from chainrule.nn.parameters.layers import parameters
 from chainrule.nn.parameters.named import Parameters
 from chainrule.nn.parameters.networks import flush, gradients_of, names_in_network
 from chainrule.nn.passes import repeatable, run, statistics
+from chainrule.nn.sparse import SparseRows, by_blocks, is_sparse
 
 if TYPE_CHECKING:
     from chainrule.graph.drawing import Graph
@@ -164,8 +165,8 @@ class Network:
 
         Parameters
         ----------
-        x : array_like, shape (N, ...) or (D,)
-            N examples, or one.
+        x : array_like or sparse matrix, shape (N, ...) or (D,)
+            N examples, or one. Of a sparse matrix, as SciPy's, some rows are made dense at a time.
 
         Returns
         -------
@@ -184,6 +185,9 @@ class Network:
         Evaluates: draws nothing and moves no statistic. Keeps nothing in layers of this package: call `loss` for what
         ``backward`` needs.
         """
+        if is_sparse(x):
+            first = next(iter(self.params.values()), None)
+            return by_blocks(self.predict, x, np.dtype(np.float64) if first is None else first.dtype)
         x = as_read(self, x)
         rows, one = batched(self, x)
         plan = engine.plan(self.layers, np.shape(rows))
@@ -529,6 +533,9 @@ engine.remember(Network)
 
 def as_read(net: Network, x: Any) -> Any:
     """Check `x` against the first weights of `net`, where they can be named; any other layer checks for itself."""
+    if isinstance(x, SparseRows):  # one row tells; it is made dense for that
+        as_read(net, x[:1])
+        return x
     first = next((layer for layer in net.layers.values() if type(layer) not in (Rescaling, Identity)), None)
     if type(first) is not Affine:
         return x

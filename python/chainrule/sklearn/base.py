@@ -59,8 +59,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 
         Parameters
         ----------
-        X : array_like or DataFrame, shape (N, D)
-            Real numbers, finite; for `ConvClassifier` also images.
+        X : array_like, DataFrame or sparse matrix, shape (N, D)
+            Real numbers, finite; for `ConvClassifier` also images. A sparse matrix is made dense some rows at a time.
         y : array_like, shape (N,), or (N, K) for a regressor
             For a classifier a label for each row, of any kind that can be sorted; for a regressor finite numbers.
         sample_weight : array_like, shape (N,), optional
@@ -101,6 +101,12 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             text = f"the training was still making progress when it ended, after max_iter={self.max_iter} epochs"
             warn(text, ConvergenceWarning, stacklevel=2)
         return self
+
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn that X may be sparse."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
 
     # --- what differs ---
 
@@ -148,7 +154,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 
     def _scores(self, X: Any) -> FloatArray:
         check_is_fitted(self)
-        return self.network_.predict(validate_data(self, self._rows(X, new=False), dtype=_DTYPES, reset=False))
+        X = validate_data(self, self._rows(X, new=False), accept_sparse="csr", dtype=_DTYPES, reset=False)
+        return self.network_.predict(X)
 
     def _check_parameters(self) -> None:
         """Raise if a parameter cannot be meant."""
@@ -186,7 +193,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     ) -> tuple[FloatArray, NDArray[Any], Any]:
         """Give examples, what they teach and weights, for a new network or for the one there is."""
         dtype = _DTYPES if new else self.network_.params["W1"].dtype
-        X, y = validate_data(self, self._rows(X, new), y, dtype=dtype, reset=new, **self._y_may)
+        X, y = validate_data(self, self._rows(X, new), y, accept_sparse="csr", dtype=dtype, reset=new, **self._y_may)
         self._meet(y, new, classes)
         if not new and self._made != self._architecture():
             raise ValueError(f"{self._shaped_by} was changed after the network was made; train a clone")
@@ -222,7 +229,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 
     def _train(self, X: FloatArray, t: NDArray[Any], weight: Any, epochs: int, held_out: Any = None) -> None:
         """Train for at most so many epochs, and note what came of it."""
-        n = len(X)
+        n = X.shape[0]
         batch_size = min(200 if self.batch_size == "auto" else self.batch_size, n)
         mean = 1.0 if weight is None else float(np.mean(weight))
         self._rule.weight_decay = self.alpha / (batch_size * mean)  # a row that counts w is w rows in the penalty too
