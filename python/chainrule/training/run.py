@@ -228,7 +228,7 @@ class Training:
             left, taught = rows[done * batch_size : end], self._taught
             if x is None:
                 t, weights = taught
-                batch = plan.examples(self._batch(left), leave_out=False)
+                batch = plan.examples(self._batch(left), leave_out=self.settings.augment is None and self.settings.largest_norm is None)
                 taught = t[left], None if weights is None else weights[left]
                 left = np.arange(len(left))
             else:
