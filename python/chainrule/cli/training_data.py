@@ -103,6 +103,8 @@ def _of_own(path: Path, own: Table | Pictures) -> TrainingData:
 
 def _expect_sense(options: argparse.Namespace) -> None:
     """Refuse options that go with other data."""
+    if options.data is not None:
+        options.data.stat()  # what is not there is told so, whatever else is asked
     folder = options.data is not None and options.data.is_dir()
     table = options.data is not None and not folder
     if options.data is not None and options.data_dir is not None:

@@ -238,7 +238,7 @@ class MLPClassifier(Classifier, Perceptron):
     Different from scikit-learn's class: two classes have two outputs with softmax, not one with a sigmoid; the last
     batch of an epoch, if it is smaller, has the penalty of the others; the losses are without the penalty; ``fit``
     refuses a changed architecture when it goes on from weights; Ctrl-C is a KeyboardInterrupt. Not there: the solver
-    "lbfgs" and `max_fun`, `epsilon` (1e-7 here), `shuffle` (always done), sparse X, several labels for one example.
+    "lbfgs" and `max_fun`, `epsilon` (1e-7 here), `shuffle` (always done), several labels for one example.
 
     Source: Glorot, Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
 
