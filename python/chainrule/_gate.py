@@ -159,7 +159,8 @@ def _no_numbers(a: Any, array: NDArray[Any], name: str) -> str:
                 return f"{name} holds words, such as {value!r} in row {row}, column {columns[column]!r}; {advice}"
             if not isinstance(value, numbers_abc.Real):
                 return f"{name} holds {value!r} in row {row}, column {columns[column]!r}; leave such rows out, or fill them"
-    word = next((value for value in array.flat if isinstance(value, str)), None) if array.dtype.kind in "OUT" else None
+    words = (value for value in array.flat if isinstance(value, str) and value)
+    word = next(words, None) if array.dtype.kind in "OUT" else None
     if word is None:
         return f"{name} has dtype {array.dtype}; chainrule computes in float32 or float64"
     if name != "t":

@@ -134,6 +134,7 @@ def test_pictures_in_folders_below_are_of_the_class(folder: Path) -> None:
     assert found.t[found.places.index("dark/more/a.PNG")] == 0
 
 
+@pytest.mark.fault("F17")
 @pytest.mark.parametrize(
     ("content", "what"),
     [
@@ -155,6 +156,7 @@ def test_a_picture_that_is_cut_off_is_named(folder: Path) -> None:
     assert refusal(lambda: load_folder(folder)).startswith(f"{path}: ")
 
 
+@pytest.mark.fault("F17")
 def test_a_folder_that_is_none_of_classes_says_why(tmp_path: Path, folder: Path) -> None:
     assert "No such file" in refusal(lambda: load_folder(tmp_path / "none"), FileNotFoundError)
     assert refusal(lambda: load_folder(folder / "dark" / "0.png"), NotADirectoryError)

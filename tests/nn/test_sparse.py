@@ -147,6 +147,7 @@ def test_numbers_are_learnt_from_a_sparse_matrix() -> None:
     assert history.train_r2[-1] > 0.99
 
 
+@pytest.mark.fault("A20")
 def test_neither_training_nor_prediction_makes_it_dense() -> None:
     rows, columns = 4000, 5000  # 80 MB in float32, if it were dense
     rng = np.random.default_rng(0)
@@ -167,6 +168,7 @@ def test_neither_training_nor_prediction_makes_it_dense() -> None:
 # --- what cannot be meant ---
 
 
+@pytest.mark.fault("A20")
 @pytest.mark.parametrize(
     ("call", "error", "what"),
     [
