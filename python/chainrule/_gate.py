@@ -149,7 +149,8 @@ def column_names(x: Any) -> list[str] | None:
 def _no_numbers(a: Any, array: NDArray[Any], name: str) -> str:
     """Say what `a`, which has become `array`, holds instead of numbers, and what to do."""
     if hasattr(a, "tocsr"):
-        return f"{name} is a sparse matrix; fit, predict and evaluate take it, elsewhere give some rows: {name}[:100].toarray()"
+        some = f"{name}[:100].toarray()"
+        return f"{name} is a sparse matrix; fit, predict and evaluate take it, elsewhere give some rows: {some}"
     columns = column_names(a)
     if columns is not None and array.ndim == 2 and array.dtype == object:
         for row, column in np.ndindex(array.shape):
@@ -158,7 +159,8 @@ def _no_numbers(a: Any, array: NDArray[Any], name: str) -> str:
                 advice = "chainrule.load_table(frame, target=…) makes numbers of words"
                 return f"{name} holds words, such as {value!r} in row {row}, column {columns[column]!r}; {advice}"
             if not isinstance(value, numbers_abc.Real):
-                return f"{name} holds {value!r} in row {row}, column {columns[column]!r}; leave such rows out, or fill them"
+                place = f"row {row}, column {columns[column]!r}"
+                return f"{name} holds {value!r} in {place}; leave such rows out, or fill them"
     words = (value for value in array.flat if isinstance(value, str) and value)
     word = next(words, None) if array.dtype.kind in "OUT" else None
     if word is None:

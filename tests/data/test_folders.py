@@ -40,7 +40,8 @@ def refusal(read: Callable[[], Any], error: type[Exception] = DataError) -> str:
 
 def test_pictures_of_one_small_size_are_read_as_they_are(folder: Path) -> None:
     pictures = load_folder(folder)
-    assert (pictures.x.shape, pictures.x.dtype) == ((16, 1, 8, 6), np.uint8)
+    assert pictures.x.shape == (16, 1, 8, 6)
+    assert pictures.x.dtype == np.uint8
     assert pictures.classes == ("dark", "light")
     assert pictures.t.tolist() == [0] * 8 + [1] * 8
     assert pictures.x[:, 0, 0, 0].tolist() == [*range(20, 28), *range(220, 228)]
@@ -170,7 +171,9 @@ def test_a_folder_that_is_none_of_classes_says_why(tmp_path: Path, folder: Path)
     assert "holds only 'dark' of the folders" in refusal(lambda: load_folder(folder))
 
 
-@pytest.mark.parametrize(("size", "error"), [(8, TypeError), ((8,), TypeError), ((0, 8), ValueError), (("8", 8), TypeError)])
+@pytest.mark.parametrize(
+    ("size", "error"), [(8, TypeError), ((8,), TypeError), ((0, 8), ValueError), (("8", 8), TypeError)]
+)
 def test_a_size_is_two_whole_numbers(folder: Path, size: Any, error: type[Exception]) -> None:
     refusal(lambda: load_folder(folder, size=size), error)
 
@@ -183,7 +186,8 @@ def trained(folder: Path, path: Path) -> Network:
     net = pictures.network(8, seed=0)
     fit(net, pictures.x, pictures.t, epochs=30, batch_size=4, seed=0)
     net.save(path)
-    return load(path)
+    again: Network = load(path)
+    return again
 
 
 def test_three_lines_train_a_network_whose_file_knows_the_rest(folder: Path, tmp_path: Path) -> None:

@@ -1160,7 +1160,9 @@ def test_mnist_with_dots_is_proved(tmp_path: Path) -> None:
 def test_f11_gzip_within_gzip_says_to_unpack_it_once(tmp_path: Path) -> None:
     path = tmp_path / "labels.gz"
     path.write_bytes(gzip.compress(gzip.compress(idx(np.arange(3, dtype=np.uint8)))))
-    with pytest.raises(DataError, match=f"^{re.escape(str(path))}: compressed by gzip twice; unpack it once, with gunzip"):
+    with pytest.raises(
+        DataError, match=f"^{re.escape(str(path))}: compressed by gzip twice; unpack it once, with gunzip"
+    ):
         read_idx(path)
     path.write_bytes(gzip.decompress(path.read_bytes()))
     assert read_idx(path).tolist() == [0, 1, 2]

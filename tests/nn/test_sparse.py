@@ -39,7 +39,10 @@ def run(network: Any, x: Any, t: Any, **options: Any) -> Any:
 def test_a_sparse_matrix_is_trained_on_as_the_dense_one(form: str, dtype: Any) -> None:
     x, t = data(dtype)
     dense, other = net(), net()
-    found = run(dense, x, t, test=(x, t), validation=0.2), run(other, getattr(sparse, form)(x), t, test=(x, t), validation=0.2)
+    found = (
+        run(dense, x, t, test=(x, t), validation=0.2),
+        run(other, getattr(sparse, form)(x), t, test=(x, t), validation=0.2),
+    )
     for name, array in dense.params.items():
         np.testing.assert_allclose(other.params[name], array, rtol=1e-10, atol=1e-13)
     np.testing.assert_allclose(found[1].losses, found[0].losses, rtol=1e-12)
@@ -208,11 +211,11 @@ def test_the_estimators_take_it(form: str) -> None:
     for make, y in ((estimators.MLPClassifier, names), (estimators.MLPRegressor, t.astype(float))):
         for early in (False, True):
             dense, other = (make((8,), early_stopping=early, **options) for _ in range(2))
-            with pytest.warns(UserWarning):
+            with pytest.warns(UserWarning, match="still making progress"):
                 dense.fit(x, y), other.fit(given, y)
             np.testing.assert_allclose(other.coefs_[0], dense.coefs_[0], rtol=1e-8, atol=1e-12)
             assert (other.predict(given) == other.predict(x)).all()
     convolutional = estimators.ConvClassifier(2, kernel_size=3, image_shape=(5, 6), **options)
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="still making progress"):
         convolutional.fit(given, names)
     np.testing.assert_allclose(convolutional.predict_proba(given), convolutional.predict_proba(x), rtol=1e-12)

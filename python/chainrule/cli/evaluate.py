@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,22 +72,22 @@ def _of_own(model: Model, options: argparse.Namespace) -> int:
         raise ValueError(f"{options.model}: was not trained on a CSV file or a folder; its images: --data-dir")
     if options.data is None or options.data_dir is not None:
         kind = "a CSV file" if model.of_table else "a folder of pictures"
-        raise ValueError(f"{options.model}: was trained on {kind}; name one to evaluate it on: chainrule eval MODEL FILE")
+        raise ValueError(f"{options.model}: was trained on {kind}; name one to evaluate it on: eval MODEL FILE")
     own = model.read(options.data)
     if len(own.t) != len(own):
         raise ValueError(f"{options.data}: the column of the answers is not there, or has an empty cell")
     found = model.net.evaluate(model.rows(own), own.t)
     table = found.confusion if options.confusion else None
     if options.format == "jsonl":
-        more = {} if table is None else {"confusion": table.tolist()}
-        print_json(
-            "evaluation", model=options.model, examples=len(own), loss=found.loss, **{found.measure: found.score}, **more,
-            **({} if own.classes is None else {"classes": own.classes}),
-        )  # fmt: skip
+        more: dict[str, Any] = {found.measure: found.score}
+        more |= {} if table is None else {"confusion": table.tolist()}
+        more |= {} if own.classes is None else {"classes": own.classes}
+        print_json("evaluation", model=options.model, examples=len(own), loss=found.loss, **more)
         return 0
     strong = style_for(options).strong
-    right = "" if found.confusion is None else f"{np.trace(found.confusion)} of {len(own)} right"
-    show(f"{NAMES[found.measure]} ", strong(f"{found.score:.4f}"), "  loss ", strong(f"{found.loss:.4f}"), f"  {right}")
+    right = "" if found.confusion is None else f"{np.trace(found.confusion)} of {len(own)} examples right"
+    measure, loss = strong(f"{found.score:.4f}"), strong(f"{found.loss:.4f}")
+    show(f"{NAMES[found.measure]} ", measure, "  loss ", loss, *(["  ", right] if right else []))
     if table is not None and own.classes is not None:
         show("\n", *_text(table, own.classes, options))
     return 0
@@ -102,7 +103,12 @@ def _text(table: NDArray[np.int64], names: Sequence[str], options: argparse.Name
     numbered = list(names) == [str(i) for i in range(len(table))]
     heads = [str(i) if numbered else f"{i} {name}" for i, name in enumerate(names)]
     first = max(5, *map(len, heads))
-    pieces = [f"{'class':<{first}}  taken for\n", " " * first, *(f"{j:>{width}}" for j in range(len(table))), "   found"]
+    pieces = [
+        f"{'class':<{first}}  taken for\n",
+        " " * first,
+        *(f"{j:>{width}}" for j in range(len(table))),
+        "   found",
+    ]
     for i, row in enumerate(table):
         counts = [strong(f"{n:>{width}}") if i == j else f"{n or '·':>{width}}" for j, n in enumerate(row)]
         recall = f"{row[i] / row.sum():8.4f}" if row.any() else f"{'-':>8}"

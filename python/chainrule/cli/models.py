@@ -57,7 +57,9 @@ class Model:
         """Give examples of that kind as it takes them."""
         x = own.x.reshape(len(own), -1)
         if x.shape[1] != self.features:
-            raise ValueError(f"{self.path}: reads {self.features} numbers, its metadata make {x.shape[1]} of an example")
+            raise ValueError(
+                f"{self.path}: reads {self.features} numbers, its metadata make {x.shape[1]} of an example"
+            )
         return x if self.of_table else self.images(x, "the pictures")
 
     def names(self, classes: int) -> list[str] | None:

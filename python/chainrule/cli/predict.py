@@ -96,7 +96,9 @@ def _classes(model: Model, scores: FloatArray) -> list[dict[str, Any]]:
     names, found = model.names(scores.shape[1]), []
     for row in softmax(scores):
         label = int(row.argmax())
-        found.append({"label": label, "probability": float(row.max())} | ({} if names is None else {"name": names[label]}))
+        found.append(
+            {"label": label, "probability": float(row.max())} | ({} if names is None else {"name": names[label]})
+        )
     return found
 
 

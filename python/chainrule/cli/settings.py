@@ -117,7 +117,7 @@ def chosen(options: argparse.Namespace, of_data: Mapping[str, Any]) -> dict[str,
             option, before = f"--{name.replace('_', '-')}", stored[name]
             was = f"without {option}" if before is None else f"with {option} {said(before)}, not {said(value)}"
             raise ValueError(f"{options.resume}: the run was made {was}")
-    defaults = DEFAULTS | NETS[net].defaults | of_data | {"net": net}
+    defaults = DEFAULTS | NETS[net].defaults | dict(of_data) | {"net": net}
     settings = {name: stored.get(name, value) for name, value in defaults.items()} | given
     expect_taken(net, settings)
     if given.keys() & LENGTH:

@@ -8,7 +8,6 @@ import sys
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 

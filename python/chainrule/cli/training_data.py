@@ -78,9 +78,13 @@ def data_of(options: argparse.Namespace) -> TrainingData:
         outputs = int(np.max(t, initial=0)) + 1
         return TrainingData(name, _rows(images), t, (_rows(test), t_test), images.shape[1:], outputs)
     if options.data.is_dir():
-        return _of_own(options.data, load_folder(options.data, size=None if options.size is None else (options.size, options.size)))
+        return _of_own(
+            options.data, load_folder(options.data, size=None if options.size is None else (options.size, options.size))
+        )
     drop = [] if options.drop is None else options.drop.split(",")
-    return _of_own(options.data, load_table(options.data, options.target, missing=options.missing or "raise", drop=drop))
+    return _of_own(
+        options.data, load_table(options.data, options.target, missing=options.missing or "raise", drop=drop)
+    )
 
 
 def split(data: TrainingData, settings: Mapping[str, Any]) -> TrainingData:

@@ -147,7 +147,7 @@ def _text(content: bytes, name: str) -> str:
 def _records(text: str, delimiter: str, name: str) -> list[tuple[int, list[str]]]:
     """Give the lines that are not blank, cut into cells, each with the number of the line it begins on."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
-    found = []
+    found: list[tuple[int, list[str]]] = []
     while True:
         line = reader.line_num + 1
         try:

@@ -66,9 +66,7 @@ class Pictures(OwnData):
         return f"Pictures({len(self)} of shape {self.shape}; {told}{more})"
 
 
-def load_folder(
-    path: str | os.PathLike[str], *, size: tuple[int, int] | None = None, like: Any = None
-) -> Pictures:
+def load_folder(path: str | os.PathLike[str], *, size: tuple[int, int] | None = None, like: Any = None) -> Pictures:
     """Read a folder of class folders with pictures as examples to train on.
 
     Parameters
@@ -205,5 +203,3 @@ def _common_shape(files: Sequence[Path], size: tuple[int, int] | None) -> tuple[
         one = sizes.pop() if len(sizes) == 1 else (_LARGEST + 1, 0)
         size = one if max(one) <= _LARGEST else (_SIDE, _SIDE)
     return channels, *size
-
-

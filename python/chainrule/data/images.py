@@ -98,7 +98,9 @@ def load_picture(path: str | os.PathLike[str], shape: tuple[int, int, int]) -> N
     channels, height, width = shape
 
     def pixels(picture: Image) -> NDArray[np.uint8]:
-        found = np.asarray(_on_white(_upright(picture)).convert("RGB" if channels == 3 else "L").resize((width, height)))
+        found = np.asarray(
+            _on_white(_upright(picture)).convert("RGB" if channels == 3 else "L").resize((width, height))
+        )
         return found.reshape(height, width, channels).transpose(2, 0, 1)
 
     return _decoded(path, pixels)

@@ -115,5 +115,3 @@ class OwnData:
     def _only(self, rows: NDArray[np.int64]) -> Self:
         places = tuple(self.places[row] for row in rows)
         return replace(self, x=self.x[rows], t=self.t[rows], places=places)
-
-

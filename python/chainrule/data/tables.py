@@ -119,7 +119,7 @@ class Table(OwnData):
 def load_table(
     source: Any, target: str | None = None, *, missing: str = "raise", drop: Sequence[str] = (), like: Any = None
 ) -> Table:
-    """Read a CSV file, or a data frame, as examples to train on.
+    r"""Read a CSV file, or a data frame, as examples to train on.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def load_table(
     --------
     >>> import pathlib, tempfile
     >>> from chainrule import fit
-    >>> text = "size,colour,kind\\n" + "1.0,red,apple\\n2.0,yellow,lemon\\n1.1,green,apple\\n2.1,yellow,lemon\\n" * 5
+    >>> text = "size,colour,kind\n" + "1.0,red,apple\n2.0,yellow,lemon\n1.1,green,apple\n2.1,yellow,lemon\n" * 5
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "fruit.csv")
     ...     _ = path.write_text(text)
@@ -246,7 +246,7 @@ def _counts(cells: Cells, column: list[str]) -> bool:
 
 
 def _without_missing(cells: Cells, columns: list[Column], target: str, missing: str) -> Cells:
-    """Leave out rows with a cell that is missing, if that is asked for; else raise, naming the first that may not be."""
+    """Leave rows out in which a cell is missing, if that is asked for; else raise, naming the first that may not be."""
     needed = [column.name for column in columns] if missing != "fill" else []
     read = {name: cells.column(name) for name in [*needed, target]}
     kept = []

@@ -55,8 +55,8 @@ class Network:
         of; 0 to begin with. A network with a penalty runs by its own methods; ``weight_decay`` of an optimizer makes
         the same steps, in Rust.
     metadata : dict of str to str
-        Notes that `save` writes beside the parameters and `load` brings back; empty to begin with. Under ``classes`` may
-        stand a JSON list of the names of the classes: tables and pictures of results have them.
+        Notes that `save` writes beside the parameters and `load` brings back; empty to begin with. Under ``classes``
+        may stand a JSON list of the names of the classes: tables and pictures of results have them.
 
     Raises
     ------

@@ -54,7 +54,7 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
     Returns
     -------
     Network
-        A new one, with the file's dtypes, or float32 for its float16 and bfloat16, of the class it was saved as; or `into`.
+        A new one, with the file's dtypes (float32 for float16 and bfloat16), of the class it was saved as; or `into`.
 
     Raises
     ------
@@ -76,8 +76,8 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
 
     Notes
     -----
-    Nothing in the file is run, and nothing is allocated that the file does not hold. Keys of its metadata that are not
-    chainrule's are kept in ``net.metadata``, and saved again with it.
+    Nothing in the file is run, and no more is allocated than the file holds, or twice that for float16 and bfloat16.
+    Keys of its metadata that are not chainrule's are kept in ``net.metadata``, and saved again with it.
 
     Examples
     --------

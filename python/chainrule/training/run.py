@@ -196,8 +196,9 @@ class Training:
         plan = ours.plan(self._sets.x)
         return plan if plan is not None and plan.separate else None
 
-    def _examples(self, plan: engine.Plan, x: FloatArray) -> _kernels.Examples:
+    def _examples(self, plan: engine.Plan, x: FloatArray | SparseRows) -> _kernels.Examples:
         """Give `x`, the images of one of the sets, made ready; made once, unless a layer was replaced since."""
+        assert not isinstance(x, SparseRows)  # of which only parts are handed over
         reading, ready = self._prepared.get(id(x), (None, None))
         if ready is None or reading != plan.reading:
             # A gradient whose norm is bounded is needed whole: no product keeps a part of it.
@@ -228,7 +229,9 @@ class Training:
             left, taught = rows[done * batch_size : end], self._taught
             if x is None:
                 t, weights = taught
-                batch = plan.examples(self._batch(left), leave_out=self.settings.augment is None and self.settings.largest_norm is None)
+                batch = plan.examples(
+                    self._batch(left), leave_out=self.settings.augment is None and self.settings.largest_norm is None
+                )
                 taught = t[left], None if weights is None else weights[left]
                 left = np.arange(len(left))
             else:
