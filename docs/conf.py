@@ -32,6 +32,7 @@ nb_custom_formats = {".py": ["jupytext.reads", {"fmt": "py:percent"}]}
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_execution_timeout = 120
+nb_output_stderr = "remove"  # on a slow machine, the bar of a run that takes long
 
 # --- docstrings ---
 # `sigmoid` is a link if something of that name is documented; an argument, `x`, has no page, and that is no mistake.

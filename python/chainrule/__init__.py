@@ -67,6 +67,7 @@ __all__ = [
     "Evaluation",
     "GradientReport",
     "History",
+    "LearningRates",
     "MulLayer",
     "MultiLayerNet",
     "MultiLayerNetExtend",
@@ -92,6 +93,7 @@ __all__ = [
     "cosine",
     "cross_entropy_error",
     "download_mnist",
+    "find_learning_rate",
     "fit",
     "identity_function",
     "im2col",
@@ -108,6 +110,7 @@ __all__ = [
     "plot_confusion",
     "plot_feature_maps",
     "plot_history",
+    "plot_learning_rates",
     "plot_mistakes",
     "plot_weights",
     "read_book_weights",
@@ -145,11 +148,13 @@ if TYPE_CHECKING:
         plot_confusion,
         plot_feature_maps,
         plot_history,
+        plot_learning_rates,
         plot_mistakes,
         plot_weights,
     )
     from chainrule.plotting.report_page import training_report
     from chainrule.storage.book_weights import read_book_weights
+    from chainrule.training.rate_finder import LearningRates, find_learning_rate
     from chainrule.training.smoothing import smooth_curve
 else:
     _LATER = {
@@ -158,11 +163,20 @@ else:
         "check_adjoint": "checking.adjoint.checks",
         **dict.fromkeys(("ProblemReport", "check_problem"), "checking.problem"),
         **dict.fromkeys(
-            ("plot_confusion", "plot_feature_maps", "plot_history", "plot_mistakes", "plot_weights"), "plotting.plots"
+            (
+                "plot_confusion",
+                "plot_feature_maps",
+                "plot_history",
+                "plot_learning_rates",
+                "plot_mistakes",
+                "plot_weights",
+            ),
+            "plotting.plots",
         ),
         **dict.fromkeys(("col2im", "conv_output_size", "im2col"), "nn.images"),
         **dict.fromkeys(("Pictures", "load_folder"), "data.folders"),
         **dict.fromkeys(("Table", "load_table"), "data.tables"),
+        **dict.fromkeys(("LearningRates", "find_learning_rate"), "training.rate_finder"),
         "load_image": "data.images",
         "read_book_weights": "storage.book_weights",
         "shuffle_dataset": "data.shuffling",

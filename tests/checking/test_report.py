@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule import GradientReport, Relu, TwoLayerNet, check_gradients
+from chainrule import GradientReport, Relu, TwoLayerNet, check_gradients, check_problem
 from mutants import parts
 from mutants.case import weights
 from mutants.layers import AffineC, AffineG, ReluA
@@ -99,6 +99,18 @@ def test_a_report_of_long_names_and_many_arrays_fits_in_100_columns() -> None:
     report = check_gradients(net, X, np.arange(5) % 3)
     assert report.verdict == "wrong"
     assert max(map(len, str(report).splitlines())) <= 100
+
+
+@pytest.mark.parametrize("make", [right, wrong, unproven])
+def test_its_repr_is_a_line_with_what_was_checked_and_the_verdict(make: Any) -> None:
+    report = make()
+    first, *_, last = str(report).splitlines()
+    assert repr(report) == f"GradientReport({first}: {last})"
+
+
+def test_the_repr_of_a_problem_is_a_line_too() -> None:
+    report = check_problem(lambda x: (x**2).sum(), np.ones(3), jac=lambda x: 2 * x, hess=lambda x: np.eye(3))
+    assert repr(report) == "ProblemReport(jac: derivatives agree, hess: SECOND DERIVATIVES DIFFER)"
 
 
 @pytest.mark.parametrize("make", [right, wrong, unproven])

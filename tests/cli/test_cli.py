@@ -166,12 +166,12 @@ def test_train_shows_its_progress_on_a_terminals_stderr(
 
 
 def usage_error(arguments: list[str], capsys: Text) -> str:
-    """Give the last line on stderr of a call that argparse ends with exit code 2; nothing is on stdout."""
+    """Give the first line on stderr of a call that argparse ends with exit code 2; nothing is on stdout."""
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     printed = capsys.readouterr()
     assert (caught.value.code, printed.out) == (2, "")
-    return printed.err.splitlines()[-1]
+    return printed.err.splitlines()[0]
 
 
 COUNTS = ["--iterations", "--epochs", "--hidden", "--batch-size"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -531,6 +533,54 @@ def test_progress_true_shows_a_bar_on_stderr_only(capsys: pytest.CaptureFixture[
 def test_nothing_is_shown_unless_asked(capsys: pytest.CaptureFixture[str], progress: Any) -> None:
     fit(engine_net(), *data(50), batch_size=8, progress=progress)
     assert capsys.readouterr() == ("", "")
+
+
+class Watched(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+class Notebook(io.StringIO):
+    """As ipykernel's stream is: no terminal."""
+
+
+Notebook.__module__ = "ipykernel.iostream"
+
+
+class Printing:
+    def on_epoch(self, run: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("stream", "seconds", "callbacks", "shown"),
+    [
+        (Watched, 2.0, [], True),
+        (Notebook, 2.0, [], True),
+        (io.StringIO, 2.0, [], False),
+        (Watched, 0.5, [], False),
+        (Watched, 2.0, [EarlyStopping(monitor="train_loss")], True),
+        (Watched, 2.0, [EarlyStopping(monitor="train_loss"), Printing()], False),
+    ],
+)
+def test_a_bar_appears_by_itself_where_somebody_watches_a_run_of_more_than_a_second(
+    stream: Any, seconds: float, callbacks: Any, shown: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched, clock = stream(), iter(np.linspace(0, seconds, 4).tolist() + [seconds] * 100)
+    monkeypatch.setattr(sys, "stderr", watched)
+    monkeypatch.setattr("chainrule.training.progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    fit(engine_net(), *data(50), batch_size=8, epochs=9, callbacks=callbacks, seed=0)
+    assert ("63/63" in watched.getvalue()) == shown
+    assert (watched.getvalue() == "") != shown
+
+
+@pytest.mark.parametrize("stderr", [None, "closed"])
+def test_a_run_goes_on_without_a_stderr(stderr: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = None if stderr is None else io.StringIO()
+    if stream is not None:
+        stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert len(fit(engine_net(), *data(50), batch_size=8).losses) == 7
 
 
 def test_a_small_set_is_learnt_to_the_last_example() -> None:

@@ -15,7 +15,7 @@ from chainrule.checking.report import GradientReport, Verdict
 from chainrule.checking.run import as_before
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class ProblemReport:
     """What `check_problem` found: a report for each derivative.
 
@@ -70,6 +70,10 @@ class ProblemReport:
         """Give all reports as plain numbers, strings, lists and dicts, ready for ``json.dumps``."""
         parts = {name: report.to_dict() for name, report in self.parts.items()}
         return {"verdict": self.verdict, "parts": parts, "skipped": list(self.skipped)}
+
+    def __repr__(self) -> str:
+        found = [f"{name}: {report.headline}" for name, report in self.parts.items()]
+        return f"ProblemReport({', '.join(found) or 'nothing to check'})"
 
     def __str__(self) -> str:
         told = [f"{name}: {report}" for name, report in self.parts.items()]

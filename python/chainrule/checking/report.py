@@ -141,7 +141,7 @@ class Unseen:
         return f"{self.name}{looked}"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class GradientReport:
     """What `check_gradients` or `check_adjoint` found.
 
@@ -182,7 +182,7 @@ class GradientReport:
     held_fixed: tuple[str, ...] = ()
     strict: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
-    line: Taylor = field(default=None, repr=False)
+    line: Taylor = None
 
     @property
     def verdict(self) -> Verdict:
@@ -256,6 +256,9 @@ class GradientReport:
             }
         )
         return plain
+
+    def __repr__(self) -> str:
+        return f"GradientReport({title_of(self)}: {self.headline})"
 
     def __str__(self) -> str:
         return "\n".join(self._lines())

@@ -11,16 +11,16 @@ import contextlib
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 # Here, not at the first random number: while this is imported, Ctrl-C is heard by chainrule_command alone.
 import numpy.random  # noqa: F401
 
 from chainrule import __version__
-from chainrule._harmless import harmless
 from chainrule.cli import book, check, completion, data, evaluate, graph, info, predict, train
 from chainrule.cli.arguments import add_color
 from chainrule.cli.output import complain, hold_any_text, let_go, print_error
+from chainrule.cli.parser import Parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str] | None) -> int:
-    options = build_parser().parse_args(arguments)
+    options = build_parser().parse_args(_as_options(sys.argv[1:] if arguments is None else arguments))
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
@@ -56,9 +56,19 @@ def _run(arguments: Sequence[str] | None) -> int:
         return 2
 
 
+def _as_options(arguments: Sequence[str]) -> Sequence[str]:
+    """Give what is meant by ``help``, ``help COMMAND`` and ``version``, which other tools have for commands."""
+    match arguments:
+        case ["help", *rest]:
+            return [*rest, "--help"]
+        case ["version"]:
+            return ["--version"]
+    return arguments
+
+
 def build_parser() -> argparse.ArgumentParser:
     """Give the parser of the whole command line; its options have a function ``run``, and the parser itself."""
-    parser = _Parser(
+    parser = Parser(
         prog="chainrule",
         description="Gradients to see and to trust: train the tutorial's network on MNIST, prove its gradients right.",
         epilog="chainrule COMMAND --help tells more, with examples.",
@@ -71,13 +81,6 @@ def build_parser() -> argparse.ArgumentParser:
     for added in commands.choices.values():
         add_color(added)
     return parser
-
-
-class _Parser(argparse.ArgumentParser):
-    """argparse's, and so are those of the commands; it quotes arguments, which may be names of files, as they are."""
-
-    def error(self, message: str) -> NoReturn:
-        super().error(harmless(message))
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:

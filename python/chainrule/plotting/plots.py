@@ -25,6 +25,7 @@ from chainrule.nn.losses import confusion_of
 from chainrule.nn.network import Network, batched
 from chainrule.nn.passes import run
 from chainrule.training.history import History
+from chainrule.training.rate_finder import LearningRates
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -98,6 +99,52 @@ def plot_history(history: History) -> Figure:
     for right in rest:
         _draw_epochs(right, history.steps, {name: getattr(history, f"{name}_{measure}") for name in losses})
         _finish(right, NAMES[str(measure)])
+    return figure
+
+
+def plot_learning_rates(found: LearningRates) -> Figure:
+    """Draw the losses of a run whose learning rate rose, and the rate to begin with.
+
+    Parameters
+    ----------
+    found : LearningRates
+        What `find_learning_rate` gave.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        The loss of each step's batch over its rate, and the same smoothed; a vertical line is the suggestion. Losses
+        that rose by more than they had fallen are cut off.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed: it comes with the extra ``plot``.
+    TypeError
+        If `found` is no LearningRates.
+
+    Examples
+    --------
+    >>> from chainrule import LearningRates
+    >>> rates, losses = np.geomspace(1e-3, 10, 50), np.linspace(2, 1, 50)
+    >>> figure = plot_learning_rates(LearningRates(rates, losses, losses, 1.0))
+    >>> figure.axes[0].get_xlabel(), figure.axes[0].get_xscale()
+    ('learning rate', 'log')
+    """
+    if not isinstance(found, LearningRates):
+        raise TypeError(f"found must be what find_learning_rate gives, got {found!r}")
+    figure = _figure(5.2, 3.6)
+    axes = figure.subplots()
+    axes.plot(found.rates, found.losses, color=_GREY, linewidth=1.0, label="batches")
+    axes.plot(found.rates, found.smoothed, color=_BLUE, linewidth=1.6, label="smoothed")
+    axes.axvline(found.suggestion, color=_RED, linestyle="--", label=f"suggestion {found.suggestion:g}")
+    axes.set(xlabel="learning rate", ylabel="loss", xscale="log")
+    lowest, first = found.losses.min(), found.losses[0]
+    margin = 0.1 * (first - lowest)
+    axes.set_ylim(lowest - margin, min(found.losses.max(), 2 * first - lowest) + margin)
+    axes.grid(alpha=0.25, linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize="small", loc="lower left")
     return figure
 
 

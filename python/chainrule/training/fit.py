@@ -119,7 +119,9 @@ def fit(
         `net` and `optimizer` hold is replaced, and so is the state of the generator. The run ends with the bits it
         would have had without an interruption.
     progress : bool or callable, optional
-        True shows a bar on stderr; a callable is called with (steps done, steps in all) several times a second.
+        True shows a bar on stderr, False none; by default there is one if that is a terminal or in a notebook, the run
+        takes longer than a second, and no callbacks are there but `EarlyStopping`: others may print. A callable is
+        called with (steps done, steps in all) several times a second.
     on_nonfinite : {"raise", "warn", "ignore"}
         What to do when a batch's loss is nan or infinite.
 

@@ -7,7 +7,6 @@ batches from the same generator and give the same numbers to rounding.
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from chainrule.nn.sparse import SparseRows, mean_of_blocks
 from chainrule.training.callbacks import Run, call
 from chainrule.training.history import History
 from chainrule.training.optimizers import Optimizer, shortened
+from chainrule.training.progress import reporter
 from chainrule.training.sets import Sets
 from chainrule.training.settings import Settings, rate_of
 
@@ -64,7 +64,7 @@ class Training:
     ) -> None:
         self.net, self.optimizer, self.settings, self._checkpoints = net, settings.optimizer, settings, checkpoints
         self._rng, self._total = rng, total
-        self._undo = _undo(net, self.optimizer, rng)
+        self._undo = undo_of(net, self.optimizer, rng)
         if sets.share:
             sets.hold_out(checkpoints.held_out(sets, rng))
         sets.smooth(net, settings.label_smoothing)
@@ -115,7 +115,7 @@ class Training:
         """Make the steps that are left, epoch by epoch."""
         run, settings, checkpoints, callbacks = self.run, self.settings, self._checkpoints, self.settings.callbacks
         per_epoch, total, n = self._per_epoch, self._total, len(self._sets)
-        with _reporter(settings.progress, total) as report:
+        with reporter(settings.progress, total) as report:
             while run.step < total and not run.stopped:
                 epoch, done = divmod(run.step, per_epoch)
                 if settings.schedule is not None and not done:
@@ -355,8 +355,8 @@ class Training:
             out = run_layer(copy.copy(layer), out, training=False)  # a copy: the layer keeps what backward needs
             if type(layer) is Relu and not out.any():
                 text = f"every unit of {name} is 0 for all of {len(sample)} examples; what is before it learns no more"
-                advice = f"{_advice(self._sets, self._dtype())}, and begin with a new network"
-                warn(f"{text}. {advice}")
+                then = f"{advice(self._sets.x, self._dtype(), self._sets.place)}, and begin with a new network"
+                warn(f"{text}. {then}")
                 self._told_of_dead_units = True
                 return
 
@@ -393,7 +393,7 @@ class Training:
         if self._strict and not np.isfinite(values).all():
             raise FloatingPointError(
                 f"{what} at step {len(self.history.losses)} (lr={self.optimizer.lr}); the network is as it was before"
-                f" the call. {_advice(self._sets, self._dtype())}, or on_nonfinite='ignore' to go on"
+                f" the call. {advice(self._sets.x, self._dtype(), self._sets.place)}, or on_nonfinite='ignore' to go on"
             )
 
     def _dtype(self) -> np.dtype[Any]:
@@ -401,17 +401,20 @@ class Training:
         return next((np.asarray(array).dtype for array in self.net.params.values()), np.dtype(np.float64))
 
 
-def _advice(sets: Sets, dtype: np.dtype[Any]) -> str:
-    """Say what to do about a loss that is not finite: look at the data first, which no learning rate mends."""
-    largest, x = 0.0, sets.x
+def advice(x: FloatArray | SparseRows, dtype: np.dtype[Any], place: Callable[..., str]) -> str:
+    """Say what to do about a loss that is not finite: look at the data first, which no learning rate mends.
+
+    `place` gives a number of `x` a name, from its row and where in the row it stands.
+    """
+    largest = 0.0
     length = min(1024, x.block) if isinstance(x, SparseRows) else 1024
     for start in range(0, len(x), length):  # so that a large set is not copied as a whole
         with np.errstate(over="ignore"):
             block = x[start : start + length].astype(dtype, copy=False)
         bad = np.argwhere(~np.isfinite(block))
         if len(bad):
-            row, *place = bad[0].tolist()
-            at, value = sets.place(start + row, *place), block[tuple(bad[0])]
+            row, *rest = bad[0].tolist()
+            at, value = place(start + row, *rest), block[tuple(bad[0])]
             return f"{at} is {value} in {dtype}: leave such examples out, or put a number there"
         largest = max(largest, float(np.abs(block).max(initial=0)))
     scale = f"Scale x, which reaches {largest:.4g}, or try" if largest > LARGE else "Try"
@@ -429,7 +432,7 @@ def _in_rust(net: Any) -> list[Any]:
     return [layer for layer in layers if type(layer) not in LAYERS or LAYERS[type(layer)].rust]
 
 
-def _undo(net: Any, optimizer: Optimizer, rng: np.random.Generator) -> Callable[[], None]:
+def undo_of(net: Any, optimizer: Optimizer, rng: np.random.Generator) -> Callable[[], None]:
     """Give what puts the layers, the parameters, the optimizer and the generator back as they are now."""
     held: dict[str, Any] = net.layers if isinstance(net, Network) else {}
     layers, named = dict(held), dict(net.params)
@@ -468,15 +471,3 @@ def _restoring(undo: Callable[[], None], work: Iterator[None]) -> Iterator[None]
     """Go through `work`, calling `undo` if it raises: not for Ctrl-C, nor for what the caller does in between."""
     with _undoing(undo):
         yield from work
-
-
-@contextmanager
-def _reporter(progress: Any, total: int) -> Iterator[Callable[[int, int], object]]:
-    """Give what is called with (steps done, steps in all)."""
-    if progress is True:
-        from tqdm import tqdm  # takes a third as long to import as everything else
-
-        with tqdm(total=total, unit="step", file=sys.stderr) as bar:
-            yield lambda done, _: bar.update(done - bar.n)
-    else:
-        yield progress or (lambda done, total: None)

@@ -89,8 +89,7 @@ class Sets:
         """Say which number of what `fit` was given this one of `x` is."""
         if self.held_out is not None:
             row = int(np.delete(np.arange(len(self.x) + len(self.held_out)), self.held_out)[row])
-        names = list(map(str, place)) if self.columns is None else [repr(self.columns[column]) for column in place]
-        return f"x[{', '.join([str(row), *names])}]"
+        return place_in(self.columns, row, *place)
 
     def smooth(self, net: Any, share: float) -> None:
         """Spread a share of each answer over all there are."""
@@ -99,6 +98,12 @@ class Sets:
         if share and loss is not None:
             scores = net.predict(self.x[:1])
             self.taught = loss.smoothed(self.t, share, scores.shape[-1], scores.dtype)
+
+
+def place_in(columns: list[str] | None, row: int, *place: int) -> str:
+    """Name a number of `x`: in a frame, whose columns have names, by its row and the name of its column."""
+    names = list(map(str, place)) if columns is None else [repr(columns[column]) for column in place]
+    return f"x[{', '.join([str(row), *names])}]"
 
 
 def _only(x: FloatArray | SparseRows, rows: NDArray[np.int64]) -> FloatArray | SparseRows:

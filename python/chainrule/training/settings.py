@@ -11,7 +11,7 @@ import numpy as np
 
 from chainrule._gate import count, flag, positive, real
 from chainrule.nn import kinds
-from chainrule.training.callbacks import expect_callbacks
+from chainrule.training.callbacks import EarlyStopping, expect_callbacks
 from chainrule.training.optimizers import SGD, Optimizer
 
 #: The optimizers by the names that `fit` and the command line have for them.
@@ -54,7 +54,7 @@ class Settings:
         """
         if given["batch_size"] is not None:
             given["batch_size"] = count(given["batch_size"], "batch_size")
-        optimizer = _optimizer(optimizer, learning_rate, given["schedule"])
+        optimizer = optimizer_of(optimizer, learning_rate, given["schedule"])
         smoothing = real(given["label_smoothing"], "label_smoothing")
         if not 0 <= smoothing < 1:
             raise ValueError(f"label_smoothing must lie in 0 <= label_smoothing < 1, got {given['label_smoothing']!r}")
@@ -69,6 +69,8 @@ class Settings:
         if given["largest_norm"] is not None:
             given["largest_norm"] = positive(given["largest_norm"], "largest_norm")
         given["callbacks"] = expect_callbacks(given["callbacks"])
+        if progress is None and any(type(one) is not EarlyStopping for one in given["callbacks"]):
+            given["progress"] = False  # what they print would run into the bar
         if every is not None and given["checkpoint"] is None:
             raise ValueError(f"every={every!r} says how often to write a checkpoint; say where: checkpoint=path")
         every = count(1 if every is None else every, "every")
@@ -101,7 +103,7 @@ class Settings:
         return count(1 if self.epochs is None else self.epochs, "epochs") * per_epoch
 
 
-def _optimizer(optimizer: Any, learning_rate: Any, schedule: Any) -> Optimizer:
+def optimizer_of(optimizer: Any, learning_rate: Any, schedule: Any) -> Optimizer:
     """Give the optimizer of all three arguments, which must not contradict each other."""
     if not (optimizer is None or isinstance(optimizer, Optimizer | str)):
         raise TypeError(f"optimizer must be an Optimizer such as Adam(), or its name, got {optimizer!r}")

@@ -1,0 +1,20 @@
+"""What the check says of a sample, and of its wrong versions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chainrule import GradientReport, check_gradients
+from wild.sample import Sample
+from wild.verify import differences
+from wild.wrong import versions
+
+
+def report_of(sample: Sample) -> GradientReport:
+    """Check a sample, with arguments of its own."""
+    return check_gradients(sample.make(), *sample.arguments(np.random.default_rng(0)))
+
+
+def verdicts_of_wrong(sample: Sample) -> dict[str, str]:
+    """Give the verdict of each version that is wrong by differences, by its name."""
+    return {w.name: report_of(w).verdict for w in versions(sample) if max(differences(w).values()) > 1e-3}
