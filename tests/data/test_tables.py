@@ -19,6 +19,7 @@ import pytest
 
 from chainrule import DataError, IdentityWithLoss, Network, Table, TwoLayerNet, fit, load, load_table
 from chainrule.cli import main
+from chainrule.data.mnist import key_file
 
 Text = pytest.CaptureFixture[str]
 
@@ -286,7 +287,7 @@ def test_one_class_with_one_row_is_a_class(written: Callable[..., Path]) -> None
 @pytest.mark.parametrize(
     ("arguments", "error", "what"),
     [
-        ({"target": "species"}, ValueError, "there is no column 'species'; its first line names 'a', 'kind'"),
+        ({"target": "species"}, ValueError, "there is no column 'species'; the columns are 'a', 'kind'"),
         ({"drop": ["b"]}, ValueError, "there is no column 'b'"),
         ({"drop": ["kind"]}, ValueError, "the target 'kind' is not to be dropped"),
         ({"drop": "a"}, TypeError, "drop must be a list of names of columns, got 'a'"),
@@ -514,7 +515,7 @@ def test_three_commands_make_a_strangers_table_a_model_with_a_report(
     assert all(word in html for word in ("big dog", "colour", "a 1 for one of blue, red", "species"))
     assert "First-layer weights" not in html
     assert main(["eval", model, str(path), "--confusion"]) == 0
-    assert lines_of(capsys)[-2:] == ["0 big dog   30  ·  1.0000", "1 cat        · 30  1.0000"]
+    assert lines_of(capsys)[-2:] == ["0 big dog 30  ·  1.0000", "1 cat      · 30  1.0000"]
     other = written("colour,length,name\nred,0.1,n1\nblue,8.2,n2\n", "new.csv")
     assert main(["predict", model, str(other)]) == 0
     assert [line.split("  ")[1] for line in lines_of(capsys)] == ["cat", "big dog"]
@@ -551,8 +552,9 @@ def test_numbers_are_predicted_in_their_unit(written: Callable[..., Path], tmp_p
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (["{}"], "{}: say which column is to be learnt: --target NAME"),
-        (["{}", "--target", "kind"], "{}: there is no column 'kind'; its first line names 'name'"),
+        (["{}"], "{}: say which column is to be learnt, --target NAME, of 'name', 'length', 'colour', 'species'"),
+        (["{}", "--target", "Species"], "did you mean 'species'?"),
+        (["{}", "--target", "kind"], "{}: there is no column 'kind'; the columns are 'name'"),
         (["{}", "--target", "species", "--drop", "x"], "{}: there is no column 'x'"),
         (["{}", "--target", "species", "--data-dir", "digits"], "both say what to train on"),
         (["{}", "--target", "species", "--net", "convnet"], "--net convnet is for pictures; for the rows of a table: "),
@@ -586,3 +588,39 @@ def test_a_network_of_a_table_is_not_asked_about_digits(
     TwoLayerNet(4, 3, 2, seed=0).save(tmp_path / "digits")
     assert main(["eval", str(tmp_path / "digits"), str(path)]) == 2
     assert "was not trained on a CSV file or a folder" in capsys.readouterr().err
+
+
+def test_what_is_named_in_the_wrong_place_says_where_it_belongs(
+    written: Callable[..., Path], tmp_path: Path, capsys: Text
+) -> None:
+    path, model = made(written), str(tmp_path / "net")
+    assert main(["train", str(path), "--target", "species", "--epochs", "1", "--save", model]) == 0
+    (tmp_path / "folder").mkdir()
+    assert main(["eval", model, str(tmp_path / "folder")]) == 2
+    assert f"is a folder; {model} was trained on a CSV file" in capsys.readouterr().err
+    assert main(["train", "--resume", model]) == 2
+    assert "the run was made with other training data; name what it was trained on" in capsys.readouterr().err
+    assert main(["train", str(path), "--target", "species", "--recipe", "97"]) == 2
+    assert "FILE does not go with --recipe" in capsys.readouterr().err
+    for name in key_file.values():
+        (tmp_path / "folder" / name).write_bytes(b"")
+    assert main(["train", str(tmp_path / "folder")]) == 2
+    assert f"--data-dir {tmp_path / 'folder'}" in capsys.readouterr().err
+    assert main(["predict", model, str(written(b"\x89PNG\r\n", "a.png"))]) == 2
+    assert "a PNG picture, not a CSV file" in capsys.readouterr().err
+
+
+def test_the_line_that_ctrl_c_leaves_goes_on_with_the_same_data(
+    written: Callable[..., Path], tmp_path: Path, capsys: Text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, model = made(written), str(tmp_path / "net")
+
+    def interrupted(net: Any, *_: Any, checkpoint: Any, **__: Any) -> None:
+        net.save(checkpoint)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("chainrule.cli.train.fit", interrupted)
+    command = ["train", str(path), "--target", "species", "--missing", "fill", "--drop", "name", "--save", model]
+    assert main(command) == 130
+    told = f"go on with: chainrule train {path} --target species --missing fill --drop name --resume {model}"
+    assert told in capsys.readouterr().err

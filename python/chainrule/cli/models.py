@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,9 @@ class Model:
 
     def read(self, path: str) -> Table | Pictures:
         """Read a CSV file, or a folder of pictures, as those were read that it was trained on."""
+        if Path(path).exists() and Path(path).is_dir() == self.of_table:
+            got, wanted = ("a folder", "a CSV file") if self.of_table else ("a file", "a folder of pictures")
+            raise ValueError(f"{path}: is {got}; {self.path} was trained on {wanted}")
         own: Table | Pictures = load_table(path, like=self.net) if self.of_table else load_folder(path, like=self.net)
         return own
 

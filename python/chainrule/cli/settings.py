@@ -136,7 +136,7 @@ def store(net: Network, settings: dict[str, Any], x: NDArray[Any], t: NDArray[An
     """Put the settings where checkpoints of `net` have them; refuse other data than that of the run to go on with."""
     data = f"{zlib.crc32(x.data):08x}{zlib.crc32(t.data):08x}"
     if resume is not None and _stored(resume)["data"] != data:
-        raise ValueError(f"{resume}: the run was made with other training data; name that")
+        raise ValueError(f"{resume}: the run was made with other training data; name what it was trained on")
     kept = {name: value for name, value in settings.items() if name not in _SINCE_NETS or value != _SINCE_NETS[name]}
     net.metadata[_KEY] = json.dumps(kept | {"data": data})
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule.data.cells import cells_of
 from chainrule.data.folders import Pictures, load_folder
-from chainrule.data.mnist import load_mnist
+from chainrule.data.mnist import is_there, load_mnist
 from chainrule.data.tables import Table, load_table
 from chainrule.nn.losses import IdentityWithLoss, Loss, SoftmaxWithLoss
 
@@ -114,7 +115,11 @@ def _expect_sense(options: argparse.Namespace) -> None:
     if options.data is not None and options.data_dir is not None:
         raise ValueError(f"{options.data} and --data-dir both say what to train on; give one of them")
     if table and options.target is None:
-        raise ValueError(f"{options.data}: say which column is to be learnt: --target NAME")
+        raise ValueError(
+            f"{options.data}: say which column is to be learnt, --target NAME, of {cells_of(options.data).headers}"
+        )
+    if folder and is_there(options.data):
+        raise ValueError(f"{options.data} holds files in MNIST's format, which are named so: --data-dir {options.data}")
     for name in ("target", "missing", "drop"):
         if not table and getattr(options, name) is not None:
             raise ValueError(f"--{name} goes with a CSV file" + (f"; {options.data} is a folder" if folder else ""))

@@ -18,9 +18,13 @@ from chainrule.data.idx import expect_regular
 
 #: What stands in a cell of which nothing is known.
 MISSING = frozenset({"", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NaT", "null", "NULL", "?"})
+#: Names of columns in a message.
+_MOST_TOLD = 20
 #: Between cells; the first that gives the most columns is meant.
 _DELIMITERS = ",;\t|"
 _BINARY = {
+    b"\x89PNG": "a PNG picture, not a CSV file",
+    b"\xff\xd8\xff": "a JPEG picture, not a CSV file",
     b"PK\x03\x04": "a zip archive, such as a workbook of Excel's; save the sheet as CSV",
     b"\x1f\x8b": "compressed by gzip; unpack it first",
 }
@@ -52,6 +56,12 @@ class Cells:
 
     def __len__(self) -> int:
         return len(self.places)
+
+    @property
+    def headers(self) -> str:
+        """The names of the first columns, as a message tells them."""
+        named = [repr(name) for name in self.names if name]
+        return ", ".join([*named[:_MOST_TOLD], *(["…"] if len(named) > _MOST_TOLD else [])])
 
     def column(self, name: str) -> list[str]:
         """Give the cells of the column that is called `name`."""

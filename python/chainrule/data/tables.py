@@ -208,9 +208,13 @@ def load_table(
     return table._parts(rows, rows[:0])[0]  # scaled by the rows that are left
 
 
-def _no_such_column(cells: Cells, name: Any) -> str:
-    names = ", ".join(map(repr, filter(None, cells.names)))
-    text = f"{cells.source}: there is no column {name!r}; its first line names {names}"
+def _no_such_column(cells: Cells, name: str) -> str:
+    text = f"{cells.source}: there is no column {name!r}; the columns are {cells.headers}"
+    meant = [header for header in cells.names if header.casefold() == name.casefold()]
+    if meant:
+        text += f"; did you mean {meant[0]!r}?"
+    if len(cells.names) == 1:
+        text += ". Cells are told apart by commas, semicolons, tabs or bars, and there is none in its first line"
     if any(cells.number(header) is not None for header in cells.names):
         text += ". If that is a row of the data, put a line with the names of the columns above it"
     return text
@@ -280,8 +284,7 @@ def _made(cells: Cells, columns: Sequence[Column], target: Column, fill: bool) -
 def _alike(cells: Cells, columns: tuple[Column, ...], target: Column, fill: bool) -> Table:
     for column in columns:
         if column.name not in cells.names:
-            names = ", ".join(map(repr, filter(None, cells.names)))
-            raise DataError(f"{cells.source}: the network reads a column {column.name!r}; there are {names}")
+            raise DataError(f"{cells.source}: the network reads a column {column.name!r}; there are {cells.headers}")
     unknown = target.name in cells.names and any(cell in MISSING for cell in cells.column(target.name))
     if unknown:  # a table to be predicted may have the column, and nothing in it
         at = cells.names.index(target.name)
