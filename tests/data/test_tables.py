@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import os
 import statistics
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from chainrule import DataError, IdentityWithLoss, Network, Table, TwoLayerNet, fit, load, load_table
 from chainrule.cli import main
@@ -185,6 +188,18 @@ def test_words_that_are_nearly_all_different_are_left_out(written: Callable[...,
     assert [column.name for column in table.columns] == ["n", "few"]
     with pytest.warns(UserWarning, match="column 'nothing' is left out: all its cells are empty"):
         load_table(written("n,nothing,kind\n1,,a\n2,NA,b\n"), "kind")
+
+
+@pytest.mark.parametrize(
+    ("words", "rows", "kept"), [(12, 24, True), (12, 23, False), (10, 10, True), (257, 1000, False), (256, 1000, True)]
+)
+def test_how_many_different_words_are_too_many(written: Callable[..., Path], words: int, rows: int, kept: bool) -> None:
+    path = written("n,word,kind\n" + "".join(f"{i},w{i % words},{'ab'[i % 2]}\n" for i in range(rows)))
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        table = load_table(path, "kind")
+    assert [column.name for column in table.columns] == ["n", "word"][: 1 + kept]
+    assert len(told) == (not kept)
 
 
 def test_only_a_nameless_column_that_counts_is_taken_for_an_index(written: Callable[..., Path]) -> None:
@@ -624,3 +639,73 @@ def test_the_line_that_ctrl_c_leaves_goes_on_with_the_same_data(
     assert main(command) == 130
     told = f"go on with: chainrule train {path} --target species --missing fill --drop name --resume {model}"
     assert told in capsys.readouterr().err
+
+
+# --- any bytes ---
+
+PIECES = [
+    "a",
+    "kind",
+    "1",
+    "2.5",
+    "-3e2",
+    "inf",
+    "NA",
+    "",
+    "x",
+    "y",
+    '"',
+    '""',
+    ",",
+    ";",
+    "\t",
+    "|",
+    "\n",
+    "\r\n",
+    "\r",
+]
+PIECES += [" ", "\x00", "\x1b[2J", "\ufeff", "\u2028", "_", "é"]
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    content=st.one_of(
+        st.binary(max_size=80),
+        st.lists(st.sampled_from(PIECES), max_size=60).map(lambda pieces: "a,kind\n" + "".join(pieces)).map(str.encode),
+    ),
+    missing=st.sampled_from(["raise", "drop", "fill"]),
+)
+def test_any_bytes_are_a_table_or_a_named_error(
+    content: bytes, missing: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.getbasetemp() / f"any-{os.getpid()}.csv"
+    path.write_bytes(content)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        table, told = None, ""
+        try:
+            table = load_table(path, "kind", missing=missing)
+        except ValueError as error:
+            told = str(error)
+    if table is None:
+        assert str(path) in told
+        return
+    assert np.isfinite(table.x).all()
+    assert len(table.x) == len(table.t) == len(table.places)
+    assert "\x1b" not in repr(table)
+
+
+@pytest.mark.fault("X1")
+def test_x1_what_commands_a_terminal_is_shown_escaped(
+    written: Callable[..., Path], tmp_path: Path, capsys: Text
+) -> None:
+    path = written("a,kind\n1,\x1b[2Jx\n2,y\n3,\x1b[2Jx\n4,y\n5,y\n")
+    table = load_table(path, "kind")
+    net = table.network(seed=0)
+    assert "\\x1b[2Jx 2" in repr(table)
+    assert "\\x1b[2Jx" in str(net.evaluate(table.x, table.t))
+    net.save(tmp_path / "net")
+    assert main(["train", str(path), "--target", "kind", "--epochs", "1"]) == 0
+    assert main(["predict", str(tmp_path / "net"), str(path)]) == 0
+    assert main(["eval", str(tmp_path / "net"), str(path), "--confusion"]) == 0
+    assert "\x1b" not in capsys.readouterr().out

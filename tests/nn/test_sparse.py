@@ -160,7 +160,7 @@ def test_neither_training_nor_prediction_makes_it_dense() -> None:
     network = TwoLayerNet(columns, 4, 2, dtype=np.float32, seed=0)
     tracemalloc.start()
     try:
-        run(network, x, t, epochs=1, batch_size=100)
+        run(network, x, t, epochs=1, batch_size=100, validation=0.1)
         network.evaluate(x, t)
         _, most = tracemalloc.get_traced_memory()
     finally:

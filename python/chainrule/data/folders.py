@@ -14,6 +14,7 @@ import numpy as np
 
 from chainrule._errors import DataError
 from chainrule._gate import count
+from chainrule._harmless import harmless
 from chainrule.data.images import first_look, load_picture
 from chainrule.data.own_data import OwnData
 from chainrule.nn import class_names
@@ -63,7 +64,7 @@ class Pictures(OwnData):
         counts = np.bincount(self.t, minlength=len(self.classes))
         told = ", ".join(f"{name} {n}" for name, n in list(zip(self.classes, counts, strict=True))[:10])
         more = ", …" if len(self.classes) > 10 else ""
-        return f"Pictures({len(self)} of shape {self.shape}; {told}{more})"
+        return harmless(f"Pictures({len(self)} of shape {self.shape}; {told}{more})")
 
 
 def load_folder(path: str | os.PathLike[str], *, size: tuple[int, int] | None = None, like: Any = None) -> Pictures:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
+from chainrule._harmless import harmless
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +52,7 @@ class Evaluation:
         """Give a line, and with classes a table of them."""
         lines = [f"{self.examples} examples: loss {self.loss:.4f}, {self.measure} {self.score:.4f}"]
         if self.confusion is not None and self.precision is not None and self.recall is not None:
-            names = self.names or tuple(map(str, range(len(self.confusion))))
+            names = tuple(map(harmless, self.names or map(str, range(len(self.confusion)))))
             wide = max(5, *map(len, names))
             lines.append(f"{'class':<{wide}}  precision  recall  examples")
             for i, n in enumerate(self.confusion.sum(axis=1)):
