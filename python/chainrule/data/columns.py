@@ -75,12 +75,12 @@ class Column:
                     known = ", ".join(self.words[:_FEW_WORDS]) + (", …" if len(self.words) > _FEW_WORDS else "")
                     cells.refuse(row, self.name, f"{cell!r} is none of the words it was made with: {known}")
             return rows
-        values = np.empty((len(column), 1))
-        for row, cell in enumerate(column):
-            number = self.mean if cell in MISSING else cells.number(cell)
-            if number is None or not np.isfinite(number):
-                cells.refuse(row, self.name, f"{cell!r} is no finite number")
-            values[row] = number
+        there = [row for row, cell in enumerate(column) if cell not in MISSING]
+        values = np.full((len(column), 1), self.mean)
+        values[there, 0] = np.array(cells.numbers([column[row] for row in there]), np.float64)  # None becomes nan
+        bad = np.flatnonzero(~np.isfinite(values))
+        if len(bad):
+            cells.refuse(int(bad[0]), self.name, f"{column[bad[0]]!r} is no finite number")
         return (values - self.mean) / self.spread
 
     def in_units(self, scaled: FloatArray) -> FloatArray:
@@ -122,16 +122,19 @@ def column_of(cells: Cells, name: str) -> Column | str:
         If they are numbers, but for a few.
     """
     column = cells.column(name)
-    there = [(row, cell) for row, cell in enumerate(column) if cell not in MISSING]
-    if not there:
+    rows = [row for row, cell in enumerate(column) if cell not in MISSING]
+    if not rows:
         return "all its cells are empty"
-    found = [cells.number(cell) for _, cell in there]
+    there = [column[row] for row in rows]
+    found = cells.numbers(there)
     if None not in found:
-        return _of_numbers(cells, name, [(row, number) for (row, _), number in zip(there, found, strict=True)])
-    odd_row, odd = next(one for one, number in zip(there, found, strict=True) if number is None)
+        return _of_numbers(cells, name, rows, np.array(found, np.float64))
     if found.count(None) <= (1 - _MEANT_AS_NUMBERS) * len(found):
-        cells.refuse(odd_row, name, f"{odd!r} is no number, as most others of the column are; mend it, or drop it")
-    words = {cell for _, cell in there}
+        odd = found.index(None)
+        cells.refuse(
+            rows[odd], name, f"{there[odd]!r} is no number, as most others of the column are; mend it, or drop it"
+        )
+    words = set(there)
     if _says_nothing(len(words), len(there)):
         return f"{len(words)} different words in {len(there)} rows say nothing of other rows"
     return Column(name, words=tuple(sorted(words)))
@@ -140,7 +143,7 @@ def column_of(cells: Cells, name: str) -> Column | str:
 def target_of(cells: Cells, name: str) -> Column | str:
     """Find out what there is to learn: classes, which are words, or numbers; or a word why it cannot be learnt."""
     column = [cell for cell in cells.column(name) if cell not in MISSING]
-    found = [cells.number(cell) for cell in column]
+    found = cells.numbers(column)
     words: Sequence[str] = sorted(set(column))
     if None not in found:
         values = sorted({number for number in found if number is not None})
@@ -165,14 +168,13 @@ def counted(column: Column, numbers: FloatArray) -> str:
     return told + (", …" if len(names) > _FEW_WORDS else "")
 
 
-def _of_numbers(cells: Cells, name: str, found: list[tuple[int, float | None]]) -> Column:
-    values = np.array([number for _, number in found], np.float64)
+def _of_numbers(cells: Cells, name: str, rows: list[int], values: FloatArray) -> Column:
     if not np.isfinite(values).all():
-        cells.refuse(found[int(np.argmin(np.isfinite(values)))][0], name, "an infinite number")
-    with np.errstate(over="ignore"):
+        cells.refuse(rows[int(np.argmin(np.isfinite(values)))], name, "an infinite number")
+    with np.errstate(over="ignore", invalid="ignore"):
         mean, spread = _mean_and_spread(values)
     if not np.isfinite(spread):
-        cells.refuse(found[int(np.argmax(np.abs(values)))][0], name, "so large a number that the column has no spread")
+        cells.refuse(rows[int(np.argmax(np.abs(values)))], name, "so large a number that the column has no spread")
     return Column(name, mean, spread)
 
 

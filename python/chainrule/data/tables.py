@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -253,22 +253,25 @@ def _counts(cells: Cells, column: list[str]) -> bool:
 def _without_missing(cells: Cells, columns: list[Column], target: str, missing: str) -> Cells:
     """Leave rows out in which a cell is missing, if that is asked for; else raise, naming the first that may not be."""
     needed = [column.name for column in columns] if missing != "fill" else []
-    read = {name: cells.column(name) for name in [*needed, target]}
-    kept = []
-    for row in range(len(cells)):
-        name = next((name for name, column in read.items() if column[row] in MISSING), None)
-        if name is None:
-            kept.append(row)
-        elif missing != "drop":
-            what = f"says {read[name][row]!r}" if read[name][row] else "is empty"
-            ways = "missing='drop' (--missing drop) leaves such rows out"
-            if name != target:
-                ways += ", missing='fill' puts the mean, or no word, in their place"
-            cells.refuse(row, name, f"the cell {what}; {ways}")
+    absent: dict[int, str] = {}  # row: the first of its columns in which a cell is missing
+    for name in reversed([*needed, target]):
+        absent |= {row: name for row, cell in enumerate(cells.column(name)) if cell in MISSING}
+    if absent and missing != "drop":
+        row = min(absent)
+        ways = "missing='drop' (--missing drop) leaves such rows out"
+        if absent[row] != target:
+            ways += ", missing='fill' puts the mean, or no word, in their place"
+        _refuse_missing(cells, row, absent[row], ways)
+    kept = [row for row in range(len(cells)) if row not in absent]
     if not kept:
         raise DataError(f"{cells.source}: each of the {len(cells)} rows has an empty cell, so none is left")
     places = [cells.places[row] for row in kept]
     return replace(cells, columns=[[column[row] for row in kept] for column in cells.columns], places=places)
+
+
+def _refuse_missing(cells: Cells, row: int, name: str, ways: str) -> NoReturn:
+    cell = cells.column(name)[row]
+    cells.refuse(row, name, f"the cell {f'says {cell!r}' if cell else 'is empty'}; {ways}")
 
 
 def _made(cells: Cells, columns: Sequence[Column], target: Column, fill: bool) -> Table:
@@ -292,10 +295,9 @@ def _alike(cells: Cells, columns: tuple[Column, ...], target: Column, fill: bool
         cells = replace(cells, names=[*cells.names[:at], "", *cells.names[at + 1 :]])
     if not fill:
         for column in columns:
-            for row, cell in enumerate(cells.column(column.name)):
-                if cell in MISSING:
-                    what = f"says {cell!r}" if cell else "is empty"
-                    cells.refuse(row, column.name, f"the cell {what}; a network trained with missing='fill' takes that")
+            row = next((row for row, cell in enumerate(cells.column(column.name)) if cell in MISSING), None)
+            if row is not None:
+                _refuse_missing(cells, row, column.name, "a network trained with missing='fill' takes that")
     return _made(cells, columns, target, fill)
 
 
