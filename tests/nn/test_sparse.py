@@ -210,7 +210,7 @@ def test_the_estimators_take_it(form: str) -> None:
     options = {"max_iter": 5, "tol": 0.0, "random_state": 0, "n_iter_no_change": np.inf}
     for make, y in ((estimators.MLPClassifier, names), (estimators.MLPRegressor, t.astype(float))):
         for early in (False, True):
-            dense, other = (make((8,), early_stopping=early, **options) for _ in range(2))
+            dense, other = (make(hidden_layer_sizes=(8,), early_stopping=early, **options) for _ in range(2))
             with pytest.warns(UserWarning, match="still making progress"):
                 dense.fit(x, y), other.fit(given, y)
             np.testing.assert_allclose(other.coefs_[0], dense.coefs_[0], rtol=1e-8, atol=1e-12)
