@@ -166,7 +166,7 @@ def _no_numbers(a: Any, array: NDArray[Any], name: str) -> str:
     if word is None:
         return f"{name} has dtype {array.dtype}; chainrule computes in float32 or float64"
     if name != "t":
-        return f"{name} holds words, such as {str(word)!r}, not numbers"
+        return f"{name} has dtype {array.dtype}, words such as {str(word)!r}; chainrule computes in float32 or float64"
     return (
         f"t holds words, such as {str(word)!r}, not numbers: names, t = np.unique(labels, return_inverse=True) makes"
         " numbers of labels; MLPClassifier of chainrule.sklearn takes them as they are"
