@@ -323,7 +323,7 @@ def test_a_file_without_a_line_of_names_is_told_from_one_with_another(written: C
 
 def test_what_is_neither_a_path_nor_a_frame_is_refused(tmp_path: Path) -> None:
     assert "got list" in refusal([[1, 2]], error=TypeError)
-    assert "not a regular file" in refusal(tmp_path)
+    assert "is a folder, not a CSV file" in refusal(tmp_path)
     refusal(tmp_path / "none.csv", error=FileNotFoundError)
 
 

@@ -70,11 +70,13 @@ def test_the_table_of_confusion_has_them_on_both_sides() -> None:
 def test_mistakes_are_told_by_names() -> None:
     pytest.importorskip("matplotlib")
     texts = [text.get_text() for text in plot_mistakes(net(), *data()).axes[0].texts]
-    assert sorted(text.partition("\n")[0] for text in texts) == [
-        "big $x$ dog, seen as cat",
-        "cat, seen as 三角",
-        "三角, seen as big $x$ dog",
+    assert sorted(text.rpartition("\n")[0] for text in texts) == [
+        "big $x$ dog\nas cat",
+        "cat\nas 三角",
+        "三角\nas big $x$ dog",
     ]
+    texts = [text.get_text() for text in plot_mistakes(net("[]"), *data()).axes[0].texts]
+    assert sorted(text.partition("\n")[0] for text in texts) == ["0, seen as 2", "1, seen as 0", "2, seen as 1"]
 
 
 def test_the_page_has_names_and_places_and_what_becomes_of_columns() -> None:

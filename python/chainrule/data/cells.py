@@ -135,6 +135,8 @@ def _word(value: Any) -> str:
 
 def _of_file(path: str | os.PathLike[str]) -> Cells:
     name = os.fspath(path)
+    if os.path.isdir(path):
+        raise DataError(f"{name}: is a folder, not a CSV file; load_folder reads one of pictures")
     expect_regular(path)
     with open(path, "rb") as file:
         text = _text(file.read(), name)

@@ -45,6 +45,8 @@ _MOST_MARKED = 40
 _MOST_WRITTEN = 20
 #: Of names: letters of one, and of all those under a table of classes side by side.
 _LONGEST, _MOST_LETTERS = 18, 60
+#: Of one under an image.
+_LONGEST_BELOW = 12
 #: Images side by side, and inches for each with its gap.
 _ACROSS, _INCHES = 10, 1.0
 
@@ -310,15 +312,17 @@ def plot_mistakes(net: Any, x: Any, t: Any, *, count: int = 20, shape: tuple[int
     rows, columns = x.shape[1:]
 
     shown = wrong[:count]
-    figure, axes = _figure_of_tiles(max(len(shown), 1), rows / columns, lines=2)
+    numbered = all(len(name) < 3 for name in names)  # else they stand below each other
+    lines = 2 if numbered else 3
+    figure, axes = _figure_of_tiles(max(len(shown), 1), rows / columns, lines=lines)
     examples = "1 example" if len(x) == 1 else f"{len(x)} examples"
     found = "no mistake" if len(wrong) == 0 else "1 mistake" if len(wrong) == 1 else f"{len(wrong)} mistakes"
     head = found if len(wrong) <= count else f"the {count} worst of {found}"
     axes.set_title(f"{head} among {examples}", loc="left")
     if len(shown):
-        named = [_short(name) for name in names]
-        captions = [f"{named[right[n]]}, seen as {named[predicted[n]]}\n{probability[n]:.1%}" for n in shown]
-        drawn = _draw_tiles(axes, x[shown].astype(float), captions, lines=2)
+        named, seen = [_short(name, _LONGEST_BELOW) for name in names], ", seen as " if numbered else "\nas "
+        captions = [f"{named[right[n]]}{seen}{named[predicted[n]]}\n{probability[n]:.1%}" for n in shown]
+        drawn = _draw_tiles(axes, x[shown].astype(float), captions, lines=lines)
         drawn.set_cmap("gray_r")
     return figure
 
@@ -373,7 +377,7 @@ def plot_confusion(net: Any, x: Any, t: Any) -> Figure:
         axes.set_xticks(range(0, C, step), minor=False)
         axes.set_yticks(range(0, C, step), minor=False)
     else:
-        labels = [_short(name) for name in names]
+        labels = [_short(name, _LONGEST) for name in names]
         turned = 90 if max(map(len, labels)) * C > _MOST_LETTERS else 0
         axes.set_xticks(range(C), labels, rotation=turned, parse_math=False)
         axes.set_yticks(range(C), labels, parse_math=False)
@@ -460,9 +464,9 @@ def mistakes(net: Any, x: Any, t: Any) -> tuple[NDArray[Any], NDArray[Any], NDAr
     return order[(predicted != right)[order]], right, predicted, np.exp(logarithms[each, predicted]), names
 
 
-def _short(name: str) -> str:
+def _short(name: str, longest: int) -> str:
     """Give a name of a class as there is room for it."""
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 def _answers(net: Any, x: Any, t: Any) -> tuple[FloatArray, NDArray[Any]]:
