@@ -442,6 +442,7 @@ def test_the_report_is_a_page_about_this_run(digits: str, tmp_path: Path, capsys
     assert accuracy in text
     assert "gradients agree" in text
     assert re.search(r"hidden</th>\s*<td[^>]*>7</td>", text)
+    assert re.search(r"learning_rate</th>\s*<td[^>]*>0.1</td>", text)  # which nobody gave: it is the optimizer's
 
 
 def test_the_report_of_a_deep_network_is_checked_along_directions(

@@ -87,20 +87,19 @@ def plot_history(history: History) -> Figure:
     ['loss', 'accuracy']
     """
     expect_steps(history)
-    losses = {"train": history.train_loss, "validation": history.validation_loss, "test": history.test_loss}
-    measure = history.measure
-    panels = 1 if measure is None else 2
-    figure = _figure(5.2 * panels, 3.6)
-    left, *rest = figure.subplots(1, panels, squeeze=False, gridspec_kw={"wspace": 0.06})[0]
+    panels = drawn_of(history)
+    figure = _figure(5.2 * len(panels), 3.6)
+    for axes, what in zip(
+        figure.subplots(1, len(panels), squeeze=False, gridspec_kw={"wspace": 0.06})[0], panels, strict=True
+    ):
+        _draw_panel(axes, history, what)
+    return figure
 
-    means = _draw_batches(left, history.losses)
-    _draw_epochs(left, history.steps, losses)
-    _finish(left, "loss")
-    if means.min(initial=np.inf) > 0 and means.max(initial=0) > 10 * means.min(initial=np.inf):
-        _make_logarithmic(left)
-    for right in rest:
-        _draw_epochs(right, history.steps, {name: getattr(history, f"{name}_{measure}") for name in losses})
-        _finish(right, NAMES[str(measure)])
+
+def plot_panel(history: History, what: str) -> Figure:
+    """Draw one of the panels of `plot_history` by itself, for a page that is narrow: one of `drawn_of`."""
+    figure = _figure(4.4, 3.3)
+    _draw_panel(figure.subplots(), history, what)
     return figure
 
 
@@ -315,8 +314,8 @@ def plot_mistakes(net: Any, x: Any, t: Any, *, count: int = 20, shape: tuple[int
     numbered = all(len(name) < 3 for name in names)  # else they stand below each other
     lines = 2 if numbered else 3
     figure, axes = _figure_of_tiles(max(len(shown), 1), rows / columns, lines=lines)
-    examples = "1 example" if len(x) == 1 else f"{len(x)} examples"
-    found = "no mistake" if len(wrong) == 0 else "1 mistake" if len(wrong) == 1 else f"{len(wrong)} mistakes"
+    examples = "1 example" if len(x) == 1 else f"{thousands(len(x))} examples"
+    found = "no mistake" if len(wrong) == 0 else "1 mistake" if len(wrong) == 1 else f"{thousands(len(wrong))} mistakes"
     head = found if len(wrong) <= count else f"the {count} worst of {found}"
     axes.set_title(f"{head} among {examples}", loc="left")
     if len(shown):
@@ -384,11 +383,18 @@ def plot_confusion(net: Any, x: Any, t: Any) -> Figure:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     accuracy = np.trace(counts) / counts.sum()
-    axes.set_title(f"{np.trace(counts)} of {counts.sum()} right, accuracy {accuracy:.4f}", loc="left")
+    axes.set_title(
+        f"{thousands(np.trace(counts))} of {thousands(counts.sum())} right, accuracy {accuracy:.4f}", loc="left"
+    )
     return figure
 
 
 # --- what is drawn ---
+
+
+def drawn_of(history: History) -> list[str]:
+    """Name what a history has curves of: the loss, and what stands beside it."""
+    return ["loss", *([] if history.measure is None else [history.measure])]
 
 
 def expect_steps(history: Any) -> None:
@@ -517,6 +523,20 @@ def _figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def _draw_panel(axes: Axes, history: History, what: str) -> None:
+    """Draw the curves of the loss, or of what stands beside it."""
+    curves = {name: getattr(history, f"{name}_{what}") for name in ("train", "validation", "test")}
+    if what != "loss":
+        _draw_epochs(axes, history.steps, curves)
+        _finish(axes, NAMES[what])
+        return
+    means = _draw_batches(axes, history.losses)
+    _draw_epochs(axes, history.steps, curves)
+    _finish(axes, what)
+    if means.min(initial=np.inf) > 0 and means.max(initial=0) > 10 * means.min(initial=np.inf):
+        _make_logarithmic(axes)
+
+
 def _draw_batches(axes: Axes, losses: Sequence[float]) -> FloatArray:
     """Draw the losses of the steps; give the finite ones of what was drawn."""
     middles, means, least, most, length = _stretches(losses)
@@ -591,7 +611,7 @@ def _draw_tiles(axes: Axes, images: FloatArray, captions: Sequence[str], *, line
     across, down = min(count, _ACROSS), -(-count // _ACROSS)
     # A line of text is as high as 16 hundredths of an image is wide.
     wide = columns + max(1, round(0.06 * columns))
-    high = rows + max(1, round(0.04 * columns + 0.16 * lines * columns))
+    high = rows + math.ceil(0.04 * columns + 0.16 * lines * columns)
     whole = np.full((down * high, across * wide), np.nan)
     for n, image in enumerate(images):
         y, x = high * (n // across), wide * (n % across)
@@ -630,5 +650,5 @@ def _draw_cells(axes: Axes, counts: NDArray[Any], fractions: FloatArray) -> None
         return
     size = min(11.0, 95 / len(counts))
     for i, j in np.argwhere(counts):
-        axes.text(j, i + 0.04, str(counts[i, j]), ha="center", va="bottom", fontsize=size)
+        axes.text(j, i + 0.04, thousands(counts[i, j]), ha="center", va="bottom", fontsize=size)
         axes.text(j, i + 0.12, f"{fractions[i, j]:.1%}", ha="center", va="top", fontsize=0.68 * size)

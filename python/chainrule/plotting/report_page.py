@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -138,7 +139,7 @@ def training_report(
     if test is not None and isinstance(net, Network) and plots.activated(net) is not None:
         body.append(_section("Feature maps", _feature_maps(net, test[0])))
     if check is not None:
-        body.append(_section("Gradient check", f"<div class='check scroll'>{check._repr_html_()}</div>"))
+        body.append(_section("Gradient check", f"<div class='check'>{check._repr_html_()}</div>"))
     body.append(_section("The run", _run(history, configuration, seconds)))
     return (
         "<!doctype html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
@@ -181,13 +182,17 @@ def _headline(
 
 def _drawn(history: History) -> list[str]:
     """Name what the curves are of."""
-    return ["loss", *(plots.NAMES[measure] for measure in [history.measure] if measure is not None)]
+    return [plots.NAMES.get(what, what) for what in plots.drawn_of(history)]
 
 
 def _curves(history: History) -> str:
     first, last = history.losses[0], history.losses[-1]
-    alt = f"Curves of {' and '.join(_drawn(history))}. The loss went from {first:.4g} to {last:.4g}."
-    return _picture("curves", alt, lambda: plots.plot_history(history))
+    pictures = []
+    for what, name in zip(plots.drawn_of(history), _drawn(history), strict=True):
+        went = f" The loss went from {first:.4g} to {last:.4g}." if what == "loss" else ""
+        draw = partial(plots.plot_panel, history, what)
+        pictures.append(_picture(f"curves-{what}", f"Curves of {name} over the steps.{went}", draw))
+    return f"<div class='columns'>{''.join(pictures)}</div>"
 
 
 def _confusion(net: Any, x: Any, t: Any, counts: NDArray[Any]) -> str:
@@ -253,7 +258,7 @@ def _weights(net: Any) -> str:
 
     with suppress(ValueError):  # which the picture tells
         if plots.first_weights(net)[1].ndim == 4:
-            alt = "The filters of the first convolution as images: dark above 0, light below."
+            alt = "The filters of the first convolution as images: nearer to the text's colour above 0."
     return _picture("weights", alt, draw)
 
 
@@ -329,7 +334,7 @@ def _picture(name: str, alt: str, draw: Callable[[], Figure]) -> str:
     svg = re.sub("<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'( id="|"#|url\(#)', rf"\g<1>{name}-", svg)
     svg = svg.replace(_INK, "currentColor").replace("<svg ", f'<svg role="img" aria-label="{escaped(alt)}" ', 1)
-    return f"<figure class='scroll'>\n{svg}</figure>"
+    return f"<figure class='scroll {name}'>\n{svg}</figure>"
 
 
 def _count_on_page(pixels: int, most: int) -> int:
