@@ -526,7 +526,7 @@ def test_t8_an_interrupt_while_the_data_is_read_ends_with_130(capsys: Text, monk
     def interrupted(**_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.train, "load_mnist", interrupted)
+    monkeypatch.setattr(cli.training_data, "load_mnist", interrupted)
     assert main(["train"]) == 130
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "chainrule: interrupted\n")

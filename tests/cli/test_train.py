@@ -317,7 +317,7 @@ def test_a_run_goes_on_only_with_its_own_images(kept: str, digits: str, tmp_path
     (x, t), test = load_mnist(normalize=False, flatten=False, data_dir=digits)
     x[0, 0, 0, 0] ^= 1
     other = write(tmp_path, train=(x[:, 0], t), test=(test[0][:, 0], test[1]))
-    assert "made with other training images" in failure(["--data-dir", other, "--resume", kept], capsys)
+    assert "made with other training data" in failure(["--data-dir", other, "--resume", kept], capsys)
 
 
 @pytest.mark.parametrize(

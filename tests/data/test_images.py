@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps, PngImagePlugin
 
 from chainrule import DataError, load_image, load_mnist
+from chainrule.data.images import first_look, load_picture
 
 
 def drawing() -> Image.Image:
@@ -262,13 +263,17 @@ def test_damaged_bytes_give_an_image_or_a_data_error(
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
     try:
+        picture = load_picture(path, (3, 7, 5))
+        size, _ = first_look(path)
         image = load_image(path)
     except DataError:
         return
     assert image.shape == (784,)
+    assert picture.shape == (3, 7, 5)
+    assert min(size) > 0
 
 
 def test_a_missing_pillow_is_told_with_the_extra() -> None:
     code = "import sys; sys.modules['PIL'] = None; import chainrule; chainrule.load_image('digit.png')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert done.stderr.splitlines()[-1] == "ImportError: load_image() needs Pillow: pip install 'chainrule[image]'"
+    assert done.stderr.splitlines()[-1] == "ImportError: pictures are read by Pillow: pip install 'chainrule[image]'"

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from chainrule.data.idx import expect_regular
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+T = TypeVar("T")
 _FIELD, _BOX = 28, 20
 _MOST_PIXELS = 50_000_000
 _ENOUGH = 1000  # pixels a side: larger pictures are shrunk first
@@ -75,10 +77,54 @@ def load_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     >>> image.any(axis=1).sum(), image.any(axis=0).sum()
     (np.int64(20), np.int64(2))
     """
+    grey = _decoded(path, _grey)
+    from PIL import Image  # an extra, which has just been asked for
+
+    ink = _ink(grey)
+    image = None if ink is None else _centred(Image.fromarray(ink))
+    if image is None:
+        raise DataError(f"{os.fspath(path)}: nothing is drawn on it that shows at {_FIELD}×{_FIELD} pixels")
+    return image.reshape(-1)
+
+
+def load_picture(path: str | os.PathLike[str], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """Read a PNG or JPEG picture of anything, scaled to a shape (C, H, W), in colours if C is 3 and grey if it is 1.
+
+    Raises
+    ------
+    DataError, ImportError, OSError, TypeError
+        As `load_image`.
+    """
+    channels, height, width = shape
+
+    def pixels(picture: Image) -> NDArray[np.uint8]:
+        found = np.asarray(
+            _on_white(_upright(picture)).convert("RGB" if channels == 3 else "L").resize((width, height))
+        )
+        return found.reshape(height, width, channels).transpose(2, 0, 1)
+
+    return _decoded(path, pixels)
+
+
+def first_look(path: str | os.PathLike[str]) -> tuple[tuple[int, int], bool]:
+    """Give (height, width) of a PNG or JPEG picture, and whether it has colours; raise as `load_image`."""
+
+    def look(picture: Image) -> tuple[tuple[int, int], bool]:
+        seen = _on_white(_upright(picture))
+        if seen.mode == "L":
+            return (seen.height, seen.width), False
+        red, green, blue = np.moveaxis(np.asarray(seen), -1, 0)
+        return (seen.height, seen.width), bool((red != green).any() or (green != blue).any())
+
+    return _decoded(path, look)
+
+
+def _decoded(path: str | os.PathLike[str], use: Callable[[Image], T]) -> T:
+    """Give what `use` makes of the picture in a file, which it decodes; whatever is wrong with that is a DataError."""
     try:
         import PIL.Image
     except ImportError:
-        raise ImportError("load_image() needs Pillow: pip install 'chainrule[image]'") from None
+        raise ImportError("pictures are read by Pillow: pip install 'chainrule[image]'") from None
     name = os.fspath(path)
     expect_regular(path)
     with open(path, "rb") as file:
@@ -86,7 +132,7 @@ def load_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of damaged metadata
                 warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
-                grey = _grey(PIL.Image.open(file, formats=["PNG", "JPEG"]))
+                return use(PIL.Image.open(file, formats=["PNG", "JPEG"]))
         except PIL.UnidentifiedImageError:
             raise DataError(f"{name}: neither a PNG nor a JPEG picture, or its beginning is damaged") from None
         except (PIL.Image.DecompressionBombWarning, PIL.Image.DecompressionBombError):
@@ -97,19 +143,14 @@ def load_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             raise
         except Exception as error:  # whatever a decoder meets in a damaged file
             raise DataError(f"{name}: damaged picture: {error or type(error).__name__}") from None
-    ink = _ink(grey)
-    image = None if ink is None else _centred(PIL.Image.fromarray(ink))
-    if image is None:
-        raise DataError(f"{name}: nothing is drawn on it that shows at {_FIELD}×{_FIELD} pixels")
-    return image.reshape(-1)
 
 
 def _too_large() -> str:
     return f"more than {_MOST_PIXELS // 1_000_000} million pixels; scale it down"
 
 
-def _grey(picture: Image) -> NDArray[Any]:
-    """Give the pixels, 0-255, of a picture just opened; what is transparent gets the colour that the ink is not."""
+def _upright(picture: Image) -> Image:
+    """Decode a picture just opened, with 8 bits a channel, turned as its EXIF data say."""
     from PIL import Image, ImageOps
 
     if picture.width * picture.height > _MOST_PIXELS:
@@ -120,7 +161,23 @@ def _grey(picture: Image) -> NDArray[Any]:
     picture.load()
     ImageOps.exif_transpose(picture, in_place=True)
     if picture.mode.startswith("I"):  # 16 bits a pixel, which convert would cut off at 255
-        picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
+        return Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
+    return picture
+
+
+def _on_white(picture: Image) -> Image:
+    """Give a picture in greys or colours, white where it is transparent."""
+    from PIL import Image
+
+    if not picture.has_transparency_data:
+        return picture.convert("L" if picture.mode in ("1", "L") else "RGB")
+    picture = picture.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")
+
+
+def _grey(picture: Image) -> NDArray[Any]:
+    """Give the pixels, 0-255, of a picture just opened; what is transparent gets the colour that the ink is not."""
+    picture = _upright(picture)
     picture = picture.convert("RGBA" if picture.has_transparency_data else "L")
     picture.thumbnail((_ENOUGH, _ENOUGH))
     grey = np.asarray(picture.convert("L"), np.float64)

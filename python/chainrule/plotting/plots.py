@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from chainrule import _gate
 from chainrule._gate import FloatArray
 from chainrule.graph.wording import thousands
+from chainrule.nn.class_names import called, names_of
 from chainrule.nn.functions import log_softmax
 from chainrule.nn.layers import Convolution, LeakyRelu, Relu, Reshape, Sigmoid, Tanh
 from chainrule.nn.losses import confusion_of
@@ -42,6 +43,10 @@ _MOST_POINTS = 200
 _MOST_MARKED = 40
 #: In a table of more classes the cells are too small for numbers.
 _MOST_WRITTEN = 20
+#: Of names: letters of one, and of all those under a table of classes side by side.
+_LONGEST, _MOST_LETTERS = 18, 60
+#: Of one under an image.
+_LONGEST_BELOW = 12
 #: Images side by side, and inches for each with its gap.
 _ACROSS, _INCHES = 10, 1.0
 
@@ -278,7 +283,7 @@ def plot_mistakes(net: Any, x: Any, t: Any, *, count: int = 20, shape: tuple[int
     -------
     matplotlib.figure.Figure
         The worst first: those whose right class got the least probability. Under each the right class, the predicted
-        one, and the probability of the prediction.
+        one, and the probability of the prediction. Classes are called by the names that the network's metadata have.
 
     Raises
     ------
@@ -301,19 +306,22 @@ def plot_mistakes(net: Any, x: Any, t: Any, *, count: int = 20, shape: tuple[int
     x, one = np.atleast_2d(_gate.numbers(x, "x")), False
     if isinstance(net, Network):
         x, one = batched(net, x)
-    wrong, right, predicted, probability = mistakes(net, x, np.asarray(t)[None] if one else t)
+    wrong, right, predicted, probability, names = mistakes(net, x, np.asarray(t)[None] if one else t)
     x = _as_images(net, x, shape)
     rows, columns = x.shape[1:]
 
     shown = wrong[:count]
-    figure, axes = _figure_of_tiles(max(len(shown), 1), rows / columns, lines=2)
+    numbered = all(len(name) < 3 for name in names)  # else they stand below each other
+    lines = 2 if numbered else 3
+    figure, axes = _figure_of_tiles(max(len(shown), 1), rows / columns, lines=lines)
     examples = "1 example" if len(x) == 1 else f"{thousands(len(x))} examples"
     found = "no mistake" if len(wrong) == 0 else "1 mistake" if len(wrong) == 1 else f"{thousands(len(wrong))} mistakes"
     head = found if len(wrong) <= count else f"the {count} worst of {found}"
     axes.set_title(f"{head} among {examples}", loc="left")
     if len(shown):
-        captions = [f"{right[n]}, seen as {predicted[n]}\n{probability[n]:.1%}" for n in shown]
-        drawn = _draw_tiles(axes, x[shown].astype(float), captions, lines=2)
+        named, seen = [_short(name, _LONGEST_BELOW) for name in names], ", seen as " if numbered else "\nas "
+        captions = [f"{named[right[n]]}{seen}{named[predicted[n]]}\n{probability[n]:.1%}" for n in shown]
+        drawn = _draw_tiles(axes, x[shown].astype(float), captions, lines=lines)
         drawn.set_cmap("gray_r")
     return figure
 
@@ -335,7 +343,8 @@ def plot_confusion(net: Any, x: Any, t: Any) -> Figure:
     matplotlib.figure.Figure
         A row for each right class, a column for each prediction. In a cell the number of examples, and under it their
         share of the row; empty cells are 0. Blue are the right ones, by their share, and red the mistakes, the
-        strongest the most frequent. The numbers are left out of more than 20 classes.
+        strongest the most frequent. The numbers are left out of more than 20 classes, and so are the names that the
+        network's metadata have for them.
 
     Raises
     ------
@@ -362,8 +371,15 @@ def plot_confusion(net: Any, x: Any, t: Any) -> Figure:
     _draw_cells(axes, counts, fractions)
     axes.set(xlim=(-0.5, C - 0.5), ylim=(C - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="right class")
     step = -(-C // _MOST_WRITTEN)
-    axes.set_xticks(range(0, C, step), minor=False)
-    axes.set_yticks(range(0, C, step), minor=False)
+    names = names_of(net, C)
+    if names is None or step > 1:
+        axes.set_xticks(range(0, C, step), minor=False)
+        axes.set_yticks(range(0, C, step), minor=False)
+    else:
+        labels = [_short(name, _LONGEST) for name in names]
+        turned = 90 if max(map(len, labels)) * C > _MOST_LETTERS else 0
+        axes.set_xticks(range(C), labels, rotation=turned, parse_math=False)
+        axes.set_yticks(range(C), labels, parse_math=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     accuracy = np.trace(counts) / counts.sum()
@@ -438,8 +454,10 @@ def confusion(net: Any, x: Any, t: Any) -> NDArray[np.int64]:
     return confusion_of(*_answers(net, x, t))
 
 
-def mistakes(net: Any, x: Any, t: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], FloatArray]:
+def mistakes(net: Any, x: Any, t: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], FloatArray, list[str]]:
     """Give which examples are predicted wrong, the worst first; and of all: right class, prediction, its probability.
+
+    Last comes what the classes are called.
 
     The worst is the one whose right class got the least probability, compared as logarithms: many a probability is 1 in
     the last bit.
@@ -448,7 +466,13 @@ def mistakes(net: Any, x: Any, t: Any) -> tuple[NDArray[Any], NDArray[Any], NDAr
     each, predicted = np.arange(len(scores)), scores.argmax(axis=1)
     logarithms = np.asarray(log_softmax(scores.astype(np.float64)))
     order = np.argsort(np.nan_to_num(logarithms[each, right], nan=-np.inf), kind="stable")
-    return order[(predicted != right)[order]], right, predicted, np.exp(logarithms[each, predicted])
+    names = called(net, scores.shape[1])
+    return order[(predicted != right)[order]], right, predicted, np.exp(logarithms[each, predicted]), names
+
+
+def _short(name: str, longest: int) -> str:
+    """Give a name of a class as there is room for it."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 def _answers(net: Any, x: Any, t: Any) -> tuple[FloatArray, NDArray[Any]]:
@@ -594,7 +618,7 @@ def _draw_tiles(axes: Axes, images: FloatArray, captions: Sequence[str], *, line
         whole[y : y + rows, x : x + columns] = image
         axes.annotate(
             captions[n], (x + columns / 2 - 0.5, y + rows - 0.5), (0, -1.5), textcoords="offset points",
-            fontsize=7.5, ha="center", va="top", linespacing=1.15,
+            fontsize=7.5, ha="center", va="top", linespacing=1.15, parse_math=False,
         )  # fmt: skip
     return axes.imshow(np.ma.masked_invalid(whole), interpolation="none")
 

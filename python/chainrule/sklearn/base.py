@@ -23,7 +23,6 @@ from chainrule.training.fit import fit
 from chainrule.training.optimizers import Optimizer
 
 _DTYPES = (np.float64, np.float32)
-_SPARSE = ("csr", "csc")
 
 
 class NotFiniteError(FloatingPointError, ValueError):
@@ -67,7 +66,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         Parameters
         ----------
         X : array_like, DataFrame or sparse matrix, shape (N, D)
-            Real numbers, finite; for `ConvClassifier` also images. A sparse one is made dense.
+            Real numbers, finite; for `ConvClassifier` also images. A sparse one is made dense some rows at a time, and
+            whole for "lbfgs".
         y : array_like, shape (N,) or (N, K)
             For a classifier a label for each row, of any kind that can be sorted, or 0 or 1 for each of K labels; for a
             regressor finite numbers.
@@ -170,8 +170,8 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 
     def _scores(self, X: Any) -> FloatArray:
         check_is_fitted(self, "network_")
-        rows = validate_data(self, self._rows(X, new=False), dtype=_DTYPES, accept_sparse=_SPARSE, reset=False)
-        return self.network_.predict(_dense(rows))
+        rows = validate_data(self, self._rows(X, new=False), dtype=_DTYPES, accept_sparse="csr", reset=False)
+        return self.network_.predict(rows)
 
     def _check_parameters(self) -> None:
         """Raise if a parameter cannot be meant."""
@@ -219,12 +219,12 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             self._rows(X, new),
             y,
             dtype=dtype,
-            accept_sparse=_SPARSE,
+            accept_sparse="csr",
             multi_output=True,
             y_numeric=self._kind == "regressor",
             reset=new,
         )
-        X, y = _dense(X), _dense(y)
+        y = dense(y)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         self._meet(y, new, classes, whole)
@@ -284,7 +284,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         self, X: FloatArray, t: NDArray[Any], weight: Any, epochs: int, random: Any, held_out: Any = None
     ) -> None:
         """Train for at most so many epochs, and note what came of it."""
-        n = len(X)
+        n = X.shape[0]
         batch_size = 200 if self.batch_size == "auto" else self.batch_size
         if batch_size > n and self.batch_size != "auto":
             warn(f"batch_size={batch_size} is more than the {n} rows there are: a batch is all of them", stacklevel=4)
@@ -417,7 +417,8 @@ def copied(net: Network) -> dict[str, FloatArray]:
     return {name: array.copy() for name, array in everything(net).items()}
 
 
-def _dense(array: Any) -> Any:
+def dense(array: Any) -> Any:
+    """Give an array of a sparse matrix, and anything else as it is."""
     return array.toarray() if issparse(array) else array
 
 

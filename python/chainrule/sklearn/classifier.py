@@ -310,7 +310,8 @@ class MLPClassifier(Classifier, Perceptron):
     the order in which scikit-learn's class draws them, and the rows of each epoch are in its order too: the same
     `random_state` starts from the same numbers and makes the same batches.
 
-    y of shape (N, K) with 0 and 1 says of each of K labels whether a row has it. Sparse X is made dense.
+    y of shape (N, K) with 0 and 1 says of each of K labels whether a row has it. Sparse X is made
+    dense some rows at a time, and whole for "lbfgs".
 
     float32 in, float32 network and probabilities; anything else is computed in float64.
 

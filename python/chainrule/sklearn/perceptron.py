@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from chainrule._gate import FloatArray, count, fill, fitting, flag, positive, real
 from chainrule.nn.kinds import LAYERS
 from chainrule.nn.layers import Affine
-from chainrule.sklearn.base import Estimator, sizes
+from chainrule.sklearn.base import Estimator, dense, sizes
 from chainrule.sklearn.lbfgs import descend
 from chainrule.training.optimizers import Adam, Momentum, Nesterov, Optimizer
 
@@ -171,6 +171,7 @@ class Perceptron(Estimator):
     def _learn(self, X: FloatArray, t: NDArray[Any], weight: Any, random: Any) -> str | None:
         if self.solver != "lbfgs":
             return super()._learn(X, t, weight, random)
+        X = dense(X)  # its steps are about all rows
         total = float(len(X) if weight is None else np.sum(weight))
         losses: list[float] = []
 
