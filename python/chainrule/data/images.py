@@ -75,6 +75,10 @@ def load_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     >>> image.any(axis=1).sum(), image.any(axis=0).sum()
     (np.int64(20), np.int64(2))
     """
+    return read_digit(path)[0]
+
+
+def read_digit(path):
     try:
         import PIL.Image
     except ImportError:
@@ -86,7 +90,7 @@ def load_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of damaged metadata
                 warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
-                grey = _grey(PIL.Image.open(file, formats=["PNG", "JPEG"]))
+                colours, alpha = _pixels(PIL.Image.open(file, formats=["PNG", "JPEG"]))
         except PIL.UnidentifiedImageError:
             raise DataError(f"{name}: neither a PNG nor a JPEG picture, or its beginning is damaged") from None
         except (PIL.Image.DecompressionBombWarning, PIL.Image.DecompressionBombError):
@@ -97,19 +101,20 @@ def load_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
             raise
         except Exception as error:  # whatever a decoder meets in a damaged file
             raise DataError(f"{name}: damaged picture: {error or type(error).__name__}") from None
-    ink = _ink(grey)
-    image = None if ink is None else _centred(PIL.Image.fromarray(ink))
-    if image is None:
+    from chainrule.data.cleaning import find_ink  # here, since it needs Pillow
+    ink = find_ink(colours, alpha)
+    image = None if ink is None else _centred(PIL.Image.fromarray(ink.levels))
+    if ink is None or image is None:
         raise DataError(f"{name}: nothing is drawn on it that shows at {_FIELD}×{_FIELD} pixels")
-    return image.reshape(-1)
+    return image.reshape(-1), ink.doubts
 
 
 def _too_large() -> str:
     return f"more than {_MOST_PIXELS // 1_000_000} million pixels; scale it down"
 
 
-def _grey(picture: Image) -> NDArray[Any]:
-    """Give the pixels, 0-255, of a picture just opened; what is transparent gets the colour that the ink is not."""
+def _pixels(picture: Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """Give the colours (height, width, 1 or 3) of a picture just opened, upright and no larger than need be, and alpha."""
     from PIL import Image, ImageOps
 
     if picture.width * picture.height > _MOST_PIXELS:
@@ -119,57 +124,20 @@ def _grey(picture: Image) -> NDArray[Any]:
         raise DataError("an animated PNG; give it as a single picture")
     picture.load()
     ImageOps.exif_transpose(picture, in_place=True)
-    if picture.mode.startswith("I"):  # 16 bits a pixel, which convert would cut off at 255
-        picture = Image.fromarray((np.asarray(picture) // 257).astype(np.uint8))
-    picture = picture.convert("RGBA" if picture.has_transparency_data else "L")
+    if picture.mode.startswith("I"):  # up to 16 bits a pixel, which convert would cut off at 255
+        values = np.asarray(picture)
+        bits = max(8, int(values.max()).bit_length() + 1 & ~1)  # 8, 10, 12 or 14 may be stored in 16
+        picture = Image.fromarray((values / ((1 << bits) - 1) * 255).astype(np.uint8))
+    grey = picture.mode in ("1", "L", "LA")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+    else:
+        picture = picture.convert("L" if grey else "RGB")
     picture.thumbnail((_ENOUGH, _ENOUGH))
-    grey = np.asarray(picture.convert("L"), np.float64)
+    pixels = np.asarray(picture)
     if picture.mode == "RGBA":
-        alpha = np.asarray(picture.getchannel("A")) / 255
-        paper = 255 if (grey * alpha).sum() < 128 * alpha.sum() else 0
-        grey = grey * alpha + paper * (1 - alpha)
-    return grey
-
-
-def _ink(grey: NDArray[Any]) -> NDArray[np.uint8] | None:
-    """Give the part of the picture that the ink fills, 0 the background and 255 the ink; None if there is none."""
-    above = grey - _background(grey)
-    if -above.min() > above.max():  # dark on light
-        above = -above
-    if above.max() < _LEAST_CONTRAST:
-        return None
-    levels = np.rint(np.maximum(above, 0) * (255 / above.max())).astype(np.uint8)
-    inked = levels > _otsu(levels)
-    rows, columns = np.flatnonzero(inked.any(axis=1)), np.flatnonzero(inked.any(axis=0))
-    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-    ink = np.minimum(levels[box] * (255 / np.median(levels[inked])), 255)
-    return np.asarray(np.rint(ink), np.uint8)
-
-
-def _background(grey: NDArray[Any]) -> NDArray[Any]:
-    """Give the background's grey everywhere: a plane through the picture's edge, without the ink that is there."""
-    height, width = grey.shape
-    y, x = np.mgrid[:height, :width] / max(height, width)
-    edge = np.ones(grey.shape, bool)
-    edge[1:-1, 1:-1] = False
-    places, values = np.stack([np.ones(edge.sum()), y[edge], x[edge]], axis=1), grey[edge]
-    a, b, c = np.sort(values)[len(values) // 2], 0.0, 0.0
-    near = 60.0  # grey levels: far apart enough for a shadow, near enough to leave out most ink
-    for _ in range(3):
-        off = np.abs(values - places @ (a, b, c))
-        paper = off <= near
-        a, b, c = np.linalg.lstsq(places[paper], values[paper], rcond=None)[0]
-        near = max(3 * float(np.median(np.abs(values - places @ (a, b, c)))), 8.0)
-    return np.asarray(a + b * y + c * x)
-
-
-def _otsu(levels: NDArray[np.uint8]) -> int:
-    """Give the level that parts the pixels into two groups with means as far apart, for their sizes, as can be."""
-    counts = np.bincount(levels.ravel(), minlength=256).astype(np.float64)
-    below, sums = counts.cumsum(), (counts * np.arange(256)).cumsum()
-    above = below[-1] - below
-    apart = sums / np.maximum(below, 1) - (sums[-1] - sums) / np.maximum(above, 1)
-    return int(np.argmax(below * above * apart**2))
+        return pixels[..., : 1 if grey else 3], pixels[..., 3]
+    return np.atleast_3d(pixels), None
 
 
 def _centred(ink: Image) -> NDArray[np.uint8] | None:
