@@ -86,7 +86,9 @@ def perspective(x: NDArray[np.uint8], rng: Generator) -> Image.Image:
     system = np.array(rows)
     turned = tuple(np.linalg.solve(system[:, :8], system[:, 8]))
     table = (70, 55, 45)
-    return picture.transform(picture.size, Image.Transform.PERSPECTIVE, turned, Image.Resampling.BILINEAR, fillcolor=table)
+    return picture.transform(
+        picture.size, Image.Transform.PERSPECTIVE, turned, Image.Resampling.BILINEAR, fillcolor=table
+    )
 
 
 def transparent_corners(x: NDArray[np.uint8], rng: Generator) -> Image.Image:

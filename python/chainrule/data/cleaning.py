@@ -5,11 +5,12 @@ The steps, each a method of the textbooks:
 - the paper, with the light on it, is the morphological closing of the picture: dark strokes narrower than a window are
   filled from both sides, while a shadow wider than it keeps its edge (J. Serra, "Image Analysis and Mathematical
   Morphology", 1982); what the picture lacks of the paper's light is ink (the bottom-hat transform);
-- whether the ink is dark or light is the sign of the skewness about a coarse local median;
+- dark ink and light ink are both looked for; of the two, that is taken whose outline is steps of the picture itself,
+  where the other's is the window's; or that which holds the other, the loop's inside;
 - ruled lines are rows with ink from side to side, after a shear that makes them level; vertical runs of ink that are no
   longer than a line is wide are taken out there, as staff lines are from music (J. W. Roach, J. E. Tatem, "Using Domain
   Knowledge in Low-Level Visual Processing to Interpret Handwritten Music", 1988);
-- the digit is the heaviest connected shape, and the small ones near it;
+- the digit is the heaviest connected shape, and the small ones near it; a stroke finer than MNIST's is widened;
 - ink is what lies above Otsu's threshold in its box (N. Otsu, "A Threshold Selection Method from Gray-Level
   Histograms", 1979).
 """
@@ -24,25 +25,22 @@ from PIL import Image, ImageFilter
 
 Grey = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Bytes = NDArray[np.uint8]
 
 _LEAST_CONTRAST = 0.08  # of the paper's light: a light pencil has more, the noise of blank paper less
 _LITTLE_CONTRAST = 0.2
 _WINDOW = 3  # the closing's window is this part of the longer side: wider than strokes, narrower than shadows
+_FINEST = 1 / 14  # of the digit's longer side: strokes finer than this are widened, or they would fade at 20 pixels
 _CELLS = 160  # the longer side, when shapes are told apart
 _STEEPEST = 0.1  # slope of ruled lines
 _SMALLEST_LINED = 100  # pixels: in smaller pictures, a line may as well be a stroke
 
 
-@dataclass
-class Ink:
-    """A digit's ink in its outline, 0 nothing and 255 all, and what makes it doubtful."""
+def find_ink(colours: Bytes, alpha: Bytes | None) -> tuple[Bytes, list[str]] | None:
+    """Find the digit in `colours` (height, width, 1 or 3).
 
-    levels: NDArray[np.uint8]
-    doubts: list[str]
-
-
-def find_ink(colours: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> Ink | None:
-    """Give the ink of the digit in `colours` (height, width, 1 or 3); None if nothing is drawn there."""
+    Give its ink in its outline, 0 nothing and 255 all, and what makes it doubtful; or None if nothing is drawn.
+    """
     doubts: list[str] = []
     known = np.ones(colours.shape[:2], bool)
     if alpha is not None and alpha.min() < 255:
@@ -76,16 +74,17 @@ def _drawn(grey: Grey, known: Mask, light: bool) -> _Drawn | None:
     if lines.any():
         doubts.append("lines were taken off the paper")
         inked &= ~lines
-    drawn = _digit(inked, darkness, doubts)
-    if drawn is not None:
-        drawn.outlined = _outlined(drawn, grey, missing)
-    return drawn
+    digit = _digit(inked, darkness, doubts)
+    if digit is None:
+        return None
+    y, x = np.nonzero(digit)
+    rows, columns = slice(int(y.min()), int(y.max()) + 1), slice(int(x.min()), int(x.max()) + 1)
+    strength, outlined = float(np.median(missing[digit])), _outlined(digit, grey, missing)
+    return _Drawn(darkness, digit, rows, columns, strength, outlined, doubts)
 
 
-def _outlined(drawn: _Drawn, grey: Grey, missing: Grey) -> float:
+def _outlined(shape: Mask, grey: Grey, missing: Grey) -> float:
     """Give how much of the step in what is missing, along the outline, is one in the picture."""
-    box = tuple(slice(max(0, part.start - 3), part.stop + 3) for part in (drawn.rows, drawn.columns))
-    shape, grey, missing = drawn.inked[box], grey[box], missing[box]
     outline = _highest(shape, 5) & ~_lowest(shape, 3)
     steps = [_highest(values, 5)[outline] - _lowest(values, 5)[outline] for values in (grey, missing)]
     return float(np.minimum(*steps).sum() / max(steps[1].sum(), 1))
@@ -94,7 +93,7 @@ def _outlined(drawn: _Drawn, grey: Grey, missing: Grey) -> float:
 # --- light and dark ---
 
 
-def _sheet(colours: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> Mask:
+def _sheet(colours: Bytes, alpha: Bytes) -> Mask:
     """Tell where a sheet that is transparent in places can be seen; nowhere, if the transparency is the drawing."""
     opaque = alpha > alpha.max() / 4
     inside = _lowest(opaque, 5)  # at the rim, colours are mixed
@@ -107,12 +106,12 @@ def _sheet(colours: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> Mask:
     return inside
 
 
-def _most_telling(colours: NDArray[np.uint8], known: Mask) -> Grey:
+def _most_telling(colours: Bytes, known: Mask) -> Grey:
     """Give the channel, or their mean, in which something stands out most from its surroundings."""
     bands = [colours.mean(axis=2), *np.moveaxis(colours, 2, 0)] if colours.shape[2] > 1 else [colours[..., 0]]
     best, grey = -1.0, bands[0]
     for i, band in enumerate(bands):
-        band = np.where(known, band, np.median(band[known])).astype(np.float32)
+        band = np.where(known, band, np.median(band[known][::7])).astype(np.float32)
         size = [max(1, round(n * min(1, 64 / max(band.shape)))) for n in band.shape[::-1]]
         coarse = np.asarray(Image.fromarray(band).resize(size, Image.Resampling.BOX))
         noise = 2 + float(np.median(np.abs(np.diff(band[::4], axis=1)))) if band.shape[1] > 1 else 2
@@ -142,7 +141,7 @@ def _highest(values: NDArray[np.generic], window: int) -> NDArray[np.generic]:
     """Give the highest value in a square window about each pixel, cut off at the edge."""
     for axis in (0, 1):
         values = np.moveaxis(values, axis, 0)
-        reach, before = window // 2, 0
+        reach = window // 2
         padded = np.pad(values, ((reach, reach), (0, 0)), mode="edge")
         width = 1
         while width < window:  # windows of twice the width, until they are wide enough
@@ -206,29 +205,23 @@ def _runs(flags: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 @dataclass
 class _Drawn:
-    """A digit that was found: the picture's darkness, which of it is the digit's ink, and how that lies."""
+    """A digit that was found: the picture's darkness, which of it is the digit's ink, and the box of that."""
 
     darkness: Grey
     inked: Mask
     rows: slice
     columns: slice
-    freedom: int  # 2: paper all around, 1: at the picture's edge, 0: along it
-    part: float  # of the picture that its box takes
+    strength: float  # of the ink, in grey levels
     outlined: float  # how much of the step along its outline is the picture's own, 0-1, and not the window's
-    of_edge: float  # share of the picture's edge that is inked
     doubts: list[str]
 
     def outdoes(self, other: _Drawn) -> bool:
-        """Tell whether this is rather the digit than what was found in the opposite colour: a loop's inside, a shadow."""
-        if abs(self.outlined - other.outlined) > 0.1:
+        """Tell whether this is the digit, and not what was found in the opposite colour: a loop's inside, a shadow."""
+        if not 0.5 < self.strength / max(other.strength, 1) < 2:
+            return self.strength > other.strength
+        if abs(self.outlined - other.outlined) > 0.05:
             return self.outlined > other.outlined
-        ours, theirs = self._holds(other), other._holds(self)
-        if ours != theirs:
-            outer = self if ours else other
-            return ours == (outer.freedom > 0 or outer.part > 0.5)
-        if self.freedom != other.freedom:
-            return self.freedom > other.freedom
-        return self.of_edge <= other.of_edge
+        return not other._holds(self)
 
     def _holds(self, other: _Drawn) -> bool:
         return all(
@@ -248,7 +241,7 @@ class _Shape:
     left: int
     right: int
     at_edge: bool
-    frames: bool
+    along_edge: bool
 
     @property
     def side(self) -> int:
@@ -262,49 +255,46 @@ class _Shape:
         )
 
 
-def _digit(inked: Mask, darkness: Grey, doubts: list[str]) -> _Drawn | None:
-    """Give the digit among what is inked; None if there is none."""
+def _digit(inked: Mask, darkness: Grey, doubts: list[str]) -> Mask | None:
+    """Give which ink is the digit's; None if there is none."""
     cell = -(-max(inked.shape) // _CELLS)
+    rest = [(0, -n % cell) for n in inked.shape]
     height, width = (-(-n // cell) for n in inked.shape)
-    padded = np.pad(np.where(inked, darkness, 0) ** 2, ((0, height * cell - inked.shape[0]), (0, width * cell - inked.shape[1])))
-    mass = padded.reshape(height, cell, width, cell).sum(axis=(1, 3))
+    mass = np.pad(np.where(inked, darkness, 0) ** 2, rest).reshape(height, cell, width, cell).sum(axis=(1, 3))
     labels = _connected(mass > 0)
-    shapes = _shapes(labels, mass)
-    if not shapes:
+    chosen = _chosen(_shapes(labels, mass), max(height, width), doubts)
+    if not chosen:
         return None
+    mine = np.isin(labels, [shape.label for shape in chosen]).repeat(cell, axis=0).repeat(cell, axis=1)
+    return inked & mine[: inked.shape[0], : inked.shape[1]]
+
+
+def _chosen(shapes: list[_Shape], longest: int, doubts: list[str]) -> list[_Shape]:
+    """Give the largest shape, and those that belong to it; none if there are only specks."""
     # What lies along the edge is a table's or a shadow's, if there is anything else.
-    free = [s for s in shapes if not s.frames] or shapes
-    digit = max(free, key=lambda s: s.mass * (0.5 if s.at_edge else 1))
-    alike = sum(s.mass > 0.3 * digit.mass for s in shapes)
-    if digit.side < max(2, 0.02 * max(height, width)) or alike > 10:
-        return None  # specks
-    chosen = [digit]
-    several = False
-    for other in shapes:
-        if other is digit or (other.frames and not digit.frames) or other.mass < 0.02 * digit.mass:
+    free = [shape for shape in shapes if not shape.along_edge] or shapes
+    digit = max(free, key=lambda shape: shape.mass * (0.5 if shape.at_edge else 1), default=None)
+    if digit is None or digit.side < max(2, 0.02 * longest) or sum(s.mass > 0.3 * digit.mass for s in shapes) > 10:
+        return []
+    chosen, several = [digit], False
+    for other in free:
+        if other is digit or other.mass < 0.02 * digit.mass:
             continue
         down, across = digit.apart(other)
         like = other.mass > 0.3 * digit.mass or other.side > 0.6 * digit.side
-        if max(down, across) <= 0.15 * digit.side and not (like and across >= 0):
+        if max(down, across) <= 0.15 * digit.side and not (like and across >= 0):  # a bar of 5; not 1 beside 2
             chosen.append(other)
-        elif like:
-            several = True
+        else:
+            several |= like
     if several:
         doubts.append("more than one shape is drawn, and the largest was taken")
-    if any(s.at_edge for s in chosen):
+    if any(shape.at_edge for shape in chosen):
         doubts.append("the digit reaches the edge of the picture, and may be cut off there")
-    freedom = min(0 if s.frames else 1 if s.at_edge else 2 for s in chosen)
-    of_edge = float(np.concatenate([inked[0], inked[-1], inked[:, 0], inked[:, -1]]).mean())
-    mine = np.isin(labels, [s.label for s in chosen])
-    inked = inked & np.repeat(np.repeat(mine, cell, axis=0), cell, axis=1)[: inked.shape[0], : inked.shape[1]]
-    y, x = np.nonzero(inked)
-    rows, columns = slice(y.min(), y.max() + 1), slice(x.min(), x.max() + 1)
-    part = inked[rows, columns].size / inked.size
-    return _Drawn(darkness, inked, rows, columns, freedom, part, 0.0, of_edge, doubts)
+    return chosen
 
 
 def _connected(cells: Mask) -> NDArray[np.int32]:
-    """Number the shapes: each cell takes the highest number among its eight neighbours, until nothing changes."""
+    """Give each shape a number: cells take the highest of their neighbours', until nothing changes."""
     labels = np.where(cells, np.arange(1, cells.size + 1, dtype=np.int32).reshape(cells.shape), 0)
     while True:
         spread = np.where(cells, _highest(labels, 3), 0)
@@ -313,7 +303,7 @@ def _connected(cells: Mask) -> NDArray[np.int32]:
         labels = spread
 
 
-def _shapes(labels: NDArray[np.int32], mass: NDArray[np.int64]) -> list[_Shape]:
+def _shapes(labels: NDArray[np.int32], mass: Grey) -> list[_Shape]:
     """Describe the 50 heaviest shapes, the heaviest first."""
     masses = np.bincount(labels.ravel(), weights=mass.ravel())
     height, width = labels.shape
@@ -325,15 +315,16 @@ def _shapes(labels: NDArray[np.int32], mass: NDArray[np.int64]) -> list[_Shape]:
         top, bottom, left, right = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
         at_edge = top == 0 or left == 0 or bottom == height or right == width
         along = sum(int((side == label).sum()) for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1]))
-        frames = along > 0.5 * max(bottom - top, right - left)
-        found.append(_Shape(int(label), float(masses[label]), top, bottom, left, right, at_edge, frames))
+        shape = _Shape(int(label), float(masses[label]), top, bottom, left, right, at_edge, along_edge=False)
+        shape.along_edge = along > 0.5 * shape.side
+        found.append(shape)
     return found
 
 
 # --- the digit ---
 
 
-def _levels(drawn: _Drawn, doubts: list[str]) -> Ink:
+def _levels(drawn: _Drawn, doubts: list[str]) -> tuple[Bytes, list[str]]:
     """Cut the digit out: its ink is 255 at its median, and what does not belong to it is 0."""
     around = tuple(slice(max(0, part.start - 2), part.stop + 2) for part in (drawn.rows, drawn.columns))
     darkness, shape = drawn.darkness[around], drawn.inked[around]
@@ -341,16 +332,21 @@ def _levels(drawn: _Drawn, doubts: list[str]) -> Ink:
     if level < _LITTLE_CONTRAST:
         doubts.append(f"little contrast: the ink takes {level:.0%} of the paper's light")
     levels = np.where(_highest(shape, 5), np.clip(darkness / level, 0, 1), 0)
-    threshold = otsu(np.rint(levels * 255).astype(np.uint8)) / 255
+    threshold = _otsu(np.rint(levels * 255).astype(np.uint8)) / 255
     ink = levels > threshold
+    stroke = 2 * ink.sum() / (ink & ~_lowest(np.pad(ink, 1), 3)[1:-1, 1:-1]).sum()  # area by length: half the outline
+    finer = round(max(shape.shape) * _FINEST - stroke)
+    if finer > 0:
+        levels = _highest(np.pad(levels, finer), finer | 1)
+        ink = levels > threshold
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     levels = levels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     steep = max(1.0, max(levels.shape) / 40)  # a large digit has the sharp edge of a pen, whatever the lens made of it
     levels = np.clip((levels - threshold) * steep + threshold, 0, 1)
-    return Ink(np.rint(levels * 255).astype(np.uint8), doubts)
+    return np.rint(levels * 255).astype(np.uint8), doubts
 
 
-def otsu(levels: NDArray[np.uint8]) -> int:
+def _otsu(levels: Bytes) -> int:
     """Give the level that parts the pixels into two groups with means as far apart, for their sizes, as can be."""
     counts = np.bincount(levels.ravel(), minlength=256).astype(np.float64)
     below, sums = counts.cumsum(), (counts * np.arange(256)).cumsum()
