@@ -33,7 +33,7 @@ def sheet(x: NDArray[np.uint8], rng: Generator, height: float = 180, size: tuple
 
 def coloured(ink: Array, paper: tuple[float, ...] = PAPER, pen: tuple[float, ...] = BLACK) -> Array:
     """Give the sheet its colours."""
-    return ink[..., None] * np.array(pen) + (1 - ink[..., None]) * np.array(paper)
+    return np.asarray(ink[..., None] * np.array(pen) + (1 - ink[..., None]) * np.array(paper))
 
 
 def taken(colours: Array, rng: Generator, light: float | Array = 1.0, noise: float = 0.012) -> Image.Image:
@@ -55,7 +55,7 @@ def across(shape: tuple[int, ...], rng: Generator) -> Array:
     y, x = np.mgrid[:height, :width]
     turn = rng.uniform(0, 2 * np.pi)
     off = rng.uniform(-0.15, 0.15) * min(shape)
-    return (x - width / 2) * np.cos(turn) + (y - height / 2) * np.sin(turn) - off
+    return np.asarray((x - width / 2) * np.cos(turn) + (y - height / 2) * np.sin(turn) - off)
 
 
 def soft_shadow(x: NDArray[np.uint8], rng: Generator) -> Image.Image:
@@ -133,7 +133,7 @@ def rules(shape: tuple[int, ...], step: float, slope: float, width: float, offse
     """Draw lines across, `step` apart, slightly slanted."""
     y, x = np.mgrid[: shape[0], : shape[1]]
     away = np.abs((y + slope * x - offset + step / 2) % step - step / 2)
-    return np.clip(width / 2 - away + 0.5, 0, 1)
+    return np.asarray(np.clip(width / 2 - away + 0.5, 0, 1))
 
 
 def lined_paper(x: NDArray[np.uint8], rng: Generator) -> Image.Image:
@@ -290,7 +290,7 @@ def dirt(x: NDArray[np.uint8], rng: Generator) -> Image.Image:
     for _ in range(40):
         left, top, wide = rng.uniform(0, 600), rng.uniform(0, 800), rng.uniform(1, 14)
         draw.ellipse([left, top, left + wide, top + wide], int(rng.integers(60, 255)))
-    fold = 0.85 + 0.15 * (across(ink.shape, rng) > 0)
+    fold = np.where(across(ink.shape, rng) > 0, 1, 0.85)
     return taken(coloured(np.maximum(ink, np.asarray(spots) / 255)), rng, fold)
 
 

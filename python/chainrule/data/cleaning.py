@@ -18,6 +18,7 @@ The steps, each a method of the textbooks:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from PIL import Image, ImageFilter
 Grey = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
+T = TypeVar("T", bound=np.generic)
 
 _LEAST_CONTRAST = 0.08  # of the paper's light: a light pencil has more, the noise of blank paper less
 _LITTLE_CONTRAST = 0.2
@@ -79,7 +81,8 @@ def _drawn(grey: Grey, known: Mask, light: bool) -> _Drawn | None:
         return None
     y, x = np.nonzero(digit)
     rows, columns = slice(int(y.min()), int(y.max()) + 1), slice(int(x.min()), int(x.max()) + 1)
-    strength, outlined = float(np.median(missing[digit])), _outlined(digit, grey, missing)
+    box = slice(max(0, rows.start - 3), rows.stop + 3), slice(max(0, columns.start - 3), columns.stop + 3)
+    strength, outlined = float(np.median(missing[digit])), _outlined(digit[box], grey[box], missing[box])
     return _Drawn(darkness, digit, rows, columns, strength, outlined, doubts)
 
 
@@ -98,7 +101,7 @@ def _sheet(colours: Bytes, alpha: Bytes) -> Mask:
     opaque = alpha > alpha.max() / 4
     inside = _lowest(opaque, 5)  # at the rim, colours are mixed
     rows, columns = np.flatnonzero(opaque.any(axis=1)), np.flatnonzero(opaque.any(axis=0))
-    side = max(np.ptp(rows), np.ptp(columns)) if len(rows) else 0
+    side = int(max(np.ptp(rows), np.ptp(columns))) if len(rows) else 0
     grey = colours.mean(axis=2)[inside]
     one_colour = not len(grey) or np.ptp(grey) < 255 * _LEAST_CONTRAST
     if one_colour or not _lowest(opaque, side // 3 + 1).any():
@@ -109,7 +112,7 @@ def _sheet(colours: Bytes, alpha: Bytes) -> Mask:
 def _most_telling(colours: Bytes, known: Mask) -> Grey:
     """Give the channel, or their mean, in which something stands out most from its surroundings."""
     bands = [colours.mean(axis=2), *np.moveaxis(colours, 2, 0)] if colours.shape[2] > 1 else [colours[..., 0]]
-    best, grey = -1.0, bands[0]
+    best, grey = -1.0, np.asarray(bands[0], np.float32)
     for i, band in enumerate(bands):
         band = np.where(known, band, np.median(band[known][::7])).astype(np.float32)
         size = [max(1, round(n * min(1, 64 / max(band.shape)))) for n in band.shape[::-1]]
@@ -118,7 +121,7 @@ def _most_telling(colours: Bytes, known: Mask) -> Grey:
         telling = float(np.abs(coarse - np.median(coarse)).max()) / noise
         telling *= 1.3 if i == 0 else 1  # a single channel of a JPEG is coarser
         if telling > best:
-            best, grey = telling, band
+            best, grey = telling, np.asarray(band, np.float32)
     return grey
 
 
@@ -137,7 +140,7 @@ def _darkness(grey: Grey, known: Mask, least: int) -> tuple[Grey, Grey]:
     return np.asarray(darkness - np.percentile(darkness[known][::5], 30), np.float32), missing
 
 
-def _highest(values: NDArray[np.generic], window: int) -> NDArray[np.generic]:
+def _highest(values: NDArray[T], window: int) -> NDArray[T]:
     """Give the highest value in a square window about each pixel, cut off at the edge."""
     for axis in (0, 1):
         values = np.moveaxis(values, axis, 0)
@@ -152,8 +155,10 @@ def _highest(values: NDArray[np.generic], window: int) -> NDArray[np.generic]:
     return values
 
 
-def _lowest(values: NDArray[np.generic], window: int) -> NDArray[np.generic]:
-    return -_highest(-values, window) if values.dtype.kind == "f" else ~_highest(~values, window)
+def _lowest(values: NDArray[T], window: int) -> NDArray[T]:
+    opposite: Any = np.negative if values.dtype.kind == "f" else np.invert
+    lowest: NDArray[T] = opposite(_highest(opposite(values), window))
+    return lowest
 
 
 # --- lines ---
@@ -166,10 +171,14 @@ def _lines(inked: Mask) -> Mask:
         return np.zeros_like(inked)
     y, x = np.nonzero(inked)
     reach = int(_STEEPEST * width) + 1
-    some = slice(None, None, len(y) // 20_000 + 1)
+    step = len(y) // 20_000 + 1
+    some = slice(None, None, step)
     slopes = np.linspace(-_STEEPEST, _STEEPEST, 81)
     rows = [np.bincount(y[some] + np.rint(slope * x[some]).astype(int) + reach) for slope in slopes]
-    slope = slopes[np.argmax([np.square(row.astype(float)).sum() for row in rows])]  # the profile is sharpest
+    sharpest = int(np.argmax([np.square(row.astype(float)).sum() for row in rows]))
+    if len(y) == 0 or rows[sharpest].max() * step < 0.4 * width:
+        return np.zeros_like(inked)
+    slope = slopes[sharpest]
     shift = np.rint(slope * np.arange(width)).astype(int) + reach
     level = np.arange(height)[:, None] + shift  # the row of each pixel after the shear
     full = np.ones(height + 2 * reach, bool)
