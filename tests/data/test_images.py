@@ -289,6 +289,26 @@ def test_the_highest_in_a_window_is_what_a_loop_finds(data: st.DataObject, windo
     np.testing.assert_array_equal(_highest(values, window), expected)
 
 
+@given(data=st.data())
+def test_shapes_are_what_filling_from_a_cell_reaches(data: st.DataObject) -> None:
+    from chainrule.data.cleaning import _connected
+
+    height, width = data.draw(st.integers(1, 15)), data.draw(st.integers(1, 15))
+    cells = np.random.default_rng(data.draw(st.integers(0, 999))).random((height, width)) < 0.45
+    labels = _connected(cells)
+    assert ((labels > 0) == cells).all()
+    left = set(zip(*(n.tolist() for n in np.nonzero(cells)), strict=True))
+    while left:
+        edge = [left.pop()]
+        shape = set(edge)
+        while edge:
+            y, x = edge.pop()
+            new = {(y + i, x + j) for i in (-1, 0, 1) for j in (-1, 0, 1)} & left
+            left, shape, edge = left - new, shape | new, edge + list(new)
+        (label,) = {int(labels[cell]) for cell in shape}
+        assert (labels == label).sum() == len(shape)
+
+
 def png(width: int, height: int, rows: bytes) -> bytes:
     """Write a PNG of grey bytes, from the format's description."""
 

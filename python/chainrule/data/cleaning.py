@@ -303,13 +303,17 @@ def _chosen(shapes: list[_Shape], longest: int, doubts: list[str]) -> list[_Shap
 
 
 def _connected(cells: Mask) -> NDArray[np.int32]:
-    """Give each shape a number: cells take the highest of their neighbours', until nothing changes."""
+    """Give each shape the number of one of its cells: each takes the highest of its neighbours', until all agree."""
     labels = np.where(cells, np.arange(1, cells.size + 1, dtype=np.int32).reshape(cells.shape), 0)
     while True:
         spread = np.where(cells, _highest(labels, 3), 0)
         if (spread == labels).all():
             return labels
-        labels = spread
+        named = (
+            spread.ravel()
+        )  # the cell that a number is of takes a higher one on at once, and hands it to the others:
+        np.maximum.at(named, labels[cells] - 1, spread[cells])  # else a spiral would take as many turns as it is long
+        labels = np.where(cells, named[spread - 1], 0)
 
 
 def _shapes(labels: NDArray[np.int32], mass: Grey) -> list[_Shape]:
