@@ -313,7 +313,7 @@ def two_digits(x: NDArray[np.uint8], rng: Generator) -> Image.Image:
     return taken(coloured(np.hstack([ink, beside])), rng)
 
 
-#: What nobody had in mind when the reading was made.
+#: Other kinds, whose rates are told only.
 OTHERS: dict[str, Callable[[NDArray[np.uint8], Generator], Image.Image]] = {
     "plain": plain,
     "grid paper": grid_paper,
