@@ -1,6 +1,7 @@
 """``chainrule predict`` of photographs and scans: at least nine of ten are read rightly, and doubts are told.
 
-The ten digits are the first of each class that the network reads rightly as they are. docs/command-line.md has the rates of more digits, and of photographs of other kinds.
+The ten digits are the first of each class that the network reads rightly as they are. docs/command-line.md
+has the rates of more digits, and of photographs of other kinds.
 """
 
 from __future__ import annotations
