@@ -14,9 +14,9 @@ from chainrule._gate import FloatArray
 from chainrule._harmless import harmless
 from chainrule.cli.arguments import Commands, add_command, add_format, add_model
 from chainrule.cli.models import Model
-from chainrule.cli.output import print_error, print_json, show, style_for
+from chainrule.cli.output import complain, print_error, print_json, show, style_for
 from chainrule.data.idx import expect_regular
-from chainrule.data.images import load_image, load_picture
+from chainrule.data.images import load_picture, read_digit
 from chainrule.data.mnist import read_idx
 from chainrule.data.tables import load_table
 from chainrule.nn.functions import softmax
@@ -27,6 +27,9 @@ $ chainrule predict digits.safetensors t10k-images-idx3-ubyte.gz
 $ chainrule predict digits.safetensors images.npy --format jsonl
 $ chainrule predict penguins.safetensors new.csv
 """
+
+#: Below this probability, a picture of a digit is doubtful.
+SURE = 0.8
 
 
 def add(commands: Commands) -> None:
@@ -40,9 +43,10 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print each image's file, its most probable class and how probable the network says that is.
 
-    A PNG or JPEG (with the extra "image") shows one digit, dark on light or light on dark: it is made grey, cut out,
-    scaled and centred as MNIST's digits are. The images in IDX and .npy files, many in one if you like, are taken as
-    they are, 0 the background: bytes 0-255, or fractions 0-1.
+    A PNG or JPEG (with the extra "image") shows one digit, dark on light or light on dark: it is cut out of its paper,
+    scaled and centred as MNIST's digits are. If what it shows is doubtful, stderr says why, or "doubts" with
+    --format jsonl. The images in IDX and .npy files, many in one if you like, are taken as they are, 0 the background:
+    bytes 0-255, or fractions 0-1.
 
     A network that was trained on pictures of your own reads PNG and JPEG as those: scaled to their size, in greys or
     colours. One that was trained on a CSV file reads others with the same columns, in any order, the target or not.
@@ -69,7 +73,15 @@ def run(options: argparse.Namespace) -> int:
                 show(f"{names[index]:<{width}}  ", strong(f"{answer['value']:.6g}"))
             else:
                 called = answer.get("name", answer["label"])
-                show(f"{names[index]:<{width}}  ", strong(str(called)), f"  {answer['probability']:.4f}")
+                doubts = "; ".join(answer.get("doubts", ()))
+                show(
+                    f"{names[index]:<{width}}  ",
+                    strong(str(called)),
+                    f"  {answer['probability']:.4f}",
+                    flush=bool(doubts),
+                )
+                if doubts:
+                    complain(f"chainrule: doubtful: {file}: {doubts}")
     return code
 
 
@@ -87,8 +99,13 @@ def _said(model: Model, file: str) -> _Said:
         if table.classes is None:
             return _Said([{"value": float(value)} for value in table.numbers(scores)], several=True)
         return _Said(_classes(model, scores), several=True)
-    images, several = _read(model, file)
-    return _Said(_classes(model, model.scores(model.images(images, file))), several)
+    images, several, doubts = _read(model, file)
+    answers = _classes(model, model.scores(model.images(images, file)))
+    if doubts is not None:
+        (answer,) = answers
+        unsure = [f"the network is not sure: {answer['probability']:.4f}"] if answer["probability"] < SURE else []
+        answer["doubts"] = [*doubts, *unsure]
+    return _Said(answers, several)
 
 
 def _classes(model: Model, scores: FloatArray) -> list[dict[str, Any]]:
@@ -102,17 +119,20 @@ def _classes(model: Model, scores: FloatArray) -> list[dict[str, Any]]:
     return found
 
 
-def _read(model: Model, file: str) -> tuple[NDArray[Any], bool]:
-    """Give the images in `file`, whose first bytes say what it is, and whether it may hold several."""
+def _read(model: Model, file: str) -> tuple[NDArray[Any], bool, list[str] | None]:
+    """Give the images in `file`, whose first bytes say what it is, whether it may hold several, and the doubts."""
     expect_regular(file)
     with open(file, "rb") as opened:
         start = opened.read(8)
     if start.startswith((b"\x89PNG", b"\xff\xd8\xff")):
-        return load_image(file) if model.picture is None else load_picture(file, model.picture), False
+        if model.picture is not None:
+            return load_picture(file, model.picture), False, None
+        image, doubts = read_digit(file)
+        return image, False, doubts
     if start.startswith(b"\x93NUMPY"):
-        return _read_npy(file), True
+        return _read_npy(file), True, None
     if start.startswith((b"\x00\x00", b"\x1f\x8b")):
-        return read_idx(file), True
+        return read_idx(file), True, None
     raise DataError(f"{file}: " + ("neither IDX, .npy, PNG nor JPEG" if start else "empty"))
 
 
