@@ -16,7 +16,7 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx_copybutton",
 ]
-exclude_patterns = ["_build", "conf.py", "pictures"]
+exclude_patterns = ["_build", "conf.py", "gallery", "pictures"]
 # benchmarks.md is what the benchmark prints.
 suppress_warnings = ["myst.header"]
 html_theme = "furo"

@@ -1,4 +1,4 @@
-"""The shopping of "Deep Learning from Scratch" §5.4: what each number on the bill does to its total.
+"""The shopping example of "Deep Learning from Scratch" §5.4: how each number on the bill affects its total.
 
 Two apples at 100, three oranges at 150, and a tax of 10 %. Run it: ``python examples/apples_and_oranges.py``
 """
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def recorded() -> None:
-    """Print the same by variables: every operator makes its own node, and the way back is known."""
+    """Print the same with variables: every operator makes its own node, and `backward` needs no code of yours."""
     apple, apple_num = Variable(100, "apple"), Variable(2, "apple_num")
     orange, orange_num = Variable(150, "orange"), Variable(3, "orange_num")
     tax = Variable(1.1, "tax")

@@ -1,7 +1,7 @@
-"""Find the bug: twelve layers and networks with one mistake each, as people make them.
+"""Find the bug: twelve layers and networks, each with one typical mistake.
 
-``python examples/find_the_bug.py`` lists them, ``python examples/find_the_bug.py 4`` shows the code of one: find what
-is wrong with it. ``python examples/find_the_bug.py 4 --answer`` prints what `chainrule.check_gradients` says as well,
+``python examples/find_the_bug.py`` lists them. ``python examples/find_the_bug.py 4`` shows the code of one: find what
+is wrong with it. ``python examples/find_the_bug.py 4 --answer`` also prints the report of `chainrule.check_gradients`,
 and the mistake in a sentence.
 """
 # ruff: noqa: D102  forward, backward, loss and gradient are the same in every class: what they do is the exercise
@@ -21,7 +21,7 @@ from chainrule import check_gradients
 
 
 class Smoothing:
-    """The mean of each number of a row and the one before it; the first stays what it is."""
+    """The mean of each number in a row and the one before it; the first is left unchanged."""
 
     def forward(self, x: Any) -> Any:
         out = x.copy()
@@ -47,7 +47,7 @@ class MeanCrossEntropy:
 
 
 class SquareAffine:
-    """``x @ W + b`` with as many outputs as inputs."""
+    """``x @ W + b`` with equal numbers of outputs and inputs."""
 
     def __init__(self, W: Any, b: Any) -> None:
         self.W, self.b = W, b
@@ -157,7 +157,7 @@ class ReluInPlace:
 
 
 class Dropout:
-    """Keep each number with probability 0.7, and make it larger by as much as is lost on average."""
+    """Keep each number with probability 0.7, and scale it up so that the mean stays the same."""
 
     def __init__(self) -> None:
         self.rng = np.random.default_rng(0)
@@ -170,7 +170,7 @@ class Dropout:
 
 
 class Regression:
-    """Half the mean squared distance of ``x @ W + b`` from t, and 0.05 times the squared size of W."""
+    """Half the mean squared distance of ``x @ W + b`` from t, plus 0.05 times the squared norm of W."""
 
     def __init__(self, W: Any, b: Any) -> None:
         self.params = {"W": W, "b": b}

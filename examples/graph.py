@@ -1,4 +1,4 @@
-"""The tutorial's first graph, (x + y) · z, forward and backward: node by node, and recorded.
+"""The tutorial's first graph, (x + y) · z, forward and backward: node by node, and recorded by variables.
 
 Run it: ``python examples/graph.py``
 """
@@ -27,7 +27,7 @@ def main() -> None:
 
 
 def recorded() -> None:
-    """Compute the same with variables, which know the way back, and explain it."""
+    """Compute the same with variables, which do the backward pass themselves, and print the explanation."""
     x, y, z = Variable(2, "x"), Variable(3, "y"), Variable(4, "z")
     g = (x + y) * z
     g.backward()

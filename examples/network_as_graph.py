@@ -1,6 +1,6 @@
-"""The tutorial's two-layer network written as one expression: its gradients are those of ``net.gradient``.
+"""The tutorial's two-layer network as one expression, with the same gradients as ``net.gradient``.
 
-Run it: ``python examples/network_as_graph.py``; add a file name to keep a drawing of the network there.
+Run it: ``python examples/network_as_graph.py``; add a file name to save a drawing of the network there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from chainrule import SoftmaxWithLoss, TwoLayerNet, Variable, apply, load_mnist
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """Print how far the gradients of the graph are from those of the network, on ten digits."""
+    """Print how far the gradients of the graph differ from those of the network, on ten digits."""
     (x_train, t_train), _ = load_mnist(one_hot_label=True)
     x, t = x_train[:10], t_train[:10]
     net = TwoLayerNet(input_size=784, hidden_size=50, output_size=10, seed=0)

@@ -1,7 +1,7 @@
-"""A sigmoid taken apart into its nodes, and y (1 - y) found at the end of the way back.
+"""A sigmoid taken apart into its nodes: the backward pass ends with y (1 - y).
 
-y = 1 / (1 + exp(-x)) is four nodes; the layer `Sigmoid` is all of them in one. Run it: ``python
-examples/sigmoid_apart.py``
+y = 1 / (1 + exp(-x)) has four nodes; the layer `Sigmoid` combines them in one.
+Run it: ``python examples/sigmoid_apart.py``
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from chainrule import Sigmoid, Variable
 
 
 def main() -> None:
-    """Print y and dy/dx by the four nodes, by the layer, and by the formula y (1 - y)."""
+    """Print y and dy/dx from the four nodes, from the layer, and from the formula y (1 - y)."""
     x = Variable(0.5, "x")
     y = 1 / (1 + (-x).exp())
     y.name = "y"

@@ -13,6 +13,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -132,6 +133,30 @@ def test_each_picture_is_shown_with_words_for_it_and_is_small() -> None:
     there = {path for path in (ROOT / "docs" / "pictures").iterdir() if path.suffix in (".svg", ".png")}
     assert shown == there
     assert all(path.stat().st_size < 150_000 for path in there)
+
+
+def written(svg: str) -> str:
+    """Give what a recording has on its lines at the end."""
+    rows: dict[str, str] = {}
+    for text in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text"):
+        y = text.get("y", "")
+        rows[y] = rows.get(y, "") + (text.text or "")
+    return "\n".join(rows.values())
+
+
+def test_the_recording_is_of_what_the_commands_print_and_takes_20_seconds() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "pictures" / "recording.py"))
+    kept, made = (ROOT / "docs" / "pictures" / "check.svg").read_text(encoding="utf-8"), script["svg"]()
+    assert same(written(kept), written(made)), written(made)
+    for found in ("wrongAffine", "cause:factor1/N", "mean for a sum", "rightAffine", "sed-i's/mean/sum/'affine.py"):
+        assert found in written(kept) or found in written(kept).replace(" ", "")
+    moments = [float(moment) for moment in re.findall(r"hidden}([\d.]+)%", kept)]
+    assert moments == sorted(moments)
+    # The last line is there for three seconds of the twenty, or more.
+    assert 75 < moments[-1] < 85
+    assert "infinite" in kept.split("prefers-reduced-motion:no-preference")[1]
+    assert "animation" not in kept.split("@media (prefers-reduced-motion")[0]
+    assert not re.search(r"<script|href|@import|url\(| on\w+=", kept)
 
 
 def test_the_pictures_of_the_chapters_are_those_that_the_script_draws() -> None:

@@ -192,11 +192,21 @@ def test_a_classifier_for_scikit_learn_goes_on() -> None:
     x, y = [[0.0, 1.0], [1.0, 0.0], [2.0, 1.0], [1.0, 2.0]], ["a", "b", "b", "a"]
     model = pickle.loads(base64.b64decode(CLASSIFIER))
     assert type(model) is MLPClassifier
-    same = MLPClassifier((), "identity", solver="sgd", learning_rate_init=0.1, random_state=0, max_iter=3).fit(x, y)
-    np.testing.assert_allclose(model.predict_proba(x), same.predict_proba(x), rtol=1e-12)
-    model.partial_fit(x, y), same.partial_fit(x, y)
-    np.testing.assert_allclose(model.predict_proba(x), same.predict_proba(x), rtol=1e-12)
-    assert (model.predict([[2.0, 1.0]]).tolist(), len(model.loss_curve_)) == (["b"], 4)
+    W, b = (array.copy() for array in (*model.coefs_, *model.intercepts_))  # two classes had two outputs then
+
+    def probabilities() -> Any:
+        e = np.exp(x @ W + b)
+        return e / e.sum(axis=1, keepdims=True)
+
+    np.testing.assert_allclose(model.predict_proba(x), probabilities(), rtol=1e-12)
+    assert (model.shuffle, model.max_fun, model.t_) == (True, 15000, 0)
+    velocities = [array.copy() for (array,) in model._rule.kept.values()]
+    model.partial_fit(x, y)
+    error = (probabilities() - np.eye(2)[[0, 1, 1, 0]]) / 4
+    for p, v, g in zip((W, b), velocities, (np.transpose(x) @ error + 1e-4 / 4 * W, error.sum(axis=0)), strict=True):
+        p += 0.9 * (0.9 * v - 0.1 * g) - 0.1 * g  # a step of Nesterov's momentum
+    np.testing.assert_allclose(model.predict_proba(x), probabilities(), rtol=1e-12)
+    assert (model.predict([[2.0, 1.0]]).tolist(), len(model.loss_curve_), model.t_) == (["b"], 4, 4)
 
 
 @pytest.mark.parametrize("name", WRITTEN)

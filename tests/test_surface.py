@@ -200,8 +200,10 @@ NOT_CALLED = {
     "History",
     "Layer",
     "LearningRates",
+    "Pictures",
     "ProblemReport",
     "Run",
+    "Table",
 }
 #: Called by `fit` and the engine: callbacks as `Run` tells, and what they ask of an optimizer, a loss, a history.
 BY_FIT = re.compile(
@@ -320,7 +322,18 @@ def test_an_argument_that_is_nothing_of_the_kind_raises_what_the_docstring_tells
 
 @pytest.mark.parametrize(
     "name",
-    ["ArrayCheck", "Contract", "Evaluation", "GradientReport", "History", "LearningRates", "ProblemReport", "Run"],
+    [
+        "ArrayCheck",
+        "Contract",
+        "Evaluation",
+        "GradientReport",
+        "History",
+        "LearningRates",
+        "Pictures",
+        "ProblemReport",
+        "Run",
+        "Table",
+    ],
 )
 def test_the_docstring_of_a_result_tells_every_attribute(name: str) -> None:
     told = {one for entry in sections(PUBLIC[name])["Attributes"] for one in entry.name.split(", ")}
@@ -410,9 +423,12 @@ def test_an_import_prints_nothing(tmp_path: Path) -> None:
 def test_an_import_brings_in_nothing_that_only_some_calls_need(tmp_path: Path) -> None:
     heavy = {
         "argparse",
+        "csv",
         "chainrule.checking.report",
         "chainrule.cli",
+        "chainrule.data.folders",
         "chainrule.data.images",
+        "chainrule.data.tables",
         "chainrule.plotting.plots",
         "chainrule.plotting.report_page",
         "chainrule.sklearn",

@@ -191,9 +191,7 @@ def test_an_expression_is_drawn(served: Any) -> None:
         ("graph", {"expression": "-x", "values": ""}, "chainrule"),
     ],
 )
-def test_what_is_wrong_with_what_was_typed_is_said(
-    button: str, fields: dict[str, str], said: str, served: Any
-) -> None:
+def test_what_is_wrong_with_what_was_typed_is_said(button: str, fields: dict[str, str], said: str, served: Any) -> None:
     page = pressed(served, button, **fields)
     assert said in page.output
     assert "Traceback" not in page.output

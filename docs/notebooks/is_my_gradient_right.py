@@ -1,11 +1,12 @@
 # %% [markdown]
 # # Is my gradient right? Find the bug
 #
-# Batch normalization: take off the mean of each column, divide by its standard deviation. Forward it is three lines.
-# Backward it is where people go wrong, because every number of a column reaches every other one through the mean and
-# the deviation.
+# Batch normalization subtracts the mean of each column and divides by its standard deviation. The forward pass is
+# three lines. The backward pass is where people go wrong, because every number in a column affects every other one
+# through the mean and the standard deviation.
 #
-# The class below has a mistake in `backward`. Look for it before you go on.
+# The class below has a mistake in `backward`. Look for it before you read on. The cells build on each other, from top
+# to bottom.
 
 # %%
 # %matplotlib inline
@@ -34,8 +35,8 @@ x = rng.standard_normal((6, 4))
 # %% [markdown]
 # ## A check that does not see it
 #
-# A usual quick test sends ones back and looks whether the result is that of trying. It is: the outputs of a column
-# always add up to 0, so the gradient of their sum is 0, and so is what this `backward` gives for ones.
+# A common quick test passes ones to `backward` and compares the result with finite differences. They agree: the
+# outputs of a column always add up to 0, so the gradient of their sum is 0, and for ones this `backward` returns 0 too.
 
 # %%
 from chainrule import numerical_gradient
@@ -48,9 +49,9 @@ print(np.abs(by_trying - by_backward).max() < 1e-6)
 assert np.allclose(by_trying, by_backward, atol=1e-6)
 
 # %% [markdown]
-# ## One that does
+# ## A check that sees it
 #
-# `check_gradients` sends back random numbers, and gives each numeric derivative an error bar.
+# `check_gradients` passes random numbers to `backward`, and gives each numeric derivative an error bar.
 
 # %%
 report = check_gradients(BatchNorm(), x)
@@ -58,8 +59,8 @@ assert report.verdict == "wrong"
 report
 
 # %% [markdown]
-# The bars are tiny: it is no rounding, but a wrong formula. Where is it wrong most, and what are the analytic and
-# the numeric number there?
+# The error bars are tiny, so the difference is not rounding: the formula is wrong. Where is the largest difference,
+# and what are the analytic and the numeric value there?
 
 # %%
 worst = report.arrays[0]
@@ -69,8 +70,8 @@ report.plot()
 # %% [markdown]
 # ## The mistake
 #
-# The mean was thought of, and the deviation was not: it depends on x, too. A larger x makes its column wider, and so
-# all numbers of the column smaller. What is missing is the part along `out`:
+# `backward` accounts for the mean but not for the standard deviation, which also depends on x. A larger x makes the
+# spread of its column larger, and so all numbers of the column smaller. What is missing is the part along `out`:
 #
 # ```text
 # dx = (dout - mean(dout) - out · mean(dout · out)) / deviation
@@ -93,8 +94,8 @@ report
 # %% [markdown]
 # ## In a network
 #
-# Only the loss is known there, and the mistake is somewhere. The check walks from the loss to the input and names
-# the first layer that is wrong.
+# In a network, only the loss is known, and the mistake can be in any layer. The check goes from the loss back to the
+# input and names the first layer that is wrong.
 
 # %%
 net = Network(
@@ -110,8 +111,8 @@ print(report)
 assert report.layer == "Norm1"
 
 # %% [markdown]
-# The gradient of b1 is 0, before the layer is mended and after: whatever is added to a column, batch normalization
-# takes away again. The check moves all numbers far to see whether that is so by chance, and notes that it is not.
+# The gradient of b1 is 0, both before and after the layer is fixed: whatever you add to a column, batch normalization
+# subtracts again. To see whether the 0 is a coincidence, the check moves all numbers far, and notes that it is not.
 
 # %%
 net.layers["Norm1"] = Mended()
@@ -120,4 +121,4 @@ print(report)
 assert report.verdict == "right"
 
 # %% [markdown]
-# Twelve more to find: `python examples/find_the_bug.py`.
+# `python examples/find_the_bug.py` has twelve more bugs to find.

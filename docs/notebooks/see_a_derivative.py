@@ -1,8 +1,8 @@
 # %% [markdown]
 # # See a derivative
 #
-# A derivative is a number: how much the result grows if the input grows by one. Here are some, drawn. The cells run
-# from top to bottom; as a script, too.
+# A derivative is a number: how much the result grows if the input grows by one. This notebook draws some. The cells
+# build on each other, from top to bottom; they also run as a script.
 
 # %%
 from chainrule import Variable
@@ -13,10 +13,10 @@ g.backward()
 g.graph()
 
 # %% [markdown]
-# Values stand above the arrows, gradients below. Start at the right: the result grows by 1 if it grows by 1.
-# Multiplication swaps its inputs: what comes back to `p` is `z`.
+# Values are above the arrows, gradients below. Start at the right: the gradient of the result with respect to itself
+# is 1. Multiplication swaps its inputs: the gradient that comes back to `p` is `z`.
 #
-# Is it true? Move x a little, and look:
+# To test this, move x a little and compare:
 
 # %%
 h = 1e-6
@@ -26,9 +26,9 @@ print(round(slope, 4), x.grad)
 assert abs(slope - x.grad) < 1e-4
 
 # %% [markdown]
-# ## The shopping of the book
+# ## The book's shopping example
 #
-# Two apples at 100, three oranges at 150, and a tax of 10 %. Which of the five numbers moves the bill most?
+# Two apples at 100, three oranges at 150, and a tax of 10 %. Which of the five numbers affects the bill most?
 
 # %%
 apple, apple_num = Variable(100, "apple"), Variable(2, "apple_num")
@@ -45,13 +45,13 @@ for variable in (apple, apple_num, orange, orange_num, tax):
 assert round(tax.grad) == 650
 
 # %% [markdown]
-# The tax: a factor larger by 1, 2.1 for 1.1, would add 650, and nearly double the bill. A gradient is a slope, and
-# says nothing about how far you can go.
+# It is the tax: a factor that is larger by 1, 2.1 instead of 1.1, would add 650, and nearly double the bill. A gradient
+# is a slope, and says nothing about how far you can go along it.
 #
 # ## A sigmoid, taken apart
 #
-# `1 / (1 + exp(-a))` is four small operations. The chain rule multiplies four small slopes, and what comes out is `y
-# (1 - y)`.
+# `1 / (1 + exp(-a))` consists of four small operations. The chain rule multiplies their four slopes, and the product
+# is `y (1 - y)`.
 
 # %%
 a = Variable(0.5, "a")
@@ -64,7 +64,8 @@ assert abs(a.grad - y.value * (1 - y.value)) < 1e-15
 # %% [markdown]
 # ## A value that is used twice
 #
-# has two ways to the result, and the gradients of both are added up. Forget that, and `x²` has the slope `x`.
+# Such a value reaches the result by two paths, and the gradients of both are added up. If you forget one of them, `x²`
+# gets the slope `x`.
 
 # %%
 x = Variable(3, "x")
@@ -77,7 +78,7 @@ square.graph()
 # %% [markdown]
 # ## A whole network
 #
-# is the same thing with arrays. On the arrows stand shapes and sizes.
+# A network is the same thing with arrays. The labels on the arrows are shapes and sizes.
 
 # %%
 import numpy as np

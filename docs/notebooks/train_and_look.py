@@ -1,8 +1,8 @@
 # %% [markdown]
 # # Train on MNIST and look
 #
-# The tutorial's network, trained for ten passes over 60,000 digits, and then looked at: how it learnt, what it sees,
-# where it is wrong. Takes a second or two.
+# This notebook trains the tutorial's network for ten epochs on 60,000 digits, and then looks at how it learnt, what it
+# sees, and where it is wrong. It takes a second or two. The cells build on each other, from top to bottom.
 
 # %%
 # %matplotlib inline
@@ -20,7 +20,7 @@ assert history.test_accuracy[-1] > 0.955
 # %% [markdown]
 # ## How it learnt
 #
-# The loss of each batch jumps about, since each batch has other images; over many of them it falls.
+# The loss fluctuates from one mini-batch to the next, because each has different images. Over many of them it falls.
 
 # %%
 history.plot()
@@ -34,9 +34,10 @@ history
 # %% [markdown]
 # ## What it sees
 #
-# Each hidden unit has a weight for every pixel: an image of what it looks for. One colour counts for it, the other
-# against it. At the rim there is never any ink, so the weights there are the small ones it began with. A unit that is
-# pale all over has learnt little, as it is hardly ever on.
+# Each hidden unit has a weight for every pixel, and these weights form an image of what the unit looks for. Ink counts
+# for the unit where the pixel has one colour, and against it where it has the other. At the edge there is never any
+# ink, so the weights there are still the small initial ones. A unit that is pale all over has learnt little, because it
+# is hardly ever active.
 
 # %%
 hidden = x_test / 255 @ net.params["W1"] + net.params["b1"]
@@ -46,19 +47,19 @@ plot_weights(net)
 # %% [markdown]
 # ## Where it is wrong
 #
-# Rows are what it was, columns what the network said.
+# Rows are the true digits, columns the network's answers.
 
 # %%
 plot_confusion(net, x_test, t_test)
 
 # %% [markdown]
-# The mistakes that cost it most, with what it was, what it said, and how sure it was:
+# The mistakes with the largest loss, each with the true digit, the network's answer, and its confidence:
 
 # %%
 plot_mistakes(net, x_test, t_test)
 
 # %% [markdown]
-# Some of these you would get wrong, too. With another optimizer it makes fewer:
+# You would get some of these wrong, too. With another optimizer, the network makes fewer mistakes:
 
 # %%
 from chainrule import Adam

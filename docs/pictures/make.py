@@ -29,6 +29,13 @@ def pictures() -> dict[str, str]:
     sigmoid.name = "sigmoid"
     sigmoid.backward()
 
+    x = Variable(0.5, "x")
+    c0, c1, c2, c3 = (Variable(value, f"c{n}") for n, value in enumerate([0.25, -0.5, 1.0, 2.0]))
+    power = x * x
+    cubic = c0 + c1 * x + c2 * power + c3 * (power * x)
+    cubic.name = "cubic"
+    cubic.backward()
+
     net = TwoLayerNet(8, 5, 3, weight_init_std=0.5, seed=0)
     images = np.linspace(0, 1, 32).reshape(4, 8)
 
@@ -51,6 +58,7 @@ def pictures() -> dict[str, str]:
         "tutorial.svg": g.graph().to_svg(backward=True),
         "apples_and_oranges.svg": price.graph().to_svg(),
         "sigmoid.svg": sigmoid.graph().to_svg(backward=True),
+        "reuse.svg": cubic.graph().to_svg(backward=True),
         "images.svg": seeing.graph(digit, labels[:1]).to_svg(),
         "network.svg": net.graph(images, [0, 2, 1, 1]).to_svg(),
     }

@@ -10,6 +10,7 @@ check_adjoint                             is this the adjoint of a linear operat
 plot_history, plot_confusion, …           pictures of a run and of its network (needs the extra ``plot``)
 training_report                           all of them, and more, as a page
 load_mnist                                MNIST, which is in the package
+load_table, load_folder                   a CSV file or pictures of your own, ready for ``fit``
 ========================================  ==================================================================
 """
 
@@ -72,9 +73,11 @@ __all__ = [
     "MultiLayerNetExtend",
     "Network",
     "Parameters",
+    "Pictures",
     "ProblemReport",
     "Run",
     "SimpleConvNet",
+    "Table",
     "TwoLayerNet",
     "Variable",
     "__version__",
@@ -96,8 +99,10 @@ __all__ = [
     "im2col",
     "init_mnist",
     "load",
+    "load_folder",
     "load_image",
     "load_mnist",
+    "load_table",
     "log_softmax",
     "mean_squared_error",
     "numerical_gradient",
@@ -134,8 +139,10 @@ if TYPE_CHECKING:
     from chainrule.checking.jacobian.checks import check_hessian, check_jacobian
     from chainrule.checking.problem import ProblemReport, check_problem
     from chainrule.checking.report import ArrayCheck, Contract, GradientReport
+    from chainrule.data.folders import Pictures, load_folder
     from chainrule.data.images import load_image
     from chainrule.data.shuffling import shuffle_dataset
+    from chainrule.data.tables import Table, load_table
     from chainrule.nn.images import col2im, conv_output_size, im2col
     from chainrule.plotting.plots import (
         plot_confusion,
@@ -167,6 +174,8 @@ else:
             "plotting.plots",
         ),
         **dict.fromkeys(("col2im", "conv_output_size", "im2col"), "nn.images"),
+        **dict.fromkeys(("Pictures", "load_folder"), "data.folders"),
+        **dict.fromkeys(("Table", "load_table"), "data.tables"),
         **dict.fromkeys(("LearningRates", "find_learning_rate"), "training.rate_finder"),
         "load_image": "data.images",
         "read_book_weights": "storage.book_weights",

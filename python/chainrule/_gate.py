@@ -8,6 +8,7 @@ array, complex numbers, a string) is refused with the argument's name.
 from __future__ import annotations
 
 import math
+import numbers as numbers_abc
 import operator
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -136,8 +137,40 @@ def numbers(a: Any, name: str) -> NDArray[Any]:
     dtype = array.dtype
     real = dtype.kind in "biu" or (dtype.kind == "f" and dtype.itemsize in (2, 4, 8)) or dtype.name == "bfloat16"
     if not real:
-        raise TypeError(f"{name} has dtype {dtype}; chainrule computes in float32 or float64")
+        raise TypeError(_no_numbers(a, array, name))
     return array
+
+
+def column_names(x: Any) -> list[str] | None:
+    """Give the names of the columns of a data frame; None if `x` is none."""
+    return [str(name) for name in x.columns] if hasattr(x, "columns") and hasattr(x, "to_numpy") else None
+
+
+def _no_numbers(a: Any, array: NDArray[Any], name: str) -> str:
+    """Say what `a`, which has become `array`, holds instead of numbers, and what to do."""
+    if hasattr(a, "tocsr"):
+        some = f"{name}[:100].toarray()"
+        return f"{name} is a sparse matrix; fit, predict and evaluate take it, elsewhere give some rows: {some}"
+    columns = column_names(a)
+    if columns is not None and array.ndim == 2 and array.dtype == object:
+        for row, column in np.ndindex(array.shape):
+            value = array[row, column]
+            if isinstance(value, str):
+                advice = "chainrule.load_table(frame, target=…) makes numbers of words"
+                return f"{name} holds words, such as {value!r} in row {row}, column {columns[column]!r}; {advice}"
+            if not isinstance(value, numbers_abc.Real):
+                place = f"row {row}, column {columns[column]!r}"
+                return f"{name} holds {value!r} in {place}; leave such rows out, or fill them"
+    words = (value for value in array.flat if isinstance(value, str) and value)
+    word = next(words, None) if array.dtype.kind in "OUT" else None
+    if word is None:
+        return f"{name} has dtype {array.dtype}; chainrule computes in float32 or float64"
+    if name != "t":
+        return f"{name} has dtype {array.dtype}, words such as {str(word)!r}; chainrule computes in float32 or float64"
+    return (
+        f"t holds words, such as {str(word)!r}, not numbers: names, t = np.unique(labels, return_inverse=True) makes"
+        " numbers of labels; MLPClassifier of chainrule.sklearn takes them as they are"
+    )
 
 
 def few_axes(array: NDArray[Any], name: str) -> NDArray[Any]:

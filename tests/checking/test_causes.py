@@ -41,6 +41,62 @@ def test_a_mean_over_examples_in_columns_is_one_over_n() -> None:
     assert report.cause == "factor 1/N (N = 5, a mean for a sum)"
 
 
+class Add:
+    """x + b, whose gradient of b is as large as x."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.b = rng().standard_normal(shape)
+
+    def forward(self, x: Any) -> Any:
+        return x + self.b
+
+    def backward(self, dout: Any) -> Any:
+        self.db = dout.copy()
+        return dout.copy()
+
+
+@pytest.mark.parametrize(
+    ("b", "x", "over"),
+    [
+        ((4,), (3, 4), "the batch"),
+        ((1, 4), (3, 4), "the batch"),
+        ((3, 1), (3, 4), "what was broadcast"),
+        ((1, 1), (3, 4), "what was broadcast"),
+        ((1, 2, 1, 1), (5, 2, 3, 3), "what was broadcast"),
+    ],
+)
+def test_a_sum_that_is_missing_is_named(b: tuple[int, ...], x: tuple[int, ...], over: str) -> None:
+    assert check_gradients(Add(b), rng(1).standard_normal(x)).cause == f"no sum over {over}"
+
+
+def test_a_gradient_that_no_sum_mends_has_the_wrong_shape() -> None:
+    class Twice(Add):
+        def backward(self, dout: Any) -> Any:
+            self.db = 2 * dout
+            return dout.copy()
+
+    assert check_gradients(Twice((1, 4)), rng(1).standard_normal((3, 4))).cause == "wrong shape"
+
+
+@pytest.mark.parametrize(
+    ("shape", "factor", "cause"),
+    [
+        ((5, 4), 0.3, "one factor for all entries, 0.3"),
+        ((2,), 0.3, "one factor for all entries, 0.3"),
+        ((5, 4), [[0.3, 1, -4, 1]], "one factor for each column, -4 to 1"),
+        ((2, 5), [[0.3], [1]], "one factor for each row, 0.3 to 1"),
+        ((5, 4), 2, "factor 2"),
+        ((1,), 0.3, None),  # any factor explains one entry
+        ((2, 5), [[0.3, 1, -4, 1, 7]], None),  # and two a column may do so by chance
+        ((3, 3), [[0.3, 1, 1], [1, 1, 1], [1, 1, 0.3]], None),
+    ],
+)
+def test_a_factor_is_named_if_enough_entries_tell(shape: tuple[int, ...], factor: Any, cause: str | None) -> None:
+    x = rng().uniform(0.5, 1.5, shape)
+    report = check_gradients((lambda x: (x**3).sum(), lambda x: np.array(factor) * 3 * x**2), x)
+    assert (report.verdict, report.cause) == ("wrong", cause)
+
+
 @pytest.mark.parametrize(("columns", "shape"), [(True, (3, 5)), (False, (5, 3))])
 def test_labels_tell_which_axis_the_examples_lie_along(columns: bool, shape: tuple[int, int]) -> None:
     axis = 0 if columns else 1

@@ -408,6 +408,27 @@ def test_graph_obeys_the_format_against_the_ending(tmp_path: Path) -> None:
     assert file.read_text(encoding="utf-8").startswith("digraph {")
 
 
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("g.png", "cannot write a graph as PNG, got 'g.png': write 'g.svg' and convert it in a browser or Inkscape"),
+        ("g.PDF", "cannot write a graph as PDF"),
+        ("g.json", "the name of the file must end in .svg, .dot, .gv, .mmd, .md, .txt, got 'g.json'"),
+        ("g.svgz", "must end in .svg"),
+    ],
+)
+def test_graph_refuses_an_ending_that_it_does_not_write(file: str, message: str, tmp_path: Path, capsys: Text) -> None:
+    assert main([*EXPRESSION, "-o", str(tmp_path / file)]) == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_graph_writes_no_other_format_into_a_file_that_is_called_a_picture(tmp_path: Path, capsys: Text) -> None:
+    assert main([*EXPRESSION, "--format", "svg", "-o", str(tmp_path / "g.png")]) == 2
+    assert "cannot write a graph as PNG" in capsys.readouterr().err
+    assert main([*EXPRESSION, "--format", "svg", "-o", str(tmp_path / "g.xml")]) == 0
+
+
 def test_graph_takes_vectors_matrices_and_a_leading_minus(capsys: Text) -> None:
     assert main(["graph", "--", "-sum(x @ y)", "x=1,2;3,4", "y=5,6"]) == 0
     assert "= -56" in capsys.readouterr().out
@@ -505,7 +526,7 @@ def test_t8_an_interrupt_while_the_data_is_read_ends_with_130(capsys: Text, monk
     def interrupted(**_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.train, "load_mnist", interrupted)
+    monkeypatch.setattr(cli.training_data, "load_mnist", interrupted)
     assert main(["train"]) == 130
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "chainrule: interrupted\n")

@@ -238,12 +238,30 @@ def test_completion_without_shtab_names_the_extra() -> None:
 # --- data ---
 
 
-def test_data_path_is_the_folder_of_the_environment(
+def test_data_path_is_a_folder_where_the_files_are(
+    tmp_path: Path, capsys: Text, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHAINRULE_DATA_DIR", str(tmp_path / "digits"))
+    assert main(["data", "path"]) == 0
+    assert capsys.readouterr().out == f"{packaged_folder()}\n"
+    copy(tmp_path / "digits")
+    assert main(["data", "path"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'digits'}\n"
+    (tmp_path / "digits" / "t10k-images-idx3-ubyte.gz").unlink()
+    assert main(["data", "path"]) == 0
+    assert capsys.readouterr().out == f"{packaged_folder()}\n"
+
+
+def test_data_path_of_a_set_that_is_not_there_says_how_to_fetch_it(
     tmp_path: Path, capsys: Text, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CHAINRULE_DATA_DIR", str(tmp_path))
-    assert main(["data", "path"]) == 0
-    assert capsys.readouterr().out == f"{tmp_path}\n"
+    assert main(["data", "path", "kmnist"]) == 2
+    told = f"chainrule: error: {tmp_path / 'kmnist'}: kmnist is not there; chainrule data fetch kmnist brings it\n"
+    assert capsys.readouterr() == ("", told)
+    copy(tmp_path / "kmnist")
+    assert main(["data", "path", "kmnist"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'kmnist'}\n"
 
 
 def copy(folder: Path) -> Path:

@@ -317,7 +317,7 @@ def test_a_run_goes_on_only_with_its_own_images(kept: str, digits: str, tmp_path
     (x, t), test = load_mnist(normalize=False, flatten=False, data_dir=digits)
     x[0, 0, 0, 0] ^= 1
     other = write(tmp_path, train=(x[:, 0], t), test=(test[0][:, 0], test[1]))
-    assert "made with other training images" in failure(["--data-dir", other, "--resume", kept], capsys)
+    assert "made with other training data" in failure(["--data-dir", other, "--resume", kept], capsys)
 
 
 @pytest.mark.parametrize(
@@ -442,6 +442,7 @@ def test_the_report_is_a_page_about_this_run(digits: str, tmp_path: Path, capsys
     assert accuracy in text
     assert "gradients agree" in text
     assert re.search(r"hidden</th>\s*<td[^>]*>7</td>", text)
+    assert re.search(r"learning_rate</th>\s*<td[^>]*>0.1</td>", text)  # which nobody gave: it is the optimizer's
 
 
 def test_the_report_of_a_deep_network_is_checked_along_directions(

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps, PngImagePlugin
 
 from chainrule import DataError, load_image, load_mnist
+from chainrule.data.images import first_look, load_picture
 
 
 def drawing() -> Image.Image:
@@ -144,7 +145,8 @@ def test_uneven_light_and_noise_do_not_matter(seven: NDArray[np.uint8], tmp_path
 
 def test_ink_that_reaches_the_edge_is_still_ink(seven: NDArray[np.uint8], tmp_path: Path) -> None:
     page = ImageOps.invert(drawing())
-    assert like(read(ImageOps.invert(page.crop(page.getbbox())), tmp_path), seven)
+    with pytest.warns(UserWarning, match=r"digit\.png: the digit reaches the edge of the picture"):
+        assert like(read(ImageOps.invert(page.crop(page.getbbox())), tmp_path), seven)
 
 
 def test_the_first_picture_of_a_phones_jpeg_is_read(seven: NDArray[np.uint8], tmp_path: Path) -> None:
@@ -216,6 +218,98 @@ def test_specks_too_small_to_show_are_no_digit(tmp_path: Path) -> None:
     assert "nothing is drawn on it" in refusal(tmp_path / "digit.png")
 
 
+def sheets() -> dict[str, NDArray[Any]]:
+    """Make sheets on which nobody wrote."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:300, :400]
+    clear = np.zeros((300, 400, 4), np.uint8)
+    clear[..., :3] = rng.integers(0, 256, (300, 400, 3))
+    return {
+        "noise": rng.integers(0, 256, (300, 400)),
+        "coloured noise": rng.integers(0, 256, (300, 400, 3)),
+        "grain": np.clip(rng.normal(150, 30, (300, 400)), 0, 255),
+        "all transparent": clear,
+        "one pixel": np.zeros((1, 1)),
+        "one row": rng.integers(0, 256, (1, 400)),
+        "rules": np.where(y % 40 < 3, 100, 230),
+        "light from a side": 60 + x * 150 / 400,
+        "a shadow": np.where(x + y < 350, 90, 220),
+        "a shadow's straight edge": np.where(x < 190, 90, 220),
+    }
+
+
+@pytest.mark.parametrize("kind", list(sheets()))
+def test_a_sheet_without_a_digit_is_refused(kind: str, tmp_path: Path) -> None:
+    Image.fromarray(sheets()[kind].astype(np.uint8)).save(tmp_path / "digit.png")
+    assert "nothing is drawn on it" in refusal(tmp_path / "digit.png")
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_every_depth_of_a_scanner_gives_the_same(bits: int, seven: NDArray[np.uint8], tmp_path: Path) -> None:
+    page = np.asarray(drawing()) / 255 * (2**bits - 1)
+    np.testing.assert_array_equal(read(Image.fromarray(page.astype(np.uint16)), tmp_path), seven)
+
+
+@pytest.mark.parametrize("below", [(0, 0, 0, 0), (255, 255, 255, 0)])
+def test_transparent_corners_of_a_sheet_are_neither_ink_nor_paper(below: Any, tmp_path: Path) -> None:
+    page = ImageOps.expand(drawing(), 40, 230).convert("RGBA")
+    straight = page.convert("L").rotate(8, Image.Resampling.BICUBIC, fillcolor=230)
+    turned = page.rotate(8, Image.Resampling.BICUBIC, expand=True, fillcolor=below)
+    expected = read(straight, tmp_path)
+    with pytest.warns(UserWarning, match="part of the sheet is transparent"):
+        assert like(read(turned, tmp_path), expected)
+
+
+def test_a_line_through_the_digit_leaves_the_strokes_it_crosses(seven: NDArray[np.uint8], tmp_path: Path) -> None:
+    page = drawing()
+    ImageDraw.Draw(page).line([(0, 95), (299, 100)], 0, 3)
+    with pytest.warns(UserWarning, match="lines were taken off the paper"):
+        assert like(read(page, tmp_path), seven)
+
+
+def test_a_fine_pen_is_as_good_as_a_broad_one(tmp_path: Path) -> None:
+    fine, broad = Image.new("L", (600, 600), 255), Image.new("L", (600, 600), 255)
+    for page, width in ((fine, 3), (broad, 24)):
+        ImageDraw.Draw(page).line([(200, 100), (400, 100), (300, 500)], 0, width, joint="curve")
+    ink = [float(read(page, tmp_path).astype(float).sum()) for page in (fine, broad)]
+    assert ink[0] > 0.6 * ink[1]  # by area, an eighth
+
+
+@given(data=st.data(), window=st.integers(1, 9))
+def test_the_highest_in_a_window_is_what_a_loop_finds(data: st.DataObject, window: int) -> None:
+    from chainrule.data.cleaning import _highest
+
+    window |= 1
+    height, width = data.draw(st.integers(1, 12)), data.draw(st.integers(1, 12))
+    values = np.random.default_rng(data.draw(st.integers(0, 99))).integers(0, 256, (height, width))
+    reach = window // 2
+    expected = [
+        [values[max(0, i - reach) : i + reach + 1, max(0, j - reach) : j + reach + 1].max() for j in range(width)]
+        for i in range(height)
+    ]
+    np.testing.assert_array_equal(_highest(values, window), expected)
+
+
+@given(data=st.data())
+def test_shapes_are_what_filling_from_a_cell_reaches(data: st.DataObject) -> None:
+    from chainrule.data.cleaning import _connected
+
+    height, width = data.draw(st.integers(1, 15)), data.draw(st.integers(1, 15))
+    cells = np.random.default_rng(data.draw(st.integers(0, 999))).random((height, width)) < 0.45
+    labels = _connected(cells)
+    assert ((labels > 0) == cells).all()
+    left = set(zip(*(n.tolist() for n in np.nonzero(cells)), strict=True))
+    while left:
+        edge = [left.pop()]
+        shape = set(edge)
+        while edge:
+            y, x = edge.pop()
+            new = {(y + i, x + j) for i in (-1, 0, 1) for j in (-1, 0, 1)} & left
+            left, shape, edge = left - new, shape | new, edge + list(new)
+        (label,) = {int(labels[cell]) for cell in shape}
+        assert (labels == label).sum() == len(shape)
+
+
 def png(width: int, height: int, rows: bytes) -> bytes:
     """Write a PNG of grey bytes, from the format's description."""
 
@@ -250,6 +344,7 @@ def test_f6_a_cut_picture_is_refused_wherever_it_was_cut(name: str, tmp_path: Pa
         refusal(tmp_path / name)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # it may well be doubtful
 @settings(max_examples=150, deadline=None, derandomize=True)
 @given(data=st.data(), form=st.sampled_from(["PNG", "JPEG"]))
 def test_damaged_bytes_give_an_image_or_a_data_error(
@@ -262,13 +357,17 @@ def test_damaged_bytes_give_an_image_or_a_data_error(
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
     try:
+        picture = load_picture(path, (3, 7, 5))
+        size, _ = first_look(path)
         image = load_image(path)
     except DataError:
         return
     assert image.shape == (784,)
+    assert picture.shape == (3, 7, 5)
+    assert min(size) > 0
 
 
 def test_a_missing_pillow_is_told_with_the_extra() -> None:
     code = "import sys; sys.modules['PIL'] = None; import chainrule; chainrule.load_image('digit.png')"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert done.stderr.splitlines()[-1] == "ImportError: load_image() needs Pillow: pip install 'chainrule[image]'"
+    assert done.stderr.splitlines()[-1] == "ImportError: pictures are read by Pillow: pip install 'chainrule[image]'"

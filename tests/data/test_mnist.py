@@ -1125,3 +1125,44 @@ def test_n7_offline_is_fine_when_the_files_are_there(
 ) -> None:
     monkeypatch.setenv("CHAINRULE_OFFLINE", "1")
     assert download_mnist(write_set(tmp_path, small_set())) == tmp_path
+
+
+# --- files as other places name and pack them ---
+
+
+@pytest.mark.parametrize("end", ["", ".gz"])
+def test_names_with_a_dot_are_found(tmp_path: Path, end: str) -> None:
+    for name, content in small_set().items():
+        raw = name.removesuffix(".gz").replace("-idx", ".idx")
+        assert re.fullmatch(r"(train|t10k)-(images|labels)\.idx[13]-ubyte", raw)
+        (tmp_path / f"{raw}{end}").write_bytes(gzip.compress(content) if end else content)
+        (tmp_path / name.removesuffix(".gz")).mkdir()  # as in an archive that has both
+    (x, t), (x_test, t_test) = load_mnist(normalize=False, data_dir=tmp_path)
+    assert (x[:, 0] == np.arange(200)).all()
+    assert (t == np.arange(200) % 10).all()
+    assert (len(x_test), len(t_test)) == (100, 100)
+
+
+def test_the_usual_name_goes_before_the_one_with_a_dot(tmp_path: Path) -> None:
+    for name, content in small_set().items():
+        (tmp_path / name).write_bytes(gzip.compress(content))
+        (tmp_path / name.replace("-idx", ".idx")).write_bytes(b"wrong")
+    load_mnist(data_dir=tmp_path)
+
+
+def test_mnist_with_dots_is_proved(tmp_path: Path) -> None:
+    for name in key_file.values():
+        (tmp_path / name.replace("-idx", ".idx")).write_bytes((mnist.packaged_folder() / name).read_bytes())
+    assert [fault for _, fault in mnist.faults(tmp_path)] == [""] * 4
+
+
+@pytest.mark.fault("F11")
+def test_f11_gzip_within_gzip_says_to_unpack_it_once(tmp_path: Path) -> None:
+    path = tmp_path / "labels.gz"
+    path.write_bytes(gzip.compress(gzip.compress(idx(np.arange(3, dtype=np.uint8)))))
+    with pytest.raises(
+        DataError, match=f"^{re.escape(str(path))}: compressed by gzip twice; unpack it once, with gunzip"
+    ):
+        read_idx(path)
+    path.write_bytes(gzip.decompress(path.read_bytes()))
+    assert read_idx(path).tolist() == [0, 1, 2]

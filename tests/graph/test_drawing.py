@@ -108,6 +108,65 @@ def test_long_arrays_are_told_by_shape_and_norm_and_short_ones_written_out() -> 
     assert "[1, 2.5]" in texts(svg)
 
 
+def test_no_number_is_minus_0() -> None:
+    x = Variable([-0.0, 1.0], "x")
+    written = texts(with_gradients((x * -0.0).sum() * Variable(-0.0, "y")).to_svg())
+    assert not any(re.search(r"-0(?![.\d])", text) for text in written)
+    assert "[0, 1]" in written
+
+
+def test_variables_stand_in_the_order_in_which_they_were_made() -> None:
+    xs = [Variable(float(n), f"x{n}") for n in range(12)]
+    pairs = [xs[n] * xs[11 - n] for n in range(6)]  # what is multiplied lies far apart
+    last = pairs[0]
+    for pair in pairs[1:]:
+        last = last * xs[5] + pair
+    root = ElementTree.fromstring(with_gradients(last).to_svg())
+    at = {text.text: (text.get("x"), float(text.get("y", ""))) for text in root.iter(f"{SVG}text")}
+    columns: dict[Any, list[int]] = {}
+    for n in sorted(range(12), key=lambda n: at[f"x{n}"][1]):
+        columns.setdefault(at[f"x{n}"][0], []).append(n)
+    assert max(map(len, columns.values())) > 3
+    assert all(column == sorted(column) for column in columns.values())
+
+
+def points(path: str) -> np.ndarray[Any, Any]:
+    """Give points on a path of lines and cubic Bézier curves, close together."""
+    numbers = [(kind, np.array(re.findall(r"-?[\d.]+", rest), float).reshape(-1, 2))
+               for kind, rest in re.findall(r"([MLC])([^MLC]*)", path)]  # fmt: skip
+    found, share = [numbers[0][1][0]], np.linspace(0, 1, 100)[:, None]
+    for kind, ends in numbers[1:]:
+        start = found[-1]
+        if kind == "L":
+            found += list(start + share * (ends[0] - start))
+        else:
+            a, b, c = ends
+            found += list((1 - share) ** 3 * start + 3 * share * (1 - share) ** 2 * a + 3 * share**2 * (1 - share) * b
+                          + share**3 * c)  # fmt: skip
+    return np.array(found)
+
+
+def test_the_way_back_stays_beside_its_arrow() -> None:
+    x = Variable(0.5, "x")
+    power = total = x
+    for _ in range(9):
+        power = power * x
+        total = total + power
+    root = ElementTree.fromstring(with_gradients(total).to_svg(backward=True))
+    ways, backs = (
+        [points(path.get("d", "")) for path in root.iter(f"{SVG}path") if path.get("class") == kind]
+        for kind in ("way", "back")
+    )
+    assert len(ways) == len(backs) > 20
+
+    def gap(one: Any, other: Any) -> float:
+        return float(np.sqrt(((one[:, None] - other) ** 2).sum(axis=2)).min())
+
+    for n, back in enumerate(backs):
+        steep = back[20:-20]  # at its ends it meets the arrow heads
+        assert gap(steep, ways[n]) > 4  # of 5: a curve moved aside is not quite a parallel
+
+
 def test_drawing_changes_no_gradient_and_no_layer() -> None:
     layer, x = Affine(np.ones((2, 2)), np.zeros(2)), Variable(np.ones((1, 2)))
     last = apply(layer, x).sum()
@@ -169,14 +228,14 @@ def test_dot_of_the_tutorials_graph() -> None:
             "  ordering=in",
             '  node [fontname="Helvetica"]',
             '  edge [fontname="Helvetica"]',
-            '  n0 [shape=plaintext, label="y"]',
-            '  n1 [shape=plaintext, label="x"]',
+            '  n0 [shape=plaintext, label="x"]',
+            '  n1 [shape=plaintext, label="y"]',
             '  n2 [shape=plaintext, label="z"]',
             '  n3 [shape=circle, label="+"]',
             '  n4 [shape=circle, label="×"]',
             '  n5 [shape=plaintext, label="g"]',
-            '  n1 -> n3 [label="2\\n∂ 4"]',
-            '  n0 -> n3 [label="3\\n∂ 4"]',
+            '  n0 -> n3 [label="2\\n∂ 4"]',
+            '  n1 -> n3 [label="3\\n∂ 4"]',
             '  n3 -> n4 [label="p = 5\\n∂ 4"]',
             '  n2 -> n4 [label="4\\n∂ 5"]',
             '  n4 -> n5 [label="20\\n∂ 1"]',
@@ -189,7 +248,7 @@ def test_mermaid_of_the_tutorials_graph() -> None:
     lines = with_gradients(tutorial()).to_mermaid().splitlines()
     assert lines[0] == "flowchart LR"
     assert '  n3(("+"))' in lines
-    assert '  n0["y"]:::plain' in lines
+    assert '  n0["x"]:::plain' in lines
     assert '  n3 -->|"p = 5<br>∂ 4"| n4' in lines
 
 
@@ -247,6 +306,34 @@ def test_the_svg_has_colours_for_light_dark_and_print() -> None:
 def test_on_paper_a_wide_graph_is_as_wide_as_the_page() -> None:
     svg = tutorial().graph().to_svg()
     assert "max-width:100%;height:auto" in svg.split("@media print")[1].split("</style>")[0].splitlines()[1]
+
+
+@pytest.mark.parametrize(
+    ("ending", "written"),
+    [
+        (".svg", lambda graph: graph.to_svg()), (".SVG", lambda graph: graph.to_svg()),
+        (".dot", lambda graph: graph.to_dot() + "\n"), (".gv", lambda graph: graph.to_dot() + "\n"),
+        (".mmd", lambda graph: graph.to_mermaid() + "\n"),
+    ],
+)  # fmt: skip
+def test_a_graph_is_saved_in_the_form_that_the_name_ends_in(ending: str, written: Any, tmp_path: Path) -> None:
+    graph = with_gradients(tutorial())
+    graph.save(tmp_path / f"g{ending}")
+    assert (tmp_path / f"g{ending}").read_text(encoding="utf-8") == written(graph)
+    graph.save(str(tmp_path / "back.svg"), backward=True)
+    assert (tmp_path / "back.svg").read_text(encoding="utf-8") == graph.to_svg(backward=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("g.png", "cannot write a graph as PNG, got 'g.png': write 'g.svg'"),
+     ("g.txt", "must end in .svg, .dot, .gv, .mmd, got 'g.txt'"),
+     ("g", "must end in")],
+)  # fmt: skip
+def test_a_graph_is_saved_under_no_other_ending(name: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        tutorial().graph().save(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_notebook_shows_the_svg() -> None:
@@ -310,7 +397,8 @@ def test_nothing_overlaps_and_every_arrow_leads_to_the_right(graph: Any) -> None
         assert a[2] <= b[0] + slack or b[2] <= a[0] + slack or a[3] <= b[1] + slack or b[3] <= a[1] + slack
     for (source, target), (x, y), (w, _), route in zip(edges, places.labels, labels, places.routes, strict=True):
         assert all(a[0] <= b[0] + slack for a, b in pairwise(route))
-        assert route[0] == pytest.approx((boxes[source][2], places.nodes[source][1]))
+        assert route[0][0] == pytest.approx(boxes[source][2])
+        assert boxes[source][1] < route[0][1] < boxes[source][3]
         assert route[-1][0] == pytest.approx(boxes[target][0])
         # The label is on a level part of its way.
         level = [(a, b) for a, b in list(pairwise(route))[::2] if a[1] == b[1] == y]
@@ -331,6 +419,42 @@ def test_no_arrow_runs_through_a_node_or_a_label(graph: Any) -> None:
         # The level parts; a curve lies between two columns, where no box is.
         for (x0, y), (x1, _) in list(pairwise(route))[::2]:
             assert not any(x0 < box[2] - 1e-6 and box[0] + 1e-6 < x1 and box[1] < y < box[3] for box in others)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(graphs(), st.randoms())
+def test_nodes_that_have_a_turn_keep_it_in_every_column(graph: Any, rng: Any) -> None:
+    nodes, edges, labels = graph
+    turns = rng.sample(range(len(nodes)), len(nodes) // 2)
+    places = arrange(nodes, edges, labels, {}, turns).nodes
+    for one, other in combinations(turns, 2):
+        assert places[one][0] != places[other][0] or places[one][1] < places[other][1]
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(graphs())
+def test_edges_that_pass_the_same_height_do_so_side_by_side(graph: Any) -> None:
+    nodes, edges, labels = graph
+    curves = [
+        (x0, min(y0, y1), max(y0, y1))
+        for route in arrange(nodes, edges, labels, {}).routes
+        for (x0, y0), (_, y1) in list(pairwise(route))[1::2]
+        if abs(y1 - y0) > 12
+    ]
+    for one, other in combinations(curves, 2):
+        if one[1] < other[2] and other[1] < one[2]:  # some height is passed by both
+            # 12 pixels; of more than 21 edges in one gap fewer.
+            assert abs(one[0] - other[0]) > (12 - 1e-6 if len(curves) <= 21 else 0)
+
+
+def test_edges_out_of_one_node_leave_it_one_under_another_in_the_order_of_their_ends() -> None:
+    # One node with eight users, which go on to the next one after another.
+    edges = [(0, n) for n in range(1, 9)] + [(n, n + 1) for n in range(1, 8)]
+    places = arrange([(20, 120)] + [(30, 30)] * 8, edges, [(40, 30)] * len(edges), {})
+    starts = sorted((places.labels[n][1], places.routes[n][0][1]) for n in range(8))
+    heights = [start for _, start in starts]
+    assert heights == sorted(heights)
+    assert all(after - before == pytest.approx(12) for before, after in pairwise(heights))
 
 
 def test_a_tree_is_drawn_without_crossings_in_the_order_of_its_operands() -> None:

@@ -94,7 +94,8 @@ ONE: dict[str, Callable[[Variable], Variable]] = {
     "neg": lambda x: -x, "exp": lambda x: x.exp(), "log": lambda x: x.log(), "power": lambda x: x**3,
     "base": lambda x: 2**x, "quotient": lambda x: 3 / x, "difference": lambda x: 1 - x,
     "maximum": lambda x: x.maximum(1), "layer": lambda x: apply(Sigmoid(), x),
-    "sum": lambda x: x.sum(), "mean": lambda x: x.mean(),
+    "sum": lambda x: x.sum(), "mean": lambda x: x.mean(), "sin": lambda x: x.sin(), "cos": lambda x: x.cos(),
+    "tanh": lambda x: x.tanh(), "sqrt": lambda x: x.sqrt(), "abs": lambda x: abs(x), "minimum": lambda x: x.minimum(1),
 }  # fmt: skip
 
 
@@ -107,6 +108,12 @@ def test_the_slope_told_is_the_difference_quotient(name: str, value: float) -> N
     last = explained(ONE[name](Variable(value, "x")))[-1]
     assert last.startswith("    ∂g/∂x = ")
     assert float(last.split(" = ")[-1]) == pytest.approx(numeric, rel=1e-5, abs=1e-5)
+
+
+def test_an_entry_is_told_by_its_index_and_minus_0_without_its_sign() -> None:
+    lines = explained(Variable([1.0, 2.0], "x")[1] * Variable(-0.0, "y"))
+    assert lines[1:3] == ["  p = x[1] = 2", "  g = p · y = 2 · 0 = 0"]
+    assert "    ∂g/∂x: ∂g/∂p at [1], else 0 = [0, 0]" in lines
 
 
 def test_arrays_are_told_by_rule_and_norm() -> None:

@@ -58,7 +58,8 @@ def test_the_value_is_pythons(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "value"),
     [("-x ** 2", -4), ("2 ** 3 ** x", 512), ("x - y - z", -1.5), ("x / y / z", 4 / 3), ("--x", 2), ("2 ** -x", 0.25),
-     ("x * -y", -6), ("\tx\n+ y", 5), ("log(exp(x))", 2)],
+     ("x * -y", -6), ("\tx\n+ y", 5), ("log(exp(x))", 2), ("sin(x)**2 + cos(x)**2", 1), ("abs(-x) * sqrt(y * y)", 6),
+     ("minimum(x, y) + clip(y, 0, 1)", 3), ("tanh(x)", math.tanh(2))],
 )  # fmt: skip
 def test_precedence_is_pythons(text: str, value: float) -> None:
     assert evaluate(text, {name: v for name, v in VALUES.items() if name in text}).value == pytest.approx(value)
@@ -104,7 +105,7 @@ def test_constants_of_which_python_makes_errors_are_numpys() -> None:
         ("x + maximum(x)", 5, "maximum takes 2 arguments, got 1"),
         ("exp(x, y)", 1, "exp takes 1 argument, got 2"),
         ("exp()", 5, r"found '\)'"),
-        ("sin(x)", 1, "sin is no function; there are exp, log, sum, mean, maximum"),
+        ("tan(x)", 1, "tan is no function; there are exp, log, sin, cos, tanh, sqrt, abs, sum, mean, maximum, minimum"),
         ("__import__('os')", 1, "no function|cannot read"),
         ("exp(x y)", 7, r"expected '\)' and found 'y'"),
     ],

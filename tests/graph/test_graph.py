@@ -32,19 +32,26 @@ from chainrule import (
     check_gradients,
 )
 from chainrule.graph import (
+    AbsLayer,
     AddLayer,
+    CosLayer,
     DivLayer,
     ExpLayer,
+    IndexLayer,
     LogLayer,
     MatMulLayer,
     MaximumLayer,
     MeanLayer,
+    MinimumLayer,
     MulLayer,
     NegLayer,
     PowLayer,
     ReshapeLayer,
+    SinLayer,
+    SqrtLayer,
     SubLayer,
     SumLayer,
+    TanhLayer,
     TransposeLayer,
     sum_to,
 )
@@ -61,6 +68,12 @@ SHAPES = [
     ((1,), (2, 3, 4)),
     ((2, 1, 4), (3, 1)),
 ]
+#: Of an array with shape (3, 4).
+INDICES: list[Any] = [
+    0, -1, (1, 2), slice(None, None, 2), slice(2, None, -1), ..., (..., 0), (slice(None), None, slice(1, 3)),
+    [0, 0, 2], ([0, 1, 0], [3, 3, 3]), (slice(None), [1, 1]), np.arange(12).reshape(3, 4) % 3 == 1,
+    (0, [True, False] * 2),
+]  # fmt: skip
 
 
 def rng(number: int = 0) -> np.random.Generator:
@@ -283,7 +296,17 @@ Arrays = tuple[Any, ...]
         (MaximumLayer(), (5.0, 3.0), 5.0, (2.0, 0.0)),
         (MaximumLayer(), (3.0, 5.0), 5.0, (0.0, 2.0)),
         (MaximumLayer(), (3.0, 3.0), 3.0, (0.0, 2.0)),
+        (MinimumLayer(), (5.0, 3.0), 3.0, (0.0, 2.0)),
+        (MinimumLayer(), (3.0, 5.0), 3.0, (2.0, 0.0)),
+        (MinimumLayer(), (3.0, 3.0), 3.0, (0.0, 2.0)),
         (NegLayer(), (5.0,), -5.0, -2.0),
+        (SinLayer(), (1.0,), math.sin(1), 2 * math.cos(1)),
+        (CosLayer(), (1.0,), math.cos(1), -2 * math.sin(1)),
+        (TanhLayer(), (1.0,), math.tanh(1), 2 / math.cosh(1) ** 2),
+        (SqrtLayer(), (4.0,), 2.0, 0.5),
+        (AbsLayer(), (-4.0,), 4.0, -2.0),
+        (AbsLayer(), (4.0,), 4.0, 2.0),
+        (AbsLayer(), (0.0,), 0.0, 0.0),
         (ExpLayer(), (1.0,), math.e, 2 * math.e),
         (LogLayer(), (4.0,), math.log(4), 0.5),
     ],
@@ -304,6 +327,13 @@ def test_a_node_of_numbers(node: Any, inputs: Arrays, out: float, gradients: Any
         (PowLayer(), (10.0, 400.0), math.inf),
         (MaximumLayer(), (math.nan, 1.0), math.nan),
         (MaximumLayer(), (1.0, math.nan), math.nan),
+        (MinimumLayer(), (math.nan, 1.0), math.nan),
+        (MinimumLayer(), (1.0, math.nan), math.nan),
+        (SinLayer(), (math.inf,), math.nan),
+        (CosLayer(), (math.inf,), math.nan),
+        (TanhLayer(), (math.inf,), 1.0),
+        (SqrtLayer(), (-1.0,), math.nan),
+        (AbsLayer(), (-math.inf,), math.inf),
         (ExpLayer(), (1000.0,), math.inf),
         (LogLayer(), (0.0,), -math.inf),
         (LogLayer(), (-1.0,), math.nan),
@@ -335,7 +365,7 @@ def test_the_slopes_of_a_power_at_its_edges(kind: Any, x: float, y: float, dx: f
 @pytest.mark.parametrize(
     ("node", "shapes"),
     [
-        *((kind(), shapes) for kind in (SubLayer, DivLayer, PowLayer, MaximumLayer) for shapes in SHAPES),
+        *((kind(), shapes) for kind in (SubLayer, DivLayer, PowLayer, MaximumLayer, MinimumLayer) for shapes in SHAPES),
         *(
             (MatMulLayer(), shapes)
             for shapes in [
@@ -345,6 +375,12 @@ def test_the_slopes_of_a_power_at_its_edges(kind: Any, x: float, y: float, dx: f
             ]
         ),
         *((kind(), (shape,)) for kind in (NegLayer, ExpLayer, LogLayer, TransposeLayer) for shape in [(3,), (2, 3)]),
+        *(
+            (kind(), (shape,))
+            for kind in (SinLayer, CosLayer, TanhLayer, SqrtLayer, AbsLayer)
+            for shape in [(), (3,), (2, 3)]
+        ),
+        *((IndexLayer(index), ((3, 4),)) for index in INDICES),
         *(
             (kind(axis, keepdims), ((2, 3, 4),))
             for kind in (SumLayer, MeanLayer)
@@ -364,8 +400,8 @@ def test_a_node_of_arrays_passes_the_check(node: Any, shapes: tuple[tuple[int, .
 @pytest.mark.parametrize(
     "kind",
     [
-        SubLayer, DivLayer, PowLayer, MaximumLayer, MatMulLayer, NegLayer, ExpLayer, LogLayer, SumLayer, MeanLayer,
-        TransposeLayer,
+        SubLayer, DivLayer, PowLayer, MaximumLayer, MinimumLayer, MatMulLayer, NegLayer, ExpLayer, LogLayer, SinLayer,
+        CosLayer, TanhLayer, SqrtLayer, AbsLayer, SumLayer, MeanLayer, TransposeLayer,
     ],
 )  # fmt: skip
 def test_a_node_says_that_forward_is_missing_and_refuses_dout_of_another_shape(kind: Any) -> None:
@@ -419,6 +455,13 @@ def test_micrograds_readme() -> None:
 UNARY: dict[str, Callable[[Any], Any]] = {
     "neg": lambda x: -x,
     "exp": lambda x: x.exp(),
+    "sin": lambda x: x.sin(),
+    "cos": lambda x: x.cos(),
+    "tanh": lambda x: x.tanh(),
+    "sqrt": lambda x: x.sqrt(),
+    "abs": lambda x: abs(x - 1.25),
+    "clip": lambda x: x.clip(0.8, 1.9),
+    "the last twice": lambda x: x[..., [-1, -1]] if np.ndim(x.value) else x * 1,
     "log": lambda x: x.log(),
     "sum": lambda x: x.sum(),
     "mean": lambda x: x.mean(),
@@ -433,6 +476,7 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "/": lambda x, y: x / y,
     "**": lambda x, y: x**y,
     "maximum": lambda x, y: x.maximum(y),
+    "minimum": lambda x, y: x.minimum(y),
 }
 
 
@@ -481,8 +525,8 @@ def test_every_operator_passes_the_check_on_random_shapes_that_broadcast(
         operation, shapes = UNARY[name], shapes[:1]  # type: ignore[assignment]
     inputs = [rng(seed).uniform(0.5, 2, shape) + n / 3 for n, shape in enumerate(shapes)]
     report = check_gradients(pair(operation, seed), *inputs)
-    # Of a maximum one operand may be the smaller everywhere: then its gradient is 0, and "vacuous".
-    allowed = {"right", "vacuous"} if name == "maximum" else {"right"}
+    # Of a maximum one operand may be the smaller everywhere: then its gradient is 0, and "vacuous"; so outside a clip.
+    allowed = {"right", "vacuous"} if name in ("maximum", "minimum", "clip") else {"right"}
     assert {array.verdict for array in report.arrays} <= allowed, report
 
 
@@ -586,6 +630,7 @@ def test_a13_values_beyond_the_reals_are_quiet() -> None:
     [
         lambda x, y: x < y, lambda x, y: x <= y, lambda x, y: x > y, lambda x, y: x >= y, lambda x, y: x == y,
         lambda x, y: x != y, lambda x, y: x == 2, lambda x, y: x > 2, lambda x, y: x in [y, x],
+        lambda x, y: np.ones(2) < x, lambda x, y: np.ones(2) == x, lambda x, y: np.greater_equal(x, y),
     ],
 )  # fmt: skip
 def test_a_comparison_explains_itself(compare: Any) -> None:

@@ -124,11 +124,39 @@ def test_the_page_forbids_what_it_does_not_use(page: Page) -> None:
 
 def test_pictures_have_a_text_and_tables_have_heads(page: Page) -> None:
     pictures = page.tags("svg")
-    assert len(pictures) == 4
+    assert len(pictures) == 5
     assert all(picture["role"] == "img" and len(picture["aria-label"]) > 20 for picture in pictures)
     assert all(head["scope"] in ("row", "col") for head in page.tags("th"))
     assert len(page.tags("table")) == 6
     assert len(page.tags("th")) > 20
+
+
+def test_every_picture_and_every_table_scrolls_in_itself(page: Page) -> None:
+    html = full()
+    assert re.findall(r"<figure class='scroll ([\w-]+)'>", html) == [
+        "curves-loss", "curves-accuracy", "confusion", "mistakes", "weights"
+    ]  # fmt: skip
+    wide = re.sub(r"<table class='facts'.*?</table>", "", html, flags=re.DOTALL)  # two columns, which wrap
+    assert re.findall(r"<div ([^>]*)><table", wide) == ["class='scroll'"] * 2 + ["style='overflow-x:auto'"]
+    assert wide.count("<table") == 3
+
+
+def test_images_are_not_white_where_the_page_is_dark_and_as_they_are_on_paper() -> None:
+    style = full().split("<style>")[1].split("</style>")[0]
+    dark, printed = style.split("@media (prefers-color-scheme:dark)")[1].split("@media print")
+    for name in ("mistakes", "maps", "weights"):
+        assert re.search(rf"\.{name} image[^{{]*{{filter:invert\(1\)", dark)
+    assert "image{filter:none!important}" in printed
+
+
+def test_thousands_are_written_in_one_way() -> None:
+    net = TwoLayerNet(4, 300, 3, seed=0)
+    x, t = RNG.random((1200, 4)), RNG.integers(3, size=1200)
+    html = training_report(net, HISTORY, test=(x, t), check=check_gradients(net, x[:3], t[:3], mode="directions"))
+    assert "of 1\u202f200 right" in html
+    # No more than three digits in a row, but for decimals, places in the test set, and what says how to draw.
+    words = re.sub(r"<style.*?</style>|<details.*?</details>|<[^>]*>", " ", html, flags=re.DOTALL)
+    assert re.findall(r"(?<![.\d:+-])[1-9]\d{3,}(?![-\d])", words) == []
 
 
 def test_text_in_pictures_is_text_in_the_pages_colour(page: Page) -> None:
@@ -230,9 +258,9 @@ def test_of_a_network_for_images_it_shows_filters_and_the_maps_of_the_first_exam
     assert {"W1  3×1×3×3", "Relu1  3 maps of 6×6", "20 mistakes among 20 examples"} <= set(page.text)
     assert "Not drawn" not in html
     alts = [picture["aria-label"] for picture in page.tags("svg")]
-    assert len(alts) == 5
-    assert "filters of the first convolution" in alts[3]
-    assert "Relu1 makes of the first test example" in alts[4]
+    assert len(alts) == 6
+    assert "filters of the first convolution" in alts[4]
+    assert "Relu1 makes of the first test example" in alts[5]
 
 
 def test_without_a_test_set_or_a_convolution_there_are_no_maps() -> None:
@@ -273,7 +301,7 @@ def test_the_page_of_a_long_run_of_a_wide_network_is_under_2_mb() -> None:
     x, t = RNG.random((2000, 784)), RNG.integers(30, size=2000)
     page = training_report(net, history, test=(x, t))
     assert len(page.encode()) < 2_000_000
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 5
 
 
 def test_images_and_matrices_too_large_for_a_page_are_told() -> None:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -800,7 +801,7 @@ HUGE = 2**62
         ({"W1": {**W1, "shape": [float("nan")]}}, bytes(16), "at byte"),
         ({"W1": {**W1, "shape": [-2]}}, bytes(16), "at byte"),
         ({"W1": {**W1, "dtype": "F17"}}, bytes(16), "at byte"),
-        ({"W1": {**W1, "dtype": "BF16", "shape": [8]}}, bytes(16), "has dtype BF16, none of F32, F64, I64"),
+        ({"W1": {**W1, "dtype": "BOOL", "shape": [16]}}, bytes(16), "has dtype BOOL, none of BF16, F16, F32, F64, I64"),
         ({"W1": {**W1, "dtype": "I64"}}, bytes(16), "parameter 'W1' has dtype int64"),
         ({"__metadata__": {"chainrule": 3}}, b"", "at byte"),
         ({"__metadata__": {"chainrule": "{"}}, b"", "its metadata 'chainrule' is not as chainrule writes it"),
@@ -1012,3 +1013,40 @@ def test_what_is_no_network_cannot_be_filled(path: Path, bad: Any) -> None:
     every_layer().save(path)
     with pytest.raises(TypeError, match="net must be a Network"):
         load(path, into=bad)
+
+
+# --- halves, which other programs write ---
+
+
+@pytest.mark.parametrize(("word", "dtype"), [("F16", np.float16), ("BF16", ml_dtypes.bfloat16)])
+def test_every_half_is_read_as_the_float32_that_it_is(path: Path, word: str, dtype: Any) -> None:
+    every = np.arange(2**16, dtype=np.uint16).view(dtype)  # nan and infinities among them
+    with np.errstate(invalid="ignore"):
+        wanted = every.astype(np.float32)
+    header = {"W1": {"dtype": word, "shape": [1, 2**16], "data_offsets": [0, 2**17]}}
+    header["b1"] = {"dtype": word, "shape": [2**16], "data_offsets": [2**17, 2**18]}
+    write(path, header, every.tobytes() * 2)
+    net = Network({"Affine1": Affine(np.zeros((1, 2**16), np.float32), np.zeros(2**16, np.float32))})
+    load(path, into=net)
+    for array in (net.params["W1"][0], net.params["b1"]):
+        assert array.dtype == np.float32
+        np.testing.assert_array_equal(array, wanted)
+        assert (np.signbit(array) == np.signbit(wanted)).all()
+
+
+def test_a_network_whose_numbers_were_halved_is_made_in_float32(path: Path) -> None:
+    net = TwoLayerNet(3, 2, 4, dtype=np.float32, seed=0)
+    net.save(path)
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    numbers = np.frombuffer(content[end:], "<f4")
+    for name, told in header.items():
+        if name != "__metadata__":
+            told["dtype"] = "F16"
+            told["data_offsets"] = [place // 2 for place in told["data_offsets"]]
+    write(path, header, numbers.astype("<f2").tobytes())
+    again = load(path)
+    assert type(again) is TwoLayerNet
+    for name, array in again.params.items():
+        np.testing.assert_array_equal(array, net.params[name].astype(np.float16).astype(np.float32))

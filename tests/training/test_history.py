@@ -134,12 +134,18 @@ def test_a_history_of_nothing_is_a_table_without_rows() -> None:
 
 def test_a_notebook_shows_a_row_an_epoch() -> None:
     text = small()._repr_html_()
-    assert re.findall(r"<th>(.*?)</th>", text)[:4] == ["epoch", "step", "loss", "train loss"]
+    assert re.findall(r"<th [^>]*>(.*?)</th>", text)[:4] == ["epoch", "step", "loss", "train loss"]
     assert text.count("<tr>") == 4
-    assert (
-        "<tr><td>3</td><td>5</td><td>0.1000</td><td>0.2000</td><td>1.0000</td><td>0.3333</td><td>0.5000</td></tr>"
-        in text
-    )
+    rows = [re.findall(r"<td [^>]*>(.*?)</td>", row) for row in text.split("<tr>")[2:]]
+    assert rows[2] == ["3", "5", "0.1000", "0.2000", "1.0000", "0.3333", "0.5000"]
+    # Every column has its numbers under the end of its head, and room beside it.
+    assert set(re.findall(r"<t[hd] (?:scope='col' )?style='([^']*)'", text)) == {
+        "text-align:right;padding:.25em .75em;white-space:nowrap;font-variant-numeric:tabular-nums"
+    }
+
+
+def test_steps_beyond_a_thousand_are_written_as_everywhere() -> None:
+    assert "<td>1\u202f080</td>" in re.sub(" style='[^']*'", "", History([0.5] * 1080, [1080])._repr_html_())
 
 
 def test_plot_is_the_figure_of_plots() -> None:

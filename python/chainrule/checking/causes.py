@@ -51,7 +51,7 @@ def explain(evidence: Evidence) -> str | None:
         return None  # a difference so small that anything would explain it
     found = list(_shapes(evidence))
     if not found and evidence.claimed.shape == evidence.array.shape:
-        for group in (_zero, _factors, _transposed, _missing, _small_number_in_a_logarithm, _proportional):
+        for group in (_zero, _factors, _transposed, _missing, _small_number_in_log, _proportional, _some_factor):
             found = list(group(evidence))
             if found:
                 break
@@ -66,9 +66,14 @@ def _shapes(e: Evidence) -> Iterator[str]:
         yield "transposed"
         return
     extra = e.claimed.ndim - e.array.ndim
-    stacked = extra > 0 and e.claimed.shape[extra:] == e.array.shape and e.claimed.size > e.array.size
-    if stacked and e.fits(e.claimed.sum(axis=tuple(range(extra)))):
-        yield "no sum over the batch"
+    if extra < 0 or e.claimed.size <= e.array.size:
+        return
+    broadcast = (*range(extra), *(extra + axis for axis, n in enumerate(e.array.shape) if n == 1))
+    summed = e.claimed.sum(axis=broadcast, keepdims=True)
+    if summed.shape[extra:] == e.array.shape and e.fits(summed):
+        stretched = [n for n, before in zip(e.claimed.shape[extra:], e.array.shape, strict=True) if n != before]
+        of_the_batch = not stretched or (not extra and stretched == [e.counts.get("N")])
+        yield f"no sum over {'the batch' if of_the_batch else 'what was broadcast'}"
 
 
 def _zero(e: Evidence) -> Iterator[str]:
@@ -115,7 +120,7 @@ def _missing(e: Evidence) -> Iterator[str]:
             yield name
 
 
-def _small_number_in_a_logarithm(e: Evidence) -> Iterator[str]:
+def _small_number_in_log(e: Evidence) -> Iterator[str]:
     """Find a loss of log(y + 1e-7) whose gradient is that of log(y): for each example off by 1 + 1e-7/y.
 
     The gradient of the scores is y - t over N, so that y, of the right class, is 1 plus N times the least of its row.
@@ -147,3 +152,33 @@ def _proportional(e: Evidence) -> Iterator[str]:
     factor = float(parameter @ difference / (parameter @ parameter))
     if abs(factor) > 1e-6 and e.fits(e.claimed - factor * e.array.astype(np.float64)):
         yield f"proportional to the parameter (off by {factor:.4g} times it: decay on one side only?)"
+
+
+def _some_factor(e: Evidence) -> Iterator[str]:
+    """Find a factor that no count explains: one for all entries, or one for each column or row, as a forgotten gamma.
+
+    Of each factor two entries at least have to tell, of each column or row three: two numbers that add up to 0, as
+    the gradient of a mean that is taken off, are off by one factor whatever is wrong.
+    """
+    if len(e.entries) != e.array.size:
+        return
+    numeric, allowed = np.empty(e.array.shape), np.empty(e.array.shape)
+    numeric.reshape(-1)[e.entries], allowed.reshape(-1)[e.entries] = e.numeric, e.allowed
+    telling = np.abs(numeric) > 1e3 * allowed
+    ways: list[tuple[str, int | None, int]] = [("all entries", None, 2)]
+    if e.array.ndim == 2:
+        ways += [("each column", 0, 3), ("each row", 1, 3)]
+    for name, axis, least in ways:
+        with np.errstate(all="ignore"):
+            over = (numeric * numeric).sum(axis=axis, keepdims=True)
+            factors = (e.claimed * numeric).sum(axis=axis, keepdims=True) / over
+            undone = e.claimed / factors
+        if (telling.sum(axis=axis) >= least).all() and e.fits(undone):
+            yield f"one factor for {name}, {_between(factors)}"
+            return
+
+
+def _between(factors: FloatArray) -> str:
+    """Give one number, or the least and the largest."""
+    least, largest = f"{factors.min():.4g}", f"{factors.max():.4g}"
+    return least if least == largest else f"{least} to {largest}"

@@ -9,6 +9,7 @@ import numpy as np
 
 from chainrule.checking.report import GradientReport
 from chainrule.checking.wording import findings_of, times, title_of, verdict_of
+from chainrule.graph.wording import thousands
 
 if TYPE_CHECKING:
     from chainrule.checking.taylor import TaylorTable
@@ -18,11 +19,12 @@ if TYPE_CHECKING:
 def table(report: GradientReport) -> str:
     """Give the report as HTML."""
     colours = {"right": "#2a7d2a", "wrong": "#c02020"}
-    left, right = "style='text-align:left'", "style='text-align:right'"
+    aligned = "text-align:{};padding:.25em .75em .25em 0;white-space:nowrap"
+    left, right = (f"style='{aligned.format(side)}'" for side in ("left", "right"))
     rows = []
     for a in report.arrays:
         numbers = (
-            times(a.shape), str(a.checked), f"{a.mean_difference:.1e}", f"{a.max_relative:.1e}",
+            times(a.shape), thousands(a.checked), f"{a.mean_difference:.1e}", f"{a.max_relative:.1e}",
             f"{a.error_bar:.1e}",
         )  # fmt: skip
         tds = "".join(f"<td {right}>{number}</td>" for number in numbers)
@@ -31,7 +33,7 @@ def table(report: GradientReport) -> str:
         verdict = f"<span class='{a.verdict}'>{html.escape(verdict_of(a))}</span>"
         rows.append(
             f"<tr><th scope='row' {left}>{html.escape(a.name)}</th>{tds}"
-            f"<td style='text-align:left;color:{colour}'><b>{verdict}</b></td></tr>"
+            f"<td style='{aligned.format('left')};color:{colour}'><b>{verdict}</b></td></tr>"
         )
     heads = (("array", left), *((h, right) for h in ("shape", "compared", "mean |diff|", "max relative")))
     head = "".join(
@@ -39,8 +41,9 @@ def table(report: GradientReport) -> str:
     )
     found = "".join(f"<li>{html.escape(text.strip())}</li>" for text in findings_of(report))
     return (
-        f"<div><p><b>{html.escape(title_of(report))}</b></p><table><thead><tr>{head}</tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table><ul>{found}</ul>"
+        f"<div><p><b>{html.escape(title_of(report))}</b></p>"
+        f"<div style='overflow-x:auto'><table><thead><tr>{head}</tr></thead>"  # it scrolls where a page is narrow
+        f"<tbody>{''.join(rows)}</tbody></table></div><ul>{found}</ul>"
         f"<p><b>{html.escape(report.headline)}</b></p></div>"
     )
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 
 from chainrule.cli.arguments import Commands, add_command
 from chainrule.cli.output import show, style_for
-from chainrule.data.mnist import data_folder, download_mnist, faults, packaged_folder
+from chainrule.data.mnist import data_folder, download_mnist, faults, is_there, packaged_folder
 from chainrule.data.sets import SETS, download_set, faults_of, set_folder
 
 _EXAMPLES = """
@@ -38,7 +39,8 @@ def run(options: argparse.Namespace) -> int:
     """Download MNIST's four files, or those of NAME, prove those that are there, or tell where they are.
 
     fetch downloads what is missing or wrong into the data folder, verify compares the SHA-256 of each file with that
-    of the data set, path prints the folder, which train and eval take as --data-dir.
+    of the data set, path prints the folder, which train and eval take as --data-dir: where the files are, of MNIST in
+    the package unless they were fetched; of a set that was not fetched it is an error.
 
     emnist-letters comes in an archive of 562 MB, out of which the letters are taken: upright, with labels 0 to 25.
 
@@ -46,6 +48,9 @@ def run(options: argparse.Namespace) -> int:
     if verify finds a file that is missing or wrong.
     """
     name, folder = _meant(options)
+    if options.action == "path" and folder is None:
+        show(str(_place(name)))
+        return 0
     if name is None:
         folder = data_folder() if folder is None else folder
         if options.action == "fetch":
@@ -58,6 +63,16 @@ def run(options: argparse.Namespace) -> int:
         return _verify(options, _found(name, folder, options))
     show(str(folder))
     return 0
+
+
+def _place(name: str | None) -> Path:
+    """Give a folder where the files are."""
+    folder = data_folder() if name is None else set_folder(name)
+    if is_there(folder):
+        return folder
+    if name is None:
+        return packaged_folder()
+    raise FileNotFoundError(errno.ENOENT, f"{name} is not there; chainrule data fetch {name} brings it", str(folder))
 
 
 def _meant(options: argparse.Namespace) -> tuple[str | None, Path | None]:

@@ -8,7 +8,8 @@ from typing import Any
 
 from chainrule.cli.arguments import Commands, add_command
 from chainrule.cli.output import show, write_text
-from chainrule.graph.expression import evaluate, read_value
+from chainrule.graph.expression import FUNCTIONS, evaluate, read_value
+from chainrule.graph.files import DRAWINGS, expect_no_picture, form_of
 from chainrule.graph.wording import shortened
 
 _EXAMPLES = """
@@ -16,13 +17,14 @@ $ chainrule graph "(x + y) * z" x=2 y=3 z=4
 $ chainrule graph "sum(maximum(x @ W, 0))" x=1,2 "W=1,-2;3,4" -o graph.svg
 $ chainrule graph -- "-x**2" x=3
 """
-_FORMATS = {".svg": "svg", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".md": "markdown"}
+#: Of a file without an ending, such as /dev/stdout, nothing is said.
+_FORMATS = {**DRAWINGS, ".md": "markdown", ".txt": "text", "": "text"}
 
 
 def add(commands: Commands) -> None:
     """Add the command to `commands`."""
     graph = add_command(commands, "graph", run, "an expression with its derivatives, explained or drawn", _EXAMPLES)
-    graph.add_argument("expression", help="of + - * / ** @, parentheses, exp log sum mean maximum: '(x + y) * z'")
+    graph.add_argument("expression", help=f"of + - * / ** @, parentheses, {' '.join(FUNCTIONS)}: '(x + y) * z'")
     graph.add_argument(
         "values", nargs="*", metavar="NAME=VALUE", help="a number, a vector 1,2,3 or a matrix 1,2;3,4: x=2"
     )
@@ -31,7 +33,13 @@ def add(commands: Commands) -> None:
         choices=["text", "markdown", "svg", "dot", "mermaid"],
         help="text or markdown explain, the others draw (default: by the ending of FILE, else text)",
     )
-    graph.add_argument("-o", "--output", type=Path, metavar="FILE", help="write there (default: to stdout)")
+    graph.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write there: .svg, .dot, .gv, .mmd, .md or .txt (default: to stdout)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -40,9 +48,11 @@ def run(options: argparse.Namespace) -> int:
     An expression that begins with a minus goes behind all options and --. It has at most 10,000 characters, nested at
     most 100 deep.
     """
+    form = options.format or ("text" if options.output is None else form_of(options.output, _FORMATS))
+    if options.output is not None:
+        expect_no_picture(options.output)
     result = evaluate(options.expression, _values(options.values))
     result.backward()
-    form = options.format or (_FORMATS.get(options.output.suffix.lower(), "text") if options.output else "text")
     if form in ("text", "markdown"):
         text = result.explain(form)
     else:

@@ -1,14 +1,19 @@
-"""A trained network from a file, and images as it reads them."""
+"""A trained network from a file, and what it reads: rows of images, or data of the kind it was trained on."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray, numbers
+from chainrule.data.folders import Pictures, load_folder, shape_of
+from chainrule.data.tables import KEY as COLUMNS
+from chainrule.data.tables import Table, load_table
+from chainrule.nn.class_names import names_of
 from chainrule.nn.layers import Affine, AveragePooling, Convolution, Pooling, Rescaling, Reshape
 from chainrule.nn.network import Network
 from chainrule.storage.model_files import load
@@ -20,12 +25,15 @@ _OF_A_SHAPE = (Affine, Reshape, Convolution, Pooling, AveragePooling)
 class Model:
     """A network, which takes images of bytes if it begins with a Rescaling, and else of numbers in 0-1.
 
-    The first is what ``chainrule train`` makes, the second what is trained on ``load_mnist()`` as it is.
+    The first is what ``chainrule train`` makes, the second what is trained on ``load_mnist()`` as it is. One that was
+    trained on a table or on pictures of somebody's own says so in its metadata.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.net: Network = load(path)
+        #: Whether it was trained on a table, and the shape (C, H, W) of the pictures it was trained on.
+        self.of_table, self.picture = COLUMNS in self.net.metadata, shape_of(self.net)
         layers = list(self.net.layers.values())
         self._reads_bytes = type(layers[0]) is Rescaling if layers else False
         first = next((layer for layer in layers if isinstance(layer, _OF_A_SHAPE)), None)
@@ -35,6 +43,32 @@ class Model:
                 " not known; for images, put Reshape((channels, height, width)) in front"
             )
         self.features = len(first.W) if isinstance(first, Affine) else math.prod(first.shape)
+
+    @property
+    def own(self) -> bool:
+        """Whether it was trained on data of somebody's own."""
+        return self.of_table or self.picture is not None
+
+    def read(self, path: str) -> Table | Pictures:
+        """Read a CSV file, or a folder of pictures, as those were read that it was trained on."""
+        if Path(path).exists() and Path(path).is_dir() == self.of_table:
+            got, wanted = ("a folder", "a CSV file") if self.of_table else ("a file", "a folder of pictures")
+            raise ValueError(f"{path}: is {got}; {self.path} was trained on {wanted}")
+        own: Table | Pictures = load_table(path, like=self.net) if self.of_table else load_folder(path, like=self.net)
+        return own
+
+    def rows(self, own: Table | Pictures) -> NDArray[Any]:
+        """Give examples of that kind as it takes them."""
+        x = own.x.reshape(len(own), -1)
+        if x.shape[1] != self.features:
+            raise ValueError(
+                f"{self.path}: reads {self.features} numbers, its metadata make {x.shape[1]} of an example"
+            )
+        return x if self.of_table else self.images(x, "the pictures")
+
+    def names(self, classes: int) -> list[str] | None:
+        """Give what its classes are called, if its metadata say so."""
+        return names_of(self.net, classes)
 
     def images(self, array: Any, name: str) -> NDArray[Any]:
         """Give an array of images, in any shape that holds whole ones, as rows of pixels that the network reads."""

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from chainrule.cli.training_data import TrainingData
 from chainrule.nn.convolutional_nets import DeepConvNet, SimpleConvNet
 from chainrule.nn.layers import Dropout, Rescaling
 from chainrule.nn.multi_layer_net import MultiLayerNetExtend
@@ -80,7 +81,9 @@ class Net(NamedTuple):
     layers : bool
         Whether it has as many hidden layers as one likes.
     least : int
-        Classes that it has at least, whatever the labels are.
+        Classes that it has at least, whatever the labels of the digits are.
+    images : bool
+        Whether it looks at pictures, and not at rows of any numbers.
     check : str
         How a report compares gradients: entry by entry takes minutes where each loss is a deep network's.
     """
@@ -90,6 +93,7 @@ class Net(NamedTuple):
     takes: tuple[str, ...] = ()
     layers: bool = False
     least: int = 1
+    images: bool = False
     check: Literal["auto", "directions"] = "auto"
 
 
@@ -109,12 +113,14 @@ NETS = {
             "optimizer": "adam",
             "learning_rate": 0.003,
         },
+        images=True,
         check="directions",
     ),
     "deep": Net(
         _deep,
         {"epochs": 5, "hidden": 50, "dropout": 0.5, "optimizer": "adam"},
         ("dropout",),
+        images=True,
         check="directions",
     ),
 }
@@ -141,9 +147,15 @@ def expect_taken(net: str, wanted: Mapping[str, Any]) -> None:
             raise ValueError(f"--{name.replace('_', '-')} goes with --net {others}; {net} has no such layer")
 
 
-def made(wanted: Mapping[str, Any], image: tuple[int, int, int], labels: Any, rng: np.random.Generator) -> Network:
-    """Make the network that the settings want, for bytes: its first layer makes fractions of them."""
+def made(wanted: Mapping[str, Any], data: TrainingData, rng: np.random.Generator) -> Network:
+    """Make the network that the settings want; of bytes, its first layer makes fractions."""
     kind = NETS[wanted["net"]]
-    classes = max(int(np.max(labels, initial=0)) + 1, kind.least)
-    net = kind.make(_Task(image, classes, np.dtype(wanted["dtype"]), rng), wanted)
-    return Network({"Rescaling1": Rescaling(), **net.layers})
+    if kind.images and data.image[1] == 1:
+        others = " or ".join(name for name, other in NETS.items() if not other.images)
+        raise ValueError(f"--net {wanted['net']} is for pictures; for the rows of a table: --net {others}")
+    outputs = max(data.outputs, 0 if data.own else kind.least)
+    net = kind.make(_Task(data.image, outputs, np.dtype(wanted["dtype"]), rng), wanted)
+    first = {"Rescaling1": Rescaling()} if data.x.dtype == np.uint8 else {}
+    net = Network({**first, **net.layers}, data.loss())
+    net.metadata.update(data.metadata)
+    return net

@@ -1,45 +1,55 @@
-"""``chainrule predict``: what a trained network sees in images."""
+"""``chainrule predict``: what a trained network sees in images, or makes of the rows of a table."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._errors import DataError
+from chainrule._gate import FloatArray
 from chainrule._harmless import harmless
 from chainrule.cli.arguments import Commands, add_command, add_format, add_model
 from chainrule.cli.models import Model
-from chainrule.cli.output import print_error, print_json, show, style_for
+from chainrule.cli.output import complain, print_error, print_json, show, style_for
 from chainrule.data.idx import expect_regular
-from chainrule.data.images import load_image
+from chainrule.data.images import load_picture, read_digit
 from chainrule.data.mnist import read_idx
+from chainrule.data.tables import load_table
 from chainrule.nn.functions import softmax
 
 _EXAMPLES = """
 $ chainrule predict digits.safetensors seven.png photo.jpg
 $ chainrule predict digits.safetensors t10k-images-idx3-ubyte.gz
 $ chainrule predict digits.safetensors images.npy --format jsonl
+$ chainrule predict penguins.safetensors new.csv
 """
+
+#: Below this probability, a picture of a digit is doubtful.
+SURE = 0.8
 
 
 def add(commands: Commands) -> None:
     """Add the command to `commands`."""
-    command = add_command(commands, "predict", run, "what a trained network sees in images", _EXAMPLES)
+    command = add_command(commands, "predict", run, "what a trained network says of images or rows", _EXAMPLES)
     add_model(command)
-    command.add_argument("files", nargs="+", metavar="FILE", help="IDX (gzipped or not), .npy, PNG or JPEG")
+    command.add_argument("files", nargs="+", metavar="FILE", help="IDX (gzipped or not), .npy, PNG, JPEG or CSV")
     add_format(command)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print each image's file, its most probable class and how probable the network says that is.
 
-    A PNG or JPEG (with the extra "image") shows one digit, dark on light or light on dark: it is made grey, cut out,
-    scaled and centred as MNIST's digits are. The images in IDX and .npy files, many in one if you like, are taken as
-    they are, 0 the background: bytes 0-255, or fractions 0-1.
+    A PNG or JPEG (with the extra "image") shows one digit, dark on light or light on dark: it is cut out of its paper,
+    scaled and centred as MNIST's digits are. If what it shows is doubtful, stderr says why, or "doubts" with
+    --format jsonl. The images in IDX and .npy files, many in one if you like, are taken as they are, 0 the background:
+    bytes 0-255, or fractions 0-1.
+
+    A network that was trained on pictures of your own reads PNG and JPEG as those: scaled to their size, in greys or
+    colours. One that was trained on a CSV file reads others with the same columns, in any order, the target or not.
 
     A file that cannot be read is named on stderr, and the exit code is then 2; the others are told all the same.
     """
@@ -47,37 +57,82 @@ def run(options: argparse.Namespace) -> int:
     strong, width, code = style_for(options).strong, max(len(harmless(file)) for file in options.files), 0
     for file in options.files:
         try:
-            images, several = _read(file)
-            probabilities = softmax(model.scores(model.images(images, file)))
+            found = _said(model, file)
         except (ValueError, TypeError, OSError, MemoryError, ImportError) as error:
             if sys.stdout is not None:
                 sys.stdout.flush()
             print_error(error, options)
             code = 2
             continue
-        if several:
-            width = max(width, len(f"{harmless(file)}[{len(probabilities) - 1}]"))
-        for index, row in enumerate(probabilities):
-            label, probability = int(row.argmax()), float(row.max())
+        names = [harmless(f"{file}[{index}]" if found.several else file) for index in range(len(found.answers))]
+        width = max(width, *map(len, names[-1:]), 0)
+        for index, answer in enumerate(found.answers):
             if options.format == "jsonl":
-                print_json("prediction", file=file, index=index, label=label, probability=probability)
+                print_json("prediction", file=file, index=index, **answer)
+            elif "value" in answer:
+                show(f"{names[index]:<{width}}  ", strong(f"{answer['value']:.6g}"))
             else:
-                name = harmless(f"{file}[{index}]" if several else file)
-                show(f"{name:<{width}}  ", strong(str(label)), f"  {probability:.4f}")
+                called = answer.get("name", answer["label"])
+                doubts = "; ".join(answer.get("doubts", ()))
+                show(
+                    f"{names[index]:<{width}}  ",
+                    strong(str(called)),
+                    f"  {answer['probability']:.4f}",
+                    flush=bool(doubts),
+                )
+                if doubts:
+                    complain(f"chainrule: doubtful: {file}: {doubts}")
     return code
 
 
-def _read(file: str) -> tuple[NDArray[Any], bool]:
-    """Give the images in `file`, whose first bytes say what it is, and whether it may hold several."""
+class _Said(NamedTuple):
+    """What a network says of a file: an answer an example, and whether there may be several."""
+
+    answers: list[dict[str, Any]]
+    several: bool
+
+
+def _said(model: Model, file: str) -> _Said:
+    if model.of_table:
+        table = load_table(file, like=model.net)
+        scores = model.scores(model.rows(table))
+        if table.classes is None:
+            return _Said([{"value": float(value)} for value in table.numbers(scores)], several=True)
+        return _Said(_classes(model, scores), several=True)
+    images, several, doubts = _read(model, file)
+    answers = _classes(model, model.scores(model.images(images, file)))
+    if doubts is not None:
+        (answer,) = answers
+        unsure = [f"the network is not sure: {answer['probability']:.4f}"] if answer["probability"] < SURE else []
+        answer["doubts"] = [*doubts, *unsure]
+    return _Said(answers, several)
+
+
+def _classes(model: Model, scores: FloatArray) -> list[dict[str, Any]]:
+    """Give the most probable class of each row, by number and, if it has one, by name."""
+    names, found = model.names(scores.shape[1]), []
+    for row in softmax(scores):
+        label = int(row.argmax())
+        found.append(
+            {"label": label, "probability": float(row.max())} | ({} if names is None else {"name": names[label]})
+        )
+    return found
+
+
+def _read(model: Model, file: str) -> tuple[NDArray[Any], bool, list[str] | None]:
+    """Give the images in `file`, whose first bytes say what it is, whether it may hold several, and the doubts."""
     expect_regular(file)
     with open(file, "rb") as opened:
         start = opened.read(8)
     if start.startswith((b"\x89PNG", b"\xff\xd8\xff")):
-        return load_image(file), False
+        if model.picture is not None:
+            return load_picture(file, model.picture), False, None
+        image, doubts = read_digit(file)
+        return image, False, doubts
     if start.startswith(b"\x93NUMPY"):
-        return _read_npy(file), True
+        return _read_npy(file), True, None
     if start.startswith((b"\x00\x00", b"\x1f\x8b")):
-        return read_idx(file), True
+        return read_idx(file), True, None
     raise DataError(f"{file}: " + ("neither IDX, .npy, PNG nor JPEG" if start else "empty"))
 
 

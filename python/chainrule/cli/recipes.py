@@ -83,7 +83,7 @@ def run(options: argparse.Namespace, defaults: argparse.Namespace) -> int:
     started = time.perf_counter()
     for name, value in vars(options).items():
         if name not in _OPEN and value != getattr(defaults, name):
-            option = f"--{name.replace('_', '-')}"
+            option = "FILE" if name == "data" else f"--{name.replace('_', '-')}"
             raise ValueError(f"{option} does not go with --recipe, which says it all but --seed, --save and --data-dir")
     if options.save is not None:
         expect_writable(options.save)

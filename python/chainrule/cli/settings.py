@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from chainrule._errors import DataError
 from chainrule.cli.arguments import above_zero, fraction, sizes, whole
 from chainrule.cli.nets import NETS, expect_taken, hidden_of
+from chainrule.cli.training_data import TEST
 from chainrule.nn.network import Network
 from chainrule.storage.model_files import unpack
 from chainrule.training.optimizers import SGD
@@ -37,10 +39,11 @@ DEFAULTS: dict[str, Any] = {
     "dtype": "float32",
     "validation": None,
     "patience": None,
+    "test": None,
     "seed": 0,
 }
 #: What files of runs have only if it is not this: older ones have none of it.
-_SINCE_NETS = {name: DEFAULTS[name] for name in ("net", "dropout", "batch_norm", "label_smoothing")}
+_SINCE_NETS = {name: DEFAULTS[name] for name in ("net", "dropout", "batch_norm", "label_smoothing", "test")}
 
 
 def said(value: Any) -> str:
@@ -89,17 +92,24 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "dtype": (f"to compute in (default {DEFAULTS['dtype']})", {"choices": ["float32", "float64"]}),
     "validation": ("hold this share of the training images out, such as 0.1", {"type": fraction, "metavar": "X"}),
     "patience": ("stop after N epochs without a smaller validation loss, with the best network", _WHOLE),
+    "test": (
+        f"hold this share of your own data out for the test (default {TEST})",
+        {"type": fraction, "metavar": "X"},
+    ),
 }
 #: What may be another when a run goes on.
 LENGTH = {"iterations", "epochs"}
 _KEY = "chainrule train"
 
 
-def chosen(options: argparse.Namespace) -> dict[str, Any]:
-    """Give each setting: as `options` say, or the run to go on with, or the defaults; refuse a contradiction."""
+def chosen(options: argparse.Namespace, of_data: Mapping[str, Any]) -> dict[str, Any]:
+    """Give each setting: as `options` say, or the run to go on with, or the defaults; refuse a contradiction.
+
+    `of_data` are the defaults of data that is not MNIST's, which go before those of a net.
+    """
     given = {name: getattr(options, name) for name in DEFAULTS if getattr(options, name) is not None}
     stored = {} if options.resume is None else _stored(options.resume)
-    net = stored.get("net") or given.get("net", DEFAULTS["net"])
+    net = stored.get("net") or given.get("net") or of_data.get("net", DEFAULTS["net"])
     if "hidden" in given:
         given["hidden"] = hidden_of(net, given["hidden"])
     for name, value in given.items():
@@ -107,7 +117,7 @@ def chosen(options: argparse.Namespace) -> dict[str, Any]:
             option, before = f"--{name.replace('_', '-')}", stored[name]
             was = f"without {option}" if before is None else f"with {option} {said(before)}, not {said(value)}"
             raise ValueError(f"{options.resume}: the run was made {was}")
-    defaults = DEFAULTS | NETS[net].defaults
+    defaults = DEFAULTS | NETS[net].defaults | dict(of_data) | {"net": net}
     settings = {name: stored.get(name, value) for name, value in defaults.items()} | given
     expect_taken(net, settings)
     if given.keys() & LENGTH:
@@ -126,7 +136,7 @@ def store(net: Network, settings: dict[str, Any], x: NDArray[Any], t: NDArray[An
     """Put the settings where checkpoints of `net` have them; refuse other data than that of the run to go on with."""
     data = f"{zlib.crc32(x.data):08x}{zlib.crc32(t.data):08x}"
     if resume is not None and _stored(resume)["data"] != data:
-        raise ValueError(f"{resume}: the run was made with other training images; name their folder: --data-dir")
+        raise ValueError(f"{resume}: the run was made with other training data; name what it was trained on")
     kept = {name: value for name, value in settings.items() if name not in _SINCE_NETS or value != _SINCE_NETS[name]}
     net.metadata[_KEY] = json.dumps(kept | {"data": data})
 

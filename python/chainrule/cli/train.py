@@ -1,24 +1,20 @@
-"""``chainrule train``: the tutorial's network, or a deeper one, on MNIST or on any data in its format."""
+"""``chainrule train``: the tutorial's network, or a deeper one, on MNIST or on data of one's own."""
 
 from __future__ import annotations
 
 import argparse
-import math
 import shlex
 import sys
 import time
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from chainrule.checking import check_gradients
-from chainrule.cli import nets, recipes, settings
+from chainrule.cli import nets, recipes, settings, training_data
 from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format, add_seed, whole
 from chainrule.cli.output import on_terminal, print_json, print_line, show, style_for
-from chainrule.data.mnist import load_mnist
 from chainrule.plotting.report_page import training_report
 from chainrule.storage.atomic_write import expect_writable, write_whole
 from chainrule.training.callbacks import EarlyStopping, Run
@@ -37,12 +33,31 @@ $ chainrule train --net mlp --hidden 100,50 --dropout 0.5 --batch-norm
 $ chainrule train --optimizer adam --validation 0.1 --patience 3 --epochs 100
 $ chainrule train --data-dir fashion-mnist --format jsonl
 $ chainrule train --recipe 99
+$ chainrule train penguins.csv --target species --save penguins.safetensors
+$ chainrule train pictures/ --save pictures.safetensors
 """
 
 
 def add(commands: Commands) -> None:
     """Add the command to `commands`."""
-    train = add_command(commands, "train", run, "train a network on MNIST", _EXAMPLES)
+    train = add_command(commands, "train", run, "train a network on MNIST, or on data of your own", _EXAMPLES)
+    own = train.add_argument_group("data of your own")
+    own.add_argument(
+        "data",
+        type=Path,
+        nargs="?",
+        metavar="FILE",
+        help="a CSV file, or a folder that holds a folder of PNG or JPEG pictures for each class (default: MNIST)",
+    )
+    own.add_argument("--target", metavar="NAME", help="the column of a CSV file that is to be learnt")
+    own.add_argument(
+        "--missing",
+        choices=["raise", "drop", "fill"],
+        metavar="WAY",
+        help="empty cells: raise names the first (the default), drop leaves their rows out, fill takes the mean",
+    )
+    own.add_argument("--drop", metavar="NAME[,NAME]", help="columns that are not to be used")
+    own.add_argument("--size", type=whole, metavar="N", help="scale pictures to N x N pixels")
     network = train.add_argument_group("the run, of which --resume knows what is not given")
     length = network.add_mutually_exclusive_group()
     for name, (text, how) in settings.OPTIONS.items():
@@ -80,6 +95,11 @@ def run(options: argparse.Namespace) -> int:
     --net takes another network: mlp has hidden layers of the sizes that --hidden lists, convnet one convolution of 30
     filters, deep six convolutions with dropout before the last layer. As many classes as the largest label asks for.
 
+    FILE is data of your own: a CSV file, of which --target names the column to be learnt, or a folder of class folders
+    with pictures. A share of it is held out for the test. Columns of numbers are scaled, those of words become a 1
+    among zeros; the model file holds how, and what the classes are called. Unless it is said, a CSV file trains
+    two-layer for 30 epochs, pictures convnet for 20, by adam, 16 examples a step.
+
     After Ctrl-C, or worse, go on with --resume from what --save has written. With --patience, what is in the file at
     the end is the network of the best epoch, and no run to go on with.
     """
@@ -92,16 +112,18 @@ def run(options: argparse.Namespace) -> int:
         expect_writable(path)
     if options.report is not None:
         import_module("chainrule.plotting.figure")  # says now, and not after the training, what the page needs
-    wanted = settings.chosen(options)
-    # Bytes, and a first layer that says what they mean: a quarter of the memory, and nothing to convert.
-    (images, t_train), (test_images, t_test) = load_mnist(normalize=False, flatten=False, data_dir=options.data_dir)
-    x_train, test = _rows(images), (_rows(test_images), t_test)
-    if 0 < len(x_train) < wanted["batch_size"]:
-        raise ValueError(f"--batch-size {wanted['batch_size']} is more than the {len(x_train)} training images")
+    data = training_data.data_of(options)
+    wanted = settings.chosen(options, data.defaults)
+    if not (options.quiet or data.own is None or options.format == "jsonl"):
+        print_line(f"{options.data}: {data.own!r}")
+    data = training_data.split(data, wanted)
+    if 0 < len(data.x) < wanted["batch_size"]:
+        what = "images" if data.own is None else "examples"
+        raise ValueError(f"--batch-size {wanted['batch_size']} is more than the {len(data.x)} training {what}")
     rng = np.random.default_rng(wanted["seed"])
-    net = nets.made(wanted, images.shape[1:], t_train, rng)
+    net = nets.made(wanted, data, rng)
     if save is not None:
-        settings.store(net, wanted, x_train, t_train, options.resume)
+        settings.store(net, wanted, data.x, data.t, options.resume)
 
     rows = _Printed(options)
     stopping = None if wanted["patience"] is None else EarlyStopping(wanted["patience"])
@@ -109,9 +131,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         history = fit(
             net,
-            x_train,
-            t_train,
-            test=test,
+            data.x,
+            data.t,
+            test=data.test,
             validation=wanted["validation"],
             epochs=wanted["epochs"],
             iterations=wanted["iterations"],
@@ -127,7 +149,7 @@ def run(options: argparse.Namespace) -> int:
         )
     except KeyboardInterrupt:
         if save is not None and _stamp(save) != before:
-            raise KeyboardInterrupt(f"go on with: chainrule train --resume {shlex.quote(str(save))}") from None
+            raise KeyboardInterrupt(f"go on with: {_going_on(options, save)}") from None
         raise
     if stopping is not None and save is not None:
         net.save(save)
@@ -135,10 +157,12 @@ def run(options: argparse.Namespace) -> int:
     rows.result(history, seconds, stopping)
     if options.report is not None:
         mode = nets.NETS[wanted["net"]].check
-        check = check_gradients(net, x_train[:_SAMPLES], t_train[:_SAMPLES], mode=mode)
+        check = check_gradients(net, data.x[:_SAMPLES], data.t[:_SAMPLES], mode=mode)
         asked = {name: settings.said(value) for name, value in wanted.items() if value is not None}
-        asked["data"] = "MNIST" if options.data_dir is None else options.data_dir
-        page = training_report(net, history, test=test, configuration=asked, check=check, seconds=seconds)
+        asked |= {"data": data.name} | ({} if options.target is None else {"target": options.target})
+        page = training_report(
+            net, history, test=data.test, places=data.places, configuration=asked, check=check, seconds=seconds
+        )
         write_whole(options.report, page.encode())
     return 0
 
@@ -151,9 +175,13 @@ def _expect_sense(options: argparse.Namespace, save: Path | None) -> None:
         raise ValueError(f"--report and --save both name {save}")
 
 
-def _rows(images: NDArray[Any]) -> NDArray[Any]:
-    """Give images as rows of pixels, not copied."""
-    return images.reshape(len(images), math.prod(images.shape[1:]))
+def _going_on(options: argparse.Namespace, save: Path) -> str:
+    """Give the command that goes on with the run."""
+    words = ["chainrule", "train", *([] if options.data is None else [str(options.data)])]
+    for name in ("target", "missing", "drop", "size"):
+        if getattr(options, name) is not None:
+            words += [f"--{name}", str(getattr(options, name))]
+    return shlex.join([*words, "--resume", str(save)])
 
 
 def _stamp(path: Path | None) -> tuple[int, int] | None:
@@ -210,5 +238,6 @@ def _measures(history: History, epoch: int) -> dict[str, float]:
 
 
 def _accuracies(measures: dict[str, float]) -> str:
-    names = [f"{part}_accuracy" for part in ("train", "validation", "test")]
-    return "  ".join(f"{name.replace('_', ' ')} {measures[name]:.4f}" for name in names if name in measures)
+    names = [f"{part}_{measure}" for part in ("train", "validation", "test") for measure in ("accuracy", "r2")]
+    said = (f"{name.replace('_', ' ').replace('r2', 'R²')} {measures[name]:.4f}" for name in names if name in measures)
+    return "  ".join(said)

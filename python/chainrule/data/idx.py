@@ -108,6 +108,8 @@ def _header(source: BinaryIO | Gunzip, name: str) -> tuple[np.dtype[Any], tuple[
     magic = _take(source, 4)
     if not magic:
         raise DataError(f"{name}: empty")
+    if magic.startswith(_GZIP):
+        raise DataError(f"{name}: compressed by gzip twice; unpack it once, with gunzip, and it can be read")
     if any(magic[:2]):
         raise DataError(
             f"{name}: starts with {magic.hex(' ')}, an IDX file starts with 00 00;"

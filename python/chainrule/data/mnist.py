@@ -83,7 +83,8 @@ def load_mnist(
         (N,).
     data_dir : path-like, optional
         A folder holding four IDX files named as in `key_file`, gzipped or raw, with or without the ``.gz`` at
-        the end of the name (both present: the ``.gz`` is read). By default the MNIST of the package.
+        the end of the name (both present: the ``.gz`` is read); a dot before ``idx`` will do for the dash. By default
+        the MNIST of the package.
 
     Returns
     -------
@@ -171,7 +172,7 @@ def faults(folder: Path) -> Iterator[tuple[Path, str]]:
             path = _find(folder, name)
             expect_regular(path)
             with open(path, "rb") as file:
-                _check_content(path.name, file)
+                _check_content(path.name.replace(".idx", "-idx"), file)
         except FileNotFoundError:
             fault = "missing"
         except DataError as error:
@@ -265,17 +266,30 @@ def load_split(
     return x, _one_hot(labels, label_path) if one_hot_label else labels
 
 
+def is_there(folder: Path) -> bool:
+    """Tell whether `folder` has four files of MNIST's names."""
+    try:
+        return all(_find(folder, name) for name in _CONTENT)
+    except FileNotFoundError:
+        return False
+
+
 def _find(folder: Path, name: str) -> Path:
-    """Give the path of `name` in `folder`, gzipped or raw."""
+    """Give the path of `name` in `folder`, gzipped or raw, with a dash or, as some downloads have it, a dot in it."""
     raw = name.removesuffix(".gz")
-    for path in (folder / name, folder / raw):
-        if path.exists():
-            return path
+    found = [path for spelt in (name, raw, _dotted(name), _dotted(raw)) if (path := folder / spelt).exists()]
+    if found:  # an archive of them has folders of the files' names beside the files
+        return next((path for path in found if not path.is_dir()), found[0])
     if not folder.is_dir():
         text = f"no such folder; it should hold {', '.join(key_file.values())}, gzipped or not"
     else:
         text = f"neither {name} nor {raw} is in this folder, which should hold {', '.join(key_file.values())}"
     raise FileNotFoundError(errno.ENOENT, text, str(folder))
+
+
+def _dotted(name: str) -> str:
+    """Give a file's name as some have it: train-images.idx3-ubyte."""
+    return name.replace("-idx", ".idx")
 
 
 def _bytes_of_rank(path: Path, rank: int, wanted: str) -> NDArray[np.uint8]:

@@ -93,3 +93,29 @@ def operand(x: Any, name: str) -> Any:
         return x
     array = few_axes(numbers(x, name), name)
     return array.astype(compute_dtype(array.dtype)) if array.dtype.kind in "biu" else array
+
+
+def parted(dout: Any, of_x: Any) -> tuple[Any, Any]:
+    """Give `dout` in two parts: where `of_x` is true the first has it, elsewhere the second, and the other 0."""
+    if isinstance(of_x, bool):
+        return (dout * 1, 0.0) if of_x else (0.0, dout * 1)
+    zero = np.zeros_like(dout)
+    return np.where(of_x, dout, zero), np.where(of_x, zero, dout)
+
+
+def written_index(part: Any) -> str:
+    """Give one part of an index as it is written; of an array its shape.
+
+    Examples
+    --------
+    >>> written_index(slice(None, -1)), written_index(...), written_index(np.arange(5))
+    (':-1', '…', 'array of 5')
+    """
+    if isinstance(part, slice):
+        ends = ["" if end is None else str(end) for end in (part.start, part.stop, part.step)]
+        return ":".join(ends if part.step is not None else ends[:2])
+    if part is ...:
+        return "…"
+    if isinstance(part, np.ndarray):
+        return f"array of {'×'.join(map(str, part.shape))}"
+    return str(part)

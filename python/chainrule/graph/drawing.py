@@ -8,23 +8,29 @@ those of the first example.
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 from chainrule.graph import wording
 from chainrule.graph.base import Node
-from chainrule.graph.layout import Point, Size, arrange
-from chainrule.graph.maps import Maps, maps_of
-from chainrule.graph.record import Recorded, ancestors, backpropagate, own_copy, users_of
+from chainrule.graph.files import DRAWINGS, form_of
+from chainrule.graph.layout import OUT_GAP, Point, Size, arrange
+from chainrule.graph.maps import Heat, Maps, heat_of, maps_of
+from chainrule.graph.record import Recorded, ancestors, backpropagate, forwards, own_copy, users_of
 from chainrule.graph.variable import Variable
 from chainrule.nn.parameters.layers import gradients, parameters
+from chainrule.storage.atomic_write import write_whole
 
 #: Beyond this an SVG is no picture any more, and takes long.
 _MOST_NODES = 500
 
 _FONT, _LINE, _RADIUS, _MARGIN = 13, 17, 19, 16
+#: How far below an arrow its way back is drawn.
+_BESIDE = 5
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,8 @@ class _Node:
     title: str
     #: The images that come out of it.
     maps: Maps | None = None
+    #: How many arrows leave it.
+    users: int = 1
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,9 @@ class _Edge:
     target: int
     value: str
     gradient: str
+    #: The numbers as colours, if they are many.
+    heat: Heat | None = None
+    gradient_heat: Heat | None = None
 
 
 class Graph:
@@ -90,11 +101,14 @@ class Graph:
         self._nodes: list[_Node] = []
         self._edges: list[_Edge] = []
         place: dict[Recorded, int] = {}
-        for variable in reversed(variables):  # inputs first
+        for variable in forwards(variables):
             title = written.get(variable)
             shared = wording.number_or_norm(totals[variable]) if totals and users[variable] > 1 else ""
             place[variable] = self._add(
-                _node(variable, names[variable], title, layers.get(variable, variable.layer), shared)
+                replace(
+                    _node(variable, names[variable], title, layers.get(variable, variable.layer), shared),
+                    users=max(users[variable], 1),
+                )
             )
             handed = shares.get(variable, ())
             for n, given in enumerate(variable.inputs):
@@ -169,7 +183,7 @@ class Graph:
         """Give a line for each node, in the form of its kind, and for each arrow, in that with or without a label."""
         for n, node in enumerate(self._nodes):
             text = newline.join(escape(line) for line, _ in node.lines)
-            form = nodes.get("circle" if _is_circle(node) else node.kind, nodes["plain"])
+            form = nodes.get("circle" if _is_sign(node) else node.kind, nodes["plain"])
             yield f"  n{n}{form.format(text)}"
         for edge in self._edges:
             text = newline.join(map(escape, filter(None, (edge.value, edge.gradient and f"∂ {edge.gradient}"))))
@@ -204,6 +218,7 @@ class Graph:
             [(edge.source, edge.target) for edge in self._edges],
             [_label_size(edge, backward) for edge in self._edges],
             {n: _RADIUS for n, node in enumerate(self._nodes) if _is_circle(node)},
+            [n for n, node in enumerate(self._nodes) if node.kind == "variable"],
         )
         width, height = (length + 2 * _MARGIN for length in places.size)
         svg = [
@@ -217,6 +232,36 @@ class Graph:
             svg += _drawn_edge(edge, route, middle, backward)
         svg += [_drawn_node(node, middle) for node, middle in zip(self._nodes, places.nodes, strict=True)]
         return "\n".join([*svg, "</svg>\n"])
+
+    def save(self, path: str | os.PathLike[str], backward: bool = False) -> None:
+        """Write the graph to a file, whole or not at all; the ending of its name is the format.
+
+        Parameters
+        ----------
+        path : path-like
+            Ends in ``.svg``, ``.dot`` or ``.gv`` for Graphviz, or ``.mmd`` for Mermaid.
+        backward : bool, default False
+            As for `to_svg`; the other formats write each gradient beside its value.
+
+        Raises
+        ------
+        ValueError
+            If the name has another ending, or for the reasons of `to_svg`. There is no PNG: convert the SVG in a
+            browser or Inkscape, or let Graphviz draw the DOT.
+        OSError
+            If the file cannot be written; what was there is as it was.
+
+        Examples
+        --------
+        >>> (Variable(2, "x") * 3).graph().save("graph.png")
+        Traceback (most recent call last):
+        ...
+        ValueError: cannot write a graph as PNG, got 'graph.png': write 'graph.svg' and convert it in a browser or \
+Inkscape, or write 'graph.dot' and let Graphviz draw it (dot -Tpng)
+        """
+        form = form_of(path, DRAWINGS)
+        write = {"dot": self.to_dot, "mermaid": self.to_mermaid}.get(form, lambda: self.to_svg(backward))
+        write_whole(path, (write().rstrip("\n") + "\n").encode())
 
     def _title(self) -> str:
         nodes = [node.title for node in self._nodes if node.kind in ("operator", "layer")]
@@ -255,7 +300,10 @@ def _edge(source: int, target: int, variable: Recorded, name: str | None, share:
     value, computed = variable.value, variable.layer is not None
     if wording.is_long(value):
         norm = f"{wording.shape(value)}, |{name or 'x'}| {wording.norm(value)}"
-        return _Edge(source, target, norm, "" if share is None else f"|dout| {wording.norm(share)}")
+        heat = heat_of(value, variable.name or "the value")
+        if share is None:
+            return _Edge(source, target, norm, "", heat)
+        return _Edge(source, target, norm, f"|dout| {wording.norm(share)}", heat, heat_of(share, "its gradient"))
     told = f"{name} = {wording.brief(value)}" if name is not None and computed else wording.brief(value)
     return _Edge(source, target, told, "" if share is None else wording.brief(share))
 
@@ -268,17 +316,29 @@ def _text_width(text: str, size: float = _FONT) -> float:
     return sum(0.35 if c in " .,:;|!'il[]()" else 0.98 if c in "mwMW@∂" else 0.64 for c in text) * size
 
 
-def _is_circle(node: _Node) -> bool:
+def _is_sign(node: _Node) -> bool:
     return node.kind == "operator" and len(node.lines[0][0]) == 1
 
 
+def _is_circle(node: _Node) -> bool:
+    """Tell whether a node is one sign in a circle; one that more arrows leave than a circle has room for is higher."""
+    return _is_sign(node) and node.users <= 3
+
+
 def _size(node: _Node) -> Size:
+    width, height = _bare_size(node)
+    return width, max(height, OUT_GAP * node.users / 0.8)
+
+
+def _bare_size(node: _Node) -> Size:
     if _is_circle(node):
         # A line under the circle keeps its room above it too, so that the arrows meet the middle.
         width = max((_text_width(line) for line, _ in node.lines[1:]), default=0.0)
         return max(2 * _RADIUS, width), 2 * _RADIUS + 2 * _LINE * (len(node.lines) - 1)
     width = max(_text_width(line) for line, _ in node.lines)
     padding = 10 if node.kind in ("operator", "layer") else 6
+    if _is_sign(node):
+        width = max(width, 2 * (_RADIUS - padding))
     across, down = _maps_size(node)
     return max(width, across) + 2 * padding, len(node.lines) * _LINE + down + (14 if padding == 10 else 4)
 
@@ -292,11 +352,13 @@ def _maps_size(node: _Node) -> Size:
 
 
 def _label_size(edge: _Edge, backward: bool) -> Size:
-    width = max(_text_width(edge.value), _text_width(edge.gradient))
+    sizes = [heat.size for heat in (edge.heat, edge.gradient_heat) if heat is not None]
+    width = max(_text_width(edge.value), _text_width(edge.gradient), *(across for across, _ in sizes))
     if width == 0:
         return 0.0, 4.0
     # The arrow is in the middle: as much room is kept over it as under it.
-    return width + 6, 2 * (_LINE + (8 if backward else 3)) if edge.gradient else 2 * (_LINE + 3)
+    room = _LINE + (8 if backward and edge.gradient else 3) + max((down + 5 for _, down in sizes), default=0)
+    return width + 6, 2 * room
 
 
 def _drawn_edge(edge: _Edge, route: list[Point], middle: Point, backward: bool) -> list[str]:
@@ -305,13 +367,27 @@ def _drawn_edge(edge: _Edge, route: list[Point], middle: Point, backward: bool) 
     svg = ["<g>", f'<path class="way" d="{_path([*route[:-1], (x1 - 6, y1)])}"/>', _tip(x1, y1, -1, "tip")]
     if edge.value:
         svg.append(_text(x, y - 6, edge.value))
+    if edge.heat:
+        across, down = edge.heat.size
+        svg += edge.heat.svg(x - across / 2, y - 6 - _LINE - down)
     if edge.gradient:
         if backward:
-            (x0, y0), down = route[0], 5
-            way = [(x1 - 1, y1 + down), *((px, py + down) for px, py in route[-2:0:-1]), (x0 + 7, y0 + down)]
-            svg += [f'<path class="back" d="{_path(way)}"/>', _tip(x0 + 1, y0 + down, 1, "back-tip")]
+            x0, y0 = route[0]
+            svg += [f'<path class="back" d="{_path(_way_back(route))}"/>', _tip(x0 + 1, y0 + _BESIDE, 1, "back-tip")]
         svg.append(_text(x, y + (21 if backward else 16), edge.gradient, "grad"))
+    if edge.gradient_heat:
+        svg += edge.gradient_heat.svg(x - edge.gradient_heat.size[0] / 2, y + (26 if backward else 21))
     return [*svg, "</g>"]
+
+
+def _way_back(route: list[Point]) -> list[Point]:
+    """Give the points of the way back: under the arrow where it is level, beside it where it is steep."""
+    (x0, y0), (x1, y1) = route[0], route[-1]
+    way = [(x0 + 7, y0 + _BESIDE)]
+    for (left, start), (right, end) in zip(route[1:-1:2], route[2:-1:2], strict=True):
+        aside = _BESIDE * (end - start) / (math.hypot(right - left, end - start) or 1)
+        way += [(left - aside, start + _BESIDE), (right - aside, end + _BESIDE)]
+    return [*way, (x1 - 1, y1 + _BESIDE)]
 
 
 def _path(points: list[Point]) -> str:
@@ -339,6 +415,10 @@ def _drawn_node(node: _Node, middle: Point) -> str:
         svg.append(_text(x, y + 6.5, node.lines[0][0], "sign"))
         svg += [_text(x, y + _RADIUS + 15 + n * _LINE, line, "grad") for n, (line, _) in enumerate(node.lines[1:])]
         return "".join([*svg, "</g>"])
+    if node.kind == "variable" and node.users > 1:
+        # From here its arrows leave, one under another.
+        side, half = x + width / 2, OUT_GAP * (node.users - 1) / 2 + 4
+        svg.append(f'<path class="bar" d="M{side:.1f} {y - half:.1f}V{y + half:.1f}"/>')
     if node.kind in ("operator", "layer"):
         kind, corner = ("node", height / 2) if node.kind == "operator" else ("box", 6)
         svg.append(
@@ -349,7 +429,8 @@ def _drawn_node(node: _Node, middle: Point) -> str:
     first = y - ((len(node.lines) - 1) * _LINE + down) / 2 + 4.5
     for n, (line, gradient) in enumerate(node.lines):
         named = n == 0 and node.kind in ("variable", "result", "layer")
-        svg.append(_text(x, first + n * _LINE, line, "grad" if gradient else "name" if named else ""))
+        kind = "grad" if gradient else "name" if named else "sign" if n == 0 and _is_sign(node) else ""
+        svg.append(_text(x, first + n * _LINE, line, kind))
     if node.maps is not None:
         top = first + (len(node.lines) - 1) * _LINE + 8
         across, high = node.maps.size

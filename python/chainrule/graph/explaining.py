@@ -17,7 +17,7 @@ import numpy as np
 
 from chainrule.graph import nodes, wording
 from chainrule.graph.base import Node, TwoInputs
-from chainrule.graph.record import Recorded, ancestors, backpropagate, own_copy, users_of
+from chainrule.graph.record import Recorded, ancestors, backpropagate, forwards, own_copy, users_of
 from chainrule.nn import layers
 
 
@@ -44,10 +44,21 @@ _PLAIN: dict[type, _Rule] = {
         ("", ""),
         ("{d} where {x} > {y}, else 0", "{d} where {x} ≤ {y}, else 0"),
     ),
+    nodes.MinimumLayer: _Rule(
+        "min({x}, {y})",
+        ("", ""),
+        ("{d} where {x} < {y}, else 0", "{d} where {x} ≥ {y}, else 0"),
+    ),
     nodes.MatMulLayer: _Rule("{x} @ {y}", ("{y}", "{x}"), ("{d} @ {y}ᵀ", "{x}ᵀ @ {d}")),
     nodes.NegLayer: _Rule("-{x}", ("",), ("-{d}",)),
     nodes.ExpLayer: _Rule("exp({x})", ("{o}",), ("{d} · {o}",)),
     nodes.LogLayer: _Rule("ln {x}", ("1 / {x}",), ("{d} / {x}",)),
+    nodes.SinLayer: _Rule("sin({x})", ("cos({x})",), ("{d} · cos({x})",)),
+    nodes.CosLayer: _Rule("cos({x})", ("-sin({x})",), ("-{d} · sin({x})",)),
+    nodes.TanhLayer: _Rule("tanh({x})", ("1 - {o}²",), ("{d} · (1 - {o}²)",)),
+    nodes.SqrtLayer: _Rule("√({x})", ("1 / (2 · {o})",), ("{d} / (2 · {o})",)),
+    nodes.AbsLayer: _Rule("|{x}|", ("",), ("{d} · the sign of {x}",)),
+    nodes.IndexLayer: _Rule("{x}[{i}]", ("",), ("{d} at [{i}], else 0",)),
     nodes.SumLayer: _Rule("sum({x})", ("",), ("{d} for every entry",)),
     nodes.MeanLayer: _Rule("mean({x})", ("",), ("{d} / n for every entry, of n",)),
     nodes.ReshapeLayer: _Rule("reshape({x})", ("",), ("{d} in the shape of {x}",)),
@@ -91,10 +102,21 @@ _LATEX: dict[type, _Rule] = {
         ("", ""),
         (r"{d} \text{{ where }} {x} > {y}\text{{, else }} 0", r"{d} \text{{ where }} {x} \le {y}\text{{, else }} 0"),
     ),
+    nodes.MinimumLayer: _Rule(
+        r"\min({x}, {y})",
+        ("", ""),
+        (r"{d} \text{{ where }} {x} < {y}\text{{, else }} 0", r"{d} \text{{ where }} {x} \ge {y}\text{{, else }} 0"),
+    ),
     nodes.MatMulLayer: _Rule("{x} {y}", ("{y}", "{x}"), (r"{d} \, {y}^\top", r"{x}^\top {d}")),
     nodes.NegLayer: _Rule("-{x}", ("",), ("-{d}",)),
     nodes.ExpLayer: _Rule("e^{{{x}}}", ("{o}",), (r"{d} \odot {o}",)),
     nodes.LogLayer: _Rule(r"\ln {x}", (r"\frac{{1}}{{{x}}}",), (r"{d} \oslash {x}",)),
+    nodes.SinLayer: _Rule(r"\sin({x})", (r"\cos({x})",), (r"{d} \odot \cos({x})",)),
+    nodes.CosLayer: _Rule(r"\cos({x})", (r"-\sin({x})",), (r"-{d} \odot \sin({x})",)),
+    nodes.TanhLayer: _Rule(r"\tanh({x})", ("1 - {o}^2",), (r"{d} \odot (1 - {o}^2)",)),
+    nodes.SqrtLayer: _Rule(r"\sqrt{{{x}}}", (r"\frac{{1}}{{2 {o}}}",), (r"{d} \oslash 2 {o}",)),
+    nodes.AbsLayer: _Rule("|{x}|", ("",), (r"{d} \odot \operatorname{{sign}} {x}",)),
+    nodes.IndexLayer: _Rule(r"{x}[\text{{{i}}}]", ("",), (r"{d} \text{{ at [{i}], else }} 0",)),
     nodes.SumLayer: _Rule(r"\sum {x}", ("",), (r"{d} \text{{ for every entry}}",)),
     nodes.MeanLayer: _Rule(
         r"\operatorname{{mean}} {x}", ("",), (r"\tfrac{{1}}{{n}} {d} \text{{ for every entry, of }} n",)
@@ -139,6 +161,13 @@ _LATEX: dict[type, _Rule] = {
     layers.Reshape: _Rule("", ("",), (r"{d} \text{{ in the shape of }} {x}",)),
     layers.Flatten: _Rule("", ("",), (r"{d} \text{{ in the shape of }} {x}",)),
 }
+
+
+#: Nodes whose formula puts its inputs in parentheses or between bars.
+_BARE = (
+    nodes.ExpLayer, nodes.MaximumLayer, nodes.MinimumLayer, nodes.SinLayer, nodes.CosLayer, nodes.TanhLayer,
+    nodes.SqrtLayer, nodes.AbsLayer,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -199,7 +228,7 @@ class _Explanation:
         self._last, self._form = last, form
         variables = ancestors(last)
         self._names = {v: form.name(name) for v, name in wording.names_of(variables).items()}
-        self._forwards = variables[::-1]
+        self._forwards = forwards(variables)
         # What is differentiated: the last variable, or something beyond it if what arrived is not 1.
         plain = np.ndim(last.grad) == 0 and float(last.grad) == 1
         self._whole = self._names[last] if plain else form.name(wording.free_name("L", wording.names_of(variables)))
@@ -235,7 +264,7 @@ class _Explanation:
         values = [given.value if isinstance(given, Recorded) else given for given in variable.inputs]
         if rule is not None and rule.formula and not any(map(np.ndim, values)):
             # In the parentheses of a function a negative number needs none of its own.
-            bare = isinstance(variable.layer, nodes.ExpLayer | nodes.MaximumLayer)
+            bare = isinstance(variable.layer, _BARE)
             steps.append(
                 rule.formula.format(**self._filled(variable, list(map(self._shown if bare else self._factor, values))))
             )
@@ -286,7 +315,9 @@ class _Explanation:
     def _filled(self, variable: Recorded, inputs: list[str] | None = None) -> dict[str, str]:
         if inputs is None:
             inputs = [self._names[x] if isinstance(x, Recorded) else self._factor(x) for x in variable.inputs]
-        return {"x": inputs[0], "y": inputs[-1], "o": self._names[variable], "d": self._d(variable)}
+        filled = {"x": inputs[0], "y": inputs[-1], "o": self._names[variable], "d": self._d(variable)}
+        index = variable.layer.written if isinstance(variable.layer, nodes.IndexLayer) else ""
+        return {**filled, "i": index}
 
     def _rule(self, variable: Recorded) -> _Rule | None:
         """Give how the node or the layer that made `variable` is written, if that is known."""

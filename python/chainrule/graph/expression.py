@@ -8,7 +8,7 @@
     power    = atom ["**" unary]
     atom     = number | name | function "(" sum ["," sum] ")" | "(" sum ")"
 
-So ``-x ** 2`` is -(x²) and ``2 ** 3 ** 2`` is 2 to the 9th, as in Python. Functions: exp, log, sum, mean, maximum.
+So ``-x ** 2`` is -(x²) and ``2 ** 3 ** 2`` is 2 to the 9th, as in Python. Functions: those of `FUNCTIONS`.
 At most `LONGEST` characters, nested at most `DEEPEST` deep.
 """
 
@@ -34,9 +34,15 @@ _TOKEN = re.compile(
     r"\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<name>[^\W\d]\w*)|(?P<sign>\*\*|[-+*/@(),]))"
 )
 
-_FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
-    **{name: (1, operator.methodcaller(name)) for name in ("exp", "log", "sum", "mean")},
+#: How many arguments each function takes, and what it does.
+FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
+    **{
+        name: (1, operator.methodcaller(name))
+        for name in ("exp", "log", "sin", "cos", "tanh", "sqrt", "abs", "sum", "mean")
+    },
     "maximum": (2, Variable.maximum),
+    "minimum": (2, Variable.minimum),
+    "clip": (3, Variable.clip),
 }
 _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, "@": operator.matmul,
@@ -201,7 +207,7 @@ class _Reader:
         self._next += 1
         if token.kind == "number":
             return float(token.text)
-        if token.text in _FUNCTIONS:
+        if token.text in FUNCTIONS:
             return self._call(token)
         return self._variable(token)
 
@@ -213,7 +219,7 @@ class _Reader:
         while self._taken(","):
             arguments.append(self._sum())
         self._close(opening)
-        count, apply = _FUNCTIONS[function.text]
+        count, apply = FUNCTIONS[function.text]
         if len(arguments) != count:
             self._refuse(f"{function.text} takes {count} argument{'s' * (count > 1)}, got {len(arguments)}", function)
         if not isinstance(arguments[0], Variable):
@@ -231,7 +237,7 @@ class _Reader:
             called = self._token.kind == "sign" and self._token.text == "("
             said = shortened(name.text)
             if called:
-                self._refuse(f"{said} is no function; there are {', '.join(_FUNCTIONS)}", name)
+                self._refuse(f"{said} is no function; there are {', '.join(FUNCTIONS)}", name)
             self._refuse(f"{said} has no value: add {said}=…", name)
         if name.text not in self.variables:
             self.variables[name.text] = Variable(self._values[name.text], name.text)

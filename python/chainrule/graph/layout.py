@@ -4,9 +4,11 @@
 2. An edge becomes a chain of items: its label in the next column, a place to pass in every further one. So a label has
    room of its own, and no edge runs through a node or a label.
 3. In every column the items are sorted by the mean place of their neighbours (barycentres), to and fro; the order with
-   the fewest crossings is kept.
-4. Heights: every item wants to be level with its neighbours, in that order and apart: least squares, solved exactly a
+   the fewest crossings is kept. Nodes that have a turn keep it: they share the places in their column in that order.
+4. The edges out of a node leave it one under another, in the order in which they go on, and so those into it.
+5. Heights: every item wants to be level with its neighbours, in that order and apart: least squares, solved exactly a
    column at a time by pooling (isotonic regression).
+6. Between two columns, edges that go up or down past one another do so in tracks, each beside the last.
 
 Cost: about the square of the number of nodes, for the places to pass.
 """
@@ -17,12 +19,20 @@ import math
 from bisect import bisect_right, insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 Point = tuple[float, float]
 Size = tuple[float, float]
 
 _COLUMN_GAP, _ROW_GAP, _PORT_GAP = 22.0, 12.0, 14.0
+#: How far below one another edges leave a node, if it is high enough.
+OUT_GAP = 12.0
+#: A difference in height that needs a track; how wide a curve in one is, how far apart they are, and all of them.
+_STEEP, _CURVE, _TRACK, _TRACKS = 12.0, 28.0, 12.0, 240.0
+#: What is left free on both sides of the tracks, for the heads of arrows.
+_BEFORE, _AFTER = 12.0, 8.0
 _SWEEPS = 12
 
 
@@ -54,12 +64,17 @@ class _Item:
 
 
 def arrange(
-    nodes: Sequence[Size], edges: Sequence[tuple[int, int]], labels: Sequence[Size], circles: Mapping[int, float]
+    nodes: Sequence[Size],
+    edges: Sequence[tuple[int, int]],
+    labels: Sequence[Size],
+    circles: Mapping[int, float],
+    turns: Sequence[int] = (),
 ) -> Layout:
     """Find places for nodes and edges' labels of these sizes.
 
     An edge is (source, target), by their places in `nodes`; those into one node arrive from top to bottom in this
-    order. `circles` has the radius of the nodes that are circles, where edges begin and end on the circle.
+    order. `circles` has the radius of the nodes that are circles, where edges begin and end on the circle. The nodes of
+    `turns` stand in this order from top to bottom wherever two of them share a column.
     """
     columns = _columns(len(nodes), edges)
     items = [_Item(2 * column, *size) for column, size in zip(columns, nodes, strict=True)]
@@ -78,15 +93,24 @@ def arrange(
             items[here].after.append((there, offset))
             items[there].before.append((here, offset))
 
-    rows = _ordered(items, _start(items, edges, chains))
+    turn = {node: n for n, node in enumerate(turns)}
+    start = _start(items, edges, chains)
+    rows = _ordered(items, _in_turn(start, turn), turn)
+    if turn and _crossings(items, rows):
+        other = _ordered(items, _in_turn(_start_by_turn(items, start, turn), turn), turn)
+        rows = min(rows, other, key=partial(_crossings, items))
+    outs = _fan_out(items, rows)
     _level(items, rows)
     widths = [max((items[i].width for i in row), default=0.0) for row in rows]
     middles, x = [], 0.0
+    curves: dict[tuple[int, int], tuple[float, float]] = {}
     for width, row in zip(widths, rows, strict=True):
         middles.append(x + width / 2)
-        # The steeper the curves to the next column, the more room they get.
-        steep = max((abs(items[j].y + offset - items[i].y) for i in row for j, offset in items[i].after), default=0.0)
-        x += width + _COLUMN_GAP + min(steep / 5, 40)
+        x += width
+        gap, tracks = _tracks(items, row)
+        for edge in ((i, j) for i in row for j, _ in items[i].after):
+            curves[edge] = (x + tracks[edge], x + tracks[edge] + _CURVE) if edge in tracks else (x, x + gap)
+        x += gap
     top = min(item.y - item.height / 2 for item in items)
     bottom = max(item.y + item.height / 2 for item in items)
     places = [(middles[item.column], item.y - top) for item in items]
@@ -94,16 +118,75 @@ def arrange(
     routes = []
     for (source, target), chain, port in zip(edges, chains, ports, strict=True):
         (x0, y0), (x1, y1) = places[source], places[target]
-        route = [(x0 + circles.get(source, nodes[source][0] / 2), y0)]
-        for i in (source, *chain, target):
-            half, y = widths[items[i].column] / 2, places[i][1] + (port if i == target else 0.0)
-            route += [(places[i][0] - half, y), (places[i][0] + half, y)]
-        radius = circles.get(target)
-        reach = nodes[target][0] / 2 if radius is None else math.sqrt(radius**2 - port**2)
-        # Not the near side of the source's column, nor the far side of the target's.
-        routes.append([route[0], *route[2:-1], (x1 - reach, y1 + port)])
+        out = outs[chain[0]]
+        route = [(x0 + _reach(circles.get(source), nodes[source], out), y0 + out)]
+        for i, j in pairwise((source, *chain, target)):
+            left, right = curves[i, j]
+            route += [(left, route[-1][1]), (right, y1 + port if j == target else places[j][1])]
+        routes.append([*route, (x1 - _reach(circles.get(target), nodes[target], port), y1 + port)])
     whole = (middles[-1] + widths[-1] / 2, bottom - top)
     return Layout(whole, places[: len(nodes)], [places[chain[0]] for chain in chains], routes)
+
+
+def _tracks(items: list[_Item], row: list[int]) -> tuple[float, dict[tuple[int, int], float]]:
+    """Give the width of the gap after a column, and for each edge that is steep in it where its curve begins.
+
+    Of two edges that pass the same height, both downwards, the one that starts lower goes first; of two upwards, the
+    one that starts higher: so edges that need not cross do not. Those downwards go before those upwards.
+    """
+    steep = []
+    for i in row:
+        for j, offset in items[i].after:
+            # An offset is that of a port of the target, or against that of one of the source, where labels have none.
+            out, port = (0.0, offset) if items[i].on_edge else (-offset, 0.0)
+            start, end = items[i].y + out, items[j].y + port
+            if abs(end - start) > _STEEP:
+                steep.append((start, end, (i, j)))
+    steep.sort(key=lambda edge: (False, -edge[0]) if edge[1] > edge[0] else (True, edge[0]))
+    tracks: list[int] = []
+    for n, (start, end, _) in enumerate(steep):
+        top, bottom = min(start, end) - _STEEP / 2, max(start, end) + _STEEP / 2
+        passed = (track for track, other in zip(tracks, steep[:n], strict=True) if _meet(top, bottom, other))
+        tracks.append(1 + max(passed, default=-1))
+    last = max(tracks, default=0)
+    apart = min(_TRACK, _TRACKS / max(last, 1))
+    begins = {edge: _BEFORE + track * apart for track, (_, _, edge) in zip(tracks, steep, strict=True)}
+    return (_BEFORE + last * apart + _CURVE + _AFTER if steep else _COLUMN_GAP), begins
+
+
+def _meet(top: float, bottom: float, edge: tuple[float, float, Any]) -> bool:
+    return min(edge[:2]) < bottom and top < max(edge[:2])
+
+
+def _reach(radius: float | None, size: Size, port: float) -> float:
+    """Give how far from the middle of a node its side is, `port` below the middle."""
+    return size[0] / 2 if radius is None else math.sqrt(radius**2 - port**2)
+
+
+def _in_turn(rows: list[list[int]], turn: Mapping[int, int]) -> list[list[int]]:
+    """Give the columns with the nodes that have a turn in this order, at the places that they have among them."""
+    return [_row_in_turn(row, turn) for row in rows]
+
+
+def _row_in_turn(row: list[int], turn: Mapping[int, int]) -> list[int]:
+    waiting = iter(sorted((i for i in row if i in turn), key=turn.__getitem__))
+    return [next(waiting) if i in turn else i for i in row]
+
+
+def _fan_out(items: list[_Item], rows: list[list[int]]) -> dict[int, float]:
+    """Give for each label's item how far below the middle of its source the edge leaves; tell the items too."""
+    place = {i: n for row in rows for n, i in enumerate(row)}
+    outs = {}
+    for i, item in enumerate(items):
+        if item.on_edge:
+            continue
+        ends = sorted((j for j, _ in item.after), key=place.__getitem__)
+        gap = min(OUT_GAP, item.height * 0.8 / max(len(ends), 1))
+        for n, j in enumerate(ends):
+            outs[j] = (n - (len(ends) - 1) / 2) * gap
+            items[j].before = [(i, -outs[j])]
+        item.after = [(j, -outs[j]) for j in ends]
+    return outs
 
 
 def _columns(count: int, edges: Sequence[tuple[int, int]]) -> list[int]:
@@ -163,7 +246,24 @@ def _start(items: list[_Item], edges: Sequence[tuple[int, int]], chains: list[li
     return rows
 
 
-def _ordered(items: list[_Item], rows: list[list[int]]) -> list[list[int]]:
+def _start_by_turn(items: list[_Item], rows: list[list[int]], turn: Mapping[int, int]) -> list[list[int]]:
+    """Give the columns sorted by the mean turn of what leads to each item; a constant goes with its user."""
+    key: dict[int, float] = {}
+    for row in rows:
+        for i in row:
+            known = [key[j] for j, _ in items[i].before if j in key]
+            if i in turn:
+                key[i] = turn[i]
+            elif known:
+                key[i] = sum(known) / len(known)
+    for row in reversed(rows):
+        for i in row:
+            if i not in key:
+                key[i] = key.get(items[i].after[0][0], 0.0) if items[i].after else 0.0
+    return [sorted(row, key=key.__getitem__) for row in rows]
+
+
+def _ordered(items: list[_Item], rows: list[list[int]], turn: Mapping[int, int]) -> list[list[int]]:
     """Sort the columns by barycentres, to and fro, and give the order with the fewest crossings."""
     best, fewest = rows, _crossings(items, rows)
     for sweep in range(_SWEEPS):
@@ -178,7 +278,7 @@ def _ordered(items: list[_Item], rows: list[list[int]]) -> list[list[int]]:
                 near = items[i].before if forwards else items[i].after
                 # The port counts as a small part of a place: it decides between operands of one node.
                 keys[i] = sum(place[j] + offset / 100 for j, offset in near) / len(near) if near else place[i]
-            rows[column].sort(key=keys.__getitem__)
+            rows[column] = _row_in_turn(sorted(rows[column], key=keys.__getitem__), turn)
             place.update((i, float(n)) for n, i in enumerate(rows[column]))
         crossings = _crossings(items, rows)
         if crossings < fewest:

@@ -1,4 +1,4 @@
-"""What is drawn of images in a graph: the maps of the first example, each as a small grey picture within the drawing.
+"""What is drawn of arrays in a graph: of images the maps of the first example, of others their numbers as colours.
 
 A picture is a PNG in a ``data:`` address, so that a drawing stays one file; its bytes are stored and not compressed, so
 that the same graph gives the same drawing on every machine.
@@ -20,6 +20,14 @@ from chainrule.graph import wording
 #: So many maps are drawn, so many side by side, the longer side so long, of at most so many pixels.
 _MOST, _ACROSS, _SIDE, _PIXELS = 8, 4, 44.0, 48
 _GAP = 4.0
+#: Of an array that is no image so many matrices, of at most so many rows and columns, in a place of this size.
+_MATRICES, _CELLS = 4, 32
+_HEAT_WIDTH, _HEAT_HEIGHT, _CELL, _LEAST = 64.0, 32.0, 8.0, 6.0
+#: As `plot_weights` has them: red above 0, blue below, in so many steps each; nothing at 0, grey where not finite.
+_STEPS = 15
+_RED, _BLUE, _GREY = (205, 50, 30), (45, 110, 190), (128, 128, 128)
+_PALETTE = b"".join(map(bytes, [*[_BLUE] * _STEPS, *[_RED] * (_STEPS + 1), _GREY]))
+_OPACITY = bytes(255 * abs(n) // _STEPS for n in range(-_STEPS, _STEPS + 1)) + b"\xff"
 
 
 @dataclass(frozen=True)
@@ -52,9 +60,73 @@ class Maps:
         return [
             f'<image x="{x + n % _ACROSS * (self.width + _GAP):.1f}" y="{y + n // _ACROSS * (self.height + _GAP):.1f}"'
             f' width="{self.width:.1f}" height="{self.height:.1f}" preserveAspectRatio="none"'
-            f' image-rendering="pixelated" href="{address}"><title>{wording.escaped(text)}</title></image>'
+            f' image-rendering="pixelated" class="map" href="{address}"><title>{wording.escaped(text)}</title></image>'
             for n, (address, text) in enumerate(self.pictures)
         ]
+
+
+@dataclass(frozen=True)
+class Heat:
+    """The numbers of an array as colours: the address of a picture for each matrix, what they are, the size of one."""
+
+    pictures: tuple[str, ...]
+    text: str
+    width: float
+    height: float
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height of all of them, side by side."""
+        return len(self.pictures) * (self.width + _GAP) - _GAP, self.height
+
+    def svg(self, x: float, y: float) -> list[str]:
+        """Draw them, the left upper corner of the first at (`x`, `y`)."""
+        lefts = [x + n * (self.width + _GAP) for n in range(len(self.pictures))]
+        size = f'width="{self.width:.1f}" height="{self.height:.1f}"'
+        return [
+            f'<g class="heat"><title>{wording.escaped(self.text)}</title>',
+            *(
+                f'<image x="{left:.1f}" y="{y:.1f}" {size} preserveAspectRatio="none" image-rendering="pixelated"'
+                f' href="{address}"/><rect class="frame" x="{left:.1f}" y="{y:.1f}" {size}/>'
+                for left, address in zip(lefts, self.pictures, strict=True)
+            ),
+            "</g>",
+        ]
+
+
+def heat_of(value: Any, name: str) -> Heat | None:
+    """Give the numbers of a long vector, a matrix or a stack of them as colours; None if `value` is something else.
+
+    All matrices have one scale, from 0 to the largest distance from it. Images, of four axes, are drawn as maps.
+    """
+    if not wording.is_long(value) or not 1 <= np.ndim(value) <= 3 or not np.size(value):
+        return None
+    matrices = np.reshape(value, (-1, *np.shape(value)[-2:])) if np.ndim(value) > 1 else np.reshape(value, (1, 1, -1))
+    shown = matrices[:_MATRICES]
+    rows, columns = shown.shape[1:]
+    finite = np.isfinite(shown)
+    most = np.max(np.abs(shown), where=finite, initial=0)
+    cell = min(_CELL, _HEAT_HEIGHT / rows, _HEAT_WIDTH / columns)
+    part = "" if len(matrices) == len(shown) else f", the first {_MATRICES} of {len(matrices)} matrices"
+    return Heat(
+        tuple(_address(_png(_coloured(matrix, most), _PALETTE, _OPACITY)) for matrix in shown),
+        f"{name}, {wording.shape(value)}{part}, {_range(shown)}: red above 0, blue below",
+        max(columns * cell, _LEAST),
+        max(rows * cell, _LEAST),
+    )
+
+
+def _coloured(matrix: NDArray[Any], most: Any) -> NDArray[np.uint8]:
+    """Give the place in the palette of each number; of a large matrix every second is drawn, or third, and so on."""
+    rows, columns = (-(-length // _CELLS) for length in matrix.shape)
+    matrix = matrix[::rows, ::columns].astype(np.float64)
+    finite = np.isfinite(matrix)
+    share = np.where(finite, matrix, 0) / (most or 1)
+    return np.where(finite, _STEPS + np.rint(_STEPS * share), 2 * _STEPS + 1).astype(np.uint8)
+
+
+def _address(png: bytes) -> str:
+    return "data:image/png;base64," + b64encode(png).decode()
 
 
 def maps_of(value: Any, name: str) -> Maps | None:
@@ -66,7 +138,7 @@ def maps_of(value: Any, name: str) -> Maps | None:
     side = max(rows, columns)
     pictures = tuple(
         (
-            "data:image/png;base64," + b64encode(_png(_grey(image))).decode(),
+            _address(_png(_grey(image), None, struct.pack(">H", 0))),
             f"map {n} of {count} of {name}, {_range(image)}",
         )
         for n, image in enumerate(first[:_MOST])
@@ -94,19 +166,23 @@ def _grey(image: NDArray[Any]) -> NDArray[np.uint8]:
     return np.where(finite, 255 - np.rint(254 * share), 0).astype(np.uint8)
 
 
-def _png(grey: NDArray[np.uint8]) -> bytes:
-    """Write a grey picture, of which 0 is to be seen through, as a PNG: https://www.w3.org/TR/png-3."""
+def _png(pixels: NDArray[np.uint8], palette: bytes | None, transparent: bytes) -> bytes:
+    """Write a picture of greys, or of places in a palette, as a PNG: https://www.w3.org/TR/png-3.
+
+    `transparent` is the grey that is seen through, as two bytes, or the opacity of each colour of the palette.
+    """
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    height, width = grey.shape
-    lines = b"".join(b"\0" + line.tobytes() for line in grey)
+    height, width = pixels.shape
+    lines = b"".join(b"\0" + line.tobytes() for line in pixels)
     return b"".join(
         [
             b"\x89PNG\r\n\x1a\n",
-            chunk(b"IHDR", struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)),
-            chunk(b"tRNS", struct.pack(">H", 0)),
+            chunk(b"IHDR", struct.pack(">2I5B", width, height, 8, 0 if palette is None else 3, 0, 0, 0)),
+            *([] if palette is None else [chunk(b"PLTE", palette)]),
+            chunk(b"tRNS", transparent),
             chunk(b"IDAT", zlib.compress(lines, 0)),
             chunk(b"IEND", b""),
         ]

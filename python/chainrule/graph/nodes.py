@@ -20,7 +20,18 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.graph.arithmetic import NUMBER, as_real, operand, power, quietly, quotient, sum_to, total
+from chainrule.graph.arithmetic import (
+    NUMBER,
+    as_real,
+    operand,
+    parted,
+    power,
+    quietly,
+    quotient,
+    sum_to,
+    total,
+    written_index,
+)
 from chainrule.graph.base import OneInput, TwoInputs
 
 
@@ -164,15 +175,39 @@ class MaximumLayer(TwoInputs):
         return np.maximum(self.x, self.y)
 
     def backward(self, dout: Any) -> tuple[Any, Any]:
-        dout, larger = self._arriving(dout), self._larger()
-        if isinstance(larger, bool):
-            return self._summed(dout * 1, 0.0) if larger else self._summed(0.0, dout * 1)
-        zero = np.zeros_like(dout)
-        return self._summed(np.where(larger, dout, zero), np.where(larger, zero, dout))
+        return self._summed(*parted(self._arriving(dout), self._larger()))
 
     def _larger(self) -> Any:
         """Tell where `x` is what comes out; a nan counts as larger than any number."""
         return (self.x > self.y) | (self.x != self.x)
+
+
+class MinimumLayer(TwoInputs):
+    """``out = min(x, y)``: the gradient goes to the smaller input, the other gets 0; nan if either is.
+
+    Where both are equal there is no derivative, and it goes to `y`, as in `MaximumLayer`.
+
+    Examples
+    --------
+    >>> node = MinimumLayer()
+    >>> node.forward(5.0, 3.0), node.backward(4.0)
+    (3.0, (0.0, 4.0))
+    """
+
+    symbol = "min"
+
+    def forward(self, x: Any, y: Any) -> Any:
+        self._remember(x, y)
+        if self.shape == () and isinstance(self.x, NUMBER) and isinstance(self.y, NUMBER):
+            return self.x if self._smaller() else self.y
+        return np.minimum(self.x, self.y)
+
+    def backward(self, dout: Any) -> tuple[Any, Any]:
+        return self._summed(*parted(self._arriving(dout), self._smaller()))
+
+    def _smaller(self) -> Any:
+        """Tell where `x` is what comes out; a nan counts as smaller than any number."""
+        return (self.x < self.y) | (self.x != self.x)
 
 
 class MatMulLayer(TwoInputs):
@@ -279,6 +314,161 @@ class LogLayer(OneInput):
 
     def backward(self, dout: Any) -> Any:
         return quotient(self._arriving(dout), self.x)
+
+
+class SinLayer(OneInput):
+    """``out = sin x``, of radians: ∂out/∂x = cos x.
+
+    Examples
+    --------
+    >>> node = SinLayer()
+    >>> node.forward(0.0), node.backward(4.0)
+    (0.0, 4.0)
+    """
+
+    symbol = "sin"
+
+    def forward(self, x: Any) -> Any:
+        x = operand(x, "x")
+        return self._remember(x, quietly(np.sin, x))
+
+    def backward(self, dout: Any) -> Any:
+        return self._arriving(dout) * quietly(np.cos, self.x)
+
+
+class CosLayer(OneInput):
+    """``out = cos x``, of radians: ∂out/∂x = -sin x.
+
+    Examples
+    --------
+    >>> node = CosLayer()
+    >>> round(node.forward(1.0), 4), round(node.backward(4.0), 4)
+    (0.5403, -3.3659)
+    """
+
+    symbol = "cos"
+
+    def forward(self, x: Any) -> Any:
+        x = operand(x, "x")
+        return self._remember(x, quietly(np.cos, x))
+
+    def backward(self, dout: Any) -> Any:
+        return self._arriving(dout) * -quietly(np.sin, self.x)
+
+
+class TanhLayer(OneInput):
+    """``out = tanh x``: ∂out/∂x = 1 - out².
+
+    The layer of networks is `chainrule.Tanh`; this is the operator of a graph, which also takes numbers.
+
+    Examples
+    --------
+    >>> node = TanhLayer()
+    >>> node.forward(0.0), node.backward(4.0)
+    (0.0, 4.0)
+    """
+
+    symbol = "tanh"
+
+    #: The last output.
+    out: Any = None
+
+    def forward(self, x: Any) -> Any:
+        x = operand(x, "x")
+        self.out = quietly(np.tanh, x)
+        # As in ExpLayer.
+        return self._remember(x, self.out if isinstance(self.out, float) else self.out.copy())
+
+    def backward(self, dout: Any) -> Any:
+        return self._arriving(dout) * (1 - self.out * self.out)
+
+
+class SqrtLayer(OneInput):
+    """``out = √x``: ∂out/∂x = 1 / (2 · out); inf at 0, nan below.
+
+    Examples
+    --------
+    >>> node = SqrtLayer()
+    >>> node.forward(9.0), node.backward(12.0)
+    (3.0, 2.0)
+    """
+
+    symbol = "√"
+
+    #: The last output.
+    out: Any = None
+
+    def forward(self, x: Any) -> Any:
+        x = operand(x, "x")
+        self.out = quietly(np.sqrt, x)
+        # As in ExpLayer.
+        return self._remember(x, self.out if isinstance(self.out, float) else self.out.copy())
+
+    def backward(self, dout: Any) -> Any:
+        return quotient(self._arriving(dout), 2 * self.out)
+
+
+class AbsLayer(OneInput):
+    """``out = |x|``: ∂out/∂x is 1 above 0 and -1 below; at 0, where there is no derivative, 0.
+
+    Examples
+    --------
+    >>> node = AbsLayer()
+    >>> node.forward(-3.0), node.backward(4.0)
+    (3.0, -4.0)
+    """
+
+    symbol = "abs"
+
+    def forward(self, x: Any) -> Any:
+        x = operand(x, "x")
+        return self._remember(x, abs(x))
+
+    def backward(self, dout: Any) -> Any:
+        return self._arriving(dout) * quietly(np.sign, self.x)
+
+
+class IndexLayer(OneInput):
+    """``out = x[index]``: each entry of the gradient goes back to where the entry came from, and 0 to all others.
+
+    An entry that is taken several times gets the sum of the gradients of its copies.
+
+    Parameters
+    ----------
+    index : int, slice, ..., None, list or array of int or bool, or tuple of these
+        As for an ndarray.
+
+    Examples
+    --------
+    >>> node = IndexLayer([0, 0, 2])
+    >>> node.forward([1.0, 2.0, 3.0]), node.backward([1.0, 10.0, 100.0])
+    (array([1., 1., 3.]), array([ 11.,   0., 100.]))
+    """
+
+    def __init__(self, index: Any) -> None:
+        parts = index if isinstance(index, tuple) else (index,)
+        # Copies: the caller may change a list or an array of places.
+        parts = tuple(np.array(part) if isinstance(part, list | np.ndarray) else part for part in parts)
+        self.index = parts if isinstance(index, tuple) else parts[0]
+        self.written = ", ".join(map(written_index, parts))
+
+    @property
+    def symbol(self) -> str:  # type: ignore[override]  # which tells the places
+        """How the node is drawn."""
+        return f"[{self.written}]"
+
+    def forward(self, x: Any) -> Any:
+        x = operand(x, "x")
+        if np.ndim(x) == 0:
+            raise TypeError("x is a single number and cannot be indexed")
+        out = x[self.index]
+        return self._remember(x, out.copy() if isinstance(out, np.ndarray) else out)
+
+    def backward(self, dout: Any) -> Any:
+        dout = self._arriving(dout)
+        dx = np.zeros(np.shape(self.x), self.dtype)
+        np.add.at(dx, self.index, dout)
+        return dx
 
 
 class SumLayer(OneInput):

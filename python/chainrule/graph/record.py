@@ -32,9 +32,11 @@ class Recorded:
         How many layers the longest way from the first variables has.
     own : bool
         Whether the layer is one of our nodes, made for this variable alone.
+    made : int
+        Of a variable that was not computed: how many were made before it.
     """
 
-    __slots__ = ("__weakref__", "depth", "grad", "inputs", "layer", "name", "own", "value")
+    __slots__ = ("__weakref__", "depth", "grad", "inputs", "layer", "made", "name", "own", "value")
 
     value: Any
     grad: Any
@@ -43,6 +45,7 @@ class Recorded:
     inputs: tuple[Any, ...]
     depth: int
     own: bool
+    made: int
 
 
 #: The variable that each applied layer made last, by the layer's id, for as long as that variable lives.
@@ -92,6 +95,12 @@ def ancestors(last: Recorded) -> list[Recorded]:
                 met.append(given)
     met.sort(key=operator.attrgetter("depth"), reverse=True)  # an input is less deep than each of its users
     return met
+
+
+def forwards(variables: list[Recorded]) -> list[Recorded]:
+    """Give what `ancestors` gave from first to last; what was not computed in the order in which it was made."""
+    first = sorted((v for v in variables if v.layer is None), key=operator.attrgetter("made"))
+    return [*first, *(v for v in reversed(variables) if v.layer is not None)]
 
 
 def users_of(variables: list[Recorded]) -> Counter[Recorded]:

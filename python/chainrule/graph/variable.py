@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -38,11 +40,16 @@ def _refused(sign: str) -> Callable[[Any, object], NoReturn]:
     return method
 
 
+#: Counts the variables that were not computed.
+_MADE = count()
+
+
 class Variable(Recorded):
     """A number or array whose gradient can be asked for: what is computed from it is recorded.
 
-    ``+ - * / ** @``, unary minus, and the methods `sum`, `mean`, `exp`, `log`, `maximum`, `reshape` and `T` give
-    new variables; `apply` does the same with any layer. Numbers and arrays among the operands are constants.
+    ``+ - * / ** @``, unary minus, ``abs``, ``x[…]`` and the methods from `exp` to `reshape` and `T` give new variables,
+    and so do NumPy's functions of these names, ``np.exp(x)``; `apply` does the same with any layer. Numbers and arrays
+    among the operands are constants.
 
     Parameters
     ----------
@@ -79,6 +86,9 @@ class Variable(Recorded):
     compare ``x.value``. In dicts and sets, and for ``is``, every variable is itself and no other. ``x in [y, x]``
     compares with ``==`` until it meets `x` itself, so it raises too: ask ``any(x is v for v in variables)``.
 
+    ``float(x)``, `item` and `shape` tell of the value and are not recorded. Python's `math` takes a variable as such a
+    float: ``math.exp(x)`` is a constant, ``np.exp(x)`` is recorded.
+
     Source: the tutorial's "计算图"; "Deep Learning from Scratch" §5.1-5.4.
 
     Examples
@@ -94,8 +104,6 @@ class Variable(Recorded):
 
     __slots__ = ()
 
-    # NumPy leaves ``array * variable`` to the variable.
-    __array_ufunc__ = None
     __hash__ = object.__hash__
 
     def __init__(self, value: ArrayLike, name: str | None = None) -> None:
@@ -110,6 +118,7 @@ class Variable(Recorded):
         self.inputs: tuple[Any, ...] = ()
         self.depth = 0
         self.own = False
+        self.made = next(_MADE)
 
     # --- what is recorded ---
 
@@ -143,6 +152,58 @@ class Variable(Recorded):
         """
         return _record_one(nodes.LogLayer(), self)
 
+    def sin(self) -> Variable:
+        """Give the sine, of radians, entry by entry.
+
+        Examples
+        --------
+        >>> Variable(0.0).sin().value
+        0.0
+        """
+        return _record_one(nodes.SinLayer(), self)
+
+    def cos(self) -> Variable:
+        """Give the cosine, of radians, entry by entry.
+
+        Examples
+        --------
+        >>> Variable(0.0).cos().value
+        1.0
+        """
+        return _record_one(nodes.CosLayer(), self)
+
+    def tanh(self) -> Variable:
+        """Give the hyperbolic tangent, entry by entry.
+
+        Examples
+        --------
+        >>> Variable(0.0).tanh().value
+        0.0
+        """
+        return _record_one(nodes.TanhLayer(), self)
+
+    def sqrt(self) -> Variable:
+        """Give the square root, entry by entry; its slope at 0 is inf.
+
+        Examples
+        --------
+        >>> Variable(9.0).sqrt().value
+        3.0
+        """
+        return _record_one(nodes.SqrtLayer(), self)
+
+    def abs(self) -> Variable:
+        """Give the absolute value, entry by entry, as ``abs(x)`` does; the slope at 0 is 0.
+
+        Examples
+        --------
+        >>> Variable([-1.0, 2.0]).abs().value
+        array([1., 2.])
+        """
+        return _record_one(nodes.AbsLayer(), self)
+
+    __abs__ = abs
+
     def maximum(self, other: Any) -> Variable:
         """Give the larger of this and `other`, entry by entry; ``x.maximum(0)`` is relu.
 
@@ -164,6 +225,68 @@ class Variable(Recorded):
         array([0., 2.])
         """
         return _record(nodes.MaximumLayer(), self, other)
+
+    def minimum(self, other: Any) -> Variable:
+        """Give the smaller of this and `other`, entry by entry.
+
+        Parameters
+        ----------
+        other : Variable or array_like
+            Any shape that broadcasts; gets the gradient where both are equal.
+
+        Raises
+        ------
+        TypeError
+            If `other` does not hold real numbers.
+        ValueError
+            If the shapes do not broadcast.
+
+        Examples
+        --------
+        >>> Variable([-1.0, 2.0]).minimum(0).value
+        array([-1.,  0.])
+        """
+        return _record(nodes.MinimumLayer(), self, other)
+
+    def clip(self, low: Any = None, high: Any = None) -> Variable:
+        """Give `low` for what lies below it, `high` for what lies above, and all else as it is.
+
+        This records ``x.maximum(low).minimum(high)``: at `low` and at `high` the slope by x is 0.
+
+        Parameters
+        ----------
+        low, high : Variable or array_like, optional
+            The ends, of any shape that broadcasts; by default there is none on that side.
+
+        Raises
+        ------
+        TypeError
+            If an end does not hold real numbers, or both are missing.
+        ValueError
+            If the shapes do not broadcast.
+
+        Examples
+        --------
+        >>> Variable([-1.0, 0.5, 2.0]).clip(0, 1).value
+        array([0. , 0.5, 1. ])
+        """
+        if low is None and high is None:
+            raise TypeError("clip needs low or high, got neither")
+        above = self if low is None else self.maximum(low)
+        return above if high is None else above.minimum(high)
+
+    def __getitem__(self, index: Any) -> Variable:
+        if any(isinstance(part, Variable) for part in (index if isinstance(index, tuple) else (index,))):
+            raise TypeError("an index cannot be a Variable, because it has no gradient; use whole numbers")
+        return _record_one(nodes.IndexLayer(index), self)
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("a Variable that is a single number has no entries and no len()")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Variable]:
+        return (self[n] for n in range(len(self)))
 
     def sum(self, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Variable:
         """Give the sum of all entries, or of those along `axis`.
@@ -233,6 +356,68 @@ class Variable(Recorded):
         """The axes in reverse order: for a matrix, the transpose."""
         return _record_one(nodes.TransposeLayer(), self)
 
+    # --- NumPy's functions ---
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Variable:
+        """Record what a NumPy function of numbers does, as the method or operator of that name would."""
+        if ufunc.__name__ in _COMPARISONS:
+            _refused(_COMPARISONS[ufunc.__name__])(self, None)
+        record = _UFUNCS.get(ufunc.__name__)
+        if method != "__call__":
+            raise TypeError(f"np.{ufunc.__name__}.{method} has no node here; use x.sum() or x.mean()")
+        if options:
+            raise TypeError(f"np.{ufunc.__name__} of a Variable takes no {', '.join(options)}")
+        if record is None:
+            raise TypeError(
+                f"np.{ufunc.__name__} has no node here; there are {', '.join(sorted(_UFUNCS))}. For another function,"
+                " give apply() a layer with forward and backward"
+            )
+        return record(*inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Do what a NumPy function of arrays does by the method of its name, or refuse."""
+        method = _FUNCTIONS.get(function.__name__)
+        if method is None or not isinstance(args[0] if args else None, Variable):
+            raise TypeError(
+                f"np.{function.__name__} has no node here; there are {', '.join(_FUNCTIONS)}, with a Variable as the"
+                " first argument. For another function, give apply() a layer with forward and backward, or use x.value"
+            )
+        return method(*args, **kwargs)
+
+    if not TYPE_CHECKING:  # to a type checker what has this is an array, and so is what comes of one and an array
+
+        def __array__(self, *args, **kwargs):
+            """Refuse, since an array would be out of the graph."""
+            raise TypeError("a Variable cannot become an array, because that would have no gradient; use its .value")
+
+    # --- what its value is ---
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the value; () for a number."""
+        return np.shape(self.value)
+
+    def item(self) -> float:
+        """Give the value as a Python float, as ``float(x)`` does; it is not recorded.
+
+        Raises
+        ------
+        ValueError
+            If the value is not one number.
+
+        Examples
+        --------
+        >>> Variable([[2.5]]).item()
+        2.5
+        """
+        if np.size(self.value) != 1:
+            raise ValueError(
+                f"only a single number can become a float, got shape {self.shape}; use x.value, or an entry"
+            )
+        return float(np.asarray(self.value).item())
+
+    __float__ = item
+
     # --- what is asked of the record ---
 
     def backward(self, dout: ArrayLike = 1) -> None:
@@ -275,8 +460,8 @@ class Variable(Recorded):
         Returns
         -------
         Graph
-            ``to_svg()``, ``to_dot()``, ``to_mermaid()``; a notebook shows it by itself. With gradients if ``backward``
-            has been called.
+            ``to_svg()``, ``to_dot()``, ``to_mermaid()``, ``save("graph.svg")``; a notebook shows it by itself. With
+            gradients if ``backward`` has been called.
 
         Examples
         --------
@@ -429,3 +614,37 @@ def _made(layer: Any, inputs: tuple[Any, ...], value: Any, depth: int, own: bool
 
 
 _new = Variable.__new__
+
+#: What is recorded for NumPy's functions of numbers, by their names.
+_UFUNCS: dict[str, Callable[..., Variable]] = {
+    **{
+        name: partial(lambda node, x, y: _record(node(), x, y), node)
+        for name, node in {
+            "add": nodes.AddLayer, "subtract": nodes.SubLayer, "multiply": nodes.MulLayer, "divide": nodes.DivLayer,
+            "power": nodes.PowLayer, "matmul": nodes.MatMulLayer, "maximum": nodes.MaximumLayer,
+            "minimum": nodes.MinimumLayer,
+        }.items()
+    },
+    **{
+        name: partial(lambda node, x: _record_one(node(), x), node)
+        for name, node in {
+            "negative": nodes.NegLayer, "exp": nodes.ExpLayer, "log": nodes.LogLayer, "sin": nodes.SinLayer,
+            "cos": nodes.CosLayer, "tanh": nodes.TanhLayer, "sqrt": nodes.SqrtLayer, "absolute": nodes.AbsLayer,
+        }.items()
+    },
+    "square": lambda x: x**2,
+}  # fmt: skip
+_COMPARISONS = {
+    "less": "<", "less_equal": "<=", "greater": ">", "greater_equal": ">=", "equal": "==", "not_equal": "!=",
+}  # fmt: skip
+#: What is done for NumPy's functions of arrays, by their names.
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "sum": Variable.sum,
+    "mean": Variable.mean,
+    "reshape": Variable.reshape,
+    "transpose": lambda x: x.T,
+    "clip": lambda x, a_min=None, a_max=None: x.clip(a_min, a_max),
+    "shape": lambda x: x.shape,
+    "ndim": lambda x: len(x.shape),
+    "size": lambda x: np.size(x.value),
+}

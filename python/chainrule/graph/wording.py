@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.graph.record import Recorded
+from chainrule.graph.record import Recorded, forwards
 
 #: An array of so many numbers is written out; of a longer one, shape and norm.
 _WRITTEN_OUT = 4
@@ -16,8 +16,8 @@ LINE = 60
 
 
 def number(value: Any) -> str:
-    """Give six digits of a number."""
-    return f"{float(value):.6g}"
+    """Give six digits of a number; of -0 the sign is left out."""
+    return f"{float(value) + 0.0:.6g}"
 
 
 def is_long(value: Any) -> bool:
@@ -89,11 +89,11 @@ def names_of(variables: list[Recorded]) -> dict[Recorded, str]:
     """
     names: dict[Recorded, str] = {}
     free = _Free()
-    forwards = variables[::-1]
-    for variable in forwards:
+    ordered = forwards(variables)
+    for variable in ordered:
         if variable.name is not None:
             names[variable] = free.name(variable.name)
-    for variable in forwards:
+    for variable in ordered:
         if variable not in names:
             letters = "gfL" if variable is variables[0] else "abcdehijk" if variable.layer is None else "pqrsuvw"
             names[variable] = free.name(*letters)

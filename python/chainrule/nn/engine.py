@@ -20,6 +20,7 @@ from chainrule._gate import FloatArray
 from chainrule.nn.kinds import LAYERS, LOSSES, OPTIMIZERS
 from chainrule.nn.layers import Dropout
 from chainrule.nn.losses import Loss, SoftmaxWithLoss
+from chainrule.nn.sparse import SparseRows
 from chainrule.training.optimizers import Optimizer
 
 #: What the methods were when this module was read: what has others is somebody's own, or deliberately broken.
@@ -116,7 +117,7 @@ class Ours:
         layers = self._net.layers.values()
         return [getattr(layer, name) for layer in layers for name in LAYERS[type(layer)].parameters]
 
-    def plan(self, x: FloatArray) -> Plan | None:
+    def plan(self, x: FloatArray | SparseRows) -> Plan | None:
         """Tell how Rust runs its layers and its loss on such examples; None if it cannot."""
         return plan(self._net.layers, x.shape, self.loss) if self._in_rust else None
 

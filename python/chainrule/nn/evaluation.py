@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chainrule._gate import FloatArray
+from chainrule._harmless import harmless
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +27,8 @@ class Evaluation:
         The share, 0.0-1.0, of right answers; or R².
     confusion : ndarray of int64, shape (C, C), or None
         How many examples of each class (a row) were taken for each (a column); None if an example has not one class.
+    names : tuple of str or None
+        What the classes are called, if the network's metadata say so; see `load_table`.
     """
 
     examples: int
@@ -33,6 +36,7 @@ class Evaluation:
     measure: str
     score: float
     confusion: NDArray[np.int64] | None = None
+    names: tuple[str, ...] | None = None
 
     @property
     def precision(self) -> FloatArray | None:
@@ -48,10 +52,13 @@ class Evaluation:
         """Give a line, and with classes a table of them."""
         lines = [f"{self.examples} examples: loss {self.loss:.4f}, {self.measure} {self.score:.4f}"]
         if self.confusion is not None and self.precision is not None and self.recall is not None:
-            lines.append("class  precision  recall  examples")
+            names = tuple(map(harmless, self.names or map(str, range(len(self.confusion)))))
+            wide = max(5, *map(len, names))
+            lines.append(f"{'class':<{wide}}  precision  recall  examples")
             for i, n in enumerate(self.confusion.sum(axis=1)):
                 precision, recall = (f"{value[i]:.4f}".replace("nan", "-") for value in (self.precision, self.recall))
-                lines.append(f"{i:>5}  {precision:>9}  {recall:>6}  {n:>8}")
+                name = f"{names[i]:<{wide}}" if self.names else f"{i:>5}"
+                lines.append(f"{name}  {precision:>9}  {recall:>6}  {n:>8}")
         return "\n".join(lines)
 
 

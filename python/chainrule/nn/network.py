@@ -16,6 +16,7 @@ import numpy as np
 
 from chainrule._gate import FloatArray, all_writeable, examples
 from chainrule.nn import engine, summary
+from chainrule.nn.class_names import names_of
 from chainrule.nn.evaluation import Evaluation
 from chainrule.nn.gradients import numerical_gradient
 from chainrule.nn.kinds import LAYERS
@@ -26,6 +27,7 @@ from chainrule.nn.parameters.layers import parameters
 from chainrule.nn.parameters.named import Parameters
 from chainrule.nn.parameters.networks import flush, gradients_of, names_in_network
 from chainrule.nn.passes import repeatable, run, statistics
+from chainrule.nn.sparse import SparseRows, by_blocks, is_sparse
 
 if TYPE_CHECKING:
     from chainrule.graph.drawing import Graph
@@ -53,7 +55,8 @@ class Network:
         of; 0 to begin with. A network with a penalty runs by its own methods; ``weight_decay`` of an optimizer makes
         the same steps, in Rust.
     metadata : dict of str to str
-        Notes that `save` writes beside the parameters and `load` brings back; empty to begin with.
+        Notes that `save` writes beside the parameters and `load` brings back; empty to begin with. Under ``classes``
+        may stand a JSON list of the names of the classes: tables and pictures of results have them.
 
     Raises
     ------
@@ -162,8 +165,8 @@ class Network:
 
         Parameters
         ----------
-        x : array_like, shape (N, ...) or (D,)
-            N examples, or one.
+        x : array_like or sparse matrix, shape (N, ...) or (D,)
+            N examples, or one. Of a sparse matrix, as SciPy's, some rows are made dense at a time.
 
         Returns
         -------
@@ -182,6 +185,9 @@ class Network:
         Evaluates: draws nothing and moves no statistic. Keeps nothing in layers of this package: call `loss` for what
         ``backward`` needs.
         """
+        if is_sparse(x):
+            first = next(iter(self.params.values()), None)
+            return by_blocks(self.predict, x, np.dtype(np.float64) if first is None else first.dtype)
         x = as_read(self, x)
         rows, one = batched(self, x)
         plan = engine.plan(self.layers, np.shape(rows))
@@ -268,7 +274,9 @@ class Network:
         """
         loss, scores = self._known_loss(), np.atleast_2d(self.predict(x))
         mean, score = loss.evaluate(scores, t)
-        return Evaluation(len(scores), mean, loss.measure, score, loss.confusion(scores, t))
+        confusion, names = loss.confusion(scores, t), names_of(self, scores.shape[1])
+        named = None if confusion is None or names is None else tuple(names)
+        return Evaluation(len(scores), mean, loss.measure, score, confusion, named)
 
     def _known_loss(self) -> Loss:
         loss = engine.known_loss(self.last_layer)
@@ -525,6 +533,9 @@ engine.remember(Network)
 
 def as_read(net: Network, x: Any) -> Any:
     """Check `x` against the first weights of `net`, where they can be named; any other layer checks for itself."""
+    if isinstance(x, SparseRows):  # one row tells; it is made dense for that
+        as_read(net, x[:1])
+        return x
     first = next((layer for layer in net.layers.values() if type(layer) not in (Rescaling, Identity)), None)
     if type(first) is not Affine:
         return x

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from chainrule import _gate
 from chainrule._gate import FloatArray
 from chainrule.graph.wording import thousands
+from chainrule.nn.class_names import called, names_of
 from chainrule.nn.functions import log_softmax
 from chainrule.nn.layers import Convolution, LeakyRelu, Relu, Reshape, Sigmoid, Tanh
 from chainrule.nn.losses import confusion_of
@@ -42,6 +43,10 @@ _MOST_POINTS = 200
 _MOST_MARKED = 40
 #: In a table of more classes the cells are too small for numbers.
 _MOST_WRITTEN = 20
+#: Of names: letters of one, and of all those under a table of classes side by side.
+_LONGEST, _MOST_LETTERS = 18, 60
+#: Of one under an image.
+_LONGEST_BELOW = 12
 #: Images side by side, and inches for each with its gap.
 _ACROSS, _INCHES = 10, 1.0
 
@@ -82,20 +87,19 @@ def plot_history(history: History) -> Figure:
     ['loss', 'accuracy']
     """
     expect_steps(history)
-    losses = {"train": history.train_loss, "validation": history.validation_loss, "test": history.test_loss}
-    measure = history.measure
-    panels = 1 if measure is None else 2
-    figure = _figure(5.2 * panels, 3.6)
-    left, *rest = figure.subplots(1, panels, squeeze=False, gridspec_kw={"wspace": 0.06})[0]
+    panels = drawn_of(history)
+    figure = _figure(5.2 * len(panels), 3.6)
+    for axes, what in zip(
+        figure.subplots(1, len(panels), squeeze=False, gridspec_kw={"wspace": 0.06})[0], panels, strict=True
+    ):
+        _draw_panel(axes, history, what)
+    return figure
 
-    means = _draw_batches(left, history.losses)
-    _draw_epochs(left, history.steps, losses)
-    _finish(left, "loss")
-    if means.min(initial=np.inf) > 0 and means.max(initial=0) > 10 * means.min(initial=np.inf):
-        _make_logarithmic(left)
-    for right in rest:
-        _draw_epochs(right, history.steps, {name: getattr(history, f"{name}_{measure}") for name in losses})
-        _finish(right, NAMES[str(measure)])
+
+def plot_panel(history: History, what: str) -> Figure:
+    """Draw one of the panels of `plot_history` by itself, for a page that is narrow: one of `drawn_of`."""
+    figure = _figure(4.4, 3.3)
+    _draw_panel(figure.subplots(), history, what)
     return figure
 
 
@@ -279,7 +283,7 @@ def plot_mistakes(net: Any, x: Any, t: Any, *, count: int = 20, shape: tuple[int
     -------
     matplotlib.figure.Figure
         The worst first: those whose right class got the least probability. Under each the right class, the predicted
-        one, and the probability of the prediction.
+        one, and the probability of the prediction. Classes are called by the names that the network's metadata have.
 
     Raises
     ------
@@ -302,19 +306,22 @@ def plot_mistakes(net: Any, x: Any, t: Any, *, count: int = 20, shape: tuple[int
     x, one = np.atleast_2d(_gate.numbers(x, "x")), False
     if isinstance(net, Network):
         x, one = batched(net, x)
-    wrong, right, predicted, probability = mistakes(net, x, np.asarray(t)[None] if one else t)
+    wrong, right, predicted, probability, names = mistakes(net, x, np.asarray(t)[None] if one else t)
     x = _as_images(net, x, shape)
     rows, columns = x.shape[1:]
 
     shown = wrong[:count]
-    figure, axes = _figure_of_tiles(max(len(shown), 1), rows / columns, lines=2)
-    examples = "1 example" if len(x) == 1 else f"{len(x)} examples"
-    found = "no mistake" if len(wrong) == 0 else "1 mistake" if len(wrong) == 1 else f"{len(wrong)} mistakes"
+    numbered = all(len(name) < 3 for name in names)  # else they stand below each other
+    lines = 2 if numbered else 3
+    figure, axes = _figure_of_tiles(max(len(shown), 1), rows / columns, lines=lines)
+    examples = "1 example" if len(x) == 1 else f"{thousands(len(x))} examples"
+    found = "no mistake" if len(wrong) == 0 else "1 mistake" if len(wrong) == 1 else f"{thousands(len(wrong))} mistakes"
     head = found if len(wrong) <= count else f"the {count} worst of {found}"
     axes.set_title(f"{head} among {examples}", loc="left")
     if len(shown):
-        captions = [f"{right[n]}, seen as {predicted[n]}\n{probability[n]:.1%}" for n in shown]
-        drawn = _draw_tiles(axes, x[shown].astype(float), captions, lines=2)
+        named, seen = [_short(name, _LONGEST_BELOW) for name in names], ", seen as " if numbered else "\nas "
+        captions = [f"{named[right[n]]}{seen}{named[predicted[n]]}\n{probability[n]:.1%}" for n in shown]
+        drawn = _draw_tiles(axes, x[shown].astype(float), captions, lines=lines)
         drawn.set_cmap("gray_r")
     return figure
 
@@ -336,7 +343,8 @@ def plot_confusion(net: Any, x: Any, t: Any) -> Figure:
     matplotlib.figure.Figure
         A row for each right class, a column for each prediction. In a cell the number of examples, and under it their
         share of the row; empty cells are 0. Blue are the right ones, by their share, and red the mistakes, the
-        strongest the most frequent. The numbers are left out of more than 20 classes.
+        strongest the most frequent. The numbers are left out of more than 20 classes, and so are the names that the
+        network's metadata have for them.
 
     Raises
     ------
@@ -363,16 +371,30 @@ def plot_confusion(net: Any, x: Any, t: Any) -> Figure:
     _draw_cells(axes, counts, fractions)
     axes.set(xlim=(-0.5, C - 0.5), ylim=(C - 0.5, -0.5), aspect="equal", xlabel="predicted", ylabel="right class")
     step = -(-C // _MOST_WRITTEN)
-    axes.set_xticks(range(0, C, step), minor=False)
-    axes.set_yticks(range(0, C, step), minor=False)
+    names = names_of(net, C)
+    if names is None or step > 1:
+        axes.set_xticks(range(0, C, step), minor=False)
+        axes.set_yticks(range(0, C, step), minor=False)
+    else:
+        labels = [_short(name, _LONGEST) for name in names]
+        turned = 90 if max(map(len, labels)) * C > _MOST_LETTERS else 0
+        axes.set_xticks(range(C), labels, rotation=turned, parse_math=False)
+        axes.set_yticks(range(C), labels, parse_math=False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     accuracy = np.trace(counts) / counts.sum()
-    axes.set_title(f"{np.trace(counts)} of {counts.sum()} right, accuracy {accuracy:.4f}", loc="left")
+    axes.set_title(
+        f"{thousands(np.trace(counts))} of {thousands(counts.sum())} right, accuracy {accuracy:.4f}", loc="left"
+    )
     return figure
 
 
 # --- what is drawn ---
+
+
+def drawn_of(history: History) -> list[str]:
+    """Name what a history has curves of: the loss, and what stands beside it."""
+    return ["loss", *([] if history.measure is None else [history.measure])]
 
 
 def expect_steps(history: Any) -> None:
@@ -432,8 +454,10 @@ def confusion(net: Any, x: Any, t: Any) -> NDArray[np.int64]:
     return confusion_of(*_answers(net, x, t))
 
 
-def mistakes(net: Any, x: Any, t: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], FloatArray]:
+def mistakes(net: Any, x: Any, t: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], FloatArray, list[str]]:
     """Give which examples are predicted wrong, the worst first; and of all: right class, prediction, its probability.
+
+    Last comes what the classes are called.
 
     The worst is the one whose right class got the least probability, compared as logarithms: many a probability is 1 in
     the last bit.
@@ -442,7 +466,13 @@ def mistakes(net: Any, x: Any, t: Any) -> tuple[NDArray[Any], NDArray[Any], NDAr
     each, predicted = np.arange(len(scores)), scores.argmax(axis=1)
     logarithms = np.asarray(log_softmax(scores.astype(np.float64)))
     order = np.argsort(np.nan_to_num(logarithms[each, right], nan=-np.inf), kind="stable")
-    return order[(predicted != right)[order]], right, predicted, np.exp(logarithms[each, predicted])
+    names = called(net, scores.shape[1])
+    return order[(predicted != right)[order]], right, predicted, np.exp(logarithms[each, predicted]), names
+
+
+def _short(name: str, longest: int) -> str:
+    """Give a name of a class as there is room for it."""
+    return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
 def _answers(net: Any, x: Any, t: Any) -> tuple[FloatArray, NDArray[Any]]:
@@ -491,6 +521,20 @@ def _figure(width: float, height: float) -> Figure:
     from chainrule.plotting.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def _draw_panel(axes: Axes, history: History, what: str) -> None:
+    """Draw the curves of the loss, or of what stands beside it."""
+    curves = {name: getattr(history, f"{name}_{what}") for name in ("train", "validation", "test")}
+    if what != "loss":
+        _draw_epochs(axes, history.steps, curves)
+        _finish(axes, NAMES[what])
+        return
+    means = _draw_batches(axes, history.losses)
+    _draw_epochs(axes, history.steps, curves)
+    _finish(axes, what)
+    if means.min(initial=np.inf) > 0 and means.max(initial=0) > 10 * means.min(initial=np.inf):
+        _make_logarithmic(axes)
 
 
 def _draw_batches(axes: Axes, losses: Sequence[float]) -> FloatArray:
@@ -567,14 +611,14 @@ def _draw_tiles(axes: Axes, images: FloatArray, captions: Sequence[str], *, line
     across, down = min(count, _ACROSS), -(-count // _ACROSS)
     # A line of text is as high as 16 hundredths of an image is wide.
     wide = columns + max(1, round(0.06 * columns))
-    high = rows + max(1, round(0.04 * columns + 0.16 * lines * columns))
+    high = rows + math.ceil(0.04 * columns + 0.16 * lines * columns)
     whole = np.full((down * high, across * wide), np.nan)
     for n, image in enumerate(images):
         y, x = high * (n // across), wide * (n % across)
         whole[y : y + rows, x : x + columns] = image
         axes.annotate(
             captions[n], (x + columns / 2 - 0.5, y + rows - 0.5), (0, -1.5), textcoords="offset points",
-            fontsize=7.5, ha="center", va="top", linespacing=1.15,
+            fontsize=7.5, ha="center", va="top", linespacing=1.15, parse_math=False,
         )  # fmt: skip
     return axes.imshow(np.ma.masked_invalid(whole), interpolation="none")
 
@@ -606,5 +650,5 @@ def _draw_cells(axes: Axes, counts: NDArray[Any], fractions: FloatArray) -> None
         return
     size = min(11.0, 95 / len(counts))
     for i, j in np.argwhere(counts):
-        axes.text(j, i + 0.04, str(counts[i, j]), ha="center", va="bottom", fontsize=size)
+        axes.text(j, i + 0.04, thousands(counts[i, j]), ha="center", va="bottom", fontsize=size)
         axes.text(j, i + 0.12, f"{fractions[i, j]:.1%}", ha="center", va="top", fontsize=0.68 * size)

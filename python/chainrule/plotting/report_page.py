@@ -7,11 +7,14 @@ reader's system asks for. There is no script and no address; a content security 
 from __future__ import annotations
 
 import io
+import json
 import math
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +22,9 @@ from numpy.typing import NDArray
 
 from chainrule._gate import expect_network, real
 from chainrule._machine import machine
+from chainrule.data.columns import Column
 from chainrule.graph.wording import escaped, style_beside, thousands
+from chainrule.nn.class_names import called
 from chainrule.nn.engine import known_loss
 from chainrule.nn.losses import SoftmaxWithLoss
 from chainrule.nn.network import Network, batched, params_of
@@ -33,6 +38,8 @@ if TYPE_CHECKING:
 #: So many pixels of mistakes, and of weights, stand on the page, so that it stays under 2 MB: 100 images of 28×28.
 _MOST_PIXELS = 100 * 28 * 28
 _MISTAKES = 20
+#: So many words of a column.
+_MOST_WORDS = 20
 #: A confusion matrix of more classes cannot be read on a page.
 _MOST_CLASSES = 30
 #: Text in pictures is drawn in this colour, which the page then replaces by its own.
@@ -44,6 +51,7 @@ def training_report(
     history: History,
     *,
     test: tuple[Any, Any] | None = None,
+    places: Sequence[str] | None = None,
     configuration: Mapping[str, Any] | None = None,
     check: GradientReport | None = None,
     seconds: float | None = None,
@@ -59,6 +67,8 @@ def training_report(
     test : (x, t), optional
         Examples and labels, as for `plot_mistakes`, that the network is looked at with: for the confusion matrix and
         the mistakes, which are left out without.
+    places : sequence of str, optional
+        Where each of these examples comes from, for the list of mistakes, as `Table` and `Pictures` have it.
     configuration : mapping, optional
         What the run was asked to do, by name; shown as ``str`` gives it.
     check : GradientReport, optional
@@ -79,7 +89,7 @@ def training_report(
     TypeError
         If an argument is of the wrong kind.
     ValueError
-        If `history` holds no step, `test` does not fit, or `seconds` is not a finite number.
+        If `history` holds no step, `test` does not fit, `places` are not as many, or `seconds` is not a finite number.
 
     Notes
     -----
@@ -121,12 +131,15 @@ def training_report(
     ]
     if test is not None and counts is not None:
         body.append(_section("Confusion", _confusion(net, *test, counts)))
-        body.append(_section("Worst mistakes", _mistakes(net, *test)))
-    body.append(_section("First-layer weights", _weights(net)))
+        body.append(_section("Worst mistakes", _mistakes(net, *test, places)))
+    if (table := getattr(net, "metadata", {}).get("columns")) is not None:
+        body.append(_section("Columns", _columns(table)))
+    else:
+        body.append(_section("First-layer weights", _weights(net)))
     if test is not None and isinstance(net, Network) and plots.activated(net) is not None:
         body.append(_section("Feature maps", _feature_maps(net, test[0])))
     if check is not None:
-        body.append(_section("Gradient check", f"<div class='check scroll'>{check._repr_html_()}</div>"))
+        body.append(_section("Gradient check", f"<div class='check'>{check._repr_html_()}</div>"))
     body.append(_section("The run", _run(history, configuration, seconds)))
     return (
         "<!doctype html>\n<html lang='en'>\n<head>\n<meta charset='utf-8'>\n"
@@ -169,13 +182,17 @@ def _headline(
 
 def _drawn(history: History) -> list[str]:
     """Name what the curves are of."""
-    return ["loss", *(plots.NAMES[measure] for measure in [history.measure] if measure is not None)]
+    return [plots.NAMES.get(what, what) for what in plots.drawn_of(history)]
 
 
 def _curves(history: History) -> str:
     first, last = history.losses[0], history.losses[-1]
-    alt = f"Curves of {' and '.join(_drawn(history))}. The loss went from {first:.4g} to {last:.4g}."
-    return _picture("curves", alt, lambda: plots.plot_history(history))
+    pictures = []
+    for what, name in zip(plots.drawn_of(history), _drawn(history), strict=True):
+        went = f" The loss went from {first:.4g} to {last:.4g}." if what == "loss" else ""
+        draw = partial(plots.plot_panel, history, what)
+        pictures.append(_picture(f"curves-{what}", f"Curves of {name} over the steps.{went}", draw))
+    return f"<div class='columns'>{''.join(pictures)}</div>"
 
 
 def _confusion(net: Any, x: Any, t: Any, counts: NDArray[Any]) -> str:
@@ -185,26 +202,51 @@ def _confusion(net: Any, x: Any, t: Any, counts: NDArray[Any]) -> str:
     else:
         alt = f"Confusion matrix of {C} classes; the table after it tells each class's share of right answers."
         picture = _picture("confusion", alt, lambda: plots.plot_confusion(net, x, t))
-    rows = []
+    rows, names = [], called(net, C)
     for c, row in enumerate(counts):
         others = np.where(np.arange(C) == c, 0, row)
-        most = f"{others.argmax()} ({others.max()} times)" if others.any() else "no other"
+        most = f"{names[others.argmax()]} ({others.max()} times)" if others.any() else "no other"
         recall = f"{row[c] / row.sum():.1%}" if row.any() else ""
-        rows.append((c, thousands(row.sum()), thousands(row[c]), recall, most))
+        rows.append((names[c], thousands(row.sum()), thousands(row[c]), recall, most))
     table = _table(("class", "examples", "right", "share", "taken for"), rows, numbers=4)
     return f"<div class='columns'>{picture}<div class='scroll'>{table}</div></div>"
 
 
-def _mistakes(net: Any, x: Any, t: Any) -> str:
-    wrong, right, predicted, probability = plots.mistakes(net, x, t)
+def _mistakes(net: Any, x: Any, t: Any, places: Sequence[str] | None) -> str:
+    wrong, right, predicted, probability, names = plots.mistakes(net, x, t)
+    if places is not None and len(places) != len(right):
+        raise ValueError(f"places must be as many as the examples of the test, {len(right)}, got {len(places)}")
     if not len(wrong):
         return f"<p>None among {thousands(len(right))} test examples.</p>"
+    where = "place in the test set" if places is None else "from"
+    rows = [
+        (n if places is None else places[n], names[right[n]], names[predicted[n]], f"{probability[n]:.2%}")
+        for n in wrong[:_MISTAKES]
+    ]
+    table = f"<div class='scroll'>{_table((where, 'class', 'predicted', 'probability'), rows, numbers=4)}</div>"
+    if getattr(net, "metadata", {}).get("columns") is not None:  # rows of a table are no pictures
+        return table
     alt = "The examples the network is most wrong about; the table after it lists them."
     pixels = np.size(x) // len(right)
     picture = _picture("mistakes", alt, lambda: plots.plot_mistakes(net, x, t, count=_count_on_page(pixels, _MISTAKES)))
-    rows = [(n, right[n], predicted[n], f"{probability[n]:.2%}") for n in wrong[:_MISTAKES]]
-    table = _table(("place in the test set", "class", "predicted", "probability"), rows, numbers=4)
-    return f"{picture}<details><summary>The same as a table</summary><div class='scroll'>{table}</div></details>"
+    return f"{picture}<details><summary>The same as a table</summary>{table}</details>"
+
+
+def _columns(text: str) -> str:
+    """Give a table of the columns that the network reads, and what becomes of each."""
+    try:
+        columns = [Column.of_dict(said) for said in json.loads(text)["columns"]]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return "<p class='soft'>The network's metadata do not say what they are.</p>"
+    rows = []
+    for column in columns:
+        if column.words is None:
+            become = f"(number - {column.mean:.6g}) / {column.spread:.6g}"
+        else:
+            become = f"a 1 for one of {', '.join(column.words[:_MOST_WORDS])}"
+            become += ", …" if len(column.words) > _MOST_WORDS else ""
+        rows.append((column.name, become))
+    return f"<div class='scroll'>{_table(('column', 'what a cell becomes'), rows, numbers=0)}</div>"
 
 
 def _weights(net: Any) -> str:
@@ -216,7 +258,7 @@ def _weights(net: Any) -> str:
 
     with suppress(ValueError):  # which the picture tells
         if plots.first_weights(net)[1].ndim == 4:
-            alt = "The filters of the first convolution as images: dark above 0, light below."
+            alt = "The filters of the first convolution as images: nearer to the text's colour above 0."
     return _picture("weights", alt, draw)
 
 
@@ -281,7 +323,10 @@ def _picture(name: str, alt: str, draw: Callable[[], Figure]) -> str:
     with style.context(["default", {**colours, "svg.fonttype": "none", "svg.hashsalt": name}]):
         out = io.StringIO()
         try:
-            draw().savefig(out, format="svg", transparent=True, bbox_inches="tight", pad_inches=0.03)
+            with warnings.catch_warnings():
+                # Names in a script that matplotlib's font has not: the page's own font draws them, for text stays text.
+                warnings.filterwarnings("ignore", "Glyph")
+                draw().savefig(out, format="svg", transparent=True, bbox_inches="tight", pad_inches=0.03)
         except ValueError as error:
             return f"<p class='soft'>Not drawn: {escaped(str(error))}.</p>"
     svg = out.getvalue()
@@ -289,7 +334,7 @@ def _picture(name: str, alt: str, draw: Callable[[], Figure]) -> str:
     svg = re.sub("<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'( id="|"#|url\(#)', rf"\g<1>{name}-", svg)
     svg = svg.replace(_INK, "currentColor").replace("<svg ", f'<svg role="img" aria-label="{escaped(alt)}" ', 1)
-    return f"<figure class='scroll'>\n{svg}</figure>"
+    return f"<figure class='scroll {name}'>\n{svg}</figure>"
 
 
 def _count_on_page(pixels: int, most: int) -> int:

@@ -8,7 +8,8 @@ Needs the extra ``sklearn``.
 try:
     from sklearn.utils.validation import validate_data as _of_scikit_learn_1_6
 except ImportError as error:
-    raise ImportError("chainrule.sklearn needs scikit-learn 1.6 or newer: pip install 'chainrule[sklearn]'") from error
+    what = "chainrule.sklearn needs scikit-learn 1.6 or newer, which brings SciPy"
+    raise ImportError(f"{what}: pip install 'chainrule[sklearn]' ({error})") from error
 
 from chainrule.sklearn.classifier import MLPClassifier
 from chainrule.sklearn.images import ConvClassifier

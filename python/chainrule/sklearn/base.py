@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
 from typing import Any, ClassVar, Literal, Self
 from warnings import warn
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, column_or_1d
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from chainrule._gate import FloatArray, count, flag, floats, positive, real
-from chainrule.nn.losses import Loss
 from chainrule.nn.network import Network, everything
 from chainrule.training.fit import fit
 from chainrule.training.optimizers import Optimizer
@@ -25,30 +25,36 @@ from chainrule.training.optimizers import Optimizer
 _DTYPES = (np.float64, np.float32)
 
 
+class NotFiniteError(FloatingPointError, ValueError):
+    """A training that ended in nan or infinity; scikit-learn's classes raise a ValueError there."""
+
+
 class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A network as an estimator; use `MLPClassifier`, `MLPRegressor` or `ConvClassifier`."""
 
     _kind: ClassVar[str]
-    #: What ends the network, and what scikit-learn calls the way it comes out.
-    _loss: ClassVar[type[Loss]]
-    _ends_with: ClassVar[str]
+    #: What may end the network, by what scikit-learn calls the way it comes out: `out_activation_`.
+    _losses: ClassVar[dict[str, Any]]
     #: What to scale if the loss explodes.
     _scalable: ClassVar[str] = "X"
-    #: What `y` may be, in scikit-learn's words.
-    _y_may: ClassVar[dict[str, bool]] = {}
-
     #: The parameters that the layers follow from.
     _shaped_by: ClassVar[str]
 
+    #: The optimizer, if the last steps were those of one.
+    _rule: Any = None
+
     n_outputs_: int
+    out_activation_: str
 
     alpha: float
     batch_size: int | Literal["auto"]
     learning_rate_init: float
     max_iter: int
+    shuffle: bool = True  # `ConvClassifier` has no such parameter, and no other solver
+    solver: str = "adam"
     random_state: Any
     tol: float
-    verbose: bool
+    verbose: bool | int
     warm_start: bool
     early_stopping: bool
     validation_fraction: float
@@ -59,10 +65,12 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 
         Parameters
         ----------
-        X : array_like or DataFrame, shape (N, D)
-            Real numbers, finite; for `ConvClassifier` also images.
-        y : array_like, shape (N,), or (N, K) for a regressor
-            For a classifier a label for each row, of any kind that can be sorted; for a regressor finite numbers.
+        X : array_like, DataFrame or sparse matrix, shape (N, D)
+            Real numbers, finite; for `ConvClassifier` also images. A sparse one is made dense some rows at a time, and
+            whole for "lbfgs".
+        y : array_like, shape (N,) or (N, K)
+            For a classifier a label for each row, of any kind that can be sorted, or 0 or 1 for each of K labels; for a
+            regressor finite numbers.
         sample_weight : array_like, shape (N,), optional
             What each row counts, >= 0. A row of weight 2 counts as two rows do, in the penalty too: exactly so if a
             batch holds all rows. A row of weight 0 is as if it were not there, but that a classifier has its label
@@ -82,24 +90,19 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         -----
         ConvergenceWarning
             If the training was still making progress when it ended.
+        UserWarning
+            If `batch_size` is more than there are rows.
         """
         with as_it_was_after_an_error(self):
             self._check_parameters()
             going_on = self.warm_start and hasattr(self, "network_")
-            X, t, weight = self._data(X, y, sample_weight, new=not going_on)
+            X, t, weight = self._data(X, y, sample_weight, new=not going_on, whole=True)
             random = check_random_state(self.random_state)
             if not going_on:
-                self._make_network(X, random)
-            self._make_rule()
-            held_out = None
-            if self.early_stopping:
-                kept, held = self._split(t, random)
-                held_out = X[held], t[held], _some(weight, held)
-                X, t, weight = X[kept], t[kept], _some(weight, kept)
-            self._train(X, t, weight, self.max_iter, held_out)
-        if self._stale <= self.n_iter_no_change:
-            text = f"the training was still making progress when it ended, after max_iter={self.max_iter} epochs"
-            warn(text, ConvergenceWarning, stacklevel=2)
+                self._make_network(X, random, begun=self.warm_start)
+            still = self._learn(X, t, weight, random)
+        if still is not None:
+            warn(still, ConvergenceWarning, stacklevel=2)
         return self
 
     # --- what differs ---
@@ -116,7 +119,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         """Make an optimizer."""
         raise NotImplementedError
 
-    def _after_epoch(self, rule: Optimizer, seen: int, stale: bool) -> bool:
+    def _after_epoch(self, rule: Optimizer, stale: bool) -> bool:
         """Set the rate of the next epoch; tell whether to go on though there was no progress."""
         return False
 
@@ -124,8 +127,11 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         """Give `X` as scikit-learn takes it: a row an example."""
         return X
 
-    def _meet(self, y: Any, new: bool, classes: Any) -> None:
-        """Look at the `y` of a call: note what a new network is to answer, or raise if one there is cannot."""
+    def _meet(self, y: Any, new: bool, classes: Any, whole: bool) -> None:
+        """Look at the `y` of a call: note what a new network is to answer, or raise if one there is cannot.
+
+        `whole` says that there is no more to come.
+        """
         raise NotImplementedError
 
     def _taught(self, y: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
@@ -140,15 +146,32 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         """Give what is held out in the same shares of each, if anything is."""
         return None
 
+    def _as_loss_takes(self, t: NDArray[Any], weight: Any) -> tuple[NDArray[Any], Any]:
+        """Give what is taught, and the weights, where the loss of the network looks for them."""
+        return t, weight
+
     def _reported(self, loss: float) -> float:
         """Give `loss_` of what `fit` calls the loss."""
         return loss
 
     # --- what is the same ---
 
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn what is taken."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Give what was pickled before a parameter was there its default."""
+        parameters = inspect.signature(type(self)).parameters
+        seen = {"t_": state["_seen"]} if "_seen" in state else {}
+        super().__setstate__({name: one.default for name, one in parameters.items()} | seen | state)
+
     def _scores(self, X: Any) -> FloatArray:
-        check_is_fitted(self)
-        return self.network_.predict(validate_data(self, self._rows(X, new=False), dtype=_DTYPES, reset=False))
+        check_is_fitted(self, "network_")
+        rows = validate_data(self, self._rows(X, new=False), dtype=_DTYPES, accept_sparse="csr", reset=False)
+        return self.network_.predict(rows)
 
     def _check_parameters(self) -> None:
         """Raise if a parameter cannot be meant."""
@@ -170,24 +193,41 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         """Tell whether `partial_fit` finds a network; raise if it is not to be called."""
         self._check_parameters()
         if self.early_stopping:
-            raise ValueError(f"partial_fit holds nothing out; make the {self._kind} with early_stopping=False")
+            raise ValueError(
+                "partial_fit does not support early_stopping=True: it holds nothing out; make the"
+                f" {self._kind} with early_stopping=False"
+            )
         return hasattr(self, "network_")
 
     def _epoch(self, X: Any, y: Any, sample_weight: Any, *, new: bool, classes: Any = None) -> None:
         """Train one epoch more."""
         X, t, weight = self._data(X, y, sample_weight, new=new, classes=classes)
+        random = check_random_state(self.random_state)
         if new:
-            self._make_network(X, check_random_state(self.random_state))
+            self._make_network(X, random, begun=True)
+        if self._rule is None:  # the network is new, or the steps before were those of "lbfgs"
             self._make_rule()
-        self._train(X, t, weight, 1)
+        self._train(X, t, weight, 1, random)
 
     def _data(
-        self, X: Any, y: Any, sample_weight: Any, *, new: bool, classes: Any = None
+        self, X: Any, y: Any, sample_weight: Any, *, new: bool, classes: Any = None, whole: bool = False
     ) -> tuple[FloatArray, NDArray[Any], Any]:
         """Give examples, what they teach and weights, for a new network or for the one there is."""
         dtype = _DTYPES if new else self.network_.params["W1"].dtype
-        X, y = validate_data(self, self._rows(X, new), y, dtype=dtype, reset=new, **self._y_may)
-        self._meet(y, new, classes)
+        X, y = validate_data(
+            self,
+            self._rows(X, new),
+            y,
+            dtype=dtype,
+            accept_sparse="csr",
+            multi_output=True,
+            y_numeric=self._kind == "regressor",
+            reset=new,
+        )
+        y = dense(y)
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        self._meet(y, new, classes, whole)
         if not new and self._made != self._architecture():
             raise ValueError(f"{self._shaped_by} was changed after the network was made; train a clone")
         t = self._taught(y, X.dtype)
@@ -199,36 +239,63 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         counted = weight > 0
         return X[counted], t[counted], weight[counted]
 
-    def _make_network(self, X: FloatArray, random: Any) -> None:
-        """Make a network for `X`, and forget what the one before has learnt."""
+    def _make_network(self, X: FloatArray, random: Any, *, begun: bool) -> None:
+        """Make a network for `X`, and forget what the one before has learnt.
+
+        `begun` says that weights which were set before are those to begin with.
+        """
         self._made = self._architecture()
-        self.network_ = Network(self._layers(X.dtype, random), self._loss())
-        self.out_activation_ = self._ends_with
+        self.network_ = Network(self._layers(X.dtype, random), self._losses[self.out_activation_]())
         self.loss_curve_: list[float] = []
         self.validation_scores_: Any = None
-        self._batches = np.random.default_rng(random.randint(2**31))
+        self._best, self._stale, self.t_ = -np.inf, 0, 0
+        self._rule = None
 
     def _make_rule(self) -> None:
-        """Make the optimizer, and forget what progress there was."""
+        """Make the optimizer."""
         self._rule = self._new_rule()
-        self._best, self._stale, self._seen = -np.inf, 0, 0
+
+    def _learn(self, X: FloatArray, t: NDArray[Any], weight: Any, random: Any) -> str | None:
+        """Train until it is done; if it is not by then, tell so."""
+        self._make_rule()
+        held_out = None
+        if self.early_stopping:
+            kept, held = self._split(t, random)
+            held_out = X[held], t[held], _some(weight, held)
+            X, t, weight = X[kept], t[kept], _some(weight, kept)
+        self._train(X, t, weight, self.max_iter, random, held_out)
+        if self._stale > self.n_iter_no_change:
+            return None
+        return f"the training was still making progress when it ended, after max_iter={self.max_iter} epochs"
 
     def _split(self, t: NDArray[Any], random: Any) -> tuple[NDArray[Any], NDArray[Any]]:
         """Give the rows that are learnt from, and those that are held out."""
         kept, held = train_test_split(
             np.arange(len(t)), test_size=self.validation_fraction, random_state=random, stratify=self._strata(t)
         )
+        if len(held) < 2:
+            share = f"validation_fraction={self.validation_fraction}"
+            raise ValueError(
+                f"The validation set is too small: {share} of {len(t)} rows holds out {len(held)}, and two are needed"
+            )
         return kept, held
 
-    def _train(self, X: FloatArray, t: NDArray[Any], weight: Any, epochs: int, held_out: Any = None) -> None:
+    def _train(
+        self, X: FloatArray, t: NDArray[Any], weight: Any, epochs: int, random: Any, held_out: Any = None
+    ) -> None:
         """Train for at most so many epochs, and note what came of it."""
-        n = len(X)
-        batch_size = min(200 if self.batch_size == "auto" else self.batch_size, n)
+        n = X.shape[0]
+        batch_size = 200 if self.batch_size == "auto" else self.batch_size
+        if batch_size > n and self.batch_size != "auto":
+            warn(f"batch_size={batch_size} is more than the {n} rows there are: a batch is all of them", stacklevel=4)
+        batch_size = min(batch_size, n)
         mean = 1.0 if weight is None else float(np.mean(weight))
         self._rule.weight_decay = self.alpha / (batch_size * mean)  # a row that counts w is w rows in the penalty too
-        # A generator and lists of their own, so that those from before are there to go back to.
-        self._batches = deepcopy(self._batches)
+        t, weight = self._as_loss_takes(t, None if weight is None else weight / mean)
+        # Lists of their own, so that those from before are there to go back to.
         self.loss_curve_ = [*self.loss_curve_]
+        if (held_out is None) != (self.validation_scores_ is None):  # a loss is no score to be better than
+            self._best = -np.inf
         self.validation_scores_ = None if held_out is None else [*(self.validation_scores_ or ())]
         self.n_iter_ = 0
         watch = _Watch(self, np.minimum(batch_size, n - np.arange(0, n, batch_size)), held_out)
@@ -241,19 +308,63 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
                 epochs=epochs,
                 batch_size=batch_size,
                 optimizer=self._rule,
-                sample_weight=None if weight is None else weight / mean,
-                seed=self._batches,
-                progress=bool(self.verbose),
+                sample_weight=weight,
+                seed=_Epochs(random, self.shuffle),
                 evaluate_train=False,
                 callbacks=[watch],
+                on_nonfinite="raise" if held_out is None else "ignore",  # the best weights are kept
             )
         except FloatingPointError as error:
             what = str(error).partition(";")[0]  # the rest tells what `fit` could do about it
-            raise FloatingPointError(f"{what}; scale {self._scalable}, or take a smaller learning_rate_init") from None
+            raise self._not_finite(what) from None
         if held_out is not None:
             put_back(self.network_, watch.best)
+            if self._best == -np.inf:
+                raise self._not_finite("no score of the held-out rows is finite")
         self.best_loss_ = min(self.loss_curve_) if held_out is None else None
-        self.best_validation_score_ = max(self.validation_scores_) if self.validation_scores_ else None
+        self.best_validation_score_ = None if held_out is None else self._best
+
+    def _not_finite(self, what: str) -> NotFiniteError:
+        # The first two sentences are those that scripts for scikit-learn's classes look for.
+        rate = "" if self.solver == "lbfgs" else ", or take a smaller learning_rate_init"
+        return NotFiniteError(
+            "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
+            f" preprocessed. {what}; scale {self._scalable}{rate}"
+        )
+
+
+def by_epochs(model: Estimator) -> bool:
+    """Tell whether there is a ``partial_fit``."""
+    if model.solver == "lbfgs":
+        raise AttributeError("partial_fit is for solvers that go by epochs, 'adam' and 'sgd', and this is 'lbfgs'")
+    return True
+
+
+class _Epochs(np.random.Generator):
+    """Draws the rows of each epoch as scikit-learn's classes do: where `fit` asks for a permutation.
+
+    Parameters
+    ----------
+    random : numpy.random.RandomState
+        What they are drawn from.
+    shuffle : bool
+        False leaves the rows in order.
+    """
+
+    def __init__(self, random: np.random.RandomState, shuffle: bool) -> None:
+        super().__init__(random._bit_generator)
+        self._random, self._shuffle = random, shuffle
+        self._rows: Any = None
+
+    def permutation(self, n: Any, axis: int = 0) -> Any:
+        """Give the rows of an epoch: those of the epoch before, shuffled."""
+        if self._rows is None:
+            self._rows = np.arange(n)
+        if self._shuffle:
+            order = np.arange(n)
+            self._random.shuffle(order)
+            self._rows = self._rows[order]
+        return self._rows
 
 
 class _Watch:
@@ -271,7 +382,7 @@ class _Watch:
 
     def __init__(self, model: Estimator, sizes: NDArray[Any], held_out: Any) -> None:
         self.model, self.sizes, self.held_out = model, sizes, held_out
-        self.best: dict[str, FloatArray] = {}
+        self.best = {} if held_out is None else copied(model.network_)
 
     def on_epoch(self, run: Any) -> bool:
         """Tell whether to stop."""
@@ -281,24 +392,38 @@ class _Watch:
         model.loss_ = model._reported(loss)
         model.loss_curve_.append(model.loss_)
         value = -model.loss_
+        if model.verbose:
+            print(f"Iteration {model.n_iter_}, loss = {model.loss_:.8f}")
         if self.held_out is not None:
             value = model._score(run.net, *self.held_out)
             model.validation_scores_.append(value)
             if value > model._best:
-                self.best = {name: array.copy() for name, array in everything(run.net).items()}
-        model._stale = 0 if value >= model._best + model.tol else model._stale + 1
-        model._best = max(value, model._best)
+                self.best = copied(run.net)
+            if model.verbose:
+                print(f"Validation score: {value:f}")
+        model._stale = 0 if value >= model._best + model.tol else model._stale + 1  # nan is no progress
+        model._best = value if value > model._best else model._best
 
-        model._seen += int(self.sizes.sum())
+        model.t_ += int(self.sizes.sum())
         stale = model._stale > model.n_iter_no_change
-        if model._after_epoch(run.optimizer, model._seen, stale):
+        if model._after_epoch(run.optimizer, stale):
             model._stale = 0
             return False
         return stale
 
 
+def copied(net: Network) -> dict[str, FloatArray]:
+    """Give copies of parameters and statistics, for `put_back`."""
+    return {name: array.copy() for name, array in everything(net).items()}
+
+
+def dense(array: Any) -> Any:
+    """Give an array of a sparse matrix, and anything else as it is."""
+    return array.toarray() if issparse(array) else array
+
+
 def put_back(net: Network, arrays: dict[str, FloatArray]) -> None:
-    """Let parameters and statistics be what they were when `everything` gave copies of them."""
+    """Let parameters and statistics be what they were when `copied` copied them."""
     held = everything(net)
     for name, array in arrays.items():
         held[name][...] = array

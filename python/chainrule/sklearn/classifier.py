@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import column_or_1d
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
 
 from chainrule._gate import FloatArray
-from chainrule.nn.functions import log_softmax, softmax
-from chainrule.nn.losses import SoftmaxWithLoss
+from chainrule.nn.functions import log_softmax, sigmoid, softmax
+from chainrule.nn.losses import Loss, SigmoidWithLoss, SoftmaxWithLoss
 from chainrule.nn.network import Network
-from chainrule.sklearn.base import Estimator, as_it_was_after_an_error
+from chainrule.sklearn.base import Estimator, as_it_was_after_an_error, by_epochs
 from chainrule.sklearn.perceptron import Perceptron
 
 
 class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-learn has no types
-    """What classifiers share: labels, probabilities, and softmax at the end."""
+    """What classifiers share: labels, probabilities, and what is at the end.
+
+    That is softmax; for two classes, sigmoid of one score; for several labels a row, sigmoid of the score of each.
+    """
 
     _kind = "classifier"
-    _loss = SoftmaxWithLoss
-    _ends_with = "softmax"
+    _losses: ClassVar[dict[str, type[Loss]]] = {"softmax": SoftmaxWithLoss, "logistic": SigmoidWithLoss}
 
+    def __sklearn_tags__(self) -> Any:
+        """Tell scikit-learn that a row may have several labels."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    @available_if(by_epochs)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
         """Train one epoch more on these examples.
 
         Parameters
         ----------
-        X : array_like or DataFrame, shape (N, D)
-            Real numbers, finite; for `ConvClassifier` also images.
-        y : array_like, shape (N,)
-            Labels, all of them among the classes.
+        X : array_like, DataFrame or sparse matrix, shape (N, D)
+            As for `fit`.
+        y : array_like, shape (N,) or (N, K)
+            Labels, all of them among the classes; or 0 or 1 for each of K labels.
         sample_weight : array_like, shape (N,), optional
             As for `fit`; beside the others of the same call.
         classes : array_like, shape (C,), optional
@@ -65,17 +75,17 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Give the most probable label of each row.
+        """Give the most probable label of each row; or of each of several labels, whether a row has it.
 
         Parameters
         ----------
-        X : array_like or DataFrame, shape (N, D)
-            Real numbers, finite; for `ConvClassifier` also images.
+        X : array_like, DataFrame or sparse matrix, shape (N, D)
+            As for `fit`.
 
         Returns
         -------
-        ndarray, shape (N,)
-            Labels, in the dtype of `classes_`.
+        ndarray, shape (N,) or (N, K)
+            Labels, in the dtype of `classes_`; or 0 or 1 for each of K labels.
 
         Raises
         ------
@@ -84,8 +94,9 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
         ValueError
             If X cannot be meant.
         """
-        ids = np.argmax(self.predict_proba(X), axis=1)
-        labels: NDArray[Any] = self.classes_[ids]
+        scores = self._scores(X)
+        said: NDArray[Any] = self.network_.last_layer.classes(scores)
+        labels: NDArray[Any] = said if self._encoder is None else self.classes_[said.reshape(-1)]
         return labels
 
     def predict_proba(self, X: Any) -> FloatArray:
@@ -93,20 +104,22 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
 
         Parameters
         ----------
-        X : array_like or DataFrame, shape (N, D)
-            As for `predict`.
+        X : array_like, DataFrame or sparse matrix, shape (N, D)
+            As for `fit`.
 
         Returns
         -------
         ndarray, shape (N, C)
-            Columns as in `classes_`, in the dtype of the network; each row sums to 1.
+            Columns as in `classes_`, in the dtype of the network. Each row sums to 1, but if a row may have several
+            labels.
 
         Raises
         ------
         NotFittedError, ValueError
             As `predict`.
         """
-        probabilities: FloatArray = softmax(self._scores(X))
+        scores = self._scores(X)
+        probabilities: FloatArray = sigmoid(scores) if self._encoder is None else softmax(self._of_classes(scores))
         return probabilities
 
     def predict_log_proba(self, X: Any) -> FloatArray:
@@ -114,8 +127,8 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
 
         Parameters
         ----------
-        X : array_like or DataFrame, shape (N, D)
-            As for `predict`.
+        X : array_like, DataFrame or sparse matrix, shape (N, D)
+            As for `fit`.
 
         Returns
         -------
@@ -127,17 +140,53 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
         NotFittedError, ValueError
             As `predict`.
         """
-        logarithms: FloatArray = log_softmax(self._scores(X))
+        scores = self._scores(X)
+        if self._encoder is None:
+            p = sigmoid(scores)  # its logarithm, so that what is as probable has one as large
+            with np.errstate(divide="ignore"):
+                return np.where(p > 0, np.log(p), scores)
+        logarithms: FloatArray = log_softmax(self._of_classes(scores))
         return logarithms
 
-    def _meet(self, y: Any, new: bool, classes: Any) -> None:
+    def _of_classes(self, scores: FloatArray) -> FloatArray:
+        """Give a score for each class: sigmoid(x) is what softmax gives the second of 0 and x."""
+        if self.out_activation_ == "logistic":
+            return np.concatenate([np.zeros_like(scores), scores], axis=1)
+        return scores
+
+    def _meet(self, y: Any, new: bool, classes: Any, whole: bool) -> None:
         check_classification_targets(y)
+        several = y.ndim == 2
+        if several and not np.isin(y, (0, 1)).all():
+            raise ValueError(f"y must hold a label for each row, shape (N,), or 0 or 1 for each label, got {y.shape}")
         if new:
+            self._meet_first(y, several, classes)
+        elif several != (self._encoder is None) or (several and y.shape[1] != self.n_outputs_):
+            raise ValueError(f"y must be as in the first call, with the classes {self.classes_}, got shape {y.shape}")
+        elif whole and not np.array_equal(found := unique_labels(y), self.classes_):
+            raise ValueError(
+                "warm_start can only be used where `y` has the same classes as in the previous call to fit."
+                f" Previously got {self.classes_}, `y` has {found}"
+            )
+
+    def _meet_first(self, y: Any, several: bool, classes: Any) -> None:
+        """Note which classes there are, and how many outputs they need."""
+        self._encoder: Any = None  # of several labels
+        if several:
+            self.classes_ = np.arange(y.shape[1]) if classes is None else np.unique(classes)
+            if len(self.classes_) != y.shape[1]:
+                raise ValueError(f"classes must be {y.shape[1]}, one for each column of y, got {classes!r}")
+        else:
             self._encoder = LabelEncoder().fit(y if classes is None else column_or_1d(classes))
             self.classes_ = self._encoder.classes_
-            self.n_outputs_ = len(self.classes_)
+        one = not several and len(self.classes_) <= 2
+        self.n_outputs_ = 1 if one else len(self.classes_)
+        self.out_activation_ = "logistic" if several or len(self.classes_) == 2 else "softmax"
 
     def _taught(self, y: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
+        if self._encoder is None:
+            flags: NDArray[Any] = y.astype(dtype)
+            return flags
         try:
             ids: NDArray[Any] = self._encoder.transform(y)
         except ValueError as error:
@@ -145,14 +194,28 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
         return ids
 
     def _score(self, net: Network, X: FloatArray, t: NDArray[Any], weight: Any) -> float:
-        return float(np.average(np.argmax(net.predict(X), axis=1) == t, weights=weight))
+        scores = net.predict(X)
+        if not np.isfinite(scores).all():
+            return np.nan
+        right = net.last_layer.classes(scores).reshape(t.shape) == t
+        return float(np.average(right.reshape(len(t), -1).all(axis=1), weights=weight))
 
-    def _strata(self, t: NDArray[Any]) -> NDArray[Any]:
-        return t
+    def _strata(self, t: NDArray[Any]) -> NDArray[Any] | None:
+        return t.astype(bool)[:, None] if self.out_activation_ == "logistic" and t.ndim == 1 else None
+
+    def _split(self, t: NDArray[Any], random: Any) -> tuple[NDArray[Any], NDArray[Any]]:
+        try:
+            return super()._split(t, random)
+        except ValueError as error:
+            alone = [] if self._strata(t) is None else self.classes_[np.bincount(t, minlength=2) < 2].tolist()
+            if not alone:
+                raise
+            what = f"early_stopping holds out rows of both classes, and of {alone[0]!r} there are not two"
+            raise ValueError(f"{what}: {error}") from None  # scikit-learn knows the classes as False and True
 
 
 class MLPClassifier(Classifier, Perceptron):
-    """A multi-layer perceptron with softmax at its end, as an estimator of scikit-learn.
+    """A multi-layer perceptron with softmax or sigmoid at its end, as an estimator of scikit-learn.
 
     Parameters
     ----------
@@ -160,12 +223,13 @@ class MLPClassifier(Classifier, Perceptron):
         Units of each hidden layer; ``()`` is softmax regression.
     activation : {"identity", "logistic", "tanh", "relu"}, default "relu"
         What stands after each hidden layer.
-    solver : {"adam", "sgd"}, default "adam"
-        The rule; "sgd" is gradient descent with `momentum`.
+    solver : {"adam", "sgd", "lbfgs"}, default "adam"
+        The rule; "sgd" is gradient descent with `momentum`; "lbfgs" is SciPy's L-BFGS-B: each step looks at all rows,
+        which suits small data.
     alpha : float, default 0.0001
         Strength of the L2 penalty ``alpha / (2 batch) · Σ W²`` on weights, not on biases; >= 0.
     batch_size : int or "auto", default "auto"
-        Examples a step, at most all there are; "auto" is 200.
+        Examples a step; "auto" is 200, or all, if there are fewer. Not for "lbfgs".
     learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
         For "sgd": the rate of all steps is `learning_rate_init`; or, after an epoch, that over
         ``(examples seen + 1) ** power_t``; or a fifth of what it was whenever training would stop for lack of progress,
@@ -175,27 +239,36 @@ class MLPClassifier(Classifier, Perceptron):
     power_t : float, default 0.5
         For "invscaling", >= 0.
     max_iter : int, default 200
-        Epochs at most.
+        Epochs at most, or steps of "lbfgs".
+    shuffle : bool, default True
+        Whether the rows are put in another order for each epoch. Not for "lbfgs".
     random_state : int, RandomState or None
-        Where the weights, the held-out examples and the batches are drawn from.
+        Where the weights, the held-out examples and the order of the rows are drawn from.
     tol : float, default 0.0001
-        What counts as progress, in nats of the loss or, with `early_stopping`, in accuracy; >= 0.
-    verbose : bool, default False
-        A progress bar on stderr.
+        What counts as progress, in nats of the loss or, with `early_stopping`, in accuracy; >= 0. "lbfgs" ends when no
+        part of the gradient is larger.
+    verbose : bool or int, default False
+        Print the loss of each epoch, or of each step of "lbfgs".
     warm_start : bool, default False
-        ``fit`` goes on from the weights there are.
+        ``fit`` goes on from the weights there are, with all the classes there were; what counts as progress and the
+        rate of "invscaling" go on too.
     momentum : float, default 0.9
         For "sgd", in 0 <= momentum < 1.
     nesterovs_momentum : bool, default True
         For "sgd": whether the momentum looks ahead.
     early_stopping : bool, default False
-        Hold examples out, the same share of each class; stop by their accuracy, and take the weights that had the best.
+        Hold examples out, of two classes the same share of each; stop by their accuracy, and take the weights that had
+        the best. Not for "lbfgs".
     validation_fraction : float, default 0.1
-        The share held out, in 0..1.
+        The share held out, in 0..1; two rows at least.
     beta_1, beta_2 : float, default 0.9 and 0.999
         For "adam", in 0 <= beta < 1.
+    epsilon : float, default 1e-7
+        For "adam": keeps its quotient finite, > 0. With another number the steps are made by NumPy, not in Rust.
     n_iter_no_change : int, default 10
         Training stops after more epochs than this in a row without progress.
+    max_fun : int, default 15000
+        For "lbfgs": how often the loss is computed at most.
 
     Attributes
     ----------
@@ -204,20 +277,23 @@ class MLPClassifier(Classifier, Perceptron):
     classes_ : ndarray, shape (C,)
         The labels, sorted; the columns of the probabilities.
     coefs_, intercepts_ : list of ndarray
-        Weights (inputs, units) and biases (units,) of each layer: the arrays of `network_`.
+        Weights (inputs, units) and biases (units,) of each layer: the arrays of `network_`. May be set, as may each
+        array in the list: the numbers are copied. Set before any ``fit``, they are those to begin with, for
+        ``partial_fit`` and with `warm_start`.
     loss_, best_loss_ : float
         The mean loss over the last epoch, in nats, each batch before its update, without the penalty; and the least of
-        all epochs (None with `early_stopping`).
+        all epochs (None with `early_stopping`). For "lbfgs" that after the last step, and the least.
     loss_curve_ : list of float
-        `loss_` of every epoch.
+        `loss_` of every epoch, or after every step of "lbfgs".
     validation_scores_, best_validation_score_ : list of float, float
         Accuracy of the held-out examples after every epoch, and the best of them; None without `early_stopping`.
-    n_iter_ : int
-        Epochs of the last ``fit``.
+    n_iter_, t_ : int, int
+        Epochs of the last ``fit``, or steps of "lbfgs"; and the rows of all epochs since the weights were drawn.
     n_features_in_, feature_names_in_ : int, ndarray of str
         What ``fit`` saw; names only if all columns had one.
     n_layers_, n_outputs_, out_activation_ : int, int, str
-        Layers with the input counted as one, classes, and "softmax".
+        Layers with the input counted as one; outputs, one for each class, but one for two; "softmax", or for two
+        classes or several labels a row "logistic".
 
     Raises
     ------
@@ -225,20 +301,23 @@ class MLPClassifier(Classifier, Perceptron):
         From ``fit``, if a parameter is of the wrong kind or out of range, or X or y cannot be meant. The estimator is
         then as it was.
     FloatingPointError
-        From ``fit``, if the loss becomes nan or infinite.
+        From ``fit``, if the loss becomes nan or infinite; with `early_stopping`, if no score of the held-out rows is
+        finite. A ValueError too, as in scikit-learn.
 
     Notes
     -----
     Weights and biases are drawn from a uniform distribution over ± √(6 / (inputs + units)), √(2 / …) for "logistic", in
-    the order in which scikit-learn's class draws them: with three classes or more and the same `random_state` it starts
-    from the same numbers. The batches are others.
+    the order in which scikit-learn's class draws them, and the rows of each epoch are in its order too: the same
+    `random_state` starts from the same numbers and makes the same batches.
+
+    y of shape (N, K) with 0 and 1 says of each of K labels whether a row has it. Sparse X is made
+    dense some rows at a time, and whole for "lbfgs".
 
     float32 in, float32 network and probabilities; anything else is computed in float64.
 
-    Different from scikit-learn's class: two classes have two outputs with softmax, not one with a sigmoid; the last
-    batch of an epoch, if it is smaller, has the penalty of the others; the losses are without the penalty; ``fit``
-    refuses a changed architecture when it goes on from weights; Ctrl-C is a KeyboardInterrupt. Not there: the solver
-    "lbfgs" and `max_fun`, `epsilon` (1e-7 here), `shuffle` (always done), sparse X, several labels for one example.
+    Different from scikit-learn's class: the last batch of an epoch, if it is smaller, has the penalty of the others;
+    the losses are without the penalty; `epsilon` is 1e-7 if it is not given, there 1e-8; ``fit`` refuses a changed
+    architecture when it goes on from weights; Ctrl-C is a KeyboardInterrupt.
 
     Source: Glorot, Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
 

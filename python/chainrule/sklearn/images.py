@@ -16,7 +16,7 @@ from chainrule.training.optimizers import Adam, Optimizer
 
 
 class ConvClassifier(Classifier):
-    """A convolutional network with softmax at its end, as an estimator of scikit-learn.
+    """A convolutional network with softmax or sigmoid at its end, as an estimator of scikit-learn.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class ConvClassifier(Classifier):
     alpha : float, default 0.0001
         Strength of the L2 penalty ``alpha / (2 batch) · Σ W²`` on weights, not on biases; >= 0.
     batch_size : int or "auto", default "auto"
-        Examples a step, at most all there are; "auto" is 200.
+        Examples a step; "auto" is 200, or all, if there are fewer.
     learning_rate_init : float, default 0.001
         The rate of Adam, > 0.
     max_iter : int, default 200
@@ -45,14 +45,15 @@ class ConvClassifier(Classifier):
         Where the weights, the masks of dropout, the held-out examples and the batches are drawn from.
     tol : float, default 0.0001
         What counts as progress, in nats of the loss or, with `early_stopping`, in accuracy; >= 0.
-    verbose : bool, default False
-        A progress bar on stderr.
+    verbose : bool or int, default False
+        Print the loss of each epoch.
     warm_start : bool, default False
-        ``fit`` goes on from the weights there are.
+        ``fit`` goes on from the weights there are, with all the classes there were.
     early_stopping : bool, default False
-        Hold examples out, the same share of each class; stop by their accuracy, and take the weights that had the best.
+        Hold examples out, of two classes the same share of each; stop by their accuracy, and take the weights that had
+        the best.
     validation_fraction : float, default 0.1
-        The share held out, in 0..1.
+        The share held out, in 0..1; two rows at least.
     n_iter_no_change : int, default 10
         Training stops after more epochs than this in a row without progress.
 
@@ -64,7 +65,7 @@ class ConvClassifier(Classifier):
         What a row was taken for.
     classes_ : ndarray, shape (C,)
         The labels, sorted; the columns of the probabilities.
-    loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_, n_iter_
+    loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_, n_iter_, t_
         As those of `MLPClassifier`.
     n_features_in_, feature_names_in_, n_outputs_, out_activation_
         As those of `MLPClassifier`.
@@ -75,7 +76,7 @@ class ConvClassifier(Classifier):
         From ``fit``, if a parameter is of the wrong kind or out of range, or X or y cannot be meant. The estimator is
         then as it was.
     FloatingPointError
-        From ``fit``, if the loss becomes nan or infinite.
+        From ``fit``, as from that of `MLPClassifier`.
 
     Notes
     -----
@@ -114,7 +115,7 @@ class ConvClassifier(Classifier):
         max_iter: int = 200,
         random_state: Any = None,
         tol: float = 1e-4,
-        verbose: bool = False,
+        verbose: bool | int = False,
         warm_start: bool = False,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,

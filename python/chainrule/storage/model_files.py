@@ -27,7 +27,7 @@ from chainrule.nn.layers import Affine, BatchNormalization, Convolution, Flatten
 from chainrule.nn.network import Network, everything, expect_each_named, name_params, params_of, statistics_of
 from chainrule.nn.networks import NETWORKS
 from chainrule.nn.parameters.networks import found_by_gradient, not_kept
-from chainrule.storage.safetensors import DTYPES, pieces
+from chainrule.storage.safetensors import DTYPES, HALVES, numbers_of, pieces
 
 #: Raised when a file says something that an older chainrule would misread.
 FORMAT = 2
@@ -54,7 +54,7 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
     Returns
     -------
     Network
-        A new one, with the file's dtypes, of the class it was saved as; or `into`.
+        A new one, with the file's dtypes (float32 for float16 and bfloat16), of the class it was saved as; or `into`.
 
     Raises
     ------
@@ -76,8 +76,8 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
 
     Notes
     -----
-    Nothing in the file is run, and nothing is allocated that the file does not hold. Keys of its metadata that are not
-    chainrule's are kept in ``net.metadata``, and saved again with it.
+    Nothing in the file is run, and no more is allocated than the file holds, or twice that for float16 and bfloat16.
+    Keys of its metadata that are not chainrule's are kept in ``net.metadata``, and saved again with it.
 
     Examples
     --------
@@ -178,15 +178,13 @@ def unpack(path: str | os.PathLike[str]) -> Kept:
         raise DataError(f"{name}: {error}") from None
     arrays = {}
     for tensor, dtype, shape, first in tensors:
-        if dtype not in DTYPES:
-            raise DataError(
-                f"{name}: at byte {first}: tensor {tensor!r} has dtype {dtype}, none of {', '.join(sorted(DTYPES))}"
-            )
+        if dtype not in DTYPES | HALVES:
+            known = ", ".join(sorted(DTYPES | HALVES))
+            raise DataError(f"{name}: at byte {first}: tensor {tensor!r} has dtype {dtype}, none of {known}")
         # As many numbers as the file holds, but a 0 among the sizes may hide sizes that NumPy cannot count with.
         if len(shape) > 64 or math.prod(max(size, 1) for size in shape) > np.iinfo(np.intp).max // 8:
             raise DataError(f"{name}: at byte {first}: tensor {tensor!r} has a shape that no array can have: {shape}")
-        numbers = np.frombuffer(content, DTYPES[dtype], math.prod(shape), first)
-        arrays[tensor] = numbers.astype(numbers.dtype.newbyteorder("=")).reshape(shape)  # aligned, and the caller's own
+        arrays[tensor] = numbers_of(content, dtype, math.prod(shape), first).reshape(shape)
     kept = Kept(name, arrays, metadata)
     text = metadata.pop(_KEY, None)
     if text is not None:

@@ -17,8 +17,10 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 
-#: The types that are written, and read; in a file the first come first, so that all numbers are aligned.
+#: The types that are written; in a file the first come first, so that all numbers are aligned.
 DTYPES = {"I64": "<i8", "F64": "<f8", "F32": "<f4"}
+#: Those that are read, by float32: the halves of other programs.
+HALVES = {"F16": "<f2", "BF16": "<u2"}
 #: Longer headers are refused, read or written: ours have some 100 bytes a tensor.
 _LARGEST_HEADER = 1 << 20
 
@@ -55,6 +57,19 @@ def pieces(arrays: Mapping[str, FloatArray], metadata: Mapping[str, str]) -> Ite
         raise ValueError(f"the file's header would have {len(text)} bytes, more than {_LARGEST_HEADER}")
     numbers = (np.ascontiguousarray(arrays[name], DTYPES[dtypes[name]]).reshape(-1) for name in order)
     return chain(map(memoryview, (len(text).to_bytes(8, "little"), text)), (a.view(np.uint8).data for a in numbers))
+
+
+def numbers_of(content: bytes, dtype: str, count: int, first: int) -> FloatArray:
+    """Give `count` numbers of a file, from its byte `first` on: the caller's own, in the native order.
+
+    Halves, which are exact in float32, are given so. A bfloat16 is the upper half of one (Google, "The bfloat16
+    numerical format").
+    """
+    numbers = np.frombuffer(content, (DTYPES | HALVES)[dtype], count, first)
+    if dtype == "BF16":
+        return (numbers.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    wanted = np.dtype(np.float32) if dtype == "F16" else numbers.dtype.newbyteorder("=")
+    return numbers.astype(wanted)
 
 
 def _dtype(name: str, array: FloatArray) -> str:

@@ -58,10 +58,11 @@ def fit(
     ----------
     net : Network
         Or any object with ``params``, ``loss(x, t)``, ``gradient(x, t)`` and ``accuracy(x, t)``.
-    x : array_like, shape (N, ...)
+    x : array_like or sparse matrix, shape (N, ...)
         The examples, rows or images (N, C, H, W), as the first layer takes them; must not change during the call.
         uint8, float32 and float64 arrays are read where they are, or, if most of their numbers are zero, gone through
-        once; bytes count 0-255 unless a Rescaling layer says otherwise.
+        once; bytes count 0-255 unless a Rescaling layer says otherwise. Of a sparse matrix, as SciPy's, (N, D), some
+        batches are made dense at a time, never all of it.
     t : array_like, shape (N,), (N, 1) or (N, C)
         Class ids or distributions.
     test : (x, t), optional

@@ -151,13 +151,15 @@ class History:
         return f"History({', '.join([*counted, *(f'{name}={values[-1]:.4f}' for name, values in last if values)])})"
 
     def _repr_html_(self) -> str:
-        """Give the table for a notebook; losses and shares with four decimals."""
-        head = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in self._columns())
-        body = "".join(
-            f"<tr>{''.join(f'<td>{v:.4f}</td>' if isinstance(v, float) else f'<td>{v}</td>' for v in row)}</tr>"
-            for row in self._rows()
-        )
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        """Give the table for a notebook; losses and shares with four decimals, numbers under the end of their head."""
+        from chainrule.graph.wording import thousands  # only who shows a table needs it
+
+        style = "style='text-align:right;padding:.25em .75em;white-space:nowrap;font-variant-numeric:tabular-nums'"
+        head = "".join(f"<th scope='col' {style}>{name.replace('_', ' ')}</th>" for name in self._columns())
+        shown = ([f"{v:.4f}" if isinstance(v, float) else thousands(v) for v in row] for row in self._rows())
+        body = "".join(f"<tr>{''.join(f'<td {style}>{cell}</td>' for cell in row)}</tr>" for row in shown)
+        table = f"<table style='border-collapse:collapse'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return f"<div style='overflow-x:auto'>{table}</div>"
 
     def note(self, name: str, measure: str | None, loss: float, score: float) -> None:
         """Append the loss of the set of that name and, if there is one, its measure."""

@@ -6,15 +6,18 @@ import copy
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from chainrule._gate import FloatArray, count, generator, positive
+from chainrule._gate import FloatArray, column_names, count, generator, positive
+from chainrule.nn.sparse import SparseRows, is_sparse
 from chainrule.training.callbacks import Run
 from chainrule.training.fit import fit
 from chainrule.training.optimizers import Optimizer
 from chainrule.training.run import advice, undo_of
+from chainrule.training.sets import place_in
 from chainrule.training.settings import TUTORIALS_RATE, optimizer_of
 from chainrule.training.smoothing import smooth_curve
 
@@ -145,8 +148,9 @@ def find_learning_rate(
         rising.put_back()
     first = history.losses[0]
     if not np.isfinite(first):
-        data = np.asarray(x)
-        raise FloatingPointError(f"loss is {first} at the lowest rate, {lowest:g}. {advice(data, data.dtype)}")
+        data = SparseRows(x, np.dtype(np.float64)) if is_sparse(x) else np.asarray(x)
+        told = advice(data, data.dtype, partial(place_in, column_names(x)))
+        raise FloatingPointError(f"loss is {first} at the lowest rate, {lowest:g}. {told}")
     losses = np.array(history.losses)
     losses = losses[np.isfinite(losses)]
     smoothed = smooth_curve(losses)

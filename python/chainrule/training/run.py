@@ -23,6 +23,7 @@ from chainrule.nn.kinds import LAYERS
 from chainrule.nn.layers import Dropout, Relu
 from chainrule.nn.network import Network, batched, name_params, params_of, penalty, statistics_of
 from chainrule.nn.passes import run as run_layer
+from chainrule.nn.sparse import SparseRows, mean_of_blocks
 from chainrule.training.callbacks import Run, call
 from chainrule.training.history import History
 from chainrule.training.optimizers import Optimizer, shortened
@@ -168,7 +169,8 @@ class Training:
         self._finish_evaluations()
         self.history.steps.append(len(self.history.losses))
         sets = self.run.sets
-        if plan is not None and Ours(self.net).evaluated is not None:
+        dense = not any(isinstance(x, SparseRows) for x, _ in sets.values())
+        if plan is not None and dense and Ours(self.net).evaluated is not None:
             found = plan.evaluations([(self._examples(plan, x), t) for x, t in sets.values()])
             self._evaluations = [(plan, one, t) for one, (_, t) in zip(found, sets.values(), strict=True)]
             if not more:
@@ -194,8 +196,9 @@ class Training:
         plan = ours.plan(self._sets.x)
         return plan if plan is not None and plan.separate else None
 
-    def _examples(self, plan: engine.Plan, x: FloatArray) -> _kernels.Examples:
+    def _examples(self, plan: engine.Plan, x: FloatArray | SparseRows) -> _kernels.Examples:
         """Give `x`, the images of one of the sets, made ready; made once, unless a layer was replaced since."""
+        assert not isinstance(x, SparseRows)  # of which only parts are handed over
         reading, ready = self._prepared.get(id(x), (None, None))
         if ready is None or reading != plan.reading:
             # A gradient whose norm is bounded is needed whole: no product keeps a part of it.
@@ -208,8 +211,9 @@ class Training:
         params = self.net.params
         self.optimizer.prepare(params)
         names = [next(name for name, p in params.items() if p is array) for array in plan.parameters]
-        sets, batch_size, augments = self._sets, self.settings.batch_size, self.settings.augment is not None
-        x = None if augments else self._examples(plan, sets.x)
+        sets, batch_size = self._sets, self.settings.batch_size
+        # An augmented batch, or rows of a sparse matrix made dense, are a data set of their own; see `_at_once`.
+        x = None if self._at_once is not None else self._examples(plan, sets.x)
         if self._taught is None:
             weights = sets.weights
             self._taught = (
@@ -220,11 +224,14 @@ class Training:
         losses, beside = np.empty(-(-len(rows) // batch_size)), [one for _, one, _ in self._evaluations]
         done, diverged = 0, False
         while done < len(losses) and not diverged:
-            end = (done + 1) * batch_size if self.settings.step_by_step or augments else len(rows)
+            at_once = 1 if self.settings.step_by_step else self._at_once
+            end = len(rows) if at_once is None else (done + at_once) * batch_size
             left, taught = rows[done * batch_size : end], self._taught
-            if x is None:  # an augmented batch is a data set of its own
+            if x is None:
                 t, weights = taught
-                batch = plan.examples(self._batch(left), leave_out=False)
+                batch = plan.examples(
+                    self._batch(left), leave_out=self.settings.augment is None and self.settings.largest_norm is None
+                )
                 taught = t[left], None if weights is None else weights[left]
                 left = np.arange(len(left))
             else:
@@ -244,6 +251,14 @@ class Training:
             )
             yield losses[done : done + steps + diverged].tolist()
             done += steps
+
+    @property
+    def _at_once(self) -> int | None:
+        """How many batches are handed over together; None for as many as there are, in the data set as it is."""
+        if self.settings.augment is not None:
+            return 1
+        x = self._sets.x
+        return max(x.block // self.settings.batch_size, 1) if isinstance(x, SparseRows) else None
 
     def _readable_steps(self, rows: NDArray[np.int64]) -> Iterator[list[float]]:
         """Take the steps as the tutorial's loop does, through the network's own methods."""
@@ -340,29 +355,28 @@ class Training:
             out = run_layer(copy.copy(layer), out, training=False)  # a copy: the layer keeps what backward needs
             if type(layer) is Relu and not out.any():
                 text = f"every unit of {name} is 0 for all of {len(sample)} examples; what is before it learns no more"
-                then = f"{advice(x, self._dtype())}, and begin with a new network"
+                then = f"{advice(self._sets.x, self._dtype(), self._sets.place)}, and begin with a new network"
                 warn(f"{text}. {then}")
                 self._told_of_dead_units = True
                 return
 
-    def _evaluate(self, x: FloatArray, t: NDArray[Any]) -> tuple[float, float]:
+    def _evaluate(self, x: FloatArray | SparseRows, t: NDArray[Any]) -> tuple[float, float]:
         """Give loss and measure of a set by the network's own methods: of the same scores, if both are ours."""
         net, loss = self.net, Ours(self.net).evaluated
         if loss is not None:
             value, measure = loss.evaluate(net.predict(x), t)
             return value + penalty(net), measure
-        value = float(net.loss(x, t))
-        return value, self._own_score(x, t)
+        return mean_of_blocks(net.loss, x, t), self._own_score(x, t)
 
-    def _own_score(self, x: FloatArray, t: NDArray[Any]) -> float:
+    def _own_score(self, x: FloatArray | SparseRows, t: NDArray[Any]) -> float:
         """Give the measure by the network's own methods; a loss of somebody's own need not be about classes."""
         net, history = self.net, self.history
         if not isinstance(net, Network):
-            return float(net.accuracy(x, t))
+            return mean_of_blocks(net.accuracy, x, t)
         if self.run.measure is None:
             return np.nan
         try:
-            return net.score(x, t)
+            return mean_of_blocks(net.score, x, t)
         except ValueError:
             if len(history.steps) > 1 or not Ours(net).accuracy or engine.known_loss(net.last_layer) is not None:
                 raise
@@ -379,7 +393,7 @@ class Training:
         if self._strict and not np.isfinite(values).all():
             raise FloatingPointError(
                 f"{what} at step {len(self.history.losses)} (lr={self.optimizer.lr}); the network is as it was before"
-                f" the call. {advice(self._sets.x, self._dtype())}, or on_nonfinite='ignore' to go on"
+                f" the call. {advice(self._sets.x, self._dtype(), self._sets.place)}, or on_nonfinite='ignore' to go on"
             )
 
     def _dtype(self) -> np.dtype[Any]:
@@ -387,17 +401,21 @@ class Training:
         return next((np.asarray(array).dtype for array in self.net.params.values()), np.dtype(np.float64))
 
 
-def advice(x: NDArray[Any], dtype: np.dtype[Any]) -> str:
-    """Say what to do about a loss that is not finite: look at the data first, which no learning rate mends."""
+def advice(x: FloatArray | SparseRows, dtype: np.dtype[Any], place: Callable[..., str]) -> str:
+    """Say what to do about a loss that is not finite: look at the data first, which no learning rate mends.
+
+    `place` gives a number of `x` a name, from its row and where in the row it stands.
+    """
     largest = 0.0
-    for start in range(0, len(x), 1024):  # so that a large set is not copied as a whole
+    length = min(1024, x.block) if isinstance(x, SparseRows) else 1024
+    for start in range(0, len(x), length):  # so that a large set is not copied as a whole
         with np.errstate(over="ignore"):
-            block = x[start : start + 1024].astype(dtype, copy=False)
+            block = x[start : start + length].astype(dtype, copy=False)
         bad = np.argwhere(~np.isfinite(block))
         if len(bad):
-            row, *place = bad[0].tolist()
-            at, value = (start + row, *place), block[tuple(bad[0])]
-            return f"x[{', '.join(map(str, at))}] is {value} in {dtype}: leave such examples out, or put a number there"
+            row, *rest = bad[0].tolist()
+            at, value = place(start + row, *rest), block[tuple(bad[0])]
+            return f"{at} is {value} in {dtype}: leave such examples out, or put a number there"
         largest = max(largest, float(np.abs(block).max(initial=0)))
     scale = f"Scale x, which reaches {largest:.4g}, or try" if largest > LARGE else "Try"
     return f"{scale} a smaller learning rate"

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chainrule._gate import FloatArray, examples, numbers, real, sample_weights
+from chainrule._gate import FloatArray, column_names, examples, numbers, real, sample_weights
 from chainrule.nn.engine import Ours
 from chainrule.nn.network import Network, as_read
+from chainrule.nn.sparse import SparseRows, is_sparse
 from chainrule.training.settings import Settings
 
 
@@ -32,14 +33,17 @@ class Sets:
         How many of the examples are to be held out for validation; see `hold_out`.
     held_out : ndarray of int64 or None
         The rows that are.
+    columns : list of str or None
+        What the columns of `x` are called, if it came as a frame.
     """
 
-    x: FloatArray
+    x: FloatArray | SparseRows
     t: NDArray[Any]
     weights: FloatArray | None
-    evaluated: dict[str, tuple[FloatArray, NDArray[Any]]]
+    evaluated: dict[str, tuple[FloatArray | SparseRows, NDArray[Any]]]
     share: int
     held_out: NDArray[np.int64] | None = None
+    columns: list[str] | None = None
     taught: NDArray[Any] = field(default_factory=lambda: np.empty(0))
 
     @classmethod
@@ -51,6 +55,7 @@ class Sets:
         TypeError, ValueError
             If it does not fit, or is not what the network's loss is for.
         """
+        columns = column_names(x)
         x, t = _in_order(net, x, t)
         weights = None if sample_weight is None else sample_weights(sample_weight, len(x))
         if weights is not None and not weights.any():
@@ -66,7 +71,7 @@ class Sets:
             evaluated["validation"] = _second(net, validation, "validation")
         elif validation is not None:
             share = _share(validation, len(x))
-        return cls(x, t, weights, evaluated, share)
+        return cls(x, t, weights, evaluated, share, columns=columns)
 
     def __len__(self) -> int:
         return len(self.x) - (self.share if self.held_out is None else 0)
@@ -75,10 +80,16 @@ class Sets:
         """Take these rows for validation."""
         if rows is not None:
             self.held_out = rows
-            self.evaluated["validation"] = self.x[rows], self.t[rows]
+            self.evaluated["validation"] = _only(self.x, rows), self.t[rows]
             learnt = np.delete(np.arange(len(self.x)), rows)
-            self.x, self.t = self.x[learnt], self.t[learnt]
+            self.x, self.t = _only(self.x, learnt), self.t[learnt]
             self.weights = None if self.weights is None else self.weights[learnt]
+
+    def place(self, row: int, *place: int) -> str:
+        """Say which number of what `fit` was given this one of `x` is."""
+        if self.held_out is not None:
+            row = int(np.delete(np.arange(len(self.x) + len(self.held_out)), self.held_out)[row])
+        return place_in(self.columns, row, *place)
 
     def smooth(self, net: Any, share: float) -> None:
         """Spread a share of each answer over all there are."""
@@ -89,19 +100,30 @@ class Sets:
             self.taught = loss.smoothed(self.t, share, scores.shape[-1], scores.dtype)
 
 
-def _in_order(net: Any, x: Any, t: Any) -> tuple[FloatArray, NDArray[Any]]:
+def place_in(columns: list[str] | None, row: int, *place: int) -> str:
+    """Name a number of `x`: in a frame, whose columns have names, by its row and the name of its column."""
+    names = list(map(str, place)) if columns is None else [repr(columns[column]) for column in place]
+    return f"x[{', '.join([str(row), *names])}]"
+
+
+def _only(x: FloatArray | SparseRows, rows: NDArray[np.int64]) -> FloatArray | SparseRows:
+    return x.only(rows) if isinstance(x, SparseRows) else x[rows]
+
+
+def _in_order(net: Any, x: Any, t: Any) -> tuple[FloatArray | SparseRows, NDArray[Any]]:
     """Give examples, and the teaching signal in order if it is a loss of ours that will read it."""
     first = next(iter(net.params.values()), None)
-    x = examples(x, np.dtype(np.float64) if first is None else first.dtype)
+    dtype = np.dtype(np.float64) if first is None else first.dtype
+    x = SparseRows(x, dtype) if is_sparse(x) else examples(x, dtype)
     t = numbers(t, "t")
     if x.ndim < 2 or t.ndim < 1 or len(x) != len(t):
         raise ValueError(f"x and t must have one row per example, got x.shape={x.shape}, t.shape={t.shape}")
     if len(x) == 0:
         raise ValueError(f"there are no examples to train on, got x.shape={x.shape}")
-    if any(np.may_share_memory(x, array) for array in net.params.values()):
+    if not isinstance(x, SparseRows) and any(np.may_share_memory(x, array) for array in net.params.values()):
         x = x.copy()  # trained on as it was at the start, whatever becomes of the parameter
-    if isinstance(net, Network):
-        x = as_read(net, x)  # a wrong number of features is named here
+    if isinstance(net, Network):  # a wrong number of features is named here
+        x = as_read(net, x)
     loss = Ours(net).trained
     if loss is None:
         return x, t
@@ -109,7 +131,7 @@ def _in_order(net: Any, x: Any, t: Any) -> tuple[FloatArray, NDArray[Any]]:
     return x, loss.to_read(loss.in_order(t, (len(x), scores.shape[-1]), scores.dtype))
 
 
-def _second(net: Any, pair: Any, name: str) -> tuple[FloatArray, NDArray[Any]]:
+def _second(net: Any, pair: Any, name: str) -> tuple[FloatArray | SparseRows, NDArray[Any]]:
     if not (isinstance(pair, tuple | list) and len(pair) == 2):
         raise TypeError(f"{name} must be a pair (x, t), got {type(pair).__name__}")
     try:

@@ -24,6 +24,7 @@ from chainrule.nn.parameters.code import code_of
 from chainrule.nn.parameters.layers import is_own
 from chainrule.nn.parameters.networks import not_trained, not_trained_of_loss
 from chainrule.nn.parameters.places import Place, holders, put
+from chainrule.nn.sparse import SparseRows
 
 #: Examples of the trial: enough for statistics of a batch.
 _ROWS = 8
@@ -31,7 +32,7 @@ _ROWS = 8
 _LOSS = object()
 
 
-def left_untrained(net: Any, x: FloatArray, t: NDArray[Any], batch_size: int) -> list[str]:
+def left_untrained(net: Any, x: FloatArray | SparseRows, t: NDArray[Any], batch_size: int) -> list[str]:
     """Give a sentence for each array, or number, of the layers that the loss depends on and that is not trained.
 
     `net`: anything else is not looked into; `x`, `t`: the examples and the teaching signal; the first few are used;
