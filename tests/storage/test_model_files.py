@@ -488,7 +488,7 @@ def test_two_parameters_of_one_name_are_refused(path: Path) -> None:
     own = Own()
     own.params = {"W1": np.zeros(3)}  # type: ignore[attr-defined]  # the first layer's W1 is W11, as the eleventh's W
     layers: dict[str, Any] = {"own": own, **{f"A{i}": Affine(np.eye(2), np.zeros(2)) for i in range(10)}}
-    with pytest.raises(ValueError, match=r"W1? of layer '(own|A9)' is not among net\.params"):
+    with pytest.raises(ValueError, match=r"W1? of layer '(own|A9)' is not in net\.params"):
         Network(layers).save(path)
 
 
