@@ -329,7 +329,7 @@ def test_a_pickle_that_runs_code_is_a_named_error(call: str, protocol: int, tmp_
         ({(1, 2): 3}, "a key in it is of type tuple"),
         ([{1, 2}], "it names '(builtins|__builtin__).set'|holds more than"),
         ([np.dtype("f8")], "a dtype"),
-        ((np.dtype("f8"),), "it holds a tuple that is not whole"),
+        ((np.dtype("f8"),), "it holds a tuple that is incomplete"),
         ([np.zeros(2, object)], "dtype 'O8'"),
         ([1j], "it names '(builtins|__builtin__).complex'"),
         ([book.Trainer], "it names 'chainrule"),

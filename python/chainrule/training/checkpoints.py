@@ -207,7 +207,7 @@ class _Resumed:
         except DataError:
             raise
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-            self.kept.refuse(f"the run in it does not hold together: {type(error).__name__}: {error}")
+            self.kept.refuse(f"the run in it is invalid: {type(error).__name__}: {error}")
         model_files.fill_in(self.kept, run.net)
         run.optimizer.kept, run.optimizer.iter = optimizer, iterations
         run.history = history
