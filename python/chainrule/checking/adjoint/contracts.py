@@ -1,7 +1,7 @@
-"""What holds for every operator and its adjoint beside ⟨Ax, y⟩ = ⟨x, A*y⟩, and needs no second side to be seen.
+"""Contracts that every operator and its adjoint must keep besides ⟨Ax, y⟩ = ⟨x, A*y⟩; each side can be tested alone.
 
-Each side gives the same for the same argument, whatever it was called with before; it is linear; and whatever other
-ways there are to call it give the same.
+Each side gives the same result for the same argument, whatever it was called with before; it is linear; and all other
+ways to call it give the same result.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from chainrule.checking.adjoint.side import Contracts, Side
 from chainrule.checking.equality import same_numbers
 from chainrule.checking.finite_differences import largest
 
-#: How far linearity may be off, relative to the largest number, in float64 and in fewer digits: what a solver within
-#: an operator leaves is noise, and widens the error bar; what is more is a mistake.
+#: How far linearity may be off, relative to the largest number, in float64 and in lower precision. The remaining error
+#: of a solver within an operator is noise, and widens the error bar; anything larger is a mistake.
 LINEAR, LINEAR_IN_SINGLE = 1e-6, 1e-3
 
 
 @dataclass
 class Seen:
-    """What a side gave for two arguments."""
+    """The results of a side for two arguments."""
 
     x: FloatArray
     z: FloatArray
@@ -32,7 +32,7 @@ class Seen:
 
 
 def try_side(side: Side, x: FloatArray, z: FloatArray) -> Seen:
-    """Try what holds for one side; x and z are of few digits, so that 2 x - 3 z is exact."""
+    """Test the contracts of one side; x and z have few digits, so that 2 x - 3 z is exact."""
     seen = Seen(x, z, side(x), side(z))
     _try_again(side, seen)
     _try_linear(side, seen)
@@ -40,7 +40,7 @@ def try_side(side: Side, x: FloatArray, z: FloatArray) -> Seen:
 
 
 def _far(a: FloatArray, b: FloatArray, allowed: float, size: float | None = None) -> bool:
-    """Tell whether two results are further apart than a share of their largest number."""
+    """Tell whether two results differ by more than a share of their largest number."""
     size = max(largest(a), largest(b)) if size is None else size
     return not largest(a - b) <= allowed * size
 
@@ -50,7 +50,7 @@ def _allowed(side: Side) -> float:
 
 
 def _try_again(side: Side, seen: Seen) -> None:
-    """Call with x after another call, and once more at once: what comes out is the same."""
+    """Call with x after another call, and once more right away: the result must be the same."""
     name = f"{side.name} gives the same again"
     side.contracts.holds(name)
     after_another = side(seen.x)
@@ -73,7 +73,7 @@ def _try_again(side: Side, seen: Seen) -> None:
 
 
 def try_in_turn(first: Side, other: Side, x: FloatArray, of_x: FloatArray, y: FloatArray) -> None:
-    """Call one side after the other was called with something else: it gives the same."""
+    """Call one side after the other was called with something else: the result must be the same."""
     name = f"{first.name} gives the same after {other.name}"
     if first.contracts.is_broken(f"{first.name} gives the same again"):
         return
@@ -85,7 +85,7 @@ def try_in_turn(first: Side, other: Side, x: FloatArray, of_x: FloatArray, y: Fl
 
 
 def _try_linear(side: Side, seen: Seen) -> None:
-    """Hold A(2x - 3z) against 2 Ax - 3 Az, A(0) against 0, and A(ix) against i Ax."""
+    """Compare A(2x - 3z) with 2 Ax - 3 Az, A(0) with 0, and A(ix) with i Ax."""
     name, zero = f"{side.name} is linear", f"{side.name} of 0 is 0"
     side.contracts.holds(name)
     side.contracts.holds(zero)
@@ -126,18 +126,18 @@ def _try_over_complex(side: Side, seen: Seen) -> None:
 
 
 def try_other_ways(operator: Operator, sides: tuple[Side, Side], seen: tuple[Seen, Seen], contracts: Contracts) -> None:
-    """Hold A @ x, A.H @ y, A.matmat and so on against what matvec and rmatvec give."""
+    """Compare A @ x, A.H @ y, A.matmat and so on with the results of matvec and rmatvec."""
     for way, function, of_adjoint in operator.ways:
         side, known = sides[of_adjoint], seen[of_adjoint]
         name = f"{way} gives what {side.called.removeprefix('A.')} gives"
         aside = Side(side.name, way, function, side.takes, side.gives, Contracts())
         try:
             found = aside(known.x)
-        except NotImplementedError:  # it need not have it
+        except NotImplementedError:  # an operator need not have it
             contracts.skips(name, "it is not there")
         except ColumnsError as error:
             contracts.breaks(name, str(error), "other ways differ")
-        except Exception as error:  # matvec and rmatvec work all the same
+        except Exception as error:  # matvec and rmatvec work nevertheless
             told = (str(error).splitlines() or [""])[0][:100]
             contracts.breaks(name, f"{way} raises {type(error).__name__}: {told}", "other ways fail", hazard=True)
         else:
