@@ -175,7 +175,7 @@ def test_what_the_operator_raises_is_passed_on_with_a_note() -> None:
 def test_an_adjoint_of_another_shape_is_wrong_and_said() -> None:
     report = check_adjoint((np.diff, np.cumsum), 7)
     assert (report.verdict, report.cause) == ("wrong", "wrong shape")
-    assert "cumsum gives shape (6,), and (7,) is needed" in str(report)
+    assert "cumsum gives shape (6,), but (7,) is needed" in str(report)
 
 
 @pytest.mark.parametrize("shape", [0, (3, 0)])

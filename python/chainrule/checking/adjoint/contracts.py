@@ -58,17 +58,18 @@ def _try_again(side: Side, seen: Seen) -> None:
     if same_numbers(after_another, at_once) and same_numbers(after_another, seen.of_x):
         return
     if not _far(after_another, at_once, _allowed(side)) and not _far(after_another, seen.of_x, _allowed(side)):
-        text = f"{side.called} gives other last digits for the same argument"
+        text = f"the last digits of {side.called} differ for the same argument"
         side.contracts.breaks(name, text, "not deterministic", hazard=True)
         return
     step = at_once - after_another
     side(seen.z)
     if largest(step) and not _far(after_another - seen.of_z, step, 1e-6):
-        cause, text = "accumulates", f"{side.called} adds to what it gave before"
+        cause, text = "accumulates", f"{side.called} adds to its earlier result"
     elif same_numbers(side(seen.x), after_another):
-        cause, text = "keeps an earlier call", f"{side.called} gives another result after a call with another argument"
+        text = f"{side.called} gives a different result after a call with another argument"
+        cause = "keeps an earlier call"
     else:
-        cause, text = "not deterministic", f"{side.called} gives another result for the same argument"
+        cause, text = "not deterministic", f"{side.called} gives a different result for the same argument"
     side.contracts.breaks(name, text, cause)
 
 
@@ -80,7 +81,7 @@ def try_in_turn(first: Side, other: Side, x: FloatArray, of_x: FloatArray, y: Fl
     other(y)
     first.contracts.holds(name)
     if _far(first(x), of_x, _allowed(first)):
-        text = f"{first.called} gives another result after a call of {other.called}"
+        text = f"{first.called} gives a different result after a call of {other.called}"
         first.contracts.breaks(name, text, "keeps an earlier call")
 
 
@@ -91,7 +92,7 @@ def _try_linear(side: Side, seen: Seen) -> None:
     side.contracts.holds(zero)
     nothing = side(np.zeros_like(seen.x))
     if same_numbers(seen.of_x, seen.of_z) and same_numbers(seen.of_x, nothing) and nothing.any():
-        side.contracts.breaks(name, f"{side.called} gives the same for all arguments", "ignores its argument")
+        side.contracts.breaks(name, f"{side.called} gives the same result for all arguments", "ignores its argument")
         return
     mixed = side(2 * seen.x - 3 * seen.z)
     size = 2 * largest(seen.of_x) + 3 * largest(seen.of_z) + largest(mixed)
@@ -103,7 +104,10 @@ def _try_linear(side: Side, seen: Seen) -> None:
         should = should + 2 * nothing if affine else should
     if _far(mixed, should, _allowed(side), size):
         off = largest(mixed - should) / size
-        text = f"{side.called} of 2x - 3z is off twice that of x less three times that of z by {off:.1e} of the largest"
+        text = (
+            f"{side.called} of 2x - 3z is not twice that of x less three times that of z: it is off by {off:.1e} of the"
+            " largest"
+        )
         side.contracts.breaks(name, text, "not linear")
     elif side.takes.is_complex and side.gives.is_complex:
         _try_over_complex(side, seen)
@@ -121,7 +125,7 @@ def _try_over_complex(side: Side, seen: Seen) -> None:
         cause, text = "drops the imaginary part", f"{side.called} gives real numbers for complex ones"
     else:
         cause, text = "linear over the reals only", f"{side.called} of i x is not i times that of x"
-    text += "; if that is meant, say so with an attribute clinear = False, or a real dtype= for one side"
+    text += "; if that is intended, say so with an attribute clinear = False, or a real dtype= for one side"
     side.contracts.breaks(name, text, cause)
 
 
@@ -134,7 +138,7 @@ def try_other_ways(operator: Operator, sides: tuple[Side, Side], seen: tuple[See
         try:
             found = aside(known.x)
         except NotImplementedError:  # an operator need not have it
-            contracts.skips(name, "it is not there")
+            contracts.skips(name, "the operator does not have it")
         except ColumnsError as error:
             contracts.breaks(name, str(error), "other ways differ")
         except Exception as error:  # matvec and rmatvec work nevertheless
@@ -143,4 +147,4 @@ def try_other_ways(operator: Operator, sides: tuple[Side, Side], seen: tuple[See
         else:
             contracts.holds(name)
             if _far(found, known.of_x, _allowed(side)):
-                contracts.breaks(name, f"for the same argument {way} gives other numbers", "other ways differ")
+                contracts.breaks(name, f"{way} gives different numbers for the same argument", "other ways differ")

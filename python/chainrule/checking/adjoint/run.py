@@ -33,10 +33,10 @@ _MOST_SECONDS = 5.0
 _MOST_LOOKED_AT = 8
 #: Causes that follow from another mistake, or are beside the point, are named last.
 _LAST = ("wrong dtype", "wrong shape", "other ways")
-_NO_PLACE = "single entries agree, and sums of them do not: A or A* is not linear"
-_HIDDEN = "rounding hides what there is to see: the error bar is wider than a twentieth of it"
+_NO_PLACE = "single entries agree, but sums of them do not: A or A* is not linear"
+_HIDDEN = "rounding hides any difference: the error bar is wider than a twentieth of what is compared"
 _SMALL = (
-    "the sides differ all over, by little: a small mistake, or both solve ill-conditioned equations, each its own way"
+    "the sides differ everywhere by a little: a small mistake, or each solves ill-conditioned equations in its own way"
 )
 #: The contract without which a comparison says nothing.
 _NEEDED = "gives the same again"
@@ -79,7 +79,7 @@ def _report(operator: Operator, settings: Settings) -> GradientReport:
         try_in_turn(adjoint, forward, seen_back.x, seen_back.of_x, seen.z)
         try_other_ways(operator, (forward, adjoint), (seen, seen_back), contracts)
         if any(contracts.is_broken(f"{s.name} {_NEEDED}") and not _hazard(contracts, s) for s in (forward, adjoint)):
-            notes.append("nothing was compared: what gives another result with every call is no operator")
+            notes.append("nothing was compared: a function whose result changes from call to call is not an operator")
             return _made(operator, settings, (), contracts, None)
         array, cause = _compared(pair, settings)
     except WrongShapeError as error:
@@ -118,8 +118,8 @@ def _settle(operator: Operator, pair: Pair) -> None:
         outputs.shape = raw.shape
     if math.prod(outputs.shape) != raw.size:
         raise ValueError(
-            f"{forward.called} gives shape {raw.shape} for an array of shape {domain.told}, and shape_out says"
-            f" {outputs.told}: say another shape_out=, or leave it out"
+            f"{forward.called} gives shape {raw.shape} for an array of shape {domain.told}, but shape_out says"
+            f" {outputs.told}: give another shape_out=, or leave it out"
         )
     if math.prod(outputs.shape) == 0:
         return
@@ -136,8 +136,8 @@ def _settle(operator: Operator, pair: Pair) -> None:
         for space in (domain, outputs):
             space.split = space.dtype is not None and space.dtype.kind == "c"
         operator.notes.append(
-            "linear over the reals only: compared are real and imaginary parts, by the real part of ⟨Ax, y⟩; the last"
-            " index of a complex array is 0 for the real part, 1 for the imaginary"
+            "linear over the reals only: real and imaginary parts are compared, by the real part of ⟨Ax, y⟩; the last"
+            " index of a complex array is 0 for the real part and 1 for the imaginary part"
         )
     adjoint.eps = max(adjoint.eps, forward.eps)
 

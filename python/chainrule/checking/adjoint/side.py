@@ -128,7 +128,7 @@ class Side:
         name = f"what {self.name} gives is nobody else's memory"
         self.contracts.holds(name)
         if result.size and np.may_share_memory(result, given):
-            text = f"what {self.called} gives shares memory with its argument; return a copy"
+            text = f"the result of {self.called} shares memory with its argument; return a copy"
             self.contracts.breaks(name, text, "aliases its argument", hazard=True)
         self._see_last(result)
         self._see_dtype(result)
@@ -141,7 +141,7 @@ class Side:
         name = f"what {self.name} gave stays as it was"
         self.contracts.holds(name)
         if self._last is not None and not same_bits(*self._last):
-            text = f"{self.called} fills the same array again: keep a copy, or give a new array each time"
+            text = f"{self.called} fills the same array again: return a copy, or a new array each time"
             self.contracts.breaks(name, text, "overwrites its last result", hazard=True)
 
     def _see_dtype(self, result: Any) -> None:
@@ -149,7 +149,7 @@ class Side:
         self.contracts.holds(name)
         given = np.dtype(self.takes.dtype or np.float64)
         if result.dtype.kind in "iub":
-            text = f"{self.called} gives {result.dtype} for {given}: what stands behind the point is lost"
+            text = f"{self.called} gives {result.dtype} for {given}: the fractional part is lost"
             self.contracts.breaks(name, text, "wrong dtype", hazard=True)
             self.eps = max(self.eps, float(np.finfo(given).eps))
             return
@@ -167,12 +167,12 @@ class Side:
             shape = self.gives.shape = result.shape
         right = math.prod(shape)
         if result.size != right:
-            raise WrongShapeError(f"{self.called} gives shape {result.shape}, and {self.gives.told} is needed")
+            raise WrongShapeError(f"{self.called} gives shape {result.shape}, but {self.gives.told} is needed")
         expected = (right,) if self.gives.flat else shape
         name = f"{self.name} gives the shape it must"
         self.contracts.holds(name)
         if result.shape != expected and not (self.gives.flat and result.shape == shape):
-            text = f"{self.called} gives shape {result.shape}, and {expected} is needed"
+            text = f"{self.called} gives shape {result.shape}, but {expected} is needed"
             self.contracts.breaks(name, text, "wrong shape", hazard=True)
         found = self._in_their_field(result.reshape(shape))
         if not np.isfinite(found).all():
@@ -212,7 +212,9 @@ class Side:
         share = norm(noise) / (norm(result) or 1.0)
         self.share = max(self.share, share)
         if self.eps**_FEW_DIGITS < share < _NOT_LINEAR:
-            text = f"{self.called} is linear to {share:.0e} only: it computes in fewer digits, or solves roughly"
+            text = (
+                f"{self.called} is linear only to {share:.0e}: it computes in lower precision, or solves approximately"
+            )
             self.contracts.breaks(f"{self.name} loses no digits", text, "loses digits", hazard=True)
 
 
