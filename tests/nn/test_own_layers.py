@@ -730,7 +730,7 @@ def test_what_the_networks_own_gradient_leaves_out_is_named() -> None:
             del found["b1"]
             return found
 
-    with pytest.warns(RuntimeWarning, match=r"^fit leaves b1 untrained: WithoutBias.gradient gives none"):
+    with pytest.warns(RuntimeWarning, match=r"^fit leaves b1 untrained: WithoutBias.gradient does not return it"):
         fit(WithoutBias(6, 5, 4, seed=0), *data(), batch_size=4)
 
 
