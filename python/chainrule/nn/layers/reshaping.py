@@ -58,7 +58,8 @@ class Reshape(BaseLayer):
     def _described(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
         if math.prod(shape) != math.prod(self.shape):
             raise ValueError(
-                f"an example of shape {shape} cannot be reshaped to {self.shape}, {math.prod(self.shape)} numbers"
+                f"an example of shape {shape} cannot be reshaped to {self.shape}, which has {math.prod(self.shape)}"
+                " numbers"
             )
         return (), (), self.shape
 
