@@ -311,5 +311,5 @@ def flag(value: Any, name: str) -> bool:
 def shape(name: str, *sizes: int, dtype: np.dtype[Any]) -> tuple[int, ...]:
     """Give `sizes` as a shape; raise before any allocation if its number of bytes exceeds a signed machine word."""
     if math.prod(map(int, sizes)) * dtype.itemsize > np.iinfo(np.intp).max:
-        raise ValueError(f"{name} of shape {sizes} would hold more bytes than can be addressed")
+        raise ValueError(f"{name} of shape {sizes} would hold more bytes than memory can address")
     return sizes
