@@ -465,9 +465,9 @@ class Network:
 
         Notes
         -----
-        The file holds the kinds, names and numbers of the layers, and also the class if it is `Network` or
-        `TwoLayerNet`. Layers, a loss or a class of your own cannot be written. Their parameters, as `params` finds
-        them, are written, and ``load(path, into=net)`` puts them into a network that you have made.
+        The file holds the kinds, names and numbers of the layers, and also the class if it is one of this package.
+        Layers, a loss or a class of your own cannot be written. Their parameters, as `params` finds them, are written,
+        and ``load(path, into=net)`` puts them into a network that you have made.
         """
         from chainrule.storage.model_files import save  # delegates: files know networks
 

@@ -76,8 +76,8 @@ def check_jacobian(
     Raises
     ------
     TypeError
-        If an argument or a result of `jac` does not hold real numbers, or there is nothing to differentiate with
-        respect to.
+        If an argument or a result of `jac` does not hold real or complex numbers, or there is nothing to differentiate
+        with respect to.
     ValueError
         If the blocks do not match the arguments, or something is not finite. Exceptions of `f` and `jac` are passed on.
 
