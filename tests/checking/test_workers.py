@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -82,6 +83,27 @@ def test_ctrl_c_leaves_no_process_and_no_array_behind() -> None:
     assert not multiprocessing.active_children()
     assert np.array_equal(x, X)
     assert factor[0] == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are not forked")
+def test_ctrl_c_at_a_fork_is_heard() -> None:
+    """Python prints an exception of what it calls at a fork, and goes on."""
+    code = """
+import os, signal
+import numpy as np
+from chainrule import check_jacobian
+signal.signal(signal.SIGINT, signal.default_int_handler)
+HERE, once = os.getpid(), [signal.SIGINT]
+os.register_at_fork(before=lambda: once and (os.kill(HERE, once.pop()), sum(range(1000))))
+def slow(x):
+    while os.getpid() != HERE:
+        signal.pause()
+    return 2 * x
+check_jacobian(slow, lambda x: 2 * np.eye(len(x)), np.ones(8), workers=2)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (-signal.SIGINT, "")
+    assert done.stderr.splitlines()[-1] == "KeyboardInterrupt"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are not forked")

@@ -17,6 +17,8 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from chainrule._uninterrupted import uninterrupted
+
 #: All ends of pipes that this process holds: a forked one closes its copies, or no other would see when this one ends.
 _open: set[Connection] = set()
 #: Each process is handed so many pieces, if there are as many things: some may take longer than others.
@@ -95,7 +97,8 @@ class Processes:
             self._processes[here] = process
             with warnings.catch_warnings():  # of threads that a forked process does not have: it needs none
                 warnings.simplefilter("ignore", DeprecationWarning)
-                process.start()
+                with uninterrupted():  # what Python calls at a fork lets no exception out: Ctrl-C would be lost in it
+                    process.start()
             there.close()
 
     def close(self) -> None:

@@ -20,8 +20,8 @@ import numpy as np
 
 from chainrule._gate import FloatArray, floats, positive, real, writeable
 from chainrule._other_names import taking, telling
+from chainrule._uninterrupted import uninterrupted
 from chainrule.training.elsewhere import OPTIMIZERS_ELSEWHERE
-from chainrule.training.uninterrupted import uninterrupted
 
 __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "Optimizer", "RMSprop"]
 
