@@ -1,4 +1,4 @@
-"""Gradients to see and to trust: the tutorial's functions, layers and network, over kernels in Rust.
+"""Gradients to see and to trust: the tutorial's functions, layers and network, with kernels in Rust.
 
 ========================================  ==================================================================
 functions                                 activations, losses, ``numerical_gradient``
@@ -42,7 +42,7 @@ from chainrule.nn.functions import (
     sum_squared_error,
 )
 from chainrule.nn.gradients import _numerical_gradient_1d, numerical_gradient, numerical_gradient_2d
-from chainrule.nn.layers import *  # noqa: F403  # what of it is public, it says itself; so do the two below
+from chainrule.nn.layers import *  # noqa: F403  # its __all__ says what is public; the same holds for the two below
 from chainrule.nn.losses import *  # noqa: F403
 from chainrule.nn.multi_layer_net import MultiLayerNet, MultiLayerNetExtend
 from chainrule.nn.network import Network
@@ -133,7 +133,7 @@ __all__ += _layers.__all__
 __all__ += _losses.__all__
 __all__ += _optimizers.__all__
 
-# What few programs ask for is imported when it is asked for: a third of the time that the import would take.
+# Names that few programs use are imported when they are first used, which saves a third of the import time.
 if TYPE_CHECKING:
     from chainrule.checking.adjoint.checks import check_adjoint
     from chainrule.checking.jacobian.checks import check_hessian, check_jacobian
@@ -193,7 +193,7 @@ else:
         return found
 
 
-# Pickles written before there were folders name these modules. What they name in them is found here.
+# Pickles written before the package had folders refer to these modules. Their names are found here.
 for _name in ("callbacks", "functions", "gradients", "history", "layers", "network", "optimizers"):
     _sys.modules[f"chainrule.{_name}"] = _sys.modules[__name__]
 del _name

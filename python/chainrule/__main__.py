@@ -1,4 +1,4 @@
-"""``python -m chainrule``; chainrule itself Python imports before this, when nobody listens for Ctrl-C yet."""
+"""``python -m chainrule``; Python imports chainrule before this module, when Ctrl-C is not handled yet."""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""The two exceptions of our own; everything else is a built-in ``TypeError``, ``ValueError`` or ``OSError``.
+"""The package's own two exceptions; all other errors are built-in, such as ``TypeError``, ``ValueError``, ``OSError``.
 
-Both tell what a file or a server said, and a traceback shows them on a terminal.
+Both may quote a file or a server, and a traceback shows them on a terminal.
 """
 
 from chainrule._harmless import harmless
@@ -14,7 +14,7 @@ class DataError(ValueError):
 
 
 class DownloadError(OSError):
-    """A download failed at every address; the message lists each with its reason and what to do instead."""
+    """A download failed from every address; the message lists each with the reason, and what to do instead."""
 
     def __init__(self, message: str) -> None:
         super().__init__(harmless(message))

@@ -1,8 +1,8 @@
-"""The one gate: every array a user hands over passes here before anything computes with it.
+"""The gate: every array from a user passes through here before anything computes with it.
 
-What comes out is an exact ``numpy.ndarray``, native float32 or float64 (or checked class ids), C-contiguous and
-aligned: the only thing the kernels read. A copy is made only when one is needed. What cannot be meant (a masked
-array, complex numbers, a string) is refused with the argument's name.
+The result is an exact ``numpy.ndarray``, native float32 or float64 (or checked class ids), C-contiguous and aligned:
+the only form that the kernels read. A copy is made only when one is needed. Input that makes no sense here (a masked
+array, complex numbers, a string) is refused with the name of the argument.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ FloatArray: TypeAlias = NDArray[Any]
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _STORED = (np.dtype(np.uint8), *_FLOATS)
 _LARGEST_COUNT = 2**31 - 1
-#: NumPy's arrays have up to 64; what goes through one number by number, or stretches it, stops here.
+#: NumPy arrays have up to 64 axes, but NumPy's iteration and broadcasting stop at this number.
 _MOST_AXES = 32
 
 
 def floats(a: Any, name: str, dtype: Any = None) -> FloatArray:
-    """Give `a` as the kernels read it: exact ndarray, C-contiguous, aligned, float32 or float64.
+    """Give `a` in the form that the kernels read: exact ndarray, C-contiguous, aligned, float32 or float64.
 
     Parameters
     ----------
     a : array_like
         Anything ``numpy.asarray`` takes, and any object with ``__dlpack__``.
     name : str
-        What the caller calls it, for the messages.
+        The caller's name for it, for error messages.
     dtype : numpy.dtype, optional
-        The dtype to compute in. By default NumPy's promotion: float32 stays, float16 and bfloat16 become float32,
-        booleans and integers float64.
+        The dtype to compute in. By default it follows NumPy: float32 stays, float16 and bfloat16 become float32, and
+        booleans and integers become float64.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def floats(a: Any, name: str, dtype: Any = None) -> FloatArray:
 
 
 def examples(x: Any, dtype: np.dtype[Any]) -> FloatArray:
-    """Give `x` as Rust reads examples: uint8, float32 and float64 as they are, in C order; the rest in `dtype`."""
+    """Give `x` in the form that Rust reads: uint8, float32 and float64 as they are, in C order; others in `dtype`."""
     if type(x) is np.ndarray and x.dtype in _STORED:
         in_order = x.flags.c_contiguous and x.flags.aligned
         return x if in_order else np.require(x, None, ["C", "A"])
@@ -62,7 +62,7 @@ def examples(x: Any, dtype: np.dtype[Any]) -> FloatArray:
 
 
 def compute_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Give the dtype, float32 or float64, in which numbers of `dtype` are computed with."""
+    """Give the dtype, float32 or float64, for computing with numbers of `dtype`."""
     return np.dtype(np.float64) if dtype.kind in "biu" or dtype.itemsize == 8 else np.dtype(np.float32)
 
 
@@ -81,14 +81,14 @@ def fill(held: FloatArray, value: Any, name: str) -> None:
     TypeError
         If `value` does not hold real numbers.
     ValueError
-        If its shape is not that of `held`, or `held` is read-only.
+        If `value` does not have the shape of `held`, or `held` is read-only.
     """
-    if value is not held:  # what ``net.params["W1"] -= …`` ends with
+    if value is not held:  # ``net.params["W1"] -= …`` assigns the held array itself
         np.copyto(held, fitting(held, value, name))
 
 
 def fitting(held: FloatArray, value: Any, name: str) -> FloatArray:
-    """Give `value` as an array of the dtype of `held` that can be copied into it; raise as `fill` does if it cannot."""
+    """Give `value` as an array in the dtype of `held` that can be copied into it; raise as `fill` if it cannot."""
     array = floats(value, name, held.dtype)
     if array.shape != held.shape:
         raise ValueError(f"{name} has shape {held.shape}, got a value of shape {array.shape}")
@@ -103,7 +103,7 @@ def writeable(array: FloatArray, name: str) -> None:
 
 
 def all_writeable(params: Mapping[str, FloatArray]) -> None:
-    """Raise ValueError naming the first of `params` that is read-only."""
+    """Raise ValueError that names the first read-only array of `params`, if there is one."""
     for name, array in params.items():
         writeable(array, f"params[{name!r}]")
 
@@ -115,14 +115,14 @@ def expect_network(net: Any) -> None:
 
 
 def is_complex(value: Any) -> bool:
-    """Tell whether something is a complex number, an array of such, or holds one."""
+    """Tell whether something is a complex number, or contains complex numbers."""
     if isinstance(value, list | tuple):
         return any(map(is_complex, value))
     return isinstance(value, complex) or (isinstance(value, np.ndarray | np.generic) and value.dtype.kind == "c")
 
 
 def numbers(a: Any, name: str) -> NDArray[Any]:
-    """Give `a` as an exact ndarray of real numbers, in whatever dtype and layout it has."""
+    """Give `a` as an exact ndarray of real numbers, in its own dtype and layout."""
     if type(a) is np.ndarray and a.dtype in _STORED:
         return a
     if isinstance(a, np.ma.MaskedArray):
@@ -132,7 +132,7 @@ def numbers(a: Any, name: str) -> NDArray[Any]:
     try:
         only_dlpack = hasattr(a, "__dlpack__") and not hasattr(a, "__array__")
         array = np.from_dlpack(a) if only_dlpack else np.asarray(a)
-    except ValueError as error:  # NumPy's word for a ragged list
+    except ValueError as error:  # NumPy's message for a ragged list
         raise TypeError(f"{name} must be an array of numbers with rows of one length: {error}") from None
     dtype = array.dtype
     real = dtype.kind in "biu" or (dtype.kind == "f" and dtype.itemsize in (2, 4, 8)) or dtype.name == "bfloat16"
@@ -174,14 +174,14 @@ def _no_numbers(a: Any, array: NDArray[Any], name: str) -> str:
 
 
 def few_axes(array: NDArray[Any], name: str) -> NDArray[Any]:
-    """Give `array` itself; raise ValueError if it has more axes than NumPy goes through number by number."""
+    """Give `array` itself; raise ValueError if it has more axes than NumPy can iterate over."""
     if array.ndim > _MOST_AXES:
         raise ValueError(f"{name} has {array.ndim} axes; at most {_MOST_AXES} are taken here")
     return array
 
 
 def targets(t: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[NDArray[Any], bool]:
-    """Put the teaching signal in order, once: a private copy, range-checked, and whether it holds class ids.
+    """Check and convert the teaching signal: give a private, range-checked copy, and whether it holds class ids.
 
     Parameters
     ----------
@@ -213,7 +213,7 @@ def targets(t: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[NDArr
         if array.dtype == dtype:
             private = array.copy()
         else:
-            with np.errstate(all="ignore"):  # what overflows in the cast is refused by name
+            with np.errstate(all="ignore"):  # what overflows in the cast is refused below, with a message
                 private = np.array(array, dtype=dtype, order="C")
         return _distributions(private.reshape(n, classes)), False
     if array.shape in (((n,), (n, 1)) if len(shape) == 2 else ((),)):
@@ -227,7 +227,7 @@ def targets(t: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[NDArr
 
 
 def class_ids(t: Any, classes: int) -> NDArray[np.int64]:
-    """Give a private int64 copy, shape (N,), of whole numbers in 0..`classes`-1; say which row is not one."""
+    """Give a private int64 copy, shape (N,), of whole numbers in 0..`classes`-1; an error names the first bad row."""
     array = numbers(t, "t").reshape(-1)
     # Half precision would round `classes` to its own grid in the comparison; float64 holds every id.
     array = array.copy() if array.dtype.kind in "biu" else array.astype(np.float64)
@@ -258,7 +258,7 @@ def _distributions(t: NDArray[Any]) -> NDArray[Any]:
 
 
 def rows_of(t: NDArray[Any], classes: int, dtype: np.dtype[Any]) -> FloatArray:
-    """Give the teaching signal that `targets` put in order with a row each: of class ids, one-hot."""
+    """Give the teaching signal from `targets` with one row for each example; class ids become one-hot rows."""
     return t if t.ndim == 2 else np.eye(classes, dtype=dtype)[t]
 
 
@@ -270,11 +270,11 @@ def sample_weights(value: Any, n: int) -> FloatArray:
     TypeError
         If `value` does not hold real numbers.
     ValueError
-        If it does not have that shape, or an entry is negative or not finite.
+        If `value` does not have this shape, or an entry is negative or not finite.
     """
     weights = floats(value, "sample_weight", np.dtype(np.float64))
     if weights.shape != (n,):
-        raise ValueError(f"sample_weight must have shape {(n,)}, one weight an example, got {weights.shape}")
+        raise ValueError(f"sample_weight must have shape {(n,)}, one weight per example, got {weights.shape}")
     bad = ~((weights >= 0) & (weights < np.inf))
     if bad.any():
         row = int(np.argmax(bad))
@@ -283,13 +283,13 @@ def sample_weights(value: Any, n: int) -> FloatArray:
 
 
 def weighted(rows: FloatArray, weights: FloatArray) -> FloatArray:
-    """Give rows that count as often as their weight says: softmax-loss takes a row's sum for its weight."""
+    """Multiply rows by their weights: softmax-loss reads the weight of a row from its sum."""
     with np.errstate(over="ignore"):
         return np.asarray(rows * weights.astype(rows.dtype)[:, None])
 
 
 def count(value: Any, name: str, *, least: int = 1) -> int:
-    """Give `value` as an int of at least `least`; a bool or a fraction is a TypeError, the range a ValueError."""
+    """Give `value` as an int >= `least`; raise TypeError for a bool or a fraction, ValueError if it is out of range."""
     if isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     try:
@@ -310,10 +310,10 @@ def positive(value: Any, name: str) -> float:
 
 
 def real(value: Any, name: str) -> float:
-    """Give `value` as a finite float; a bool or a non-number is a TypeError."""
+    """Give `value` as a finite float; raise TypeError for a bool or anything that is not a number."""
     if type(value) not in (float, int):
         wrong = isinstance(value, bool | np.bool_ | str | bytes | bytearray | np.ma.MaskedArray)
-        if wrong or np.iscomplexobj(value):  # of a NumPy complex, float() would only warn
+        if wrong or np.iscomplexobj(value):  # for a NumPy complex, float() would only warn
             raise TypeError(f"{name} must be a number, got {value!r}")
     try:
         number = float(value)
@@ -327,7 +327,7 @@ def real(value: Any, name: str) -> float:
 
 
 def generator(seed: Any, name: str = "seed") -> np.random.Generator:
-    """Give the generator that `seed` is or starts; by name if it is neither."""
+    """Give `seed` if it is a generator, or a new generator from it; an error message calls it `name`."""
     try:
         return np.random.default_rng(seed)
     except (TypeError, ValueError) as error:
@@ -335,14 +335,14 @@ def generator(seed: Any, name: str = "seed") -> np.random.Generator:
 
 
 def flag(value: Any, name: str) -> bool:
-    """Give `value` if it is True or False."""
+    """Give `value` if it is True or False; raise TypeError otherwise."""
     if not isinstance(value, bool | np.bool_):
         raise TypeError(f"{name} must be True or False, got {value!r}")
     return bool(value)
 
 
 def shape(name: str, *sizes: int, dtype: np.dtype[Any]) -> tuple[int, ...]:
-    """Give `sizes` as a shape, refused before any allocation if its bytes do not fit in a signed machine word."""
+    """Give `sizes` as a shape; raise before any allocation if its number of bytes exceeds a signed machine word."""
     if math.prod(map(int, sizes)) * dtype.itemsize > np.iinfo(np.intp).max:
-        raise ValueError(f"{name} of shape {sizes} would hold more bytes than memory can be addressed")
+        raise ValueError(f"{name} of shape {sizes} would hold more bytes than memory can address")
     return sizes

@@ -1,20 +1,21 @@
-"""Text from elsewhere as it may be shown on a terminal.
+"""Make text from elsewhere safe to show on a terminal.
 
-What a file holds or is called may hold commands to the terminal: to clear it, to colour a lie, to type. Whoever shows
-such text, or puts it into an error that is shown, sends it through here.
+The content or the name of a file may contain commands to the terminal: to clear it, to colour a lie, to type. All such
+text passes through here before it is shown or put into an error message.
 """
 
 from __future__ import annotations
 
 import re
 
-#: Control characters but newline and tab, what turns the direction of writing, and surrogates. Of these, a byte of a
-#: file name that is no text (U+DC80 to U+DCFF) stays if it is neither a control character nor can complete one.
+#: Control characters except newline and tab, characters that change the direction of writing, and surrogates. A
+#: surrogate for a byte of a file name that is not text (U+DC80 to U+DCFF) stays if it is neither a control character
+#: nor can complete one.
 _COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udc9f\udd00-\udfff]")
 
 
 def harmless(text: str) -> str:
-    r"""Give `text` with what could command a terminal as ``repr`` writes it.
+    r"""Give `text` with every character that could command a terminal escaped as ``repr`` does.
 
     Examples
     --------

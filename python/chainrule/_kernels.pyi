@@ -1,7 +1,7 @@
 """The Rust extension: see `rust/bindings`.
 
-Arrays are C-contiguous. The parameters, scores and gradients of one call are all float32 or all float64; class ids and
-row numbers are int64, losses float64, examples uint8, float32 or float64 with one row each.
+Arrays are C-contiguous. In one call, the parameters, scores and gradients are all float32 or all float64; class ids and
+row numbers are int64, losses are float64, and examples are uint8, float32 or float64 with one row each.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What is at work: versions, instruction set, threads."""
+"""The environment of a run: versions, instruction set, threads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chainrule._gate import count
 
 
 def machine() -> dict[str, str | int]:
-    """Give what the numbers of a run depend on, or its speed does."""
+    """Give everything about the environment that the numbers or the speed of a run depend on."""
     return {
         "chainrule": _kernels.__version__,
         "python": platform.python_version(),
@@ -25,20 +25,20 @@ def machine() -> dict[str, str | int]:
 
 
 def threads(most: int) -> AbstractContextManager[None]:
-    """Divide work among at most so many threads, for the calls of this thread within a ``with`` block.
+    """Limit the number of threads for the calls that this thread makes within a ``with`` block.
 
-    Results have the same bits whatever the number. Without a limit there are as many threads as CPUs that the process
-    may use, by its affinity and its cgroup's quota, or ``CHAINRULE_NUM_THREADS`` if that is less.
+    The results have the same bits at any number of threads. Without a limit, that number is the number of CPUs that the
+    process may use, by its affinity and its cgroup's quota, or ``CHAINRULE_NUM_THREADS`` if that is less.
 
     Parameters
     ----------
     most : int
-        At least 1. More than there are change nothing.
+        The largest number of threads, at least 1. A number above the one without a limit changes nothing.
 
     Returns
     -------
     context manager
-        The limit holds within its block.
+        The limit applies within its block.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def threads(most: int) -> AbstractContextManager[None]:
     >>> with chainrule.threads(1):
     ...     scores = chainrule.TwoLayerNet(784, 50, 10, seed=0).predict(np.zeros((1000, 784)))
     """
-    _kernels.threads()  # what the environment says is looked at first
+    _kernels.threads()  # check the environment variable first
     return _limited(count(most, "most"))
 
 

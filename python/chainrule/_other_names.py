@@ -1,4 +1,4 @@
-"""What an argument is called elsewhere: taken for ours, or told what it is here."""
+"""Arguments with names from other libraries: accept them, or tell the user the name here."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ R = TypeVar("R")
 
 
 def taking(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function take an argument by another name too: ``taking(learning_rate="lr")``.
+    """Make a method accept an argument by another name too: ``taking(learning_rate="lr")``.
 
-    Both at once are a TypeError. The first argument of the function, a method, is `self`.
+    Giving both names at once raises a TypeError. The first argument of the method is `self`.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -22,7 +22,7 @@ def taking(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
             for other, ours in names.items():
                 if other in kwargs:
                     if ours in kwargs or len(args) > 1:
-                        raise TypeError(f"{other} is another name of {ours}: give one of them")
+                        raise TypeError(f"{other} is another name for {ours}: give one of them")
                     kwargs[ours] = kwargs.pop(other)
             return function(*args, **kwargs)
 
@@ -32,9 +32,9 @@ def taking(**names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
 
 
 def telling(**sentences: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function that is given an argument of another library's name say what it is here, in a TypeError.
+    """Make a function raise a TypeError that explains what to use for an argument with another library's name.
 
-    Of the names it has itself nothing is said.
+    Names that the function has itself are accepted as usual.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:

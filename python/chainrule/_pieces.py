@@ -1,4 +1,4 @@
-"""NumPy on large arrays, one piece after the other: Ctrl-C is seen between two calls, not in the middle of one."""
+"""Run NumPy on large arrays piece by piece, because Ctrl-C takes effect only between two calls."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-#: Numbers to a piece: some milliseconds where the memory must be had first.
+#: The numbers in one piece: some milliseconds of work if the memory has to be allocated first.
 _AT_ONCE = 1 << 20
 
 
 def each(function: Callable[..., Any], x: NDArray[Any], *others: Any) -> NDArray[Any]:
-    """Give ``function(x, *others)`` of a function that treats each number by itself.
+    """Give ``function(x, *others)``, for a function that works on each number by itself.
 
     Parameters
     ----------
     function : callable
-        What an array of the same shape comes out of, whatever part of `x` goes in.
+        Returns an array of the shape of its argument, for any part of `x`.
     x : ndarray
-        In C order, if it is large.
+        The array; in C order if it is large.
     *others : ndarray of the shape of `x`, or scalar
-        What goes in beside it.
+        Further arguments of the function.
     """
     if x.size <= _AT_ONCE:
         return np.asarray(function(x, *others))
@@ -39,7 +39,7 @@ def each(function: Callable[..., Any], x: NDArray[Any], *others: Any) -> NDArray
 
 
 def copied(x: NDArray[Any]) -> NDArray[Any]:
-    """Give a copy, in the order `x` has."""
+    """Give a copy of `x` in the same memory order."""
     if x.size <= _AT_ONCE or not (x.flags.c_contiguous or x.flags.f_contiguous):
         return x.copy(order="K")
     out = np.empty_like(x)
@@ -50,5 +50,5 @@ def copied(x: NDArray[Any]) -> NDArray[Any]:
 
 
 def pieces(size: int) -> Iterator[slice]:
-    """Give slices that divide so many numbers."""
+    """Give slices that divide `size` numbers into pieces."""
     return (slice(start, start + _AT_ONCE) for start in range(0, size, _AT_ONCE))

@@ -1,4 +1,4 @@
-"""Warnings, told where the package was called, however deep in it they arise."""
+"""Warnings that point to the user's call of the package, however deep inside they arise."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import warnings
 
 
 def warn(text: str, category: type[Warning] = RuntimeWarning) -> None:
-    """Warn of `text` at the line, outside this package, from which it was called."""
+    """Give the warning `text` for the line outside this package that called it."""
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "chainrule":
         level, frame = level + 1, frame.f_back

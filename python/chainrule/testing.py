@@ -1,6 +1,6 @@
-"""For tests: a derivative that is wrong fails the test, with the whole report as the message.
+"""Assertions for tests: a wrong derivative fails the test, with the whole report as the message.
 
-Works in pytest, in unittest and anywhere else an AssertionError means failure. In pytest the fixture
+They work in pytest, in unittest and anywhere else where an AssertionError means failure. In pytest, the fixture
 ``check_gradients`` does the same without an import; see the package ``pytest_chainrule``.
 """
 
@@ -19,13 +19,13 @@ def assert_gradients(subject: Any, *args: Any, allow_unproven: bool = False, **o
     subject : object or tuple of two functions
         A layer, a network or a pair; see `chainrule.check_gradients`.
     *args : array_like
-        What ``forward``, ``loss`` or ``f`` is called with, of any shape.
+        The arguments for ``forward``, ``loss`` or ``f``, of any shape.
     allow_unproven : bool, default False
-        Let pass what could not be compared: entries at a kink, gradients that are 0 throughout.
+        Accept what could not be compared: entries at a kink, and gradients that are 0 everywhere.
     **options
-        Those of `check_gradients`: ``wrt``, ``params``, ``forward``, ``backward`` and ``ignore`` say how the subject is
-        meant, ``strict=True`` lets hazards fail, and ``mode``, ``directions``, ``seed`` and ``tolerance`` how it is
-        compared.
+        The options of `check_gradients`: ``wrt``, ``params``, ``forward``, ``backward`` and ``ignore`` say how to read
+        the subject, ``strict=True`` turns hazards into failures, and ``mode``, ``directions``, ``seed`` and
+        ``tolerance`` control the comparison.
 
     Returns
     -------
@@ -34,10 +34,10 @@ def assert_gradients(subject: Any, *args: Any, allow_unproven: bool = False, **o
     Raises
     ------
     AssertionError
-        If anything differs or a contract is broken; with `allow_unproven` False also if not all could be compared. The
-        message is the report.
+        If anything differs or a contract is broken; unless `allow_unproven` is True, also if something could not be
+        compared. The message is the report.
     TypeError, ValueError
-        As `check_gradients`.
+        As for `check_gradients`.
 
     Examples
     --------
@@ -59,15 +59,15 @@ def assert_jacobian(f: Any, jac: Any, *args: Any, allow_unproven: bool = False, 
     Parameters
     ----------
     f : callable
-        ``f(*args)`` gives an array of any shape.
+        ``f(*args)`` returns an array of any shape.
     jac : callable, array, sparse matrix, LinearOperator or pair of callables
         Its derivatives; see `chainrule.check_jacobian`.
     *args : array_like
-        What both are called with, of any shape.
+        The arguments for both, of any shape.
     allow_unproven : bool, default False
         As for `assert_gradients`.
     **options
-        Those of `check_jacobian`.
+        The options of `check_jacobian`.
 
     Returns
     -------
@@ -76,9 +76,9 @@ def assert_jacobian(f: Any, jac: Any, *args: Any, allow_unproven: bool = False, 
     Raises
     ------
     AssertionError
-        As `assert_gradients`.
+        As for `assert_gradients`.
     TypeError, ValueError
-        As `check_jacobian`.
+        As for `check_jacobian`.
 
     Examples
     --------
@@ -98,15 +98,15 @@ def assert_hessian(grad: Any, hess: Any, *args: Any, allow_unproven: bool = Fals
     Parameters
     ----------
     grad : callable
-        ``grad(*args)`` gives the gradient, in the shape of the argument it is by.
+        ``grad(*args)`` returns the gradient, in the shape of the argument that it is taken with respect to.
     hess : callable, array, sparse matrix or LinearOperator
         Its derivatives; None with ``hessp=``. See `chainrule.check_hessian`.
     *args : array_like
-        What both are called with, of any shape.
+        The arguments for both, of any shape.
     allow_unproven : bool, default False
         As for `assert_gradients`.
     **options
-        Those of `check_hessian`.
+        The options of `check_hessian`.
 
     Returns
     -------
@@ -115,9 +115,9 @@ def assert_hessian(grad: Any, hess: Any, *args: Any, allow_unproven: bool = Fals
     Raises
     ------
     AssertionError
-        As `assert_gradients`.
+        As for `assert_gradients`.
     TypeError, ValueError
-        As `check_hessian`.
+        As for `check_hessian`.
 
     Examples
     --------
@@ -139,12 +139,12 @@ def assert_adjoint(A: Any, *shapes: Any, allow_unproven: bool = False, **options
     A : object, or tuple of two functions or matrices
         An operator or a pair; see `chainrule.check_adjoint`.
     *shapes : int or tuple of int
-        Those of x and of A x, if the operator does not tell.
+        The shapes of x and of A x, if the operator does not have them.
     allow_unproven : bool, default False
-        Let pass what could not be compared: rounding that hides all, an operator that gives 0 throughout.
+        Accept what could not be compared: rounding that hides everything, or an operator that gives only zeros.
     **options
-        Those of `check_adjoint`: ``dtype`` says how the operator is meant, ``strict=True`` lets hazards fail, and
-        ``mode``, ``directions``, ``seed`` and ``tolerance`` how it is compared.
+        The options of `check_adjoint`: ``dtype`` says how to read the operator, ``strict=True`` turns hazards into
+        failures, and ``mode``, ``directions``, ``seed`` and ``tolerance`` control the comparison.
 
     Returns
     -------
@@ -153,10 +153,10 @@ def assert_adjoint(A: Any, *shapes: Any, allow_unproven: bool = False, **options
     Raises
     ------
     AssertionError
-        If the sides differ or a contract is broken; with `allow_unproven` False also if nothing could be proved. The
-        message is the report.
+        If the sides differ or a contract is broken; unless `allow_unproven` is True, also if nothing could be proved.
+        The message is the report.
     TypeError, ValueError
-        As `check_adjoint`.
+        As for `check_adjoint`.
 
     Examples
     --------

@@ -1,7 +1,7 @@
-"""chainrule in pytest: fixtures such as ``check_gradients``, which fails a test whose gradient is not right.
+"""Fixtures for pytest, such as ``check_gradients``, which fails a test whose gradient is wrong.
 
-Registered by the entry point ``pytest11``, so every pytest run in an environment with chainrule loads this file. It is
-a package beside chainrule, not in it, and imports nothing of it, nor NumPy, before a test asks for the fixture.
+The entry point ``pytest11`` registers them, so every pytest run in an environment with chainrule loads this file. It is
+a package beside chainrule, not in it, and imports neither chainrule nor NumPy before a test asks for a fixture.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Let pytest take ``--gradient-seed``."""
+    """Add the option ``--gradient-seed`` to pytest."""
     group = parser.getgroup("chainrule", "gradient checks (chainrule)")
     group.addoption(
         "--gradient-seed", type=_seed, default=0, metavar="N", help="the seed of check_gradients (default %(default)s)"
@@ -25,12 +25,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    """Name the seed, without which a failure cannot be met again."""
+    """Name the seed, which is needed to reproduce a failure."""
     return f"chainrule: --gradient-seed={config.getoption('gradient_seed')}"
 
 
 def _fixture(name: str, what: str) -> Any:
-    """Give a fixture that calls ``chainrule.testing.assert_<name>``, with the seed of the command line."""
+    """Give a fixture that calls ``chainrule.testing.assert_<name>`` with the seed from the command line."""
 
     def fixture(request: pytest.FixtureRequest) -> Callable[..., GradientReport]:
         from chainrule import testing
@@ -48,9 +48,9 @@ def _fixture(name: str, what: str) -> Any:
 
     fixture.__doc__ = f"""Check {what} as ``chainrule.check_{name}`` does, and fail unless all of it is right.
 
-    It takes the same arguments, and ``allow_unproven=True`` to let pass what could not be compared; gives the report;
-    and fails with the whole report as the assertion's text. The seed is that of ``--gradient-seed`` unless one is
-    given.
+    It takes the same arguments, and ``allow_unproven=True`` to accept what could not be compared. It returns the
+    report, or fails with the whole report as the assertion's text. The seed is that of ``--gradient-seed`` unless one
+    is given.
     """
     return pytest.fixture(name=f"check_{name}")(fixture)
 

@@ -139,7 +139,7 @@ def test_the_gradient_of_the_deep_network_is_that_of_its_loss_with_the_same_mask
 
 
 def test_the_deep_networks_differences_are_refused() -> None:
-    with pytest.raises(TypeError, match="each loss draws other masks"):
+    with pytest.raises(TypeError, match="each loss draws new masks"):
         small_deep_net().numerical_gradient(np.ones((1, 1, 28, 28)), [0])
 
 
@@ -348,7 +348,7 @@ def test_what_the_trainer_cannot_use_is_named() -> None:
         trainer(optimizer="lbfgs")
     with pytest.raises(TypeError, match="momentum"):
         trainer(optimizer="sgd", optimizer_param={"momentum": 0.9})
-    with pytest.raises(ValueError, match="x_test and t_test must have one entry an example"):
+    with pytest.raises(ValueError, match="x_test and t_test must have one entry per example"):
         book.Trainer(None, np.ones((3, 2)), np.ones(3), np.ones((3, 2)), np.ones(2))
     with pytest.raises(ValueError, match="mini_batch_size"):
         trainer(mini_batch_size=0)

@@ -244,7 +244,7 @@ def test_a_script_that_is_no_python_is_told(tmp_path: Path, capsys: Text) -> Non
 def test_what_the_second_volume_has_is_told_to_be_missing(tmp_path: Path, capsys: Text) -> None:
     script = write(tmp_path / "script.py", "from common.time_layers import *\n")
     assert main(["book", str(script)]) == 1
-    assert "common.time_layers is not among what chapters 4 to 8" in capsys.readouterr().err
+    assert "common.time_layers is not a module that chapters 4 to 8" in capsys.readouterr().err
 
 
 def test_without_matplotlib_it_is_said_what_to_install(
@@ -329,7 +329,7 @@ def test_a_pickle_that_runs_code_is_a_named_error(call: str, protocol: int, tmp_
         ({(1, 2): 3}, "a key in it is of type tuple"),
         ([{1, 2}], "it names '(builtins|__builtin__).set'|holds more than"),
         ([np.dtype("f8")], "a dtype"),
-        ((np.dtype("f8"),), "it holds a tuple that is not whole"),
+        ((np.dtype("f8"),), "it holds a tuple that is incomplete"),
         ([np.zeros(2, object)], "dtype 'O8'"),
         ([1j], "it names '(builtins|__builtin__).complex'"),
         ([book.Trainer], "it names 'chainrule"),

@@ -235,7 +235,7 @@ def test_complex_numbers_in_a_list_and_a_diagonal_are_read() -> None:
     [
         (lambda: check_jacobian(f, None, X), "jac must be a function that gives the derivatives"),
         (lambda: check_jacobian(f, "2-point", X), "jac must be a function that gives the derivatives"),
-        (lambda: check_jacobian(f, True, X), "goes to check_problem"),
+        (lambda: check_jacobian(f, True, X), "use check_problem"),
         (lambda: check_jacobian(f, lambda x: None, X), "gives None; it must give the derivatives"),
         (lambda: check_jacobian(A, jac, X), "f must be a function, got ndarray"),
         (lambda: check_hessian(None, jac, X), "grad must be a function, got NoneType"),
@@ -249,9 +249,12 @@ def test_what_is_no_function_is_told(call: Callable[[], Any], says: str) -> None
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda: check_jacobian(f, jac, X, row_names="abc"), "there are 3 row_names, and 4 rows"),
-        (lambda: check_jacobian(f, jac, X, column_names="ab"), "there are 2 column_names, and 3 columns"),
-        (lambda: check_hessian(lambda x: x @ x, lambda x: 2 * np.eye(3), X), "must give the gradient by x, 3 numbers"),
+        (lambda: check_jacobian(f, jac, X, row_names="abc"), "there are 3 row_names, but 4 rows"),
+        (lambda: check_jacobian(f, jac, X, column_names="ab"), "there are 2 column_names, but 3 columns"),
+        (
+            lambda: check_hessian(lambda x: x @ x, lambda x: 2 * np.eye(3), X),
+            "must give the gradient with respect to x, 3 numbers",
+        ),
         (lambda: check_jacobian(f, jac, X, retract=np.add, bounds=(0, 1)), "bounds must be a dict by the names"),
     ],
 )

@@ -288,7 +288,7 @@ def test_there_is_no_accuracy_of_numbers_and_no_smoothing() -> None:
         net.accuracy(x, t)
     with pytest.raises(ValueError, match="label_smoothing is for classes, and IdentityWithLoss has none"):
         fit(net, x, t, label_smoothing=0.1)
-    with pytest.raises(ValueError, match="looks at validation_accuracy; beside the loss this run has r2"):
+    with pytest.raises(ValueError, match="watches validation_accuracy; the measure of this run is r2"):
         fit(net, x, t, validation=0.2, callbacks=[EarlyStopping(monitor="validation_accuracy")])
 
 

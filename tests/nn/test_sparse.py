@@ -195,7 +195,7 @@ def test_what_cannot_be_meant_is_named(call: Callable[[Any, Any], Any], error: t
 def test_a_nan_among_the_numbers_is_named() -> None:
     x, t = data()
     x[41, 3] = np.nan
-    with pytest.raises(FloatingPointError, match=r"x\[41, 3\] is nan in float64: leave such examples out"):
+    with pytest.raises(FloatingPointError, match=r"x\[41, 3\] is nan in float64: leave out such examples"):
         run(net(), sparse.csr_array(x), t)
 
 

@@ -366,7 +366,7 @@ def test_looking_at_maps_changes_no_layer() -> None:
         ((seeing(), np.ones(48), "Affine1"), ValueError, r"layer 'Affine1' gives no images, .* of shape \(1, 4\)"),
         ((seeing(), np.ones((2, 48))), ValueError, r"x must be one image, .*, got x.shape=\(2, 48\)"),
         ((seeing(), np.ones((2, 1, 6, 8))), ValueError, r"x must be one image, .*, got x.shape=\(2, 1, 6, 8\)"),
-        ((seeing(), np.ones(47)), ValueError, "does not have the 48 numbers"),
+        ((seeing(), np.ones(47)), ValueError, r"\(47,\) cannot be reshaped to .*, which has 48 numbers"),
         ((seeing(), "image"), TypeError, "x must be an array of numbers"),
         ((3, np.ones(48)), TypeError, "net must be a Network, got int"),
     ],

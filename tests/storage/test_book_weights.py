@@ -132,15 +132,15 @@ def test_f8_os_system_is_not_called(path: Path) -> None:
         ({"W1": np.zeros(2, np.longdouble)}, "not of real numbers"),
         ({"W1": [1.0, 2.0]}, "more than a dict of arrays"),
         ({"W1": 1.0}, "more than a dict of arrays"),
-        ({"W1": 1}, "what it holds under 'W1' is no array"),
-        ({"W1": None}, "what it holds under 'W1' is no array"),
-        ({1: np.zeros(2)}, "a name in it is of type int, not a word"),
-        ({"W1": {"W": np.zeros(2)}}, "what it holds under 'W1' is no array"),
+        ({"W1": 1}, "its entry 'W1' is not an array"),
+        ({"W1": None}, "its entry 'W1' is not an array"),
+        ({1: np.zeros(2)}, "a name in it is of type int, not a string"),
+        ({"W1": {"W": np.zeros(2)}}, "its entry 'W1' is not an array"),
         ({"W1": np.float64(1)}, "it names 'numpy._core.multiarray.scalar'"),
         (OrderedDict(W1=np.zeros(2)), "it names 'collections.OrderedDict'"),
         (np.zeros(2), "not a dict of arrays"),
         (TwoLayerNet(2, 2, 2, seed=0), "it names '(copyreg|chainrule)"),
-        ({"W1": np.ndarray}, "what it holds under 'W1' is no array"),
+        ({"W1": np.ndarray}, "its entry 'W1' is not an array"),
         ({"W1": np.ma.zeros(2)}, "it names 'numpy.ma"),
     ],
 )
@@ -155,7 +155,7 @@ def test_f8_an_array_never_filled_is_refused(path: Path) -> None:
     content = (
         b"}X\x02\x00\x00\x00W1cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I1000000000000\ntS'b'\ntRs."
     )
-    with pytest.raises(DataError, match="what it holds under 'W1' is no array"):
+    with pytest.raises(DataError, match="its entry 'W1' is not an array"):
         read(path, content)
 
 
@@ -234,7 +234,7 @@ def test_f6_f8_a_tuple_of_tuples_is_neither_hashed_nor_printed(path: Path, befor
     deep = b")" + b"\x85" * 300_000  # a hash of it overflows the stack
     wide = b")q\x00" + b"h\x00\x86q\x00" * 60  # to print it, or its hash, takes 2**60 steps
     for nested in (wide, deep):
-        with pytest.raises(DataError, match="of type tuple, not a word"):
+        with pytest.raises(DataError, match="of type tuple, not a string"):
             read(path, b"\x80\x04" + before + nested + after)
 
 

@@ -241,9 +241,7 @@ def test_a_refusal_at_the_start_gives_the_generator_back_as_it_was() -> None:
 
 
 def test_early_stopping_without_a_validation_set_is_refused_before_the_first_step() -> None:
-    refused(
-        ValueError, "EarlyStopping looks at validation_loss; give fit a validation set", callbacks=[EarlyStopping()]
-    )
+    refused(ValueError, "EarlyStopping watches validation_loss; give fit a validation set", callbacks=[EarlyStopping()])
 
 
 @pytest.mark.parametrize(
@@ -536,7 +534,7 @@ def test_one_example_may_have_a_weight() -> None:
         (-np.ones(50), ValueError, "finite and >= 0; got -1.0 at row 0"),
         (np.full(50, math.nan), ValueError, "finite and >= 0; got nan at row 0"),
         (np.full(50, math.inf), ValueError, "finite and >= 0; got inf at row 0"),
-        (np.zeros(50), ValueError, "sample_weight is 0 throughout"),
+        (np.zeros(50), ValueError, "sample_weight is 0 for every example"),
         ("x", TypeError, "sample_weight must be an array"),
         (3, ValueError, "sample_weight must have shape"),
     ],
@@ -558,4 +556,4 @@ def test_a_network_with_a_gradient_of_its_own_can_have_neither(options: Any) -> 
     def make() -> TwoLayerNet:
         return OwnGradient(6, 5, 4, seed=0)
 
-    refused(ValueError, "need the loss and gradient of Network, OwnGradient has its own", make, **options)
+    refused(ValueError, "need the loss and gradient of Network, but OwnGradient has its own", make, **options)

@@ -265,7 +265,7 @@ def test_fewer_steps_than_have_been_made_are_refused_and_nothing_is_changed(path
     fit(net(), x, t, epochs=3, batch_size=7, seed=3, checkpoint=path)
     other = net(seed=9)
     before = digest(other)
-    with pytest.raises(ValueError, match=r"the run has made \d+ steps, this call asks for 1 in all"):
+    with pytest.raises(ValueError, match=r"the run has made \d+ steps, but this call asks for 1 in total"):
         fit(other, x, t, iterations=1, batch_size=7, seed=3, resume=path)
     assert digest(other) == before
 
@@ -583,22 +583,22 @@ def rewritten(path: Path, run: dict[str, Any] | None = None, arrays: dict[str, A
     [
         ({"configuration": None}, {}, "its configuration is missing"),
         ({"configuration": 3}, {}, "its configuration is missing"),
-        ({"generator": None}, {}, "does not hold the state of a generator"),
+        ({"generator": None}, {}, "does not hold the state of a NumPy generator"),
         ({"generator": {"bit_generator": "os.system"}}, {}, "but of 'os.system'"),
-        ({"generator": {"bit_generator": "PCG64"}}, {}, "the run in it does not hold together"),
-        ({"generator": {"bit_generator": "PCG64", "state": {"state": -1, "inc": "x"}}}, {}, "does not hold together"),
-        ({"iter": "many"}, {}, "does not hold together"),
-        ({"numbers": None}, {}, "does not hold together"),
-        ({"numbers": {"lr": 0.1}}, {}, "does not hold together"),
+        ({"generator": {"bit_generator": "PCG64"}}, {}, "the run in it is invalid"),
+        ({"generator": {"bit_generator": "PCG64", "state": {"state": -1, "inc": "x"}}}, {}, "is invalid"),
+        ({"iter": "many"}, {}, "is invalid"),
+        ({"numbers": None}, {}, "is invalid"),
+        ({"numbers": {"lr": 0.1}}, {}, "is invalid"),
         ({"numbers": dict.fromkeys(["lr", "weight_decay", "beta1", "beta2"], -1.0)}, {}, "lr must be > 0, got -1.0"),
-        ({"iter": -1}, {}, "does not hold together"),
-        ({"callbacks": 3}, {}, "does not hold together"),
-        ({}, {"history/losses": None}, "does not hold together"),
-        ({}, {"history/losses": np.zeros((2, 2))}, "are not a list of numbers"),
-        ({}, {"history/steps": np.array([6.0, 12.0])}, "are not a list of numbers"),
-        ({}, {"history/steps": np.array([6, 11])}, "steps do not count its losses"),
-        ({}, {"history/steps": np.array([12, 12])}, "steps do not count its losses"),
-        ({}, {"history/steps": np.zeros(0, np.int64)}, "steps do not count its losses"),
+        ({"iter": -1}, {}, "is invalid"),
+        ({"callbacks": 3}, {}, "is invalid"),
+        ({}, {"history/losses": None}, "is invalid"),
+        ({}, {"history/losses": np.zeros((2, 2))}, "is not a list of numbers"),
+        ({}, {"history/steps": np.array([6.0, 12.0])}, "is not a list of numbers"),
+        ({}, {"history/steps": np.array([6, 11])}, "steps do not match its losses"),
+        ({}, {"history/steps": np.array([12, 12])}, "steps do not match its losses"),
+        ({}, {"history/steps": np.zeros(0, np.int64)}, "steps do not match its losses"),
         ({}, {"history/train_loss": np.zeros(3)}, "lists differ in length"),
         ({}, {"optimizer/W1/0": np.zeros(3)}, "what the optimizer keeps for W1"),
         ({}, {"optimizer/W1/1": None}, "what the optimizer keeps"),
@@ -621,14 +621,14 @@ def test_f6_a_generator_that_would_read_beyond_its_buffer_is_refused(path: Path,
     assert model_files.unpack(path).run is not None
     state = model_files.unpack(path).run["generator"]  # type: ignore[index]
     (state["state"] if kind == "MT19937" else state).update({"pos": place, "buffer_pos": place})
-    refused(DataError, f"to go on at {place}, which is not in", rewritten(path, {"generator": state}))
+    refused(DataError, f"position is {place}, which is not in", rewritten(path, {"generator": state}))
 
 
 def test_early_stopping_is_not_gone_on_with_by_another_measure(path: Path) -> None:
     options: dict[str, Any] = {"batch_size": 7, "seed": 3, "validation": 0.2, "optimizer": Adam()}
     fit(net(), *data(), epochs=2, callbacks=[EarlyStopping()], checkpoint=path, **options)
     other = EarlyStopping(monitor="validation_accuracy")
-    refused(ValueError, "looked at validation_loss, now it is to look at validation_acc", path, callbacks=[other])
+    refused(ValueError, "watched validation_loss, now it is to watch validation_acc", path, callbacks=[other])
 
 
 def test_f6_the_best_parameters_of_another_network_are_refused(path: Path) -> None:
@@ -667,12 +667,12 @@ def test_a_checkpoint_that_cannot_be_written_is_refused_before_the_first_step(ba
 def test_d2_another_instruction_set_is_a_warning_with_both(written: Path) -> None:
     rewritten(written, {"instruction_set": "abacus"})
     here = _kernels.instruction_set()
-    with pytest.warns(RuntimeWarning, match=f"computed with 'abacus', here it is {here!r}"):
+    with pytest.warns(RuntimeWarning, match=f"computed with 'abacus', and this is {here!r}"):
         fit(net(), *data(), epochs=4, batch_size=7, validation=0.2, optimizer=Adam(), resume=written)
 
 
 def test_every_without_a_checkpoint_is_refused() -> None:
-    with pytest.raises(ValueError, match="say where: checkpoint=path"):
+    with pytest.raises(ValueError, match="say where with checkpoint=path"):
         fit(net(), *data(), every=2)
 
 

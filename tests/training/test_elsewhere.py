@@ -55,7 +55,7 @@ def test_another_wrong_name_is_pythons_error() -> None:
 def test_an_optimizer_takes_its_learning_rate_by_the_longer_name(kind: Any) -> None:
     assert kind(learning_rate=0.25).lr == 0.25
     for given in ({"lr": 0.1}, {}):
-        with pytest.raises(TypeError, match="learning_rate is another name of lr: give one of them"):
+        with pytest.raises(TypeError, match="learning_rate is another name for lr: give one of them"):
             kind(*([] if given else [0.1]), learning_rate=0.25, **given)
 
 

@@ -911,7 +911,7 @@ def test_x5_a_number_that_no_learning_rate_mends_is_named_with_its_place(make: A
         x[33, 2] = bad
         with pytest.raises(FloatingPointError) as error:
             fit(make(dtype=dtype), x, t, batch_size=5, epochs=3, seed=7)
-        assert f"x[33, 2] is {told} in {dtype}: leave such examples out" in str(error.value)
+        assert f"x[33, 2] is {told} in {dtype}: leave out such examples" in str(error.value)
         assert "learning rate" not in str(error.value)
 
 
@@ -941,7 +941,7 @@ def doomed(kind: Any = TwoLayerNet, N: int = 200, largest: float = 1e308) -> tup
     return net, x, t
 
 
-DEAD = r"^every unit of Relu1 is 0 for all of 100 examples; what is before it learns no more\. "
+DEAD = r"^every unit of Relu1 is 0 for all of 100 examples; the layers before it no longer learn\. "
 
 
 @pytest.mark.fault("X5")
@@ -949,7 +949,7 @@ DEAD = r"^every unit of Relu1 is 0 for all of 100 examples; what is before it le
 @pytest.mark.parametrize("largest", [1e308, 1e100, 1e5])
 def test_x5_units_that_are_all_dead_are_told_once_with_how_far_the_data_reach(kind: Any, largest: float) -> None:
     net, x, t = doomed(kind, largest=largest)
-    told = f"{DEAD}Scale x, which reaches {largest:.4g}, or try a smaller learning rate, and begin with a new network$"
+    told = f"{DEAD}Scale x, which reaches {largest:.4g}, or try a smaller learning rate, and start with a new network$"
     with pytest.warns(RuntimeWarning, match=told.replace("+", r"\+")) as caught:
         history = fit(net, x, t, epochs=3, batch_size=10, seed=0)
     assert len(caught) == 1
@@ -1364,7 +1364,7 @@ def test_x3_the_best_parameters_are_not_put_into_layers_of_another_shape(make: A
                 run.net.layers["Affine2"] = Affine(np.full((8, 4), 9.0), np.arange(4.0) * 50)
 
     net, (x, t) = make(), data(50)
-    with pytest.raises(RuntimeError, match=r"of epoch \d: W1, of shape \(6, 5\) then, has the shape \(6, 8\); a layer"):
+    with pytest.raises(RuntimeError, match=r"of epoch \d: W1, of shape \(6, 5\) then, now has shape \(6, 8\); a layer"):
         fit(net, x, t, epochs=3, batch_size=5, seed=3, optimizer=SGD(1e-9), validation=(x, t),
             callbacks=[EarlyStopping(patience=5), Widen()])  # fmt: skip
     assert net.params["W2"].shape == (8, 4)

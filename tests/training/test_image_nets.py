@@ -280,7 +280,7 @@ def test_augmentation_sees_a_copy_of_the_batch_in_its_own_shape_and_is_seen_by_n
     [
         (
             lambda x, _: x[:, 1:],
-            r"augment must give a batch of the shape and dtype it got, \(8, 84\) float64, got \(8, 83\)",
+            r"augment must return a batch of the shape and dtype it got, \(8, 84\) float64, got \(8, 83\)",
         ),
         (lambda x, _: x.astype(np.float32), r"got \(8, 84\) float32"),
     ],

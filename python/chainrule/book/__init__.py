@@ -1,4 +1,4 @@
-"""Chapters 4 to 8 of "Deep Learning from Scratch": its names, arguments, defaults and draws, over `chainrule`.
+"""Chapters 4 to 8 of "Deep Learning from Scratch": the book's names, arguments, defaults and draws, with `chainrule`.
 
 ========================================  ==================================================================
 common.functions, .gradient, .layers,     the modules of the book's folder ``common``; star imports bring what
@@ -10,7 +10,7 @@ all names of these                        here too; ``TwoLayerNet`` is chapter 5
 ``python -m chainrule.book SCRIPT.py``    runs a script of the book as it is
 ========================================  ==================================================================
 
-``np.random.seed(0)`` gives the book's numbers, but for its losses: they are exact, without the 1e-7 in the logarithm.
+``np.random.seed(0)`` gives the book's numbers, except for losses: they are exact, without the 1e-7 in the logarithm.
 """
 
 from chainrule.book.ch05 import AddLayer, MulLayer, TwoLayerNet
@@ -20,7 +20,7 @@ from chainrule.book.common import gradient as _gradient
 from chainrule.book.common import layers as _layers
 from chainrule.book.common import optimizer as _optimizer
 from chainrule.book.common import util as _util
-from chainrule.book.common.gradient import *  # noqa: F403  # what of them is public, they say themselves
+from chainrule.book.common.gradient import *  # noqa: F403  # their __all__ say what is public
 from chainrule.book.common.layers import *  # noqa: F403
 from chainrule.book.common.multi_layer_net import MultiLayerNet
 from chainrule.book.common.multi_layer_net_extend import MultiLayerNetExtend

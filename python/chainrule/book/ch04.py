@@ -1,4 +1,4 @@
-"""Chapter 4: its network, which ends in probabilities and has sigmoid for its hidden layer."""
+"""Chapter 4: its network, which has a sigmoid hidden layer and gives probabilities."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ __all__ = ["TwoLayerNet"]
 
 
 class TwoLayerNet(BookNetwork):
-    """``y = softmax(sigmoid(x W1 + b1) W2 + b2)``, with cross entropy for the loss.
+    """``y = softmax(sigmoid(x W1 + b1) W2 + b2)``, with cross entropy as the loss.
 
     Parameters
     ----------
     input_size, hidden_size, output_size : int
         D, H and C: features, hidden units, classes.
     weight_init_std : float, default 0.01
-        The weights are drawn from a normal distribution of this standard deviation, by ``np.random.randn``, W1 first;
+        The weights are drawn from a normal distribution with this standard deviation, by ``np.random.randn``, W1 first;
         the biases are 0.
 
     Attributes
@@ -100,7 +100,7 @@ class TwoLayerNet(BookNetwork):
         Returns
         -------
         dict of str to ndarray
-            In the order in which the chapter finds them, backwards: ``W2``, ``b2``, ``W1``, ``b1``.
+            In the order in which the chapter computes them, from back to front: ``W2``, ``b2``, ``W1``, ``b1``.
 
         Raises
         ------

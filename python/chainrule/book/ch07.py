@@ -21,22 +21,21 @@ class SimpleConvNet(ConvNetwork):
     Parameters
     ----------
     input_dim : tuple of int, default (1, 28, 28)
-        Channels, height and width of an image: any that the filter fits into.
+        Channels, height and width of an image, of any size that the filter fits into.
     conv_param : dict of str to int
         ``filter_num`` (30), ``filter_size`` (5), ``pad`` (0), ``stride`` (1).
     hidden_size : int, default 100
-        H, what the first Affine gives.
+        H, the number of outputs of the first Affine.
     output_size : int, default 10
         Classes.
     weight_init_std : float, default 0.01
-        The weights are drawn from a normal distribution of this standard deviation, by ``np.random.randn``, W1 first;
+        The weights are drawn from a normal distribution with this standard deviation, by ``np.random.randn``, W1 first;
         the biases are 0.
 
     Attributes
     ----------
     params : dict of str to ndarray
-        ``W1`` (filter_num, C, filter_size, filter_size), ``b1``, ``W2`` (pixels that are left, H), ``b2``, ``W3``,
-        ``b3``.
+        ``W1`` (filter_num, C, filter_size, filter_size), ``b1``, ``W2`` (remaining pixels, H), ``b2``, ``W3``, ``b3``.
     layers : OrderedDict
         ``Conv1``, ``Relu1``, ``Pool1``, ``Affine1``, ``Relu2``, ``Affine2``.
 
@@ -45,7 +44,7 @@ class SimpleConvNet(ConvNetwork):
     TypeError
         If a size is not a whole number.
     ValueError
-        If a size is out of range, `conv_param` lacks one, or nothing of the image is left.
+        If a size is out of range, `conv_param` lacks one, or no pixels of the image remain.
 
     Notes
     -----

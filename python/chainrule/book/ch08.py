@@ -17,7 +17,7 @@ _PARAM_1 = _PARAM_2 = conv_param(filter_num=16, filter_size=3, pad=1, stride=1)
 _PARAM_3 = conv_param(filter_num=32, filter_size=3, pad=1, stride=1)
 _PARAM_4 = conv_param(filter_num=32, filter_size=3, pad=2, stride=1)
 _PARAM_5 = _PARAM_6 = conv_param(filter_num=64, filter_size=3, pad=1, stride=1)
-#: How many numbers a neuron of each layer sees: the book's, of the default sizes, whatever the sizes are.
+#: The number of inputs of a neuron in each layer: the book's numbers for the default sizes, used for all sizes.
 _SEEN = (1 * 9, 16 * 9, 16 * 9, 32 * 9, 32 * 9, 64 * 9, 64 * 16)
 
 
@@ -31,14 +31,14 @@ class DeepConvNet(ConvNetwork):
     conv_param_1, conv_param_2, conv_param_3, conv_param_4, conv_param_5, conv_param_6 : dict of str to int
         ``filter_num`` (16, 16, 32, 32, 64, 64), ``filter_size`` (3), ``pad`` (1, but 2 in the fourth), ``stride`` (1).
     hidden_size : int, default 50
-        H, what the first Affine gives.
+        H, the number of outputs of the first Affine.
     output_size : int, default 10
         Classes.
 
     Attributes
     ----------
     params : dict of str to ndarray
-        ``W1`` … ``W6`` of the convolutions, ``W7`` (pixels that are left, H), ``W8`` (H, classes); ``b1`` … ``b8``.
+        ``W1`` … ``W6`` of the convolutions, ``W7`` (remaining pixels, H), ``W8`` (H, classes); ``b1`` … ``b8``.
     layers : list
         The twenty layers.
 
@@ -47,13 +47,13 @@ class DeepConvNet(ConvNetwork):
     TypeError
         If a size is not a whole number.
     ValueError
-        If a size is out of range, a ``conv_param`` lacks one, or nothing of the image is left.
+        If a size is out of range, a ``conv_param`` lacks one, or no pixels of the image remain.
 
     Notes
     -----
-    Weights are drawn by ``np.random.randn``, W1 first, and scaled by √(2 / n), n the numbers that a neuron sees in a
-    network of the default sizes. As in the book, ``loss`` is always that of training: masks are drawn, and the last of
-    them drops scores. ``predict`` and ``accuracy`` draw nothing.
+    Weights are drawn by ``np.random.randn``, W1 first, and scaled by √(2 / n), where n is the number of inputs of a
+    neuron in a network of the default sizes. As in the book, ``loss`` always runs in training mode: masks are drawn,
+    and the last mask drops scores. ``predict`` and ``accuracy`` draw nothing.
     Source: "Deep Learning from Scratch" §8.1.
 
     Examples
@@ -120,7 +120,7 @@ class DeepConvNet(ConvNetwork):
         return self._scores(x, train_flg)
 
     def loss(self, x: Any, t: Any) -> float:
-        """Give the mean loss of training: masks are drawn.
+        """Give the mean loss in training mode: masks are drawn.
 
         Parameters
         ----------
@@ -139,7 +139,7 @@ class DeepConvNet(ConvNetwork):
         return self._loss(x, t, train_flg=True)
 
     def numerical_gradient(self, x: Any, t: Any) -> Any:
-        """Raise TypeError: every call of ``loss`` draws other masks, so that its differences are no gradient.
+        """Raise TypeError: every call of ``loss`` draws new masks, so its differences do not give a gradient.
 
         Parameters
         ----------
@@ -152,5 +152,5 @@ class DeepConvNet(ConvNetwork):
             Always.
         """
         raise TypeError(
-            "DeepConvNet has no numerical gradient: each loss draws other masks; set its Dropouts' ratio to 0"
+            "DeepConvNet has no numerical gradient: each loss draws new masks; set its Dropouts' ratio to 0"
         )

@@ -1,4 +1,4 @@
-"""What the book's two convolutional networks share: accuracy batch by batch, their sizes, and weights in files."""
+"""The common part of the book's two convolutional networks: accuracy in batches, sizes, and weights in files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ConvNetwork(BookNetwork):
     """A network of images, shape (N, C, H, W)."""
 
     def accuracy(self, x: Any, t: Any, batch_size: int = 100) -> float:
-        """Give the share, 0.0-1.0, of images whose largest score is that of the right class.
+        """Give the share, 0.0-1.0, of images whose largest score belongs to the right class.
 
         Parameters
         ----------
@@ -32,12 +32,12 @@ class ConvNetwork(BookNetwork):
         t : array_like, shape (N,), (N, 1) or (N, C)
             Class ids, or distributions.
         batch_size : int, default 100
-            How many go through the network at once; it changes nothing else.
+            How many images go through the network at once; it does not change the result.
 
         Raises
         ------
         TypeError, ValueError
-            As `loss`; also if there are no images.
+            As for `loss`; also if there are no images.
         """
         x, size = numbers(x, "x"), count(batch_size, "batch_size")
         if x.ndim == 0 or len(x) == 0:
@@ -46,38 +46,38 @@ class ConvNetwork(BookNetwork):
         return accuracy_of(np.concatenate(scores), t)
 
     def save_params(self, file_name: str | os.PathLike[str] = "params.pkl") -> None:
-        """Write the parameters as the book does, a pickled dict of arrays; what is there is replaced in one act.
+        """Write the parameters as the book does, as a pickled dict of arrays; an existing file is replaced atomically.
 
         Parameters
         ----------
         file_name : path-like
-            From the current folder.
+            Relative to the current folder.
 
         Raises
         ------
         OSError
-            If the file cannot be written; what was there is as it was.
+            If the file cannot be written; an existing file stays as it was.
         """
         import pickle
 
         write_whole(file_name, pickle.dumps(dict(self.params)))
 
     def load_params(self, file_name: str | os.PathLike[str] = "params.pkl") -> None:
-        """Take the parameters from a file of `save_params`, or of the book; no code in it is run.
+        """Read the parameters from a file of `save_params`, or of the book, without running any code in it.
 
         Parameters
         ----------
         file_name : path-like
-            From the current folder.
+            Relative to the current folder.
 
         Raises
         ------
         DataError
-            If it is no pickled dict of arrays, or not with the names of this network.
+            If the file is not a pickled dict of arrays, or its names are not those of this network.
         OSError
-            If it cannot be read.
+            If the file cannot be read.
         ValueError
-            If an array has another shape than in this network. Nothing is changed then.
+            If an array does not have the same shape as in this network. Nothing is changed then.
         """
         found = read_book_weights(file_name)
         if found.keys() != self.params.keys():
@@ -94,12 +94,12 @@ class ConvNetwork(BookNetwork):
 
 
 def conv_param(filter_num: int, filter_size: int, pad: int, stride: int) -> Mapping[str, int]:
-    """Give what the book calls ``conv_param``; as a default it cannot be changed by accident."""
+    """Give the book's ``conv_param`` in a form that, as a default, cannot be changed by accident."""
     return MappingProxyType(dict(zip(_KEYS, (filter_num, filter_size, pad, stride), strict=True)))
 
 
 def in_order(param: Any, name: str) -> tuple[int, int, int, int]:
-    """Give filter_num, filter_size, pad and stride of a ``conv_param``; say which is missing or wrong."""
+    """Give filter_num, filter_size, pad and stride of a ``conv_param``; an error names what is missing or wrong."""
     if not isinstance(param, Mapping) or any(key not in param for key in _KEYS):
         raise ValueError(f"{name} must be a dict with {', '.join(_KEYS)}, got {param!r}")
     number, size, pad, stride = (count(param[key], f"{name}[{key!r}]", least=int(key != "pad")) for key in _KEYS)
@@ -107,7 +107,7 @@ def in_order(param: Any, name: str) -> tuple[int, int, int, int]:
 
 
 def after(size: tuple[int, int], window: int, stride: int, pad: int, what: str) -> tuple[int, int]:
-    """Give height and width of what a window makes of an image; say so, if nothing is left."""
+    """Give the height and width of the output of a window; raise ValueError if nothing remains."""
     h, w = ((side + 2 * pad - window) // stride + 1 for side in size)
     if min(h, w) < 1:
         raise ValueError(f"{what}: a window of {window}×{window} is larger than the image of {size[0]}×{size[1]}")

@@ -1,4 +1,4 @@
-"""Where pictures go: into a window if there can be one, else into a file in the folder the user stands in."""
+"""Where pictures go: into a window if possible, else into a file in the user's current folder."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 #: matplotlib's name for `pictures.py`.
 BACKEND = "module://chainrule.book.pictures"
 
-#: Of matplotlib's backends, those that open no window.
+#: The backends of matplotlib that do not open a window.
 _WITHOUT_WINDOW = {"agg", "cairo", "pdf", "pgf", "ps", "svg", "template"}
-#: What matplotlib can open a window with.
+#: The toolkits with which matplotlib can open a window.
 _TOOLKITS = ("_tkinter", "PyQt6", "PySide6", "PyQt5", "PySide2", "gi", "wx")
 
 _folder, _name = Path(), "picture"
@@ -22,14 +22,14 @@ _folder, _name = Path(), "picture"
 
 @contextmanager
 def pictures_of(script: Path) -> Iterator[None]:
-    """Let the pictures of `script` that cannot be shown be saved under its name, in the current folder."""
+    """Save the pictures of `script` that cannot be shown, under the name of the script, in the current folder."""
     global _folder, _name
     before = _folder, _name, os.environ.get("MPLBACKEND")
     _folder, _name = Path.cwd(), script.stem
     try:
         if not can_show():
             os.environ["MPLBACKEND"] = BACKEND
-            if "matplotlib" in sys.modules:  # which has read the variable already
+            if "matplotlib" in sys.modules:  # it has already read the variable
                 sys.modules["matplotlib"].use(BACKEND)
         yield
     finally:
@@ -40,7 +40,7 @@ def pictures_of(script: Path) -> Iterator[None]:
 
 
 def can_show() -> bool:
-    """Tell whether matplotlib can open a window here: by the user's word, or by what is there."""
+    """Tell whether matplotlib can open a window here, by the user's setting or by what is installed."""
     chosen = os.environ.get("MPLBACKEND", "").lower()
     if chosen:
         return chosen not in _WITHOUT_WINDOW and chosen != BACKEND
@@ -51,7 +51,7 @@ def can_show() -> bool:
 
 
 def free_path() -> Path:
-    """Give a path for the next picture; what is there stays."""
+    """Give a path for the next picture that does not exist yet."""
     number, path = 1, _folder / f"{_name}.png"
     while path.exists():
         number += 1

@@ -1,4 +1,4 @@
-"""Chapter 4: what its ``gradient_2d.py`` is imported for, a gradient at each row."""
+"""Chapter 4: the function that scripts import from its ``gradient_2d.py``, a gradient at each row."""
 
 from chainrule.nn.gradients import numerical_gradient_2d as numerical_gradient
 

@@ -1,7 +1,7 @@
-"""What the book's networks share: forward through the layers, the loss, backward through them in reverse.
+"""The base of the book's networks: forward through the layers, the loss, and backward in reverse.
 
-Unlike a `chainrule.Network`, a network of the book says itself where each parameter stands, in the book's order, and
-its layers may be a list.
+Unlike a `chainrule.Network`, a network of the book itself says where each parameter is, in the book's order, and its
+layers may be a list.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ class BookNetwork:
     Attributes
     ----------
     params : dict of str to ndarray
-        The very arrays the layers hold: ``net.params["W1"] = other`` copies `other` into its array.
+        The very arrays that the layers hold: ``net.params["W1"] = other`` copies `other` into its array.
     layers : OrderedDict or list
-        In the order of ``forward``; may be changed.
+        In the order of ``forward``; you may change it.
     last_layer : SoftmaxWithLoss
         The loss.
     """
 
     params: Parameters
     layers: Any
-    #: Of each parameter, in the order of the book's gradients: which layer holds it, and as what.
+    #: For each parameter, in the order of the book's gradients: the layer that holds it, and the attribute there.
     _places: dict[str, tuple[Any, str]]
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class BookNetwork:
         return self._scores(x, train_flg=False)
 
     def loss(self, x: Any, t: Any) -> float:
-        """Give the mean loss: the cross entropy of the softmax of the scores, by log-sum-exp, without the book's 1e-7.
+        """Give the mean cross entropy of the softmax of the scores, by log-sum-exp, without the book's 1e-7.
 
         Parameters
         ----------
@@ -81,7 +81,7 @@ class BookNetwork:
         return self._loss(x, t, train_flg=False)
 
     def accuracy(self, x: Any, t: Any) -> float:
-        """Give the share, 0.0-1.0, of examples whose largest score is that of the right class.
+        """Give the share, 0.0-1.0, of examples whose largest score belongs to the right class.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class BookNetwork:
         Returns
         -------
         dict of str to ndarray
-            In the names of `params`, each in the shape of its parameter.
+            With the names of `params`, each gradient in the shape of its parameter.
 
         Raises
         ------
@@ -120,7 +120,7 @@ class BookNetwork:
         return {name: getattr(self.layers[key], f"d{kind}") for name, (key, kind) in self._places.items()}
 
     def numerical_gradient(self, x: Any, t: Any) -> dict[str, FloatArray]:
-        """Give what `gradient` should give, by central differences of the loss: slow, and without ``backward``.
+        """Give the gradient by central differences of the loss, without ``backward``: slow, to check `gradient`.
 
         Parameters
         ----------
@@ -130,12 +130,12 @@ class BookNetwork:
         Returns
         -------
         dict of str to ndarray of float64
-            In the names, order and shapes of `gradient`.
+            With the names, order and shapes of `gradient`.
 
         Raises
         ------
         TypeError, ValueError
-            As `loss`, or if a parameter is read-only.
+            As for `loss`; also if a parameter is read-only.
         """
 
         def loss_of_parameter(_: FloatArray) -> float:
@@ -145,7 +145,7 @@ class BookNetwork:
         return {name: numerical_gradient(loss_of_parameter, self.params[name]) for name in self._places}
 
     def _scores(self, x: Any, train_flg: bool) -> FloatArray:
-        """Give the scores, by ``forward`` of each layer in turn."""
+        """Give the scores by calling each layer's ``forward`` in turn."""
         for layer in self._in_order():
             x = layer.forward(x, train_flg) if _is_told(type(layer).forward) else layer.forward(x)
         scores: FloatArray = x
@@ -158,12 +158,12 @@ class BookNetwork:
         return list(self.layers.values() if isinstance(self.layers, Mapping) else self.layers)
 
     def _hold(self, name: str, array: FloatArray) -> FloatArray:
-        """Make `array` the parameter `name`, and give it."""
+        """Make `array` the parameter `name`, and return it."""
         self.params.hold(name, array)
         return array
 
 
 @cache
 def _is_told(forward: Callable[..., Any]) -> bool:
-    """Tell whether a layer's ``forward`` asks whether it is to train."""
+    """Tell whether a layer's ``forward`` takes an argument for training or evaluation."""
     return "train_flg" in inspect.signature(forward).parameters

@@ -1,4 +1,4 @@
-"""``pickle`` for scripts of the book: what it loads is read without trusting it."""
+"""``pickle`` for scripts of the book, which reads files without trusting them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chainrule.storage.plain_pickles import read_plain_pickle
 
 @contextmanager
 def only_plain_pickles() -> Iterator[None]:
-    """Let ``pickle.load``, ``pickle.loads`` and ``pickle.Unpickler`` read plain things only, by `read_plain_pickle`."""
+    """Make ``pickle.load``, ``pickle.loads`` and ``pickle.Unpickler`` read only plain data, by `read_plain_pickle`."""
     real = {name: getattr(pickle, name) for name in ("load", "loads", "Unpickler")}
     for name, function in (("load", load), ("loads", loads), ("Unpickler", Unpickler)):
         setattr(pickle, name, function)
@@ -25,31 +25,31 @@ def only_plain_pickles() -> Iterator[None]:
 
 
 def load(file: Any, **_: Any) -> Any:
-    """Read the pickle at which `file` stands, and stop behind it; no code in it is run.
+    """Read the pickle at the position of `file`, and stop after it; no code in it is run.
 
     Parameters
     ----------
     file : binary file
         Open for reading.
     **_
-        What ``pickle.load`` takes; arrays need none of it.
+        The other arguments of ``pickle.load``; arrays need none of them.
 
     Returns
     -------
     object
-        Of arrays, dicts, lists, tuples, numbers and strings.
+        Made of arrays, dicts, lists, tuples, numbers and strings.
 
     Raises
     ------
     DataError
-        If it is damaged or holds anything else.
+        If the pickle is damaged or holds anything else.
     EOFError
         If nothing is left in `file`.
     """
     start = file.tell() if file.seekable() else None
     content = file.read()
     if not content:
-        raise EOFError("no pickle is left to be read")
+        raise EOFError("there is no pickle left to read")
     found, length = read_plain_pickle(content, str(getattr(file, "name", "pickle")))
     if start is not None:
         file.seek(start + length)
@@ -64,17 +64,17 @@ def loads(data: Any, /, **_: Any) -> Any:
     data : bytes-like
         A pickle.
     **_
-        What ``pickle.loads`` takes; arrays need none of it.
+        The other arguments of ``pickle.loads``; arrays need none of them.
 
     Returns
     -------
     object
-        Of arrays, dicts, lists, tuples, numbers and strings.
+        Made of arrays, dicts, lists, tuples, numbers and strings.
 
     Raises
     ------
     DataError
-        If it is damaged or holds anything else.
+        If the pickle is damaged or holds anything else.
     EOFError
         If `data` is empty.
     """
@@ -89,7 +89,7 @@ class Unpickler:
     file : binary file
         Open for reading.
     **_
-        What ``pickle.Unpickler`` takes; arrays need none of it.
+        The other arguments of ``pickle.Unpickler``; arrays need none of them.
     """
 
     def __init__(self, file: Any, **_: Any) -> None:
@@ -101,11 +101,11 @@ class Unpickler:
         Returns
         -------
         object
-            As `load` of this module gives it.
+            As for `load` of this module.
 
         Raises
         ------
         DataError, EOFError
-            As `load` of this module.
+            As for `load` of this module.
         """
         return load(self._file)

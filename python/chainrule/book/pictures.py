@@ -1,4 +1,4 @@
-"""A backend of matplotlib: ``plt.show()`` saves what cannot be shown, and says where."""
+"""A matplotlib backend whose ``plt.show()`` saves figures that cannot be shown, and says where."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FigureCanvas = FigureCanvasAgg
 
 
 def show(*_: Any, **__: Any) -> None:
-    """Save all figures that are open as PNG and close them, as if their windows had been closed."""
+    """Save all open figures as PNG and close them, as if the user had closed their windows."""
     for manager in Gcf.get_all_fig_managers():
         path = free_path()
         try:
@@ -25,7 +25,7 @@ def show(*_: Any, **__: Any) -> None:
             manager.canvas.figure.savefig(png, format="png")
             write_whole(path, png.getvalue())
             text = f"picture saved: {path}"
-        except OSError as error:  # the script shall go on to its end all the same
+        except OSError as error:  # the script should still run to its end
             text = f"picture not saved: {path}: {error.strerror}"
         if sys.stderr is not None:
             print(harmless(f"chainrule: {text}"), file=sys.stderr)

@@ -1,7 +1,7 @@
-"""Runs a script of the book as it is, over `chainrule`.
+"""Run a script of the book as it is, with `chainrule`.
 
-The script's ``common`` and ``dataset`` are ours, even where the book's own folders lie around; its class files are ours
-unless they lie beside it. It runs in its own folder, as the book's scripts expect.
+The script gets our ``common`` and ``dataset``, even if the book's own folders are there; it gets our class files unless
+they are beside the script. It runs in its own folder, as the book's scripts expect.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from chainrule.book.display import pictures_of
 from chainrule.book.pickles import only_plain_pickles
 from chainrule.data.idx import expect_regular
 
-#: What is ours wherever the script lies.
+#: The modules that are ours wherever the script is.
 _FOLDERS = """common common.functions common.gradient common.layers common.multi_layer_net common.multi_layer_net_extend
 common.optimizer common.trainer common.util dataset dataset.mnist""".split()  # noqa: SIM905  # a list is a line a word
-#: What stands in for class files that do not lie beside the script; for two_layer_net it depends on the chapter.
+#: Our modules in place of class files that are not beside the script; for two_layer_net it depends on the chapter.
 _CLASS_FILES = {
     "deep_convnet": "ch08",
     "gradient_2d": "gradient_2d",
@@ -46,21 +46,21 @@ def run(script: str | os.PathLike[str], arguments: Sequence[str] = (), seed: int
     Parameters
     ----------
     script : path-like
-        The script; it is run in its folder.
+        The script; it runs in its own folder.
     arguments : sequence of str
-        For its ``sys.argv``.
+        The arguments for its ``sys.argv``.
     seed : int, optional
-        For NumPy's global generator, as if the script began with ``np.random.seed(seed)``.
+        The seed for NumPy's global generator, as if the script began with ``np.random.seed(seed)``.
 
     Returns
     -------
     int
-        0 if it came to its end, 1 if it raised (the traceback is then on stderr), or what it gave to ``sys.exit``.
+        0 if the script ran to its end, 1 if it raised (with the traceback on stderr), or its argument of ``sys.exit``.
 
     Raises
     ------
     DataError, OSError
-        If `script` is no file that can be read.
+        If `script` is not a readable file.
     """
     path = os.path.abspath(script)  # before the folder changes
     with as_the_books(path, arguments) as main:
@@ -80,7 +80,7 @@ def run(script: str | os.PathLike[str], arguments: Sequence[str] = (), seed: int
 
 @contextmanager
 def as_the_books(script: str | os.PathLike[str], arguments: Sequence[str] = ()) -> Iterator[Callable[[], None]]:
-    """Make all ready for `script`, give what runs it, and put everything back; arguments and errors as for `run`."""
+    """Prepare for `script`, give a function that runs it, and restore everything; arguments and errors as for `run`."""
     path = Path(os.path.abspath(script))
     expect_regular(path)
     source = path.read_bytes()
@@ -92,18 +92,18 @@ def as_the_books(script: str | os.PathLike[str], arguments: Sequence[str] = ()) 
 
     folder = path.parent
     with contextlib.ExitStack() as ready:
-        ready.enter_context(pictures_of(path))  # before the folder changes: they belong where the user stands
+        ready.enter_context(pictures_of(path))  # before the folder changes: pictures belong into the user's folder
         ready.enter_context(only_plain_pickles())
         ready.enter_context(_modules({"__main__": module, **_ours(folder, source)}, folder))
         ready.enter_context(_attributes(sys, argv=[str(path), *arguments], path=[str(folder), *sys.path]))
         ready.enter_context(warnings.catch_warnings())
-        warnings.showwarning = _show_warning  # the script's, as Python shows them
+        warnings.showwarning = _show_warning  # show the script's warnings as Python does
         ready.enter_context(contextlib.chdir(folder))
         yield main
 
 
 def _ours(folder: Path, source: bytes) -> dict[str, ModuleType]:
-    """Give our modules under the names by which a script in `folder` imports them."""
+    """Give our modules under the names that a script in `folder` imports."""
     places = {name: name for name in _FOLDERS}
     places |= {name: place for name, place in _CLASS_FILES.items() if not (folder / f"{name}.py").exists()}
     if "two_layer_net" in places and folder.name == "ch04":
@@ -115,7 +115,7 @@ def _ours(folder: Path, source: bytes) -> dict[str, ModuleType]:
 
 @contextmanager
 def _modules(ours: Mapping[str, ModuleType], folder: Path) -> Iterator[None]:
-    """Let imports find `ours`, and forget the class files in `folder` when the script has ended."""
+    """Make imports find `ours`, and forget the class files in `folder` when the script has ended."""
     before = dict(sys.modules)
     sys.modules.update(ours)
     try:
@@ -131,7 +131,7 @@ def _modules(ours: Mapping[str, ModuleType], folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _attributes(thing: Any, **values: Any) -> Iterator[None]:
-    """Give `thing` other attributes for a while."""
+    """Replace attributes of `thing` for a while."""
     before = {name: getattr(thing, name) for name in values}
     for name, value in values.items():
         setattr(thing, name, value)
@@ -161,7 +161,7 @@ def _print_traceback(error: BaseException, script: str) -> None:
     if missing.partition(".")[0] in ("matplotlib", "mpl_toolkits"):
         _say("the script draws with matplotlib: pip install 'chainrule[plot]'")
     elif missing.startswith(("common.", "dataset.")):
-        _say(f"{missing} is not among what chapters 4 to 8 of the book's first volume import, and that is all there is")
+        _say(f"{missing} is not a module that chapters 4 to 8 of the book's first volume import; only those are here")
 
 
 def _show_warning(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from chainrule.checking.results import bound
+from chainrule.checking.results import bound, fits_exactly
 
 
 def weighted(returned: Any, dout: Any) -> Any:
@@ -19,8 +20,8 @@ def weighted(returned: Any, dout: Any) -> Any:
     if returned is None:
         return None
     derivative = np.asarray(returned)
-    if derivative.shape != dout.shape and derivative.ndim > np.ndim(dout) > 0:
-        dout = dout.reshape(dout.shape + (1,) * (derivative.ndim - dout.ndim))
+    beside = shape_beside(np.shape(dout), derivative.shape)
+    dout = dout if beside is None else np.reshape(dout, beside)
     return np.asarray(derivative * dout, np.result_type(derivative, np.float32 if derivative.dtype.kind != "f" else 0))
 
 
@@ -29,14 +30,30 @@ def is_apart(value: Any, returned: Any, inputs: Mapping[str, Any], wrt: Sequence
     shape = np.shape(value)
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.size == 0:
         return False
-    gradients = bound(returned, inputs, wrt, []).gradients
-    found = [g for g in gradients.values() if g is not None]
+    found = {name: g for name, g in bound(returned, inputs, wrt, []).gradients.items() if g is not None}
+    rows = (value.size,) == shape[:1]
     return (
         bool(found)
         and all(
             type(g) in (int, float)  # one slope for all
             or np.shape(g) == shape
-            or (len(shape) >= 1 and np.shape(g)[:1] == shape[:1] and value.size == shape[0])
-            for g in found
+            or (rows and np.shape(g)[:1] == shape[:1])
+            or (name in inputs and fits_exactly(g, inputs[name]) and shape_beside(shape, np.shape(g)) is not None)
+            for name, g in found.items()
         )
     )
+
+
+def shape_beside(shape: tuple[int, ...], of: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Give the shape in which one number an entry, or an example, goes with derivatives of shape `of`; None if in none.
+
+    Examples are rows, or columns where only these are as many, or lie along the axes that the sum has kept.
+    """
+    if shape == of:
+        return shape
+    count = math.prod(shape)
+    if len(shape) >= 1 and of[:1] == shape[:1] and count == shape[0]:
+        return (count,) + (1,) * (len(of) - 1)
+    if len(shape) == len(of) and all(n in (1, m) for n, m in zip(shape, of, strict=True)) and count > 1:
+        return shape
+    return shape if len(shape) == 1 < len(of) and of[-1:] == shape else None

@@ -141,6 +141,15 @@ def takes_nothing(function: Any) -> bool:
         return False
 
 
+def takes_whatever(function: Any) -> bool:
+    """Tell whether `function` takes any number of arguments, ``(*args)``, and asks for none by name."""
+    try:
+        asked = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a built-in, perhaps
+        return False
+    return any(p.kind is p.VAR_POSITIONAL for p in asked) and not positional(function)
+
+
 def positional(function: Any) -> list[inspect.Parameter]:
     """Give the parameters of `function` that may be given by position; none if it does not tell."""
     try:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from chainrule.checking import conventions
-from chainrule.checking.arguments import positional, required, takes_nothing
-from chainrule.checking.results import Outcome
+from chainrule.checking.arguments import positional, required, takes_nothing, takes_whatever
+from chainrule.checking.equality import same_numbers
+from chainrule.checking.results import Outcome, is_float, is_one
 from chainrule.nn.parameters.places import is_numbers
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ def all_calls(
 ) -> list[tuple[str, ...]]:
     """Give the ways to call backward that make sense, the likeliest first."""
     names = [slot.name for slot in subject.slots]
+    if takes_whatever(backward) and len(names) > 1 and first.arrays[0].size == 1:  # of a loss that hands them on
+        return [tuple(names), call]
     labels = bool(unknown) and all(u in conventions.TARGETS | conventions.PERHAPS_TARGETS for u in unknown)
     target = next(
         (n for n in names if conventions.is_target(n, names)), names[-1] if names and first.arrays[0].ndim < 2 else None
@@ -259,3 +263,25 @@ def told_call(way: tuple[str, ...], usual: tuple[str, ...], subject: LayerSubjec
     if "lr" in way:
         told.append(f"{subject.backward_name} takes a step itself: what it takes off for a step size of 1 is compared")
     return tuple(told)
+
+
+def without_dout(
+    way: LayerSubject, call: tuple[str, ...], usual: tuple[str, ...], first: Outcome
+) -> list[LayerSubject]:
+    """Give the numbers whose gradient it may be that backward gives, if it is sent none; none if there is one alone."""
+    plainly = told_call(call, usual, way, False)
+    numbers = [i for i, a in enumerate(first.arrays) if a.size == 1]
+    if len(numbers) == 1 < len(first.arrays):  # the loss, beside what was predicted
+        told = f"what comes back is read as the gradient of the one number that {way.forward_name} gives"
+        return [replace(way, picked=numbers[0], read_as=(*plainly, told))]
+    if first.arrays[0].size == 1:
+        return []
+    handed_on = any(same_numbers(first.arrays[0], a) for a in way.inputs.values() if isinstance(a, np.ndarray))
+    kept = ((name, getattr(way.thing, name, None)) for name in conventions.LOSSES)
+    left = next((name for name, a in kept if is_one(a) or (handed_on and is_float(a))), None)
+    of_the_loss = [] if left is None else [replace(way, loss_in=left, read_as=(f"the loss is read from {left}",))]
+    if left is not None and handed_on:  # what has come in is not what the gradient is of
+        told = f"the loss is read from {left}, and {way.backward_name} as the gradient of its mean"
+        return [*of_the_loss, replace(way, loss_in=left, mean=True, read_as=(told,))]
+    both = [replace(way, mean=mean, read_as=told_call(call, usual, way, mean)) for mean in (False, True)]
+    return [*of_the_loss, *both]

@@ -19,7 +19,7 @@ from chainrule.checking.effect import by_effect, effect_of
 from chainrule.checking.evaluation import Directions, NumericEvaluation, Probes
 from chainrule.checking.finite_differences import Found, largest
 from chainrule.checking.holdings import moves
-from chainrule.checking.judging import Tolerance, compare, excess, rule_for, summary
+from chainrule.checking.judging import Tolerance, compare, excess, left_by_an_eps, rule_for, summary
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reach import reach
 from chainrule.checking.report import ArrayCheck, Unseen
@@ -297,6 +297,8 @@ class Comparison:
             self._tells("dtype", f"that of {name} is {claimed.dtype}, and {name} is {array.dtype}")
         if check.verdict != "wrong":
             return check
+        if full and (note := left_by_an_eps(found, wrong, rule, self.settings.tolerance)):
+            return replace(check, verdict="unresolved", note=note)
         if check.numeric == 0 == check.bar and not self._moves(numeric.subject, name):
             check = replace(check, note="moving it changes nothing that comes out: is another array used?")
         if full:
@@ -306,13 +308,14 @@ class Comparison:
     def _in_its_shape(self, numeric: NumericEvaluation, name: str, claimed: FloatArray) -> ArrayCheck:
         """Judge a gradient of another shape: right numbers that broadcast to the array's are a hazard, others wrong.
 
-        And those of an input that it broadcasts to, if it gets axes of length 1 in front by that and no more numbers:
-        of a parameter ``b -= db`` would raise.
+        So are axes of length 1 in front of an input's; not of a parameter's, for ``b -= db`` would raise. One number in
+        the place of many is wrong for an input: the layer before, which it is sent on to, would add up too little.
         """
         array, spread = self.subject.arrays[name], None
         with contextlib.suppress(ValueError):
             shape = np.broadcast_shapes(claimed.shape, array.shape)
-            if shape == array.shape:
+            short = self.subject.takes_dout and name not in self.subject.parameters and claimed.size < array.size
+            if shape == array.shape and not (short and claimed.ndim):
                 spread = np.broadcast_to(claimed, shape).copy()
             elif shape == claimed.shape and claimed.size == array.size and name not in self.subject.parameters:
                 spread = claimed.reshape(array.shape)

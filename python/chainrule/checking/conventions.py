@@ -20,19 +20,20 @@ BACKWARD = (
 #: Methods that give a value, and those that give its derivative for the same arguments.
 VALUES = (
     "fn", "loss", "cost", "func", "function", "f", "value", "evaluate", "compute", "calculate", "calc", "activate",
-    "activation", "compute_loss", "forward", *FORWARD[1:], "eval", "forloss", "norm", "energy", "penalty",
+    "activation", "compute_loss", "forward", *FORWARD[1:], "eval", "forloss", "norm", "energy", "penalty", "error",
 )  # fmt: skip
 DERIVATIVES = (
     "gradient", "grad", "gradients", "derivative", "deriv", "prime", "derivate", "df", "dfn", "d", "dloss", "delta",
     "grad_fn", "gradient_fn", "function_derivative", "loss_derivative", "loss_gradient", "loss_prime", "loss_grad",
     "compute_gradient", "compute_derivative", "gradient_loss", "activation_derivative", "activation_prime",
-    "compute_grad", "compute_gradients", "compute_grads", "backloss",
+    "compute_grad", "compute_gradients", "compute_grads", "backloss", "first_derivative",
     "backward", *BACKWARD[1:], "dervivative", "dervative", "derivitive", "deriviative", "derivation", "influence",
 )  # fmt: skip
 #: What the derivative is called after its value: ``getEnergyGradient`` of ``getEnergy``. Capitals, underscores and the
 #: verbs in front do not count.
 DERIVATIVES_OF = (
     "{}prime", "{}gradient", "{}grad", "{}derivative", "{}deriv", "grad{}", "gradient{}", "derivative{}", "d{}",
+    "firstderivative{}", "{}firstderivative", "d{}dx", "d{}dy", "d{}dz", "d{}da", "d{}dw",
 )  # fmt: skip
 VERBS = ("calculate", "compute", "evaluate", "calc", "comp", "eval", "get")
 #: Methods of a network that give its loss, for what forward has given and the labels.
@@ -112,8 +113,9 @@ def named_alike(names: Iterable[str]) -> tuple[str, str] | None:
     """Give a value and its derivative among methods whose names say that they belong together; None if several do."""
     methods = {name: plain(name) for name in names if not name.startswith("__")}
     after = [
-        (value, other) for value, bare in methods.items() if len(bare) > 1
-        for other, called in methods.items() if called in (pattern.format(bare) for pattern in DERIVATIVES_OF)
+        (value, other) for value, bare in methods.items()
+        for other, called in methods.items()
+        if called in (pattern.format(bare) for pattern in DERIVATIVES_OF if len(bare) > 1 or pattern[:4] == "d{}d")
     ]  # fmt: skip
     values, derivatives = set(map(plain, VALUES)), set(map(plain, DERIVATIVES))
     general = [(v, d) for v, bare in methods.items() if bare in values for d in methods if methods[d] in derivatives]

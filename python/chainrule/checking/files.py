@@ -25,7 +25,7 @@ from chainrule.checking.adjoint.in_files import Operator
 from chainrule.checking.adjoint.in_files import find as adjoints
 from chainrule.checking.comparison import Settings
 from chainrule.checking.finding import Found, find, line_of
-from chainrule.checking.guesses import Kind
+from chainrule.checking.guesses import ROWS, SEQUENCES, Kind
 from chainrule.checking.making import CannotMakeError, Made, drawn_from, guesses, mixes_examples, quiet
 from chainrule.checking.reader import Asked
 from chainrule.checking.run import check
@@ -234,14 +234,17 @@ class _Search:
 
     What is unproven may be proved by other numbers of the same shapes. What is wrong as a layer for single examples is
     when it is given several, or because a parameter that was made for it has another shape, is tried with other shapes:
-    right with other parameters is right; right for one example only is told, and is no proof. Of each shape the first
-    numbers count: others could be such as hide the fault.
+    right with other parameters is right; right for one example only is told, and is no proof. So is what is right for
+    sequences only: a layer that adds up over examples and steps adds up too much where there are no steps. Of each
+    shape the first numbers count: others could be such as hide the fault.
     """
 
     def __init__(self, found: Found) -> None:
         self.found = found
         self.first: FileCheck | None = None
         self.kind: Kind | None = None
+        #: Whether what is wrong is tried with single examples; and with sequences.
+        self.singly = self.stepwise = False
         self.stumbled: list[FileCheck] = []
         self.seen: set[str] = set()
 
@@ -253,7 +256,8 @@ class _Search:
             return made.told == self.first.made and made.positive
         again = made.told in self.seen
         self.seen.add(made.told)
-        return not again and (made.kind is self.kind or made.kind.one)
+        other = (self.singly and made.kind.one) or (self.stepwise and made.kind is SEQUENCES)
+        return not again and (made.kind is self.kind or other)
 
     def is_over(self, made: Made) -> bool:
         """Tell whether nothing that is still to come could."""
@@ -267,7 +271,8 @@ class _Search:
                 return None
             if first.verdict == "unproven" or made.kind is self.kind:
                 return check
-            return replace(check, reason=f"right for one example, but not for several, {first.made}: {first.why}")
+            told = "one example, but not for several" if made.kind.one else "sequences, but not for rows"
+            return replace(check, reason=f"right for {told}, {first.made}: {first.why}")
         report = check.report
         assert report is not None
         if report.arrays and len(report.vacuous) == len(report.arrays):  # as a softmax over one number: go on
@@ -275,7 +280,9 @@ class _Search:
             return None
         open_ = report.verdict == "unproven" and not report.not_compared
         of_one = report.verdict == "wrong" and not made.kind.one
-        if not open_ and not (of_one and (_as_of_a_batch(report) or mixes_examples(self.found, made))):
+        self.singly = of_one and (_as_of_a_batch(report) or mixes_examples(self.found, made))
+        self.stepwise = of_one and made.kind is ROWS and _of_weights_alone(report)
+        if not (open_ or self.singly or self.stepwise):
             return check
         self.first, self.kind, self.seen = check, made.kind, {made.told}
         return None
@@ -284,6 +291,18 @@ class _Search:
 def _as_of_a_batch(report: GradientReport) -> bool:
     """Tell whether what is wrong is what goes wrong if a layer for one example is given several."""
     return any((a.cause or "").startswith(_OF_A_BATCH) for a in report.arrays if a.verdict == "wrong")
+
+
+def _of_weights_alone(report: GradientReport) -> bool:
+    """Tell whether gradients of parameters alone are wrong, and no common mistake but a wrong shape explains it."""
+    inputs = {told.partition(" (")[0] for told in str(report.settings["inputs"]).split("), ")}
+    wrong = [a for a in report.arrays if a.verdict == "wrong"]
+    contracts = any(c.held is False and not c.hazard for c in report.contracts)
+    return (
+        bool(wrong)
+        and not contracts
+        and not any(a.cause not in (None, "wrong shape") or a.name in inputs for a in wrong)
+    )
 
 
 def _said(error: Exception) -> str:

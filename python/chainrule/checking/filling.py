@@ -120,7 +120,9 @@ def is_label(found: Found, name: str, names: Sequence[str]) -> bool:
     """Tell whether an argument of the way forwards is what a loss is measured against."""
     if len(names) < 2:
         return False
-    return name in TARGETS or name in ("ids", "y_batch") or (name in PERHAPS_TARGETS and found.is_loss)
+    if name in PERHAPS_TARGETS:  # y beside a target is what was predicted
+        return found.is_loss and not any(other in TARGETS for other in names)
+    return name in TARGETS or name in ("ids", "y_batch")
 
 
 def label_styles(found: Found, names: Sequence[str]) -> Sequence[str]:

@@ -49,6 +49,7 @@ COLUMNS = Kind("columns", "D N", "columns")
 #: For losses only: a softmax over one number is always 1.
 ONE_EACH = Kind("one number each", "N 1", "rows")
 VECTOR = Kind("a vector", "D", "rows", one=True)
+SEQUENCES = Kind("sequences", "N T D", "rows")
 #: In the order in which they are tried. What takes a batch is given one: a single example hides what is not added up.
 KINDS = (
     ROWS,
@@ -57,7 +58,7 @@ KINDS = (
     Kind("other rows", "N M", "rows"),
     Kind("images", "N C H H", "images"),
     Kind("images, channels last", "N H H C", "images last"),
-    Kind("sequences", "N T D", "rows"),
+    SEQUENCES,
     VECTOR,
     Kind("one row", "1 D", "rows", one=True),
     Kind("one column", "D 1", "columns", one=True),

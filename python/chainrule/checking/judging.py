@@ -252,6 +252,22 @@ def _again(found: Found, few: NDArray[np.int64], look: Callable[[Found, NDArray[
     return replace(found, slopes=found.slopes.where(chosen, look(before, few).slopes))
 
 
+def left_by_an_eps(found: Found, wrong: NDArray[np.bool_], rule: Tolerance, relative: float) -> str:
+    """Say so if all that differs is next to nothing, where moving an entry changes not a bit; else give "".
+
+    So it is with a softmax of one number, ``e / (e + 1e-10)``: what comes out is the same for all numbers, and the
+    slope of the formula is not quite 0. It is no mistake, and proves nothing.
+    """
+    sizes = np.abs(rule.claimed)
+    nothing = (found.slopes.value == 0) & (found.slopes.bar == 0)
+    if not (np.all(nothing[wrong]) and np.all(sizes[wrong] <= relative * sizes[~wrong].max(initial=0))):
+        return ""
+    return (
+        f"{int(wrong.sum())} of its entries change nothing, and are given as next to nothing beside the largest: an eps"
+        " in a denominator leaves as much"
+    )
+
+
 def worst_of(found: Found, rule: Tolerance) -> int:
     """Give the entry that differs most beyond what it may, in terms of its own size."""
     beyond = excess(found, rule)

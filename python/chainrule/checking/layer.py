@@ -328,11 +328,8 @@ def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) 
             way.picked = next(i for i in range(len(kept) + 1) if f"={i}" not in kept)
         if "douts" in call:
             way.first = len(required(backward)) - len(call) + 1
-        if not {"dout", "douts"} & set(call) and first.arrays[0].size > 1:
-            left = next((n for n in conventions.LOSSES if is_one(getattr(subject.thing, n, None))), None)
-            if left is not None:
-                ways.append(replace(way, loss_in=left, read_as=(f"the loss is read from {left}",)))
-            ways += [replace(way, mean=mean, read_as=calls.told_call(call, usual, way, mean)) for mean in (False, True)]
+        if not {"dout", "douts"} & set(call) and (without := calls.without_dout(way, call, usual, first)):
+            ways += without
             continue
         ways.append(replace(way, read_as=calls.told_call(call, usual, way, False)))
         several = len(first.arrays)

@@ -42,7 +42,7 @@ from chainrule.checking.results import (
 )
 from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject
-from chainrule.checking.values import begins_with, one_number, one_of, rest_of, without_value
+from chainrule.checking.values import begins_with, one_number, one_of, rest_of, the_loss_of, without_value
 from chainrule.nn.parameters.places import gradient_names, held
 
 
@@ -146,7 +146,7 @@ class MethodsSubject(PairSubject):
         )  # fmt: skip
         subject.forward_name, subject.backward_name = f"{subject.name}.{ahead}", f"{subject.name}.{back}"
         subject.after = takes_nothing(getattr(thing, back))
-        raw = reader.quietly(lambda: subject.values(thing)(*subject.handed()), inputs)
+        raw = the_loss_of(reader.quietly(lambda: subject.values(thing)(*subject.handed()), inputs))
         optional = [p.name for p in positional(getattr(thing, back))]
         subject.after |= is_one(raw) and not required(getattr(thing, back)) and any(map(is_gradient_name, optional[:1]))
         if is_one(raw) and subject.wrt is None and not subject.after and _is_of_parameters(reader, subject):

@@ -216,7 +216,7 @@ def _parts(thing: Any, ahead: str, back: str, count: int) -> _Parts | None:
     loss, gradient = _loss_of(thing, name)
     takes, of_loss, asked = required(forward), required(loss), required(backward)
     own = not is_object(getattr(thing, name))  # an object that is a loss does not go through the network
-    if len(of_loss) == count > 1 and of_loss != takes and gradient is None and own:
+    if len(of_loss) == count > 1 and of_loss != takes and gradient is None and own and not _is_out(of_loss[0], takes):
         itself = of_loss[: len(takes)] == takes and all(n in {*of_loss, *PREDICTED, *CACHES} for n in asked)
         if of_loss == asked or (len(takes) < count and itself):
             return _Parts(ahead, name, back, tuple(of_loss), 0)
@@ -254,6 +254,11 @@ def _is_known(name: str, given: Sequence[str], thing: Any) -> bool:
 
 def _is_target(name: str) -> bool:
     return name in TARGETS or name in PERHAPS_TARGETS
+
+
+def _is_out(name: str, takes: Sequence[str]) -> bool:
+    """Tell whether a loss asks first for what forward, which takes others, has given: ``loss(y_hat, y)``."""
+    return name in PREDICTED and name.lower() not in {"x", "z", "input", "inputs", *map(str.lower, takes)}
 
 
 def _spellings(name: str) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from chainrule._gate import FloatArray, few_axes, numbers
 from chainrule.checking.arguments import refuse_half
+from chainrule.checking.results import is_one
 
 
 def is_single(array: FloatArray) -> bool:
@@ -36,9 +37,9 @@ def parameter(array: Any, name: str) -> FloatArray:
 
 
 def one_number(value: Any, what: str) -> FloatArray:
-    """Give a loss as an array of no axes."""
+    """Give a loss as an array of no axes; of several things the one number among them, beside what was predicted."""
     try:
-        array = np.asarray(value)
+        array = np.asarray(the_loss_of(value))
     except ValueError:
         array = np.empty(0, object)
     if array.size != 1 or array.dtype.kind not in "fbiu":
@@ -47,6 +48,17 @@ def one_number(value: Any, what: str) -> FloatArray:
             " it as a layer: an object with forward and backward(dout)"
         )
     return array.reshape(()) if array.dtype.kind == "f" else array.reshape(()).astype(np.float64)
+
+
+def the_loss_of(value: Any) -> Any:
+    """Give the one number among several things, if there is one and no more; else what was given."""
+    found = [item for item in value if is_one(item)] if _is_several(value) else []
+    return found[0] if len(found) == 1 else value
+
+
+def _is_several(value: Any) -> bool:
+    """Tell whether something is a tuple with arrays in it."""
+    return isinstance(value, tuple) and any(isinstance(item, np.ndarray) for item in value)
 
 
 def one_of(function: Any, at: int) -> Callable[..., Any]:

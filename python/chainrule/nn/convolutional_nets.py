@@ -13,12 +13,12 @@ from chainrule.nn.layers import Affine, Convolution, Dropout, Pooling, Relu, Res
 from chainrule.nn.network import Network
 
 _CONVOLUTION = {"filter_num": 30, "filter_size": 5, "pad": 0, "stride": 1}
-#: Of chapter 8: filters and padding of the six convolutions, all 3 x 3.
+#: Chapter 8's six convolutions, all 3 x 3: the number of filters and the padding of each.
 _DEEP = ((16, 1), (16, 1), (32, 1), (32, 2), (64, 1), (64, 1))
 
 
 class _Images(Network):
-    """What both have: layers that are made one after the other, each for the shape that comes out of the one before."""
+    """The base of both networks: it makes the layers one after the other, each for the output shape of the last."""
 
     def __init__(self, input_dim: Any, draw: Draw) -> None:
         if not isinstance(input_dim, tuple | list) or len(input_dim) != 3:
@@ -53,7 +53,7 @@ class SimpleConvNet(_Images):
     Parameters
     ----------
     input_dim : (channels, height, width), default (1, 28, 28)
-        Of an image. Examples may be images (N, C, H, W) or rows (N, C·H·W).
+        The shape of one image. Examples may be images (N, C, H, W) or rows (N, C·H·W).
     conv_param : dict, optional
         ``filter_num``, ``filter_size``, ``pad`` and ``stride`` of the convolution; by default 30, 5, 0 and 1.
     hidden_size : int, default 100
@@ -61,9 +61,10 @@ class SimpleConvNet(_Images):
     output_size : int, default 10
         Classes.
     weight_init_std : float or str, default 0.01
-        The standard deviation of the weights; "he" stands for √(2/D), "xavier" for √(1/D) of D inputs.
+        The standard deviation of the weights; "he" stands for √(2/D) and "xavier" for √(1/D), where D is the number of
+        inputs.
     dtype : numpy.float64 or numpy.float32, keyword-only
-        What the network holds and computes in.
+        The dtype of the parameters and of the arithmetic.
     seed : int or numpy.random.Generator, optional, keyword-only
         By default the weights come from NumPy's global generator, W1 first, as in the book.
 
@@ -77,11 +78,11 @@ class SimpleConvNet(_Images):
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind or out of range, or a window does not fit into an image.
+        If an argument has the wrong type or is out of range, or a window does not fit into an image.
 
     Notes
     -----
-    Source: the book's §7.5, ``ch07/simple_convnet.py``; any image and any filter that fit work here.
+    Source: the book's §7.5, ``ch07/simple_convnet.py``; this one works for any image and any filter that fits into it.
 
     Examples
     --------
@@ -114,21 +115,21 @@ class SimpleConvNet(_Images):
 
 
 class DeepConvNet(_Images):
-    """Six convolutions of 3 x 3, a pooling after every two, two Affine with dropout between them: that of chapter 8.
+    """The network of chapter 8: six 3 x 3 convolutions, a pooling after every two, two Affine with dropout between.
 
     Parameters
     ----------
     input_dim : (channels, height, width), default (1, 28, 28)
-        Of an image. Examples may be images (N, C, H, W) or rows (N, C·H·W).
+        The shape of one image. Examples may be images (N, C, H, W) or rows (N, C·H·W).
     conv_param_1, conv_param_2, conv_param_3, conv_param_4, conv_param_5, conv_param_6 : dict, optional
         ``filter_num``, ``filter_size``, ``pad`` and ``stride`` of each convolution; by default 16, 16, 32, 32, 64 and
-        64 filters of size 3, padding 1, but 2 for the fourth, stride 1.
+        64 filters of size 3, with padding 1 (2 for the fourth) and stride 1.
     hidden_size : int, default 50
         Units of the hidden Affine.
     output_size : int, default 10
         Classes.
     dtype : numpy.float64 or numpy.float32, keyword-only
-        What the network holds and computes in.
+        The dtype of the parameters and of the arithmetic.
     seed : int or numpy.random.Generator, optional, keyword-only
         By default the weights come from NumPy's global generator, W1 first, as in the book.
 
@@ -137,17 +138,17 @@ class DeepConvNet(_Images):
     params : dict of str to ndarray
         ``W1 b1`` … ``W8 b8``.
     layers : OrderedDict
-        ``Reshape1 Conv1 Relu1 Conv2 Relu2 Pool1 Conv3 …``, at the end ``Affine1 Relu7 Dropout1 Affine2``.
+        ``Reshape1 Conv1 Relu1 Conv2 Relu2 Pool1 Conv3 …``, ending in ``Affine1 Relu7 Dropout1 Affine2``.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument is of the wrong kind or out of range, or a window does not fit into an image.
+        If an argument has the wrong type or is out of range, or a window does not fit into an image.
 
     Notes
     -----
-    The weights are drawn as He et al. have it. Source: the book's §8.1, ``ch08/deep_convnet.py``, which has a second
-    dropout, on the scores, and draws masks in evaluation too; `chainrule.book` has that one.
+    The weights are drawn by the rule of He et al. Source: the book's §8.1, ``ch08/deep_convnet.py``, which has a second
+    dropout, on the scores, and draws masks in evaluation too; `chainrule.book` has that version.
 
     Examples
     --------

@@ -1,8 +1,8 @@
-"""Which networks Rust can run whole, and how they are handed over.
+"""Which networks Rust can run as a whole, and how they are handed over.
 
-A network of this package's layers, unchanged, is described to Rust by a list of names and sizes; its arrays stay
-NumPy's and are lent for each call. A network with a layer of the user's own (or with one of ours whose
-``forward`` or ``backward`` was replaced) is not handed over: its own methods run. `Ours` is where this is asked.
+A network of this package's unchanged layers is described to Rust by a list of names and sizes. Its arrays stay
+NumPy's and are lent to Rust for each call. A network with a user's own layer (or with one of ours whose ``forward`` or
+``backward`` was replaced) is not handed over: its own methods run. `Ours` makes this decision.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from chainrule.nn.losses import Loss, SoftmaxWithLoss
 from chainrule.nn.sparse import SparseRows
 from chainrule.training.optimizers import Optimizer
 
-#: What the methods were when this module was read: what has others is somebody's own, or deliberately broken.
+#: The methods at the time this module was imported: a class with others is a user's own, or deliberately broken.
 _METHODS = {
     kind.of: {name: getattr(kind.of, name) for name in kind.methods}
     for kind in (*LAYERS.values(), *LOSSES.values(), *OPTIMIZERS.values())
 }
-#: Those of `Network`; see `remember`.
+#: The methods of `Network`; see `remember`.
 _NETWORKS: dict[str, Callable[..., Any]] = {}
 
 
 def remember(network: type[Any]) -> None:
-    """Note the methods of `Network`, when it has just been made, so that those of others are told from them."""
+    """Note the methods of `Network` as soon as the class exists, to recognize later whether they were replaced."""
     _NETWORKS.update({name: getattr(network, name) for name in ("predict", "loss", "gradient", "accuracy", "score")})
 
 
 def unchanged(thing: Any, methods: Mapping[str, Any]) -> bool:
-    """Tell whether the methods of `thing` are those functions: replaced in no subclass and on no instance."""
+    """Tell whether the methods of `thing` are these functions, replaced neither in a subclass nor on the instance."""
     for name, method in methods.items():  # noqa: SIM110  # asked of every layer in a script's step: a generator takes longer
         if getattr(getattr(thing, name, None), "__func__", None) is not method:
             return False
@@ -46,20 +46,20 @@ def unchanged(thing: Any, methods: Mapping[str, Any]) -> bool:
 
 
 def knows(thing: Any) -> bool:
-    """Tell whether `thing` is exactly a layer, loss or optimizer of ours, unchanged: Rust computes the same."""
+    """Tell whether `thing` is exactly a layer, loss or optimizer of ours, unchanged, so that Rust computes the same."""
     methods = _METHODS.get(type(thing))
     return methods is not None and unchanged(thing, methods)
 
 
 def known_loss(layer: Any) -> Loss | None:
-    """Give the loss layer, if it is ours and unchanged."""
+    """Give the loss layer if it is ours and unchanged, else None."""
     return layer if type(layer) in LOSSES and knows(layer) else None
 
 
 class Ours:
-    """What of a network is this package's own, unchanged, so that other code of ours may stand in for it.
+    """Which parts of a network are this package's own and unchanged, so that other code of ours may stand in for them.
 
-    Asked of any object; each answer is found when it is asked for. Nothing is remembered from one `Ours` to the next:
+    It works for any object and finds each answer when asked. Nothing is remembered from one `Ours` to the next, because
     layers and methods may be replaced at any time.
     """
 
@@ -71,27 +71,27 @@ class Ours:
 
     @property
     def scores(self) -> bool:
-        """Whether its scores are what its layers give in turn."""
+        """Whether its scores are the result of its layers, called in turn."""
         return self._has("predict")
 
     @property
     def loss(self) -> Loss | None:
-        """Its loss layer, if its loss is ours, of the scores its layers give."""
+        """Its loss layer, if its loss is ours and applied to the scores of its layers; else None."""
         return known_loss(self._net.last_layer) if self._has("predict", "loss") else None
 
     @property
     def layers(self) -> bool:
-        """Whether all of its layers are."""
+        """Whether all of its layers are ours and unchanged."""
         return all(type(layer) in LAYERS and knows(layer) for layer in self._net.layers.values())
 
     @property
     def trained(self) -> Loss | None:
-        """Its loss layer, if its gradient is that loss's, as our backward finds it."""
+        """Its loss layer, if its gradient is that loss's gradient by our backward pass; else None."""
         return self.loss if self._has("gradient") else None
 
     @property
     def evaluated(self) -> Loss | None:
-        """Its loss layer, if loss and accuracy are those that layer finds in the scores."""
+        """Its loss layer, if that layer alone finds loss and accuracy from the scores; else None."""
         return self.loss if self.accuracy else None
 
     @property
@@ -101,29 +101,29 @@ class Ours:
 
     @property
     def arrays(self) -> list[FloatArray] | None:
-        """The arrays of its layers, if Rust could run its layers and its loss on examples of some shape."""
+        """The arrays of its layers, if Rust could run its layers and its loss on examples of some shape; else None."""
         return known_arrays(self._net.layers) if self._in_rust else None
 
     @property
     def _in_rust(self) -> bool:
-        """Whether its loss is one that Rust knows, and nothing comes on top."""
+        """Whether Rust knows its loss, and no penalty is added."""
         return self.loss is not None and not getattr(self._net, "weight_decay_lambda", 0)
 
     @property
     def parameters(self) -> list[FloatArray] | None:
-        """Those of them that are learnt."""
+        """Those of `arrays` that are learned."""
         if self.arrays is None:
             return None
         layers = self._net.layers.values()
         return [getattr(layer, name) for layer in layers for name in LAYERS[type(layer)].parameters]
 
     def plan(self, x: FloatArray | SparseRows) -> Plan | None:
-        """Tell how Rust runs its layers and its loss on such examples; None if it cannot."""
+        """Give the plan by which Rust runs its layers and its loss on examples like `x`; None if Rust cannot."""
         return plan(self._net.layers, x.shape, self.loss) if self._in_rust else None
 
 
 def known_arrays(layers: Mapping[str, Any]) -> list[FloatArray] | None:
-    """Give all arrays of known layers, if they are as Rust reads them; None if not, or if some layer is not known."""
+    """Give all arrays of known layers if Rust can read them; None if it cannot, or if a layer is not known."""
     stack = list(layers.values())
     if not all(type(layer) in LAYERS and knows(layer) for layer in stack):
         return None
@@ -138,7 +138,7 @@ def _arrays_of(layer: Any) -> list[FloatArray]:
 
 
 def plan(layers: Mapping[str, Any], shape: tuple[int, ...], loss: Loss | None = None) -> Plan | None:
-    """Describe layers, and a loss if there is one, to Rust, for an `x` of that shape; None if it cannot run them."""
+    """Describe layers, and a loss if given, to Rust, for an `x` of this shape; None if Rust cannot run them."""
     arrays = known_arrays(layers)
     if arrays is None or not shape:
         return None
@@ -150,7 +150,7 @@ def plan(layers: Mapping[str, Any], shape: tuple[int, ...], loss: Loss | None = 
             sizes, numbers, example = layer._described(example)
             if name := LAYERS[type(layer)].rust:
                 described.append((name, list(sizes), list(numbers)))
-    except ValueError:  # the layers' own methods say it better
+    except ValueError:  # the layers' own methods give a better message
         return None
     if loss is not None and len(example) != 1:
         return None
@@ -158,7 +158,7 @@ def plan(layers: Mapping[str, Any], shape: tuple[int, ...], loss: Loss | None = 
 
 
 def _same(some: Collection[Any], others: Collection[Any]) -> bool:
-    """Tell whether these are the same objects."""
+    """Tell whether these are the same objects, in the same order."""
     return len(some) == len(others) and all(one is other for one, other in zip(some, others, strict=True))
 
 
@@ -178,47 +178,47 @@ class Plan:
         self.dtype = arrays[0].dtype
         self.out, self.classes = out, math.prod(out)
         learnt = {id(getattr(layer, name)) for layer in stack for name in LAYERS[type(layer)].parameters}
-        #: Those of the arrays that are parameters.
+        #: The arrays that are parameters.
         self.parameters = [array for array in arrays if id(array) in learnt]
         self._layers = list(stack)
         self._stack = [layer for layer in stack if LAYERS[type(layer)].rust]
         self._features = math.prod(features)
-        #: Plans that agree in this read a data set alike.
+        #: Plans that agree in this read a data set in the same way.
         self.reading = (self.dtype, self._features, described[:2])
         self._engine = _kernels.Engine(self.dtype.name, self._features, described, loss.name)
 
     @property
     def separate(self) -> bool:
-        """Whether no two arrays share memory, so that each can be updated on its own."""
+        """Whether no two arrays share memory, so that each can be updated by itself."""
         return not any(np.may_share_memory(a, b) for a, b in combinations(self.arrays, 2))
 
     def is_of(self, layers: Mapping[str, Any]) -> bool:
-        """Tell whether these are still the layers that it runs, unchanged, and the arrays that they hold."""
+        """Tell whether these are still the plan's layers, unchanged, with the same arrays."""
         arrays = known_arrays(layers)
         return arrays is not None and _same(layers.values(), self._layers) and _same(arrays, self.arrays)
 
     @property
     def trains_otherwise(self) -> bool:
-        """Whether training goes another way than evaluation."""
+        """Whether the layers behave differently in training and in evaluation."""
         return self._engine.trains_otherwise()
 
     def rows(self, x: FloatArray) -> FloatArray:
-        """Give `x`, (N, ...) or (D,), with one row an example."""
+        """Give `x`, (N, ...) or (D,), with one row for each example."""
         return x.reshape(1 if x.ndim == 1 else len(x), self._features)
 
     def examples(self, x: FloatArray, *, leave_out: bool = True) -> _kernels.Examples:
-        """Give the data set as Rust trains on it: gone through once, if it is mostly zeros and they may be left out."""
+        """Give the data set in the form that Rust trains on; one pass finds the zeros if they may be left out."""
         prepared = self._engine.examples(self.rows(x), leave_out)
         while not prepared.prepare():
             pass  # Ctrl-C is seen between calls
         return prepared
 
     def draws(self) -> list[tuple[int, int, int]]:
-        """Give for each layer where its next mask lies in the stream of masks: (seed, step, layer)."""
+        """Give the place of each layer's next mask in the stream of masks: (seed, step, layer)."""
         return [layer.next_draws() if type(layer) is Dropout else (0, 0, 0) for layer in self._stack]
 
     def evaluations(self, sets: list[tuple[_kernels.Examples, NDArray[Any]]]) -> list[_kernels.Evaluation]:
-        """Give what evaluates the network as it is now over each set, whatever becomes of it; see `finish`."""
+        """Give an evaluation of the network's present state over each set, unaffected by later steps; see `result`."""
         return self._engine.evaluations(self.arrays, sets)
 
     def scores(self, x: FloatArray) -> FloatArray:
@@ -239,7 +239,7 @@ class Plan:
         offsets: NDArray[np.float64],
         draws: list[tuple[int, int, int]],
     ) -> NDArray[np.float64]:
-        """Give the loss with entry ``entries[e]`` of array `index` moved by ``offsets[e, k]``, shape (E, K)."""
+        """Give the losses with entry ``entries[e]`` of array `index` moved by ``offsets[e, k]``, shape (E, K)."""
         out = np.empty(offsets.shape)
         done = 0
         while done < len(entries):  # Ctrl-C is seen between calls
@@ -254,7 +254,7 @@ class Plan:
         offsets: NDArray[np.float64],
         draws: list[tuple[int, int, int]],
     ) -> NDArray[np.float64]:
-        """Give the loss with all parameters moved by ``offsets[k]`` times their directions, shape (K,)."""
+        """Give the losses with all parameters moved by ``offsets[k]`` times their directions, shape (K,)."""
         out = np.empty(offsets.shape)
         done = 0
         while done < len(offsets):  # Ctrl-C is seen between calls
@@ -276,11 +276,11 @@ class Plan:
         largest_norm: float | None = None,
         draws: tuple[int, int] = (0, 0),
     ) -> tuple[int, bool]:
-        """Do some of the steps for the batches in `rows`, in place: (how many, whether the next one diverged).
+        """Do some of the steps for the batches in `rows`, in place; give (their number, whether the next one diverged).
 
-        A gradient longer than `largest_norm` is made so short. `draws` are the seed and the step to draw masks by.
-        `taught` is the teaching signal, and how often each example counts, if not once.
-        What there is to evaluate `beside` them is gone on with where a thread has nothing else to do.
+        A gradient longer than `largest_norm` is scaled down to that norm. `draws` are the seed and the step for drawing
+        masks. `taught` is the teaching signal, and the weight of each example unless all are 1. Idle threads carry on
+        with the evaluations in `beside`.
         """
         kept = [array for name in names for array in optimizer.kept[name]]
         kind = OPTIMIZERS[type(optimizer)]
@@ -305,11 +305,11 @@ class Plan:
                 draws,
                 done,
             )
-        finally:  # Ctrl-C may be seen in the call, or right behind it, and the steps before are made
+        finally:  # Ctrl-C may arrive in the call or right after it; the steps before it have been made
             optimizer.iter += int(done[0])
 
     def result(self, evaluation: _kernels.Evaluation, t: NDArray[Any]) -> tuple[float, float]:
-        """Evaluate what is left to be evaluated, and give the mean loss and the measure of it."""
+        """Finish the evaluation, and give the mean loss and the measure."""
         while not evaluation.advance():
             pass  # Ctrl-C is seen between calls
         loss, right = evaluation.result()

@@ -1,4 +1,4 @@
-"""How good a network is on a set of examples: in one look, and class by class."""
+"""How good a network is on a set of examples, overall and class by class."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from chainrule._harmless import harmless
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What `Network.evaluate` found.
+    """The result of `Network.evaluate`.
 
     Attributes
     ----------
     examples : int
-        How many there were.
+        The number of examples.
     loss : float
-        The mean loss, in nats for classes; as evaluated: without a penalty, drawing nothing.
+        The mean loss, in nats for classes, in evaluation mode: without a penalty, and with nothing drawn at random.
     measure : str
-        What `score` is: "accuracy" or "r2".
+        The name of the measure in `score`: "accuracy" or "r2".
     score : float
         The share, 0.0-1.0, of right answers; or R².
     confusion : ndarray of int64, shape (C, C), or None
-        How many examples of each class (a row) were taken for each (a column); None if an example has not one class.
+        The number of examples of each class (rows) predicted as each class (columns); None if an example does not have
+        exactly one class.
     names : tuple of str or None
-        What the classes are called, if the network's metadata say so; see `load_table`.
+        The names of the classes, if the network's metadata have them; see `load_table`.
     """
 
     examples: int
@@ -40,16 +41,16 @@ class Evaluation:
 
     @property
     def precision(self) -> FloatArray | None:
-        """Of the examples taken for a class, the share that is of it, shape (C,); nan if none was."""
+        """The share of the examples predicted as a class that belong to it, shape (C,); nan if there are none."""
         return None if self.confusion is None else _share(self.confusion.diagonal(), self.confusion.sum(axis=0))
 
     @property
     def recall(self) -> FloatArray | None:
-        """Of the examples of a class, the share that was taken for it, shape (C,); nan if there are none."""
+        """The share of the examples of a class that were predicted as that class, shape (C,); nan if there are none."""
         return None if self.confusion is None else _share(self.confusion.diagonal(), self.confusion.sum(axis=1))
 
     def __str__(self) -> str:
-        """Give a line, and with classes a table of them."""
+        """Give one line and, if there are classes, a table of them."""
         lines = [f"{self.examples} examples: loss {self.loss:.4f}, {self.measure} {self.score:.4f}"]
         if self.confusion is not None and self.precision is not None and self.recall is not None:
             names = tuple(map(harmless, self.names or map(str, range(len(self.confusion)))))

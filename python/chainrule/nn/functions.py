@@ -1,15 +1,16 @@
-"""The functions of the tutorial: activations, softmax and losses, to be read beside its formulas.
+"""The functions of the tutorial: activations, softmax and losses, written to be read beside its formulas.
 
-All take anything ``numpy.asarray`` takes and return new arrays; a number, or an array with no axes, gives a
-NumPy scalar. Every one is right from -inf to inf, gives nan for nan as NumPy does, and never warns.
+All take anything that ``numpy.asarray`` takes and return new arrays; a number, or an array with no axes, gives a
+NumPy scalar. Every function is correct from -inf to inf, gives nan for nan as NumPy does, and never warns.
 
-Dtypes follow NumPy: float32 stays float32, float64 float64; booleans and integers become float64; float16 and
-bfloat16 are computed in float32 and rounded once to what they came in.
+Dtypes follow NumPy: float32 stays float32, and float64 stays float64; booleans and integers become float64; float16
+and bfloat16 are computed in float32 and rounded once, back to their own dtype.
 
 Sources: the tutorial's "基本函数" and "Softmax 层"; "Deep Learning from Scratch" §3.2, §3.5, §4.2, §5.5.2. Unlike the
-tutorial's, `softmax` normalises the last axis from 3-D on too, `cross_entropy_error` takes soft labels as they are, and
-`softmax_loss` adds nothing to the probabilities: it is the log-sum-exp of Blanchard, Higham and Higham, "Accurately
-computing the log-sum-exp and softmax functions", IMA Journal of Numerical Analysis 41 (2021).
+tutorial's functions, `softmax` normalises the last axis of arrays with three axes or more too, `cross_entropy_error`
+uses soft labels as given, and `softmax_loss` adds nothing to the probabilities: it uses the log-sum-exp of Blanchard,
+Higham and Higham, "Accurately computing the log-sum-exp and softmax functions", IMA Journal of Numerical Analysis 41
+(2021).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class _Function(Protocol):
     def __call__(self, x: ArrayLike) -> Any: ...
 
 
-#: What every function of one array says of it, put before its examples.
+#: The sections that all functions of one array share; they go before the examples.
 _SECTIONS = """    Parameters
     ----------
     x : array_like
@@ -50,7 +51,7 @@ _SECTIONS = """    Parameters
 
 
 def _on_floats(formula: Callable[[FloatArray], Any]) -> _Function:
-    """Hand `formula` its argument as float32 or float64, quietly; give the result NumPy's dtype."""
+    """Call `formula` with its argument as float32 or float64, without warnings; give the result NumPy's dtype."""
 
     @wraps(formula)
     def function(x: ArrayLike) -> Any:
@@ -63,13 +64,13 @@ def _on_floats(formula: Callable[[FloatArray], Any]) -> _Function:
 
 
 def _returned_dtype(given: np.dtype[Any]) -> np.dtype[Any]:
-    """Give the dtype of a result for an argument of dtype `given`: its own, or float64 for whole numbers."""
+    """Give the dtype of the result for an argument of dtype `given`: the same, or float64 for whole numbers."""
     return compute_dtype(given) if given.kind in "biu" else given.newbyteorder("=")
 
 
 @_on_floats
 def identity_function(x: FloatArray) -> Any:
-    """Give `x` itself, in a new array: the output activation of a regression.
+    """Give `x` in a new array: the output activation for regression.
 
     ``y = x``
 
@@ -113,8 +114,8 @@ def step_function(x: ArrayLike) -> NDArray[np.int64]:
 def sigmoid(x: FloatArray) -> Any:
     """Squash every number into 0..1.
 
-    ``y = 1 / (1 + exp(-x))``, written with ``e = exp(-|x|)``, which never overflows: ``1 / (1 + e)`` for x >= 0, and,
-    the same fraction expanded by exp(x), ``e / (1 + e)`` below.
+    ``y = 1 / (1 + exp(-x))``, computed from ``e = exp(-|x|)``, which never overflows: ``1 / (1 + e)`` for x >= 0, and
+    ``e / (1 + e)`` for x < 0, which is the same fraction multiplied through by exp(x).
 
     Examples
     --------
@@ -127,10 +128,10 @@ def sigmoid(x: FloatArray) -> Any:
 
 @_on_floats
 def sigmoid_grad(x: FloatArray) -> Any:
-    """Give the slope of `sigmoid` at `x`, its argument and not its result.
+    """Give the slope of `sigmoid` at `x`, where `x` is the argument of the sigmoid, not its result.
 
     ``dy/dx = y (1 - y) = sigmoid(x) sigmoid(-x)``. The tutorial's ``1 - sigmoid(x)`` loses every digit for large x,
-    where the sigmoid rounds to 1; ``sigmoid(-x)`` is the same number with all of them.
+    where the sigmoid rounds to 1; ``sigmoid(-x)`` is the same number with full precision.
 
     Examples
     --------
@@ -142,7 +143,7 @@ def sigmoid_grad(x: FloatArray) -> Any:
 
 @_on_floats
 def relu(x: FloatArray) -> Any:
-    """Keep what is above 0, put 0 for the rest; nan stays nan.
+    """Keep numbers above 0 and replace the rest by 0; nan stays nan.
 
     ``y = max(0, x)``
 
@@ -156,10 +157,10 @@ def relu(x: FloatArray) -> Any:
 
 @_on_floats
 def relu_grad(x: FloatArray) -> Any:
-    """Give the slope of `relu` at `x`: 1 above 0, otherwise 0, also for nan.
+    """Give the slope of `relu` at `x`: 1 above 0, otherwise 0; also 0 for nan.
 
-    ``dy/dx = 1 if x > 0 else 0``. At 0, where there is no slope, it is 0 as in the layer `Relu` and the tutorial's
-    formula. The tutorial's function says 1 there (and does not run).
+    ``dy/dx = 1 if x > 0 else 0``. At 0, where the slope is undefined, the result is 0, as in the layer `Relu` and the
+    tutorial's formula. The tutorial's function says 1 there (and does not run).
 
     Examples
     --------
@@ -171,11 +172,11 @@ def relu_grad(x: FloatArray) -> Any:
 
 @_on_floats
 def softmax(x: FloatArray) -> Any:
-    """Turn scores (..., C) into probabilities along the last axis; a single number is the only class there is.
+    """Turn scores (..., C) into probabilities along the last axis; a single number counts as the only class.
 
-    ``yₖ = exp(xₖ) / Σᵢ exp(xᵢ)``. The largest score of the row is taken off first: it cancels in the fraction and keeps
-    exp from overflowing. Each row is >= 0 and sums to 1; one with nan or inf, or with nothing but -inf, is nan. Empty
-    for an empty `x`.
+    ``yₖ = exp(xₖ) / Σᵢ exp(xᵢ)``. The largest score of the row is subtracted first: it cancels in the fraction and
+    keeps exp from overflowing. Each row is >= 0 and sums to 1. A row that holds nan or inf, or only -inf, gives nan.
+    An empty `x` gives an empty result.
 
     Examples
     --------
@@ -191,8 +192,8 @@ def softmax(x: FloatArray) -> Any:
 def log_softmax(x: FloatArray) -> Any:
     """Give the logarithm of `softmax` without ever taking the logarithm of a probability.
 
-    ``ln yₖ = xₖ - ln Σᵢ exp(xᵢ)``: never above 0, and finite where the probability itself would round to 0. nan where
-    `softmax` is nan, empty for an empty `x`.
+    ``ln yₖ = xₖ - ln Σᵢ exp(xᵢ)``: never above 0, and finite even where the probability would round to 0. It is nan
+    where `softmax` is nan. An empty `x` gives an empty result.
 
     Examples
     --------
@@ -204,7 +205,7 @@ def log_softmax(x: FloatArray) -> Any:
 
 
 def _row_maximum(x: FloatArray) -> Any:
-    # -inf to start from, so that a row without classes has a maximum too.
+    # Start from -inf, so that a row without classes has a maximum too.
     return np.max(x, axis=-1, keepdims=True, initial=-np.inf)
 
 
@@ -218,19 +219,19 @@ def sum_squared_error(y: ArrayLike, t: ArrayLike) -> Any:
     y : array_like
         Outputs, any shape.
     t : array_like
-        What they should have been, in the shape of `y`.
+        The teaching signal, in the shape of `y`.
 
     Returns
     -------
     scalar
-        In NumPy's dtype for the two (float16 with float16 gives float16). 0 for empty arrays.
+        In NumPy's result dtype for `y` and `t` (float16 with float16 gives float16). 0 for empty arrays.
 
     Raises
     ------
     TypeError
         If `y` or `t` does not hold real numbers, or is masked.
     ValueError
-        If the shapes differ. NumPy would broadcast (N,) with (N, 1) to N × N differences, silently.
+        If the shapes differ. NumPy would silently broadcast (N,) with (N, 1) to N × N differences.
 
     Examples
     --------
@@ -246,7 +247,7 @@ def sum_squared_error(y: ArrayLike, t: ArrayLike) -> Any:
 
 
 def mean_squared_error(y: ArrayLike, t: ArrayLike) -> Any:
-    """Give half the sum of squares, despite its name: the tutorial's name for `sum_squared_error`.
+    """Give half the sum of squares, despite the name, which is the tutorial's for `sum_squared_error`.
 
     ``E = ½ Σₖ (yₖ - tₖ)²``
 
@@ -258,12 +259,12 @@ def mean_squared_error(y: ArrayLike, t: ArrayLike) -> Any:
     Returns
     -------
     scalar
-        For a true mean divide by ``y.size / 2``.
+        For a true mean, divide it by ``y.size / 2``.
 
     Raises
     ------
     TypeError, ValueError
-        As `sum_squared_error` does.
+        As for `sum_squared_error`.
 
     Examples
     --------
@@ -281,13 +282,14 @@ def cross_entropy_error(y: ArrayLike, t: ArrayLike, eps: float = 1e-7) -> Any:
     Parameters
     ----------
     y : array_like, shape (N, C) or (C,)
-        Probabilities, as `softmax` gives them. They are not checked.
+        Probabilities, such as those of `softmax`. They are not checked.
     t : array_like, shape (N,), (N, 1) or (N, C)
-        Class ids, or a distribution for each row (one-hot or soft), used as given. Which of the two is
-        decided by the number of axes. For `y` of shape (C,): one id, or one distribution of shape (C,).
+        Class ids, or a distribution for each row (one-hot or soft), which is used as given. The number of
+        axes decides which of the two it is. For `y` of shape (C,): one id, or one distribution of shape (C,).
     eps : float, optional
-        What is added inside the logarithm, >= 0. The tutorial's 1e-7 keeps it finite at probability 0, but
-        makes a perfect loss -1e-7 and no loss larger than 16.1; `softmax_loss` needs no such thing.
+        The number to add inside the logarithm, >= 0. The tutorial's 1e-7 keeps the loss finite at
+        probability 0, but a perfect loss becomes -1e-7, and no loss can be larger than 16.1;
+        `softmax_loss` needs no `eps`.
 
     Returns
     -------
@@ -297,10 +299,10 @@ def cross_entropy_error(y: ArrayLike, t: ArrayLike, eps: float = 1e-7) -> Any:
     Raises
     ------
     TypeError
-        If `y`, `t` or `eps` is not made of real numbers.
+        If `y`, `t` or `eps` does not hold real numbers.
     ValueError
-        If `y` has no rows or another number of axes, `t` does not fit it or is not made of classes 0..C-1
-        or of distributions, or `eps` is negative.
+        If `y` has no rows or the wrong number of axes, `t` does not fit `y` or holds neither classes 0..C-1
+        nor distributions, or `eps` is negative.
 
     Examples
     --------
@@ -318,40 +320,40 @@ def cross_entropy_error(y: ArrayLike, t: ArrayLike, eps: float = 1e-7) -> Any:
     with np.errstate(all="ignore"):
         if ids:
             logs = np.log(probs[np.arange(len(probs)), classes] + eps)
-        else:  # where t is 0 nothing counts, not even the logarithm of 0
+        else:  # where t is 0, nothing counts, not even the logarithm of 0
             logs = np.sum(np.where(classes > 0, classes * np.log(probs + eps), 0), axis=1)
         return (-np.sum(logs) / len(probs)).astype(_returned_dtype(given.dtype))
 
 
 def softmax_loss(X: ArrayLike, t: ArrayLike) -> float:
-    """Give the mean cross entropy of *scores*: softmax and loss in one, exact where the two in turn are not.
+    """Give the mean cross entropy of *scores*: softmax and loss in one step, exact where two steps are not.
 
     ``L = 1/N Σₙ Σₖ tₙₖ (ln Σᵢ exp(xₙᵢ) - xₙₖ)``, for class ids ``1/N Σₙ (ln Σᵢ exp(xₙᵢ) - x[n, tₙ])``
 
     Parameters
     ----------
     X : array_like, shape (N, C) or (C,)
-        Scores: what a network's ``predict`` gives.
+        Scores, such as those of a network's ``predict``.
     t : array_like, shape (N,), (N, 1) or (N, C)
         As for `cross_entropy_error`.
 
     Returns
     -------
     float
-        0 when perfect, and not capped: a wrong class by 1000 costs 1000. nan if a row of scores holds nan
-        or inf, or nothing but -inf.
+        0 for perfect scores, with no upper limit: a class that is wrong by 1000 costs 1000. nan if a row of
+        scores holds nan or inf, or only -inf.
 
     Raises
     ------
     TypeError
         If `X` or `t` does not hold real numbers, or is masked.
     ValueError
-        If `X` has no rows or another number of axes, or `t` does not fit it or is not made of classes
-        0..C-1 or of distributions.
+        If `X` has no rows or the wrong number of axes, or `t` does not fit `X` or holds neither classes
+        0..C-1 nor distributions.
 
     Notes
     -----
-    Computed in float32 for float32, float16 and bfloat16 scores, in float64 for all others.
+    Computed in float32 for float32, float16 and bfloat16 scores, and in float64 for all others.
 
     Examples
     --------
@@ -365,7 +367,7 @@ def softmax_loss(X: ArrayLike, t: ArrayLike) -> float:
 
 
 def _rows(x: FloatArray, name: str) -> FloatArray:
-    """Give a batch as it is and one example as a batch of one; refuse what has no mean loss."""
+    """Give a batch as it is, and a single example as a batch of one; refuse input that has no mean loss."""
     if x.ndim not in (1, 2) or x.shape[-1] == 0:
         raise ValueError(f"{name} must have shape (N, C), or (C,) for one example, got {name}.shape={x.shape}")
     if x.ndim == 2 and len(x) == 0:

@@ -1,17 +1,18 @@
-"""The gradient of any function by central differences: slow, blind to how the function works: the judge.
+"""The gradient of any function by central differences: slow, but independent of how the function works.
 
-``df/dxᵢ ≈ (f(x + h eᵢ) - f(x - h eᵢ)) / 2h``, one entry after another: two calls of `f` for each.
+``df/dxᵢ ≈ (f(x + h eᵢ) - f(x - h eᵢ)) / 2h``, one entry after another, with two calls of `f` for each.
 
-`f` is handed the very array that was passed in, with one entry moved; the entry is put back, bit for bit,
-even when `f` raises. So a function that ignores its argument and looks at the array from elsewhere works:
-``lambda W: net.loss(x, t)`` sees each change of ``net.params["W1"]``. Only what is no float array to begin
-with (whole numbers, a list) is copied, to float64, since it cannot hold a small step.
+`f` gets the very array that was passed in, with one entry moved. The entry is put back afterwards, bit for
+bit, even when `f` raises. So a function may ignore its argument and read the array from elsewhere:
+``lambda W: net.loss(x, t)`` sees each change of ``net.params["W1"]``. Anything but a float array (whole
+numbers, a list) is copied to float64 first, because it cannot hold a small step.
 
-The step is added in float64 and rounded to the array's dtype; what is divided by is the distance between
-the two numbers that were really stored, not ``2h``. In float64 the step is the tutorial's 1e-4. Rounding
-makes the two values of `f` wrong by about ε|f|, the difference quotient by ε|f|/h, and leaving out the
-third derivative by h²|f‴|/6: the two are equally small near the cube root of ε. For float32 and the half
-precisions, where 1e-4 would drown in the rounding, the default is the power of two next to that root.
+The step is added in float64 and rounded to the array's dtype. The difference is divided by the distance
+between the two numbers that were really stored, not by ``2h``. In float64 the step is the tutorial's 1e-4.
+There are two errors: rounding makes the two values of `f` wrong by about ε|f|, and so the difference
+quotient by ε|f|/h; and leaving out the third derivative makes it wrong by h²|f‴|/6. Near the cube root of ε
+both are equally small. For float32 and the half precisions, where 1e-4 would drown in the rounding, the
+default is the power of two next to that root.
 """
 
 from __future__ import annotations
@@ -38,10 +39,10 @@ def numerical_gradient(f: Callable[[Any], Any], x: ArrayLike, h: float | None = 
     Parameters
     ----------
     f : callable
-        Takes the array `x` and gives one real number.
+        Takes the array `x` and returns one real number.
     x : array_like
-        Any shape. A writable float array is perturbed in place while `f` runs and is as before afterwards. Anything
-        else (whole numbers, booleans, a list) is copied to float64 first, and `f` is handed the copy.
+        Any shape. A writable float array is perturbed in place while `f` runs, and restored afterwards. Anything else
+        (whole numbers, booleans, a list) is copied to float64 first, and `f` gets the copy.
     h : float, optional
         The step, > 0. By default 1e-4 for float64, 2⁻⁸ for float32, 2⁻³ for float16, 2⁻² for bfloat16.
 
@@ -56,7 +57,7 @@ def numerical_gradient(f: Callable[[Any], Any], x: ArrayLike, h: float | None = 
         If `x` does not hold real numbers, or is masked; if `h` is not a number.
     ValueError
         If `x` is read-only, `h` is not above 0 or does not move an entry of `x` to another finite number,
-        or `f` gives anything but one real number.
+        or `f` returns anything but one real number.
 
     Notes
     -----
@@ -72,12 +73,12 @@ def numerical_gradient(f: Callable[[Any], Any], x: ArrayLike, h: float | None = 
 
 
 def _numerical_gradient_1d(f: Callable[[Any], Any], x: ArrayLike, h: float | None = None) -> Gradient:
-    """Give the gradient of `f` at one point, for an `x` of one axis.
+    """Give the gradient of `f` at one point, for an `x` with one axis.
 
     Parameters
     ----------
     f : callable
-        Takes the array `x` and gives one real number.
+        Takes the array `x` and returns one real number.
     x : array_like, shape (D,)
         As for `numerical_gradient`.
     h : float, optional
@@ -90,7 +91,7 @@ def _numerical_gradient_1d(f: Callable[[Any], Any], x: ArrayLike, h: float | Non
     Raises
     ------
     TypeError, ValueError
-        As `numerical_gradient` does; also if `x` has not one axis.
+        As for `numerical_gradient`; also if `x` does not have exactly one axis.
 
     Notes
     -----
@@ -113,10 +114,10 @@ def numerical_gradient_2d(f: Callable[[Any], Any], X: ArrayLike, h: float | None
     Parameters
     ----------
     f : callable
-        Takes *one row* of `X`, a view of shape (D,), and gives one real number. (For a function of a whole
+        Takes *one row* of `X`, a view of shape (D,), and returns one real number. (For a function of a whole
         matrix use `numerical_gradient`.)
     X : array_like, shape (N, D) or (D,)
-        The points; one point gives what `_numerical_gradient_1d` gives. Perturbed or copied as there.
+        The points, or one point. Perturbed in place or copied, as by `numerical_gradient`.
     h : float, optional
         As for `numerical_gradient`.
 
@@ -128,7 +129,7 @@ def numerical_gradient_2d(f: Callable[[Any], Any], X: ArrayLike, h: float | None
     Raises
     ------
     TypeError, ValueError
-        As `numerical_gradient` does; also if `X` has neither one axis nor two.
+        As for `numerical_gradient`; also if `X` has neither one axis nor two.
 
     Notes
     -----
@@ -159,7 +160,7 @@ def _adjustable(x: ArrayLike, name: str) -> FloatArray:
 
 
 def _slopes(f: Callable[[Any], Any], x: FloatArray, h: float | None) -> Gradient:
-    values = np.asarray(x)  # the same memory, also when x is of a subclass that indexes differently
+    values = np.asarray(x)  # the same memory, even if x is of a subclass that indexes differently
     step = _STEP[values.dtype.name] if h is None else positive(h, "h")
     gradient = np.zeros(values.shape)
     for index in np.ndindex(values.shape):
@@ -168,7 +169,7 @@ def _slopes(f: Callable[[Any], Any], x: FloatArray, h: float | None) -> Gradient
 
 
 def _slope(f: Callable[[Any], Any], x: FloatArray, entry: FloatArray, h: float) -> float:
-    """Give df/d`entry`, for a view without axes into `x`."""
+    """Give df/d`entry`, where `entry` is a view into `x` without axes."""
     saved = entry.copy()
     value = float(saved)
     try:
@@ -184,7 +185,7 @@ def _slope(f: Callable[[Any], Any], x: FloatArray, entry: FloatArray, h: float) 
 
 
 def _store(entry: FloatArray, value: float) -> float:
-    """Put `value` in its place and give what arrived there, rounded to the dtype."""
+    """Store `value` in `entry`, and give the number that is really there, rounded to the dtype."""
     with np.errstate(all="ignore"):
         entry[...] = value
     return float(entry)

@@ -1,7 +1,7 @@
-"""Images as the rows of a matrix and back: what turns a convolution into one product.
+"""Images to the rows of a matrix and back: this turns a convolution into one matrix product.
 
 A filter sees a window of the image. `im2col` writes each window as a row, so that ``im2col(x) @ W.reshape(FN, -1).T``
-is the convolution; `col2im` adds the rows to where they came from, which is the gradient of that.
+is the convolution. `col2im` adds the rows back to the places they came from, which is the gradient of `im2col`.
 
 Source: "Deep Learning from Scratch" §7.4, ``common/util.py``.
 """
@@ -19,7 +19,7 @@ __all__ = ["col2im", "conv_output_size", "im2col"]
 
 
 def conv_output_size(input_size: float, filter_size: float, stride: float = 1, pad: float = 0) -> float:
-    """Give the height, or width, of what a filter makes of an image, before it is rounded down.
+    """Give the height, or width, of the output of a convolution, before it is rounded down.
 
     ``(input_size + 2 pad - filter_size) / stride + 1``
 
@@ -28,21 +28,21 @@ def conv_output_size(input_size: float, filter_size: float, stride: float = 1, p
     input_size, filter_size : int
         Height, or width, of the image and of the filter.
     stride : int, default 1
-        How far the filter goes from one place to the next, > 0.
+        How far the filter moves from one place to the next, > 0.
     pad : int, default 0
-        How many zeros are put on each side.
+        How many zeros are added on each side.
 
     Returns
     -------
     float
-        With a fraction if the last step does not fit: the layers round it down, and the rest of the image is not seen.
+        Not a whole number if the last step does not fit: the layers round it down and ignore the rest of the image.
 
     Raises
     ------
     TypeError
-        If one of them is not a number.
+        If an argument is not a number.
     ValueError
-        If one is not finite, or `stride` is 0.
+        If an argument is not finite, or `stride` is 0.
 
     Notes
     -----
@@ -71,14 +71,15 @@ def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: 
     filter_h, filter_w : int
         Height and width of the window.
     stride : int, default 1
-        How far the window goes from one place to the next.
+        How far the window moves from one place to the next.
     pad : int, default 0
-        How many zeros are put on each side.
+        How many zeros are added on each side.
 
     Returns
     -------
     ndarray, shape (N·OH·OW, C·filter_h·filter_w)
-        New; float32 for float32, float64 for float64 and whole numbers. ``OH = (H + 2 pad - filter_h) // stride + 1``.
+        A new array; float32 for float32, float64 for float64 and whole numbers.
+        ``OH = (H + 2 pad - filter_h) // stride + 1``, and OW likewise.
 
     Raises
     ------
@@ -106,29 +107,29 @@ def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: 
         images = np.pad(images, [(0, 0), (0, 0), (pad, pad), (pad, pad)])
     windows = sliding_window_view(images, (filter_h, filter_w), axis=(2, 3))[:, :, ::stride, ::stride]
     col = windows.transpose(0, 2, 3, 1, 4, 5).reshape(N * OH * OW, C * filter_h * filter_w)
-    return np.ascontiguousarray(col) if col.flags.writeable else col.copy()  # a view, if each image is one window
+    return np.ascontiguousarray(col) if col.flags.writeable else col.copy()  # it is a view if each image is one window
 
 
 def col2im(
     col: Any, input_shape: tuple[int, int, int, int], filter_h: int, filter_w: int, stride: int = 1, pad: int = 0
 ) -> FloatArray:
-    """Add the rows to the places of their windows: the gradient of `im2col`, not its inverse, where windows overlap.
+    """Add each row back to the place of its window: the gradient of `im2col`, not its inverse where windows overlap.
 
     ``image[n, c, i·stride + y - pad, j·stride + x - pad] += col[(n, i, j), (c, y, x)]``
 
     Parameters
     ----------
     col : array_like, shape (N·OH·OW, C·filter_h·filter_w)
-        A row for each window. Not written to.
+        One row for each window. Not written to.
     input_shape : tuple of int
-        (N, C, H, W) of the images.
+        The shape of the images, (N, C, H, W).
     filter_h, filter_w, stride, pad : int
         As for `im2col`.
 
     Returns
     -------
     ndarray, shape (N, C, H, W)
-        New; float32 for float32, float64 for float64 and whole numbers.
+        A new array; float32 for float32, float64 for float64 and whole numbers.
 
     Raises
     ------
@@ -166,19 +167,19 @@ def col2im(
 
 
 def _window(filter_h: Any, filter_w: Any, stride: Any, pad: Any) -> tuple[int, int, int, int]:
-    """Give the sizes as Python's own numbers: products of NumPy's small ones overflow."""
+    """Give the sizes as Python integers, because products of NumPy's small integers overflow."""
     return count(filter_h, "filter_h"), count(filter_w, "filter_w"), count(stride, "stride"), count(pad, "pad", least=0)
 
 
 def _sizes(name: str, shape: Any, filter_h: int, filter_w: int, stride: int, pad: int) -> tuple[int, ...]:
-    """Give N, C, H, W, OH, OW; say which size is wrong."""
+    """Give N, C, H, W, OH, OW; raise ValueError that names the size that is wrong."""
     if len(shape) != 4:
         raise ValueError(f"{name} must be of shape (N, C, H, W), got {tuple(shape)}")
     N, C, H, W = (count(size, name, least=0) for size in shape)
     for filter_size, size, what in ((filter_h, H, "filter_h"), (filter_w, W, "filter_w")):
         if filter_size > size + 2 * pad:
             raise ValueError(
-                f"{what}={filter_size} is more than the {size + 2 * pad} pixels of the image, padding included"
+                f"{what}={filter_size} is larger than the image, {size + 2 * pad} pixels with its padding"
                 f" ({name} {tuple(shape)}, pad={pad})"
             )
     return N, C, H, W, (H + 2 * pad - filter_h) // stride + 1, (W + 2 * pad - filter_w) // stride + 1

@@ -1,7 +1,7 @@
-"""The kinds of layers, losses and optimizers there are: one row each, in one list.
+"""The list of layers, losses and optimizers of this package, one row each.
 
-What has a row is known everywhere: Rust runs it, a file names it, the command line and scikit-learn's estimators offer
-it. What has none is somebody's own, and runs by its own methods.
+A class with a row is known everywhere: Rust runs it, files name it, and the command line and scikit-learn's estimators
+offer it. A class without a row is a user's own, and runs by its own methods.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from chainrule.training.optimizers import SGD, AdaGrad, Adam, Momentum, Nesterov
 
 
 class Kind(NamedTuple):
-    """A class, and what is to be known of it elsewhere.
+    """A class, and what the rest of the package needs to know about it.
 
     Attributes
     ----------
     of : type
-        The class; its own name is that in files and, in small letters, on the command line.
+        The class. Files use its name; so does the command line, in lower case.
     rust : str
-        Its name in Rust; empty if there is nothing to be done there.
+        Its name in Rust; empty if Rust has nothing to do for it.
     methods : tuple of str
-        What Rust does in their place: an object that has others is somebody's own.
+        The methods that Rust stands in for. An object whose methods differ is a user's own.
     parameters, statistics, numbers : tuple of str
-        Attributes that hold arrays that are learnt, arrays that follow the data, and numbers, or lists of them: what
-        its constructor takes, by their names.
+        The attributes that hold learned arrays, arrays that follow the data, and numbers or lists of numbers. The
+        constructor takes them under these names.
     trains_otherwise : bool
-        Whether ``forward`` has a second argument `train_flg`, and training goes another way than evaluation.
+        Whether ``forward`` has a second argument `train_flg`, and behaves differently in training and in evaluation.
     word : str
-        What scikit-learn calls it.
+        Its name in scikit-learn.
     """
 
     of: type[Any]
@@ -112,5 +112,5 @@ OPTIMIZERS = _by_class(
 
 
 def by_name(kinds: Iterable[type[Any]]) -> dict[str, type[Any]]:
-    """Give the classes by their names."""
+    """Give the classes by name."""
     return {kind.__name__: kind for kind in kinds}

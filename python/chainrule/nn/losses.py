@@ -1,7 +1,7 @@
-"""What ends a network: from the scores and `t` to one number, and back.
+"""The end of a network: from the scores and `t` to one number, and back.
 
-A loss is a layer of two inputs. It also says what `t` may be, and how well scores answer it: by which measure, under
-which name. A loss of your own need only have ``forward`` and ``backward``.
+A loss is a layer with two inputs. It also says what `t` may be, and how well the scores match it: by which measure, and
+under which name. A loss of your own needs only ``forward`` and ``backward``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from chainrule.nn.layers.base import remembered, times
 
 __all__ = ["IdentityWithLoss", "Loss", "SigmoidWithLoss", "SoftmaxWithLoss"]
 
-#: So many rows of scores are evaluated at once: what a kernel writes about them stays in the cache.
+#: Rows of scores to evaluate at once: few enough that what a kernel writes about them stays in the cache.
 _ROWS = 4096
 
 
@@ -30,15 +30,16 @@ class Loss:
     loss : float
         The last loss, the mean over the examples.
     y : ndarray, the shape of the scores
-        What the network says, from the last scores: probabilities, or numbers.
+        The network's answer, from the last scores: probabilities, or numbers.
     t : ndarray
-        The last teaching signal, in order.
+        The last teaching signal, checked and in the form that the kernels read.
     measure : str
-        What `score` gives: "accuracy" or "r2".
+        The measure that `score` gives: "accuracy" or "r2".
 
     Notes
     -----
-    With sample weights w: the sum of w times an example's loss, divided by N (as in Keras; not by the sum of w).
+    With sample weights w, the loss is the sum of w times each example's loss, divided by N (as in Keras; not by the sum
+    of w).
     """
 
     #: Its name in Rust.
@@ -62,17 +63,17 @@ class Loss:
         x : array_like, shape (N, C) or (C,)
             Scores.
         t : array_like
-            What they should say, in the shape that the class asks for.
+            The teaching signal, in the shape that the class asks for.
         sample_weight : array_like, shape (N,), optional
-            How often each example counts, >= 0. The mean is still taken over N.
+            How much each example counts, >= 0. The mean is still taken over N.
 
         Raises
         ------
         TypeError
-            If any of them does not hold real numbers.
+            If an argument does not hold real numbers.
         ValueError
-            If the shapes do not fit, the batch is empty, `t` is not what the loss is for, or a weight is negative or
-            not finite.
+            If the shapes do not fit, the batch is empty, `t` does not suit the loss, or a weight is negative or not
+            finite.
         """
         x = floats(x, "x")
         if x.ndim not in (1, 2) or x.shape[-1] == 0:
@@ -90,12 +91,12 @@ class Loss:
         return loss
 
     def backward(self, dout: float = 1) -> FloatArray:
-        """Give dL/dx, of the shape of the scores.
+        """Give dL/dx, in the shape of the scores.
 
         Parameters
         ----------
         dout : float, default 1
-            The gradient of what follows with respect to the loss.
+            The gradient of the final result with respect to this loss.
 
         Raises
         ------
@@ -112,20 +113,20 @@ class Loss:
             return times(dx, dx.dtype.type(dout))
 
     def in_order(self, t: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Put `t` in order for scores of this shape, (N, C) or (C,), and dtype: checked, a copy, a row an example.
+        """Give a checked copy of `t`, one row for each example, for scores of this shape, (N, C) or (C,), and dtype.
 
         Raises
         ------
         TypeError
-            If it does not hold real numbers.
+            If `t` does not hold real numbers.
         ValueError
-            If it is not what the loss is for.
+            If `t` does not suit the loss.
         """
         raise NotImplementedError(f"{type(self).__name__} does not say what t may be")
 
     def evaluate(self, scores: FloatArray, t: Any) -> tuple[float, float]:
-        """Give the mean loss of `scores`, (N, C) or (C,), and the measure called `measure`; nothing is remembered."""
-        scores = floats(scores, "scores")  # those of a layer of the user's own may come in any layout
+        """Give the mean loss of `scores`, (N, C) or (C,), and the measure named by `measure`; nothing is remembered."""
+        scores = floats(scores, "scores")  # a user's own layer may give scores in any layout
         t = self.in_order(t, scores.shape, scores.dtype)
         if scores.size == 0:
             raise ValueError(f"the {self.measure} of an empty batch is not defined")
@@ -140,37 +141,37 @@ class Loss:
         return loss, self.score(loss, self.right(scores, t), t)
 
     def accuracy(self, scores: FloatArray, t: Any) -> float:
-        """Give the share of rows, (N, C) or (C,), that are answered right, without their loss."""
+        """Give the share of rows, (N, C) or (C,), that are answered correctly, without computing the loss."""
         t = self.in_order(t, scores.shape, scores.dtype)
         if scores.size == 0:
             raise ValueError("the accuracy of an empty batch is not defined")
         return self.right(np.atleast_2d(scores), t)
 
     def right(self, scores: FloatArray, t: NDArray[Any]) -> float:
-        """Give the share, 0.0-1.0, of rows that are answered right; nan if there is no right and wrong."""
+        """Give the share, 0.0-1.0, of rows that are answered correctly; nan if answers are not right or wrong."""
         return np.nan
 
     def score(self, loss: float, right: float, t: NDArray[Any]) -> float:
-        """Give the measure, from the mean loss over a set, the share of right answers, and `t` in order."""
+        """Give the measure, from the mean loss over a set, the share of right answers, and the checked `t`."""
         return right
 
     def probabilities(self, scores: FloatArray) -> FloatArray:
-        """Give what scores, (N, C) or (C,), say of each class, 0.0-1.0."""
+        """Give the probability of each class, 0.0-1.0, from scores, (N, C) or (C,)."""
         raise ValueError(f"{type(self).__name__} has no probabilities: its scores are the answer")
 
     def classes(self, scores: FloatArray) -> NDArray[Any]:
-        """Give the answers of scores, (N, C) or (C,), in classes."""
+        """Give the classes that scores, (N, C) or (C,), predict."""
         raise ValueError(f"{type(self).__name__} has no classes: its scores are the answer")
 
     def confusion(self, scores: FloatArray, t: Any) -> NDArray[np.int64] | None:
-        """Give how many examples of each class (a row) were taken for each (a column); None if they have not one class.
+        """Give the number of examples of each class (rows) predicted as each (columns); None without single classes.
 
         Parameters
         ----------
         scores : ndarray, shape (N, C)
             As `Network.predict` gives them.
         t : array_like
-            What they should say, in the shape that the class asks for.
+            The teaching signal, in the shape that the class asks for.
 
         Returns
         -------
@@ -179,39 +180,39 @@ class Loss:
         Raises
         ------
         TypeError, ValueError
-            If `t` is not what the loss is for.
+            If `t` does not suit the loss.
         """
         return None
 
     def with_weights(
         self, t: NDArray[Any], weights: FloatArray, classes: int, dtype: np.dtype[Any]
     ) -> tuple[NDArray[Any], FloatArray | None]:
-        """Give `t` and the weights as the kernels take them."""
+        """Give `t` and the weights in the form that the kernels take."""
         return t, weights.astype(dtype)
 
     def to_read(self, t: NDArray[Any]) -> NDArray[Any]:
-        """Give `t` of a whole set as training reads it: with the same loss and gradient."""
+        """Give `t` of a whole set in the form that training reads: the loss and the gradient are the same."""
         return t
 
     def smoothed(self, t: NDArray[Any], share: float, classes: int, dtype: np.dtype[Any]) -> FloatArray:
-        """Give `t` with a share of each answer spread over all answers there are."""
+        """Give `t` with a share of each answer spread over all possible answers."""
         raise ValueError(f"label_smoothing is for classes, and {type(self).__name__} has none")
 
 
 class SoftmaxWithLoss(Loss):
     """``loss = mean over the rows of -log softmax(x)[t]``: softmax and cross entropy in one layer.
 
-    `t` holds class ids, shape (N,) or (N, 1), or a distribution for each example, (N, C), one-hot or soft, used as
-    given; for scores of one example, (C,), it is one id, or has shape (C,). The measure is the accuracy: the share of
-    rows whose largest score is that of the right class.
+    `t` holds class ids, shape (N,) or (N, 1), or a distribution for each example, (N, C), one-hot or soft, which is
+    used as given. For the scores of one example, (C,), `t` is one id or has shape (C,). The measure is the accuracy:
+    the share of rows whose largest score is that of the right class.
 
     Notes
     -----
     dL/dx = (y - t) / N · dout, with y = softmax(x). (For a `t` whose row sums to s, within 1e-3 of 1: s·y - t, the
     exact derivative.) With sample weights, w (y - t) / N · dout.
 
-    The loss is taken from the scores by log-sum-exp, not from the probabilities: it is 0 and not below when the
-    network is certain and right, and is not capped when it is certain and wrong. In nats.
+    The loss is computed from the scores by log-sum-exp, not from the probabilities. So it is exactly 0, never below,
+    when the network is certain and right, and it has no upper limit when the network is certain and wrong. In nats.
     Source: the tutorial's "Softmax层".
 
     Examples
@@ -226,15 +227,15 @@ class SoftmaxWithLoss(Loss):
     name = "softmax"
 
     def in_order(self, t: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Put `t` in order: int64 of shape (N,) for class ids, or distributions in `dtype`, (N, C)."""
+        """Give a checked copy of `t`: int64 of shape (N,) for class ids, or distributions in `dtype`, (N, C)."""
         return targets(t, shape, dtype)[0]
 
     def probabilities(self, scores: FloatArray) -> FloatArray:
-        """Give softmax(scores): the rows sum to 1."""
+        """Give softmax(scores), whose rows sum to 1."""
         return np.asarray(softmax(scores))
 
     def classes(self, scores: FloatArray) -> NDArray[Any]:
-        """Give the class of the largest score, shape (N,) or (); the first, if several are as large."""
+        """Give the class of the largest score, shape (N,) or (); the first one if several tie."""
         return np.asarray(np.argmax(scores, axis=-1))
 
     def right(self, scores: FloatArray, t: NDArray[Any]) -> float:
@@ -242,17 +243,17 @@ class SoftmaxWithLoss(Loss):
         return float(np.mean(np.argmax(scores, axis=1) == _ids(t)))
 
     def confusion(self, scores: FloatArray, t: Any) -> NDArray[np.int64] | None:
-        """Give how many examples of each class (a row) have their largest score in each (a column), shape (C, C)."""
+        """Give the number of examples of each class (rows) with the largest score in each (columns), shape (C, C)."""
         return confusion_of(scores, _ids(self.in_order(t, scores.shape, scores.dtype)))
 
     def with_weights(
         self, t: NDArray[Any], weights: FloatArray, classes: int, dtype: np.dtype[Any]
     ) -> tuple[NDArray[Any], FloatArray | None]:
-        """Give rows times their weights: the loss takes the sum of a row for its weight."""
+        """Multiply each row by its weight: the loss reads the weight of a row from its sum."""
         return weighted(rows_of(t, classes, dtype), weights), None
 
     def to_read(self, t: NDArray[Any]) -> NDArray[Any]:
-        """Give one-hot rows as class ids: there is less to read."""
+        """Turn one-hot rows into class ids, so that there is less to read."""
         one_hot = t.ndim == 2 and bool(((t == 0) | (t == 1)).all())
         return _ids(t) if one_hot else t
 
@@ -264,14 +265,14 @@ class SoftmaxWithLoss(Loss):
 class SigmoidWithLoss(Loss):
     """``loss = mean over the rows of Σ -t log(y) - (1 - t) log(1 - y)``, ``y = sigmoid(x)``: yes or no, C times.
 
-    `t` holds numbers between 0 and 1, in the shape of the scores, (N, C); with one column, shape (N,) will do. The
-    measure is the accuracy: the share of rows all of whose answers are right, y > 1/2 where t > 1/2.
+    `t` holds numbers between 0 and 1, in the shape of the scores, (N, C); for one column, shape (N,) works too. The
+    measure is the accuracy: the share of rows in which all answers are right, that is, y > 1/2 exactly where t > 1/2.
 
     Notes
     -----
     dL/dx = (y - t) / N · dout; with sample weights, w (y - t) / N · dout.
 
-    The loss is taken from the scores, ``max(x, 0) - x t + log(1 + exp(-|x|))``, so that nothing is capped. In nats.
+    The loss is computed from the scores, ``max(x, 0) - x t + log(1 + exp(-|x|))``, so it has no upper limit. In nats.
     Source: "Deep Learning from Scratch 2" §4.2.4.
 
     Examples
@@ -286,7 +287,7 @@ class SigmoidWithLoss(Loss):
     name = "sigmoid"
 
     def in_order(self, t: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Put `t` in order, in `dtype`, (N, C)."""
+        """Give a checked copy of `t`, in `dtype`, (N, C)."""
         rows = _rows(t, shape, dtype)
         bad = ~((rows >= 0) & (rows <= 1))  # written so that nan is bad
         if bad.any():
@@ -295,15 +296,15 @@ class SigmoidWithLoss(Loss):
         return rows
 
     def probabilities(self, scores: FloatArray) -> FloatArray:
-        """Give sigmoid(scores): of each answer, how likely it is yes."""
+        """Give sigmoid(scores): the probability that each answer is yes."""
         return np.asarray(sigmoid(scores))
 
     def classes(self, scores: FloatArray) -> NDArray[Any]:
-        """Give yes, 1, or no, 0, in the shape of the scores: yes where it is likelier."""
+        """Give 1 for yes or 0 for no, in the shape of the scores: yes where it is more likely."""
         return (scores > 0).astype(np.int64)
 
     def right(self, scores: FloatArray, t: NDArray[Any]) -> float:
-        """Give the share of rows all of whose answers are right."""
+        """Give the share of rows in which all answers are right."""
         return float(np.mean(np.all((scores > 0) == (t > 0.5), axis=1)))
 
     def smoothed(self, t: NDArray[Any], share: float, classes: int, dtype: np.dtype[Any]) -> FloatArray:
@@ -314,14 +315,14 @@ class SigmoidWithLoss(Loss):
 class IdentityWithLoss(Loss):
     """``loss = mean over the rows of ½ Σ (x - t)²``: the scores are the answer, as in regression.
 
-    `t` holds finite numbers in the shape of the scores, (N, C); with one column, shape (N,) will do. The measure is R²,
-    the share of the variance of `t` that is explained: ``1 - Σ (x - t)² / Σ (t - mean of its column)²``, 1 at best, 0
-    for the mean; of a constant `t`, 1 if it is met and 0 if not.
+    `t` holds finite numbers in the shape of the scores, (N, C); for one column, shape (N,) works too. The measure is
+    R², the share of the variance of `t` that is explained: ``1 - Σ (x - t)² / Σ (t - mean of its column)²``. It is 1 at
+    best, and 0 for scores equal to the mean. For a constant `t` it is 1 if the scores equal it, and 0 if not.
 
     Notes
     -----
-    dL/dx = (x - t) / N · dout; with sample weights, w (x - t) / N · dout. The half is the book's: with it the gradient
-    is that of softmax with cross entropy.
+    dL/dx = (x - t) / N · dout; with sample weights, w (x - t) / N · dout. The factor ½ is the book's: it makes the
+    gradient look like that of softmax with cross entropy.
     Source: "Deep Learning from Scratch" §4.2.1 and §5.6.3.
 
     Examples
@@ -338,7 +339,7 @@ class IdentityWithLoss(Loss):
     measure = "r2"
 
     def in_order(self, t: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Put `t` in order, in `dtype`, (N, C)."""
+        """Give a checked copy of `t`, in `dtype`, (N, C)."""
         rows = _rows(t, shape, dtype)
         bad = ~np.isfinite(rows)
         if bad.any():
@@ -353,7 +354,7 @@ class IdentityWithLoss(Loss):
 
 
 def accuracy_of(scores: FloatArray, t: Any) -> float:
-    """Give the share, 0.0-1.0, of rows, (N, C) or (C,), whose largest score is that of the right class.
+    """Give the share, 0.0-1.0, of rows, (N, C) or (C,), whose largest score belongs to the right class.
 
     Raises
     ------
@@ -364,30 +365,30 @@ def accuracy_of(scores: FloatArray, t: Any) -> float:
 
 
 def confusion_of(scores: FloatArray, ids: NDArray[Any]) -> NDArray[np.int64]:
-    """Give how many examples of each class (a row) have their largest score in each (a column), shape (C, C).
+    """Give the number of examples of each class (rows) with the largest score in each (columns), shape (C, C).
 
     Parameters
     ----------
     scores : ndarray, shape (N, C)
-        As `Network.predict` gives them.
+        The scores that `Network.predict` gives.
     ids : ndarray of int, shape (N,)
-        Class ids that have been checked.
+        Checked class ids.
     """
     C = scores.shape[1]
     return np.bincount(ids.astype(np.int64) * C + scores.argmax(axis=1), minlength=C * C).reshape(C, C)
 
 
 def _ids(t: NDArray[Any]) -> NDArray[Any]:
-    """Give class ids of `t` in order: of distributions, those of the largest share."""
+    """Give the class ids of a checked `t`: for a distribution, the class with the largest share."""
     return t if t.ndim == 1 else np.argmax(t, axis=1)
 
 
 def _rows(t: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Give a copy of numbers with a row for each of the scores."""
+    """Give a copy of `t` with one row for each row of scores."""
     array = numbers(t, "t")
     n, columns = shape if len(shape) == 2 else (1, shape[0])
     fits = array.shape == shape or (columns == 1 and array.shape == shape[:-1])
     if not fits:
         raise ValueError(f"t must have the shape of the scores, {shape}, got t.shape={array.shape}")
-    with np.errstate(all="ignore"):  # what overflows in the cast is refused by name
+    with np.errstate(all="ignore"):  # the caller refuses what overflows in the cast, with a message
         return np.array(array, dtype, order="C").reshape(n, columns)

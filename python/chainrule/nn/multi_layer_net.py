@@ -1,4 +1,4 @@
-"""The networks of the book's chapter 6: as many hidden layers as one likes."""
+"""The networks of the book's chapter 6, with any number of hidden layers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ACTIVATIONS = {"relu": Relu, "sigmoid": Sigmoid, "tanh": Tanh, "leaky_relu": Le
 
 
 class MultiLayerNetExtend(Network):
-    """Hidden layers in a row, each Affine, batch normalization if asked for, an activation, dropout if asked for.
+    """Hidden layers in a row, each an Affine and an activation, with optional batch normalization and dropout.
 
     Parameters
     ----------
@@ -28,21 +28,21 @@ class MultiLayerNetExtend(Network):
     output_size : int
         Classes.
     activation : {"relu", "sigmoid", "tanh", "leaky_relu"}
-        What follows each hidden Affine.
+        The activation after each hidden Affine.
     weight_init_std : float or str, default "relu"
-        The standard deviation of the weights: a number; "relu" or "he" for √(2/D); "sigmoid" or "xavier" for √(1/D) of
-        D inputs. The biases are 0.
+        The standard deviation of the weights: a number; "relu" or "he" for √(2/D); "sigmoid" or "xavier" for √(1/D),
+        where D is the number of inputs. The biases are 0.
     weight_decay_lambda : float, default 0
-        λ of the penalty 0.5 λ ΣW², over all weights, that the loss has on top; >= 0. `fit` is quicker with the
-        ``weight_decay`` of an optimizer, whose steps are the same.
+        λ of the penalty 0.5 λ ΣW², over all weights, that is added to the loss; >= 0. The ``weight_decay`` of an
+        optimizer makes the same steps, and `fit` is faster with it.
     use_dropout : bool, default False
         Whether a `Dropout` follows each activation.
     dropout_ration : float, default 0.5
-        Its ratio. The name is the book's.
+        The ratio of each `Dropout`. The spelling of the name is the book's.
     use_batchnorm : bool, default False
         Whether a `BatchNormalization` goes before each activation.
     dtype : numpy.float64 or numpy.float32, keyword-only
-        What the network holds and computes in.
+        The dtype of the parameters and of the arithmetic.
     seed : int or numpy.random.Generator, optional, keyword-only
         By default the weights come from NumPy's global generator, in the order of the layers, so that a script that
         calls ``np.random.seed(0)`` gets the book's numbers.
@@ -57,9 +57,9 @@ class MultiLayerNetExtend(Network):
     Raises
     ------
     TypeError
-        If an argument is of the wrong kind.
+        If an argument has the wrong type.
     ValueError
-        If one is out of range, or no activation or rule has the name.
+        If an argument is out of range, or there is no activation or rule with that name.
 
     Notes
     -----
@@ -115,7 +115,7 @@ class MultiLayerNetExtend(Network):
 
 
 class MultiLayerNet(MultiLayerNetExtend):
-    """Hidden layers in a row, each Affine and an activation.
+    """Hidden layers in a row, each an Affine and an activation.
 
     Parameters
     ----------
@@ -126,20 +126,20 @@ class MultiLayerNet(MultiLayerNetExtend):
     output_size : int
         Classes.
     activation : {"relu", "sigmoid", "tanh", "leaky_relu"}
-        What follows each hidden Affine.
+        The activation after each hidden Affine.
     weight_init_std : float or str, default "relu"
         As for `MultiLayerNetExtend`.
     weight_decay_lambda : float, default 0
         As for `MultiLayerNetExtend`.
     dtype : numpy.float64 or numpy.float32, keyword-only
-        What the network holds and computes in.
+        The dtype of the parameters and of the arithmetic.
     seed : int or numpy.random.Generator, optional, keyword-only
         As for `MultiLayerNetExtend`.
 
     Raises
     ------
     TypeError, ValueError
-        As `MultiLayerNetExtend`.
+        As for `MultiLayerNetExtend`.
 
     Notes
     -----

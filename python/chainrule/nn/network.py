@@ -1,7 +1,7 @@
-"""Networks: layers in a row, a loss at the end, and the gradient of every parameter by walking back.
+"""Networks: layers in a row, a loss at the end, and the gradient of every parameter by backpropagation.
 
-The way through `gradient` is the tutorial's: ``forward`` through the layers, the loss, ``backward`` through them in
-reverse. `predict` and `accuracy`, which keep nothing, hand a network of known layers to Rust whole.
+`gradient` works as in the tutorial: ``forward`` through the layers, the loss, then ``backward`` through the layers in
+reverse. `predict` and `accuracy`, which keep nothing, hand a whole network of known layers to Rust.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class Network:
-    """Layers called in order, and a last layer that turns scores and `t` into a loss.
+    """Layers that run in order, and a last layer that turns scores and `t` into a loss.
 
     Parameters
     ----------
@@ -47,16 +47,16 @@ class Network:
     Attributes
     ----------
     layers : OrderedDict
-        May be changed: a layer replaced here brings its own parameters with it.
+        You may change it: a layer that you put in brings its own parameters.
     last_layer, lastLayer : object
-        The loss. Two names, the second the tutorial's.
+        The loss layer, under two names; the second is the tutorial's.
     weight_decay_lambda : float
-        λ of a penalty 0.5 λ ΣW², over all parameters with two axes or more, that `loss` has on top and `gradient` knows
-        of; 0 to begin with. A network with a penalty runs by its own methods; ``weight_decay`` of an optimizer makes
-        the same steps, in Rust.
+        λ of a penalty 0.5 λ ΣW², over all parameters with two axes or more, that `loss` adds and `gradient` takes into
+        account; 0 at first. A network with a penalty runs by its own methods; the ``weight_decay`` of an optimizer
+        makes the same steps in Rust.
     metadata : dict of str to str
-        Notes that `save` writes beside the parameters and `load` brings back; empty to begin with. Under ``classes``
-        may stand a JSON list of the names of the classes: tables and pictures of results have them.
+        Notes that `save` writes beside the parameters and `load` brings back; empty at first. Under ``classes`` there
+        may be a JSON list of the names of the classes, which tables and pictures of results then show.
 
     Raises
     ------
@@ -65,17 +65,17 @@ class Network:
 
     Notes
     -----
-    The parameters of the i-th layer that has any are called ``W1 b1``, ``W2 b2``, …; see `params` for those of layers
-    of your own.
+    The parameters of the i-th layer that has any are called ``W1 b1``, ``W2 b2``, …; see `params` for the names in
+    layers of your own.
 
-    ``loss`` and ``gradient`` leave in the layers what the layers remember, so one thread at a time may call them;
-    ``predict`` and ``accuracy`` of known layers keep nothing and may run in many at once, but not while `fit` trains
-    the same network: that is refused with a TypeError.
+    ``loss`` and ``gradient`` change what the layers remember, so only one thread at a time may call them. ``predict``
+    and ``accuracy`` of known layers keep nothing and may run in many threads at once, but not while `fit` trains the
+    same network: that raises a TypeError.
 
-    A product with data that is mostly zeros skips them: in `fit`, an infinite weight is not seen through a zero pixel,
-    unless the pixel beside it is not zero.
+    A product with data that is mostly zeros skips the zeros: in `fit`, an infinite weight has no effect where the pixel
+    is zero, unless the pixel beside it is not zero.
 
-    Networks and layers can be pickled and deep-copied. Unpickle only what you trust: pickle runs code.
+    Networks and layers can be pickled and deep-copied. Unpickle only files that you trust: pickle runs code.
 
     Examples
     --------
@@ -112,23 +112,24 @@ class Network:
         """The parameters by name: the very arrays the layers hold.
 
         ``net.params["W1"] = other`` copies `other` into the array; ``net.params["W1"] -= step`` changes it in place;
-        ``net.params = {…}`` assigns each. An empty dict, as in the tutorial's ``__init__``, starts anew. A name that no
-        layer's parameter has is a KeyError, but in a class of your own, whose methods may use it.
+        ``net.params = {…}`` assigns each. An empty dict, as in the tutorial's ``__init__``, starts afresh. Assigning to
+        a name that no layer's parameter has raises a KeyError, except in a class of your own, whose methods may use it.
 
         Notes
         -----
-        Of a layer of your own, parameters are: ``W`` and ``b``; the arrays of a dict ``params``; and every float array
-        that has a gradient beside it, as ``gamma`` has ``dgamma``, ``grad_gamma`` or ``grads["gamma"]``, in attributes,
-        slots, dicts, lists and objects within the layer. Before the first ``backward`` the names in the code of the
-        class tell. A read-only array is a constant; what ``forward`` stores anew in each pass is a cache.
+        In a layer of your own, these are parameters: ``W`` and ``b``; the arrays of a dict ``params``; and every float
+        array that has a gradient beside it, as ``gamma`` has ``dgamma``, ``grad_gamma`` or ``grads["gamma"]``, in
+        attributes, slots, dicts, lists and objects within the layer. Before the first ``backward``, the names in the
+        code of the class decide. A read-only array is a constant; an array that ``forward`` stores anew in each pass is
+        a cache.
 
-        ``W``, ``b`` and keys of ``params`` have the number of their layer behind them, among the layers that have such.
-        Every other name is counted by itself: ``gamma1`` is the first ``gamma`` of the network, ``params0_1`` the first
-        ``params[0]``, ``inner.W1`` the first ``inner.W``.
+        ``W``, ``b`` and the keys of ``params`` get the number of their layer as a suffix, counted among the layers that
+        have such parameters. Every other name is counted by itself: ``gamma1`` is the first ``gamma`` of the network,
+        ``params0_1`` the first ``params[0]``, ``inner.W1`` the first ``inner.W``.
         """
         held: Parameters = self._params
         known = set(map(id, held.values()))
-        # A subclass may fill its params before it has layers, as the tutorial does, and may have some of its own.
+        # A subclass may fill its params before it has layers, as the tutorial does, and may have params of its own.
         layers = getattr(self, "layers", {})
         held.complete = bool(layers) and type(self).__module__.startswith("chainrule.")
         for layer in layers.values():
@@ -146,7 +147,7 @@ class Network:
             self._params = Parameters(values)
 
     def _name_anew(self) -> None:
-        """Hold the arrays of the layers that are not held yet."""
+        """Hold those arrays of the layers that are not held yet."""
         held = self._params
         wanted = names_in_network(self.layers)
         for _ in range(1 + len(self.layers)):
@@ -158,7 +159,7 @@ class Network:
                     known.add(id(array))
             if len(known) == before:
                 break
-            # Of a layer put in between, the name was that of the layer behind it, which now has to have the next.
+            # A layer put in between takes the name of the layer after it, which now has to move to the next name.
 
     def predict(self, x: Any) -> FloatArray:
         """Give the scores, before softmax.
@@ -182,8 +183,8 @@ class Network:
 
         Notes
         -----
-        Evaluates: draws nothing and moves no statistic. Keeps nothing in layers of this package: call `loss` for what
-        ``backward`` needs.
+        Runs in evaluation mode: it draws nothing at random and updates no running statistic. It keeps nothing in layers
+        of this package; call `loss` to keep what ``backward`` needs.
         """
         if is_sparse(x):
             first = next(iter(self.params.values()), None)
@@ -197,7 +198,7 @@ class Network:
         return scores[0] if one else scores
 
     def predict_proba(self, x: Any) -> FloatArray:
-        """Give the probability of each class: softmax of the scores, or sigmoid with `SigmoidWithLoss`.
+        """Give the probability of each class: the softmax of the scores, or their sigmoid with `SigmoidWithLoss`.
 
         Parameters
         ----------
@@ -211,7 +212,7 @@ class Network:
         Raises
         ------
         TypeError, ValueError
-            As `predict`, or if the loss has no probabilities, or is one of your own.
+            As for `predict`; also if the loss has no probabilities, or is one of your own.
 
         Examples
         --------
@@ -232,17 +233,17 @@ class Network:
         Returns
         -------
         ndarray of int64, shape (N,); one number for one example
-            With `SigmoidWithLoss`, in the shape of the scores.
+            With `SigmoidWithLoss`, it has the shape of the scores.
 
         Raises
         ------
         TypeError, ValueError
-            As `predict`, or if the loss has no classes, or is one of your own.
+            As for `predict`; also if the loss has no classes, or is one of your own.
         """
         return self._known_loss().classes(self.predict(x))
 
     def evaluate(self, x: Any, t: Any) -> Evaluation:
-        """Give loss and measure of a set, and how each class was found.
+        """Give the loss and the measure for a set of examples, and how well each class was recognized.
 
         Parameters
         ----------
@@ -252,16 +253,17 @@ class Network:
         Returns
         -------
         Evaluation
-            Printed, a line and a table of the classes.
+            It prints as one line and a table of the classes.
 
         Raises
         ------
         TypeError, ValueError
-            As `loss`, or if the loss is one of your own.
+            As for `loss`; also if the loss is one of your own.
 
         Notes
         -----
-        The loss is that of evaluation, as `fit` reports it: nothing is drawn, and there is no penalty.
+        The loss is computed in evaluation mode, as `fit` reports it: nothing is drawn at random, and no penalty is
+        added.
 
         Examples
         --------
@@ -281,11 +283,11 @@ class Network:
     def _known_loss(self) -> Loss:
         loss = engine.known_loss(self.last_layer)
         if loss is None:
-            raise ValueError(f"{type(self.last_layer).__name__} is a loss of your own: what its scores say, it knows")
+            raise ValueError(f"{type(self.last_layer).__name__} is a loss of your own: only it knows what scores mean")
         return loss
 
     def loss(self, x: Any, t: Any, sample_weight: Any = None) -> float:
-        """Give the mean loss of the examples `x` for the teaching signal `t`, in nats, as training has it.
+        """Give the mean loss of the examples `x` for the teaching signal `t`, in nats, in training mode.
 
         Parameters
         ----------
@@ -295,31 +297,31 @@ class Network:
         Raises
         ------
         TypeError
-            If any of them does not hold real numbers.
+            If an argument does not hold real numbers.
         ValueError
-            If a shape does not fit, the batch is empty, a label is out of range, or a weight negative or not finite.
+            If a shape does not fit, the batch is empty, a label is out of range, or a weight is negative or not finite.
 
         Notes
         -----
-        Layers that train otherwise than they evaluate do so here: `Dropout` draws a mask, the running statistics of
-        `BatchNormalization` follow the batch. A layer of your own is told which it is, if its ``forward`` has an
-        argument `train_flg` or `training`.
+        Layers run in training mode: `Dropout` draws a mask, and `BatchNormalization` updates its running statistics
+        with the batch. A layer of your own is told the mode if its ``forward`` has an argument `train_flg` or
+        `training`.
         """
-        # A subclass that changed predict means its loss to follow. Ours keeps nothing, and backward needs what the
-        # layers keep; and it evaluates, while the loss trains.
+        # A subclass that overrides predict expects its loss to follow. Our predict does not serve here: it keeps
+        # nothing for backward, and it runs in evaluation mode.
         scores = self._forward(x) if engine.Ours(self).scores else self.predict(x)
         loss: float = self.last_layer.forward(scores, t, *_if_given(sample_weight))
         return loss + penalty(self) if self.weight_decay_lambda else loss
 
     def accuracy(self, x: Any, t: Any) -> float:
-        """Give the share, 0.0-1.0, of examples whose largest score is that of the right class.
+        """Give the share, 0.0-1.0, of examples whose largest score belongs to the right class.
 
         Parameters
         ----------
         x : array_like, shape (N, ...)
             Examples.
         t : array_like, shape (N,), (N, 1) or (N, C)
-            Class ids, or distributions, whose largest entry is the right class.
+            Class ids, or distributions, whose largest entry marks the right class.
 
         Raises
         ------
@@ -344,7 +346,7 @@ class Network:
         Raises
         ------
         ValueError
-            If a shape does not fit, there are no examples, or `t` is not what the loss is for.
+            If a shape does not fit, there are no examples, or `t` does not suit the loss.
         """
         loss = engine.known_loss(self.last_layer)
         if loss is None or loss.measure == "accuracy":
@@ -361,30 +363,31 @@ class Network:
         t : array_like, shape (N,), (N, 1) or (N, C)
             Class ids or distributions.
         sample_weight : array_like, shape (N,), optional
-            How often each example counts, >= 0; the mean is still taken over N. Only for a loss layer that takes it, as
-            ours does.
+            How much each example counts, >= 0; the mean is still taken over N. Only for a loss layer that takes it, as
+            ours do.
 
         Returns
         -------
         dict of str to ndarray
-            In the names and the order of `params`, each in the shape and dtype of its parameter.
+            With the names and in the order of `params`, each gradient in the shape and dtype of its parameter.
 
         Raises
         ------
         TypeError, ValueError
-            As `loss`.
+            As for `loss`.
         RuntimeError
-            If a layer's ``backward`` has left no gradient beside one of its parameters.
+            If a layer's ``backward`` left no gradient beside one of its parameters.
 
         Notes
         -----
-        Trains, as `loss` does.
-        A layer that adds up its gradients, and has a method called ``zero_grad`` or alike, is told to forget them.
+        Runs in training mode, as `loss` does.
+        If a layer accumulates its gradients and has a method called ``zero_grad`` or similar, that method is called
+        first.
         Source: the tutorial's "误差反向传播算法的实现".
         """
         flush(self.layers)
         layers, ours = list(self.layers.values()), engine.Ours(self)
-        # Between forward and backward no code but ours runs, which changes no x.
+        # Only our code runs between forward and backward, and it does not change x.
         same_x = ours.loss is not None and ours.layers
         with unwritten() if same_x else nullcontext():
             self.loss(x, t, *_if_given(sample_weight))
@@ -395,7 +398,7 @@ class Network:
         first = next((layer for layer in layers if parameters(layer, layers)), None)
         for layer in reversed(layers):
             if layer is first and isinstance(layer, Affine) and engine.knows(layer):
-                layer.backward_parameters(dout, same_x=same_x)  # its dx nobody reads, nor anything before it
+                layer.backward_parameters(dout, same_x=same_x)  # nobody reads its dx, and nothing before it matters
                 break
             dout = layer.backward(dout)
 
@@ -406,7 +409,7 @@ class Network:
         return gradient
 
     def numerical_gradient(self, x: Any, t: Any) -> dict[str, FloatArray]:
-        """Give what `gradient` should give, by central differences of ``loss(x, t)``: slow, and without ``backward``.
+        """Give the gradient by central differences of ``loss(x, t)``, without ``backward``: slow, to check `gradient`.
 
         Parameters
         ----------
@@ -416,17 +419,17 @@ class Network:
         Returns
         -------
         dict of str to ndarray of float64
-            In the names, order and shapes of `params`.
+            With the names, order and shapes of `params`.
 
         Raises
         ------
         TypeError, ValueError
-            As `loss`, or if a parameter is read-only.
+            As for `loss`; also if a parameter is read-only.
 
         Notes
         -----
-        Each loss is taken with the same masks of `Dropout`, and from the same running statistics, which are as they
-        were at the end.
+        Each loss uses the same masks of `Dropout` and starts from the same running statistics, which are restored at
+        the end.
         """
         all_writeable(self.params)
         with repeatable(self.layers.values()) as back:
@@ -443,33 +446,35 @@ class Network:
         Parameters
         ----------
         path : path-like
-            What is there is replaced in one act: a crash at any moment leaves the old file or the new one, whole.
+            The file to write. An existing file is replaced atomically: a crash at any moment leaves either the old file
+            or the new one, complete.
 
         Raises
         ------
         OSError
-            If the file cannot be written; what was there is as it was.
+            If the file cannot be written; an existing file stays as it was.
         ValueError, TypeError
-            If `metadata` or a name of a layer does not consist of strings, or the header would exceed 1 MiB.
+            If `metadata` does not consist of strings, the name of a layer is not a string, or the header would exceed
+            1 MiB.
 
         Warns
         -----
         RuntimeWarning
-            If the file is written but the folder could not be brought to the disk; or if a layer of your own goes by an
-            array that is no parameter, as running statistics, and the file does not hold it.
+            If the file is written but its folder could not be synced to disk; or if a layer of your own uses an array
+            that is not a parameter, such as running statistics, and that the file does not hold.
 
         Notes
         -----
-        Kinds, names and numbers of the layers go into the file, and so does the class, if it is `Network` or
-        `TwoLayerNet`. Layers, a loss or a class of your own cannot be written; their parameters are, as `params` finds
-        them, and ``load(path, into=net)`` puts them into a network you have made.
+        The file holds the kinds, names and numbers of the layers, and also the class if it is `Network` or
+        `TwoLayerNet`. Layers, a loss or a class of your own cannot be written. Their parameters, as `params` finds
+        them, are written, and ``load(path, into=net)`` puts them into a network that you have made.
         """
         from chainrule.storage.model_files import save  # delegates: files know networks
 
         save(self, path)
 
     def graph(self, x: Any, t: Any) -> Graph:
-        """Run forward and backward, and give the network as a graph to be drawn; a notebook shows it by itself.
+        """Run forward and backward, and give the network as a graph to draw; a notebook shows the graph by itself.
 
         Parameters
         ----------
@@ -479,17 +484,17 @@ class Network:
         Returns
         -------
         Graph
-            A box for each layer with shapes and the norms of its parameters and their gradients; on the arrows shape
-            and norm of what goes forward, under them the norm of the gradient that comes back. In the SVG a layer that
-            gives images shows the maps of the first example, at most 8, each in greys from its least number, white, to
-            its largest, black.
+            Each layer is a box with the shapes and norms of its parameters and of their gradients. The arrows show the
+            shape and norm of the array that goes forward and, below, the norm of the gradient that comes back. In the
+            SVG, a layer whose output is images shows the maps of the first example, at most 8, each in greys from its
+            smallest number (white) to its largest (black).
 
         Raises
         ------
         TypeError, ValueError
-            As `loss`.
+            As for `loss`.
         RuntimeError
-            If one layer object stands in two places.
+            If one layer object is in two places.
 
         Notes
         -----
@@ -508,11 +513,11 @@ class Network:
         return graph_of(self, as_read(self, x), t)
 
     def __repr__(self) -> str:
-        """Give a line: the class, how many layers and parameters, the dtype."""
+        """Give one line: the class, the numbers of layers and parameters, and the dtype."""
         return summary.in_a_line(self)
 
     def __str__(self) -> str:
-        """Give a table: a line for each layer, with what comes out of it and its parameters."""
+        """Give a table with a line for each layer: its output shape and its parameters."""
         return summary.as_text(self)
 
     def _repr_html_(self) -> str:
@@ -520,7 +525,7 @@ class Network:
         return summary.as_html(self)
 
     def _forward(self, x: Any, training: bool = True) -> FloatArray:
-        """Give the scores by ``forward`` of each layer in turn, which keeps what ``backward`` needs."""
+        """Give the scores by calling each layer's ``forward`` in turn, which keeps what ``backward`` needs."""
         out, one = batched(self, as_read(self, x))
         for layer in self.layers.values():
             out = run(layer, out, training)
@@ -532,7 +537,7 @@ engine.remember(Network)
 
 
 def as_read(net: Network, x: Any) -> Any:
-    """Check `x` against the first weights of `net`, where they can be named; any other layer checks for itself."""
+    """Check `x` against the weights of `net` if it begins with an `Affine`; other layers check for themselves."""
     if isinstance(x, SparseRows):  # one row tells; it is made dense for that
         as_read(net, x[:1])
         return x
@@ -542,15 +547,15 @@ def as_read(net: Network, x: Any) -> Any:
     x = examples(x, first.W.dtype)
     try:
         first.rows(x)
-    except ValueError:  # the same again, with the name the weights have in this network
+    except ValueError:  # once more, for a message with the name of the weights in this network
         first.rows(x, next(name for name, array in net.params.items() if array is first.W))
     return x
 
 
 def batched(net: Network, x: Any) -> tuple[Any, bool]:
-    """Give `x` with an axis for N, and whether it has got one here: one image alone is a batch of one.
+    """Give `x` with an axis for N, and whether that axis was added here: a single image becomes a batch of one.
 
-    The first layer that can tell says so; a row of features goes through without.
+    The first layer that can tell decides; a row of features passes through as it is.
     """
     for layer in net.layers.values():
         if type(layer) not in LAYERS:
@@ -562,12 +567,12 @@ def batched(net: Network, x: Any) -> tuple[Any, bool]:
 
 
 def name_params(net: Network, params: Mapping[str, FloatArray]) -> None:
-    """Call the arrays of the layers by these names from now on."""
+    """Use these names for the arrays of the layers from now on."""
     net._params = Parameters(params)
 
 
 def params_of(net: Any) -> dict[str, FloatArray]:
-    """Give the parameters that belong to a layer; of an object that has no layers, all."""
+    """Give the parameters that belong to a layer; for an object without layers, all of its parameters."""
     if not isinstance(net, Network):
         return dict(net.params)
     used = {id(array) for layer in net.layers.values() for array in parameters(layer, net.layers.values()).values()}
@@ -575,7 +580,7 @@ def params_of(net: Any) -> dict[str, FloatArray]:
 
 
 def penalty(net: Any) -> float:
-    """Give what weight decay adds to the loss."""
+    """Give the penalty that weight decay adds to the loss."""
     decay = getattr(net, "weight_decay_lambda", 0.0) if isinstance(net, Network) else 0.0
     if not decay:
         return 0.0
@@ -583,7 +588,7 @@ def penalty(net: Any) -> float:
 
 
 def statistics_of(net: Any) -> dict[str, FloatArray]:
-    """Give the arrays of our layers that follow the data, by names such as ``running_mean1``: the first of its name."""
+    """Give our layers' running statistics under names such as ``running_mean1``, the first ``running_mean``."""
     counts: dict[str, int] = {}
     found = {}
     for name, array in statistics(net.layers.values() if isinstance(net, Network) else ()):
@@ -593,19 +598,19 @@ def statistics_of(net: Any) -> dict[str, FloatArray]:
 
 
 def everything(net: Any) -> dict[str, FloatArray]:
-    """Give parameters and statistics: what a network computes by."""
+    """Give the parameters and the running statistics: all arrays that determine what a network computes."""
     return {**net.params, **statistics_of(net)}
 
 
 def expect_each_named(net: Network) -> None:
-    """Raise ValueError if a parameter of a layer is not among ``net.params``, because two would have one name."""
+    """Raise ValueError if a parameter of a layer is not in ``net.params`` because another one has its name."""
     names = set(map(id, net.params.values()))
     for key, layer in net.layers.items():
         for part, array in parameters(layer, net.layers.values()).items():
             if id(array) not in names:
-                raise ValueError(f"{part} of layer {key!r} is not among net.params: another has its name there")
+                raise ValueError(f"{part} of layer {key!r} is not in net.params: another parameter has its name there")
 
 
 def _if_given(sample_weight: Any) -> tuple[Any, ...]:
-    """Give what to pass on: nothing to a loss of the user's own, which need not know of weights, unless there are."""
+    """Give the arguments to pass on: none without weights, because a user's own loss need not take them."""
     return () if sample_weight is None else (sample_weight,)

@@ -1,4 +1,4 @@
-"""The networks of this package: a class that is none of these is somebody's own, and may hold more."""
+"""The network classes of this package. Any other class is a user's own, and may hold more."""
 
 from __future__ import annotations
 

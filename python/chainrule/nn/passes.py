@@ -1,4 +1,4 @@
-"""A pass through a layer: whether it is for training, and what of the layer it moves."""
+"""A pass through a layer: whether it is for training, and which state of the layer it changes."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from chainrule._gate import FloatArray
 from chainrule.nn.kinds import LAYERS
 from chainrule.nn.layers import Dropout
 
-#: What an argument of ``forward`` is called that says whether the pass is for training.
+#: The names of an argument of ``forward`` that says whether the pass is for training.
 _NAMES = ("train_flg", "training")
 
 
 def run(layer: Any, x: Any, training: bool) -> Any:
-    """Call ``layer.forward(x)``, and say whether the pass is for training if there is an argument for it."""
+    """Call ``layer.forward(x)``, and pass on whether it is for training if there is an argument for that."""
     forward = layer.forward
     code = getattr(getattr(forward, "__func__", forward), "__code__", None)
     if code is not None:
@@ -27,14 +27,14 @@ def run(layer: Any, x: Any, training: bool) -> Any:
 
 
 def statistics(layers: Iterable[Any]) -> list[tuple[str, FloatArray]]:
-    """Give the arrays of our layers that follow the data, each with the name it has in its layer."""
+    """Give our layers' arrays that follow the data (running statistics), each with its name in the layer."""
     ours = [(layer, LAYERS[type(layer)]) for layer in layers if type(layer) in LAYERS]
     return [(name, getattr(layer, name)) for layer, kind in ours for name in kind.statistics]
 
 
 @contextmanager
 def repeatable(layers: Iterable[Any]) -> Iterator[Callable[[], None]]:
-    """Give what brings the statistics and the masks of our layers back to where they are now, and do so at the end."""
+    """Give a function that resets our layers' statistics and masks to their present state; reset them on exit too."""
     layers = list(layers)
     before = [(array, array.copy()) for _, array in statistics(layers)]
     dropouts = [(layer, layer.draws) for layer in layers if isinstance(layer, Dropout)]

@@ -1,4 +1,4 @@
-"""What a network consists of, as a table: its layers, what comes out of each, its parameters and their number."""
+"""A network as a table: its layers, the output shape of each, its parameters and how many numbers they hold."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _HEAD = ("layer", "kind", "output", "parameters", "count")
 
 
 def described(layer: Any) -> str:
-    """Give a layer of this package in a line: its kind, the shapes of its parameters, and its numbers."""
+    """Describe a layer of this package in one line: its class, the shapes of its parameters, and its numbers."""
     kind = next((LAYERS[base] for base in type(layer).__mro__ if base in LAYERS), None)
     if kind is None:
         return f"{type(layer).__name__}()"
@@ -28,12 +28,12 @@ def described(layer: Any) -> str:
 
 
 def count(net: Network) -> int:
-    """Give how many numbers the parameters are."""
+    """Give the total number of entries of all parameters."""
     return sum(array.size for array in net.params.values())
 
 
 def in_a_line(net: Network) -> str:
-    """Give the class, how many layers and parameters there are, and the dtype."""
+    """Give the class, the numbers of layers and parameters, and the dtype."""
     dtypes = sorted({str(array.dtype) for array in net.params.values()})
     n = len(net.layers)
     said = [f"{n} layer{'' if n == 1 else 's'}", f"{count(net):,} parameters", *dtypes]
@@ -41,7 +41,7 @@ def in_a_line(net: Network) -> str:
 
 
 def rows(net: Network) -> list[tuple[str, ...]]:
-    """Give a row a layer, and one for the loss."""
+    """Give one row for each layer, and one for the loss."""
     found: list[tuple[str, ...]] = []
     shape = _first_shape(net)
     for name, layer in net.layers.items():
@@ -54,7 +54,7 @@ def rows(net: Network) -> list[tuple[str, ...]]:
 
 
 def as_text(net: Network) -> str:
-    """Give the table with a line in front and one behind."""
+    """Give the table as text, below a line about the network as a whole."""
     table = [_HEAD, *rows(net)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     lines = []
@@ -66,7 +66,7 @@ def as_text(net: Network) -> str:
 
 def as_html(net: Network) -> str:
     """Give the table for a notebook."""
-    from html import escape  # which is slow to import, and only notebooks need
+    from html import escape  # slow to import, and only notebooks need it
 
     head = "".join(f"<th>{word}</th>" for word in _HEAD)
     body = "".join(f"<tr>{''.join(f'<td>{escape(word)}</td>' for word in row)}</tr>" for row in rows(net))
@@ -79,7 +79,7 @@ def _sizes(shape: tuple[int, ...]) -> str:
 
 
 def _first_shape(net: Network) -> tuple[int, ...] | None:
-    """Give the shape of an example, if a layer near the front says it: the first that has weights or gives a shape."""
+    """Give the shape of an example, if the first layer that has weights or sets a shape tells it."""
     for layer in net.layers.values():
         if isinstance(layer, Affine):
             return (layer.W.shape[0],)
@@ -91,10 +91,10 @@ def _first_shape(net: Network) -> tuple[int, ...] | None:
 
 
 def _behind(layer: Any, shape: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    """Give the shape of an example behind `layer`, if it is known before it and the layer is one of ours."""
+    """Give the output shape of `layer` for one example, if the input shape is known and the layer is one of ours."""
     if shape is None or type(layer) not in LAYERS:
         return (layer.W.shape[1],) if type(layer) is Affine else None
     try:
         return tuple(layer._described(shape)[2])
-    except ValueError:  # a network whose layers do not fit can be looked at too
+    except ValueError:  # a network whose layers do not fit together can still be shown
         return None

@@ -1,8 +1,8 @@
-"""A file written whole or not at all: whoever opens it, at whatever moment, finds what was there or what is new.
+"""Write a file whole or not at all: at any moment, a reader finds either the old content or the new.
 
-The bytes go to a temporary file in the same folder, to the disk, and then under the name, which is one act of the file
-system; then the folder goes to the disk. A process that is killed on the way leaves a temporary file, which the next
-save sweeps away once it is an hour old.
+The bytes go to a temporary file in the same folder, which is synced to disk and then renamed, which the file system
+does atomically; then the folder is synced too. A process that is killed on the way leaves a temporary file behind,
+which the next save removes once it is an hour old.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ _TEMPORARY = re.compile(r"\.chainrule-(\d+)-[0-9a-f]{8}\.tmp")
 _OLD_SECONDS = 3600
 
 
-#: Bytes handed to the system at a time: Ctrl-C is seen in between.
+#: Bytes to write at a time; Ctrl-C takes effect in between.
 _AT_ONCE = 1 << 24
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes | Iterable[memoryview]) -> None:
-    """Write `content` to `path`, in place of what is there.
+    """Write `content` to `path`, and replace the file that is there.
 
     Parameters
     ----------
     path : path-like
-        Of a link, what it leads to is replaced. A file that is there keeps its mode; a new one has that of the umask.
+        If it is a link, its target is replaced. An existing file keeps its mode; a new one gets the umask's.
     content : bytes, or iterable of memoryview
-        All at once, or piece by piece.
+        The whole content, or its pieces.
 
     Raises
     ------
     OSError
-        With its ``errno``, if the file cannot be written; what was there is as it was, and no temporary file is left.
+        If the file cannot be written, with its ``errno``. The old file is unchanged, and no temporary file is left.
 
     Warns
     -----
     RuntimeWarning
-        If the folder could not be brought to the disk: the file is there, but may be the old one after a power loss.
+        If the folder could not be synced to disk: the file is written, but after a power loss it may be the old one.
     """
     target, mode = _target(Path(path))
     _sweep(target.parent)
@@ -65,14 +65,14 @@ def write_whole(path: str | os.PathLike[str], content: bytes | Iterable[memoryvi
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        if isinstance(error, OSError):  # named by what the caller wanted written
+        if isinstance(error, OSError):  # name the file that the caller wanted to write
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
     _bring_to_disk(target.parent)
 
 
 def expect_writable(path: str | os.PathLike[str]) -> None:
-    """Raise OSError if `write_whole` could not write to `path` now; nothing is left behind."""
+    """Raise OSError if `write_whole` cannot write to `path` now; nothing is left behind."""
     import tempfile
 
     target, _ = _target(Path(path))
@@ -84,17 +84,17 @@ def expect_writable(path: str | os.PathLike[str]) -> None:
 
 
 def _target(path: Path) -> tuple[Path, int | None]:
-    """Give the file to be replaced, at the end of all links, and its mode if it is there."""
+    """Give the file to replace, with all links followed, and its mode if it exists."""
     target = Path(os.path.realpath(path))
     try:
         found = os.lstat(target)
-    except FileNotFoundError:  # new, or a link that leads nowhere yet
+    except FileNotFoundError:  # a new file, or a link whose target does not exist yet
         return target, None
     if stat.S_ISLNK(found.st_mode):  # realpath has given up
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
-    if not stat.S_ISREG(found.st_mode):  # a device or a pipe is not to be replaced by a file
+    if not stat.S_ISREG(found.st_mode):  # never replace a device or a pipe by a file
         raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))
     return target, stat.S_IMODE(found.st_mode)
 
@@ -110,19 +110,19 @@ def _sweep(folder: Path) -> None:
 
 
 def _alive(pid: int) -> bool:
-    if os.name == "nt":  # no way to ask, and none needed: an open file cannot be removed there
+    if os.name == "nt":  # there is no way to ask, and no need: an open file cannot be removed there
         return False
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # somebody else's
+    except PermissionError:  # another user's process
         return True
     return True
 
 
 def _bring_to_disk(folder: Path) -> None:
-    """Make the new name survive a power loss; the file has it already, so what fails here is told, not raised."""
+    """Make the new name survive a power loss; the file has it already, so a failure here is a warning, not an error."""
     if os.name == "nt":  # folders cannot be opened there
         return
     try:
@@ -132,7 +132,5 @@ def _bring_to_disk(folder: Path) -> None:
         finally:
             os.close(handle)
     except OSError as error:
-        text = (
-            f"{folder} could not be brought to the disk ({error.strerror}): after a power loss the old file may be back"
-        )
+        text = f"{folder} could not be synced to disk ({error.strerror}): after a power loss the old file may be back"
         warn(text)

@@ -1,11 +1,11 @@
-"""The book's ``sample_weight.pkl`` and ``params.pkl``, read without trusting them.
+"""Read the book's ``sample_weight.pkl`` and ``params.pkl`` without trusting them.
 
-A pickle is a program for a machine with a stack, and one of its instructions calls any function there is. This module
-runs the few instructions that a dict of arrays is written with, on a machine of its own, in which the only functions
-are those that NumPy writes for an array, and these are stand-ins. Everything else is a `DataError`.
+A pickle is a program for a stack machine, and one of its instructions can call any function. This module runs only the
+few instructions that a dict of arrays needs, on a machine of its own. The only functions of that machine are stand-ins
+for those that NumPy writes for an array. Everything else is a `DataError`.
 
-The standard library's ``pickletools`` takes the file apart; it runs nothing. No array is made that the file does not
-hold byte for byte, so a short file cannot ask for much memory.
+The standard library's ``pickletools`` takes the file apart without running anything. Every array made here is in the
+file byte for byte, so a short file cannot claim much memory.
 
 Source: the standard library's ``pickletools``, which defines the instructions; ``ndarray.__reduce__``.
 """
@@ -26,24 +26,24 @@ from chainrule.data.idx import expect_regular
 
 
 def read_book_weights(path: str | os.PathLike[str]) -> dict[str, FloatArray]:
-    """Read a pickled dict of arrays, such as the book's ``sample_weight.pkl``; no code in it is run.
+    """Read a pickled dict of arrays, such as the book's ``sample_weight.pkl``, without running any code in it.
 
     Parameters
     ----------
     path : path-like
-        A regular file: one pickle, of any protocol, of a dict with strings as keys and arrays of real numbers (float16,
-        float32, float64, integers, booleans) as values.
+        A regular file that holds one pickle, of any protocol: a dict with strings as keys and arrays of real numbers
+        (float16, float32, float64, integers, booleans) as values.
 
     Returns
     -------
     dict of str to ndarray
-        In the shapes and dtypes of the file, in native byte order; writable. ``net.params.update(…)`` puts them into a
-        network with the same names.
+        Writable arrays with the shapes and dtypes of the file, in native byte order. ``net.params.update(…)`` puts them
+        into a network with the same names.
 
     Raises
     ------
     DataError
-        If the pickle is damaged or holds anything else: says at which byte, and what.
+        If the pickle is damaged or holds anything else; the message says what, and at which byte.
     OSError
         If the file cannot be read.
     TypeError
@@ -51,7 +51,7 @@ def read_book_weights(path: str | os.PathLike[str]) -> dict[str, FloatArray]:
 
     Notes
     -----
-    Source: "Deep Learning from Scratch" §3.6, ``ch03/sample_weight.pkl``, and the ``save_params`` of its chapter 7.
+    Source: "Deep Learning from Scratch" §3.6, ``ch03/sample_weight.pkl``, and ``save_params`` of its chapter 7.
 
     Examples
     --------
@@ -69,37 +69,38 @@ def read_book_weights(path: str | os.PathLike[str]) -> dict[str, FloatArray]:
     found: dict[str, FloatArray]
     found, length = run(Machine(room=2 * len(content)), content, name)
     if length != len(content):
-        raise DataError(f"{name}: at byte {length - 1}: damaged: {len(content) - length} bytes follow its end")
+        raise DataError(f"{name}: at byte {length - 1}: damaged: {len(content) - length} bytes follow the end")
     return found
 
 
 def run(machine: Machine, content: bytes, name: str) -> tuple[Any, int]:
-    """Let `machine` carry out the pickle at the start of `content`; give what it makes, and how many bytes that took.
+    """Let `machine` run the pickle at the start of `content`; give the result, and the length of the pickle in bytes.
 
     Raises
     ------
     DataError
-        If the pickle is damaged or holds what `machine` does not know: says at which byte of `name`, and what.
+        If the pickle is damaged or holds something unknown to `machine`; the message says what, and at which byte of
+        `name`.
     """
     import pickletools
 
     at, last = 0, ""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of an escape in a text that Python does not know
+            warnings.simplefilter("ignore", DeprecationWarning)  # for escapes in text that Python does not know
             for opcode, argument, position in pickletools.genops(content):
                 at, last = position or 0, opcode.name
                 machine.step(opcode.name, argument)
         return machine.result(), at + 1
     except DataError as error:
         raise DataError(f"{name}: at byte {at}: {error}") from None
-    # What the stack does not hold, and what cannot be taken apart.
+    # Something is missing on the stack, or cannot be taken apart.
     except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise DataError(f"{name}: at byte {at}: damaged, or no pickle ({last or 'start'}: {error})") from None
+        raise DataError(f"{name}: at byte {at}: damaged, or not a pickle ({last or 'start'}: {error})") from None
 
 
 class Dtype:
-    """What ``numpy.dtype(code, …)`` gives here, and its ``__setstate__``: only a kind, a size and an order of bytes."""
+    """The stand-in for ``numpy.dtype(code, …)`` and its ``__setstate__``: only a kind, a size and a byte order."""
 
     def __init__(self, code: Any, *_: Any) -> None:
         if not re.fullmatch("f[248]|[iu][1248]|b1", _word(code, "dtype")):
@@ -107,7 +108,7 @@ class Dtype:
         self.code, self.order = code, "="
 
     def build(self, state: Any) -> None:
-        """Take the order of bytes from what the file gives to ``__setstate__``."""
+        """Take the byte order from the file's argument for ``__setstate__``."""
         order = _word(state[1], "byte order")
         if order not in ("<", ">", "|", "="):
             raise ValueError(f"byte order {order!r}")
@@ -115,18 +116,18 @@ class Dtype:
 
 
 class Array:
-    """What an array is until its shape, dtype and bytes are all there."""
+    """An array whose shape, dtype and bytes are not all there yet."""
 
     def __init__(self, *_: Any) -> None:
         self.array: FloatArray | None = None
 
     @property
     def size(self) -> int:
-        """Bytes of the array."""
+        """The size of the array in bytes."""
         return 0 if self.array is None else self.array.nbytes
 
     def build(self, state: Any) -> None:
-        """Take all of it from what the file gives to ``__setstate__``."""
+        """Take shape, dtype and bytes from the file's argument for ``__setstate__``."""
         _, shape, dtype, fortran, numbers = state
         self.array = array_of(numbers, dtype, shape, "F" if fortran else "C")
 
@@ -134,16 +135,16 @@ class Array:
 class Machine:
     """The stack, the memo, and what each instruction does to them.
 
-    `plain_pickles.py` has one that knows more.
+    `plain_pickles.py` has a machine that knows more.
     """
 
-    #: What it makes, for the messages.
+    #: What the machine makes, for the messages.
     makes: ClassVar[str] = "a dict of arrays"
-    #: What a pickle may call, by module and name.
+    #: The functions that a pickle may call, by module and name.
     functions: ClassVar[dict[tuple[str, str], Callable[..., Any]]]
 
     def __init__(self, room: int) -> None:
-        #: Bytes that may still be made. Text in the file becomes bytes, and these an array: twice the file.
+        #: Bytes that may still be made. Text in the file becomes bytes, and the bytes an array: twice the file's size.
         self.room = room
         self.stack: list[Any] = []
         self.marks: list[int] = []
@@ -177,7 +178,7 @@ class Machine:
         elif name == "REDUCE":
             function, arguments = self.pop(2)
             if function not in self.functions.values():
-                raise ValueError("what is called is no function")
+                raise ValueError("it calls something that is not a function")
             self.push(function(*arguments))
         elif name == "BUILD":
             thing, state = self.pop(2)
@@ -187,7 +188,7 @@ class Machine:
             raise DataError(f"it holds more than {self.makes} ({name})")
 
     def pop(self, n: int | None) -> list[Any]:
-        """Take the last `n` off the stack, or all down to the last mark."""
+        """Take the last `n` things off the stack, or all down to the last mark."""
         first = self.marks.pop() if n is None else len(self.stack) - n
         if first < 0:
             raise IndexError("the stack is empty")
@@ -196,18 +197,18 @@ class Machine:
         return taken
 
     def push(self, made: Any) -> None:
-        """Put what was made on the stack; the same bytes may be asked for again and again, but not without end."""
+        """Put a new thing on the stack, and count its bytes: a file may repeat the same bytes, but not endlessly."""
         self.room -= len(made) if isinstance(made, bytes) else getattr(made, "size", 0)
         if self.room < 0:
             raise DataError("its arrays would be larger than the file")
         self.stack.append(made)
 
     def pairs(self, items: list[Any]) -> dict[Any, Any]:
-        """Give names and what belongs to them, one after the other in `items`, as a dict."""
+        """Give a dict from `items`, in which names and values alternate."""
         return dict(zip([_word(name, "name") for name in items[::2]], items[1::2], strict=True))
 
     def function(self, module: str, name: str) -> Any:
-        """Give the stand-in for a function a pickle names."""
+        """Give the stand-in for a function that the pickle names."""
         # NumPy 2 calls ``numpy.core`` ``numpy._core``.
         place = (_word(module, "module").replace("numpy._core.", "numpy.core."), _word(name, "function"))
         known = self.functions.get(place)
@@ -216,26 +217,26 @@ class Machine:
         return known
 
     def result(self) -> Any:
-        """Give what is left at the end."""
+        """Give the result that is left on the stack at the end."""
         (found,) = self.stack
         if not isinstance(found, dict):
             raise DataError(f"it holds {type(found).__name__}, not a dict of arrays")
         for name, value in found.items():
             if not (isinstance(value, Array) and value.array is not None):
-                raise DataError(f"what it holds under {name!r} is no array")
+                raise DataError(f"its entry {name!r} is not an array")
         return {name: value.array for name, value in found.items()}
 
 
 def _word(thing: Any, what: str) -> str:
-    """Give `thing` if it is a word: a short file can hold a tuple so deep that hashing or printing it never ends."""
+    """Give `thing` if it is a string: a short file can hold a tuple so deep that hashing or printing it never ends."""
     if not isinstance(thing, str):
-        raise DataError(f"a {what} in it is of type {type(thing).__name__}, not a word")
+        raise DataError(f"a {what} in it is of type {type(thing).__name__}, not a string")
     return thing
 
 
 def array_of(numbers: Any, dtype: Any, shape: Any, order: Any) -> FloatArray:
-    """Give the array that these bytes are."""
-    if isinstance(numbers, str):  # as Python 2 wrote bytes
+    """Give the array that these bytes hold."""
+    if isinstance(numbers, str):  # Python 2 wrote bytes so
         numbers = numbers.encode("latin1")
     if not (isinstance(dtype, Dtype) and isinstance(numbers, bytes | bytearray) and order in ("C", "F")):
         raise DataError("an array in it does not hold real numbers")
@@ -255,7 +256,7 @@ Machine.functions = {
     ("numpy", "ndarray"): Array,
     ("numpy.core.multiarray", "_reconstruct"): Array,
     ("numpy.core.numeric", "_frombuffer"): _from_buffer,
-    ("__builtin__", "bytes"): lambda: b"",  # old protocols write no bytes so
+    ("__builtin__", "bytes"): lambda: b"",  # old protocols write empty bytes so
     ("_codecs", "encode"): lambda text, encoding: text.encode({"latin1": "latin1"}[_word(encoding, "encoding")]),
 }
 _CONSTANTS: dict[str, Any] = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}

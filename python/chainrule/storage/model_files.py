@@ -1,8 +1,8 @@
-"""A network on disk: one safetensors file, which no code runs from.
+"""A network on disk: one safetensors file. Loading it runs no code.
 
-Its numbers are the parameters, under their names, so that any reader of safetensors finds them. The key ``chainrule``
-of its metadata says, in JSON, what network they belong to: kinds and names of the layers and the numbers that go with
-them. A training run (`training/checkpoints.py`) keeps what it needs in the same file, beside the parameters.
+Its tensors are the parameters, under their names, so that any reader of safetensors finds them. The key ``chainrule``
+of its metadata describes their network in JSON: the kinds and names of the layers, and the numbers of each. A training
+run (`training/checkpoints.py`) keeps what it needs in the same file, beside the parameters.
 
 Source: https://github.com/huggingface/safetensors, which defines the format.
 """
@@ -29,55 +29,56 @@ from chainrule.nn.networks import NETWORKS
 from chainrule.nn.parameters.networks import found_by_gradient, not_kept
 from chainrule.storage.safetensors import DTYPES, HALVES, numbers_of, pieces
 
-#: Raised when a file says something that an older chainrule would misread.
+#: The version of the format; it rises when files hold something that an older chainrule would misread.
 FORMAT = 2
-#: What counts as a parameter of a layer of the user's own, for files that hold fewer: since 2, what has a gradient.
+#: The version of the rule for parameters of users' own layers: since 2, arrays with a gradient. Older files hold fewer.
 _PARAMETERS = 2
 _KEY = "chainrule"
-#: What the names of a run's arrays begin with.
+#: The prefix of the names of a run's arrays.
 _RUN = "run/"
 _NETWORKS = {kind.__name__: kind for kind in NETWORKS}
 _LAYERS, _LOSSES = by_name(LAYERS), by_name(LOSSES)
 
 
 def load(path: str | os.PathLike[str], into: Any = None) -> Any:
-    """Read a network that `Network.save` or a checkpoint of `fit` wrote.
+    """Read a network from a file that `Network.save` wrote, or from a checkpoint of `fit`.
 
     Parameters
     ----------
     path : path-like
         A safetensors file.
     into : Network, optional
-        Put the parameters into this network, whose names and shapes must be those of the file, and give it back. So a
-        network with layers of your own is loaded, and a safetensors file from elsewhere. Values are cast to its dtype.
+        Put the parameters into this network and return it. Its names and shapes must match the file; values are cast to
+        its dtype. Use this for a network with layers of your own, or for a safetensors file from elsewhere.
 
     Returns
     -------
     Network
-        A new one, with the file's dtypes (float32 for float16 and bfloat16), of the class it was saved as; or `into`.
+        `into`, or a new network with the class that was saved and the file's dtypes (float32 for float16 and bfloat16).
 
     Raises
     ------
     DataError
-        If the file is not whole, is no safetensors file, comes from a newer chainrule, or does not fit `into`. The
-        message says where and why; nothing has been changed then.
+        If the file is incomplete, is not a safetensors file, comes from a newer chainrule, or does not fit `into`. The
+        message says where and why, and nothing is changed.
     ValueError
         If the file's network has layers of your own and there is no `into`, or a parameter of `into` is read-only.
     TypeError
-        If `into` is no network.
+        If `into` is not a network.
     OSError
         If the file cannot be read.
 
     Warns
     -----
     RuntimeWarning
-        If the file was written by a version that did not find all parameters of layers of your own: those it does not
-        hold stay as they are in `into`.
+        If the file was written by a version that did not find all parameters of layers of your own. Parameters that are
+        missing in the file stay as they are in `into`.
 
     Notes
     -----
-    Nothing in the file is run, and no more is allocated than the file holds, or twice that for float16 and bfloat16.
-    Keys of its metadata that are not chainrule's are kept in ``net.metadata``, and saved again with it.
+    No code in the file is run, and no memory is allocated for data that the file does not hold, or twice that for
+    float16 and bfloat16. Metadata keys that are not chainrule's are kept in ``net.metadata``, and saved with the
+    network again.
 
     Examples
     --------
@@ -102,7 +103,7 @@ def load(path: str | os.PathLike[str], into: Any = None) -> Any:
 
 def save(net: Any, path: str | os.PathLike[str]) -> None:
     """Write `net` to `path`: see `Network.save`."""
-    from chainrule.storage.atomic_write import write_whole  # only who writes a file needs it
+    from chainrule.storage.atomic_write import write_whole  # needed only to write a file
 
     content = pack(net)
     for text in not_held(net):
@@ -111,12 +112,12 @@ def save(net: Any, path: str | os.PathLike[str]) -> None:
 
 
 def not_held(net: Any) -> list[str]:
-    """Give a sentence for each array of the layers that their forward goes by, and that a file does not hold."""
+    """Give a sentence for each array that the layers' forward depends on but that a file does not hold."""
     if not isinstance(net, Network):
         return []
     return [
         f"the file does not hold {type(net.layers[key]).__name__}.{place.name} (layer {key!r}): no gradient was found"
-        " beside it, so it is no parameter; a network that the file is loaded into has to have it already. If it is a"
+        " beside it, so it is not a parameter; a network that you load the file into must have it already. If it is a"
         f" constant, make it read-only: net.layers[{key!r}].{place.name}.flags.writeable = False"
         if isinstance(place.value, np.ndarray)
         else f"the file does not hold {type(net.layers[key]).__name__}.{place.name} (layer {key!r}): it is a plain"
@@ -126,29 +127,29 @@ def not_held(net: Any) -> list[str]:
 
 
 class Kept:
-    """What is in a file."""
+    """The content of a file."""
 
     def __init__(self, path: str, params: dict[str, FloatArray], metadata: dict[str, str]) -> None:
         self.path, self.params = path, params
         #: The description of the network; empty if the file is not from chainrule.
         self.network: dict[str, Any] = {}
-        #: The numbers and words of a training run, and its arrays; None and empty if there was none.
+        #: The numbers and words of a training run, and its arrays; None and empty without a run.
         self.run: dict[str, Any] | None = None
         self.arrays: dict[str, FloatArray] = {}
-        #: Arrays of the network that follow the data.
+        #: Arrays of the network that follow the data (running statistics).
         self.statistics: dict[str, FloatArray] = {}
-        #: The metadata that is not chainrule's.
+        #: The metadata of others, not chainrule's.
         self.metadata = metadata
 
     def refuse(self, reason: str) -> NoReturn:
-        """Raise a DataError."""
+        """Raise a DataError that names the file."""
         raise DataError(f"{self.path}: {reason}")
 
 
 def pack(
     net: Any, run: Mapping[str, Any] | None = None, arrays: Mapping[str, FloatArray] | None = None
 ) -> Iterator[memoryview]:
-    """Give the bytes of a file that holds `net`, and a run with its arrays if there is one."""
+    """Give the bytes of a file that holds `net`, and the run with its arrays if there is one."""
     import json
 
     params, statistics = params_of(net), statistics_of(net)
@@ -169,7 +170,7 @@ def pack(
 
 
 def unpack(path: str | os.PathLike[str]) -> Kept:
-    """Read a file whole, and check everything about it that does not depend on a network."""
+    """Read a whole file, and check everything that does not depend on a network."""
     name = os.fspath(path)
     content = _read(name)
     try:
@@ -180,8 +181,8 @@ def unpack(path: str | os.PathLike[str]) -> Kept:
     for tensor, dtype, shape, first in tensors:
         if dtype not in DTYPES | HALVES:
             known = ", ".join(sorted(DTYPES | HALVES))
-            raise DataError(f"{name}: at byte {first}: tensor {tensor!r} has dtype {dtype}, none of {known}")
-        # As many numbers as the file holds, but a 0 among the sizes may hide sizes that NumPy cannot count with.
+            raise DataError(f"{name}: at byte {first}: tensor {tensor!r} has dtype {dtype}, not one of {known}")
+        # The number of entries fits the file, but a 0 among the sizes may hide sizes that are too large for NumPy.
         if len(shape) > 64 or math.prod(max(size, 1) for size in shape) > np.iinfo(np.intp).max // 8:
             raise DataError(f"{name}: at byte {first}: tensor {tensor!r} has a shape that no array can have: {shape}")
         arrays[tensor] = numbers_of(content, dtype, math.prod(shape), first).reshape(shape)
@@ -196,11 +197,11 @@ def unpack(path: str | os.PathLike[str]) -> Kept:
 
 
 def fill_in(kept: Kept, net: Any) -> None:
-    """Copy the parameters of a file into `net`; all are looked at before the first is changed."""
+    """Copy the parameters of a file into `net`; all are checked before the first is changed."""
     held = params_of(net)
     missing = held.keys() - kept.params.keys()
     if missing and kept.network.get("parameters", 1) == 1 and isinstance(net, Network):
-        # An older file: it was whole when it was written.
+        # An older file, which was complete when it was written.
         late = found_by_gradient(net.layers)
         if all(id(held[name]) in late for name in missing):
             names = [name for name in held if name in missing]
@@ -222,7 +223,7 @@ def fill_in(kept: Kept, net: Any) -> None:
 
 
 def describe(net: Any) -> dict[str, Any]:
-    """Say what `load` is to build; what is the user's own is named, with the word ``own``."""
+    """Describe what `load` should build; a user's own class is named under the key ``own``."""
     if not isinstance(net, Network):
         return {"network": _own(net), "layers": [], "loss": _own(None)}
     expect_each_named(net)
@@ -254,7 +255,7 @@ def _network(net: Network) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Give a number, or some, as JSON has them; a layer is made again of that."""
+    """Give a number, or several, in the form of JSON, from which the layer is made again."""
     if isinstance(value, tuple):
         return [int(size) for size in value]
     return value if type(value) is int else float(value)
@@ -265,25 +266,25 @@ def _own(thing: Any) -> dict[str, Any]:
 
 
 def _build(kept: Kept) -> Network:
-    """Make the network a file describes."""
-    into = "load(path, into=net) puts its parameters into a network you have made"
+    """Make the network that a file describes."""
+    into = "load(path, into=net) puts its parameters into a network that you have made"
     said = kept.network
     if not said:
-        kept.refuse(f"its metadata does not describe a network of chainrule's; {into}")
+        kept.refuse(f"its metadata does not describe a network of chainrule; {into}")
     own = [part["kind"] for part in (said["network"], *said["layers"], said["loss"]) if part.get("own")]
     if own:
-        raise ValueError(f"{kept.path}: the network is made with {_names(dict.fromkeys(own))} of your own; {into}")
+        raise ValueError(f"{kept.path}: the network was made with {_names(dict.fromkeys(own))} of your own; {into}")
     try:
         layers = {part["name"]: _layer(part, kept.params | kept.statistics) for part in said["layers"]}
         loss = _LOSSES[said["loss"]["kind"]]()
         kind = _NETWORKS[said["network"]["kind"]]
         decay = real(said["network"].get("weight_decay_lambda", 0.0), "weight_decay_lambda")
     except (KeyError, TypeError, ValueError) as error:
-        kept.refuse(f"its description of the network does not hold together: {type(error).__name__}: {error}")
+        kept.refuse(f"its description of the network is invalid: {type(error).__name__}: {error}")
     if len(layers) < len(said["layers"]):
-        kept.refuse("its description of the network does not hold together: two layers have one name")
+        kept.refuse("its description of the network is invalid: two layers have the same name")
     _expect_to_fit(kept, layers)
-    net = kind.__new__(kind)  # its own __init__ would draw weights
+    net = kind.__new__(kind)  # __init__ would draw weights
     Network.__init__(net, layers, loss)
     net.metadata, net.weight_decay_lambda = kept.metadata, decay
     name_params(net, kept.params)  # the layers' arrays, under the names they had
@@ -292,7 +293,7 @@ def _build(kept: Kept) -> Network:
     following = statistics_of(net)
     if following.keys() != kept.statistics.keys():
         kept.refuse(f"it holds the statistics {_names(kept.statistics)}, its layers have {_names(following)}")
-    # Statistics by their bytes: layers that share an array have it under two names.
+    # Compare statistics by their bytes: layers that share an array have it under two names.
     others = [name for name, array in kept.params.items() if net.params[name] is not array]
     others += [name for name, array in following.items() if array.tobytes() != kept.statistics[name].tobytes()]
     if others:
@@ -301,7 +302,7 @@ def _build(kept: Kept) -> Network:
 
 
 def _expect_to_fit(kept: Kept, layers: Mapping[str, Any]) -> None:
-    """Refuse a layer that does not take what the one before gives, as far as that is known without an example."""
+    """Refuse a layer that does not fit the output of the one before, as far as is known without an example."""
     shape: tuple[int, ...] | None = None  # of an example; not known before an Affine or a Reshape
     channels: int | None = None
     for name, layer in layers.items():
@@ -312,7 +313,7 @@ def _expect_to_fit(kept: Kept, layers: Mapping[str, Any]) -> None:
             elif channels is not None and takes != channels:
                 raise ValueError(f"it expects {takes} channels, got {channels}")
         except ValueError as error:
-            kept.refuse(f"layer {name!r} does not take what the one before it gives: {error}")
+            kept.refuse(f"layer {name!r} does not fit the output of the layer before it: {error}")
         channels = gives
         if isinstance(layer, Affine):
             shape = layer.W.shape[1:]
@@ -321,7 +322,7 @@ def _expect_to_fit(kept: Kept, layers: Mapping[str, Any]) -> None:
 
 
 def _channels(layer: Any, given: int | None) -> tuple[int | None, int | None]:
-    """Tell how many channels a layer takes and gives: most take what is `given`, and give that."""
+    """Give the number of channels that a layer takes and gives: most layers keep the number `given`."""
     if isinstance(layer, Convolution):
         return layer.W.shape[1], len(layer.W)
     if isinstance(layer, BatchNormalization):
@@ -337,7 +338,7 @@ def _layer(part: Mapping[str, Any], params: Mapping[str, FloatArray]) -> Any:
 
 
 def _understand(kept: Kept, text: str) -> None:
-    """Read the description, and tell the parameters from the arrays of a run."""
+    """Read the description, and separate the parameters from the arrays of a run."""
     import json
 
     try:
@@ -349,9 +350,9 @@ def _understand(kept: Kept, text: str) -> None:
             kept.refuse(f"written by format {written}, this is {FORMAT}; a newer chainrule reads it")
         parts = [said["network"], *said["layers"], said["loss"]]
         if not all(isinstance(part["kind"], str) for part in parts):
-            raise TypeError("a kind is not a word")
+            raise TypeError("a kind is not a string")
         if not all(isinstance(part["name"], str) for part in said["layers"]):
-            raise TypeError("a name is not a word")
+            raise TypeError("a name is not a string")
         run = said.get("run")
         if not (run is None or isinstance(run, dict)):
             raise TypeError("the run is not an object")
@@ -363,11 +364,11 @@ def _understand(kept: Kept, text: str) -> None:
     except DataError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        kept.refuse(f"its metadata {_KEY!r} is not as chainrule writes it: {type(error).__name__}: {error}")
+        kept.refuse(f"its metadata {_KEY!r} is not what chainrule writes: {type(error).__name__}: {error}")
     others = {name: array for name, array in kept.params.items() if name not in named}
     strange = [name for name in others if run is None or not name.startswith(_RUN)]
     if strange:
-        kept.refuse(f"tensor {strange[0]!r} belongs to nothing")
+        kept.refuse(f"tensor {strange[0]!r} is not in the description of the network or the run")
     kept.params, kept.statistics, kept.network, kept.run = params, statistics, said, run
     kept.arrays = {name.removeprefix(_RUN): array for name, array in others.items()}
 
@@ -376,9 +377,9 @@ def _names(names: Iterable[str]) -> str:
     return ", ".join(map(repr, names)) or "none"
 
 
-#: How files begin that somebody may take for one of ours, and what to do with them instead.
+#: The first bytes of files that may be mistaken for ours, and what to do with such a file instead.
 _OTHERS = {
-    b"\x93NUMPY": "an array of NumPy's; numpy.load(path, allow_pickle=False) reads it",
+    b"\x93NUMPY": "a NumPy array; numpy.load(path, allow_pickle=False) reads it",
     b"PK\x03\x04": "a zip archive, such as PyTorch's .pt (there: safetensors.torch.save_file) or NumPy's .npz",
     b"\x89HDF\r\n\x1a\n": "an HDF5 file, such as Keras's .h5; save its arrays as safetensors there",
     b"\x1f\x8b": "compressed by gzip; unpack it first",
@@ -387,7 +388,7 @@ _PICKLES = (*(bytes([0x80, protocol]) for protocol in range(2, 6)), b"(dp", b"}q
 
 
 def _read(name: str) -> bytes:
-    """Give the bytes of a regular file, unless they begin like a file of another kind."""
+    """Give the bytes of a regular file; raise DataError if they begin like a file of another kind."""
     expect_regular(name)
     with open(name, "rb") as file:
         content = file.read()
@@ -395,8 +396,8 @@ def _read(name: str) -> bytes:
         return content
     if content.startswith(_PICKLES):
         raise DataError(
-            f"{name}: at byte 0: a pickle, which runs code when it is read, so it is not; read_book_weights(path) reads"
-            " the book's sample_weight.pkl and params.pkl without running any"
+            f"{name}: at byte 0: a pickle, which can run code, so load does not read it; read_book_weights(path) reads"
+            " the book's sample_weight.pkl and params.pkl without running any code"
         )
     for magic, text in _OTHERS.items():
         if content.startswith(magic):

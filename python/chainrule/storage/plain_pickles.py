@@ -1,7 +1,7 @@
-"""Pickles of plain things, read without trusting them: what a script may have written of its run.
+"""Read pickles of plain data without trusting them, such as a script's record of its run.
 
-As `book_weights.py`, but with a machine that also knows lists, tuples, numbers and dicts within others. It still calls
-nothing but what NumPy writes for an array or a number.
+This works like `book_weights.py`, but the machine also knows lists, tuples, numbers and nested dicts. It still calls
+only the stand-ins for what NumPy writes for an array or a number.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from chainrule.storage.book_weights import Array, Dtype, Machine, array_of, run
 
 
 def read_plain_pickle(content: bytes, name: str) -> tuple[Any, int]:
-    """Give the thing that the pickle at the start of `content` holds, and how many bytes that took; no code is run.
+    """Read the pickle at the start of `content` without running code; give its content, and its length in bytes.
 
     Parameters
     ----------
     content : bytes
-        A pickle of any protocol, and what may follow it.
+        A pickle of any protocol; other bytes may follow it.
     name : str
-        What to call it in a message.
+        Its name in error messages.
 
     Returns
     -------
     thing : object
-        Of arrays and scalars of NumPy, dicts, lists, tuples, numbers, strings, bytes and None.
+        Made of NumPy arrays and scalars, dicts, lists, tuples, numbers, strings, bytes and None.
     length : int
-        Of the pickle, in bytes.
+        The length of the pickle, in bytes.
 
     Raises
     ------
     DataError
-        If the pickle is damaged or holds anything else: says at which byte, and what.
+        If the pickle is damaged or holds anything else; the message says what, and at which byte.
 
     Examples
     --------
@@ -51,14 +51,14 @@ def _scalar(dtype: Any, numbers: Any) -> Any:
 
 
 def _parameters() -> dict[str, Any]:
-    """Give the dict that is filled with what a network's own held."""
+    """Give the dict that the entries of a network's `Parameters` go into."""
     return {}
 
 
 class _PlainMachine(Machine):
-    """Puts into a dict, a list or a result only what is finished: no dtype, no function, no array without its bytes."""
+    """A machine that lets only finished things into dicts, lists and results: no dtype, function or unfilled array."""
 
-    makes = "what is made of arrays, dicts, lists, numbers and strings"
+    makes = "data made of arrays, dicts, lists, numbers and strings"
     functions = {  # noqa: RUF012  # see the base
         **Machine.functions,
         ("numpy.core.multiarray", "scalar"): _scalar,
@@ -67,7 +67,7 @@ class _PlainMachine(Machine):
 
     def __init__(self, room: int) -> None:
         super().__init__(room)
-        #: Tuples whose entries are finished, by id; others are arguments of functions.
+        #: The ids of tuples whose entries are finished; other tuples are arguments of functions.
         self.tuples: dict[int, tuple[Any, ...]] = {}
 
     def step(self, name: str, argument: Any) -> None:
@@ -90,14 +90,14 @@ class _PlainMachine(Machine):
                 self.tuples[id(made)] = made
 
     def pairs(self, items: list[Any]) -> dict[Any, Any]:
-        """Give keys and what belongs to them as a dict; a tuple may be so deep that hashing it never ends."""
+        """Give a dict of alternating keys and values; a tuple as key may be so deep that hashing it never ends."""
         for key in items[::2]:
             if not isinstance(key, str | bytes | int | float | None):
                 raise DataError(f"a key in it is of type {type(key).__name__}, not a string or a number")
         return dict(zip(items[::2], [self.finished(value) for value in items[1::2]], strict=True))
 
     def is_finished(self, value: Any) -> bool:
-        """Tell whether `value` may stand in a result."""
+        """Tell whether `value` may be part of a result."""
         if isinstance(value, Array):
             return value.array is not None
         if isinstance(value, tuple):
@@ -105,13 +105,13 @@ class _PlainMachine(Machine):
         return value is None or isinstance(value, str | bytes | bytearray | int | float | dict | list | np.generic)
 
     def finished(self, value: Any) -> Any:
-        """Give `value` as it stands in a result."""
+        """Give `value` in its final form."""
         if not self.is_finished(value):
-            what = "a dtype" if isinstance(value, Dtype) else f"a {type(value).__name__} that is not whole"
+            what = "a dtype" if isinstance(value, Dtype) else f"a {type(value).__name__} that is incomplete"
             raise DataError(f"it holds {what}, not {self.makes}")
         return value.array if isinstance(value, Array) else value
 
     def result(self) -> Any:
-        """Give what is left at the end."""
+        """Give the result that is left on the stack at the end."""
         (found,) = self.stack
         return self.finished(found)

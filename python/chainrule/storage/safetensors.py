@@ -1,7 +1,7 @@
-"""Arrays as the bytes of a safetensors file: a header of JSON, then the numbers, little-endian, end to end.
+"""Arrays as the bytes of a safetensors file: a JSON header, then the numbers, little-endian, end to end.
 
-They are given piece by piece, the arrays' own memory where that has the right order: a file takes no memory of its own
-size to be written. What a file holds is read by the safetensors crate, which trusts nothing.
+The bytes come piece by piece, straight from the arrays' memory where it has the right order, so writing a file does not
+take memory of the file's size. The safetensors crate, which trusts nothing, reads files.
 
 Source: https://github.com/huggingface/safetensors, which defines the format.
 """
@@ -17,32 +17,32 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 
-#: The types that are written; in a file the first come first, so that all numbers are aligned.
+#: The types to write; a file holds them in this order, so that all numbers are aligned.
 DTYPES = {"I64": "<i8", "F64": "<f8", "F32": "<f4"}
-#: Those that are read, by float32: the halves of other programs.
+#: The types that are read as float32: the half precision of other programs.
 HALVES = {"F16": "<f2", "BF16": "<u2"}
-#: Longer headers are refused, read or written: ours have some 100 bytes a tensor.
+#: Longer headers are refused, in reading and writing: ours have about 100 bytes for each tensor.
 _LARGEST_HEADER = 1 << 20
 
 
 def pieces(arrays: Mapping[str, FloatArray], metadata: Mapping[str, str]) -> Iterator[memoryview]:
-    """Give the bytes of a file, those of an array when they are asked for.
+    """Give the bytes of a file, piece by piece, those of each array only when they are asked for.
 
     Parameters
     ----------
     arrays : dict of str to ndarray
-        In any layout.
+        The arrays, in any memory layout.
     metadata : dict of str to str
-        Words beside them.
+        The metadata to write beside them.
 
     Raises
     ------
     TypeError
-        If an array is of another dtype.
+        If an array has a dtype that cannot be saved.
     ValueError
         If the header would be longer than readers allow.
     """
-    import json  # only who writes a file needs it
+    import json  # needed only to write a file
 
     dtypes = {name: _dtype(name, array) for name, array in arrays.items()}
     order = sorted(arrays, key=lambda name: (list(DTYPES).index(dtypes[name]), name))
@@ -52,7 +52,7 @@ def pieces(arrays: Mapping[str, FloatArray], metadata: Mapping[str, str]) -> Ite
         start, end = end, end + math.prod(arrays[name].shape) * np.dtype(DTYPES[dtypes[name]]).itemsize
         header[name] = {"dtype": dtypes[name], "shape": arrays[name].shape, "data_offsets": [start, end]}
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)  # the numbers are to be aligned
+    text += b" " * (-len(text) % 8)  # so that the numbers are aligned
     if len(text) > _LARGEST_HEADER:
         raise ValueError(f"the file's header would have {len(text)} bytes, more than {_LARGEST_HEADER}")
     numbers = (np.ascontiguousarray(arrays[name], DTYPES[dtypes[name]]).reshape(-1) for name in order)

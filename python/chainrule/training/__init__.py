@@ -1,1 +1,1 @@
-"""Training in one call: what `fit` does, and what it can be given."""
+"""Training in one call: `fit`, and what you can pass to it."""

@@ -1,4 +1,4 @@
-"""What `fit` calls while it trains, and the one that knows when to stop."""
+"""Callbacks: what `fit` calls while it trains, and `EarlyStopping`."""
 
 from __future__ import annotations
 
@@ -23,37 +23,39 @@ class Run:
     Attributes
     ----------
     net : Network
-        The network; its parameters may be changed between steps, and its layers replaced.
+        The network. You may change its parameters between steps, and replace its layers.
     optimizer : Optimizer
-        Its ``lr`` may be changed.
+        The optimizer. You may change its ``lr``.
     history : History
-        What has happened so far.
+        The history so far.
     sets : dict of str to (x, t)
-        What is evaluated after each epoch: "train", unless `fit` is told not to; "test" and "validation" if there are.
+        The sets that are evaluated after each epoch: "train", unless `fit` was told not to; "test" and "validation" if
+        they were given.
     measure : str or None
-        What is measured beside the loss: "accuracy" or "r2", as the network's loss says; None if nothing is.
+        The measure beside the loss, which depends on the network's loss: "accuracy" or "r2"; None if there is none.
     step, epoch : int
-        Steps and epochs done.
+        The number of steps and epochs done.
     stopped : bool
-        Whether training ends here.
+        Whether training stops here.
 
     Notes
     -----
-    A callback is any object with one or more of these methods; what they return counts only if it is True, which ends
-    training:
+    A callback is any object with one or more of these methods. If one of them returns True, training ends; any other
+    return value is ignored.
 
     ``on_start(run)``
-        Before the first step; an exception leaves everything as it was.
+        Called before the first step; an exception leaves everything as it was.
     ``on_step(run)``
-        After each step. Steps are then made one by one, which costs more than the steps themselves if these are short.
+        Called after each step. The steps are then made one by one, and for short steps this costs more time than the
+        steps themselves.
     ``on_epoch(run)``
-        After the losses and accuracies of each epoch, and of the last steps if they end within one.
+        Called after the losses and accuracies of each epoch, and after the last steps even if they end within an epoch.
     ``on_end(run)``
-        At the end, unless by an exception.
+        Called at the end, unless an exception ended training.
 
-    A layer that is put in the place of another, by a callback or another thread, is trained from the next step on. What
-    the optimizer keeps goes by the names of parameters: ``run.optimizer.kept.pop("W2", None)`` has it begin anew, as it
-    must for another shape.
+    If a callback or another thread replaces a layer, the new layer is trained from the next step on. The optimizer
+    keeps its arrays under the names of the parameters: ``run.optimizer.kept.pop("W2", None)`` makes it start afresh,
+    which is necessary if the shape differs.
     """
 
     net: Any
@@ -65,46 +67,46 @@ class Run:
 
     @property
     def step(self) -> int:
-        """Steps done."""
+        """The number of steps done."""
         return len(self.history.losses)
 
     @property
     def epoch(self) -> int:
-        """Epochs done, of which the last may have been cut short."""
+        """The number of epochs done; the last one may have been cut short."""
         return len(self.history.steps)
 
 
 class EarlyStopping:
-    """End training when a measure has not become better for some epochs, and give the best parameters back.
+    """Stop training when a measure has not improved for some epochs, and restore the best parameters.
 
     Parameters
     ----------
     patience : int, default 5
-        After so many epochs in a row without a better value, >= 1, training ends.
+        The number of epochs in a row without improvement after which training stops, >= 1.
     monitor : str, default "validation_loss"
-        Which list of the `History` to look at: a loss is better when smaller, an accuracy or R² when larger.
+        The list of the `History` to watch: a loss is better when smaller, an accuracy or R² when larger.
     min_delta : float, default 0.0
-        By how much a value has to be better than the best so far to count, >= 0.
+        The smallest improvement over the best value so far that counts, >= 0.
 
     Attributes
     ----------
     best : float or None
-        The best value, and None before there was one.
+        The best value; None before there is one.
     best_epoch : int
-        The epoch it is of, counted from 1; 0 before there was one.
+        The epoch of the best value, counted from 1; 0 before there is one.
     waited : int
-        Epochs since then.
+        The number of epochs since then.
 
     Raises
     ------
     TypeError, ValueError
-        If a number is of the wrong kind or out of range, or `History` has no such measure.
+        If a number has the wrong type or is out of range, or `History` has no such measure.
 
     Notes
     -----
-    The parameters of the best epoch, and running statistics, are put back when training ends, whether early or not; not
-    after Ctrl-C or another exception, which leave the network as it is. The last entries of the history remain those of
-    the last epoch. A value that is nan is never better.
+    When training ends, early or not, the parameters and running statistics of the best epoch are restored. They are not
+    restored after Ctrl-C or another exception, which leave the network as it is. The last entries of the history remain
+    those of the last epoch. A value of nan is never better.
 
     Examples
     --------
@@ -140,17 +142,17 @@ class EarlyStopping:
         self._shapes: dict[str, tuple[int, ...]] = {}
 
     def on_start(self, run: Run) -> None:
-        """Begin anew; refuse a run that has no such set or measure to look at."""
+        """Start afresh; refuse a run that does not have the set or the measure to watch."""
         name, _, measure = self.monitor.partition("_")
         if name not in run.sets:
-            raise ValueError(f"EarlyStopping looks at {self.monitor}; give fit a {name} set")
+            raise ValueError(f"EarlyStopping watches {self.monitor}; give fit a {name} set")
         if measure not in ("loss", run.measure):
-            raise ValueError(f"EarlyStopping looks at {self.monitor}; beside the loss this run has {run.measure}")
+            raise ValueError(f"EarlyStopping watches {self.monitor}; the measure of this run is {run.measure}")
         self._reset()
         self._shapes = {name: array.shape for name, array in everything(run.net).items()}
 
     def on_epoch(self, run: Run) -> bool:
-        """Look at the epoch's value, and tell whether to stop."""
+        """Check the value of the epoch, and tell whether to stop."""
         value = getattr(run.history, self.monitor)[-1]
         sign = -1 if self.monitor.endswith("loss") else 1
         best = -np.inf if self.best is None else sign * self.best
@@ -162,28 +164,28 @@ class EarlyStopping:
         return self.waited >= self.patience
 
     def on_end(self, run: Run) -> None:
-        """Put the best parameters back; refuse, before any is, if a layer was swapped for one that they do not fit."""
+        """Restore the best parameters; refuse to restore any if they do not fit a layer that was replaced."""
         held = everything(run.net)
         for name, array in self._params.items():
             if name not in held or held[name].shape != array.shape:
-                now = f"has the shape {held[name].shape}" if name in held else "is gone"
+                now = f"now has shape {held[name].shape}" if name in held else "no longer exists"
                 raise RuntimeError(
-                    f"EarlyStopping cannot put the best parameters back, which are those of epoch {self.best_epoch}: "
-                    f"{name}, of shape {array.shape} then, {now}; a layer was swapped meanwhile"
+                    f"EarlyStopping cannot restore the best parameters, those of epoch {self.best_epoch}: "
+                    f"{name}, of shape {array.shape} then, {now}; a layer was replaced in the meantime"
                 )
         for name, array in self._params.items():
             np.copyto(held[name], array)
 
     def to_keep(self) -> tuple[dict[str, Any], dict[str, FloatArray]]:
-        """Give what a checkpoint has to hold: numbers, and the best parameters."""
+        """Give the state that a checkpoint must hold: numbers, and the best parameters."""
         best = None if self.best is None else repr(self.best)  # JSON has no infinities
         said = {"monitor": self.monitor, "best": best, "best_epoch": self.best_epoch, "waited": self.waited}
         return said, self._params
 
     def bring_back(self, numbers: dict[str, Any], params: dict[str, FloatArray]) -> bool:
-        """Take what `to_keep` gave, of this measure and of the network of `on_start`, and tell whether to stop."""
+        """Restore the state from `to_keep`, for the same measure and `on_start`'s network; tell whether to stop."""
         if numbers["monitor"] != self.monitor:
-            raise ValueError(f"EarlyStopping looked at {numbers['monitor']}, now it is to look at {self.monitor}")
+            raise ValueError(f"EarlyStopping watched {numbers['monitor']}, now it is to watch {self.monitor}")
         if params and {name: array.shape for name, array in params.items()} != self._shapes:
             raise ValueError("what EarlyStopping kept does not have the shapes of the parameters")
         self.best = None if numbers["best"] is None else float(numbers["best"])
@@ -193,7 +195,7 @@ class EarlyStopping:
 
 
 def expect_callbacks(callbacks: Iterable[Any]) -> list[Any]:
-    """Give the callbacks as a list; refuse what is none."""
+    """Give the callbacks as a list; refuse anything that is not a callback."""
     if not isinstance(callbacks, list | tuple):
         raise TypeError(f"callbacks must be a list of callbacks, got {type(callbacks).__name__}")
     for callback in callbacks:
@@ -203,7 +205,7 @@ def expect_callbacks(callbacks: Iterable[Any]) -> list[Any]:
 
 
 def call(callbacks: Iterable[Any], moment: str, run: Run) -> None:
-    """Call that method of all that have it; `run` is stopped if one of them gives True."""
+    """Call the method `moment` of every callback that has it; stop `run` if one of them returns True."""
     for callback in callbacks:
         method = getattr(callback, moment, None)
         answer = method(run) if method is not None else None

@@ -1,8 +1,8 @@
-"""A training run on disk: what it takes to go on as if it had never been interrupted.
+"""A training run on disk: everything needed to continue as if it had never been interrupted.
 
-The file is the network's own (see `storage/model_files.py`), so `load` reads it. Beside the parameters lie, as arrays,
-what the optimizer keeps, the history, the rows held out for validation, and what callbacks keep; in the metadata the
-state of the generator, how the run was configured and which instruction set computed it.
+The file is that of a network (see `storage/model_files.py`), so `load` reads it. Beside the parameters it holds, as
+arrays, the state of the optimizer, the history, the rows held out for validation, and the state of callbacks. The
+metadata holds the state of the generator, the settings of the run and the instruction set that computed it.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from chainrule.training.sets import Sets
 from chainrule.training.settings import Settings
 
 _GENERATORS = ("PCG64", "PCG64DXSM", "MT19937", "Philox", "SFC64")
-#: How the history's lists lie in the file, if not in float64.
+#: The dtypes of the history's lists in the file, where they are not float64.
 _KINDS = {"steps": np.dtype(np.int64)}
-#: Lists that files from before there were such have not, and of which none is written if it is empty.
+#: Lists that older files do not have; they are not written if they are empty.
 _LATER = {"train_r2", "test_r2", "validation_r2"}
 
 
 class Checkpoints:
-    """Where a run is written, if anywhere, and what it goes on from, if from anything.
+    """The checkpoint file of a run, if there is one, and the run to continue from, if there is one.
 
     Attributes
     ----------
     path : path-like or None
-        Where it is written.
+        The file to write the run to.
     stream : int or None
         The seed of the run's stream of masks, if it has one.
     not_held : list of str
-        A sentence for each array that the files will not hold, though it counts.
+        A sentence for each array that the files will not hold although it matters.
     """
 
     def __init__(self, net: Any, sets: Sets, settings: Settings) -> None:
@@ -55,10 +55,10 @@ class Checkpoints:
         self._resumed: _Resumed | None = None
         if self.path is None and settings.resume is None:
             return
-        model_files.pack(net)  # raises now what would be raised at the first checkpoint
+        model_files.pack(net)  # raise now what would otherwise be raised at the first checkpoint
         self.not_held = model_files.not_held(net)
         if self.path is not None:
-            from chainrule.storage.atomic_write import expect_writable  # pathlib: as long as a fifth of chainrule
+            from chainrule.storage.atomic_write import expect_writable  # pathlib: a fifth of chainrule's import time
 
             expect_writable(self.path)
         self._configuration = _configuration(sets, settings)
@@ -68,11 +68,11 @@ class Checkpoints:
             self.stream = self._resumed.stream()
 
     def generator(self, seed: Any, rng: np.random.Generator) -> np.random.Generator:
-        """Give the generator of the run that is gone on with, or `rng`."""
+        """Give the generator of the run to continue, or `rng`."""
         return rng if self._resumed is None else self._resumed.generator(seed, rng)
 
     def held_out(self, sets: Sets, rng: np.random.Generator) -> NDArray[np.int64]:
-        """Give the rows that are held out for validation: drawn, or those of the run that is gone on with."""
+        """Give the rows to hold out for validation: newly drawn, or those of the run to continue."""
         n = len(sets.x)
         if self._resumed is None:
             self._held_out = rng.permutation(n)[: sets.share]
@@ -81,19 +81,19 @@ class Checkpoints:
         return self._held_out
 
     def restore(self, run: Run, rng: np.random.Generator) -> None:
-        """Make everything as it was when the run was written; after an error the caller undoes what was done."""
+        """Restore everything as it was when the run was written; after an error, the caller undoes the changes."""
         if self._resumed is not None:
             self._resumed.restore(run, rng, self._callbacks)
 
     def due(self, epoch: int) -> bool:
-        """Tell whether one is to be written after so many epochs."""
+        """Tell whether to write a checkpoint after epoch number `epoch`."""
         return self.path is not None and epoch % self._every == 0
 
     def save(self, run: Run, generator: Any) -> None:
-        """Write the run as it is now; from the state `generator` the epoch under way, or the next, is drawn."""
+        """Write the run as it is now; `generator` is the state from which the present epoch, or the next, is drawn."""
         if self.path is None:
             return
-        from chainrule.storage.atomic_write import write_whole  # only who writes a file needs it
+        from chainrule.storage.atomic_write import write_whole  # needed only to write a file
 
         kept = [callback.to_keep() if hasattr(callback, "to_keep") else (None, {}) for callback in self._callbacks]
         arrays: dict[str, NDArray[Any]] = {
@@ -120,10 +120,10 @@ class Checkpoints:
 
 
 def _configuration(sets: Sets, settings: Settings) -> dict[str, Any]:
-    """Give what a resumed run must have in common with the one that was interrupted."""
+    """Give the settings that a resumed run must share with the interrupted one."""
     numbers = _numbers(settings.optimizer)
     if settings.schedule is not None:
-        del numbers["lr"]  # whatever it is: it is about to be overwritten
+        del numbers["lr"]  # the schedule overwrites it anyway
     rule = ", ".join(f"{name}={value!r}" for name, value in numbers.items())
     return {
         "schedule": settings.schedule is not None,
@@ -154,7 +154,7 @@ class _Resumed:
         """Read a checkpoint."""
         kept = model_files.unpack(path)
         if kept.run is None:
-            kept.refuse("it holds a network, but no training run to go on with; load(path) gives the network")
+            kept.refuse("it holds a network, but no training run to resume; load(path) reads the network")
         return cls(kept, kept.run)
 
     def stream(self) -> int | None:
@@ -173,7 +173,7 @@ class _Resumed:
         return rows
 
     def expect(self, net: Any, wanted: dict[str, Any]) -> None:
-        """Raise ValueError if this call is not for the same network, trained in the same way."""
+        """Raise ValueError if this call does not train the same network in the same way."""
         theirs = self.run.get("configuration")
         if not isinstance(theirs, dict):
             self.kept.refuse("its configuration is missing")
@@ -192,7 +192,7 @@ class _Resumed:
                 )
 
     def restore(self, run: Run, rng: np.random.Generator, callbacks: Sequence[Any]) -> None:
-        """Make everything as it was; after an error the caller undoes what has been done to `run`."""
+        """Restore everything as it was; after an error, the caller undoes the changes to `run`."""
         try:
             history = self._history()
             state = self.run["generator"]
@@ -207,7 +207,7 @@ class _Resumed:
         except DataError:
             raise
         except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-            self.kept.refuse(f"the run in it does not hold together: {type(error).__name__}: {error}")
+            self.kept.refuse(f"the run in it is invalid: {type(error).__name__}: {error}")
         model_files.fill_in(self.kept, run.net)
         run.optimizer.kept, run.optimizer.iter = optimizer, iterations
         run.history = history
@@ -215,16 +215,16 @@ class _Resumed:
         here, there = _kernels.instruction_set(), self.run.get("instruction_set")
         if here != there:
             text = (
-                f"{self.kept.path}: the run was computed with {there!r}, here it is {here!r}: the last bits may differ"
+                f"{self.kept.path}: the run was computed with {there!r}, and this is {here!r}: the last bits may differ"
             )
             warn(text)
 
     def generator(self, seed: Any, rng: np.random.Generator) -> np.random.Generator:
-        """Give the generator whose state is to be set: `rng`, or, if nobody gave one, one of the right kind."""
+        """Give the generator whose state will be set: `rng`, or one of the right kind if none was given."""
         state = self.run.get("generator")
         kind = state.get("bit_generator") if isinstance(state, dict) else None
         if kind not in _GENERATORS:
-            self.kept.refuse(f"it does not hold the state of a generator of NumPy's, but of {kind!r}")
+            self.kept.refuse(f"it does not hold the state of a NumPy generator, but of {kind!r}")
         ours = type(rng.bit_generator).__name__
         if ours == kind:
             return rng
@@ -240,10 +240,10 @@ class _Resumed:
         }
         for name, array in lists.items():
             if array.ndim != 1 or array.dtype != _KINDS.get(name, np.float64):
-                raise ValueError(f"the history's {name} are not a list of numbers")
+                raise ValueError(f"{name} of the history is not a list of numbers")
         losses, steps = lists.pop("losses"), lists.pop("steps")
         if steps.size == 0 or (np.diff(steps, prepend=0) <= 0).any() or steps[-1] != len(losses):
-            raise ValueError("the history's steps do not count its losses")
+            raise ValueError("the history's steps do not match its losses")
         if any(len(values) not in (0, len(steps)) for values in lists.values()):
             raise ValueError("the history's lists differ in length")
         return History(losses.tolist(), steps.tolist(), **{name: values.tolist() for name, values in lists.items()})
@@ -256,33 +256,33 @@ class _Resumed:
             fits = all((array.shape, array.dtype) == (param.shape, param.dtype) for array in found)
             if not fits or len(found) not in (0, len(places)):
                 raise ValueError(f"what the optimizer keeps for {name} does not have its shape and dtype")
-            if len(found) == len(places):  # or it has had no gradient yet
+            if len(found) == len(places):  # otherwise it has had no gradient yet
                 kept[name] = found
         return kept
 
     def _arrays(self, prefix: str) -> dict[str, FloatArray]:
-        """Give the arrays with that prefix, by the rest of their names."""
+        """Give the arrays with this prefix, by the rest of their names."""
         return {k.removeprefix(prefix): array for k, array in self.kept.arrays.items() if k.startswith(prefix)}
 
 
 def _numbers(optimizer: Optimizer) -> dict[str, float]:
-    """Give the numbers of an optimizer by name, all of which a callback may change."""
+    """Give the numbers of an optimizer by name; a callback may change any of them."""
     return {name: float(value) for name, value in vars(optimizer).items() if isinstance(value, float)}
 
 
 def _try(rng: np.random.Generator, state: Any) -> None:
-    """Raise if `rng` cannot have that state."""
+    """Raise if `rng` cannot take this state."""
     trial = type(rng.bit_generator)(0)
     trial.state = state
     taken: Any = trial.state
-    # NumPy takes any place in a buffer, and would read there.
+    # NumPy accepts any position in a buffer, and would read there.
     for place, end in ((taken["state"].get("pos", 0), 624), (taken.get("buffer_pos", 0), 4)):
         if not 0 <= place <= end:
-            raise ValueError(f"the generator is to go on at {place}, which is not in 0..{end}")
+            raise ValueError(f"the generator's position is {place}, which is not in 0..{end}")
 
 
 def _plain(value: Any) -> Any:
-    """Give a generator's state in numbers and lists."""
+    """Give the state of a generator as numbers and lists."""
     if isinstance(value, dict):
         return {name: _plain(part) for name, part in value.items()}
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

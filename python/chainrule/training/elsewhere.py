@@ -1,4 +1,4 @@
-"""What arguments of `fit` and of optimizers are called in other libraries, and what says the same here."""
+"""The names of arguments of `fit` and of optimizers in other libraries, and what to use here instead."""
 
 _RATE, _EPOCHS, _STEPS, _BATCH, _T = (
     f"it is called {name}" for name in ("learning_rate", "epochs", "iterations", "batch_size", "t, and comes third")

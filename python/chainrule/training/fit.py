@@ -1,6 +1,6 @@
 """Training: mini-batch gradient descent over a data set, in one call.
 
-Arguments become `Settings`, data `Sets`; a run is resumed from `Checkpoints`; the loop is `Training`'s.
+The arguments become `Settings`, and the data become `Sets`. `Checkpoints` resume a run; `Training` has the loop.
 """
 
 from __future__ import annotations
@@ -52,78 +52,79 @@ def fit(
     progress: bool | Callable[[int, int], object] | None = None,
     on_nonfinite: Literal["raise", "warn", "ignore"] = "raise",
 ) -> History:
-    """Train `net` on mini-batches, in place: ``p -= learning_rate * dL/dp``, or as `optimizer` does.
+    """Train `net` on mini-batches, in place: ``p -= learning_rate * dL/dp``, or by the rule of `optimizer`.
 
     Parameters
     ----------
     net : Network
-        Or any object with ``params``, ``loss(x, t)``, ``gradient(x, t)`` and ``accuracy(x, t)``.
+        The network, or any object with ``params``, ``loss(x, t)``, ``gradient(x, t)`` and ``accuracy(x, t)``.
     x : array_like or sparse matrix, shape (N, ...)
-        The examples, rows or images (N, C, H, W), as the first layer takes them; must not change during the call.
-        uint8, float32 and float64 arrays are read where they are, or, if most of their numbers are zero, gone through
-        once; bytes count 0-255 unless a Rescaling layer says otherwise. Of a sparse matrix, as SciPy's, (N, D), some
-        batches are made dense at a time, never all of it.
+        The examples: rows or images (N, C, H, W), whichever the first layer takes. They must not change during the
+        call. uint8, float32 and float64 arrays are read in place or, if most of their numbers are zero, in one pass at
+        the start. Bytes count as 0-255 unless a Rescaling layer says otherwise. Of a sparse matrix, such as SciPy's,
+        (N, D), some batches at a time are made dense, never all of it.
     t : array_like, shape (N,), (N, 1) or (N, C)
         Class ids or distributions.
     test : (x, t), optional
-        A second set whose loss and accuracy are reported too.
+        A second set, whose loss and accuracy are reported too.
     validation : (x, t) or float, optional
-        A third set, for decisions such as that of `EarlyStopping`. A share between 0 and 1 holds so many of the
-        examples out, to the nearest whole number: drawn from the generator before anything else, whatever their class.
-        The data is copied then.
+        A third set, for decisions such as that of `EarlyStopping`. A share between 0 and 1 holds out that share of the
+        examples, rounded to the nearest whole number. They are drawn from the generator before anything else, whatever
+        their class, and the data is copied.
     epochs, iterations : int, optional
-        How long: passes over the data, or steps. One of the two; one epoch if neither is given.
+        How long to train: passes over the data, or steps. Give one of the two; without either, it is one epoch.
     batch_size : int, optional
-        Examples a step; 100 if it is not given, or all, if there are fewer. The last batch of an epoch is smaller if
-        `batch_size` does not divide N.
+        The number of examples in a mini-batch; by default 100, or all if there are fewer. The last batch of an epoch is
+        smaller if `batch_size` does not divide N.
     learning_rate : float, default 0.1
         The step size of plain gradient descent, > 0.
     optimizer : Optimizer or str, optional
-        Another rule, with a learning rate of its own; or the name of one, such as "adam", with `learning_rate` or, if
-        that is not given, the default of its class. What it keeps between steps stays in it, so a second call with
-        the same optimizer goes on where the first stopped.
+        An optimizer, which has its own learning rate; or the name of one, such as "adam", which uses `learning_rate`
+        or, if that is not given, the default of its class. The optimizer keeps its state, so a second call with the
+        same optimizer continues where the first stopped.
     schedule : callable, optional
         ``schedule(epoch)`` gives the learning rate, > 0, of the epoch, counted from 0; `step_decay` and `cosine` make
-        such functions. The optimizer's own rate is overwritten, and is the last one when training has ended.
+        such functions. It overwrites the optimizer's own rate, which is the last one when training has ended.
     sample_weight : array_like, shape (N,), optional
-        How often each example counts, >= 0. The mean is taken over the examples of the batch, as Keras does, not over
-        the sum of their weights: weights of 2 throughout double the step.
+        How much each example counts, >= 0. The mean is taken over the examples of the batch, as in Keras, not over the
+        sum of their weights: if all weights are 2, the step doubles.
     label_smoothing : float, default 0.0
         The share, 0 <= share < 1, of each distribution that is spread evenly over all classes.
     augment : callable, optional
-        ``augment(x, rng)`` gives the batch to train on in place of `x`, a copy of the examples of a batch in the shape
-        and dtype they were given in; it may change `x` and give it back. Random numbers are to come from `rng`, a
-        generator that depends on the run and the step: then a resumed run has them too. Nothing is augmented in
+        ``augment(x, rng)`` returns the batch to train on in place of `x`, which is a copy of the examples of a batch in
+        their original shape and dtype; it may change `x` and return it. Draw random numbers from `rng`, a generator
+        that depends on the run and the step, so that a resumed run has the same numbers. Nothing is augmented in
         evaluation.
     largest_norm : float, optional
-        A gradient that is longer, all parameters together, before weight decay, is made so long first; > 0.
+        The largest norm of the gradient, over all parameters together and before weight decay; > 0. A longer gradient
+        is scaled down to it first.
     replace : bool, default False
         False: each epoch is a permutation, so every example is seen once. True: every batch is drawn from all examples
-        with replacement, as the tutorial does; an epoch is then ceil(N / batch_size) steps.
+        with replacement, as in the tutorial; an epoch is then ceil(N / batch_size) steps.
     seed : int or numpy.random.Generator, optional
-        Where the batches are drawn from; fresh entropy by default. Same seed, same dtype, same instruction set: same
-        bits.
+        The seed or generator for drawing the batches; fresh entropy by default. The same seed, dtype and instruction
+        set give the same bits.
     evaluate_train : bool, default True
-        False leaves out the loss and accuracy of the whole training set after each epoch: the time of about half the
-        epoch's steps.
+        False leaves out the loss and accuracy of the whole training set after each epoch, which saves the time of about
+        half the epoch's steps.
     callbacks : list of callbacks, optional
-        What is called while training goes on, such as `EarlyStopping`: see `Run`.
+        Objects to call during training, such as `EarlyStopping`: see `Run`.
     checkpoint : path-like, optional
-        Write the run there, with all that `resume` needs, after every `every` epochs and at the end. `load` gives its
-        network.
+        The file to write the run to, with all that `resume` needs, after every `every` epochs and at the end. `load`
+        reads its network.
     every : int, default 1
-        Epochs from one checkpoint to the next.
+        The number of epochs from one checkpoint to the next.
     resume : path-like, optional
-        Go on from that checkpoint. The other arguments, the data among them, are those of the run that was interrupted;
-        `epochs` and `iterations` count from its beginning: they may be more, but not fewer than have been made. What
-        `net` and `optimizer` hold is replaced, and so is the state of the generator. The run ends with the bits it
-        would have had without an interruption.
+        The checkpoint to continue from. Give the other arguments, including the data, as in the interrupted run;
+        `epochs` and `iterations` count from its beginning and may be more, but not fewer than have been made. The
+        contents of `net` and `optimizer` and the state of the generator are replaced. The run ends with the bits that
+        it would have had without the interruption.
     progress : bool or callable, optional
-        True shows a bar on stderr, False none; by default there is one if that is a terminal or in a notebook, the run
-        takes longer than a second, and no callbacks are there but `EarlyStopping`: others may print. A callable is
-        called with (steps done, steps in all) several times a second.
+        True shows a bar on stderr, False shows none. By default there is a bar if stderr is a terminal or in a
+        notebook, the run takes longer than a second, and there are no callbacks except `EarlyStopping`, because others
+        may print. A callable is called with (steps done, total steps) several times a second.
     on_nonfinite : {"raise", "warn", "ignore"}
-        What to do when a batch's loss is nan or infinite.
+        What to do when the loss of a batch is nan or infinite.
 
     Returns
     -------
@@ -132,45 +133,49 @@ def fit(
     Raises
     ------
     TypeError
-        If an argument is of the wrong kind.
+        If an argument has the wrong type.
     ValueError
         If a shape does not fit, a label or a number is out of range, `batch_size` exceeds N without `replace`, a
-        parameter is read-only, the checkpoint is of another network or of a run configured otherwise, or weights or
-        smoothing are asked for of a network with a loss of its own. Nothing has been changed then.
+        parameter is read-only, the checkpoint is of another network or of a run with other settings, or weights or
+        smoothing are given for a network with a loss of its own. Nothing is changed then.
     DataError
-        If `resume` is no whole checkpoint. Nothing has been changed then.
+        If `resume` is not a complete checkpoint. Nothing is changed then.
     OSError
-        If a checkpoint cannot be read or written; the network is then as it is after a whole number of epochs.
+        If a checkpoint cannot be read or written; the network then has the state after a whole number of epochs.
     RuntimeError
         If a layer's ``backward`` leaves no gradient beside a parameter.
     FloatingPointError
-        If a loss, or a parameter at the end of an epoch, is not finite: says at which step.
+        If a loss, or a parameter at the end of an epoch, is not finite; the message names the step.
 
     Warns
     -----
     RuntimeWarning
-        If a run is resumed with another instruction set than it was begun with, or as `on_nonfinite` says; or if a
-        layer of your own holds an array that the loss depends on and that is no parameter, for want of a gradient
-        beside it. To find out, losses of a few examples are taken; arrays, attributes and generators are put back. Or
-        if ``gradient`` of a network of your own leaves out a parameter, or a checkpoint an array that counts. Or if
-        after the first epoch, or at the end, each unit of a `Relu` is 0 for all of up to 100 examples, in a network of
-        known layers that has 100 or more: the loss stays finite, and nothing before that layer learns any more.
+        In these cases:
+
+        - A run is resumed with another instruction set than it began with, or `on_nonfinite` asks for a warning.
+        - A layer of your own holds an array that the loss depends on, but that is not a parameter because it has no
+          gradient beside it. To find out, losses of a few examples are computed; arrays, attributes and generators are
+          restored.
+        - ``gradient`` of a network of your own leaves out a parameter, or a checkpoint does not hold an array that
+          matters.
+        - After the first epoch, or at the end, every unit of a `Relu` is 0 for all of up to 100 examples, in a network
+          of known layers that has 100 or more: the loss stays finite, but nothing before that layer learns any more.
 
     Notes
     -----
-    Without callbacks, the losses and accuracies of an epoch are taken beside the steps of the next one, from a copy of
-    the parameters, if a thread has nothing else to do, or after them. The numbers are the same.
+    Without callbacks, the losses and accuracies of an epoch are computed from a copy of the parameters, during the
+    steps of the next epoch if a thread is idle, or after them. The numbers are the same.
 
-    After an error the parameters, the optimizer and the generator are as they were before the call. Ctrl-C, or an
-    exception of a callback, leaves them as they are after a whole number of steps, and the last checkpoint as it is.
+    After an error, the parameters, the optimizer and the generator are as they were before the call. After Ctrl-C, or
+    an exception of a callback, they have the state after a whole number of steps, and the last checkpoint is kept.
 
-    The checkpoint of a run that ended within an epoch is from before ``on_epoch``: a longer run finishes that epoch.
-    Layers that train otherwise than they evaluate do both where they should. Masks of `Dropout` are drawn from a stream
-    of the run, whose seed is taken from the generator at the start: they depend on the step, the layer, the row of the
-    batch and the number's place alone, so the bits are the same at any number of threads, and after a break. A
-    checkpoint holds it, and the running statistics.
+    If a run ended within an epoch, its checkpoint was written before ``on_epoch``, and a longer run finishes that
+    epoch. Layers that behave differently in training and in evaluation are run in the right mode. The masks of
+    `Dropout` come from a stream of the run, whose seed is drawn from the generator at the start. They depend only on
+    the step, the layer, the row of the batch and the number's place, so the bits are the same at any number of threads,
+    and after a resume. A checkpoint holds this seed and the running statistics.
 
-    A checkpoint does not hold the data, the schedule, or what callbacks of your own remember, unless they have the
+    A checkpoint does not hold the data, the schedule, or the state of callbacks of your own, unless they have the
     methods ``to_keep`` and ``bring_back`` of `EarlyStopping`.
     Source: the tutorial's "训练网络".
 
@@ -209,7 +214,7 @@ def fit(
     settings.expect_batches_of(len(sets))
     total = settings.total_steps(-(-len(sets) // settings.batch_size))
 
-    from chainrule.training.checkpoints import Checkpoints  # files and their formats: no part of training itself
+    from chainrule.training.checkpoints import Checkpoints  # files and their formats are not part of training itself
 
     checkpoints = Checkpoints(net, sets, settings)
     rng = checkpoints.generator(seed, rng)
@@ -227,7 +232,7 @@ def fit(
 
 
 def _expect_trainable(net: Any) -> None:
-    """Raise TypeError or ValueError if `net` has not what training asks for."""
+    """Raise TypeError or ValueError if `net` lacks something that training needs."""
     expect_network(net)
     for name in ("loss", "accuracy"):
         if not callable(getattr(net, name, None)):

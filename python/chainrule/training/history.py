@@ -1,4 +1,4 @@
-"""What a training run did, as a table: a row an epoch."""
+"""The history of a training run, as a table with one row for each epoch."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 
 @dataclass(repr=False)
 class History:
-    """What a training run did.
+    """The history of a training run.
 
     Attributes
     ----------
     losses : list of float
-        The mean loss of each step's batch, in nats, before that step's update: with sample weights and label smoothing,
-        if there were any.
+        The mean loss of each step's mini-batch, in nats, before that step's update, with sample weights and label
+        smoothing if they were given.
     steps : list of int
-        How many steps had been done at the end of each epoch, when what follows was taken.
+        The number of steps done at the end of each epoch, when the sets were evaluated for the lists below.
     train_loss, test_loss, validation_loss : list of float
         The mean loss of the whole set, in nats, without sample weights and label smoothing: one for each entry of
-        `steps`; empty without such a set.
+        `steps`; empty if there is no such set.
     train_accuracy, test_accuracy, validation_accuracy : list of float
-        Shares, 0.0-1.0, likewise; empty if the loss is not about classes.
+        The accuracy, 0.0-1.0, in the same way; empty if the loss is not for classes.
     train_r2, test_r2, validation_r2 : list of float
-        R², 1 at best, likewise; empty but for `IdentityWithLoss`.
+        R², 1 at best, in the same way; empty unless the loss is `IdentityWithLoss`.
 
     Examples
     --------
@@ -54,22 +54,23 @@ class History:
     validation_r2: list[float] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, list[Any]]:
-        """Give every attribute by name, in lists of plain numbers that are the caller's own.
+        """Give every attribute by name, as new lists of plain numbers.
 
         Returns
         -------
         dict of str to list
         """
-        # Copied as lists: `asdict` would look at every number.
+        # Copied as lists, because `asdict` would look at every number.
         return {each.name: list(getattr(self, each.name)) for each in fields(self)}
 
     def to_frame(self, by: str = "epoch") -> dict[str, list[Any]]:
-        """Give columns of equal length, as ``pandas.DataFrame`` and ``polars.DataFrame`` take them.
+        """Give columns of equal length, which ``pandas.DataFrame`` and ``polars.DataFrame`` accept.
 
         Parameters
         ----------
         by : {"epoch", "step"}
-            A row an epoch, as in `to_csv`; or a row a step: its number, counted from 1, its epoch, and its loss.
+            One row for each epoch, as in `to_csv`; or one row for each step: its number, counted from 1, its epoch, and
+            its loss.
 
         Returns
         -------
@@ -78,7 +79,7 @@ class History:
         Raises
         ------
         ValueError
-            If `by` is neither.
+            If `by` is neither of the two.
 
         Examples
         --------
@@ -98,34 +99,34 @@ class History:
         return {"step": steps, "epoch": epochs, "loss": list(self.losses)}
 
     def to_csv(self, path: str | os.PathLike[str] | None = None) -> str | None:
-        """Give the table as CSV: epoch, step, mean loss of the epoch's steps, then a column for each list there is.
+        """Give the table as CSV: epoch, step, mean loss of the epoch's steps, and a column for each non-empty list.
 
         Parameters
         ----------
         path : path-like, optional
-            Write it there, in UTF-8.
+            The file to write the table to, in UTF-8.
 
         Returns
         -------
         str or None
-            The text, with a line for the names; None if it was written.
+            The text, whose first line holds the names; None if it was written to a file.
 
         Raises
         ------
         OSError
-            If the file cannot be written; what was there is as it was.
+            If the file cannot be written; an existing file stays as it was.
         """
         table = [self._columns(), *([repr(value) for value in row] for row in self._rows())]
         text = "".join(",".join(row) + "\n" for row in table)
         if path is None:
             return text
-        from chainrule.storage.atomic_write import write_whole  # only who writes a file needs it
+        from chainrule.storage.atomic_write import write_whole  # needed only to write a file
 
         write_whole(path, text.encode())
         return None
 
     def plot(self) -> Figure:
-        """Draw losses and accuracies over the steps: `chainrule.plotting.plots.plot_history`.
+        """Plot losses and accuracies over the steps, with `chainrule.plotting.plots.plot_history`.
 
         Returns
         -------
@@ -134,16 +135,16 @@ class History:
         Raises
         ------
         ImportError
-            If matplotlib is not installed: it comes with the extra ``plot``.
+            If matplotlib is not installed; it comes with the extra ``plot``.
         ValueError
-            If there was no step yet.
+            If there are no steps yet.
         """
         from chainrule.plotting.plots import plot_history  # delegates: plots know histories
 
         return plot_history(self)
 
     def __repr__(self) -> str:
-        """Give a line: epochs, steps, and what was last."""
+        """Give one line: the numbers of epochs and steps, and the latest values."""
         counted = [
             f"{n} {word}{'' if n == 1 else 's'}" for n, word in ((len(self.steps), "epoch"), (len(self.losses), "step"))
         ]
@@ -162,18 +163,18 @@ class History:
         return f"<div style='overflow-x:auto'>{table}</div>"
 
     def note(self, name: str, measure: str | None, loss: float, score: float) -> None:
-        """Append the loss of the set of that name and, if there is one, its measure."""
+        """Append the loss of the set called `name` and, if there is one, its measure."""
         getattr(self, f"{name}_loss").append(loss)
         if measure is not None:
             getattr(self, f"{name}_{measure}").append(score)
 
     @property
     def measure(self) -> str | None:
-        """What stands beside the loss: "accuracy" or "r2"; None if nothing does."""
+        """The measure beside the loss: "accuracy" or "r2"; None if there is none."""
         return next((name.partition("_")[2] for name in self.measures() if not name.endswith("_loss")), None)
 
     def measures(self) -> dict[str, list[float]]:
-        """Give the lists that have an entry an epoch, by name."""
+        """Give the lists with one entry for each epoch, by name."""
         return {name: values for name, values in vars(self).items() if name not in ("losses", "steps") and values}
 
     def _columns(self) -> list[str]:

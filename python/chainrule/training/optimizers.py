@@ -1,8 +1,8 @@
-"""What a gradient does to a parameter: the optimizers of the book's chapter 6.
+"""The optimizers of the book's chapter 6: how a gradient changes a parameter.
 
-Each has the book's ``update(params, grads)`` over two dicts with the same keys: arrays are changed in place, Python
-floats replaced. The same object given to `fit` is run in Rust where the network is; what it keeps between steps stays
-in its ``kept``, so either way goes on where the other stopped.
+Each has the book's ``update(params, grads)`` for two dicts with the same keys: arrays are changed in place, Python
+floats are replaced. In `fit`, the same object runs in Rust if the network does. Its state stays in ``kept`` in both
+cases, so either way continues where the other stopped.
 
 Sources: "Deep Learning from Scratch" §6.1, ``common/optimizer.py``, whose 1e-7 all have; Nesterov: Sutskever et al.,
 "On the importance of initialization and momentum in deep learning", 2013; AdaGrad: Duchi, Hazan, Singer, "Adaptive
@@ -25,37 +25,37 @@ from chainrule.training.uninterrupted import uninterrupted
 
 __all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "Optimizer", "RMSprop"]
 
-#: Keeps a quotient finite where a gradient has always been 0.
+#: Keeps the quotient finite where the gradient has always been 0.
 _EPSILON = 1e-7
 
 
 class Optimizer:
-    """What all optimizers share; use one of `SGD`, `Momentum`, `Nesterov`, `AdaGrad`, `RMSprop`, `Adam`.
+    """The base class of all optimizers; use `SGD`, `Momentum`, `Nesterov`, `AdaGrad`, `RMSprop` or `Adam`.
 
     Parameters
     ----------
     lr : float
-        Learning rate, > 0; by default 0.001 for `Adam` and 0.01 for the others. ``learning_rate=`` is taken for it.
+        The learning rate, > 0; by default 0.001 for `Adam` and 0.01 for the others. ``learning_rate=`` works too.
     weight_decay : float, default 0.0
-        Adds ``weight_decay · p`` to the gradient of every parameter with two axes or more: of weights, not of biases;
-        >= 0.
+        Adds ``weight_decay · p`` to the gradient of every parameter with two axes or more, that is, of weights but not
+        of biases; >= 0.
 
     Attributes
     ----------
     lr, weight_decay : float
-        The learning rate and the strength of the decay; may be changed between steps.
+        The learning rate and the strength of the decay; you may change them between steps.
     iter : int
-        Steps made.
+        The number of steps made.
     kept : dict of str to tuple of ndarray
-        What the rule keeps for each parameter, in its shape and dtype.
+        The arrays that the rule keeps for each parameter, in its shape and dtype.
 
     Raises
     ------
     TypeError, ValueError
-        If a number is of the wrong kind or out of range.
+        If a number has the wrong type or is out of range.
     """
 
-    #: How many arrays the rule keeps for a parameter.
+    #: The number of arrays that the rule keeps for each parameter.
     arrays: ClassVar[int] = 1
 
     def __init__(self, lr: float, weight_decay: float = 0.0) -> None:
@@ -65,7 +65,7 @@ class Optimizer:
         self.kept: dict[str, tuple[FloatArray, ...]] = {}
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Check the numbers that may be changed between steps, where they are changed."""
+        """Check the numbers that may be changed between steps at the moment they are changed."""
         if name == "lr":
             value = positive(value, name)
         elif name == "weight_decay":
@@ -75,7 +75,7 @@ class Optimizer:
         super().__setattr__(name, value)
 
     def __repr__(self) -> str:
-        """Give a line: the class and its numbers, without a decay of 0."""
+        """Give one line: the class and its numbers, except a weight decay of 0."""
         numbers = {name: value for name, value in vars(self).items() if name not in ("iter", "kept")}
         if not self.weight_decay:
             numbers.pop("weight_decay", None)
@@ -87,18 +87,18 @@ class Optimizer:
         Parameters
         ----------
         params : dict of str to ndarray or float
-            Arrays of any shape are changed in place, floats replaced.
+            The parameters. Arrays of any shape are changed in place; floats are replaced.
         grads : dict of str to array_like
-            The gradients of those parameters, in their shapes; a parameter without one stays as it is.
+            The gradients of these parameters, in their shapes. A parameter without a gradient stays as it is.
 
         Raises
         ------
         TypeError
             If a gradient does not hold real numbers.
         ValueError
-            If it does not have the shape of its parameter, or that is read-only.
+            If a gradient does not have the shape of its parameter, or the parameter is read-only.
         KeyError
-            If there is no parameter of its name. Nothing has been changed then, as after the others.
+            If there is no parameter with the name of a gradient. After any of these errors, nothing has been changed.
         """
         grads = {name: floats(grad, f"the gradient of {name}") for name, grad in grads.items()}
         for name, grad in grads.items():
@@ -121,7 +121,7 @@ class Optimizer:
                     params[name] = float(p + step)
 
     def prepare(self, params: Mapping[str, Any]) -> None:
-        """Have zeros kept for each of `params` that has nothing yet; refuse those of another network, by shape."""
+        """Make arrays of zeros for all `params` that have none yet; refuse parameters of another shape than before."""
         made = {}
         for name, p in params.items():
             dtype = p.dtype if isinstance(p, np.ndarray) else np.dtype(np.float64)
@@ -136,14 +136,14 @@ class Optimizer:
         self.kept.update(made)
 
     def step(self, grad: Any, *kept: Any) -> Any:
-        """Give what is added to a parameter, and bring `kept` up to date in place.
+        """Give the change to add to a parameter, and update `kept` in place.
 
         Parameters
         ----------
         grad : ndarray or float
             The gradient, in the shape of the parameter, weight decay included.
         *kept : ndarray
-            What is kept for the parameter, in its shape.
+            The arrays kept for the parameter, in its shape.
 
         Returns
         -------
@@ -153,7 +153,7 @@ class Optimizer:
         Raises
         ------
         NotImplementedError
-            By `Optimizer` itself, which has no rule.
+            From `Optimizer` itself, which has no rule.
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no rule; use SGD, Momentum, Nesterov, AdaGrad, RMSprop, Adam"
@@ -183,12 +183,12 @@ class SGD(Optimizer):
 
 
 class Momentum(Optimizer):
-    """With a velocity: ``v ← momentum · v - lr · g``, ``p ← p + v``.
+    """Gradient descent with a velocity: ``v ← momentum · v - lr · g``, ``p ← p + v``.
 
     Parameters
     ----------
     momentum : float, default 0.9
-        What is left of the velocity after a step, in 0..1.
+        The share of the velocity that remains after a step, in 0..1.
 
     Examples
     --------
@@ -276,7 +276,7 @@ class RMSprop(Optimizer):
 
 
 class Adam(Optimizer):
-    """Momentum and RMSprop in one, both corrected for their start at 0.
+    """Momentum and RMSprop combined, both corrected for their start at 0.
 
     ``m ← m + (1 - β₁)(g - m)``, ``v ← v + (1 - β₂)(g² - v)``,
     ``p ← p - lr √(1 - β₂ᵗ) / (1 - β₁ᵗ) · m / (√v + 1e-7)``.
@@ -284,7 +284,7 @@ class Adam(Optimizer):
     Parameters
     ----------
     beta1, beta2 : float, default 0.9 and 0.999
-        How much of the running means of g and of g² is left after a step, in 0..1.
+        The shares of the running means of g and of g² that remain after a step, in 0..1.
 
     Examples
     --------
@@ -313,7 +313,7 @@ class Adam(Optimizer):
 
 
 def shortened(grads: Mapping[str, Any], largest_norm: float) -> dict[str, Any]:
-    """Give gradients, all of them multiplied by the same so that their norm together is not above `largest_norm`."""
+    """Give the gradients, all scaled by the same factor so that their common norm is at most `largest_norm`."""
     norm = math.sqrt(sum(float(np.sum(np.square(grad, dtype=np.float64))) for grad in grads.values()))
     factor = largest_norm / norm if norm > largest_norm else 1.0
     return {name: grad if factor == 1 else grad * grad.dtype.type(factor) for name, grad in grads.items()}

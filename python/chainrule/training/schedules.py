@@ -1,4 +1,4 @@
-"""Learning rates that change from epoch to epoch: any function of the epoch, counted from 0, is one; here are two."""
+"""Learning rate schedules: any function of the epoch, counted from 0, is one; here are two."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from chainrule._gate import count, positive
 
 
 def step_decay(lr: float, factor: float = 0.5, every: int = 10) -> Callable[[int], float]:
-    """Give ``lr · factor^⌊epoch / every⌋``: a staircase.
+    """Give the schedule ``lr · factor^⌊epoch / every⌋``, a staircase.
 
     Parameters
     ----------
     lr : float
         The learning rate of the first epochs, > 0.
     factor : float, default 0.5
-        What it is multiplied by at each stair, > 0.
+        The factor at each stair, > 0.
     every : int, default 10
-        Epochs to a stair.
+        The number of epochs at each stair.
 
     Returns
     -------
@@ -40,14 +40,14 @@ def step_decay(lr: float, factor: float = 0.5, every: int = 10) -> Callable[[int
 
 
 def cosine(lr: float, epochs: int) -> Callable[[int], float]:
-    """Give ``lr · (1 + cos(π · epoch / epochs)) / 2``: slowly down at first, and slowly to almost nothing at the end.
+    """Give the schedule ``lr · (1 + cos(π · epoch / epochs)) / 2``: slow at first and at the end, down to almost 0.
 
     Parameters
     ----------
     lr : float
         The learning rate of the first epoch, > 0.
     epochs : int
-        How many epochs there will be. From there on the rate is that of the last.
+        The number of epochs. After them, the rate stays that of the last epoch.
 
     Returns
     -------

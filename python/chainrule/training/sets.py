@@ -1,4 +1,4 @@
-"""The data of a run: what it learns from, and what it is evaluated on."""
+"""The data of a run: the training set, and the sets for evaluation."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ class Sets:
     Attributes
     ----------
     x, t : ndarray
-        What it learns from: N examples, and their teaching signal, in order if it is a loss of ours that will read it.
+        The training set: N examples and their teaching signal, which is checked and converted if the loss is ours.
     taught : ndarray
-        `t`, smoothed if that is asked for.
+        `t`, smoothed if `label_smoothing` was given.
     weights : ndarray or None
         Sample weights, shape (N,).
     evaluated : dict of str to (x, t)
-        What is evaluated after each epoch.
+        The sets to evaluate after each epoch.
     share : int
-        How many of the examples are to be held out for validation; see `hold_out`.
+        The number of examples to hold out for validation; see `hold_out`.
     held_out : ndarray of int64 or None
-        The rows that are.
+        The rows that are held out.
     columns : list of str or None
-        What the columns of `x` are called, if it came as a frame.
+        The names of the columns of `x`, if it was a data frame.
     """
 
     x: FloatArray | SparseRows
@@ -53,16 +53,16 @@ class Sets:
         Raises
         ------
         TypeError, ValueError
-            If it does not fit, or is not what the network's loss is for.
+            If the data does not fit the network, or does not suit its loss.
         """
         columns = column_names(x)
         x, t = _in_order(net, x, t)
         weights = None if sample_weight is None else sample_weights(sample_weight, len(x))
         if weights is not None and not weights.any():
-            raise ValueError("sample_weight is 0 throughout: there is nothing to learn from")
+            raise ValueError("sample_weight is 0 for every example: there is nothing to learn from")
         if (weights is not None or settings.label_smoothing) and Ours(net).trained is None:
             raise ValueError(
-                "sample_weight and label_smoothing need the loss and gradient of Network,"
+                "sample_weight and label_smoothing need the loss and gradient of Network, but"
                 f" {type(net).__name__} has its own"
             )
         evaluated = {} if test is None else {"test": _second(net, test, "test")}
@@ -77,7 +77,7 @@ class Sets:
         return len(self.x) - (self.share if self.held_out is None else 0)
 
     def hold_out(self, rows: NDArray[np.int64] | None) -> None:
-        """Take these rows for validation."""
+        """Use these rows for validation."""
         if rows is not None:
             self.held_out = rows
             self.evaluated["validation"] = _only(self.x, rows), self.t[rows]
@@ -92,7 +92,7 @@ class Sets:
         return place_in(self.columns, row, *place)
 
     def smooth(self, net: Any, share: float) -> None:
-        """Spread a share of each answer over all there are."""
+        """Spread a share of each answer over all possible answers."""
         self.taught = self.t
         loss = Ours(net).trained
         if share and loss is not None:
@@ -101,7 +101,7 @@ class Sets:
 
 
 def place_in(columns: list[str] | None, row: int, *place: int) -> str:
-    """Name a number of `x`: in a frame, whose columns have names, by its row and the name of its column."""
+    """Name a number of `x` by its row and, in a data frame, by the name of its column."""
     names = list(map(str, place)) if columns is None else [repr(columns[column]) for column in place]
     return f"x[{', '.join([str(row), *names])}]"
 
@@ -111,7 +111,7 @@ def _only(x: FloatArray | SparseRows, rows: NDArray[np.int64]) -> FloatArray | S
 
 
 def _in_order(net: Any, x: Any, t: Any) -> tuple[FloatArray | SparseRows, NDArray[Any]]:
-    """Give examples, and the teaching signal in order if it is a loss of ours that will read it."""
+    """Give the examples and the teaching signal, which is checked and converted if the loss is ours."""
     first = next(iter(net.params.values()), None)
     dtype = np.dtype(np.float64) if first is None else first.dtype
     x = SparseRows(x, dtype) if is_sparse(x) else examples(x, dtype)
@@ -121,9 +121,9 @@ def _in_order(net: Any, x: Any, t: Any) -> tuple[FloatArray | SparseRows, NDArra
     if len(x) == 0:
         raise ValueError(f"there are no examples to train on, got x.shape={x.shape}")
     if not isinstance(x, SparseRows) and any(np.may_share_memory(x, array) for array in net.params.values()):
-        x = x.copy()  # trained on as it was at the start, whatever becomes of the parameter
-    if isinstance(net, Network):  # a wrong number of features is named here
-        x = as_read(net, x)
+        x = x.copy()  # train on x as it is now, whatever happens to the parameter whose memory it shares
+    if isinstance(net, Network):
+        x = as_read(net, x)  # raises a clear error for a wrong number of features
     loss = Ours(net).trained
     if loss is None:
         return x, t
@@ -141,10 +141,10 @@ def _second(net: Any, pair: Any, name: str) -> tuple[FloatArray | SparseRows, ND
 
 
 def _share(validation: Any, n: int) -> int:
-    """Give how many of `n` examples a share is: one at least, and one at least is left."""
+    """Give the number of examples that a share of `n` is: at least one, and at least one is left for training."""
     share = real(validation, "validation")
     if not 0 < share < 1:
         raise ValueError(f"validation must be a pair (x, t) or a share between 0 and 1, got {validation!r}")
     if n < 2:
-        raise ValueError(f"there is {n} example: none can be held out for validation")
+        raise ValueError(f"there is only {n} example: none can be held out for validation")
     return min(max(round(share * n), 1), n - 1)

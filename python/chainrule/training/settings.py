@@ -1,4 +1,4 @@
-"""The arguments of `fit` that are no data, checked."""
+"""The arguments of `fit` other than data, checked."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from chainrule.nn import kinds
 from chainrule.training.callbacks import EarlyStopping, expect_callbacks
 from chainrule.training.optimizers import SGD, Optimizer
 
-#: The optimizers by the names that `fit` and the command line have for them.
+#: The optimizers by their names in `fit` and on the command line.
 OPTIMIZERS = {name.lower(): kind for name, kind in kinds.by_name(kinds.OPTIMIZERS).items()}
-#: Examples a step if nothing is said, as in the tutorial; all, if there are fewer.
+#: The default batch size, that of the tutorial; all examples if there are fewer.
 TUTORIALS_BATCH = 100
-#: The default learning rate: the very object, so that a rate given beside an optimizer is noticed, whatever it is.
+#: The default learning rate, compared by identity, so that any rate given beside an optimizer is noticed.
 TUTORIALS_RATE = float("0.1")
 
 
 @dataclass(eq=False, repr=False)
 class Settings:
-    """How to train: see `chainrule.fit`, whose arguments these are."""
+    """How to train: these are the arguments of `chainrule.fit`."""
 
     epochs: int | None
     iterations: int | None
-    batch_size: Any  # a whole number, once the data is there
+    batch_size: Any  # a whole number as soon as the data is known
     optimizer: Optimizer
     schedule: Callable[[int], float] | None
     label_smoothing: float
@@ -45,12 +45,12 @@ class Settings:
 
     @classmethod
     def of(cls, *, learning_rate: Any, optimizer: Any, every: Any, **given: Any) -> Settings:
-        """Check each argument, and whether one contradicts another.
+        """Check each argument, and that no two contradict each other.
 
         Raises
         ------
         TypeError, ValueError
-            If one is of the wrong kind or out of range.
+            If an argument has the wrong type or is out of range, or two contradict each other.
         """
         if given["batch_size"] is not None:
             given["batch_size"] = count(given["batch_size"], "batch_size")
@@ -70,16 +70,16 @@ class Settings:
             given["largest_norm"] = positive(given["largest_norm"], "largest_norm")
         given["callbacks"] = expect_callbacks(given["callbacks"])
         if progress is None and any(type(one) is not EarlyStopping for one in given["callbacks"]):
-            given["progress"] = False  # what they print would run into the bar
+            given["progress"] = False  # their output would run into the bar
         if every is not None and given["checkpoint"] is None:
-            raise ValueError(f"every={every!r} says how often to write a checkpoint; say where: checkpoint=path")
+            raise ValueError(f"every={every!r} says how often to write a checkpoint; say where with checkpoint=path")
         every = count(1 if every is None else every, "every")
         for name in ("replace", "evaluate_train"):
             given[name] = flag(given[name], name)
         return cls(optimizer=optimizer, every=every, **given)
 
     def expect_batches_of(self, n: int) -> None:
-        """Take the batch size for `n` examples, if none was given; raise ValueError if one is that they do not fill."""
+        """Set the batch size for `n` examples if none was given; raise ValueError if they do not fill a batch."""
         if self.batch_size is None:
             self.batch_size = min(TUTORIALS_BATCH, n)
         if self.batch_size > n and not self.replace:
@@ -89,11 +89,11 @@ class Settings:
 
     @property
     def step_by_step(self) -> bool:
-        """Whether somebody wants to see each step."""
+        """Whether a callback wants to see each step."""
         return any(hasattr(callback, "on_step") for callback in self.callbacks)
 
     def total_steps(self, per_epoch: int) -> int:
-        """Give how many steps that are, of so many an epoch."""
+        """Give the total number of steps, at `per_epoch` steps in an epoch."""
         if self.epochs is not None and self.iterations is not None:
             raise ValueError(
                 f"give epochs or iterations, not both; got epochs={self.epochs!r}, iterations={self.iterations!r}"
@@ -104,7 +104,7 @@ class Settings:
 
 
 def optimizer_of(optimizer: Any, learning_rate: Any, schedule: Any) -> Optimizer:
-    """Give the optimizer of all three arguments, which must not contradict each other."""
+    """Give the optimizer that the three arguments describe; they must not contradict each other."""
     if not (optimizer is None or isinstance(optimizer, Optimizer | str)):
         raise TypeError(f"optimizer must be an Optimizer such as Adam(), or its name, got {optimizer!r}")
     if not (schedule is None or callable(schedule)):
@@ -125,5 +125,5 @@ def optimizer_of(optimizer: Any, learning_rate: Any, schedule: Any) -> Optimizer
 
 
 def rate_of(schedule: Callable[[int], float], epoch: int) -> float:
-    """Give the learning rate that a schedule has for an epoch, checked."""
+    """Give the checked learning rate of a schedule for an epoch."""
     return positive(schedule(epoch), f"schedule({epoch})")

@@ -1,4 +1,4 @@
-"""A curve without its jitter: the book's, for losses of batches."""
+"""Smooth a noisy curve, as the book does for the losses of mini-batches."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ _WINDOW, _BETA = 11, 2
 
 
 def smooth_curve(x: Any) -> FloatArray:
-    """Give the mean of each value and its neighbours, five on either side, the nearest counting most.
+    """Give the weighted mean of each value and its neighbours, five on either side; the nearest count most.
 
-    ``yₙ = Σₖ wₖ xₙ₊ₖ / Σₖ wₖ``, k from -5 to 5, w the Kaiser window with β = 2; at the ends `x` is mirrored.
+    ``yₙ = Σₖ wₖ xₙ₊ₖ / Σₖ wₖ``, for k from -5 to 5, where w is the Kaiser window with β = 2; at the ends, `x` is
+    mirrored.
 
     Parameters
     ----------
@@ -26,14 +27,14 @@ def smooth_curve(x: Any) -> FloatArray:
     Returns
     -------
     ndarray, shape (N,)
-        In float64. Of fewer than 11 values only what the book gives: 9 of 10, 6 of 9, 3 of 8, none of 7.
+        In float64. For fewer than 11 values it is as short as the book's: 9 of 10, 6 of 9, 3 of 8, none of 7.
 
     Raises
     ------
     TypeError
         If `x` does not hold real numbers.
     ValueError
-        If it does not have one axis.
+        If `x` does not have exactly one axis.
 
     Notes
     -----

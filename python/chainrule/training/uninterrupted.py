@@ -1,4 +1,4 @@
-"""What Ctrl-C does not stop half way."""
+"""Blocks that Ctrl-C does not stop half-way."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Let Ctrl-C wait until the end of the block, for what is short and must be done wholly or not at all.
+    """Delay Ctrl-C until the end of the block, for short work that must be done completely or not at all.
 
     Examples
     --------
@@ -19,7 +19,7 @@ def uninterrupted() -> Iterator[None]:
     ...     halves = [1 / 2, 1 / 2]
     """
     handler = signal.getsignal(signal.SIGINT)
-    # Others than the main thread are never interrupted; what is no function is the system's to call.
+    # Only the main thread is ever interrupted; a handler that is not a function is left to the system.
     if threading.current_thread() is not threading.main_thread() or not callable(handler):
         yield
         return

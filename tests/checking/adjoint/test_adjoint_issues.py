@@ -52,7 +52,7 @@ def test_an_image_that_comes_back_for_a_vector_is_told() -> None:
     """PyLops/pylops#500: products of operators gave (5, 5) for the 25 numbers of a vector."""
     report = check_adjoint((lambda x: np.cumsum(x), lambda y: np.cumsum(y[::-1])[::-1].reshape(5, 5)), 25)
     assert report.ok
-    assert "gives shape (5, 5), and (25,) is needed" in report.hazards[0].detail
+    assert "gives shape (5, 5), but (25,) is needed" in report.hazards[0].detail
 
 
 def test_a_complex_filter_that_is_correlated_without_its_conjugate() -> None:

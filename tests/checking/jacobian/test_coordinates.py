@@ -76,7 +76,7 @@ def test_where_there_is_no_room_nothing_is_proved() -> None:
     ("bounds", "error", "message"),
     [
         ((1, 2), ValueError, r"^x\[0\] is 0, which is not between its bounds 1 and 2"),
-        ({"y": (0, 1)}, ValueError, "bounds names 'y', and the arguments are x"),
+        ({"y": (0, 1)}, ValueError, "bounds names 'y', but the arguments are x"),
         (3, TypeError, "must be a pair"),
     ],
 )
@@ -157,9 +157,9 @@ def test_coordinates_that_do_not_begin_where_they_must_are_refused() -> None:
     def jac(q: Any, p: Any) -> Any:
         return np.zeros((3, 3)), np.zeros((3, 3))
 
-    with pytest.raises(ValueError, match=r"retract\(q, 0\) is .*, and must be q"):
+    with pytest.raises(ValueError, match=r"retract\(q, 0\) is .*, but must be q"):
         check_jacobian(rotate, jac, Q, P, retract=lambda q, d: q + 1)
-    with pytest.raises(ValueError, match=r"local\(y, y\) is .*, and must be 0"):
+    with pytest.raises(ValueError, match=r"local\(y, y\) is .*, but must be 0"):
         check_jacobian(rotate, jac, Q, P, retract=retract, local=lambda a, b: b)
     with pytest.raises(ValueError, match="retract names 'r'"):
         check_jacobian(rotate, jac, Q, P, retract={"r": retract})

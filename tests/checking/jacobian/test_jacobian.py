@@ -277,7 +277,7 @@ def test_rows_of_unlike_units_are_judged_each_by_its_own() -> None:
         (lambda x: "no", (X,), TypeError, "must give real numbers"),
         (lambda x: jac(x) * 1j, (X,), TypeError, "must give real numbers"),
         (lambda x: (jac(x),) * 3, (X,), ValueError, r"gives 3 blocks for 1 arguments \(x\)"),
-        (lambda x: {"z": jac(x)}, (X,), ValueError, r"blocks named z, and the arguments are x"),
+        (lambda x: {"z": jac(x)}, (X,), ValueError, r"blocks named z, but the arguments are x"),
         (jac, (np.full(4, np.nan),), ValueError, r"^x\[0\] is nan"),
         (jac, (), TypeError, "cannot be called with the 0 arguments"),
     ],

@@ -1,1 +1,1 @@
-"""The book's folder ``common``: its module names, over `chainrule`."""
+"""The book's folder ``common``: its module names, with `chainrule` behind them."""

@@ -1,4 +1,4 @@
-"""The book's ``common/functions.py``: activations and losses of `chainrule`, and ``np`` for star imports."""
+"""The book's ``common/functions.py``: `chainrule`'s activations and losses, and ``np`` for star imports."""
 
 import numpy as np
 

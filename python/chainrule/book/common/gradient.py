@@ -1,4 +1,4 @@
-"""The book's ``common/gradient.py``: numerical gradients of `chainrule`, and ``np`` for star imports."""
+"""The book's ``common/gradient.py``: `chainrule`'s numerical gradients, and ``np`` for star imports."""
 
 import numpy as np
 

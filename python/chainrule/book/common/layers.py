@@ -1,10 +1,10 @@
-"""The book's ``common/layers.py``: its layers over the kernels of `chainrule`, and its star import.
+"""The book's ``common/layers.py``: its layers with the kernels of `chainrule`, and its star import.
 
-They differ from `chainrule`'s layers where the book's scripts need it: what is assigned to ``W`` or ``b`` is held, not
-copied, so that ``layer.W = params["W1"]`` binds the two; ``b`` may be the number 0; whatever is not float32 throughout
-is computed in float64; batch normalization is per pixel, and its running variance begins at 0.
+They differ from `chainrule`'s layers where the book's scripts need it. An array assigned to ``W`` or ``b`` is held, not
+copied, so that ``layer.W = params["W1"]`` binds the two. ``b`` may be the number 0. Everything is computed in float64
+unless all of it is float32. Batch normalization works on each pixel, and its running variance starts at 0.
 
-Each makes a layer of `chainrule` over the arrays that it holds at the moment, and hands on.
+Each layer makes a layer of `chainrule` from the arrays that it holds at the moment, and calls that.
 """
 
 from __future__ import annotations
@@ -48,22 +48,22 @@ class Affine(BaseLayer):
     Parameters
     ----------
     W : ndarray, shape (D, M)
-        Weights. Held, not copied, and so is what is assigned later: ``layer.W = other`` binds `other`.
+        Weights. Held, not copied, also when assigned later: ``layer.W = other`` binds `other`.
     b : ndarray, shape (M,), or number
-        Biases, likewise.
+        Biases, held in the same way.
 
     Attributes
     ----------
     x : ndarray, shape (N, D)
         The last input, flattened.
     original_x_shape : tuple of int
-        The shape it came in.
+        The shape of the last input before it was flattened.
     dW, db : ndarray
-        Gradients of `W` and `b`, made anew by each ``backward``.
+        Gradients of `W` and `b`. Each ``backward`` makes new arrays.
 
     Notes
     -----
-    float32 if `x` and `W` are, else float64. What does not fit is said by ``forward``.
+    It computes in float32 if `x` and `W` are float32, else in float64. ``forward`` raises an error if a shape is wrong.
     Source: "Deep Learning from Scratch" §5.6.2.
 
     Examples
@@ -109,26 +109,26 @@ class Convolution(BaseLayer):
     Parameters
     ----------
     W : ndarray, shape (FN, C, FH, FW)
-        Filters. Held, not copied, and so is what is assigned later: ``layer.W = other`` binds `other`.
+        Filters. Held, not copied, also when assigned later: ``layer.W = other`` binds `other`.
     b : ndarray, shape (FN,), or number
-        Biases, likewise.
+        Biases, held in the same way.
     stride : int, default 1
-        How far a filter goes from one place to the next.
+        How far a filter moves from one place to the next.
     pad : int, default 0
-        How many zeros are put on each side of the images.
+        How many zeros are added on each side of the images.
 
     Attributes
     ----------
     x : ndarray, shape (N, C, H, W)
         The last input.
     col, col_W : ndarray
-        `x` as `im2col` gives it, and the filters as columns: made when asked for. None before ``forward``.
+        `im2col` of `x`, and the filters as columns; computed on access. None before ``forward``.
     dW, db : ndarray
-        Gradients of `W` and `b`, made anew by each ``backward``.
+        Gradients of `W` and `b`. Each ``backward`` makes new arrays.
 
     Notes
     -----
-    The output has shape (N, FN, OH, OW), ``OH = 1 + (H + 2 pad - FH) // stride``: rows that are left over are not seen.
+    The output has shape (N, FN, OH, OW), ``OH = 1 + (H + 2 pad - FH) // stride``; rows left over are ignored.
     Source: "Deep Learning from Scratch" §7.4.
 
     Examples
@@ -149,7 +149,7 @@ class Convolution(BaseLayer):
 
     @property
     def col(self) -> FloatArray | None:
-        """The last input as `im2col` gives it, shape (N·OH·OW, C·FH·FW)."""
+        """`im2col` of the last input, shape (N·OH·OW, C·FH·FW)."""
         if self.x is None:
             return None
         FH, FW = self._layer.W.shape[2:]
@@ -176,28 +176,28 @@ class Convolution(BaseLayer):
 
 
 class Pooling(BaseLayer):
-    """``out[n, c, i, j]``: the largest number of a window; dL/dx is dout at the place of that number, else 0.
+    """``out[n, c, i, j]`` is the largest number in a window; dL/dx is dout at the place of that number, else 0.
 
     Parameters
     ----------
     pool_h, pool_w : int
         Height and width of the window.
     stride : int, default 2
-        How far the window goes from one place to the next: not the window's size, if that is not 2.
+        How far the window moves from one place to the next; by default it is not the window's size unless that is 2.
     pad : int, default 0
-        How much is put on each side; it is never the largest.
+        How many pixels of padding are added on each side; the padding is never the largest.
 
     Attributes
     ----------
     x : ndarray, shape (N, C, H, W)
         The last input.
     arg_max : ndarray of int64, shape (N·OH·OW·C,)
-        Which number of its window was taken, counted row by row, in the book's order (N, OH, OW, C): made when asked
-        for. None before ``forward``.
+        Which number of its window was taken, counted row by row, in the book's order (N, OH, OW, C); computed on
+        access. None before ``forward``.
 
     Notes
     -----
-    In float64. Of equal numbers the first in the window is taken; where windows overlap, gradients add up.
+    It computes in float64. If numbers tie, the first in the window is taken; where windows overlap, gradients add up.
     Source: "Deep Learning from Scratch" §7.4.4.
 
     Examples
@@ -223,7 +223,7 @@ class Pooling(BaseLayer):
             return None
         pixel, (*_, OH, OW) = self._layer.arg_max, self._layer.arg_max.shape
         row, column = np.divmod(pixel, self.x.shape[3])
-        row -= (np.arange(OH) * self.stride - self.pad)[:, None]  # from the top of the window on
+        row -= (np.arange(OH) * self.stride - self.pad)[:, None]  # counted from the top of the window
         column -= np.arange(OW) * self.stride - self.pad
         return np.asarray((row * self.pool_w + column).transpose(0, 2, 3, 1).ravel())
 
@@ -240,35 +240,35 @@ class Pooling(BaseLayer):
 
 
 class BatchNormalization(BaseLayer):
-    """``out = γ (x - mean) / √(variance + 1e-6) + β``, mean and variance of each feature over the batch.
+    """``out = γ (x - mean) / √(variance + 1e-6) + β``, with the mean and variance of each feature over the batch.
 
     dL/dβ = Σ dout, dL/dγ = Σ dout·x̂, with x̂ = (x - mean) / σ; dL/dx = γ/σ (dout - mean of dout - x̂ · mean of dout·x̂).
 
     Parameters
     ----------
     gamma, beta : ndarray, shape (D,), or number
-        Scale and shift. Held, not copied, and so is what is assigned later. Of images, (N, C, H, W), every pixel of
-        every channel is a feature: D = C·H·W. (`chainrule`'s own layer has one for each channel.)
+        Scale and shift. Held, not copied, also when assigned later. For images, (N, C, H, W), every pixel of every
+        channel is a feature: D = C·H·W. (`chainrule`'s own layer has one feature for each channel.)
     momentum : float, default 0.9
-        How much of a running statistic is left after a training ``forward``.
+        The share of a running statistic that remains after a training ``forward``.
     running_mean, running_var : ndarray, shape (D,), optional
-        What evaluation goes by; both begin at 0, as in the book.
+        The statistics for evaluation; both start at 0, as in the book.
 
     Attributes
     ----------
     input_shape : tuple of int
-        Of the last input.
+        The shape of the last input.
     batch_size : int
-        Of the last training batch.
+        The size of the last training batch.
     xc, xn, std : ndarray
-        Of the last training batch: centred, normalized, and its standard deviation; made when asked for.
+        The last training batch centred, normalized, and its standard deviation; computed on access.
     dgamma, dbeta : ndarray, shape (D,)
-        Gradients, made anew by each ``backward``.
+        Gradients. Each ``backward`` makes new arrays.
 
     Warns
     -----
     RuntimeWarning
-        If it evaluates before any training: it then divides by the root of 1e-6.
+        If it evaluates before any training: it then divides by √1e-6.
 
     Notes
     -----
@@ -314,19 +314,19 @@ class BatchNormalization(BaseLayer):
         return None if self.xc is None else self.xc / self.std
 
     def forward(self, x: Any, train_flg: bool = True) -> FloatArray:
-        """Give the output: by the statistics of the batch, which move the running ones, or by those.
+        """Give the output, by the statistics of the batch, which update the running ones, or by the running ones.
 
         Parameters
         ----------
         x : array_like, shape (N, D) or (N, C, H, W)
             A batch. Not written to.
         train_flg : bool, default True
-            Whether to train or to evaluate, which moves nothing.
+            Whether to train, or to evaluate, which updates nothing.
 
         Returns
         -------
         ndarray, the shape of `x`
-            New.
+            A new array.
 
         Raises
         ------
@@ -346,7 +346,7 @@ class BatchNormalization(BaseLayer):
             _say_that_one_proves_nothing()
         if not (train_flg or self._may_evaluate):
             text = (
-                "BatchNormalization evaluates before any training: its running variance is still 0, and the output"
+                "BatchNormalization evaluates before any training: its running variance is still 0, and the output is"
                 " up to 1000 times too large; train first"
             )
             warn(text)
@@ -356,7 +356,7 @@ class BatchNormalization(BaseLayer):
             _vector(self.gamma, "gamma", D, dtype),
             _vector(self.beta, "beta", D, dtype),
             self.momentum,
-            # Copies: what the caller gave at the beginning stays his.
+            # Copies, because the arrays that the caller gave at the beginning must not change.
             _vector(self.running_mean, "running_mean", D, dtype).copy(),
             _vector(self.running_var, "running_var", D, dtype).copy(),
         )
@@ -383,12 +383,12 @@ class Dropout(BaseLayer):
     Parameters
     ----------
     dropout_ratio : float, default 0.5
-        How many are dropped, 0..1.
+        The share that is dropped, 0..1.
 
     Attributes
     ----------
     mask : ndarray of bool, the shape of `x`
-        What the last training ``forward`` has kept.
+        The entries that the last training ``forward`` kept.
 
     Raises
     ------
@@ -397,7 +397,7 @@ class Dropout(BaseLayer):
 
     Notes
     -----
-    Draws ``np.random.rand(*x.shape)`` from NumPy's global generator, as the book does; nothing in evaluation.
+    It draws ``np.random.rand(*x.shape)`` from NumPy's global generator, as the book does, and nothing in evaluation.
     Source: "Deep Learning from Scratch" §6.4.3; Srivastava et al., "Dropout", 2014.
 
     Examples
@@ -421,12 +421,12 @@ class Dropout(BaseLayer):
         x : array_like, shape (N, ...)
             A batch. Not written to.
         train_flg : bool, default True
-            Whether to train or to evaluate, which draws nothing and keeps the mask.
+            Whether to train, or to evaluate, which draws nothing and keeps the mask.
 
         Returns
         -------
         ndarray, the shape of `x`
-            New.
+            A new array.
 
         Raises
         ------
@@ -441,29 +441,29 @@ class Dropout(BaseLayer):
 
     def backward(self, dout: Any) -> FloatArray:
         if self.mask is None:
-            raise RuntimeError("Dropout.backward was called before a forward that trains: there is no mask yet")
+            raise RuntimeError("Dropout.backward was called before any training forward: there is no mask yet")
         return np.asarray(incoming(dout, self.mask.shape) * self.mask)
 
 
 def _dtype(x: Any, W: Any) -> np.dtype[Any]:
-    """Give what to compute in: float32 if both are, else float64."""
+    """Give the dtype to compute in: float32 if both are float32, else float64."""
     both = x.dtype == _FLOAT32 and getattr(W, "dtype", None) == _FLOAT32
     return _FLOAT32 if both else _FLOAT64
 
 
 def _vector(value: Any, name: str, size: int, dtype: Any = None) -> FloatArray:
-    """Give `value` itself, or so many times the number that it is."""
+    """Give `value` itself or, if it is a number, an array of `size` times this number."""
     if np.ndim(value) == 0:
         return np.full(size, real(value, name), dtype)
     array = parameter(value, name, dtype)
     if array.shape != (size,):
-        raise ValueError(f"{name} must have shape {(size,)}, one number a feature, got {name}.shape={array.shape}")
+        raise ValueError(f"{name} must have shape {(size,)}, one number per feature, got {name}.shape={array.shape}")
     return array
 
 
 @cache
 def _say_that_one_proves_nothing() -> None:
-    """Say on stderr that a batch of one has no variance; once, as it is cached."""
+    """Say on stderr that a batch of one has no variance; only once, because the call is cached."""
     if sys.stderr is not None:
-        text = "a batch of one has variance 0: batch normalization gives beta, and a gradient of that proves nothing"
+        text = "a batch of one has variance 0: batch normalization gives beta, and checking its gradient proves nothing"
         print(f"chainrule: {text}", file=sys.stderr)

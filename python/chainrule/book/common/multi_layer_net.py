@@ -1,4 +1,4 @@
-"""The book's ``common/multi_layer_net.py``: Affine layers in any number; and its star import."""
+"""The book's ``common/multi_layer_net.py``: any number of Affine layers, and its star import."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ __all__ = ["MultiLayerNet", "numerical_gradient"]
 __all__ += layers.__all__
 
 _ACTIVATIONS: dict[str, type[Relu] | type[Sigmoid]] = {"sigmoid": Sigmoid, "relu": Relu}
-#: Of the standard deviation √(n / inputs): the words for n.
+#: The names for n in the standard deviation √(n / inputs).
 _SCALES = {"relu": 2.0, "he": 2.0, "sigmoid": 1.0, "xavier": 1.0}
 
 
 class MultiLayerNet(BookNetwork):
-    """Affine and activation, as often as there are hidden layers; Affine; and softmax with cross entropy.
+    """An Affine and an activation for each hidden layer, a last Affine, and softmax with cross entropy.
 
     Parameters
     ----------
     input_size : int
         D, features.
     hidden_size_list : sequence of int
-        How many units each hidden layer has.
+        The number of units of each hidden layer.
     output_size : int
         C, classes.
     activation : {'relu', 'sigmoid'}
-        Of the hidden layers.
+        The activation of the hidden layers.
     weight_init_std : float or {'relu', 'he', 'sigmoid', 'xavier'}, default 'relu'
         The standard deviation of the weights: √(2 / inputs) for 'relu' and 'he', √(1 / inputs) for 'sigmoid' and
         'xavier'. They are drawn by ``np.random.randn``, W1 first; the biases are 0.
     weight_decay_lambda : float, default 0
-        λ: adds ½ λ Σ W² over all weights to the loss, and λ W to their gradients.
+        λ, which adds ½ λ Σ W² over all weights to the loss, and λ W to their gradients.
 
     Attributes
     ----------
@@ -50,14 +50,14 @@ class MultiLayerNet(BookNetwork):
     layers : OrderedDict
         ``Affine1``, ``Activation_function1``, ``Affine2``, …
     input_size, hidden_size_list, hidden_layer_num, output_size, weight_decay_lambda
-        What was asked for.
+        The arguments.
 
     Raises
     ------
     TypeError
-        If a size is not a whole number, or a number is none.
+        If a size is not a whole number, or another number is not a number.
     ValueError
-        If a size is not positive, or a word is not one of those above.
+        If a size is not positive, or a name is not one of those above.
 
     Notes
     -----
@@ -115,7 +115,7 @@ class MultiLayerNet(BookNetwork):
         Returns
         -------
         dict of str to ndarray
-            In the names of `params`, each in the shape of its parameter.
+            With the names of `params`, each gradient in the shape of its parameter.
 
         Raises
         ------
@@ -141,10 +141,10 @@ class MultiLayerNet(BookNetwork):
         self._add(f"Affine{i}", Affine(self.params[f"W{i}"], self.params[f"b{i}"]), i, "W", "b")
 
     def _add_before_activation(self, i: int, size: int) -> None:
-        """Add what stands between the i-th Affine and its activation: nothing, here."""
+        """Add the layers between the i-th Affine and its activation; here there are none."""
 
     def _add_after_activation(self, i: int) -> None:
-        """Add what stands behind the i-th activation: nothing, here."""
+        """Add the layers after the i-th activation; here there are none."""
 
     def _add(self, key: str, layer: Any, i: int, *kinds: str) -> None:
         self.layers[key] = layer
@@ -152,7 +152,7 @@ class MultiLayerNet(BookNetwork):
 
 
 def _std(weight_init_std: float | str, inputs: int) -> Any:
-    """Give the standard deviation of weights for so many inputs."""
+    """Give the standard deviation of the weights of a layer with this number of inputs."""
     if not isinstance(weight_init_std, str):
         return real(weight_init_std, "weight_init_std")
     if weight_init_std.lower() not in _SCALES:

@@ -1,4 +1,4 @@
-"""The book's ``common/multi_layer_net_extend.py``: with batch normalization and dropout; and its star import."""
+"""The book's ``common/multi_layer_net_extend.py``, with batch normalization and dropout, and its star import."""
 
 from __future__ import annotations
 
@@ -19,36 +19,36 @@ __all__ += layers.__all__
 
 
 class MultiLayerNetExtend(MultiLayerNet):
-    """Affine, batch normalization, activation and dropout, as often as there are hidden layers; Affine; softmax.
+    """Affine, batch normalization, activation and dropout for each hidden layer, a last Affine, and softmax.
 
     Parameters
     ----------
     input_size, hidden_size_list, output_size, activation, weight_init_std, weight_decay_lambda : as of `MultiLayerNet`
-        The same as there.
+        The same arguments as there.
     use_dropout : bool, default False
         Whether a `Dropout` follows each activation.
     dropout_ration : float, default 0.5
-        How many it drops. The name is the book's.
+        The share that each `Dropout` drops. The spelling of the name is the book's.
     use_batchnorm : bool, default False
         Whether a `BatchNormalization` precedes each activation.
 
     Attributes
     ----------
     params : dict of str to ndarray
-        All ``W1``, ``b1``, ``W2``, …; then, of batch normalization, ``gamma1``, ``beta1``, ``gamma2``, …
+        All of ``W1``, ``b1``, ``W2``, …; then, for batch normalization, ``gamma1``, ``beta1``, ``gamma2``, …
     layers : OrderedDict
         ``Affine1``, ``BatchNorm1``, ``Activation_function1``, ``Dropout1``, ``Affine2``, …
     use_dropout, use_batchnorm : bool
-        What was asked for.
+        The arguments.
 
     Raises
     ------
     TypeError, ValueError
-        As `MultiLayerNet`, or if `dropout_ration` is not a number in 0..1.
+        As for `MultiLayerNet`; also if `dropout_ration` is not a number in 0..1.
 
     Notes
     -----
-    ``gradient`` and ``numerical_gradient`` are those of training: they draw masks and move running statistics.
+    ``gradient`` and ``numerical_gradient`` run in training mode: they draw masks and update running statistics.
     Source: "Deep Learning from Scratch" §6.3, §6.4.3, ``common/multi_layer_net_extend.py``.
 
     Examples
@@ -84,7 +84,7 @@ class MultiLayerNetExtend(MultiLayerNet):
         x : array_like, shape (N, D)
             Examples.
         train_flg : bool, default False
-            Whether to draw masks and to go by the statistics of the batch, as in training.
+            Whether to draw masks and use the statistics of the batch, as in training.
 
         Returns
         -------

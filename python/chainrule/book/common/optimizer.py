@@ -1,4 +1,4 @@
-"""The book's ``common/optimizer.py``: optimizers of `chainrule`, and ``np`` for star imports."""
+"""The book's ``common/optimizer.py``: `chainrule`'s optimizers, and ``np`` for star imports."""
 
 import numpy as np
 

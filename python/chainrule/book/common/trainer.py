@@ -1,4 +1,4 @@
-"""The book's ``common/trainer.py``: its loop, step for step; and its star import."""
+"""The book's ``common/trainer.py``: its loop, step by step, and its star import."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ _LR: Mapping[str, float] = MappingProxyType({"lr": 0.01})
 
 
 class Trainer:
-    """Train a network as the book does: draw a batch, take a step, note the loss; the accuracies once an epoch.
+    """Train a network as the book does: draw a batch, make a step, note the loss, and the accuracies once an epoch.
 
     Parameters
     ----------
     network : object
-        Has ``params``, ``gradient(x, t)``, ``loss(x, t)`` and ``accuracy(x, t)``.
+        An object with ``params``, ``gradient(x, t)``, ``loss(x, t)`` and ``accuracy(x, t)``.
     x_train : ndarray, shape (N, ...)
         Training examples.
     t_train : ndarray, shape (N,) or (N, C)
         Class ids, or distributions.
     x_test, t_test : ndarray
-        To test on, likewise.
+        The test examples and their class ids or distributions.
     epochs : int, default 20
-        How often as many examples are drawn as there are.
+        The number of epochs; in each, as many examples are drawn as there are.
     mini_batch_size : int, default 100
-        How many are drawn for a step, with replacement.
+        The number of examples to draw for a step, with replacement.
     optimizer : {'SGD', 'Momentum', 'Nesterov', 'AdaGrad', 'RMSprop', 'Adam'}
-        In capitals or not.
+        The name of the optimizer, in upper or lower case.
     optimizer_param : dict, default {'lr': 0.01}
-        What it is made with.
+        The arguments of the optimizer.
     evaluate_sample_num_per_epoch : int, optional
-        Of how many examples the accuracies of an epoch are; by default all.
+        The number of examples for the accuracies of an epoch; by default all.
     verbose : bool, default True
         Whether to print, as the book does.
 
@@ -53,28 +53,28 @@ class Trainer:
     train_acc_list, test_acc_list : list of float
         The accuracies of the epochs.
     final_test_acc : float or None
-        The accuracy on all that is to test on, after the training. The book prints it only.
+        The accuracy on the whole test set after training, which the book only prints.
     network, x_train, t_train, x_test, t_test, epochs, batch_size, evaluate_sample_num_per_epoch, verbose
-        What was asked for.
+        The arguments.
     optimizer : Optimizer
-        The one that takes the steps.
+        The optimizer that makes the steps.
     train_size, max_iter, current_iter, current_epoch : int
-        Examples; steps in all; steps made; epochs begun.
+        The number of examples, of all steps, of steps made, and of epochs begun.
     iter_per_epoch : float
-        Steps an epoch: `train_size` / `batch_size`, or 1.
+        The number of steps in an epoch: `train_size` / `batch_size`, or 1.
 
     Raises
     ------
     TypeError
-        If a number is not whole, or `optimizer_param` is not what the optimizer takes.
+        If a number is not whole, or `optimizer_param` does not fit the optimizer.
     ValueError
-        If there is no such optimizer, a number is out of range, or there is not one answer an example.
+        If there is no such optimizer, a number is out of range, or there is not one answer for each example.
 
     Notes
     -----
     Draws ``np.random.choice(train_size, batch_size)`` from NumPy's global generator at each step. As in the book, the
-    accuracies are taken at the steps that `iter_per_epoch` divides: after the first step, and if the batches do not
-    divide the examples, perhaps at no other. `chainrule.fit` has whole epochs.
+    accuracies are computed at the steps that `iter_per_epoch` divides: after the first step and, if the batch size does
+    not divide the number of examples, perhaps at no other. `chainrule.fit` has whole epochs.
     Source: ``common/trainer.py`` of "Deep Learning from Scratch".
 
     Examples
@@ -123,7 +123,7 @@ class Trainer:
         self.final_test_acc: float | None = None
 
     def train_step(self) -> None:
-        """Draw a batch, take one step, and note its loss; at the end of an epoch the accuracies too."""
+        """Draw a batch, make one step, and note its loss; at the end of an epoch, the accuracies too."""
         batch = np.random.choice(self.train_size, self.batch_size)
         x, t = self.x_train[batch], self.t_train[batch]
 
@@ -144,7 +144,7 @@ class Trainer:
         self.current_iter += 1
 
     def train(self) -> None:
-        """Take all the steps, and then the accuracy on all that is to test on."""
+        """Make all steps, and then compute the accuracy on the whole test set."""
         for _ in range(self.max_iter):
             self.train_step()
 
@@ -158,8 +158,8 @@ class Trainer:
 
 
 def _examples(x: Any, t: Any, which: str) -> tuple[Any, Any]:
-    """Give both as arrays; say so, if there are none, or not as many answers as examples."""
+    """Give both as arrays; raise ValueError if there are none, or not one answer for each example."""
     x, t = numbers(x, f"x_{which}"), numbers(t, f"t_{which}")
     if x.ndim == 0 or t.ndim == 0 or len(x) != len(t) or len(x) == 0:
-        raise ValueError(f"x_{which} and t_{which} must have one entry an example, got {x.shape} and {t.shape}")
+        raise ValueError(f"x_{which} and t_{which} must have one entry per example, got {x.shape} and {t.shape}")
     return x, t

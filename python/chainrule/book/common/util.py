@@ -1,4 +1,4 @@
-"""The book's ``common/util.py``: of `chainrule`, but always in float64; and ``np`` for star imports."""
+"""The book's ``common/util.py``: `chainrule`'s functions, but always in float64, and ``np`` for star imports."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: 
     filter_h, filter_w : int
         Height and width of the window.
     stride : int, default 1
-        How far the window goes from one place to the next.
+        How far the window moves from one place to the next.
     pad : int, default 0
-        How many zeros are put on each side.
+        How many zeros are added on each side.
 
     Returns
     -------
     ndarray of float64, shape (N·OH·OW, C·filter_h·filter_w)
-        New. ``OH = (H + 2 pad - filter_h) // stride + 1``.
+        A new array. ``OH = (H + 2 pad - filter_h) // stride + 1``.
 
     Raises
     ------
     TypeError, ValueError
-        As `chainrule.im2col` does.
+        As for `chainrule.im2col`.
 
     Notes
     -----
@@ -56,26 +56,26 @@ def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: 
 def col2im(
     col: Any, input_shape: tuple[int, int, int, int], filter_h: int, filter_w: int, stride: int = 1, pad: int = 0
 ) -> FloatArray:
-    """Add the rows to the places of their windows, as `chainrule.col2im` does, in float64.
+    """Add each row back to the place of its window, as `chainrule.col2im` does, in float64.
 
     Parameters
     ----------
     col : array_like, shape (N·OH·OW, C·filter_h·filter_w)
-        A row for each window.
+        One row for each window.
     input_shape : tuple of int
-        (N, C, H, W) of the images.
+        The shape of the images, (N, C, H, W).
     filter_h, filter_w, stride, pad : int
         As for `im2col`.
 
     Returns
     -------
     ndarray of float64, shape (N, C, H, W)
-        New.
+        A new array.
 
     Raises
     ------
     TypeError, ValueError
-        As `chainrule.col2im` does.
+        As for `chainrule.col2im`.
 
     Notes
     -----

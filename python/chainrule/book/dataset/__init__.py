@@ -1,1 +1,1 @@
-"""The book's folder ``dataset``: MNIST, which is in the package."""
+"""The book's folder ``dataset``: MNIST, which comes with the package."""

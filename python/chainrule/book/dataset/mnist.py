@@ -1,4 +1,4 @@
-"""The book's ``dataset/mnist.py``: MNIST out of the package, and ``np`` for star imports; nothing is downloaded."""
+"""The book's ``dataset/mnist.py``: MNIST from the package, and ``np`` for star imports; nothing is downloaded."""
 
 import numpy as np
 

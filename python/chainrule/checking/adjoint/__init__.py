@@ -1,6 +1,6 @@
-"""Linear operators held against their adjoints: sums that must be equal, to within a bound on their rounding.
+"""Check linear operators against their adjoints: two sums must be equal, within a bound on their rounding.
 
-`operator` says how what was handed over is called, `side` calls it and sees what it does beside its numbers, `probes`
-hold ⟨Ax, y⟩ against ⟨x, A*y⟩, `contracts` are what holds of every linear operator, `causes` and `rearranged` say why
-two sides differ. `run` has the order of it all, `checks` the call.
+`operator` works out how to call what was handed over; `side` calls it and watches what else it does; `probes` compare
+⟨Ax, y⟩ with ⟨x, A*y⟩; `contracts` hold for every linear operator; `causes` and `rearranged` say why the two sides
+differ. `run` puts the steps in order, and `checks` has the public call.
 """

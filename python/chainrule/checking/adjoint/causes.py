@@ -1,7 +1,7 @@
 """Why an adjoint is wrong: a short list of mistakes, each undone on the random directions that show the difference.
 
-A cause is named only if the sides agree along all directions once it is undone, to within the error bar. More than one
-may: of a discrete Fourier transform the inverse is 1/N times the adjoint, and both are said.
+A cause is named only if the sides agree along all directions once it is undone, within the error bar. There may be more
+than one: the inverse of a discrete Fourier transform is 1/N times its adjoint, and the report says both.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from chainrule.checking.adjoint.rearranged import Mask, at_the_boundary, rearran
 from chainrule.checking.adjoint.side import Side, dot
 from chainrule.checking.finite_differences import largest
 
-#: How many directions a cause must hold along.
+#: The number of directions along which a cause must hold.
 _DIRECTIONS = 3
-#: The search for a cause takes so long at most, or as long as all calls before it.
+#: The longest search for a cause, unless all calls before it took longer.
 _SECONDS = 5.0
-#: How close two arrays must be to be called the same, with float32's digits and with float64's.
+#: How close two arrays must be to count as the same, in float32 and in float64.
 _SAME_IN_SINGLE, _SAME = 1e-3, 1e-7
-#: What share of a boundary must be wrong, if that is known, for the mistake to be one of the boundary.
+#: The share of a boundary that must be wrong, if it is known, to call it a mistake of the boundary.
 _OF_ALL = 0.5
 
 IntArray = NDArray[np.intp]
@@ -36,7 +36,7 @@ IntArray = NDArray[np.intp]
 
 @dataclass(frozen=True)
 class Case:
-    """A pair that is wrong, and the directions that show it; when to stop looking."""
+    """A pair that is wrong, the directions that show it, and the time to stop the search."""
 
     pair: Pair
     probes: list[Probe]
@@ -48,16 +48,16 @@ class Case:
             raise TimeoutError
 
     def may_be_off(self, p: Probe) -> float:
-        """Give how far apart the sides of a direction may be, once the mistake is undone."""
+        """Give the distance allowed between the sides of a direction, once the mistake is undone."""
         return 2 * (p.bar + p.tolerated + p.granted)
 
     def agree(self, sides: Iterable[tuple[complex, complex]]) -> bool:
-        """Tell whether the left and right sides are the same along all directions; each of them costs a call."""
+        """Tell whether the left and right sides are equal along all directions; each direction costs a call."""
         self.expect_time()
         return all(abs(a - b) <= self.may_be_off(p) for p, (a, b) in zip(self.probes, sides, strict=True))
 
     def factor(self, rights: Iterable[complex]) -> complex | None:
-        """Give how many times what it should be A* is, if these are the right sides; None if not the same for all."""
+        """Give the factor by which A* is too large, given the right sides; None if it is not the same for all."""
         self.expect_time()
         known: list[tuple[Probe, complex]] = []
         for p, right in zip(self.probes, rights, strict=False):
@@ -73,7 +73,7 @@ class Case:
         return complex(np.conj(1 / c)) if len(known) == len(self.probes) and c else None
 
     def same(self, a: FloatArray, b: FloatArray) -> bool:
-        """Tell whether two arrays are the same but for rounding, and for much less than what is to be explained."""
+        """Tell whether two arrays are equal up to rounding and differ by much less than the difference to explain."""
         close = _SAME if self.pair.eps < 1e-10 else _SAME_IN_SINGLE
         close = min(close, max(p.difference / p.size for p in self.probes if p.size) / 100)
         return a.shape == b.shape and largest(a - b) <= close * max(largest(a), largest(b))
@@ -81,7 +81,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Matrices:
-    """All entries as A and as A* give them, and what they may be apart by."""
+    """All entries from A and from A*, and the allowed distance between them."""
 
     ahead: FloatArray
     back: FloatArray
@@ -89,17 +89,17 @@ class Matrices:
 
     @property
     def wrong(self) -> Mask:
-        """Which entries differ."""
+        """The entries that differ, as a mask."""
         return np.asarray(np.abs(self.ahead - self.back) > self.bar)
 
 
 def explain(pair: Pair, probes: list[Probe], entries: Matrices | None) -> tuple[str | None, str]:
-    """Give the causes that explain the difference, or None; and what else there is to say."""
+    """Give the causes that explain the difference, or None; and a further note."""
     note = _where(pair, entries) if entries is not None else ""
     enough = probes if len(probes) >= _DIRECTIONS else pair.probes(_DIRECTIONS)
     case = Case(pair, enough, perf_counter() + max(_SECONDS, sum(side.seconds for side in pair.sides)))
     if all(p.difference <= 10 * case.may_be_off(p) for p in enough):
-        return None, note  # so small that anything would explain it
+        return None, note  # so small that any cause would explain it
     found: list[str] = []
     for group in (
         _zero,
@@ -173,7 +173,7 @@ def _is_left_inverse(case: Case, side: Side, given: FloatArray, wanted: FloatArr
 
 
 def _named(pair: Pair, factor: complex) -> str:
-    """Give a factor by what it could have come from: a number of numbers, the length of an axis."""
+    """Give a factor with its possible origin: a number of entries, or the length of an axis."""
     if abs(factor.imag) <= 1e-6 * abs(factor):
         factor = complex(factor.real)
     close = 1e-9 if pair.eps < 1e-10 else 1e-4
@@ -192,7 +192,7 @@ def _named(pair: Pair, factor: complex) -> str:
 
 
 def _counts(pair: Pair) -> Iterator[tuple[str, float]]:
-    """Give what sums and means may have been taken over, with roots and inverses."""
+    """Give the counts that sums and means may have been taken over, with their roots and inverses."""
     for letter, shape in (("x", pair.forward.takes.seen), ("y", pair.adjoint.takes.seen)):
         lengths = {f"the numbers of {letter}": math.prod(shape)}
         if len(shape) > 1:
@@ -226,7 +226,7 @@ def _rearranged(case: Case) -> Iterator[str]:
 
 
 def _boundary(case: Case, e: Matrices | None) -> Iterator[str]:
-    """Find the smallest part of the boundary, of y or of x, without which the sides agree; both if as small."""
+    """Find the smallest part of the boundary, of y or of x, without which the sides agree; both if equally small."""
     pair, found = case.pair, dict[str, float]()
     for name, inner in at_the_boundary(pair.adjoint.takes, "y"):
         ys = (np.where(inner, p.y, 0) for p in case.probes)
@@ -245,7 +245,7 @@ def _boundary(case: Case, e: Matrices | None) -> Iterator[str]:
 
 
 def _is_of_all(e: Matrices, letter: str, inner: Mask) -> bool:
-    """Tell whether a mistake is one of the boundary, and not of a few numbers that happen to lie there."""
+    """Tell whether a mistake affects the boundary as a whole, not just a few numbers that happen to be there."""
     outer = ~inner.reshape(-1)
     wrong = np.asarray(e.wrong.any(axis=1 if letter == "y" else 0))
     fewest = min((len(odd) for other, _, odd in _weights(e) if other == letter), default=len(outer))
@@ -253,7 +253,7 @@ def _is_of_all(e: Matrices, letter: str, inner: Mask) -> bool:
 
 
 def _shifted(case: Case) -> Iterator[str]:
-    """Find a shift by one, away from the boundary, where other things happen."""
+    """Find a shift by one, away from the boundary, because shifts differ there."""
     pair = case.pair
     for name, inner_x, inner_y, undone in shifted(pair.forward.takes, pair.adjoint.takes):
         pairs = ((np.where(inner_x, p.x, 0), np.where(inner_y, p.y, 0)) for p in case.probes)
@@ -262,11 +262,11 @@ def _shifted(case: Case) -> Iterator[str]:
             return
 
 
-# --- what single entries tell ---
+# --- causes found from single entries ---
 
 
 def _one_entry(case: Case, e: Matrices | None) -> Iterator[str]:
-    """Name the one entry that differs, where others beside it do not."""
+    """Name the one entry that differs, if the others beside it do not."""
     if e is None or e.wrong.sum() != 1:
         return
     ((i, j),) = np.argwhere(e.wrong)
@@ -278,7 +278,7 @@ def _one_entry(case: Case, e: Matrices | None) -> Iterator[str]:
 
 
 def _weights(e: Matrices) -> Iterator[tuple[str, FloatArray, IntArray]]:
-    """Give factors for each number of y, or of x, that explain all there is; and which of them are not 1."""
+    """Give factors for each number of y, or of x, that explain the whole difference; and those that are not 1."""
     for letter, ahead, back, bar in (("y", e.ahead, e.back, e.bar), ("x", e.ahead.T, e.back.T, e.bar.T)):
         squares = (np.abs(ahead) ** 2).sum(axis=1)
         weights = np.where(squares > 0, (np.conj(ahead) * back).sum(axis=1) / np.where(squares > 0, squares, 1), 1)
@@ -291,7 +291,7 @@ def _weights(e: Matrices) -> Iterator[tuple[str, FloatArray, IntArray]]:
 
 
 def _weighted(case: Case, e: Matrices | None) -> Iterator[str]:
-    """Find a factor that is another for each number of y, or of x."""
+    """Find a factor that differs for each number of y, or of x."""
     for letter, weights, odd in _weights(e) if e is not None else ():
         shape = (case.pair.adjoint if letter == "y" else case.pair.forward).takes.seen
         told = ", ".join(f"{letter}{_at(i, shape)}: {_short(weights[i])}" for i in odd[:3])
@@ -308,7 +308,7 @@ def _at(flat: int | np.integer[Any], shape: tuple[int, ...]) -> str:
 
 
 def _where(pair: Pair, e: Matrices) -> str:
-    """Say how many entries differ, and in which row or column if they are all in one."""
+    """Say how many entries differ, and name the row or column if all are in one."""
     wrong = e.wrong
     told = f"{int(wrong.sum())} of {wrong.size} entries differ"
     rows, columns = np.flatnonzero(wrong.any(axis=1)), np.flatnonzero(wrong.any(axis=0))

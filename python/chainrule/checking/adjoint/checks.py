@@ -23,61 +23,62 @@ def check_adjoint(
     tolerance: float | None = None,
     strict: bool = False,
 ) -> GradientReport:
-    """Hold a linear operator against its adjoint, ⟨Ax, y⟩ = ⟨x, A*y⟩, and say where and why they differ.
+    """Check a linear operator against its adjoint, ⟨Ax, y⟩ = ⟨x, A*y⟩, and say where and why they differ.
 
     Parameters
     ----------
     A : object, or tuple of two functions or matrices
-        An **operator**: an object with ``matvec`` and ``rmatvec``, as those of SciPy and PyLops, which are called with
-        vectors; with ``forward`` and ``adjoint``, ``direct`` and ``adjoint``, ``A(x)`` and ``A.H(y)`` or the like,
-        which are called with arrays; or one that multiplies, ``A @ x`` and ``A.H @ y``.
-        A **pair** ``(forward, adjoint)`` of functions of arrays of any shape, or of matrices, sparse ones too.
+        An **operator**: an object with ``matvec`` and ``rmatvec``, as in SciPy and PyLops, which are called with
+        vectors; or with ``forward`` and ``adjoint``, ``direct`` and ``adjoint``, ``A(x)`` and ``A.H(y)`` or similar,
+        which are called with arrays; or an object that multiplies, ``A @ x`` and ``A.H @ y``.
+        A **pair** ``(forward, adjoint)`` of functions of arrays of any shape, or of matrices, which may be sparse.
     shape_in, shape_out : int or tuple of int, optional
-        The shapes of x and of A x, if the operator does not tell. `shape_out` is seen when A is called.
+        The shapes of x and of A x, if the operator does not have them. Calling A shows `shape_out`.
     dtype : dtype or pair of dtypes, optional
-        Of x and of A x, if they are not those the operator says, or those that come out for float64. A pair of one real
-        and one complex dtype means an operator that is linear over the reals, such as ``numpy.fft.rfft``.
+        The dtypes of x and of A x. By default those of the operator, or those of its results for float64. A pair of one
+        real and one complex dtype means an operator that is linear over the reals, such as ``numpy.fft.rfft``.
     mode : {"auto", "full", "directions"}
-        "full" compares every entry A[i, j], by as many calls of A as x has numbers, and of A* as y has; "directions"
-        sums of them along random x and y, and looks for one entry that differs by halving both; "auto" is full up to
-        65,536 entries, 1,024 calls and about 5 seconds.
+        "full" compares every entry A[i, j], with one call of A for each number of x and one call of A* for each number
+        of y. "directions" compares sums of entries along random x and y, and finds an entry that differs by halving
+        both. "auto" is full for up to 65,536 entries, 1,024 calls and about 5 seconds.
     directions : int, default 3
-        How many.
+        The number of directions.
     seed : int, default 0
-        For x and y.
+        The seed for x and y.
     tolerance : float, optional
-        What an entry may be off beside rounding, relative to the largest of its row or its column, whichever is
-        smaller. By default nothing; for a back projection that is meant to be near the adjoint only, 0.01 perhaps.
+        How far an entry may be off besides rounding, relative to the largest of its row or of its column, whichever is
+        smaller. By default 0; for a back projection that is only meant to be close to the adjoint, perhaps 0.01.
     strict : bool, default False
-        Let hazards fail: a view of the argument that is returned, a buffer that is filled again, fewer digits.
+        Turn hazards into failures: a result that is a view of the argument, a buffer that is filled again, lost digits.
 
     Returns
     -------
     GradientReport
-        With one array, ``A``, of the shape of y and then of x: ``A[17, 3]`` is what A gives at 17 for a one at 3, and
-        the conjugate of what A* gives at 3 for a one at 17. For a wrong one ``report.arrays[0].where`` is an entry
-        where they differ, ``numeric`` what A says there and ``analytic`` what A* does; ``report.cause`` says why.
+        With one array, ``A``, whose shape is that of y followed by that of x: ``A[17, 3]`` is the result of A at 17 for
+        a one at 3, and the conjugate of the result of A* at 3 for a one at 17. If it is wrong,
+        ``report.arrays[0].where`` is an entry where they differ, ``numeric`` is the value from A and ``analytic`` the
+        value from A*; ``report.cause`` says why.
 
     Raises
     ------
     TypeError
-        If `A` is no operator that is understood, or gives no numbers.
+        If `A` is not an operator in a known form, or does not give numbers.
     ValueError
-        If the shapes are not told or do not fit, or something that comes out is not finite. Whatever the operator
-        raises is passed on. Arrays that it holds and all generators are as before.
+        If the shapes are unknown or do not fit, or a result is not finite. Exceptions of the operator are passed on.
+        The arrays that it holds and all random generators are restored.
 
     Notes
     -----
-    The error bar of ⟨Ax, y⟩ - ⟨x, A*y⟩ is derived, not chosen. The numbers of y have random signs, so that the
-    rounding δ of Ax enters as a sum of terms with random signs, which is larger than ``κ ‖y δ‖`` with a probability of
-    at most 2 exp(-κ²/2): 3e-14 for κ = 8. δ is measured: how far A(x′) + A(x″) is from A(x′ + x″), and A(πx)/π from
-    A(x), number by number; ``4 ε |Ax|`` is added for numbers of the operator's own that were computed in two ways. A
-    single entry may be off by what is measured for it, and by ε times 4 and the longest axis, relative to the largest
-    beside it. If the bar is wider than a twentieth of what is compared, nothing is proved; nor if the sides differ all
-    over by less than the root of ε, as two solutions of ill-conditioned equations do.
+    The error bar of ⟨Ax, y⟩ - ⟨x, A*y⟩ is derived, not chosen. The numbers of y have random signs. So the rounding δ of
+    Ax enters as a sum of terms with random signs, which is larger than ``κ ‖y δ‖`` with a probability of at most
+    2 exp(-κ²/2): 3e-14 for κ = 8. δ is measured, number by number, as the distance of A(x′) + A(x″) from A(x′ + x″),
+    and of A(πx)/π from A(x). ``4 ε |Ax|`` is added for numbers of the operator itself that were computed in two ways. A
+    single entry may be off by its measured rounding, and by ε times 4 and the longest axis, relative to the largest
+    entry beside it. If the bar is wider than a twentieth of what is compared, nothing is proved. Nor is anything proved
+    if the sides differ everywhere by less than the root of ε, as two solutions of ill-conditioned equations do.
 
-    Beside that, both sides are held to be linear (also of i x), to give the same again whatever they were called with
-    between, to leave their arguments as they are, and to give the same by all names: ``A @ x``, ``A.H``, ``A.T``,
+    Both sides must also be linear (for i x too), give the same result again whatever they were called with in between,
+    leave their arguments unchanged, and give the same result under all names: ``A @ x``, ``A.H``, ``A.T``,
     ``A.matmat``.
 
     Examples

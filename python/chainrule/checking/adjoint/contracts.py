@@ -1,7 +1,7 @@
-"""What holds for every operator and its adjoint beside ⟨Ax, y⟩ = ⟨x, A*y⟩, and needs no second side to be seen.
+"""Contracts that every operator and its adjoint must keep besides ⟨Ax, y⟩ = ⟨x, A*y⟩; each side can be tested alone.
 
-Each side gives the same for the same argument, whatever it was called with before; it is linear; and whatever other
-ways there are to call it give the same.
+Each side gives the same result for the same argument, whatever it was called with before; it is linear; and all other
+ways to call it give the same result.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from chainrule.checking.adjoint.side import Contracts, Side
 from chainrule.checking.equality import same_numbers
 from chainrule.checking.finite_differences import largest
 
-#: How far linearity may be off, relative to the largest number, in float64 and in fewer digits: what a solver within
-#: an operator leaves is noise, and widens the error bar; what is more is a mistake.
+#: How far linearity may be off, relative to the largest number, in float64 and in lower precision. The remaining error
+#: of a solver within an operator is noise, and widens the error bar; anything larger is a mistake.
 LINEAR, LINEAR_IN_SINGLE = 1e-6, 1e-3
 
 
 @dataclass
 class Seen:
-    """What a side gave for two arguments."""
+    """The results of a side for two arguments."""
 
     x: FloatArray
     z: FloatArray
@@ -32,7 +32,7 @@ class Seen:
 
 
 def try_side(side: Side, x: FloatArray, z: FloatArray) -> Seen:
-    """Try what holds for one side; x and z are of few digits, so that 2 x - 3 z is exact."""
+    """Test the contracts of one side; x and z have few digits, so that 2 x - 3 z is exact."""
     seen = Seen(x, z, side(x), side(z))
     _try_again(side, seen)
     _try_linear(side, seen)
@@ -40,7 +40,7 @@ def try_side(side: Side, x: FloatArray, z: FloatArray) -> Seen:
 
 
 def _far(a: FloatArray, b: FloatArray, allowed: float, size: float | None = None) -> bool:
-    """Tell whether two results are further apart than a share of their largest number."""
+    """Tell whether two results differ by more than a share of their largest number."""
     size = max(largest(a), largest(b)) if size is None else size
     return not largest(a - b) <= allowed * size
 
@@ -50,7 +50,7 @@ def _allowed(side: Side) -> float:
 
 
 def _try_again(side: Side, seen: Seen) -> None:
-    """Call with x after another call, and once more at once: what comes out is the same."""
+    """Call with x after another call, and once more right away: the result must be the same."""
     name = f"{side.name} gives the same again"
     side.contracts.holds(name)
     after_another = side(seen.x)
@@ -58,40 +58,41 @@ def _try_again(side: Side, seen: Seen) -> None:
     if same_numbers(after_another, at_once) and same_numbers(after_another, seen.of_x):
         return
     if not _far(after_another, at_once, _allowed(side)) and not _far(after_another, seen.of_x, _allowed(side)):
-        text = f"{side.called} gives other last digits for the same argument"
+        text = f"the last digits of {side.called} differ for the same argument"
         side.contracts.breaks(name, text, "not deterministic", hazard=True)
         return
     step = at_once - after_another
     side(seen.z)
     if largest(step) and not _far(after_another - seen.of_z, step, 1e-6):
-        cause, text = "accumulates", f"{side.called} adds to what it gave before"
+        cause, text = "accumulates", f"{side.called} adds to its earlier result"
     elif same_numbers(side(seen.x), after_another):
-        cause, text = "keeps an earlier call", f"{side.called} gives another result after a call with another argument"
+        text = f"{side.called} gives a different result after a call with another argument"
+        cause = "keeps an earlier call"
     else:
-        cause, text = "not deterministic", f"{side.called} gives another result for the same argument"
+        cause, text = "not deterministic", f"{side.called} gives a different result for the same argument"
     side.contracts.breaks(name, text, cause)
 
 
 def try_in_turn(first: Side, other: Side, x: FloatArray, of_x: FloatArray, y: FloatArray) -> None:
-    """Call one side after the other was called with something else: it gives the same."""
+    """Call one side after the other was called with something else: the result must be the same."""
     name = f"{first.name} gives the same after {other.name}"
     if first.contracts.is_broken(f"{first.name} gives the same again"):
         return
     other(y)
     first.contracts.holds(name)
     if _far(first(x), of_x, _allowed(first)):
-        text = f"{first.called} gives another result after a call of {other.called}"
+        text = f"{first.called} gives a different result after a call of {other.called}"
         first.contracts.breaks(name, text, "keeps an earlier call")
 
 
 def _try_linear(side: Side, seen: Seen) -> None:
-    """Hold A(2x - 3z) against 2 Ax - 3 Az, A(0) against 0, and A(ix) against i Ax."""
+    """Compare A(2x - 3z) with 2 Ax - 3 Az, A(0) with 0, and A(ix) with i Ax."""
     name, zero = f"{side.name} is linear", f"{side.name} of 0 is 0"
     side.contracts.holds(name)
     side.contracts.holds(zero)
     nothing = side(np.zeros_like(seen.x))
     if same_numbers(seen.of_x, seen.of_z) and same_numbers(seen.of_x, nothing) and nothing.any():
-        side.contracts.breaks(name, f"{side.called} gives the same for all arguments", "ignores its argument")
+        side.contracts.breaks(name, f"{side.called} gives the same result for all arguments", "ignores its argument")
         return
     mixed = side(2 * seen.x - 3 * seen.z)
     size = 2 * largest(seen.of_x) + 3 * largest(seen.of_z) + largest(mixed)
@@ -103,7 +104,10 @@ def _try_linear(side: Side, seen: Seen) -> None:
         should = should + 2 * nothing if affine else should
     if _far(mixed, should, _allowed(side), size):
         off = largest(mixed - should) / size
-        text = f"{side.called} of 2x - 3z is off twice that of x less three times that of z by {off:.1e} of the largest"
+        text = (
+            f"{side.called} of 2x - 3z is not twice that of x less three times that of z: it is off by {off:.1e} of the"
+            " largest"
+        )
         side.contracts.breaks(name, text, "not linear")
     elif side.takes.is_complex and side.gives.is_complex:
         _try_over_complex(side, seen)
@@ -121,26 +125,26 @@ def _try_over_complex(side: Side, seen: Seen) -> None:
         cause, text = "drops the imaginary part", f"{side.called} gives real numbers for complex ones"
     else:
         cause, text = "linear over the reals only", f"{side.called} of i x is not i times that of x"
-    text += "; if that is meant, say so with an attribute clinear = False, or a real dtype= for one side"
+    text += "; if that is intended, say so with an attribute clinear = False, or a real dtype= for one side"
     side.contracts.breaks(name, text, cause)
 
 
 def try_other_ways(operator: Operator, sides: tuple[Side, Side], seen: tuple[Seen, Seen], contracts: Contracts) -> None:
-    """Hold A @ x, A.H @ y, A.matmat and so on against what matvec and rmatvec give."""
+    """Compare A @ x, A.H @ y, A.matmat and so on with the results of matvec and rmatvec."""
     for way, function, of_adjoint in operator.ways:
         side, known = sides[of_adjoint], seen[of_adjoint]
         name = f"{way} gives what {side.called.removeprefix('A.')} gives"
         aside = Side(side.name, way, function, side.takes, side.gives, Contracts())
         try:
             found = aside(known.x)
-        except NotImplementedError:  # it need not have it
-            contracts.skips(name, "it is not there")
+        except NotImplementedError:  # an operator need not have it
+            contracts.skips(name, "the operator does not have it")
         except ColumnsError as error:
             contracts.breaks(name, str(error), "other ways differ")
-        except Exception as error:  # matvec and rmatvec work all the same
+        except Exception as error:  # matvec and rmatvec work nevertheless
             told = (str(error).splitlines() or [""])[0][:100]
             contracts.breaks(name, f"{way} raises {type(error).__name__}: {told}", "other ways fail", hazard=True)
         else:
             contracts.holds(name)
             if _far(found, known.of_x, _allowed(side)):
-                contracts.breaks(name, f"for the same argument {way} gives other numbers", "other ways differ")
+                contracts.breaks(name, f"{way} gives different numbers for the same argument", "other ways differ")

@@ -1,7 +1,7 @@
-"""Operators with their adjoints in a file of somebody's own, by the names that they go by.
+"""Find operators with their adjoints in a user's file, by their names.
 
-An object with ``matvec`` and ``rmatvec``; a function ``f`` and one called ``f_adjoint``, ``adjoint_f`` or the like,
-which are given vectors, and then images, of the first shape that both take.
+These are: an object with ``matvec`` and ``rmatvec``; or a function ``f`` and one called ``f_adjoint``, ``adjoint_f`` or
+similar. Such functions get vectors, and then images, of the first shape that both accept.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from chainrule.checking.adjoint.checks import check_adjoint
 from chainrule.checking.finding import plain_name
 from chainrule.checking.report import GradientReport
 
-#: What the adjoint of ``f`` is called; underscores and capitals do not count.
+#: Names for the adjoint of ``f``; underscores and upper case do not matter.
 ADJOINTS = ("{}adjoint", "adjoint{}", "{}adj", "adj{}", "{}transpose", "transpose{}", "{}transposed", "{}h")
-#: Shapes that a function of arrays may take: no two lengths are equal.
+#: Shapes to try for a function of arrays: no two lengths are equal.
 _SHAPES = ((12,), (8,), (16,), (64,), (6, 9), (8, 8), (4, 6, 5))
 
 
 @dataclass(frozen=True)
 class Operator:
-    """One that was found."""
+    """An operator that was found."""
 
     name: str
-    #: Given a seed and whether hazards fail, gives a report.
+    #: A function that takes a seed and whether hazards fail, and gives a report.
     check: Callable[[int, bool], GradientReport]
-    #: Whose line is shown.
+    #: The object whose line is shown.
     shown: Any
 
 
@@ -60,13 +60,13 @@ def _of_pair(forward: Any, adjoint: Any) -> Callable[[int, bool], GradientReport
 
 
 def _shape_for(forward: Any, adjoint: Any) -> tuple[int, ...]:
-    """Give the first shape that both take; raise what the last of them raised if there is none."""
-    refused: Exception = TypeError("it takes no array")
+    """Give the first shape that both accept; if there is none, raise the last exception."""
+    refused: Exception = TypeError("it does not take an array")
     for shape in _SHAPES:
         try:
             if np.shape(adjoint(forward(np.ones(shape)))) == shape:
                 return shape
-        except Exception as error:  # anything that somebody's code may raise is a reason
+        except Exception as error:  # any exception of the user's code is a reason
             refused = error
     raise refused
 
@@ -74,7 +74,7 @@ def _shape_for(forward: Any, adjoint: Any) -> tuple[int, ...]:
 def _is_operator(thing: Any) -> bool:
     try:
         return callable(getattr(thing, "matvec", None)) and callable(getattr(thing, "rmatvec", None))
-    except Exception:  # an object that refuses to be asked
+    except Exception:  # an object that refuses access
         return False
 
 

@@ -1,7 +1,8 @@
-"""What `check_adjoint` is handed: an operator and its adjoint, in the forms that public code has them in, as functions.
+"""Turn the argument of `check_adjoint`, an operator and its adjoint in any common form, into two functions.
 
-An object with ``matvec`` and ``rmatvec`` is asked for vectors, whatever shapes it tells of; methods of other names, and
-functions, for arrays of the shapes they say or are said to take. Nothing is imported for it: a form is a set of names.
+An object with ``matvec`` and ``rmatvec`` is called with vectors, whatever shapes it states. Methods with other names,
+and functions, are called with arrays of the shapes that they or the caller state. Nothing is imported for this: a form
+is a set of names.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 Function = Callable[[Any], Any]
 Shape = tuple[int, ...]
 
-#: Methods that are an operator and its adjoint. The second may be an operator itself, that is called or multiplied.
+#: Methods for an operator and its adjoint. The second may itself be an operator that is called or multiplied.
 _METHODS = (
     ("matvec", "rmatvec"),
     ("forward", "adjoint"),
@@ -31,7 +32,7 @@ _METHODS = (
     ("__call__", "adjoint"),
     ("__call__", "H"),
 )
-#: Where an operator says which arrays it takes and gives.
+#: Attributes where an operator states the shapes that it takes and gives.
 _SHAPES = (
     ("shape_in", "shape_out"),
     ("dims", "dimsd"),
@@ -43,13 +44,13 @@ _SHAPES = (
 
 @dataclass
 class Space:
-    """The arrays that go in, or come out: their shape, None if it is not known yet, and their dtype, the same."""
+    """The arrays that go in or come out: their shape and their dtype, None if not known yet."""
 
     shape: Shape | None
     dtype: np.dtype[Any] | None = None
-    #: Whether the operator is handed vectors, and `shape` is for reading only.
+    #: Whether the operator gets vectors, and `shape` only serves to read them.
     flat: bool = False
-    #: Whether complex numbers are compared as pairs of real ones, since the operator is linear over the reals only.
+    #: Whether complex numbers are compared as pairs of real ones, because the operator is linear only over the reals.
     split: bool = False
 
     @property
@@ -59,7 +60,7 @@ class Space:
 
     @property
     def size(self) -> int:
-        """How many numbers are compared."""
+        """The number of numbers that are compared."""
         return math.prod(self.seen)
 
     @property
@@ -69,7 +70,7 @@ class Space:
 
     @property
     def told(self) -> str:
-        """The shape as a message shows it."""
+        """The shape in the form for messages."""
         return str((self.size,) if self.flat else self.shape)
 
 
@@ -80,23 +81,23 @@ class Operator:
     name: str
     forward: Function
     adjoint: Function
-    #: What these are called, for messages.
+    #: Their names for messages.
     names: tuple[str, str]
     domain: Space
     range: Space
-    #: False if it says that it is linear over the reals only; None if it says nothing.
+    #: False if it states that it is linear only over the reals; None if it states nothing.
     over_complex: bool | None = None
-    #: Whether it says itself what dtype it has.
+    #: Whether it states its own dtype.
     declared: bool = False
-    #: Other ways to the same results: their name, the function, and whether it is the adjoint's.
+    #: Other ways to the same results: the name, the function, and whether it is the adjoint.
     ways: list[tuple[str, Function, bool]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
 def understand(thing: Any, shape_in: Any, shape_out: Any, dtype: Any) -> Operator:
-    """Give the operator and its adjoint; raise TypeError if `thing` is none.
+    """Give the operator and its adjoint; raise TypeError if `thing` is not an operator.
 
-    `shape_in`, `shape_out` and `dtype` are what the caller says, None if nothing.
+    `shape_in`, `shape_out` and `dtype` are the caller's, or None.
     """
     shapes = _shape(shape_in, "shape_in"), _shape(shape_out, "shape_out")
     if isinstance(thing, tuple | list):
@@ -110,15 +111,15 @@ def understand(thing: Any, shape_in: Any, shape_out: Any, dtype: Any) -> Operato
             operator = _of_matrix(thing, shapes)
         else:
             raise TypeError(
-                f"{type(thing).__name__} is no operator that is understood: it needs matvec and rmatvec, forward and"
-                " adjoint, or the like; or hand over a pair of functions, (A, A_adjoint), with shape_in="
+                f"{type(thing).__name__} is not an operator in a known form: it needs matvec and rmatvec, forward and"
+                " adjoint, or similar; or give a pair of functions, (A, A_adjoint), with shape_in="
             )
     _take_dtypes(operator, dtype)
     return operator
 
 
 def _array(thing: Any) -> Any:
-    """Give an array for a numpy.matrix, whose products with vectors are matrices; all else as it is."""
+    """Turn a numpy.matrix, whose products with vectors are matrices, into an array; leave everything else."""
     return np.asarray(thing) if isinstance(thing, np.matrix) else thing
 
 
@@ -127,7 +128,7 @@ def _callable(thing: Any, name: str) -> bool:
 
 
 def _applies(thing: Any, name: str) -> bool:
-    """Tell whether it is a method, or an operator; not, say, a flag that is called ``run``."""
+    """Tell whether it is a method or an operator, and not, for instance, a flag called ``run``."""
     found = getattr(thing, name, None)
     return callable(found) or (hasattr(found, "__matmul__") and hasattr(found, "shape"))
 
@@ -157,7 +158,7 @@ def _of_pair(thing: Any, shapes: tuple[Shape | None, Shape | None]) -> Operator:
     dtypes = [np.dtype(part.dtype) for part in thing if getattr(part, "dtype", None) is not None]
     dtype = np.result_type(*dtypes) if len(dtypes) == 2 else None
     if not flat and shapes[0] is None:
-        raise ValueError("a pair of functions does not tell what A takes: say shape_in=, such as shape_in=(64, 64)")
+        raise ValueError("a pair of functions does not tell what A takes: give shape_in=, such as shape_in=(64, 64)")
     domain = _space(shapes[0], n, "shape_in", flat)
     names = [getattr(part, "__name__", type(part).__name__) for part in thing]
     names = [("A" if not i else "A_adjoint") if name == "<lambda>" else name for i, name in enumerate(names)]
@@ -182,7 +183,7 @@ def _function_of(part: Any, which: int) -> Function:
 
 
 def _is_matrix(part: Any) -> bool:
-    """Tell whether it is numbers in two dimensions: an array, or a sparse one."""
+    """Tell whether it is a matrix, that is, a dense or sparse array with two axes."""
     return isinstance(part, np.ndarray) or (hasattr(part, "nnz") and hasattr(part, "T"))
 
 
@@ -204,7 +205,7 @@ def _of_methods(thing: Any, forward: str, adjoint: str, shapes: tuple[Shape | No
     told = _told_shapes(thing, n, m)
     shape_in, shape_out = (asked if asked is not None else own for asked, own in zip(shapes, told, strict=True))
     if not flat and shape_in is None:
-        raise ValueError(f"{type(thing).__name__} does not tell what {forward} takes: say shape_in=, such as (64, 64)")
+        raise ValueError(f"{type(thing).__name__} does not tell what {forward} takes: give shape_in=, such as (64, 64)")
     dtype = _dtype(getattr(thing, "dtype", None))
     ahead = f"A.{forward}" if forward != "__call__" else "A"
     operator = Operator(
@@ -228,7 +229,7 @@ def _matrix_shape_told(thing: Any) -> tuple[int, int] | None:
 
 
 def _told_shapes(thing: Any, n: int | None, m: int | None) -> tuple[Shape | None, Shape | None]:
-    """Give the shapes of what goes in and comes out, as far as the operator tells, and they fit."""
+    """Give the shapes of input and output, as far as the operator states them and they fit."""
     for pair in _SHAPES:
         found = [getattr(thing, name, None) for name in pair]
         if all(isinstance(shape, tuple | list) for shape in found):
@@ -242,7 +243,7 @@ def _told_shapes(thing: Any, n: int | None, m: int | None) -> tuple[Shape | None
 
 
 def _other_ways(thing: Any) -> Iterator[tuple[str, Function, bool]]:
-    """Give what ought to give the same as matvec and rmatvec, for a vector."""
+    """Give the other ways that must give the same as matvec and rmatvec for a vector."""
     if hasattr(thing, "__matmul__"):
         yield "A @ x", lambda x: thing @ x, False
     if _callable(thing, "matmat"):
@@ -256,11 +257,11 @@ def _other_ways(thing: Any) -> Iterator[tuple[str, Function, bool]]:
 
 
 class ColumnsError(Exception):
-    """What a function of matrices makes of a column depends on the columns beside it."""
+    """The result of a function of matrices for one column depends on the columns beside it."""
 
 
 def columns(function: Function, x: Any) -> Any:
-    """Give what a function of matrices makes of x beside twice x; the second must be twice the first."""
+    """Call a function of matrices with the columns x and 2x, and give the first result; the second must be twice it."""
     found = np.asarray(function(np.stack([x, 2 * x], axis=1)))
     if found.ndim != 2 or found.shape[1] != 2:
         raise ColumnsError(f"it gives shape {found.shape} for a matrix of two columns")
@@ -312,7 +313,7 @@ def _with(space: Space, dtype: np.dtype[Any] | None) -> Space:
 
 
 def _dtype(dtype: Any) -> np.dtype[Any] | None:
-    """Give the dtype that arrays are handed over in: float32, float64 or their complex kin."""
+    """Give the dtype for arrays to hand over: float32, float64 or their complex counterparts."""
     if dtype is None:
         return None
     found = np.dtype(dtype)
@@ -322,10 +323,10 @@ def _dtype(dtype: Any) -> np.dtype[Any] | None:
 
 
 def _take_dtypes(operator: Operator, dtype: Any) -> None:
-    """Take what the caller says; where one side is complex and the other real, compare real and imaginary parts."""
+    """Use the caller's dtype; if one side is complex and the other real, compare real and imaginary parts."""
     if dtype is not None:
         pair = dtype if isinstance(dtype, tuple) else (dtype, dtype)
         if len(pair) != 2:
-            raise ValueError(f"dtype must be one, or a pair for what goes in and what comes out, got {dtype!r}")
+            raise ValueError(f"dtype must be one dtype, or a pair for input and output, got {dtype!r}")
         operator.domain.dtype, operator.range.dtype = (_dtype(one) for one in pair)
         operator.declared = True

@@ -1,14 +1,14 @@
-"""⟨Ax, y⟩ against ⟨x, A*y⟩ for random x and y, with an error bar; and the one entry where they differ, by halving.
+"""Compare ⟨Ax, y⟩ with ⟨x, A*y⟩ for random x and y, with an error bar; and find an entry that differs, by halving.
 
-The numbers of y have random signs, and Ax was made without them. So what rounding leaves in ⟨Ax, y⟩ is a sum of terms
+The numbers of y have random signs, and Ax does not depend on them. So the rounding error of ⟨Ax, y⟩ is a sum of terms
 y_i δ_i with random signs, which is larger than κ times the root of the sum of their squares with a probability of at
-most 2 exp(-κ²/2), however the δ_i hang together (Hoeffding). With κ = 8 that is 3e-14. δ is measured:
+most 2 exp(-κ²/2), however the δ_i depend on each other (Hoeffding). With κ = 8 that is 3e-14. δ is measured:
 
     bar = κ ‖y (δ + 4 ε |Ax|)‖ + κ ‖x (δ* + 4 ε |A*y|)‖,    δ = max(|A(x′) + A(x″) - Ax|, |A(πx)/π - Ax|), x = x′ + x″
 
-and δ* likewise. 4 ε is what the numbers of the operator itself may be off, having been computed in two ways. One that
-comes from coordinates (a weight of an interpolation) is off by ε times the longest axis: it is granted to a single
-entry, to see whether a difference of the sums is more than that.
+and δ* likewise. The numbers of the operator itself may be off by 4 ε, because they are computed in two ways. A number
+that comes from coordinates (a weight of an interpolation) may be off by ε times the longest axis. This is granted to a
+single entry, to see whether a difference of the sums is more than that.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from chainrule._gate import FloatArray
 from chainrule.checking.adjoint.side import Side, dot, norm
 from chainrule.checking.finite_differences import largest
 
-#: Sums of terms with random signs stay below so many times the root of the sum of squares.
+#: κ: sums of terms with random signs stay below κ times the root of the sum of squares.
 KAPPA = 8.0
-#: What the operator's own numbers may be off, in eps.
+#: How far the operator's own numbers may be off, in eps.
 OWN = 4.0
-#: A number is seen if it is so many times its noise.
+#: A number counts as seen if it is this many times its noise.
 _ABOVE = 100
-#: Into so many parts x and y are taken apart, to see whether the sides differ for most of them: where a mistake is not,
-#: rounding alone is left, a smaller share of it than this.
+#: The number of parts that x and y are split into, to see whether the sides differ for most of them. A part without the
+#: mistake differs only by rounding, which is a smaller share of the difference than this.
 _PARTS, _SOME = 8, 300
 #: A bar wider than this share of the sides' size proves nothing.
 WIDEST = 1 / 20
@@ -37,7 +37,7 @@ WIDEST = 1 / 20
 
 @dataclass(frozen=True)
 class Answer:
-    """What a side has given, and by how much each number may be off."""
+    """The result of a side, and how far each number may be off."""
 
     given: FloatArray
     noise: FloatArray
@@ -45,20 +45,20 @@ class Answer:
 
 @dataclass(frozen=True)
 class Probe:
-    """One x and one y, with what both sides make of them."""
+    """One x and one y, with the results of both sides."""
 
     x: FloatArray
     y: FloatArray
     #: A x and A* y.
     ahead: FloatArray
     back: FloatArray
-    #: ⟨Ax, y⟩ and ⟨x, A*y⟩, and by how much they may be apart.
+    #: ⟨Ax, y⟩ and ⟨x, A*y⟩, and how far apart they may be.
     left: complex
     right: complex
     bar: float
-    #: What ⟨Ax, y⟩ and ⟨x, A*y⟩ are for random signs: the larger of both.
+    #: The typical size of ⟨Ax, y⟩ and ⟨x, A*y⟩ for random signs: the larger of both.
     size: float
-    #: What the caller lets them be apart beside that, and what is granted to the operator's own numbers.
+    #: The caller's tolerance in addition, and the allowance for the operator's own numbers.
     tolerated: float
     granted: float
 
@@ -74,32 +74,32 @@ class Probe:
 
     @property
     def differs(self) -> bool:
-        """Whether they are further apart than all that is granted."""
+        """Whether they are further apart than all allowances."""
         return self.difference > self.bar + KAPPA * self.tolerated + self.granted
 
     @property
     def resolved(self) -> bool:
-        """Whether what was granted leaves anything to be proved."""
+        """Whether the allowances are small enough to prove anything."""
         bar = self.bar + (self.granted if self.suspect else 0)
         return self.size > 0 and bar <= WIDEST * self.size
 
 
 @dataclass(frozen=True)
 class Place:
-    """One entry: row i of y's numbers, column j of x's, as A and as A* give it."""
+    """One entry, from A and from A*: row i is a number of y, column j a number of x."""
 
     i: int
     j: int
     ahead: complex
     back: complex
     bar: float
-    #: What the caller lets them be apart beside that, and the largest entry beside it.
+    #: The caller's tolerance in addition, and the largest entry beside it.
     tolerated: float
     beside: float
 
     @property
     def relative(self) -> float:
-        """How far they are apart, relative to the largest beside them."""
+        """How far they are apart, relative to the largest entry beside them."""
         return abs(self.ahead - self.back) / self.beside if self.beside else 0.0
 
     @property
@@ -110,13 +110,13 @@ class Place:
 
 @dataclass
 class Pair:
-    """Both sides, and what random numbers to try on them."""
+    """Both sides, and the random numbers to try on them."""
 
     forward: Side
     adjoint: Side
     rng: np.random.Generator
     tolerance: float = 0.0
-    #: For each side, what makes the numbers that the other one gives about as large.
+    #: For each side, the scales that make the results of the other about equally large.
     _even: dict[str, FloatArray] = field(default_factory=dict, repr=False)
 
     @property
@@ -126,7 +126,7 @@ class Pair:
 
     @property
     def eps(self) -> float:
-        """The coarser of both sides'."""
+        """The coarser eps of both sides."""
         return max(self.forward.eps, self.adjoint.eps)
 
     @property
@@ -136,12 +136,12 @@ class Pair:
 
     @property
     def small(self) -> float:
-        """What may come of solving equations, each side its own way: the root of eps, or of the noise."""
+        """The difference that may come from solving equations in two ways: the root of eps, or of the noise."""
         return float(max(self.eps, *(side.share for side in self.sides)) ** 0.5)
 
     @property
     def own(self) -> float:
-        """What an entry may be off beside the noise, relative to the entries around it."""
+        """How far an entry may be off besides the noise, relative to the entries around it."""
         longest = max((*self.forward.takes.seen, *self.adjoint.takes.seen, 1))
         return self.eps * (OWN + longest)
 
@@ -156,14 +156,14 @@ class Pair:
         return found
 
     def _asked(self, side: Side, x: FloatArray) -> Answer:
-        """Give what a side makes of x, and by how much that may be off."""
+        """Give the result of a side for x, and how far it may be off."""
         given = side(x)
         noise = side.noise(x, given, self.rng)
         side.see_noise(noise, given)
         return Answer(given, noise)
 
     def _held(self, x: FloatArray, y: FloatArray, of_x: Answer, of_y: Answer) -> Probe:
-        """Hold what both sides have made of x and y against each other."""
+        """Compare the results of both sides for x and y."""
         ahead, back = of_x.given, of_y.given
         size = max(norm(ahead, y), norm(x, back))
         bar = norm(of_x.noise + OWN * self.forward.eps * np.abs(ahead) + OWN * self.least, y)
@@ -172,7 +172,7 @@ class Pair:
         return Probe(x, y, ahead, back, dot(ahead, y), dot(x, back), KAPPA * bar, size, *shared)
 
     def probes(self, count: int) -> list[Probe]:
-        """Give so many; from the second on, each number of Ax, or of A*y by turns, adds about as much to the sum."""
+        """Give `count` probes; from the second on, each number of Ax, or A*y in turn, adds about as much to the sum."""
         forward, adjoint = self.sides
         x, y = self.random(forward), self.random(adjoint)
         of_x, of_y = self._asked(forward, x), self._asked(adjoint, y)
@@ -204,7 +204,7 @@ class Pair:
 
     @staticmethod
     def _halved(values: FloatArray, whole: complex, off: Callable[[FloatArray], complex]) -> int:
-        """Give the index that is left; `off` says by how much a part of the values differs, `whole` all of them do."""
+        """Give the index that remains; `off` gives the difference of a part of the values, `whole` that of all."""
         here = np.flatnonzero(values)
         while len(here) > 1:
             first, second = here[: len(here) // 2], here[len(here) // 2 :]
@@ -214,7 +214,7 @@ class Pair:
         return int(here[0]) if len(here) else 0
 
     def is_spread(self, probe: Probe) -> bool:
-        """Tell whether the sides differ all over: for most of several parts of y, and of x, by some of the largest."""
+        """Tell whether the sides differ everywhere: for most parts of y, and of x, by a share of the largest."""
         of_y = [dot(probe.ahead, y) - dot(probe.x, self.adjoint(y)) for y in self._parts(probe.y)]
         of_x = [dot(self.forward(x), probe.y) - dot(x, probe.back) for x in self._parts(probe.x)]
         return all(np.median(np.abs(off)) > np.max(np.abs(off)) / _SOME for off in (of_y, of_x))
@@ -224,7 +224,7 @@ class Pair:
         yield from (np.where(part == k, values, 0) for k in range(_PARTS))
 
     def place(self, i: int, j: int) -> Place:
-        """Compare one entry, with what rounding may do to it: measured, and granted beside its row and column."""
+        """Compare one entry, within its rounding: measured, plus an allowance relative to its row and column."""
         e_j, e_i = unit(self.forward, j), unit(self.adjoint, i)
         column, row = self.forward(e_j), self.adjoint(e_i)
         ahead, back = _number(column, i), np.conj(_number(row, j))
@@ -234,7 +234,7 @@ class Pair:
         return Place(i, j, complex(ahead), complex(back), bar, self.tolerance * beside, beside)
 
     def _noise_of_one(self, side: Side, unit: FloatArray, result: FloatArray, at: int) -> float:
-        """Measure by how much one number is off: at other scales, and beside other numbers."""
+        """Measure how far one number is off, at other scales and beside other numbers."""
         should = _number(result, at)
         found = [abs(_number(side(k * unit), at) / k - should) for k in (3.0, 5.0, 7.0)]
         even = self._even[side.name]
@@ -246,7 +246,7 @@ class Pair:
 
 
 def unit(side: Side, at: int) -> FloatArray:
-    """Give the array of zeros with a one at a flat index, for a side to take."""
+    """Give the argument for a side that is 1 at a flat index and 0 elsewhere."""
     e = np.zeros(side.takes.size, np.complex128 if side.takes.is_complex else np.float64)
     e[at] = 1
     return e.reshape(side.takes.seen)
@@ -264,9 +264,9 @@ def _only(values: FloatArray, at: int | FloatArray) -> FloatArray:
 
 
 def _evened(answer: Answer, eps: float) -> FloatArray:
-    """Give powers of 2 that make all numbers given about as large: of a row of small numbers much is asked.
+    """Give powers of 2 that make all numbers of the result about equally large, so a row of small numbers gets more.
 
-    What is hardly more than its noise, as what a Fourier transform leaves of a zero, stays as small as it is.
+    A number that is hardly larger than its noise, such as a Fourier transform's result for a zero, stays small.
     """
     sizes = np.abs(answer.given)
     counts = sizes > _ABOVE * answer.noise

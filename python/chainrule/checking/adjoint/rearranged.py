@@ -1,4 +1,4 @@
-"""Ways to put numbers into the wrong places, each with what undoes it; and the numbers away from a boundary."""
+"""Ways to put numbers into the wrong places, each with its inverse; and the numbers away from a boundary."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from chainrule.checking.adjoint.operator import Space
 Undone = Callable[[FloatArray], FloatArray]
 Mask = NDArray[np.bool_]
 
-#: An axis must be so long that its boundary is not most of it, and that two numbers from its ends something is left.
+#: An axis must be so long that its boundary is not most of it, and that something remains two numbers from its ends.
 _LONG, _LONGER = 4, 6
 
 
 def _axes(space: Space) -> list[int]:
-    """Give the axes that are of the operator's arrays, and not of real and imaginary parts."""
+    """Give the axes of the operator's own arrays, without that of real and imaginary parts."""
     return list(range(len(space.shape or ())))
 
 
 def rearranged(space: Space, letter: str) -> Iterator[tuple[str, Undone]]:
-    """Give names of permutations of the numbers of x or y, and what undoes them."""
+    """Give names of permutations of the numbers of x or y, and their inverses."""
     shape, axes = space.seen, _axes(space)
     if len(axes) > 1 and not space.split:
         if len(shape) == 2 and shape[0] == shape[1]:
@@ -49,7 +49,7 @@ def rearranged(space: Space, letter: str) -> Iterator[tuple[str, Undone]]:
 
 
 def at_the_boundary(space: Space, letter: str) -> Iterator[tuple[str, Mask]]:
-    """Give names of parts of the boundary of x or y, and the numbers that are not in it; the smallest come first."""
+    """Give names of parts of the boundary of x or y, and the numbers outside each; the smallest come first."""
     shape, axes = space.seen, [axis for axis in _axes(space) if space.seen[axis] >= _LONG]
     for width in (1, 2, 4, 8, 16):
         long = [axis for axis in axes if shape[axis] > 2 * width + 1]
@@ -80,7 +80,7 @@ def _inner(shape: tuple[int, ...], axes: list[int], width: int, first: bool, las
 
 
 def shifted(takes: Space, gives: Space) -> Iterator[tuple[str, Mask, Mask, Undone]]:
-    """Give shifts by one along the axes of x, with the numbers of x and y that they are tried on."""
+    """Give shifts by one along the axes of x, with the numbers of x and y to try them on."""
     axes = [axis for axis in _axes(takes) if takes.seen[axis] >= _LONGER]
     others = [axis for axis in _axes(gives) if gives.seen[axis] >= _LONGER]
     inner_x, inner_y = _inner(takes.seen, axes, 2, True, True), _inner(gives.seen, others, 2, True, True)

@@ -1,8 +1,8 @@
-"""The adjoint check: is ⟨Ax, y⟩ = ⟨x, A*y⟩, where is it not, and why.
+"""The adjoint check: whether ⟨Ax, y⟩ = ⟨x, A*y⟩ and, if not, where and why.
 
-A and A* are called, as what they are given as, by `operator` and `side`; `contracts` asks what
-each must hold to by itself; `probes` compares both along random directions, with an error bar, and finds the
-entry where they differ; a small operator is compared entry by entry here. `causes` says why.
+`operator` and `side` call A and A* in the form in which they were given. `contracts` tests what each must keep by
+itself. `probes` compares both along random directions, with an error bar, and finds an entry where they differ. A small
+operator is compared entry by entry here. `causes` says why.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from chainrule.checking.reach import reach
 from chainrule.checking.report import ArrayCheck, GradientReport
 from chainrule.checking.state import State
 
-#: In mode "auto" an operator is compared entry by entry if it has no more entries, and no more rows and columns.
+#: In mode "auto", an operator with at most this many entries, rows and columns is compared entry by entry,
 _MOST_ENTRIES, _MOST_CALLS = 1 << 16, 1 << 10
-#: … and if that takes no longer.
+#: … if that takes at most this long.
 _MOST_SECONDS = 5.0
-#: So many entries that differ are looked at for noise before the rest is believed.
+#: The number of differing entries whose noise is measured before the rest are believed.
 _MOST_LOOKED_AT = 8
-#: What is the consequence of another mistake, or beside the point, is named last.
+#: Causes that follow from another mistake, or are beside the point, are named last.
 _LAST = ("wrong dtype", "wrong shape", "other ways")
-_NO_PLACE = "single entries agree, and sums of them do not: A or A* is not linear"
-_HIDDEN = "rounding hides what there is to see: the error bar is wider than a twentieth of it"
+_NO_PLACE = "single entries agree, but sums of them do not: A or A* is not linear"
+_HIDDEN = "rounding hides any difference: the error bar is wider than a twentieth of what is compared"
 _SMALL = (
-    "the sides differ all over, by little: a small mistake, or both solve ill-conditioned equations, each its own way"
+    "the sides differ everywhere by a little: a small mistake, or each solves ill-conditioned equations in its own way"
 )
-#: Contracts without which a comparison says nothing.
+#: The contract without which a comparison says nothing.
 _NEEDED = "gives the same again"
 
 
@@ -79,7 +79,7 @@ def _report(operator: Operator, settings: Settings) -> GradientReport:
         try_in_turn(adjoint, forward, seen_back.x, seen_back.of_x, seen.z)
         try_other_ways(operator, (forward, adjoint), (seen, seen_back), contracts)
         if any(contracts.is_broken(f"{s.name} {_NEEDED}") and not _hazard(contracts, s) for s in (forward, adjoint)):
-            notes.append("nothing was compared: what gives another result with every call is no operator")
+            notes.append("nothing was compared: a function whose result changes from call to call is not an operator")
             return _made(operator, settings, (), contracts, None)
         array, cause = _compared(pair, settings)
     except WrongShapeError as error:
@@ -105,11 +105,11 @@ def _is_empty(space: Space) -> bool:
     return space.shape is not None and math.prod(space.shape) == 0
 
 
-# --- which numbers go in and come out ---
+# --- shapes and kinds of the input and output ---
 
 
 def _settle(operator: Operator, pair: Pair) -> None:
-    """Find what is not said: the shape of what comes out, and whether numbers are real or complex."""
+    """Find what the caller has not said: the shape of the output, and whether numbers are real or complex."""
     domain, outputs, forward, adjoint = operator.domain, operator.range, pair.forward, pair.adjoint
     asked = domain.dtype
     domain.dtype = domain.dtype or np.dtype(np.float64)
@@ -118,8 +118,8 @@ def _settle(operator: Operator, pair: Pair) -> None:
         outputs.shape = raw.shape
     if math.prod(outputs.shape) != raw.size:
         raise ValueError(
-            f"{forward.called} gives shape {raw.shape} for an array of shape {domain.told}, and shape_out says"
-            f" {outputs.told}: say another shape_out=, or leave it out"
+            f"{forward.called} gives shape {raw.shape} for an array of shape {domain.told}, but shape_out says"
+            f" {outputs.told}: give another shape_out=, or leave it out"
         )
     if math.prod(outputs.shape) == 0:
         return
@@ -136,19 +136,19 @@ def _settle(operator: Operator, pair: Pair) -> None:
         for space in (domain, outputs):
             space.split = space.dtype is not None and space.dtype.kind == "c"
         operator.notes.append(
-            "linear over the reals only: compared are real and imaginary parts, by the real part of ⟨Ax, y⟩; the last"
-            " index of a complex array is 0 for the real part, 1 for the imaginary"
+            "linear over the reals only: real and imaginary parts are compared, by the real part of ⟨Ax, y⟩; the last"
+            " index of a complex array is 0 for the real part and 1 for the imaginary part"
         )
     adjoint.eps = max(adjoint.eps, forward.eps)
 
 
 def _settle_domain(operator: Operator, pair: Pair) -> None:
-    """Find whether a pair of functions is of complex numbers: whether the adjoint gives any."""
+    """Find whether a pair of functions works on complex numbers: whether the adjoint gives any."""
     domain, outputs = operator.domain, operator.range
     back = pair.adjoint.raw(pair.random(pair.adjoint))
     if back.dtype.kind == "c":
         domain.dtype = outputs.dtype = np.dtype(np.complex128)
-        for side in pair.sides:  # what it made of real numbers tells nothing of its digits
+        for side in pair.sides:  # results for real numbers say nothing about its precision
             side.forget()
 
 
@@ -168,7 +168,7 @@ def _compared(pair: Pair, settings: Settings) -> tuple[ArrayCheck, str | None]:
 
 
 def _is_short(pair: Pair, m: int, n: int) -> bool:
-    """Tell whether all entries can be had soon: by their number, and by how long calls have taken."""
+    """Tell whether comparing all entries is quick, by their number and the time that calls have taken."""
     took = n * pair.forward.seconds / pair.forward.calls + m * pair.adjoint.seconds / pair.adjoint.calls
     return m * n <= _MOST_ENTRIES and m + n <= _MOST_CALLS and took <= _MOST_SECONDS
 
@@ -184,7 +184,7 @@ def _index(pair: Pair, place: Place) -> tuple[int, ...]:
 
 
 def _along(pair: Pair, probes: list[Probe]) -> ArrayCheck:
-    """Compare along random directions; if they differ, find an entry that does."""
+    """Compare along random directions; if the sides differ, find an entry that differs."""
     off = [p.difference for p in probes]
     size = max(p.size for p in probes)
     relative = max((p.difference / p.size for p in probes if p.size), default=0.0)
@@ -216,7 +216,7 @@ def _along(pair: Pair, probes: list[Probe]) -> ArrayCheck:
 
 
 def _both(pair: Pair, place: Place) -> dict[str, Any]:
-    """Give where it is, with both sides: numbers, complex ones if they are."""
+    """Give the index of a place, with the values of both sides, complex if they are complex."""
     real = not pair.forward.takes.is_complex
     ahead, back = (z.real if real else z for z in (place.ahead, place.back))
     return {"where": _index(pair, place), "analytic": back, "numeric": ahead, "bar": place.bar}
@@ -224,13 +224,13 @@ def _both(pair: Pair, place: Place) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Entries(Matrices):
-    """All entries, with the largest beside each: the smaller of the largest of its row and of its column."""
+    """All entries, each with its scale: the smaller of the largest in its row and the largest in its column."""
 
     beside: FloatArray
 
 
 def _entry_by_entry(pair: Pair, probes: list[Probe]) -> tuple[ArrayCheck, Entries]:
-    """Compare all entries: A of every unit array, and A* of every one."""
+    """Compare all entries: A of every unit array, and A* of every unit array."""
     m, n = pair.adjoint.takes.size, pair.forward.takes.size
     ahead = np.stack([pair.forward(unit(pair.forward, j)).reshape(-1) for j in range(n)], axis=1)
     back = np.conj(np.stack([pair.adjoint(unit(pair.adjoint, i)).reshape(-1) for i in range(m)]))
@@ -247,7 +247,7 @@ def _entry_by_entry(pair: Pair, probes: list[Probe]) -> tuple[ArrayCheck, Entrie
         place = pair.place(*divmod(at, n))
         if place.differs:
             break
-        # The noise of one entry is about that of all, beside their rows and columns.
+        # The noise of one entry is about that of all, relative to their rows and columns.
         bar = np.maximum(bar, place.bar / beside.reshape(-1)[at] * beside)
         place = None
     entries = Entries(ahead, back, bar + pair.tolerance * beside, beside)
@@ -292,7 +292,7 @@ def _made(
     causes = [str(c.cause) for c in broken if not c.hazard] + ([cause] if cause else [])
     causes.sort(key=lambda text: text.startswith(_LAST))
     hazards = sorted((str(c.cause) for c in broken if c.hazard), key=lambda text: text == "loses digits")
-    # A buffer that is filled again is what matmat, which keeps one column while it makes the next, goes wrong by.
+    # matmat keeps one column while it makes the next, so a buffer that is filled again makes it wrong.
     causes = (
         hazards + causes
         if causes == ["other ways differ"] and "overwrites its last result" in hazards

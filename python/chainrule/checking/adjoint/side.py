@@ -1,7 +1,7 @@
 """One side of an adjoint check: an operator, or its adjoint, called and watched.
 
-What is handed over is a copy; what comes back is copied, and looked at later: it must not have changed. Numbers are
-compared in float64, whatever the operator's dtype is.
+The argument is a copy. The result is copied, and checked again later: it must not have changed. Numbers are compared in
+float64, whatever the operator's dtype.
 """
 
 from __future__ import annotations
@@ -18,86 +18,86 @@ from chainrule.checking.adjoint.operator import Function, Space
 from chainrule.checking.equality import same_bits
 from chainrule.checking.report import Contract
 
-#: So many products are added up without rounding.
+#: Up to this many products are added up without rounding.
 _MOST_EXACT = 1 << 16
-#: What is off by more than this power of eps has lost digits on the way; what is by more than this share is not linear.
+#: A result that is off by more than this power of eps has lost digits; one off by more than this share is not linear.
 _FEW_DIGITS, _NOT_LINEAR = 0.6, 1e-3
 
 
 @dataclass
 class Contracts:
-    """What was asked beside the numbers; a contract that is broken stays broken, with what was seen first."""
+    """The contracts that were tested; a broken contract stays broken, with its first finding."""
 
     tried: dict[str, Contract] = field(default_factory=dict)
 
     def holds(self, name: str) -> None:
-        """Note that it was tried; if it has not been broken, it holds."""
+        """Note that a contract was tested; if it has not been broken, it holds."""
         self.tried.setdefault(name, Contract(name, True))
 
     def breaks(self, name: str, detail: str, cause: str, *, hazard: bool = False) -> None:
-        """Note that it is broken; what is worse than a hazard replaces one."""
+        """Note that a contract is broken; a failure replaces a hazard."""
         known = self.tried.get(name)
         if known is None or known.held is not False or (known.hazard and not hazard):
             self.tried[name] = Contract(name, False, detail, cause, hazard)
 
     def skips(self, name: str, why: str) -> None:
-        """Note that it could not be tried."""
+        """Note that a contract could not be tested."""
         self.tried[name] = Contract(name, None, why)
 
     def is_broken(self, name: str) -> bool:
-        """Tell whether it is."""
+        """Tell whether a contract is broken."""
         return name in self.tried and self.tried[name].held is False
 
     def all(self) -> tuple[Contract, ...]:
-        """Give all, in the order they were first tried."""
+        """Give all contracts, in the order in which they were first tested."""
         return tuple(self.tried.values())
 
 
 class WrongShapeError(Exception):
-    """What came out has another number of numbers than it must have: told in the report."""
+    """A result does not have the required number of numbers; the report says so."""
 
 
 @dataclass
 class Side:
-    """A or A*: what is called, with what, and what it must give."""
+    """A or A*: the function to call, its argument, and the result it must give."""
 
     #: "A" or "A*".
     name: str
-    #: What the code calls it.
+    #: Its name in the user's code.
     called: str
     function: Function
     takes: Space
     gives: Space
     contracts: Contracts
-    #: The coarsest dtype that was given or came out, by its eps.
+    #: The eps of the coarsest dtype among arguments and results.
     eps: float = 0.0
-    #: The smallest number of that dtype: where numbers are so small, eps says nothing.
+    #: The smallest number of that dtype: for numbers this small, eps says nothing.
     least: float = 0.0
-    #: The share of a result that its measured noise is.
+    #: The measured noise, as a share of the result.
     share: float = 0.0
     calls: int = 0
     seconds: float = 0.0
     _last: tuple[Any, Any] | None = field(default=None, repr=False)
 
     def __call__(self, x: FloatArray) -> FloatArray:
-        """Give what comes out, in float64 or complex128, as it is compared."""
+        """Give the result, in float64 or complex128, in the form for comparison."""
         return self._ours(self.raw(x))
 
     def forget(self) -> None:
-        """Start anew: what was seen so far was seen with numbers of another kind."""
+        """Start afresh: everything so far was seen with numbers of another kind."""
         self.eps = 0.0
         self.contracts.tried.clear()
 
     def raw(self, x: FloatArray) -> Any:
-        """Give what comes out, as it is, as an array."""
+        """Give the result as an array, otherwise unchanged."""
         given = self._theirs(x)
         before, start = given.copy(), perf_counter()
         try:
             returned = self.function(given)
         except Exception as error:
             error.add_note(
-                f"raised by {self.called} for an array of shape {given.shape}, {given.dtype}, while an adjoint was"
-                " checked; say shape_in=, shape_out= or dtype= if it is to be called with others"
+                f"raised by {self.called} for an array of shape {given.shape}, {given.dtype}, during the check of an"
+                " adjoint; give shape_in=, shape_out= or dtype= to call it with others"
             )
             raise
         finally:
@@ -107,7 +107,7 @@ class Side:
         return self._see_result(returned, given)
 
     def _theirs(self, x: FloatArray) -> Any:
-        """Give a copy of x as the operator takes it."""
+        """Give a copy of x in the form that the operator takes."""
         if self.takes.split:
             x = np.ascontiguousarray(x, np.float64).view(np.complex128)[..., 0]
         given = np.array(x, self.takes.dtype or np.float64, order="C")
@@ -121,14 +121,14 @@ class Side:
 
     def _see_result(self, returned: Any, given: Any) -> Any:
         if returned is None:
-            raise TypeError(f"{self.called} gives None: return what comes out")
+            raise TypeError(f"{self.called} gives None: it must return its result")
         result = np.asarray(returned)
         if result.dtype.kind not in "fciub":
             raise TypeError(f"{self.called} must give numbers, got {type(returned).__name__} of {result.dtype}")
         name = f"what {self.name} gives is nobody else's memory"
         self.contracts.holds(name)
         if result.size and np.may_share_memory(result, given):
-            text = f"what {self.called} gives shares memory with its argument; return a copy"
+            text = f"the result of {self.called} shares memory with its argument; return a copy"
             self.contracts.breaks(name, text, "aliases its argument", hazard=True)
         self._see_last(result)
         self._see_dtype(result)
@@ -137,11 +137,11 @@ class Side:
         return copy
 
     def _see_last(self, result: Any) -> None:
-        """See whether what the last call gave is still as it was."""
+        """Check whether the result of the last call is still unchanged."""
         name = f"what {self.name} gave stays as it was"
         self.contracts.holds(name)
         if self._last is not None and not same_bits(*self._last):
-            text = f"{self.called} fills the same array again: keep a copy, or give a new array each time"
+            text = f"{self.called} fills the same array again: return a copy, or a new array each time"
             self.contracts.breaks(name, text, "overwrites its last result", hazard=True)
 
     def _see_dtype(self, result: Any) -> None:
@@ -149,7 +149,7 @@ class Side:
         self.contracts.holds(name)
         given = np.dtype(self.takes.dtype or np.float64)
         if result.dtype.kind in "iub":
-            text = f"{self.called} gives {result.dtype} for {given}: what stands behind the point is lost"
+            text = f"{self.called} gives {result.dtype} for {given}: the fractional part is lost"
             self.contracts.breaks(name, text, "wrong dtype", hazard=True)
             self.eps = max(self.eps, float(np.finfo(given).eps))
             return
@@ -161,30 +161,30 @@ class Side:
             self.contracts.breaks(name, text, "wrong dtype", hazard=True)
 
     def _ours(self, result: Any) -> FloatArray:
-        """Give a result as it is compared: in its shape, in float64 or complex128, finite."""
+        """Give a result in the form for comparison: in its shape, in float64 or complex128, finite."""
         shape = self.gives.shape
         if shape is None:
             shape = self.gives.shape = result.shape
         right = math.prod(shape)
         if result.size != right:
-            raise WrongShapeError(f"{self.called} gives shape {result.shape}, and {self.gives.told} is needed")
+            raise WrongShapeError(f"{self.called} gives shape {result.shape}, but {self.gives.told} is needed")
         expected = (right,) if self.gives.flat else shape
         name = f"{self.name} gives the shape it must"
         self.contracts.holds(name)
         if result.shape != expected and not (self.gives.flat and result.shape == shape):
-            text = f"{self.called} gives shape {result.shape}, and {expected} is needed"
+            text = f"{self.called} gives shape {result.shape}, but {expected} is needed"
             self.contracts.breaks(name, text, "wrong shape", hazard=True)
         found = self._in_their_field(result.reshape(shape))
         if not np.isfinite(found).all():
             at = tuple(int(i) for i in np.argwhere(~np.isfinite(found))[0])
             raise ValueError(
-                f"{self.called} gives {found[at]} at {list(at)} for an argument that is finite; an adjoint can be"
-                " checked where all numbers are finite only"
+                f"{self.called} gives {found[at]} at {list(at)} for a finite argument; an adjoint can be checked only"
+                " where all numbers are finite"
             )
         return found
 
     def _in_their_field(self, result: Any) -> FloatArray:
-        """Give complex numbers where these are compared, pairs where they are split, and real ones else."""
+        """Give complex numbers where these are compared, pairs where they are split, and otherwise real numbers."""
         if self.gives.split:
             whole = np.ascontiguousarray(result, np.complex128)
             return whole.reshape(-1).view(np.float64).reshape(*whole.shape, 2)
@@ -198,9 +198,9 @@ class Side:
         return np.asarray(result, np.float64)
 
     def noise(self, x: FloatArray, result: FloatArray, rng: np.random.Generator) -> FloatArray:
-        """Measure by how much each number that comes out is off: A of two halves, and of π x over π, against A x.
+        """Measure how far each number of the result is off: compare A of two halves, and A(π x) / π, with A x.
 
-        π x has all the digits that x has not: what computes in fewer inside shows it.
+        x has few digits, but π x has all of them, so lower precision inside the operator shows.
         """
         half = rng.random(x.shape) < 0.5
         in_two = self(np.where(half, x, 0)) + self(np.where(half, 0, x)) - result
@@ -208,16 +208,18 @@ class Side:
         return found
 
     def see_noise(self, noise: FloatArray, result: FloatArray) -> None:
-        """Tell if it is far above what the dtype leaves: what is computed in fewer digits inside, or solved roughly."""
+        """Report noise far above the dtype's rounding: the operator computes in lower precision, or solves roughly."""
         share = norm(noise) / (norm(result) or 1.0)
         self.share = max(self.share, share)
         if self.eps**_FEW_DIGITS < share < _NOT_LINEAR:
-            text = f"{self.called} is linear to {share:.0e} only: it computes in fewer digits, or solves roughly"
+            text = (
+                f"{self.called} is linear only to {share:.0e}: it computes in lower precision, or solves approximately"
+            )
             self.contracts.breaks(f"{self.name} loses no digits", text, "loses digits", hazard=True)
 
 
 def dot(u: FloatArray, y: FloatArray) -> complex:
-    """Give the sum of u conj(y), added up without rounding, but for very many."""
+    """Give the sum of u conj(y), added up without rounding unless there are very many terms."""
     if u.dtype.kind != "c" and y.dtype.kind != "c":
         return _sum(u * y)
     a, b, c, d = (part.reshape(-1) for part in (np.real(u), np.imag(u), np.real(y), np.imag(y)))
@@ -227,7 +229,7 @@ def dot(u: FloatArray, y: FloatArray) -> complex:
 def _sum(products: FloatArray) -> float:
     if not np.isfinite(products).all():
         raise ValueError("the numbers that come out are so large that sums of them are not finite; scale the operator")
-    if products.size > _MOST_EXACT:  # in pairs, which leaves less than the bar grants the operator's own numbers
+    if products.size > _MOST_EXACT:  # in pairs: the error is below what the bar grants the operator's own numbers
         return float(products.sum())
     return math.fsum(products.reshape(-1).tolist())
 
@@ -238,4 +240,4 @@ def norm(*factors: FloatArray) -> float:
     for factor in factors[1:]:
         product = product * np.abs(factor).reshape(-1)
     most = float(product.max(initial=0.0))
-    return most * float(np.linalg.norm(product / most)) if most else 0.0  # so that no square is lost
+    return most * float(np.linalg.norm(product / most)) if most else 0.0  # scaled, so that no square underflows

@@ -1,8 +1,8 @@
-"""What code under test gives for a Jacobian, in all its forms, as a matrix of M outputs and N numbers of an argument.
+"""A Jacobian from the code under test, in any form, as a matrix of M outputs and N numbers of an argument.
 
-Dense: an array of shape out + in, or (M, N). Sparse: a matrix or array of scipy.sparse, known by its `tocoo`; or one
-number an entry, the diagonal of a function that works elementwise. By products: a LinearOperator, known by its
-`matvec`, or a pair of functions.
+Dense: an array of shape out + in, or (M, N). Sparse: a matrix or array of scipy.sparse, recognized by its `tocoo`; or
+one number for each entry, the diagonal of a function that works elementwise. By products: a LinearOperator, recognized
+by its `matvec`, or a pair of functions.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from chainrule.checking.finite_differences import Floats
 from chainrule.checking.results import long_axes
 from chainrule.checking.subject import Answer
 
-#: An operator of no more columns is asked for every one of them.
+#: All columns are computed for an operator with at most this many.
 _MOST_COLUMNS = 2_000
 
 
 @dataclass(frozen=True)
 class Block(ABC):
-    """The derivatives of the outputs by one argument."""
+    """The derivatives of the outputs with respect to one argument."""
 
     #: M and N.
     shape: tuple[int, int]
@@ -35,7 +35,7 @@ class Block(ABC):
     @property
     @abstractmethod
     def numbers(self) -> FloatArray:
-        """All numbers that were given, for questions about them as a whole."""
+        """All given numbers, for questions about them as a whole."""
 
     @abstractmethod
     def times(self, v: Floats) -> Floats:
@@ -43,24 +43,24 @@ class Block(ABC):
 
     @abstractmethod
     def largest(self, scales: Floats | None = None) -> Floats:
-        """Give the size of the largest entry of each row, (M,), each times the scale of its column, if it is known."""
+        """Give the size of the largest entry of each row, (M,), times the scale of its column if that is given."""
 
     def dense(self) -> Floats | None:
-        """Give the matrix, if it is at hand."""
+        """Give the matrix, if it is available."""
         return None
 
     def times_transposed(self, w: Floats) -> Floats | None:
-        """Give Jᵀ w, (N,), if it is at hand."""
+        """Give Jᵀ w, (N,), if it is available."""
         return None
 
     def pattern(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
-        """Give the rows and columns of the entries that are not 0, if the form says which these are."""
+        """Give the rows and columns of the nonzero entries, if the form has them."""
         return None
 
 
 @dataclass(frozen=True)
 class Dense(Block):
-    """A matrix, all of it."""
+    """A complete matrix."""
 
     matrix: FloatArray
 
@@ -71,7 +71,7 @@ class Dense(Block):
 
     def times(self, v: Floats) -> Floats:
         """Give J v."""
-        used = v != 0  # what is not finite in the other columns is not asked for
+        used = v != 0  # leaves out numbers in the other columns that are not finite
         matrix, v = (self.matrix, v) if used.all() else (self.matrix[:, used], v[used])
         return np.asarray(matrix @ v, np.float64)
 
@@ -91,7 +91,7 @@ class Dense(Block):
 
 @dataclass(frozen=True)
 class Sparse(Block):
-    """The entries that are not 0; several at one place are added up."""
+    """The nonzero entries; several at the same place are added up."""
 
     rows: NDArray[np.int64]
     columns: NDArray[np.int64]
@@ -120,21 +120,21 @@ class Sparse(Block):
         return sizes
 
     def pattern(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Give where they stand."""
+        """Give the rows and columns of the entries."""
         return self.rows, self.columns
 
 
 @dataclass(frozen=True)
 class Products(Block):
-    """A matrix that is known by what it makes of vectors."""
+    """A matrix that is known by its products with vectors."""
 
     product: Callable[[Floats], Any]
-    #: What it makes of a few vectors, so that two calls can be compared.
+    #: Its products with a few vectors, so that two calls can be compared.
     some: FloatArray
 
     @property
     def numbers(self) -> FloatArray:
-        """What it makes of a few vectors."""
+        """Its products with a few vectors."""
         return self.some
 
     def times(self, v: Floats) -> Floats:
@@ -142,12 +142,12 @@ class Products(Block):
         return vector(self.product(v), self.shape[0], "J v")
 
     def largest(self, scales: Floats | None = None) -> Floats:
-        """Give what random vectors with entries of about 1 make of it."""
+        """Estimate it from products with random vectors whose entries are about 1."""
         size = 1.0 if scales is None else float(scales.max(initial=0))
         return np.asarray(np.abs(self.numbers).max(axis=0, initial=0) * size)
 
     def dense(self) -> Floats | None:
-        """Give the matrix, a column at a time, unless there are very many."""
+        """Compute the matrix column by column, unless there are very many."""
         if self.shape[1] > _MOST_COLUMNS:
             return None
         return (
@@ -157,31 +157,31 @@ class Products(Block):
 
 @dataclass
 class JacobianAnswer(Answer):
-    """What jac gave."""
+    """The answer of jac."""
 
-    #: The derivatives by each argument, as matrices; those whose shapes are none that such derivatives have.
+    #: The derivatives with respect to each argument, as matrices; and those whose shape cannot be that of derivatives.
     blocks: dict[str, Block] = field(default_factory=dict)
     misshapen: dict[str, Any] = field(default_factory=dict)
 
 
 def by_products(product: Callable[[Floats], Any], shape: tuple[int, int]) -> Products:
-    """Give a matrix that is known by its products."""
+    """Give a matrix from its products."""
     some = np.random.default_rng(5).uniform(0.5, 1.5, (2, shape[1]))
     return Products(shape, product, np.stack([vector(product(v), shape[0], "J v") for v in some]))
 
 
 def is_sparse(value: Any) -> bool:
-    """Tell whether something is a matrix or an array of scipy.sparse, or of something like it."""
+    """Tell whether something is a matrix or an array of scipy.sparse, or similar."""
     return callable(getattr(value, "tocoo", None)) and hasattr(value, "shape")
 
 
 def is_operator(value: Any) -> bool:
-    """Tell whether something is a LinearOperator, or something like it."""
+    """Tell whether something is a LinearOperator, or similar."""
     return callable(getattr(value, "matvec", None)) and hasattr(value, "shape")
 
 
 def is_jacobian(value: Any, outputs: Any, inputs: Mapping[str, Any]) -> bool:
-    """Tell whether something can only be meant to be the derivatives of several numbers by several, by its shape."""
+    """Tell from its shape whether something can only be a Jacobian of several outputs and several numbers."""
     if is_sparse(value) or is_operator(value):
         return True
     out = np.shape(outputs) if isinstance(outputs, np.ndarray) else ()
@@ -196,9 +196,9 @@ def is_jacobian(value: Any, outputs: Any, inputs: Mapping[str, Any]) -> bool:
 
 
 def block_of(value: Any, out: tuple[int, ...], into: tuple[int, ...], what: str) -> Block | None:
-    """Give what stands for the derivatives of outputs of shape `out` by an argument of shape `into`.
+    """Give the block for the derivatives of outputs of shape `out` with respect to an argument of shape `into`.
 
-    None if its shape is another than that of such derivatives.
+    None if `value` does not have the shape of such derivatives.
     """
     shape = math.prod(out), math.prod(into)
     if is_sparse(value):
@@ -220,7 +220,7 @@ def block_of(value: Any, out: tuple[int, ...], into: tuple[int, ...], what: str)
 
 
 def sparse(rows: NDArray[np.int64], columns: NDArray[np.int64], data: FloatArray, shape: tuple[int, int]) -> Sparse:
-    """Give entries, those at one place added up, in the order of their columns."""
+    """Give entries in the order of their columns; entries at the same place are added up."""
     places, which = np.unique(columns * shape[0] + rows, return_inverse=True)
     if len(places) == len(data):
         order = np.argsort(which, kind="stable")
@@ -229,7 +229,7 @@ def sparse(rows: NDArray[np.int64], columns: NDArray[np.int64], data: FloatArray
 
 
 def vector(value: Any, size: int, what: str) -> Floats:
-    """Give a product as the vector it must be."""
+    """Give a product as a vector; raise ValueError if it is not one."""
     array = np.asarray(value)
     if array.size != size or array.dtype.kind not in "fbiu":
         raise ValueError(f"{what} must be {size} real numbers, got {array.dtype} of shape {array.shape}")

@@ -1,6 +1,6 @@
 """Why a Jacobian is wrong: a short list of mistakes, each tried on the numbers.
 
-A cause is named only if the matrix, once that mistake is undone, equals the numeric one to within the error bar and the
+A cause is named only if the matrix, once the mistake is undone, equals the numeric one within the error bar and the
 tolerance, in every entry that was compared.
 """
 
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from chainrule.checking.causes import FACTORS
 from chainrule.checking.finite_differences import Floats
 
-#: Factors that are told by name; any other is told as a number.
+#: Factors that have a name; any other is shown as a number.
 _FACTORS = {**FACTORS, "180/π": 180 / np.pi, "π/180": np.pi / 180}
-#: So many rows or columns of a matrix that is wrong in few are named.
+#: The largest number of wrong rows or columns to name.
 _MOST_NAMED = 3
 
 
@@ -29,17 +29,17 @@ class Matrices:
     claimed: Floats
     numeric: Floats
     allowed: Floats
-    #: Which columns, (K,); the argument, (N,), and the outputs, (M,).
+    #: The indices of the columns, (K,); the argument, (N,), and the outputs, (M,).
     columns: NDArray[np.int64]
     x: Floats
     y: Floats
     #: Whether these are all columns.
     whole: bool
-    #: What the matrix is called.
+    #: The name of the matrix.
     letter: str = "J"
 
     def right(self, matrix: Floats) -> NDArray[np.bool_]:
-        """Tell which entries of another matrix would be right."""
+        """Tell which entries would be right in another matrix."""
         with np.errstate(invalid="ignore"):
             return np.asarray(~(np.abs(matrix - self.numeric) > self.allowed) & np.isfinite(matrix))
 
@@ -48,19 +48,19 @@ class Matrices:
         return matrix.shape == self.numeric.shape and bool(self.right(matrix).all())
 
     def in_rows(self, these: NDArray[np.bool_]) -> Matrices:
-        """Give some rows."""
+        """Give only these rows."""
         claimed, numeric, allowed = self.claimed[these], self.numeric[these], self.allowed[these]
         return replace(self, claimed=claimed, numeric=numeric, allowed=allowed, y=self.y[these], whole=False)
 
     def in_columns(self, these: NDArray[np.bool_]) -> Matrices:
-        """Give some columns."""
+        """Give only these columns."""
         claimed, numeric, allowed = self.claimed[:, these], self.numeric[:, these], self.allowed[:, these]
         columns = self.columns[these]
         return replace(self, claimed=claimed, numeric=numeric, allowed=allowed, columns=columns, whole=False)
 
 
 def explain(m: Matrices) -> str | None:
-    """Give what explains the difference, the plainest first; None if nothing does."""
+    """Give the simplest cause that explains the difference; None if there is none."""
     if not np.isfinite(m.claimed).all():
         return f"not finite: {_places(m, ~np.isfinite(m.claimed))}"
     for way in (_zero, _factor, _transposed, _in_another_order, _zeros, _each_by_its_own, _extra, _few):
@@ -76,7 +76,7 @@ def _zero(m: Matrices) -> Iterator[str]:
 
 
 def _factor(m: Matrices) -> Iterator[str]:
-    """One number that all of it is off by."""
+    """One factor for the whole matrix."""
     for name, factor in (_FACTORS | _counts(m)).items():
         if m.fits(m.claimed / factor):
             yield f"factor {name}"
@@ -96,7 +96,7 @@ def _counts(m: Matrices) -> dict[str, float]:
 
 
 def _ratio(claimed: Floats, numeric: Floats) -> float | None:
-    """Give what the one is of the other, by their largest entries."""
+    """Give the ratio of both, from their largest entries."""
     size = float((numeric * numeric).sum())
     factor = float((claimed * numeric).sum()) / size if size > 0 and np.isfinite(size) else 0.0
     return factor if np.isfinite(factor) and factor != 0 else None
@@ -111,7 +111,7 @@ def _transposed(m: Matrices) -> Iterator[str]:
 
 
 def _in_another_order(m: Matrices) -> Iterator[str]:
-    """Rows or columns in each other's places."""
+    """Rows or columns that have exchanged places."""
     for name, of in (("row", m), ("column", _turned(m))):
         if name == "column" and not m.whole:
             continue
@@ -132,7 +132,7 @@ def _in_another_order(m: Matrices) -> Iterator[str]:
 
 
 def _order(m: Matrices, wrong: NDArray[np.int64]) -> NDArray[np.int64] | None:
-    """Give which row's derivatives stand in each of the wrong rows; None if it is no reordering."""
+    """Give, for each wrong row, the row whose derivatives it holds; None if the rows are not reordered."""
     free, order = list(wrong), []
     for row in wrong:
         given = m.claimed[row]
@@ -151,12 +151,12 @@ def _turned(m: Matrices) -> Matrices:
 
 
 def _zeros(m: Matrices) -> Iterator[str]:
-    """Entries that are 0 and should not be, all others being right."""
+    """Entries that are 0 and should not be, while all others are right."""
     wrong = ~m.right(m.claimed)
     if (m.claimed[wrong] != 0).any():
         return
     rows, columns = np.flatnonzero(wrong.any(axis=1)), m.columns[wrong.any(axis=0)]
-    if wrong.sum() == 1 and not m.whole:  # what the others of its row would be was not looked at
+    if wrong.sum() == 1 and not m.whole:  # the others of its row were not compared
         yield f"entries missing: {_places(m, wrong)}"
     elif len(rows) <= _MOST_NAMED and not m.claimed[rows].any():
         yield f"{_named('row', rows)} zero"
@@ -169,18 +169,18 @@ def _zeros(m: Matrices) -> Iterator[str]:
 
 
 def _triangle(m: Matrices, wrong: NDArray[np.bool_]) -> str:
-    """Give which half of a square matrix is zero, if one is."""
+    """Say which half of a square matrix is zero, if one is."""
     rows, columns = np.indices(wrong.shape)
     columns = m.columns[columns]
     for name, half in (("above", columns > rows), ("below", columns < rows)):
-        several = wrong.sum() > 1 or half.sum() == 1  # of one entry among many it is said where it is
+        several = wrong.sum() > 1 or half.sum() == 1  # a single entry among many is named by its place
         if half.any() and several and not m.claimed[half].any() and not wrong[~half].any():
             return f"zero {name} the diagonal"
     return ""
 
 
 def _each_by_its_own(m: Matrices) -> Iterator[str]:
-    """Each column, or each row, off by a factor of its own: a link of the chain rule that was left out, or added."""
+    """Each column, or each row, is off by its own factor: a link of the chain rule is missing, or one too many."""
     with np.errstate(all="ignore"):
         x, y = m.x[m.columns], m.y
         inner = {
@@ -223,7 +223,7 @@ def _each_by_its_own(m: Matrices) -> Iterator[str]:
 
 
 def _by_name(m: Matrices, these: NDArray[np.bool_], factor: float) -> str:
-    """Give the name of a factor that some entries are off by, if it has one; if f is noisy, it is not quite that."""
+    """Give the name of a factor that some entries are off by, if it has one; a noisy f makes it inexact."""
     for name, known in _FACTORS.items():
         if abs(factor / known - 1) < 1e-3 and m.fits(np.where(these, m.claimed / known, m.claimed)):
             return name
@@ -231,7 +231,7 @@ def _by_name(m: Matrices, these: NDArray[np.bool_], factor: float) -> str:
 
 
 def _number(factor: float) -> str:
-    """Give a factor with six digits, or more where it would seem to be 1."""
+    """Give a factor with six digits, or more if it would look like 1."""
     told = f"{factor:.6g}"
     return told if told not in ("1", "-1") else f"{factor:.9g}"
 
@@ -241,7 +241,7 @@ def _usable(factors: Floats) -> bool:
 
 
 def _extra(m: Matrices) -> Iterator[str]:
-    """Find a multiple of the identity, or entries where there are none, on one side only."""
+    """Find a multiple of the identity, or entries that should be zero, on one side only."""
     off = m.claimed - m.numeric
     if m.claimed.shape[0] == len(m.x):
         eye = (np.arange(len(m.x))[:, None] == m.columns).astype(float)
@@ -256,7 +256,7 @@ def _extra(m: Matrices) -> Iterator[str]:
 
 
 def _few(m: Matrices) -> Iterator[str]:
-    """Say which rows or columns are wrong, if all others are right, and what is wrong with them."""
+    """Say which rows or columns are wrong, and how, if all others are right."""
     wrong = ~m.right(m.claimed)
     rows, columns = np.flatnonzero(wrong.any(axis=1)), np.flatnonzero(wrong.any(axis=0))
     if wrong.sum() == 1 and wrong.size > 1:
@@ -279,7 +279,7 @@ def _few(m: Matrices) -> Iterator[str]:
 
 
 def _factor_of(m: Matrices, wrong: NDArray[np.bool_]) -> str:
-    """Give the one factor that all entries that are wrong are off by, if there is one."""
+    """Give the common factor of all wrong entries, if there is one."""
     ratio = _ratio(m.claimed[wrong], m.numeric[wrong])
     if ratio is None:
         return ""
@@ -290,7 +290,7 @@ def _factor_of(m: Matrices, wrong: NDArray[np.bool_]) -> str:
 
 
 def _which(m: Matrices, wrong: NDArray[np.bool_]) -> str:
-    """Name entries of which there are many: the diagonal, what is off it, some."""
+    """Name many entries at once: the diagonal, everything off the diagonal, or some of them."""
     on = np.arange(len(wrong))[:, None] == m.columns
     if len(wrong) == len(m.x) > 1 and m.whole:
         off = (m.claimed != 0) & ~on

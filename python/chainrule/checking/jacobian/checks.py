@@ -1,4 +1,4 @@
-"""The calls: a Jacobian, a Hessian."""
+"""The public calls: `check_jacobian` and `check_hessian`."""
 
 from __future__ import annotations
 
@@ -35,38 +35,38 @@ def check_jacobian(
     workers: Any = 1,
     progress: bool = False,
 ) -> GradientReport:
-    """Compare a Jacobian written by hand with differences of the function, and say where and why they differ.
+    """Compare a Jacobian written by hand with finite differences of the function; say where and why they differ.
 
     Parameters
     ----------
     f : callable
-        ``f(*args)`` gives an array of any shape, or one number.
+        ``f(*args)`` returns an array of any shape, or one number.
     jac : callable, array, sparse matrix, LinearOperator or pair of callables
-        ``jac(*args)`` gives the derivatives, or they are handed over as they are: an array of shape out + in (or of M
-        outputs by N numbers); a sparse matrix of SciPy; a LinearOperator; one number for each entry, if f works
-        elementwise; for several arguments a tuple of these in their order, or a dict by their names. A pair is ``(jvp,
-        vjp)``: ``jvp(*args, v)`` gives J v, with a ``v`` for each argument, and ``vjp(*args, w)`` Jᵀ w; None for one of
-        them if there is none.
+        A function, so that ``jac(*args)`` returns the derivatives, or the derivatives themselves. They are: an array of
+        shape out + in (or of M outputs by N numbers); a SciPy sparse matrix; a LinearOperator; one number for each
+        entry, if f works elementwise; for several arguments, a tuple of these in the order of the arguments, or a dict
+        by name. A pair is ``(jvp, vjp)``: ``jvp(*args, v)`` returns J v, with one ``v`` for each argument, and
+        ``vjp(*args, w)`` returns Jᵀ w; either may be None.
     *args : array_like
-        As for `check_gradients`; complex numbers too: then the derivatives of a complex f are f′ of a holomorphic one,
-        those of a real f are ∂f/∂a + i ∂f/∂b by a + i b, or its conjugate, which the report tells.
+        As for `check_gradients`; complex numbers too. Then the derivatives of a complex f are f′ of a holomorphic f,
+        and those of a real f are ∂f/∂a + i ∂f/∂b with respect to a + i b, or the conjugate; the report says which.
     wrt : int, str or tuple of them, optional
-        The arguments that the derivatives are by, if not by all that could be.
+        The arguments that the derivatives are taken with respect to; by default all that are possible.
     bounds : pair or dict of str to pair, optional
-        ``(lower, upper)``, numbers, arrays in the shape of the argument or None, or SciPy's Bounds, for the first
-        argument or by name: nothing is evaluated beyond them. A number at a bound is moved to one side only, which the
-        report tells.
+        ``(lower, upper)``: numbers, arrays in the shape of the argument, or None; or SciPy's Bounds; for the first
+        argument or by name. The function is not evaluated beyond them. A number at a bound is moved to one side only,
+        and the report says so.
     retract : callable, dict or tuple of callables, optional
-        For arguments on a manifold: ``retract(x, d)`` gives the point that x comes to when it is moved by the tangent
-        vector d. The columns of the Jacobian are by the entries of d, at 0. For the first argument, or by name or
-        place, None for those that are plain arrays.
+        For arguments on a manifold: ``retract(x, d)`` returns the point reached from x along the tangent vector d. The
+        columns of the Jacobian are the derivatives with respect to the entries of d, at 0. Give it for the first
+        argument, or by name or position, with None for plain arrays.
     local : callable, optional
-        For outputs on a manifold: ``local(y, z)`` gives z in coordinates at y. The rows are those of
+        For outputs on a manifold: ``local(y, z)`` returns z in coordinates at y. The rows are those of
         ``local(f(x), ·)``.
     row_names, column_names : sequence of str, optional
-        What the outputs and the numbers of the argument are called: the report names places by them.
+        Names of the outputs and of the numbers of the argument, for the report.
     strict, mode, directions, seed, tolerance, workers, progress : options
-        As for `check_gradients`. With "directions" every row is compared along random directions of all columns.
+        As for `check_gradients`. In mode "directions", every row is compared along random directions of all columns.
 
     Returns
     -------
@@ -76,16 +76,17 @@ def check_jacobian(
     Raises
     ------
     TypeError
-        If an argument or what `jac` gives holds no real numbers, or there is nothing to differentiate by.
+        If an argument or a result of `jac` does not hold real numbers, or there is nothing to differentiate with
+        respect to.
     ValueError
-        If there are other blocks than arguments, or something is not finite. What `f` and `jac` raise is passed on.
+        If the blocks do not match the arguments, or something is not finite. Exceptions of `f` and `jac` are passed on.
 
     Notes
     -----
-    Columns are moved one by one: four evaluations of f each, if f is smooth. The entries that a sparse matrix declares
-    are compared in groups of columns that no row has two of, in as many evaluations as there are groups, times four;
-    an entry that it leaves out shows in the same evaluations. An entry is known, and its bar estimated, as in
-    `check_gradients`, each row with the noise of its own output.
+    Columns are moved one by one, with four evaluations of f each if f is smooth. The entries that a sparse matrix
+    declares are compared in groups of columns that share no row, with four evaluations for each group; the same
+    evaluations show an entry that the matrix leaves out. Each entry and its error bar are estimated as in
+    `check_gradients`, and each row has the noise of its own output.
     Source: Curtis, Powell and Reid, "On the estimation of sparse Jacobian matrices", 1974.
 
     Examples
@@ -121,21 +122,21 @@ def check_jacobian(
 
 
 def _expect_functions(**given: Any) -> None:
-    """Raise unless the first is a function, and the second could give derivatives."""
+    """Raise TypeError unless the first is a function, and the second could give derivatives."""
     (first, f), (second, jac) = given.items()
     if not callable(f):
         raise TypeError(f"{first} must be a function, got {type(f).__name__}")
     if jac is None or isinstance(jac, bool | str):
         raise TypeError(
-            f"{second} must be a function that gives the derivatives, or the derivatives themselves, got {jac!r}; a"
-            " problem as SciPy takes it, with jac=True, goes to check_problem"
+            f"{second} must be a function that gives the derivatives, or the derivatives themselves, got {jac!r}; for a"
+            " problem in SciPy's form, with jac=True, use check_problem"
         )
 
 
 def _of_complex(
     f: Any, jac: Any, args: Sequence[Any], settings: Settings, asked: Asked, progress: bool
 ) -> GradientReport:
-    """Check derivatives by complex numbers; of a real function, by both conventions, and say which it is."""
+    """Check derivatives with respect to complex numbers; for a real function, find which convention it follows."""
     reports = []
     for conjugate in (False, True):
         with as_before((f, jac), args):
@@ -167,34 +168,34 @@ def check_hessian(
     workers: Any = 1,
     progress: bool = False,
 ) -> GradientReport:
-    """Compare a Hessian written by hand with differences of the gradient, and see whether it is symmetric.
+    """Compare a Hessian written by hand with finite differences of the gradient, and check that it is symmetric.
 
     Parameters
     ----------
     grad : callable
-        ``grad(*args)`` gives the gradient, in the shape of the argument it is by. It is taken to be right: check it
-        first.
+        ``grad(*args)`` returns the gradient, in the shape of the argument that it is taken with respect to. It is
+        assumed to be right: check it first.
     hess : callable, array, sparse matrix or LinearOperator
-        ``hess(*args)`` gives the second derivatives, as for `check_jacobian`; one number for each entry if they lie on
-        the diagonal. None if `hessp` is given.
+        ``hess(*args)`` returns the second derivatives, as for `check_jacobian`; one number for each entry if the matrix
+        is diagonal. None if `hessp` is given.
     *args : array_like
         As for `check_gradients`.
     hessp : callable, optional
-        ``hessp(*args, v)`` gives H v, as SciPy's.
+        ``hessp(*args, v)`` returns H v, as in SciPy.
     wrt : int or str, default 0
-        The argument that both are by; the others are held fixed.
+        The argument that both are taken with respect to; the others are held fixed.
     bounds, column_names, strict, mode, directions, seed, tolerance, workers, progress : options
         As for `check_jacobian`.
 
     Returns
     -------
     GradientReport
-        With an array ``H``, and a contract more: "the Hessian is symmetric".
+        With an array ``H``, and one more contract: "the Hessian is symmetric".
 
     Raises
     ------
     TypeError, ValueError
-        As `check_jacobian`; if neither `hess` nor `hessp` is given, or both.
+        As for `check_jacobian`; also if neither `hess` nor `hessp` is given, or both are.
 
     Examples
     --------
@@ -205,7 +206,7 @@ def check_hessian(
     >>> check_hessian(grad, hess, [1.0, 3.0]).ok
     True
 
-    With one half only, as solvers store it:
+    With only one half, as solvers store it:
 
     >>> check_hessian(grad, lambda x: np.tril(hess(x)), [1.0, 3.0]).cause
     'zero above the diagonal'

@@ -1,4 +1,4 @@
-"""What a matrix says along groups of columns, and by how much that is rounded."""
+"""The values of a matrix along groups of columns, and their rounding."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from chainrule.checking.jacobian.blocks import Block
 
 
 def claims(block: Block, groups: Sequence[Group], scales: Floats, here: Floats) -> tuple[Floats, Floats, Floats]:
-    """Give what a matrix says along groups, (groups · M,), the largest of the row, and what its rounding goes by.
+    """Give a matrix's values along groups, (groups · M,), the largest of each row, and the scale of its rounding.
 
-    The largest: where a column is in small units, so that its numbers are large and its entries small, it counts as in
-    these. Of a row that is said to be 0 it is that of all; but it is rounded by the size of f, `here`.
+    The largest takes the units of each column into account: a column in small units has large numbers and small
+    entries, and counts in these units. For a row of zeros it is the largest of all rows; its rounding follows the size
+    of f, `here`.
     """
     rows, scaled = block.largest(), block.largest(scales)
     empty = rows == 0
@@ -28,7 +29,7 @@ def claims(block: Block, groups: Sequence[Group], scales: Floats, here: Floats) 
 
 
 def claimed_along(block: Block, groups: Sequence[Group]) -> Floats:
-    """Give what a matrix says along groups, (groups · M,)."""
+    """Give the values of a matrix along groups, (groups · M,)."""
     dense = block.dense() if all(g.alone for g in groups) else None
     if dense is not None:
         return dense[:, np.array([g.columns[0] for g in groups], np.int64)].T.reshape(-1)

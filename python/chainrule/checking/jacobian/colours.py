@@ -1,7 +1,7 @@
-"""Columns that can be moved together, since no row has an entry in two of them.
+"""Columns that can be moved together, because no row has an entry in two of them.
 
-A matrix of three diagonals takes three evaluations then, however large it is (Curtis, Powell and Reid, "On the
-estimation of sparse Jacobian matrices", 1974).
+A tridiagonal matrix then takes three evaluations, however large it is (Curtis, Powell and Reid, "On the estimation of
+sparse Jacobian matrices", 1974).
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 
 def colours(rows: NDArray[np.int64], columns: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Give a number to each of `count` columns so that no row has two entries in columns of the same number.
+    """Give each of `count` columns a colour, so that no row has entries in two columns of the same colour.
 
-    Greedily, in the order of the columns, each the least that is free: for a band that is as few as it can be.
+    The method is greedy: in their order, each column gets the smallest free number. For a band matrix, this needs as
+    few colours as possible.
     """
     order = np.argsort(columns, kind="stable")
     own = np.split(rows[order], np.searchsorted(columns[order], np.arange(1, count)))

@@ -1,4 +1,4 @@
-"""Matrices held against differences: every row along every group of columns that is moved."""
+"""Compare matrices with finite differences: every row along every group of columns that is moved."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 Mode = Literal["full", "directions", "groups"]
 
-#: Columns that are looked at one by one to find out why a matrix is wrong that was not compared so.
+#: The number of columns to compare one by one to find out why a matrix is wrong, if only groups were compared.
 _SAMPLE = 48
 
 
 @dataclass
 class JacobianComparison(Comparison):
-    """Two functions, every block of the second compared."""
+    """The comparison of two functions: every block of the second is compared."""
 
     subject: JacobianSubject
-    #: What is known of blocks that are wrong, for causes that lie in several.
+    #: What is known about wrong blocks, for causes that involve several.
     known: dict[str, Matrices] = field(default_factory=dict)
     #: How far arguments with bounds can be moved.
     rooms: dict[str, Room] = field(default_factory=dict)
@@ -72,7 +72,7 @@ class JacobianComparison(Comparison):
         self, subject: Subject, names: Iterable[str], douts: list[Any], careful: bool = False,
         like: NumericEvaluation | None = None, **how: Any,
     ) -> NumericEvaluation:  # fmt: skip
-        """Give the numeric side; numbers at a bound are moved one by one only."""
+        """Give the numeric side; numbers at a bound are moved only one by one."""
         still = {n: room.beside.reshape(subject.arrays[n].shape) for n, room in self.rooms.items()}
         return super()._evaluation(subject, names, douts, careful, like, thorough=False, still=still, **how)
 
@@ -91,17 +91,17 @@ class JacobianComparison(Comparison):
                 self.notes.append(f"{fixed} {of_all} cannot move: the bounds are equal")
 
     def _moves(self, subject: Subject, name: str) -> bool:
-        """Tell whether the outputs change when an array does; with bounds, nobody asks."""
+        """Tell whether the outputs change when an array does; with bounds, this is not tried."""
         return name in self.rooms or super()._moves(subject, name)
 
     def _of_wide(self, wide: Subject, douts: list[Any]) -> dict[str, Block]:
-        """Give what the copy in float64 says, if there is one."""
+        """Give the answer of the copy in float64, if there is one."""
         if wide is self.subject:
             return {}
         self.randomness.rewind()
         try:
             answer = wide.gradients(douts)
-        except Exception:  # code that insists on float32: then there is no second opinion
+        except Exception:  # the code insists on float32, so there is no second opinion
             return {}
         blocks: dict[str, Block] = getattr(answer, "blocks", {})
         return {name: block for name, block in blocks.items() if block.numbers.dtype == np.float64}
@@ -117,7 +117,7 @@ class JacobianComparison(Comparison):
             )  # fmt: skip
         judged = block if opinion is None else opinion
         if self.settings.mode != "directions" and (matrix := judged.dense()) is not None:
-            judged = Dense(block.shape, matrix)  # of what gives products only, once
+            judged = Dense(block.shape, matrix)  # build it once if it only gives products
         mode, groups = self._groups(numeric, name, judged)
         single = opinion is None and (is_single(array) or is_single(block.numbers))
         compared = self._compared(numeric, name, judged, groups, single)
@@ -131,7 +131,7 @@ class JacobianComparison(Comparison):
         return check
 
     def _groups(self, numeric: NumericEvaluation, name: str, block: Block) -> tuple[Mode, list[Group]]:
-        """Give how it is compared, and what is moved: each column, those of each colour, or all along directions."""
+        """Give the mode, and the groups to move: each column, the columns of each colour, or all along directions."""
         array, mode = self.subject.arrays[name], self.settings.mode
         scales = numeric.scales[name].reshape(-1)
         if mode != "directions":
@@ -203,7 +203,7 @@ class JacobianComparison(Comparison):
         self, numeric: NumericEvaluation, name: str, block: Block, groups: Sequence[Group], compared: Compared,
         check: ArrayCheck, single: bool,
     ) -> ArrayCheck:  # fmt: skip
-        """Find the worst entry, where only groups were compared, and the cause."""
+        """Find the cause, and the worst entry if only groups were compared."""
         count, width = block.shape
         shape = (*self.subject.out, *self.subject.arrays[name].shape)
         if check.mode != "full":
@@ -233,7 +233,7 @@ class JacobianComparison(Comparison):
         return replace(check, cause=explain(known) or check.cause, labels=self._labels(check.where))
 
     def _labels(self, where: tuple[int, ...]) -> tuple[str, ...]:
-        """Give the names of the row and the column of an entry, if there are such."""
+        """Give the names of the row and the column of an entry, if they have names."""
         rows, columns = self.subject.row_names, self.subject.column_names
         if not where or not (rows or columns) or len(self.subject.movable) > 1:
             return ()
@@ -248,7 +248,7 @@ class JacobianComparison(Comparison):
         )
 
     def _halved(self, numeric: NumericEvaluation, name: str, block: Block, group: Group, row: int) -> int:
-        """Give the column of a group whose entry in this row is wrong: halves are compared until one is left."""
+        """Give the column of a group whose entry in this row is wrong, by comparing halves until one is left."""
         columns, steps = group.columns, group.steps
         while len(columns) > 1:
             half, off = len(columns) // 2, []
@@ -281,7 +281,7 @@ class JacobianComparison(Comparison):
     def _transposed_products(self, numeric: NumericEvaluation, name: str, douts: list[Any], block: Block) -> ArrayCheck:
         """Compare the products with the transposed matrix: all of them, or one with a random vector.
 
-        For that one all numbers are moved at once, and so not beside bounds.
+        For that one, all numbers are moved at once, which is not possible with bounds.
         """
         back, (count, width) = self.subject.backwards[name], block.shape
         few = max(count, width) <= _SAMPLE**2 // 2
@@ -299,7 +299,7 @@ class JacobianComparison(Comparison):
         return replace(check, name=f"{self.subject.called(name)}ᵀ")
 
     def _misshapen(self, numeric: NumericEvaluation, name: str, value: Any) -> ArrayCheck:
-        """Judge what has not the shape of the derivatives: it may be transposed."""
+        """Judge a block that does not have the shape of the derivatives: it may be transposed."""
         out, into = self.subject.out, self.subject.arrays[name].shape
         shape = tuple(int(n) for n in np.shape(value) or getattr(value, "shape", ()))
         note = f"it has shape {shape}; f gives {out} for {into}, so it should have {(*out, *into)}"
@@ -316,7 +316,7 @@ class JacobianComparison(Comparison):
         return ArrayCheck(self.subject.called(name), (*out, *into), "full", 0, "wrong", note=note, cause=cause)
 
     def _in_fewer_digits(self, check: ArrayCheck, block: Block, opinion: Block) -> ArrayCheck:
-        """Judge what float32 code gave, where the same code is right in float64: by the digits that are left."""
+        """Judge a result of float32 code by its remaining digits, if the same code is right in float64."""
         given, right = block.numbers.astype(np.float64), opinion.numbers
         if given.shape != right.shape or np.allclose(given, right, rtol=1e-4, atol=1e-5 * np.abs(right).max(initial=0)):
             return check
@@ -325,10 +325,10 @@ class JacobianComparison(Comparison):
         )
 
     def _swapped(self, checks: tuple[ArrayCheck, ...], given: JacobianAnswer) -> tuple[ArrayCheck, ...]:
-        """Say so if a block is right in another's place."""
+        """Name a block that would be right in the place of another."""
         names = [name for name in self.known if name in given.blocks]
         if len({c.cause for c in checks}) == 1 and checks[0].cause:
-            return checks  # what explains each by itself is plainer
+            return checks  # a cause for each by itself is simpler
         told: dict[str, str] = {}
         for one, other in itertools.permutations(names, 2):
             theirs = given.blocks[other].dense()
@@ -338,11 +338,11 @@ class JacobianComparison(Comparison):
         return tuple(replace(c, cause=told.get(c.name, c.cause)) for c in checks)
 
     def in_another_order(self, arrays: tuple[ArrayCheck, ...], answer: Answer) -> tuple[ArrayCheck, ...]:
-        """Give them as they are: `all` has seen to it."""
+        """Give them as they are: `all` has taken care of the order."""
         return arrays
 
     def differs_along(self, other: Subject, theirs: Answer, douts: list[Any]) -> list[str]:
-        """Give the names of blocks that differ along a random direction, beyond doubt."""
+        """Give the names of blocks that clearly differ along a random direction."""
         assert isinstance(theirs, JacobianAnswer)
         assert isinstance(other, type(self.subject))
         blocks = theirs.blocks
@@ -350,7 +350,7 @@ class JacobianComparison(Comparison):
         names = [n for n, block in blocks.items() if block.shape == (math.prod(self.subject.out), other.arrays[n].size)]
         wide = aside._to_move(names)
         if wide is not other or not names or self.numeric is None or self.numeric.subject is not self.subject:
-            return []  # float32 is looked at once
+            return []  # float32 is compared only once
         aside._see_to_bounds(wide, names)
         numeric = aside._evaluation(wide, names, douts, like=self.numeric)
         differing = []

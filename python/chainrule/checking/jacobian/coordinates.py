@@ -1,8 +1,9 @@
-"""Arguments whose numbers cannot be moved one by one: points of manifolds, complex numbers.
+"""Arguments whose numbers cannot be moved one by one: points on manifolds, and complex numbers.
 
-Both are handed on as functions of real numbers that can. A point x of a manifold is moved by a tangent vector d, to
-``retract(x, d)``, and the columns of its Jacobian are by the entries of d at 0; outputs on a manifold are told by their
-coordinates at f(x), ``local(f(x), y)``. A complex number is moved by its real and its imaginary part.
+Both are turned into functions of real numbers, which can be moved. A point x on a manifold moves along a tangent vector
+d to ``retract(x, d)``, and the columns of its Jacobian are the derivatives with respect to the entries of d at 0.
+Outputs on a manifold are given by their coordinates at f(x), ``local(f(x), y)``. A complex number is moved in its real
+and in its imaginary part.
 """
 
 from __future__ import annotations
@@ -25,20 +26,20 @@ Function = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Real:
-    """Functions of real numbers, and the arguments to begin with."""
+    """Functions of real numbers, and their initial arguments."""
 
     f: Function
     jac: Function
     arguments: tuple[Any, ...]
-    #: How it was understood.
+    #: How the derivatives were read, for the report.
     told: str = ""
 
 
 def on_manifolds(f: Function, jac: Any, arguments: Sequence[Any], retract: Any, local: Any) -> Real:
     """Give functions of tangent vectors.
 
-    `retract`: of the first argument, or by name or place, None for those that are plain arrays; `local`: of the
-    outputs, if they lie on a manifold.
+    `retract` is for the first argument, or by name or position, with None for plain arrays; `local` is for the outputs,
+    if they are on a manifold.
 
     Raises
     ------
@@ -55,7 +56,7 @@ def on_manifolds(f: Function, jac: Any, arguments: Sequence[Any], retract: Any, 
     size = np.size(out)
     if local is not None and np.abs(np.asarray(out, np.float64)).max(initial=0) > 1e-8:
         raise ValueError(
-            f"local(y, y) is {_short(out)} at y = f(x), and must be 0: it gives coordinates of the second at the first"
+            f"local(y, y) is {_short(out)} at y = f(x), but must be 0: it gives coordinates of the second at the first"
         )
     zeros = {}
     for name, way in ways.items():
@@ -79,19 +80,19 @@ def on_manifolds(f: Function, jac: Any, arguments: Sequence[Any], retract: Any, 
 
 
 def _dimension(block: Any, size: int, name: str) -> int:
-    """Give how many numbers a tangent vector has: as many as the block has columns."""
+    """Give the dimension of a tangent vector, which is the number of columns of the block."""
     shape: tuple[int, ...] = tuple(getattr(block, "shape", np.shape(block)))
     numbers = math.prod(shape)
     if not shape or size == 0 or numbers % size:
         raise ValueError(
-            f"jac gives a block of shape {shape} for {name}; f gives {size} numbers, so it must have {size} rows, and a"
-            " column for each number of a tangent vector"
+            f"jac gives a block of shape {shape} for {name}; f gives {size} numbers, so it must have {size} rows, and"
+            " one column for each number of a tangent vector"
         )
     return numbers // size
 
 
 def _expect_at_rest(way: Function, point: Any, zero: Any, name: str) -> None:
-    """Raise unless the tangent vector 0 leaves a point where it is."""
+    """Raise ValueError unless the tangent vector 0 leaves a point where it is."""
     try:
         back = way(copy.deepcopy(point), zero)
     except Exception as error:
@@ -99,10 +100,10 @@ def _expect_at_rest(way: Function, point: Any, zero: Any, name: str) -> None:
         raise
     try:
         same = np.allclose(np.asarray(back, np.float64), np.asarray(point, np.float64), rtol=1e-7, atol=1e-10)
-    except (TypeError, ValueError):  # objects that are no arrays: nothing to compare them by
+    except (TypeError, ValueError):  # objects that are not arrays cannot be compared
         return
     if not same:
-        raise ValueError(f"retract({name}, 0) is {_short(back)}, and must be {name}, {_short(point)}")
+        raise ValueError(f"retract({name}, 0) is {_short(back)}, but must be {name}, {_short(point)}")
 
 
 def _by_name(retract: Any, names: Sequence[str]) -> dict[str, Function]:
@@ -118,7 +119,7 @@ def _by_name(retract: Any, names: Sequence[str]) -> dict[str, Function]:
     pairs = dict(given) if isinstance(given, Mapping) else dict(zip(names, given, strict=False))
     unknown = [name for name in pairs if name not in names]
     if unknown:
-        raise ValueError(f"retract names {unknown[0]!r}, and the arguments are {', '.join(names)}")
+        raise ValueError(f"retract names {unknown[0]!r}, but the arguments are {', '.join(names)}")
     return {name: way for name, way in pairs.items() if way is not None}
 
 
@@ -133,10 +134,10 @@ def _blocks(given: Any, names: Sequence[str]) -> dict[str, Any]:
 
 
 def of_real_parts(f: Function, jac: Any, arguments: Sequence[Any], conjugate: bool = False) -> Real:
-    """Give functions of the real and imaginary parts; complex outputs give theirs, too, behind one another.
+    """Give functions of the real and imaginary parts; complex outputs are split in the same way, one after the other.
 
-    The derivatives of complex outputs by complex arguments are f′: the functions must be holomorphic. Those of real
-    ones are ∂f/∂a + i ∂f/∂b at a + i b. With `conjugate` the conjugates of either.
+    The derivatives of complex outputs with respect to complex arguments are f′, so the functions must be holomorphic.
+    Those of real outputs are ∂f/∂a + i ∂f/∂b at a + i b. With `conjugate`, both are conjugated.
     """
     names = names_of(f, len(arguments))
     arrays = [np.array(a) if is_complex(a) else a for a in arguments]
@@ -172,12 +173,12 @@ def of_real_parts(f: Function, jac: Any, arguments: Sequence[Any], conjugate: bo
 def _real_block(
     block: Any, out: tuple[int, ...], into: tuple[int, ...], complex_out: bool, complex_in: bool, conjugate: bool
 ) -> Any:
-    """Give complex derivatives as those of real by real numbers, the real and imaginary parts in a last axis each."""
+    """Turn complex derivatives into real ones, with a last axis for the real and imaginary parts of each side."""
     dense = np.asarray(block.todense()) if is_sparse(block) else np.asarray(block)
     if dense.shape == out == into and dense.size > 1:  # one for each entry
         dense = np.diag(dense.reshape(-1))
     if dense.size != math.prod(out) * math.prod(into):
-        return dense.real  # of a wrong shape: that is said of it as it is
+        return dense.real  # a wrong shape is reported for the block as given
     matrix = dense.reshape(math.prod(out), math.prod(into))
     a, b = matrix.real, matrix.imag
     if conjugate:
@@ -200,7 +201,7 @@ def _joined(parts: Any) -> Any:
 
 
 def _like(function: Function, by: Any, names: Sequence[str]) -> Function:
-    """Give a function the name of another, in which to look for what it holds, and names for its arguments."""
+    """Give a function the name and the contents of another, and names for its arguments."""
     function.__name__ = getattr(by, "__name__", type(by).__name__)
     if callable(by):
         function.__wrapped__ = by  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Hessians: the Jacobian of a gradient, which is symmetric."""
+"""Hessians: the Jacobian of a gradient, which must be symmetric."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from chainrule.checking.contracts import Trial
 
 _SYMMETRIC = "the Hessian is symmetric"
-#: By how much of the largest number both halves may differ: what sums in another order leave.
+#: How far the two halves may differ, relative to the largest number, because sums are taken in another order.
 _ROUNDING = 1e-9
 
 
@@ -32,17 +32,17 @@ class HessianSubject(JacobianSubject):
     by_name = True
 
     def expect_fitting(self) -> None:
-        """Raise unless what should be a gradient has as many numbers as what it is by."""
+        """Raise ValueError unless the gradient has as many numbers as its argument."""
         super().expect_fitting()
         for name, array in self.movable.items():
             if math.prod(self.out) != array.size:
                 raise ValueError(
-                    f"{self.forward_name} must give the gradient by {name}, {array.size} numbers, and gives an array of"
-                    f" shape {self.out}"
+                    f"{self.forward_name} must give the gradient with respect to {name}, {array.size} numbers, but it"
+                    f" gives an array of shape {self.out}"
                 )
 
     def try_own_contracts(self, trial: Trial, answer: Answer, douts: Sequence[Any]) -> None:
-        """Hold the Hessian against itself: it is symmetric."""
+        """Check that the Hessian is symmetric."""
         assert isinstance(answer, JacobianAnswer)
         for block in answer.blocks.values():
             trial.tried.setdefault(_SYMMETRIC)
@@ -52,7 +52,7 @@ class HessianSubject(JacobianSubject):
 
 
 def _asymmetry(block: Block) -> str:
-    """Say where the halves differ, if they do."""
+    """Say where the two halves differ, if they do."""
     epsilon = max(_ROUNDING, 64 * float(np.finfo(block.numbers.dtype).eps))
     matrix = block.dense()
     if matrix is not None:

@@ -1,7 +1,7 @@
-"""Bounds: nothing is evaluated beyond them.
+"""Bounds, beyond which nothing is evaluated.
 
-A number with room to both sides is moved to both, no further than the nearer bound. One at a bound, or next to it, is
-moved to the other side only.
+A number with room on both sides is moved to both, no further than the nearer bound. A number at a bound, or next to it,
+is moved only to the other side.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from chainrule.checking.finite_differences import Floats
 from chainrule.checking.groups import Group
 
-#: A number is next to a bound if there is less room than this part of its size.
+#: A number is next to a bound if the room is less than this share of its size.
 _NEXT = 2.0**-10
 #: A sum may be rounded up.
 _WITHIN = 1 - 2.0**-50
@@ -31,11 +31,11 @@ class Room:
 
     @property
     def beside(self) -> NDArray[np.bool_]:
-        """Which lie at a bound or next to one."""
+        """The numbers at a bound or next to one, as a mask."""
         return np.asarray(np.minimum(self.down, self.up) < _NEXT * self.scales)
 
     def within(self, group: Group) -> Group:
-        """Give a group that stays within the bounds: to both sides if it can, to one if not."""
+        """Give a group that stays within the bounds, moved to both sides if possible, otherwise to one."""
         columns, steps = group.columns, group.steps
         if not self.beside[columns].any():
             nearest = np.minimum(self.down[columns], self.up[columns])
@@ -50,9 +50,9 @@ class Room:
 
 
 def bounds_of(pair: Any, x: Any, name: str) -> tuple[Floats, Floats]:
-    """Give the bounds of an argument in its shape, and say so if it lies beyond them.
+    """Give the bounds of an argument in its shape; raise ValueError if the argument is beyond them.
 
-    `pair`: (lower, upper), numbers, arrays or None; or an object with ``lb`` and ``ub``, as SciPy's.
+    `pair` is (lower, upper), each a number, an array or None, or an object with ``lb`` and ``ub``, such as SciPy's.
     """
     if hasattr(pair, "lb"):
         pair = (pair.lb, pair.ub)
@@ -75,7 +75,7 @@ def bounds_of(pair: Any, x: Any, name: str) -> tuple[Floats, Floats]:
 
 
 def cut(bounds: tuple[Floats, Floats], shape: tuple[int, ...]) -> tuple[Floats, Floats]:
-    """Give bounds for an argument of another shape: of its first rows, or else those that all numbers keep."""
+    """Give bounds for an argument of another shape: those of its first rows, or else bounds that all numbers keep."""
     low, high = (side[tuple(map(slice, shape))] if side.ndim == len(shape) else side for side in bounds)
     if low.shape == shape:
         return low, high
@@ -83,12 +83,12 @@ def cut(bounds: tuple[Floats, Floats], shape: tuple[int, ...]) -> tuple[Floats, 
 
 
 def room_of(x: Any, bounds: tuple[Floats, Floats], scales: Floats) -> Room:
-    """Give how far the numbers of an argument can be moved."""
+    """Give how far each number of an argument can be moved."""
     low, high = bounds
     return Room((x - low).reshape(-1), (high - x).reshape(-1), scales.reshape(-1))
 
 
 def _least(way: Floats, steps: Floats) -> float:
-    """Give the longest step of a group with which nothing goes beyond its bound, not even by rounding."""
+    """Give the longest step of a group that moves nothing beyond its bound, not even by rounding."""
     moved = steps != 0
     return _WITHIN * float((way[moved] / np.abs(steps[moved])).min(initial=np.inf)) if moved.any() else 0.0

@@ -1,4 +1,4 @@
-"""The rows of a matrix along groups of columns: what it says there, and what came of comparing them."""
+"""The rows of a matrix along groups of columns: their values, and the results of comparing them."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from chainrule.checking.finite_differences import Floats, Found
 from chainrule.checking.jacobian.blocks import Block
 from chainrule.checking.judging import Tolerance
 
-#: Groups that are looked at before the others, to learn how long their steps have to be.
+#: The number of groups to look at first, to learn how long the steps must be.
 _AHEAD = 8
-#: Numbers that are compared at once, so that memory stays small.
+#: The number of numbers to compare at once, so that little memory is needed.
 _AT_ONCE = 1_000_000
 
 
 @dataclass
 class Rows(Probes):
-    """Every row along every one of some groups: number ``group * M + row``."""
+    """Every row along every group: probe number ``group * M + row``."""
 
-    #: What the matrix says, (groups · M,).
+    #: The values of the matrix, (groups · M,).
     claimed: Floats
 
     def read(self, gradients: object) -> Floats:
-        """Give what the matrix says."""
+        """Give the values of the matrix."""
         return self.claimed
 
     def size(self, gradients: object) -> float:
-        """Give the size of the largest of them."""
+        """Give the size of the largest value."""
         return float(np.abs(self.claimed).max(initial=0))
 
 
 @dataclass
 class Compared:
-    """What came of comparing a matrix along groups."""
+    """The results of comparing a matrix along groups."""
 
     found: Found
     wrong: NDArray[np.bool_]
     rule: Tolerance
 
     def at(self, these: Any) -> Compared:
-        """Give the same in another order."""
+        """Give the same results in another order."""
         found = Found(self.found.slopes.at(these), self.found.kinks[these], self.found.steps[these], self.found.epsilon)
         return Compared(found, self.wrong[these], self.rule.at(these))
 
@@ -56,16 +56,17 @@ class Compared:
 def weighted(
     blocks: dict[str, Block], douts: Sequence[Any], arrays: Mapping[str, FloatArray]
 ) -> dict[str, Floats | None]:
-    """Give Jᵀ w by each argument, as far as it is at hand."""
+    """Give Jᵀ w for each argument, as far as it is available."""
     w = np.concatenate([np.ravel(d) for d in douts])
     found = {name: block.times_transposed(w) for name, block in blocks.items()}
     return {n: None if g is None else g.reshape(arrays[n].shape) for n, g in found.items()}
 
 
 def first_multiple(found: Found, scales: Floats) -> float:
-    """Give the step to begin with for the other groups, by the scale: where noise is no more than the rest of the bar.
+    """Give the first step for the other groups, relative to the scale: where noise is at most the rest of the bar.
 
-    Steps of a few are sixteenfolds of each other; the one between, at which fewest others have to be moved again.
+    The steps of the first groups differ by factors of sixteen; the best is between them, where the fewest other groups
+    have to be moved again.
     """
     slopes = found.slopes
     with np.errstate(all="ignore"):
@@ -76,7 +77,7 @@ def first_multiple(found: Found, scales: Floats) -> float:
 
 
 def portions(groups: int, count: int) -> list[range]:
-    """Give the groups to look at together: a few first, then as many as fit into memory."""
+    """Give the groups to handle together: a few first, then as many as fit into memory."""
     each = max(1, _AT_ONCE // max(1, count))
     starts = [0, *range(min(_AHEAD, groups), groups, each)] if groups > _AHEAD else [0]
     return [range(a, b) for a, b in itertools.pairwise([*starts, groups])]

@@ -32,19 +32,19 @@ from chainrule.checking.subject import Answer, Subject
 
 @dataclass
 class JacobianSubject(Subject):
-    """Two functions of the same arguments: f, and all its derivatives."""
+    """Two functions of the same arguments: f, and a function for all its derivatives."""
 
     #: Names of the outputs and of the numbers of each argument, for the report.
     row_names: Sequence[str] = ()
     column_names: Sequence[str] = ()
     #: Arguments that must stay within bounds: (lower, upper).
     bounds: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
-    #: The shape of what f gives; known after its first call.
+    #: The shape of f's result; known after the first call.
     out: tuple[int, ...] = ()
-    #: By argument: given w, gives Jᵀ w, if such products are given too.
+    #: For each argument: a function from w to Jᵀ w, if such products are given too.
     backwards: dict[str, Callable[[Floats], Any]] = field(default_factory=dict)
     kind = "jacobian"
-    #: What the matrix is called.
+    #: The name of the matrix.
     letter: ClassVar[str] = "J"
     of_functions = True
     forward_name: str = "f"
@@ -54,7 +54,7 @@ class JacobianSubject(Subject):
 
     @classmethod
     def read(cls, reader: Reader) -> Sequence[Subject]:
-        """Give two functions, or one and a pair (jvp, vjp)."""
+        """Read two functions, or one and a pair (jvp, vjp)."""
         f, jac = reader.thing
         slots, inputs = reader.slots(f)
         name = getattr(f, "__name__", "f")
@@ -77,18 +77,18 @@ class JacobianSubject(Subject):
         return [subject]
 
     def expect_fitting(self) -> None:
-        """Raise unless the names that were given are as many as what they name."""
+        """Raise ValueError unless there are as many names as outputs or columns."""
         sizes = [math.prod(self.out), *(a.size for a in self.movable.values())][:2]
         for what, names, size in zip(("row", "column"), (self.row_names, self.column_names), sizes, strict=False):
             if names and len(names) != size:
-                raise ValueError(f"there are {len(names)} {what}_names, and {size} {what}s")
+                raise ValueError(f"there are {len(names)} {what}_names, but {size} {what}s")
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is known by jac: workers need f only."""
+        """Leave out everything that jac is needed for: workers only need f."""
         return {**self.__dict__, "backwards": {}}
 
     def called(self, name: str) -> str:
-        """Give what the matrix by an argument is called."""
+        """Give the name of the matrix for an argument."""
         return self.letter if len(self.movable) == 1 else f"{self.letter}_{name}"
 
     def comparison(self) -> type[Comparison]:
@@ -96,12 +96,12 @@ class JacobianSubject(Subject):
         return JacobianComparison
 
     def raw_output(self) -> FloatArray:
-        """Give what f gives, as one array."""
+        """Give the result of f, as one array."""
         arrays = outcome_of(self.thing[0](*self.handed()), self.thing[0], self.forward_name, cached=False).arrays
         return arrays[0] if len(arrays) == 1 else np.concatenate([a.reshape(-1) for a in arrays])
 
     def with_inputs(self, inputs: Mapping[str, Any]) -> Subject:
-        """Give the same with other arguments, within the bounds."""
+        """Give the same subject with other arguments, within the bounds."""
         bounds = {name: cut(pair, inputs[name].shape) for name, pair in self.bounds.items()}
         clipped = {name: np.clip(inputs[name], *pair) for name, pair in bounds.items()}
         other = super().with_inputs({**inputs, **clipped})
@@ -109,11 +109,11 @@ class JacobianSubject(Subject):
         return other
 
     def outputs(self) -> list[FloatArray]:
-        """Give what comes out."""
+        """Give the outputs."""
         return [self.raw_output()]
 
     def gradients(self, douts: Sequence[Any], *, fresh: bool = True) -> Answer:
-        """Give the derivatives by each argument."""
+        """Give the derivatives with respect to each argument."""
         jac = self.thing[1]
         if isinstance(jac, tuple) and any(map(callable, jac)):
             return self._by_products(*jac)
@@ -147,7 +147,7 @@ class JacobianSubject(Subject):
         return answer
 
     def _by_products(self, jvp: Any, vjp: Any) -> JacobianAnswer:
-        """Give the derivatives by the products with them: ``jvp(*args, *vs)`` and ``vjp(*args, w)``."""
+        """Give the derivatives in the form of products: ``jvp(*args, *vs)`` and ``vjp(*args, w)``."""
         answer, names = JacobianAnswer({}, {}), list(self.movable)
         shapes = {name: self.inputs[name].shape for name in names}
         size = math.prod(self.out)
@@ -174,7 +174,7 @@ class JacobianSubject(Subject):
         return self._blocks(vjp(*self.handed(), w.reshape(self.out)))[name]
 
     def _blocks(self, returned: Any) -> dict[str, Any]:
-        """Say which argument each block is by: by name, or in the order of those that can be moved."""
+        """Assign each block to its argument: by name, or in the order of those that can be moved."""
         names = list(self.movable)
         deep = mirrored(returned, self.slots)
         if deep is not None:
@@ -185,7 +185,7 @@ class JacobianSubject(Subject):
             unknown = [key for key in keys if not any(key in (n, bare(n)) for n in names)]
             if unknown:
                 raise ValueError(
-                    f"{self.full_name(self.backward_name)} gives blocks named {', '.join(unknown)}, and the arguments"
+                    f"{self.full_name(self.backward_name)} gives blocks named {', '.join(unknown)}, but the arguments"
                     f" are {', '.join(names)}"
                 )
             return found
@@ -199,12 +199,12 @@ class JacobianSubject(Subject):
                 return {next((n for n in names if self._fits(returned, n)), names[0]): returned}
             return {names[0]: returned} if names else {}
         if len(returned) != len(names) and len(returned) == len(self.inputs):
-            pairs = zip(self.inputs, returned, strict=True)  # None, perhaps, for what cannot be moved
+            pairs = zip(self.inputs, returned, strict=True)  # perhaps None for arguments that cannot be moved
             return {n: block for n, block in pairs if n in names}
         if len(returned) != len(names):
             raise ValueError(
                 f"{self.full_name(self.backward_name)} gives {len(returned)} blocks for {len(names)} arguments"
-                f" ({', '.join(names) or 'none'}); say with wrt= which they are by"
+                f" ({', '.join(names) or 'none'}); name the arguments they belong to with wrt="
             )
         return dict(zip(names, returned, strict=True))
 
@@ -216,18 +216,18 @@ class JacobianSubject(Subject):
 
 
 def _bounds(bounds: Any, subject: Subject) -> dict[str, tuple[Any, Any]]:
-    """Give the bounds of each argument that has some: those of the first, or a dict by name."""
+    """Give the bounds of each argument that has any; `bounds` is for the first argument, or a dict by name."""
     if bounds is None:
         return {}
     by_name = dict(bounds) if isinstance(bounds, Mapping) else dict.fromkeys(list(subject.movable)[:1], bounds)
     for name in by_name:
         if name not in subject.movable:
-            raise ValueError(f"bounds names {name!r}, and the arguments are {', '.join(subject.movable) or 'none'}")
+            raise ValueError(f"bounds names {name!r}, but the arguments are {', '.join(subject.movable) or 'none'}")
     return {name: bounds_of(pair, subject.inputs[name], name) for name, pair in by_name.items()}
 
 
 def _goes_back(operator: Any) -> bool:
-    """Tell whether an operator gives products with its transpose; one of SciPy always has the method."""
+    """Tell whether an operator gives products with its transpose; a SciPy operator always has the method."""
     try:
         operator.rmatvec(np.zeros(operator.shape[0]))
     except (AttributeError, NotImplementedError):

@@ -1,10 +1,10 @@
-"""The layers of the tutorial and of the book: each keeps in ``forward`` what its ``backward`` needs.
+"""The layers of the tutorial and of the book: ``forward`` keeps what ``backward`` needs.
 
 ``forward`` gives the layer's output. ``backward`` takes the gradient of the loss with respect to that output, `dout`,
-and returns the gradient with respect to the input, `dx`: the chain rule, one link of it. No layer writes into an array
-it is given, and what it returns is the caller's to keep and to change.
+and returns the gradient with respect to the input, `dx`: one link of the chain rule. No layer writes into an array
+it is given. What it returns is the caller's to keep and to change.
 
-Like the tutorial's, a layer remembers its last ``forward`` only, so one thread at a time may use it.
+Like the tutorial's layers, a layer remembers only its last ``forward``, so use it from one thread at a time.
 """
 
 from chainrule.nn.layers.affine import Affine

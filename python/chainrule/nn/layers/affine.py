@@ -15,25 +15,26 @@ from chainrule.nn.layers.base import BaseLayer, incoming, kept, remembered
 class Affine(BaseLayer):
     """``out = x @ W + b``: dL/dx = dout Wᵀ, dL/dW = xᵀ dout, dL/db = column sums of dout.
 
-    `x` has shape (N, ...), each example flattened to D numbers, or (D,) for one; the output (N, M) or (M,). All of it
-    is computed in the dtype of `W`.
+    `x` has shape (N, ...), where each example is flattened to D numbers, or (D,) for one example; the output has shape
+    (N, M) or (M,). Everything is computed in the dtype of `W`.
 
     Parameters
     ----------
     W : ndarray, shape (D, M)
-        Weights. Held, not copied: an in-place update by the caller is seen here. Assigning ``layer.W = other`` copies
-        `other` into the held array. What is not a float32 or float64 array is turned into one, and that is held.
+        Weights. Held, not copied: the layer sees in-place updates by the caller. Assigning ``layer.W = other`` copies
+        `other` into the held array. Anything but a float32 or float64 array is converted to one, and the layer holds
+        the result.
     b : ndarray, shape (M,)
-        Biases, held likewise; copied only if its dtype is not that of `W`.
+        Biases, held in the same way; copied only if the dtype is not that of `W`.
 
     Attributes
     ----------
     x : ndarray, shape (N, D)
         The last input, flattened: the caller's own array if that holds uint8, float32 or float64 in rows.
     original_x_shape : tuple of int
-        The shape it came in.
+        The shape of the last input before it was flattened.
     dW, db : ndarray
-        Gradients of `W` and `b`, in their shapes, made anew by each ``backward``.
+        Gradients of `W` and `b`, in their shapes. Each ``backward`` makes new arrays.
 
     Raises
     ------
@@ -94,14 +95,14 @@ class Affine(BaseLayer):
         return out.reshape(out.shape[1:]) if x.ndim == 1 else out
 
     def rows(self, x: FloatArray, name: str = "W") -> FloatArray:
-        """Give `x` as (N, D); say so, calling the weights `name`, if it does not fit.
+        """Give `x` in the shape (N, D).
 
         Parameters
         ----------
         x : ndarray, shape (N, ...) or (D,)
             N examples, or one.
         name : str
-            What the message calls the weights.
+            What an error message calls the weights.
 
         Raises
         ------
@@ -125,19 +126,19 @@ class Affine(BaseLayer):
         return dx.reshape(self.original_x_shape)
 
     def backward_parameters(self, dout: Any, *, same_x: bool = False) -> FloatArray:
-        """Keep `dW` and `db`, and give `dout` checked, shape (N, M): for a layer whose `dx` nobody reads.
+        """Compute `dW` and `db` only, and give the checked `dout`, shape (N, M): for a layer whose `dx` nobody reads.
 
         Parameters
         ----------
         dout : array_like
             As for ``backward``.
         same_x : bool, default False
-            Whether nobody can have changed the numbers of `x` since ``forward`` read them.
+            Whether it is certain that the numbers of `x` have not changed since ``forward`` read them.
 
         Raises
         ------
         RuntimeError, TypeError, ValueError
-            As ``backward`` does.
+            As for ``backward``.
         """
         x = remembered(self.x, self)
         outputs = self._W.shape[1]
@@ -150,7 +151,7 @@ class Affine(BaseLayer):
         return rows
 
     def _one(self, shape: tuple[int, ...]) -> bool:
-        return False  # takes one example as it is
+        return False  # a single example needs no axis for N here
 
     def _described(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
         features, outputs = self._W.shape

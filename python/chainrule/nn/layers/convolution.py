@@ -1,4 +1,4 @@
-"""The layer whose weights are filters: the book's §7.4.3, and ``Convolution`` of its ``common/layers.py``."""
+"""The layer whose weights are filters: the book's §7.4.3, and ``Convolution`` in its ``common/layers.py``."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from chainrule.nn.layers.kernel import KernelLayer, held, hold
 
 
 class Convolution(KernelLayer):
-    """``out = W * x + b``: each filter moved over the image, and at each place the sum of products with what it covers.
+    """``out = W * x + b``: each filter moves over the image, and is multiplied with the pixels it covers and summed.
 
     out[n, f, y, x] = Σ W[f, c, i, j] · x[n, c, y·stride + i - pad, x·stride + j - pad] + b[f], over c, i and j.
-    Backwards: dL/db[f] is the sum of dout over n, y and x, dL/dW[f, c, i, j] that of dout times the pixel under that
-    weight, and dL/dx of a pixel that of dout times the weight over it. `x` has shape (N, C, H, W), or (C, H, W) for one
-    image; the output (N, FN, OH, OW) or (FN, OH, OW), with OH = 1 + (H + 2 pad - FH) / stride, rounded down. Around the
-    image lie `pad` rows and columns of zeros; rows and columns left over at the end are not looked at. All of it is
-    computed in the dtype of `W`.
+    Backward pass: dL/db[f] is the sum of dout over n, y and x; dL/dW[f, c, i, j] is the sum of dout times the pixel
+    under that weight; dL/dx of a pixel is the sum of dout times the weight over it. `x` has shape (N, C, H, W), or
+    (C, H, W) for one image; the output has shape (N, FN, OH, OW) or (FN, OH, OW), with
+    OH = 1 + (H + 2 pad - FH) / stride, rounded down. `pad` rows and columns of zeros surround the image. Rows and
+    columns left over at the end are ignored. Everything is computed in the dtype of `W`.
 
     Parameters
     ----------
     W : ndarray, shape (FN, C, FH, FW)
         Filters. Held, not copied; ``layer.W = other`` copies into the held array, as in `Affine`.
     b : ndarray, shape (FN,)
-        Biases, held likewise.
+        Biases, held in the same way.
     stride : int, default 1
         Pixels from one place of a filter to the next.
     pad : int, default 0
@@ -35,12 +35,12 @@ class Convolution(KernelLayer):
     x : ndarray
         The last input.
     dW, db : ndarray
-        Gradients of `W` and `b`, in their shapes, made anew by each ``backward``.
+        Gradients of `W` and `b`, in their shapes. Each ``backward`` makes new arrays.
 
     Raises
     ------
     TypeError
-        If `W` or `b` does not hold real numbers, or `stride` or `pad` is no whole number.
+        If `W` or `b` does not hold real numbers, or `stride` or `pad` is not a whole number.
     ValueError
         If a shape does not fit, `stride` is below 1 or `pad` below 0.
 
@@ -94,12 +94,12 @@ class Convolution(KernelLayer):
 
 
 def places_of(shape: tuple[int, ...], window: Any, stride: int, pad: int) -> tuple[int, ...]:
-    """Give how many places a window has, down and across, on an image of `shape` (C, H, W).
+    """Give the number of places for a window, down and across, on an image of `shape` (C, H, W).
 
     Raises
     ------
     ValueError
-        If it does not fit in once.
+        If the window does not fit even once.
     """
     for size, length in zip(shape[1:], window, strict=True):
         if size + 2 * pad < length:

@@ -1,4 +1,4 @@
-"""The layer that leaves numbers out: the book's §6.4.3, and ``Dropout`` of its ``common/layers.py``."""
+"""The layer that drops numbers at random: the book's §6.4.3, and ``Dropout`` in its ``common/layers.py``."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from chainrule.nn.layers.base import BaseLayer, incoming, remembered
 
 
 class Masks:
-    """A stream of masks: who names a place in it, (seed, step, layer), gets the same one wherever it is drawn.
+    """A stream of masks: a place in it, (seed, step, layer), gives the same mask wherever it is drawn.
 
     Parameters
     ----------
     seed : int or None
-        None takes a number from NumPy's global generator when it is first needed.
+        With None, a number from NumPy's global generator, drawn when it is first needed.
     """
 
     def __init__(self, seed: int | None) -> None:
         self.state: tuple[int | None, int] = (seed, 0)
 
     def place(self) -> tuple[int, int, int]:
-        """Give where the next mask lies."""
+        """Give the place of the next mask."""
         seed, step = self.state
         if seed is None:
             seed = int(np.random.randint(2**31))
@@ -39,37 +39,36 @@ class Masks:
 
 
 class Dropout(BaseLayer):
-    """``out = x`` where a number stays, else 0, in training; ``out = (1 - dropout_ratio) · x`` in evaluation.
+    """In training, ``out = x`` where a number is kept, else 0; in evaluation, ``out = (1 - dropout_ratio) · x``.
 
-    Backwards: dL/dx = dout where it stays, else 0; after an evaluation (1 - dropout_ratio) · dout. Each number of each
-    example stays with the probability 1 - dropout_ratio. Takes any shape, and keeps it.
+    Backward pass: dL/dx = dout where the number was kept, else 0; after an evaluation, (1 - dropout_ratio) · dout. Each
+    number of each example is kept with probability 1 - dropout_ratio. Takes any shape and keeps it.
 
     Parameters
     ----------
     dropout_ratio : float, default 0.5
-        The share that is left out, 0 <= ratio < 1.
+        The share of numbers to drop, 0 <= ratio < 1.
     seed : int, optional, keyword-only
-        What the masks are drawn by. By default a number from NumPy's global generator, taken at the first training
-        pass.
+        The seed of the masks. By default a number from NumPy's global generator, drawn at the first training pass.
 
     Attributes
     ----------
     mask : ndarray of bool, the shape of `x`
-        Which numbers stayed in the last training pass; None before it, and after an evaluation.
+        Which numbers were kept in the last training pass; None before the first one, and after an evaluation.
     draws : tuple of three int, or None
-        Where in the stream of masks the next one lies, (seed, step, layer), if it is not the layer that counts its
-        steps. `fit` sets it: with the same seed the same masks, whoever runs the network, and after a break.
+        The place of the next mask in the stream of masks, (seed, step, layer); None if the layer counts its own steps.
+        `fit` sets it, so that the same seed gives the same masks, whoever runs the network, and after a resume.
 
     Raises
     ------
     TypeError, ValueError
-        If the ratio or the seed is of the wrong kind or out of range.
+        If the ratio or the seed has the wrong type or is out of range.
 
     Notes
     -----
-    The factor in evaluation is the book's, and the paper's, so that its weights go on working; others multiply by
-    1 / (1 - ratio) in training instead. Source: Srivastava et al., "Dropout: a simple way to prevent neural networks
-    from overfitting", 2014.
+    The factor in evaluation is that of the book and the paper, so that the book's weights keep working. Other libraries
+    multiply by 1 / (1 - ratio) in training instead. Source: Srivastava et al., "Dropout: a simple way to prevent neural
+    networks from overfitting", 2014.
 
     Examples
     --------
@@ -105,7 +104,7 @@ class Dropout(BaseLayer):
         return out
 
     def next_draws(self) -> tuple[int, int, int]:
-        """Give where the next mask lies in the stream of masks: (seed, step, layer)."""
+        """Give the place of the next mask in the stream of masks: (seed, step, layer)."""
         return self.masks.place() if self.draws is None else self.draws
 
     def _described(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:

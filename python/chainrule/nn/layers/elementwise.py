@@ -1,4 +1,4 @@
-"""Layers that treat each number by itself: activations, and what rescales. All take any shape, and keep it.
+"""Layers that work on each number by itself: activations and rescaling. All take any shape and keep it.
 
 Sources: the tutorial's "ReLU层" and "Sigmoid层", and `common/layers.py` of deep-learning-from-scratch; for tanh LeCun
 et al., "Efficient BackProp", 1998; for the leaky relu Maas, Hannun, Ng, "Rectifier nonlinearities improve neural
@@ -49,7 +49,7 @@ class Relu(BaseLayer):
         mask = remembered(self.mask, self)
         dout = incoming(dout, mask.shape)
         dx: FloatArray = np.empty_like(dout)
-        # np.where(mask, 0, dout), in a third of the time: it guesses a branch for each number.
+        # np.where(mask, 0, dout) in a third of the time: np.where has to predict a branch for each number.
         _kernels.zero_where(np.ascontiguousarray(mask, np.bool_).view(np.uint8), dout, dx)
         return dx
 
@@ -77,7 +77,7 @@ class Sigmoid(BaseLayer):
     def forward(self, x: Any) -> FloatArray:
         out = each(sigmoid, floats(x, "x"))
         self.out = out
-        return copied(out)  # the caller may change what it got; backward needs what it was
+        return copied(out)  # the caller may change the result; backward needs the original
 
     def backward(self, dout: Any) -> FloatArray:
         out = remembered(self.out, self)
@@ -120,7 +120,7 @@ class LeakyRelu(BaseLayer):
     Parameters
     ----------
     slope : float, default 0.01
-        What is left of what is not above 0; > 0.
+        The factor for numbers that are not above 0; > 0.
 
     Attributes
     ----------
@@ -158,7 +158,7 @@ class LeakyRelu(BaseLayer):
 
 
 class Identity(BaseLayer):
-    """``out = x``, dL/dx = dout: where there is nothing to do, such as an output layer for regression.
+    """``out = x``, dL/dx = dout: for a place where there is nothing to compute, such as the output of a regression.
 
     Examples
     --------
@@ -182,15 +182,15 @@ class Identity(BaseLayer):
 
 
 class Rescaling(BaseLayer):
-    """``out = scale * x``, dL/dx = scale · dout: says what a stored number means, such as the byte of a pixel.
+    """``out = scale * x``, dL/dx = scale · dout: turns stored numbers, such as bytes of pixels, into what they mean.
 
-    At the front of a network it lets bytes be trained on as they are: `fit` folds it into the first product, and the
-    images take a quarter of the memory of float32.
+    Put it at the front of a network to train on bytes as they are: `fit` folds it into the first product, and the
+    images take a quarter of the memory that float32 would.
 
     Parameters
     ----------
     scale : float, default 1/255
-        By default a byte becomes 0.0-1.0.
+        The factor. By default a byte becomes 0.0-1.0.
 
     Raises
     ------

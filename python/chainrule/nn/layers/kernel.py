@@ -1,4 +1,4 @@
-"""What the layers share whose arithmetic is a kernel of Rust's, the same that `fit` runs."""
+"""What is common to the layers whose arithmetic is a Rust kernel, the same kernel that `fit` runs."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from chainrule import _kernels
 from chainrule._gate import FloatArray, fill, floats, parameter
 from chainrule.nn.layers.base import BaseLayer, incoming, kept, remembered
 
-#: A layer as Rust is told of it: its name, sizes and numbers.
+#: The description of a layer for Rust: its name, sizes and numbers.
 _Description: TypeAlias = tuple[str, list[int], list[float]]
 
 
 class KernelLayer(BaseLayer):
-    """A layer that says how it is described to Rust, and which arrays go with it; the rest is here."""
+    """A layer that gives its description for Rust and the names of its arrays; this class does the rest."""
 
     #: Its name in Rust.
     kernel: ClassVar[str]
-    #: Arrays it learns, and behind them those that only follow the data.
+    #: The arrays that it learns, and those that only follow the data; Rust takes them in this order.
     learnt: ClassVar[tuple[str, ...]] = ()
     statistics: ClassVar[tuple[str, ...]] = ()
 
     x: Any
-    #: How the last pass forward was described, what it remembers, what it was for, and the shape of what came out.
+    #: Of the last forward pass: its description, what it remembers, whether it was for training, the output's shape.
     _pass: tuple[_Description, tuple[FloatArray, NDArray[np.uint32]], bool, tuple[int, ...]] | None
 
     def _begin(self) -> None:
-        """Have nothing to go back through yet."""
+        """Start with no forward pass to go back through."""
         self.x = self._pass = None
         for name in self.learnt:
             setattr(self, f"d{name}", None)
@@ -40,7 +40,7 @@ class KernelLayer(BaseLayer):
         return [floats(getattr(self, name), name, dtype) for name in (*self.learnt, *self.statistics)]
 
     def _run(self, x: Any, training: bool = True) -> FloatArray:
-        """Give what comes out, and keep what the way back needs."""
+        """Give the output, and keep what the backward pass needs."""
         arrays, given = self._arrays(), x
         x = floats(x, "x", arrays[0].dtype if arrays else None)
         if x.ndim == 0:
@@ -58,7 +58,7 @@ class KernelLayer(BaseLayer):
         return out
 
     def _rows(self, x: FloatArray) -> FloatArray:
-        """Give `x` with one row an example."""
+        """Give `x` with one row for each example."""
         return x.reshape(1, x.size) if self._one(x.shape) else x.reshape(len(x), math.prod(x.shape[1:]))
 
     def backward(self, dout: Any) -> FloatArray:
@@ -76,7 +76,7 @@ class KernelLayer(BaseLayer):
 
 
 def held(name: str, what: str) -> property:
-    """Give a property that shows an array a layer holds; assigning copies into it, as in `Affine`."""
+    """Give a property that returns an array the layer holds; assigning copies into that array, as in `Affine`."""
     place = f"_{name}"
 
     def show(layer: Any) -> FloatArray:
@@ -90,14 +90,14 @@ def held(name: str, what: str) -> property:
 
 
 def hold(layer: Any, name: str, value: Any, axes: str = "", like: FloatArray | None = None) -> FloatArray:
-    """Have a layer hold `value`, itself if it is a float32 or float64 array; with such `axes`, or shaped as `like`.
+    """Make a layer hold `value`, uncopied if it is a float32 or float64 array; check its `axes`, or `like`'s shape.
 
     Raises
     ------
     TypeError
         If `value` does not hold real numbers.
     ValueError
-        If it has another shape.
+        If it has a different shape.
     """
     array = parameter(value, name, None if like is None else like.dtype)
     if axes and array.ndim != len(axes.split()):

@@ -1,4 +1,4 @@
-"""The layers that give numbers a mean of 0 and a variance of 1.
+"""The layers that normalize numbers to a mean of 0 and a variance of 1.
 
 Sources: Ioffe, Szegedy, "Batch normalization", 2015, and the book's §6.3; Ba, Kiros, Hinton, "Layer normalization",
 2016.
@@ -17,41 +17,41 @@ from chainrule.nn.layers.kernel import KernelLayer, held, hold
 
 
 class BatchNormalization(KernelLayer):
-    """``out = gamma · (x - mean) / √(variance + 1e-6) + beta``, mean and variance taken of each channel over the batch.
+    """``out = gamma · (x - mean) / √(variance + 1e-6) + beta``, with each channel's mean and variance over the batch.
 
-    Backwards, with x̂ = (x - mean) / √(variance + 1e-6): dL/dbeta = Σ dout, dL/dgamma = Σ dout · x̂ over a channel,
+    Backward pass, with x̂ = (x - mean) / √(variance + 1e-6): dL/dbeta = Σ dout, dL/dgamma = Σ dout · x̂ over a channel,
     dL/dx = gamma / √(variance + 1e-6) · (dout - mean of dout - x̂ · mean of dout · x̂). `x` has shape (N, C), or
-    (N, C, L), (N, C, H, W) and so on, where a mean is taken over the pixels too, or (C,) for one example.
+    (C,) for one example, or (N, C, L), (N, C, H, W) and so on; then the means are taken over the pixels too.
 
     Parameters
     ----------
     gamma, beta : ndarray, shape (C,)
         Scale and shift of each channel. Held, not copied; ``layer.gamma = other`` copies into the held array.
     momentum : float, default 0.9
-        What is left of the running mean and variance after a step, in 0..1.
+        The weight of the old running mean and variance at each update, in 0..1.
     running_mean, running_var : ndarray, shape (C,), optional
-        What evaluation goes by, held; by default 0 and 1 to begin with.
+        The statistics for evaluation. Held, not copied; by default they start at 0 and 1.
 
     Attributes
     ----------
     x : ndarray
         The last input.
     dgamma, dbeta : ndarray
-        Gradients, in the shapes of `gamma` and `beta`, made anew by each ``backward``.
+        Gradients, in the shapes of `gamma` and `beta`. Each ``backward`` makes new arrays.
 
     Raises
     ------
     TypeError
-        If an array does not hold real numbers, or `momentum` is no number.
+        If an array does not hold real numbers, or `momentum` is not a number.
     ValueError
         If a shape does not fit, or `momentum` does not lie in 0..1.
 
     Notes
     -----
-    In training mean and variance are those of the batch, and the running ones follow them, in place:
-    ``running = momentum · running + (1 - momentum) · batch``, as the book has it; the variance is not corrected for the
-    one degree of freedom. In evaluation the running ones are taken and nothing moves. A batch of one example has the
-    variance 0 in each channel of a single number: what comes out is beta, whatever went in.
+    In training, the layer uses the mean and variance of the batch and updates the running ones in place:
+    ``running = momentum · running + (1 - momentum) · batch``, as in the book. The variance is not corrected for the one
+    degree of freedom. In evaluation, the layer uses the running mean and variance and updates nothing. In a batch of
+    one example, a channel of a single number has variance 0: its output is beta, whatever the input.
 
     Examples
     --------
@@ -96,7 +96,7 @@ class BatchNormalization(KernelLayer):
         return out
 
     def _follow(self) -> None:
-        """Have the running mean and variance follow those of the batch."""
+        """Update the running mean and variance with those of the batch."""
         _, (numbers, _), _, _ = remembered(self._pass, self)
         mean, variance, _ = numbers.reshape(3, -1)
         m = self.momentum
@@ -117,12 +117,12 @@ class BatchNormalization(KernelLayer):
 
 
 class LayerNormalization(KernelLayer):
-    """``out = gamma · (x - mean) / √(variance + 1e-6) + beta``, mean and variance taken of each example by itself.
+    """``out = gamma · (x - mean) / √(variance + 1e-6) + beta``, with the mean and variance of each example by itself.
 
-    They are taken over the last axes that have D numbers together: of (N, D) over D, of (N, T, D) over the last axis,
-    of (N, C, H, W) with D = C·H·W over all but N. Backwards, with x̂ = (x - mean) / √(variance + 1e-6) and g = gamma ·
-    dout: dL/dbeta = Σ dout, dL/dgamma = Σ dout · x̂ over the examples, dL/dx = (g - mean of g - x̂ · mean of g · x̂) /
-    √(variance + 1e-6). `x` has shape (N, ...), or (D,) for one example. Training and evaluation are the same.
+    They are taken over the last axes that hold D numbers together: for (N, D) over D, for (N, T, D) over the last axis,
+    for (N, C, H, W) with D = C·H·W over all axes but N. Backward pass, with x̂ = (x - mean) / √(variance + 1e-6) and
+    g = gamma · dout: dL/dbeta = Σ dout, dL/dgamma = Σ dout · x̂ over the examples, dL/dx = (g - mean of g - x̂ · mean of
+    g · x̂) / √(variance + 1e-6). `x` has shape (N, ...), or (D,) for one example. Training and evaluation are the same.
 
     Parameters
     ----------
@@ -134,7 +134,7 @@ class LayerNormalization(KernelLayer):
     x : ndarray
         The last input.
     dgamma, dbeta : ndarray
-        Gradients, in the shapes of `gamma` and `beta`, made anew by each ``backward``.
+        Gradients, in the shapes of `gamma` and `beta`. Each ``backward`` makes new arrays.
 
     Raises
     ------
@@ -180,7 +180,7 @@ class LayerNormalization(KernelLayer):
                 break
         if not shape or together != size:
             raise ValueError(
-                f"gamma expects examples whose last axes have {size} numbers together, got examples of shape {shape}"
+                f"gamma expects examples whose last axes hold {size} numbers together, got examples of shape {shape}"
                 f" (gamma.shape={self.gamma.shape})"
             )
         return (size,), (), shape

@@ -1,4 +1,4 @@
-"""The layers that make an image smaller: the book's §7.4.4, and ``Pooling`` of its ``common/layers.py``."""
+"""The layers that make an image smaller: the book's §7.4.4, and ``Pooling`` in its ``common/layers.py``."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from chainrule.nn.layers.kernel import KernelLayer
 
 
 class _Window(KernelLayer):
-    """What both have: a window, and no parameters."""
+    """What both kinds of pooling share: a window, and no parameters."""
 
     def __init__(self, pool_h: int, pool_w: int, stride: int = 2, pad: int = 0) -> None:
         self.pool_h, self.pool_w = count(pool_h, "pool_h"), count(pool_w, "pool_w")
         self.stride, self.pad = count(stride, "stride"), count(pad, "pad", least=0)
         if pad >= min(pool_h, pool_w):
             raise ValueError(
-                f"pad must be smaller than the window, or it would lie wholly in the padding; got pad={pad!r} for a"
-                f" window of {pool_h} x {pool_w}"
+                f"pad must be smaller than the window, or a window could lie entirely in the padding; got pad={pad!r}"
+                f" for a window of {pool_h} x {pool_w}"
             )
         self._begin()
 
@@ -39,12 +39,12 @@ class _Window(KernelLayer):
 
 
 class Pooling(_Window):
-    """``out = max(x)`` of what is under a window, moved over each channel of an image.
+    """``out = max(x)`` over a window that moves across each channel of an image.
 
-    Backwards, dL/dx: dout goes to the largest, and if several are, to the first of them, row after row; where windows
-    overlap, what comes is added up. `x` has shape (N, C, H, W), or (C, H, W) for one image, the output (N, C, OH, OW)
-    or (C, OH, OW), with OH = 1 + (H + 2 pad - pool_h) / stride, rounded down. What lies in the padding is never the
-    largest: it counts as minus infinity.
+    Backward pass, dL/dx: dout goes to the largest pixel of the window; if several tie, to the first of them in row
+    order. Where windows overlap, the gradients add up. `x` has shape (N, C, H, W), or (C, H, W) for one image; the
+    output has shape (N, C, OH, OW) or (C, OH, OW), with OH = 1 + (H + 2 pad - pool_h) / stride, rounded down. The
+    padding is never the largest: it counts as minus infinity.
 
     Parameters
     ----------
@@ -60,14 +60,14 @@ class Pooling(_Window):
     x : ndarray
         The last input.
     arg_max : ndarray of int64, shape (N, C, OH, OW)
-        Which pixel of its channel was the largest, counted row after row.
+        The index, within its channel and in row order, of the largest pixel of each window.
 
     Raises
     ------
     TypeError
-        If a size is no whole number.
+        If a size is not a whole number.
     ValueError
-        If one is too small, or `pad` not smaller than the window.
+        If a size is too small, or `pad` is not smaller than the window.
 
     Examples
     --------
@@ -83,7 +83,7 @@ class Pooling(_Window):
 
     @property
     def arg_max(self) -> Any:
-        """Where the largest numbers were; None before the first ``forward``."""
+        """Where the largest pixels were; None before the first ``forward``."""
         if self._pass is None:
             return None
         _, (_, places), _, shape = self._pass
@@ -91,10 +91,10 @@ class Pooling(_Window):
 
 
 class AveragePooling(_Window):
-    """``out = mean(x)`` of what is under a window, moved over each channel of an image.
+    """``out = mean(x)`` over a window that moves across each channel of an image.
 
-    Backwards, dL/dx: each pixel under it gets its share of dout, dout divided by how many they are. Shapes, parameters
-    and errors are those of `Pooling`; padding is not counted.
+    Backward pass, dL/dx: each pixel in the window gets an equal share of dout, which is dout divided by the number of
+    these pixels. Shapes, parameters and errors are those of `Pooling`. Padding is not counted.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ class AveragePooling(_Window):
     Raises
     ------
     TypeError, ValueError
-        As `Pooling`.
+        As for `Pooling`.
 
     Examples
     --------

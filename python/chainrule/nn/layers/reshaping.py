@@ -1,4 +1,4 @@
-"""The layers that give the numbers of an example another shape, and change none of them."""
+"""The layers that change the shape of an example and leave its numbers alone."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Reshape(BaseLayer):
     Parameters
     ----------
     shape : tuple of int
-        Of one example, such as (1, 28, 28).
+        The shape of one example, such as (1, 28, 28).
 
     Raises
     ------
     TypeError, ValueError
-        If it is no tuple of whole numbers above 0.
+        If `shape` is not a tuple of whole numbers above 0.
 
     Examples
     --------
@@ -58,15 +58,16 @@ class Reshape(BaseLayer):
     def _described(self, shape: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[float, ...], tuple[int, ...]]:
         if math.prod(shape) != math.prod(self.shape):
             raise ValueError(
-                f"an example of shape {shape} does not have the {math.prod(self.shape)} numbers that {self.shape} has"
+                f"an example of shape {shape} cannot be reshaped to {self.shape}, which has {math.prod(self.shape)}"
+                " numbers"
             )
         return (), (), self.shape
 
 
 class Flatten(BaseLayer):
-    """``out = x.reshape(N, D)``, the numbers of each example in a row. dL/dx = dout, in x's shape.
+    """``out = x.reshape(N, D)``: one row of numbers for each example. dL/dx = dout, in x's shape.
 
-    `Affine` flattens by itself; this says so in a drawing, or goes in front of another layer.
+    `Affine` flattens its input by itself. Use `Flatten` to show this step in a drawing, or in front of another layer.
 
     Examples
     --------

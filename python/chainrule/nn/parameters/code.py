@@ -1,8 +1,8 @@
 """What the code of a class says about the attributes of its objects, before any of it has run.
 
-Read is the bytecode of its methods, inner functions included, in the order in which a forward pass goes through it: a
-method that is called stands where it is called. Nobody is asked to declare which arrays are parameters; but an
-attribute that every forward pass stores is a cache, and one whose gradient some method stores is a parameter.
+This module reads the bytecode of the methods, inner functions included, in the order of a forward pass: the code of a
+method is read where the method is called. Nobody has to declare which arrays are parameters. An attribute that every
+forward pass stores is a cache; an attribute whose gradient some method stores is a parameter.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ import numpy as np
 
 from chainrule.nn.parameters.places import CONTAINERS, PASSING, flush_of, gradient_names, slots
 
-#: Names that are parameters whatever there is beside them.
+#: Names that are always parameters, whatever is beside them.
 PLAIN = ("W", "b")
-#: What goes forwards: where reading begins. An object that has none of these is called by all its methods.
+#: Names of forward methods, where reading begins. Without any of them, all methods of an object are read.
 _FORWARD = ("forward", "__call__", "forward_pass", "fprop", "forward_propagate", "call", "feed_forward", "predict")
 _NOT_OURS = sys.stdlib_module_names | {"builtins", "numpy"}
-#: So many instructions are read and no more, where methods call each other.
+#: The limit of instructions to read, because methods may call each other endlessly.
 _MOST = 20_000
 
 
@@ -34,15 +34,15 @@ _MOST = 20_000
 class Code:
     """What the methods of a class do with attributes, by name."""
 
-    #: Attributes that any method stores.
+    #: Attributes that some method stores.
     stored: frozenset[str]
-    #: Strings that any contains: the keys of dicts are among them.
+    #: Strings that some method contains; keys of dicts are among them.
     strings: frozenset[str]
-    #: Attributes that forward makes anew in each pass, or for its own branch only.
+    #: Attributes that forward stores anew in each pass, or only for use in the same branch.
     caches: frozenset[str]
-    #: Attributes that forward reads as it finds them.
+    #: Attributes that forward reads before it stores them.
     kept: frozenset[str]
-    #: Those of them that it never stores.
+    #: Those of `kept` that forward never stores.
     untouched: frozenset[str]
 
 
@@ -50,7 +50,7 @@ _read: WeakKeyDictionary[type, Code] = WeakKeyDictionary()
 
 
 def code_of(kind: type) -> Code:
-    """Give what the code of a class says; read once for each class.
+    """Give what the code of a class says; each class is read once.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def code_of(kind: type) -> Code:
 
 
 def stored_in(code: types.CodeType) -> Iterator[str]:
-    """Give the attributes that a function, or one inside it, stores."""
+    """Give the attributes that a function, or a function inside it, stores."""
     for instruction in dis.get_instructions(code):
         if instruction.opname == "STORE_ATTR":
             yield str(instruction.argval)
@@ -83,7 +83,7 @@ def stored_in(code: types.CodeType) -> Iterator[str]:
 
 
 def strings_in(constant: Any) -> Iterator[str]:
-    """Give the strings in a constant, which may be a tuple of them, or a function inside another."""
+    """Give the strings in a constant, which may also be a tuple of strings or an inner function."""
     if isinstance(constant, str):
         yield constant
     elif isinstance(constant, tuple | frozenset | types.CodeType):
@@ -92,7 +92,7 @@ def strings_in(constant: Any) -> Iterator[str]:
 
 
 def _functions(kind: type) -> Iterator[tuple[str, list[types.FunctionType]]]:
-    """Give the functions of a class and of those it is derived from, the nearest first, with what decorates them."""
+    """Give the functions of a class and its base classes, nearest first, with their decorators."""
     for base in kind.__mro__:
         if base.__module__.partition(".")[0] not in _NOT_OURS:
             for name, value in vars(base).items():
@@ -101,7 +101,7 @@ def _functions(kind: type) -> Iterator[tuple[str, list[types.FunctionType]]]:
 
 
 def _enclosed(function: types.FunctionType) -> Iterator[str]:
-    """Give the strings that a function has from the one it was made in."""
+    """Give the strings that a function captures from the function that encloses it."""
     for cell in function.__closure__ or ():
         with contextlib.suppress(ValueError):  # named, but not bound yet
             if isinstance(cell.cell_contents, str):
@@ -109,7 +109,7 @@ def _enclosed(function: types.FunctionType) -> Iterator[str]:
 
 
 def _behind(thing: Any) -> Iterator[types.FunctionType]:
-    """Give a function, and those behind its decorators."""
+    """Give a function, and the functions that its decorators wrap."""
     while thing is not None:
         if isinstance(thing, types.FunctionType):
             yield thing
@@ -146,7 +146,7 @@ def _reading(kind: type) -> Code:
 
 
 class _ForwardPass:
-    """The accesses of a forward pass: stored or loaded, and in which branches, the outermost first."""
+    """The accesses of a forward pass: stores and loads, and the branches that contain them, outermost first."""
 
     def __init__(self, methods: dict[str, list[types.CodeType]]) -> None:
         self.methods = methods
@@ -154,7 +154,7 @@ class _ForwardPass:
         self.left, self.regions = _MOST, 0
 
     def method(self, name: str, level: int, within: tuple[int, ...], above: tuple[tuple[str, int], ...]) -> None:
-        """Go through the `level`-th method of this name, the nearest being the 0th."""
+        """Read the `level`-th method of this name; the nearest is number 0."""
         codes = self.methods.get(name, ())
         if level < len(codes) and (name, level) not in above:
             self.code(codes[level], (name, level), within, above)
@@ -162,7 +162,7 @@ class _ForwardPass:
     def code(
         self, code: types.CodeType, me: tuple[str, int], within: tuple[int, ...], above: tuple[tuple[str, int], ...]
     ) -> None:
-        """Go through a method's code in order."""
+        """Read the code of a method in order."""
         branches: list[tuple[int, int]] = []  # where each ends, and its number
         for instruction in dis.get_instructions(code):
             self.left -= 1
@@ -186,19 +186,19 @@ class _ForwardPass:
 
 
 def _branches(instruction: dis.Instruction) -> bool:
-    """Tell whether what follows, up to where it jumps to, may be left out. A loop is gone through."""
+    """Tell whether the code from here to the jump target may be skipped. A loop is assumed to run."""
     if "JUMP" not in instruction.opname or "_IF_" not in instruction.opname:
         return False
     return isinstance(instruction.argval, int) and instruction.argval > instruction.offset
 
 
 class Facts(NamedTuple):
-    """What is known of all objects of a class."""
+    """What is known about all objects of a class."""
 
     plain: bool
     properties: tuple[str, ...]
     flushes: bool
-    #: For attributes that have been asked for: whether the code says that they are parameters, or never are.
+    #: For each attribute asked about so far: whether the code says that it is a parameter or never one.
     known: dict[str, bool | None]
     passing: dict[Any, bool]
 
@@ -207,7 +207,7 @@ _FACTS: WeakKeyDictionary[type, Facts] = WeakKeyDictionary()
 
 
 def facts_of(kind: type) -> Facts:
-    """Give what is known of all objects of a class; found out once for each."""
+    """Give what is known about all objects of a class; it is found once for each class."""
     found = _FACTS.get(kind)
     if found is None:
         code = code_of(kind)
@@ -224,12 +224,12 @@ def facts_of(kind: type) -> Facts:
 
 @functools.lru_cache(maxsize=4096)
 def names_of_gradient(name: str) -> frozenset[str]:
-    """Give what the gradient of an attribute may be called."""
+    """Give the possible names of the gradient of an attribute."""
     return frozenset(gradient_names(name))
 
 
 def is_parameter_by_code(kind: type, name: str) -> bool | None:
-    """Tell from the code of a class whether its attribute is a parameter; None if an object of it may tell."""
+    """Tell from the code of a class whether an attribute is a parameter; None if only an object can tell."""
     code = code_of(kind)
     if is_cache(name, code):
         return False
@@ -237,12 +237,12 @@ def is_parameter_by_code(kind: type, name: str) -> bool | None:
 
 
 def is_cache(name: str, code: Code) -> bool:
-    """Tell whether an attribute is for what belongs to one pass, gradients among it."""
+    """Tell whether an attribute holds something that belongs to one pass, such as a gradient."""
     return name in code.caches or name in CONTAINERS or (name in PASSING and name not in code.untouched)
 
 
 def has_gradient(name: str, code: Code, more: Iterable[str] = ()) -> bool:
-    """Tell whether the code stores something that is called as the gradient of `name` is."""
+    """Tell whether the code stores something under a name for the gradient of `name`."""
     names = names_of_gradient(name)
     if not (names.isdisjoint(code.stored) and names.isdisjoint(code.strings) and names.isdisjoint(more)):
         return True
@@ -250,7 +250,7 @@ def has_gradient(name: str, code: Code, more: Iterable[str] = ()) -> bool:
 
 
 def is_passing(owner: Any, name: Any) -> bool:
-    """Tell whether what an attribute holds is never a parameter."""
+    """Tell whether an attribute never holds a parameter."""
     known = facts_of(type(owner)).passing
     if name not in known:
         known[name] = is_cache(name, code_of(type(owner)))

@@ -1,11 +1,11 @@
 """Which arrays of a layer are its parameters, what they are called in a network, and their gradients after backward.
 
-This is asked by `Network.params` and `Network.gradient`, by `fit`, by files and by drawings: all of them mean the same.
+`Network.params`, `Network.gradient`, `fit`, files and drawings all ask here, so they always agree.
 
-A parameter is a float array that has a gradient beside it, by one of the conventions of `places.py`; or will have,
-by the code of the layer's class: a method stores an attribute, or a key, of a gradient's name. What forward makes anew
-in each pass is a cache, and what is read-only a constant. ``W`` and ``b``, and all arrays of a dict ``params``, are
-parameters whatever there is beside them.
+A parameter is a float array with a gradient beside it, by one of the conventions of `places.py`, or an array that will
+have one according to the code of the layer's class: a method stores an attribute, or a key, with the name of a
+gradient. An array that forward makes anew in each pass is a cache, and a read-only array is a constant. ``W`` and
+``b``, and all arrays of a dict ``params``, are always parameters, whatever is beside them.
 """
 
 from __future__ import annotations
@@ -24,24 +24,25 @@ from chainrule.nn.parameters import code as bytecode
 from chainrule.nn.parameters.layout import Layout, is_leaf, layout_of, things_in
 from chainrule.nn.parameters.places import COUNTERPARTS, Place, attributes, gradient_at, held, is_container
 
-#: A script asks for parameters several times a step: of these layers, exactly, it is known which there are.
+#: A script asks for parameters several times in each step. For exactly these layers, the answer is known in advance.
 _OURS = {kind.of: kind.parameters for kind in LAYERS.values()}
 
 
 class Held(NamedTuple):
-    """A parameter of a layer, and where it lies."""
+    """A parameter of a layer, and where it is stored."""
 
     array: FloatArray
     places: tuple[Place, ...]
 
 
 def parameters(layer: Any, others: Iterable[Any] = ()) -> dict[str, FloatArray]:
-    """Give the parameters of any layer, by the layer's own names for them.
+    """Give the parameters of any layer, under the layer's own names for them.
 
-    `layer`: with ``forward`` and ``backward``; `others`: the layers beside it: what it holds of theirs is theirs.
+    `layer` has ``forward`` and ``backward``; `others` are the layers beside it, whose arrays do not count as its own.
 
-    Given are the very arrays. A name is an attribute's (``gamma``) or the key in a dict of parameters; of a list, its
-    name and the index (``params0``); of an object within the layer, the way to it (``inner.W``).
+    The arrays are given themselves, not as copies. A name is that of an attribute (``gamma``) or a key in a dict of
+    parameters; in a list, it is the list's name and the index (``params0``); in an object within the layer, it is the
+    path to it (``inner.W``).
 
     Examples
     --------
@@ -68,7 +69,7 @@ def parameters(layer: Any, others: Iterable[Any] = ()) -> dict[str, FloatArray]:
 
 
 def gradients(layer: Any, others: Iterable[Any] = ()) -> dict[str, Any]:
-    """Give the gradients that lie beside a layer's parameters now, under their names; asked as `parameters` is."""
+    """Give the present gradients of a layer's parameters, under the parameters' names; arguments as in `parameters`."""
     if type(layer) in _OURS:
         own = {name: getattr(layer, f"d{name}") for name in _OURS[type(layer)]}
         return {name: gradient for name, gradient in own.items() if gradient is not None}
@@ -77,7 +78,7 @@ def gradients(layer: Any, others: Iterable[Any] = ()) -> dict[str, Any]:
 
 
 def held_by(layer: Any, others: Iterable[Any] = ()) -> dict[str, Held]:
-    """Give the parameters as `parameters` does, with the places where their gradients are looked for."""
+    """Give the parameters as `parameters` does, with the places to look for their gradients."""
     if type(layer) in _OURS:
         return {name: Held(getattr(layer, name), (Place(((layer, name),)),)) for name in _OURS[type(layer)]}
     plain = _of_plain(layer)
@@ -86,35 +87,35 @@ def held_by(layer: Any, others: Iterable[Any] = ()) -> dict[str, Held]:
     found = {}
     for name, array in plain.items():
         key = name
-        if name not in bytecode.PLAIN and name not in vars(layer):  # called as the property that shows it
+        if name not in bytecode.PLAIN and name not in vars(layer):  # named after the property that shows it
             key = next(key for key, value in vars(layer).items() if value is array)
         found[name] = Held(array, (Place(((layer, key),)),))
     return found
 
 
 def is_own(layer: Any) -> bool:
-    """Tell whether a layer is one whose arrays have to be looked for."""
+    """Tell whether the arrays of a layer have to be searched for."""
     return type(layer) not in LAYERS
 
 
 def may_flush(layer: Any) -> bool:
-    """Tell whether a layer, or an object within it, may have a method that sets gradients to nothing."""
+    """Tell whether a layer, or an object within it, may have a method that resets gradients."""
     return _of_plain(layer) is None or bytecode.facts_of(type(layer)).flushes
 
 
 def plain_names(layer: Any) -> Iterable[str]:
-    """Give the names that are parameters whatever there is beside them."""
+    """Give the names that are always parameters, whatever is beside them."""
     if type(layer) in LAYERS:
         return bytecode.PLAIN
     own = getattr(layer, "params", None)
     return own.keys() if isinstance(own, Mapping) else bytecode.PLAIN
 
 
-# --- layers that hold arrays, and nothing that holds others: most of them; asked several times a step ---
+# --- layers that hold arrays but no containers or objects: most layers; asked several times in each step ---
 
 
 def _of_plain(layer: Any) -> dict[str, FloatArray] | None:
-    """Give the parameters of a layer that holds nothing that could hold others; None if it may."""
+    """Give the parameters of a layer that holds no containers or objects; None if it may hold some."""
     kind = type(layer)
     facts = bytecode.facts_of(kind)
     own = getattr(layer, "__dict__", None)
@@ -138,17 +139,17 @@ def _of_plain(layer: Any) -> dict[str, FloatArray] | None:
             if known and not any(value is other for other in found.values()):
                 found[_bare(layer, name, value) if name[0] == "_" else name] = value
         elif of is types.FunctionType:
-            return None  # a method of its own
+            return None  # a method of this object only
         elif not is_leaf(of) and not (of is tuple and all(type(item) is int for item in value)):
             return None
     return _without_parts(found) if len(found) > 1 else found
 
 
-# --- any layer: with lists, dicts, slots, objects within it ---
+# --- any layer: with lists, dicts, slots or objects within it ---
 
 
 class _Remembered(NamedTuple):
-    """Where the parameters of a layer were found: of each place its keys, and which of the things within hold it."""
+    """Where the parameters of a layer were found: for each place, its keys and the owners on the way to it."""
 
     layout: Layout
     ids: set[int]
@@ -159,7 +160,7 @@ _REMEMBERED: WeakKeyDictionary[Any, _Remembered] = WeakKeyDictionary()
 
 
 def _of_any(layer: Any, others: Iterable[Any]) -> dict[str, Held]:
-    """Give the parameters of a layer that may hold others: where they were, if it is built as it was then."""
+    """Give the parameters of a layer that may hold objects: from the remembered places if its layout is unchanged."""
     try:
         known = _REMEMBERED.get(layer)
     except TypeError:  # cannot be referred to weakly, or is not hashable
@@ -178,7 +179,7 @@ def _of_any(layer: Any, others: Iterable[Any]) -> dict[str, Held]:
 
 
 def _remember(layer: Any, found: dict[str, Held]) -> None:
-    """Note where the parameters lie, if a look at what the layer and the objects within it hold would tell a change."""
+    """Remember where the parameters are, if the contents of the layer and its inner objects would reveal a change."""
     ids = {id(one.array) for one in found.values()}
     layout = layout_of(layer, ids, bytecode.is_passing) if type(getattr(layer, "__dict__", None)) is dict else None
     things = None if layout is None else things_in(layer, layout, ids, bytecode.is_passing)
@@ -196,13 +197,13 @@ def _remember(layer: Any, found: dict[str, Held]) -> None:
 
 
 def _shows_all(kind: type) -> bool:
-    """Tell whether all arrays that count are in an object's ``__dict__``: no slots, no views that properties make."""
+    """Tell whether an object's ``__dict__`` holds all arrays that count: no slots, no views made by properties."""
     facts = bytecode.facts_of(kind)
     return facts.plain and (not facts.properties or issubclass(kind, Affine))
 
 
 def _looked_for(layer: Any, others: Iterable[Any]) -> dict[str, Held]:
-    """Give the parameters of a layer that may hold others, by looking through it."""
+    """Give the parameters of a layer that may hold objects, by searching it."""
     plain = _plain_places(layer)
     apart = tuple(other for other in others if other is not layer)
     groups: dict[int, tuple[FloatArray, list[Place]]] = {}
@@ -235,7 +236,7 @@ def _looked_for(layer: Any, others: Iterable[Any]) -> dict[str, Held]:
 
 
 def _plain_places(layer: Any) -> list[tuple[Place, FloatArray]]:
-    """Give what is a parameter whatever there is beside it."""
+    """Give the places of arrays that are always parameters, whatever is beside them."""
     own = getattr(layer, "params", None)
     if isinstance(own, Mapping):
         pairs = [(Place(((layer, "params"), (own, key))), array) for key, array in own.items()]
@@ -246,7 +247,7 @@ def _plain_places(layer: Any) -> list[tuple[Place, FloatArray]]:
 
 
 def is_parameter(place: Place) -> bool:
-    """Tell whether there is a gradient beside an array, or will be."""
+    """Tell whether an array has a gradient beside it, or will have one."""
     way = place.way
     if bytecode.is_cache(*attribute_of(place)) and not place.in_parameters:
         return False
@@ -264,7 +265,7 @@ def is_parameter(place: Place) -> bool:
 
 
 def _of_functions(thing: Any) -> bytecode.Code:
-    """Give what is stored, and the strings, in functions that stand in for methods of one object only."""
+    """Give the stored names and the strings of functions that replace methods on one object only."""
     own = [f.__code__ for f in getattr(thing, "__dict__", {}).values() if isinstance(f, types.FunctionType)]
     stored = frozenset(name for code in own for name in bytecode.stored_in(code))
     strings = frozenset(name for code in own for name in bytecode.strings_in(code))
@@ -272,20 +273,20 @@ def _of_functions(thing: Any) -> bytecode.Code:
 
 
 def attribute_of(place: Place) -> tuple[str, bytecode.Code]:
-    """Give the name of the attribute of the innermost object on the way, and the code of that object."""
+    """Give the name of the attribute in the innermost object on the path, and the code of that object."""
     at = max(i for i, (owner, _) in enumerate(place.way) if i == 0 or not is_container(owner))
     owner, key = place.way[at]
     return str(key), bytecode.code_of(type(owner))
 
 
 def reaches_beyond(place: Place, layer: Any, others: Iterable[Any]) -> bool:
-    """Tell whether an array belongs to another layer, or to a network that the layer knows."""
+    """Tell whether an array belongs to another layer, or to a network that the layer refers to."""
     owners = {id(owner) for owner, _ in place.way[1:]}
     return any(id(other) in owners for other in others) or any(_is_network(owner) for owner, _ in place.way[1:])
 
 
 def _short_name(place: Place) -> str:
-    """Give the way to an array, without what goes without saying."""
+    """Give the path to an array, without its obvious parts."""
     names: list[str] = []
     for i, (owner, key) in enumerate(place.way):
         last = i == len(place.way) - 1
@@ -311,7 +312,7 @@ def _length(name: str) -> tuple[int, int, str]:
 
 
 def _without_parts(found: dict[str, FloatArray]) -> dict[str, FloatArray]:
-    """Leave out arrays that are part of another one, and those whose parts are W or b: each number is trained once."""
+    """Leave out arrays that are part of another, and those whose parts are W or b, so each number is trained once."""
     at = {id(array): name for name, array in found.items()}
     out = set()
     for name, array in found.items():
@@ -323,12 +324,12 @@ def _without_parts(found: dict[str, FloatArray]) -> dict[str, FloatArray]:
     return {name: array for name, array in found.items() if name not in out}
 
 
-#: Views that properties have shown, by object and name: a property may make a new one whenever it is asked.
+#: The views that properties have returned, by object and name: a property may make a new view at each access.
 _VIEWS: WeakKeyDictionary[Any, dict[str, FloatArray]] = WeakKeyDictionary()
 
 
 def _stable(layer: Any, name: str, array: FloatArray) -> FloatArray:
-    """Give the object that this property has shown before, if it is the same memory."""
+    """Give the view that this property returned before, if it is the same memory."""
     try:
         known = _VIEWS.setdefault(layer, {})
     except TypeError:  # cannot be referred to weakly, or is not hashable
@@ -344,5 +345,5 @@ def _stable(layer: Any, name: str, array: FloatArray) -> FloatArray:
 
 
 def _is_network(thing: Any) -> bool:
-    """Tell whether something is a network, or its parameters: what a layer reaches through one is not the layer's."""
+    """Tell whether something is a network or its parameters: arrays reached through it do not belong to the layer."""
     return any(base.__module__ == "chainrule.nn.network" for base in type(thing).__mro__)

@@ -1,9 +1,9 @@
-"""Whether an object is still built as it was: what it holds and where, whatever the numbers.
+"""Whether the layout of an object is unchanged: what it holds and where, whatever the numbers.
 
-To look through an object with lists and objects in it takes longer than to go through a small one forwards, and a
-script asks for parameters several times a step. So the places found are remembered, with what would have to change for
-them to be others: keys, lengths, types, and which objects and parameters lie where. Only ways are kept, and ids to
-compare: nothing is kept alive.
+Searching an object that holds lists and objects takes longer than a forward pass of a small one, and a script asks for
+parameters several times in each step. So the places are remembered, together with everything whose change would change
+them: keys, lengths, types, and which objects and parameters are where. Only paths and ids for comparison are kept, so
+nothing is kept alive.
 """
 
 from __future__ import annotations
@@ -22,34 +22,34 @@ _LEAVES = frozenset({
     int, float, bool, str, bytes, complex, type(None), np.float64, np.float32, np.int64, np.bool_, types.FunctionType,
     types.MethodType, types.BuiltinFunctionType, np.ufunc, type, _kernels.Scratch,
 })  # fmt: skip
-#: So many objects within an object are remembered and no more.
+#: The limit of objects within an object to remember.
 _MOST = 200
 
 
 def is_leaf(kind: type) -> bool:
     """Tell whether an object of this kind holds no array: a number, a function, a generator of ``numpy.random``."""
-    # By the name of its module, since to name the generators here would import them with this package.
+    # By the name of its module, because naming the generators here would import them with this package.
     return kind in _LEAVES or kind.__module__.startswith("numpy.random")
 
 
 class Layout(NamedTuple):
-    """How an object is built."""
+    """The layout of an object."""
 
-    #: Of each thing within it, which of those before it holds that, and under which key; the object itself first.
+    #: For each thing within it, which earlier thing holds it, and under which key; the object itself comes first.
     ways: tuple[tuple[int, Any], ...]
-    #: What each of them holds.
+    #: The contents of each of them.
     tokens: tuple[tuple[Any, ...], ...]
 
 
 def layout_of(thing: Any, parameters: set[int], passing: Callable[[Any, Any], bool]) -> Layout | None:
-    """Give how `thing` is built; None if it is too large to be worth it.
+    """Give the layout of `thing`; None if it is too large to be worth remembering.
 
-    `thing`: with a ``__dict__``, as all objects within it; `parameters`: the ids of arrays that have to stay the same
-    objects; `passing`: tells of an object, and the name of an attribute of it, whether what lies there does not matter.
+    `thing` and all objects within it have a ``__dict__``. `parameters` are the ids of arrays that must stay the same
+    objects. `passing` says, for an object and the name of an attribute, whether that attribute's value is irrelevant.
     """
     owners, ways, tokens = [thing], [(0, None)], []
     seen = {id(thing)}
-    for at, owner in enumerate(owners):  # which grows
+    for at, owner in enumerate(owners):  # the loop body appends to it
         tokens.append(_tokens(owner, parameters, passing))
         for key, value in _items(owner):
             if (is_container(value) or is_object(value)) and not is_leaf(type(value)) and id(value) not in seen:
@@ -68,7 +68,7 @@ def layout_of(thing: Any, parameters: set[int], passing: Callable[[Any, Any], bo
 def things_in(
     thing: Any, layout: Layout, parameters: set[int], passing: Callable[[Any, Any], bool]
 ) -> list[Any] | None:
-    """Give the things on the ways of the layout, if `thing` is still built like that; None if not."""
+    """Give the things on the paths of the layout, if `thing` still has this layout; None if not."""
     owners = [thing]
     for (above, key), tokens in zip(layout.ways, layout.tokens, strict=True):
         if key is not None:
@@ -88,7 +88,7 @@ def _items(owner: Any) -> list[tuple[Any, Any]]:
 
 
 def _tokens(owner: Any, parameters: set[int], passing: Callable[[Any, Any], bool]) -> tuple[Any, ...]:
-    """Give what stands for each thing that is held, in order."""
+    """Give a token for each thing that is held, in order."""
     kind = type(owner)
     found: list[Any] = [kind]
     skips = kind is not dict and kind is not list and kind is not tuple and not is_container(owner)
@@ -97,12 +97,12 @@ def _tokens(owner: Any, parameters: set[int], passing: Callable[[Any, Any], bool
         of = type(value)
         if skips and passing(owner, key):
             if key in CONTAINERS and isinstance(value, Mapping):
-                found.append(len(value))  # of names that nobody knew before
+                found.append(len(value))  # a container of names that nobody knew before
             continue
         if of is np.ndarray:
             here = id(value)
             found.append((here if value.flags.writeable else -here) if here in parameters else 0)
-        elif of is types.FunctionType:  # a method of one object's own, whose code tells of parameters
+        elif of is types.FunctionType:  # a method of this object only, whose code says something about parameters
             found.append(id(value))
         elif is_leaf(of) or (of is tuple and all(type(item) is int for item in value)):
             found.append(of)

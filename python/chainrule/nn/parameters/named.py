@@ -1,4 +1,4 @@
-"""A network's parameters by name, as one dict."""
+"""The parameters of a network by name, in one dict."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from chainrule._gate import FloatArray, fill, fitting
 
 
 class Parameters(dict[str, Any]):
-    """Parameters by name. Assigning to a name copies into the array that is held there, so it reaches the layer.
+    """Parameters by name. Assigning to a name copies into the array that is held there, so the layer sees the change.
 
     Raises
     ------
     ValueError
         On assignment, if the shape differs or the held array is read-only. Nothing is changed then.
     TypeError
-        On assignment of something that does not hold real numbers, and where one would be removed: a layer holds it.
+        On assignment of something that does not hold real numbers, and on removal of a parameter: a layer holds it.
     KeyError
-        On assignment to a name that no layer's parameter has, if these are those of a network of this package that has
-        layers. A class of your own may hold more: its methods can use it.
+        On assignment to a name that no layer's parameter has, if the parameters belong to a network of this package
+        that has layers. A class of your own may hold more names, because its methods can use them.
 
     Examples
     --------
@@ -31,7 +31,7 @@ class Parameters(dict[str, Any]):
     array([3., 4.])
     """
 
-    #: Whether there are all names that there can be; the network says so when it gives its parameters.
+    #: Whether no further names are allowed; the network sets this when it gives its parameters.
     complete = False
 
     def __setitem__(self, name: str, value: Any) -> None:
@@ -42,7 +42,7 @@ class Parameters(dict[str, Any]):
             super().__setitem__(name, value)
 
     def setdefault(self, name: str, default: Any = None) -> Any:
-        """Give the parameter of a name; assign `default` to it first if there is none.
+        """Give the parameter `name`; assign `default` to it first if there is none.
 
         Parameters
         ----------
@@ -58,7 +58,7 @@ class Parameters(dict[str, Any]):
         Raises
         ------
         KeyError
-            As ``params[name] = default``.
+            As for ``params[name] = default``.
         """
         if name not in self:
             self[name] = default
@@ -70,15 +70,15 @@ class Parameters(dict[str, Any]):
         Parameters
         ----------
         *others, **values
-            As for ``dict.update``; the values array_like, each in the shape of the array that is held.
+            As for ``dict.update``; the values are array_like, each in the shape of the held array.
 
         Raises
         ------
         TypeError, ValueError, KeyError
-            As ``params[name] = value``.
+            As for ``params[name] = value``.
         """
         given = dict(*others, **values)
-        # All are looked at before the first is changed.
+        # Check all values before changing the first.
         self._expect_open(*(name for name in given if name not in self))
         ready = {
             name: fitting(self[name], value, f"params[{name!r}]") if name in self else value
@@ -91,23 +91,23 @@ class Parameters(dict[str, Any]):
                 self.hold(name, value)
 
     def _expect_open(self, *new: str) -> None:
-        """Raise KeyError if there is one that nothing would use."""
+        """Raise KeyError if one of these names would not be used by anything."""
         if new and self.complete:
             names = ", ".join(map(repr, new))
             raise KeyError(
-                f"no layer has a parameter called {names}; there are {', '.join(self)}. A layer that is put into"
+                f"no layer has a parameter called {names}; there are {', '.join(self)}. A layer that you put into"
                 " net.layers brings its own"
             )
 
     def __getstate__(self) -> None:
-        """Leave `complete` to the network that the copy belongs to: while it is made, every name is new."""
+        """Leave out `complete`: the network of the copy sets it, and every name is new while the copy is being made."""
 
     def __ior__(self, other: Any) -> Self:  # type: ignore[override,misc]  # any mapping, as in update
         self.update(other)
         return self
 
     def _refuse(self, *_: Any) -> NoReturn:
-        """Raise TypeError: no parameter is removed.
+        """Raise TypeError: parameters cannot be removed.
 
         Parameters
         ----------

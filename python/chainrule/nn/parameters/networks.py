@@ -1,7 +1,7 @@
-"""The parameters of a network's layers: their names in the network, their gradients, and what is not among them.
+"""The parameters of a network's layers: their names in the network, their gradients, and the arrays that are left out.
 
-What is a parameter of one layer says `layers.py`. Here the layers are seen together: an array that several of
-them hold is one parameter, and what a layer reaches of another one is not its own.
+`layers.py` says which arrays are the parameters of one layer. This module looks at all layers together: an array that
+several layers hold is one parameter, and an array that a layer reaches through another layer is not its own.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from chainrule.nn.parameters.places import Place, flushes, gradient_at, held, tr
 
 
 def gradients_of(layers: Mapping[Any, Any]) -> dict[int, FloatArray]:
-    """Give the gradients of a network's parameters, by the ids of those: the sum, where several layers hold one.
+    """Give the gradients of a network's parameters, by the parameters' ids; the sum if several layers hold one.
 
     Raises
     ------
     RuntimeError
-        If backward has left no gradient beside a parameter.
+        If backward left no gradient beside a parameter.
     """
     found: dict[int, FloatArray] = {}
     own: dict[int, tuple[Any, str, list[Place]]] = {}
@@ -55,16 +55,16 @@ def gradients_of(layers: Mapping[Any, Any]) -> dict[int, FloatArray]:
             kind, plain = type(layers[key]).__name__, name in plain_names(layers[key])
             remedy = "has another name" if plain else "is read-only: array.flags.writeable = False"
             raise RuntimeError(
-                f"{kind}.backward (layer {key!r}) has left no gradient of {name}: looked for"
+                f"{kind}.backward (layer {key!r}) left no gradient of {name}: looked for"
                 f" {', '.join(places[0].names())} and the like; a constant {remedy}"
             )
-        # The layer may fill the very array again in its next pass.
+        # The layer may fill the same array again in its next pass.
         found[at] = found[at] + gradient if at in found else np.array(gradient)
     return found
 
 
 def flush(layers: Mapping[Any, Any]) -> None:
-    """Set to nothing what layers add their gradients to, if they have a method for it, such as ``zero_grad``."""
+    """Reset the gradients that layers accumulate, if they have a method for that, such as ``zero_grad``."""
     for layer in layers.values():
         if is_own(layer) and may_flush(layer):
             for method in flushes(layer):
@@ -72,11 +72,11 @@ def flush(layers: Mapping[Any, Any]) -> None:
 
 
 def names_in_network(layers: Mapping[Any, Any]) -> list[tuple[str, FloatArray]]:
-    """Give each parameter of a network's layers with the name that it is to have there, in the layers' order.
+    """Give each parameter of a network's layers with its name in the network, in the order of the layers.
 
-    ``W``, ``b`` and the keys of a dict ``params`` have the number of their layer behind them, counted among the layers
-    that have such. A parameter of any other name has its own count: ``gamma1`` is the first ``gamma``. Behind a digit
-    comes ``_``: ``params0_1``.
+    ``W``, ``b`` and the keys of a dict ``params`` get the number of their layer as a suffix, counted among the layers
+    that have such parameters. Every other name has its own count: ``gamma1`` is the first ``gamma``. A ``_`` separates
+    the number from a name that ends in a digit: ``params0_1``.
     """
     all_of = [parameters(layer, layers.values()) for layer in layers.values()]
     plain = [plain_names(layer) for layer in layers.values()]
@@ -104,7 +104,7 @@ def names_in_network(layers: Mapping[Any, Any]) -> list[tuple[str, FloatArray]]:
 
 
 def found_by_gradient(layers: Mapping[Any, Any]) -> set[int]:
-    """Give the ids of the parameters that are such because of a gradient beside them, and not by their name."""
+    """Give the ids of the arrays that are parameters because of a gradient beside them, not because of their name."""
     return {
         id(array)
         for layer in layers.values()
@@ -114,10 +114,10 @@ def found_by_gradient(layers: Mapping[Any, Any]) -> set[int]:
 
 
 def not_trained(layer: Any, layers: Mapping[Any, Any]) -> list[tuple[Place, Any]]:
-    """Give what a layer holds that could be a parameter, and is none; what is read-only is a constant, and not meant.
+    """Give what a layer holds that could be a parameter but is not; read-only arrays are constants and left out.
 
-    That is float arrays that are no gradients, and that the code does not make anew in each pass; and plain numbers
-    that have a gradient beside them, which cannot be trained because they cannot be changed where they are.
+    That is: float arrays that are not gradients and that the code does not make anew in each pass; and plain numbers
+    with a gradient beside them, which cannot be trained because they cannot be changed in place.
     """
     known = {id(array) for other in layers.values() for array in parameters(other, layers.values()).values()}
     places = [place for place, _ in held(layer) if not reaches_beyond(place, layer, layers.values())]
@@ -136,16 +136,17 @@ def not_trained(layer: Any, layers: Mapping[Any, Any]) -> list[tuple[Place, Any]
 
 
 def not_trained_of_loss(loss: Any) -> list[tuple[Place, Any]]:
-    """Give the arrays of a loss that have a gradient beside them, or will have: only those of layers are trained."""
+    """Give the arrays of a loss that have a gradient, or will have one; they are not trained, as only layers are."""
     return [] if type(loss) is SoftmaxWithLoss else [
         (place, array) for place, array in held(loss) if array.flags.writeable and array.size and is_parameter(place)
     ]  # fmt: skip
 
 
 def not_kept(layers: Mapping[Any, Any]) -> list[tuple[Any, Place]]:
-    """Give what the layers' forward reads as it finds it, and that is no parameter: a file does not hold it.
+    """Give what the layers' forward reads before it stores it and is not a parameter: a file does not hold it.
 
-    Each with the key of its layer. Here nothing is tried, as there are no examples: the code of the classes tells.
+    Each comes with the key of its layer. Nothing can be tried out here without examples: the code of the classes
+    decides.
     """
     found = []
     for key, layer in layers.items():

@@ -1,13 +1,13 @@
-"""Which arrays an object holds, and where their gradients lie: asked by networks, by `fit`, by files and by the check.
+"""Which arrays an object holds, and where their gradients are; used by networks, `fit`, files and the check.
 
-An object is looked through as a debugger would: attributes and slots, dicts, lists and tuples, objects within objects.
-Each float array met has a *place*, the way to it, such as ``layers[0].W``. Its gradient is looked for beside it, under
-the names that public code uses, and beside everything on the way to it: ``dW`` next to ``W``; ``grads["W"]`` or
-``grads[0]`` where ``params["W"]`` or ``params[0]`` is; ``grad`` in the same dict as ``val``. A new convention is a line
-in one of the tables below.
+An object is searched as a debugger would do it: attributes and slots, dicts, lists and tuples, objects within objects.
+Each float array found has a *place*, the path to it, such as ``layers[0].W``. Its gradient is looked for beside it,
+under the names that public code uses, and beside everything on the path to it: ``dW`` next to ``W``; ``grads["W"]`` or
+``grads[0]`` next to ``params["W"]`` or ``params[0]``; ``grad`` in the same dict as ``val``. To add a convention, add a
+line to one of the tables below.
 
-An array that lies in several places is one parameter. Gradients next to it are added, as where a layer is used twice;
-those of places further in are not added to one that lies further out, which is their sum, or a list of them, already.
+An array in several places is one parameter. The gradients next to its places are added, as for a layer that is used
+twice. But gradients of inner places are not added to one further out, which already is their sum, or a list of them.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 
-#: What a gradient is called, by the name of what it is the gradient of.
+#: Patterns for the name of a gradient, given the name of the parameter.
 GRADIENT_NAMES = (
     "d{}", "grad_{}", "{}_grad", "d_{}", "g{}", "g_{}", "grad{}", "{}grad", "{}_gradient", "gradient_{}", "{}_grads",
     "grads_{}", "{}_gradients", "nabla_{}", "dL_d{}", "dLd{}", "dl_d{}", "dJ_d{}", "dJd{}", "d{}_", "{}_d", "der_{}",
     "deriv_{}", "{}_deriv", "{}_derivative", "{}_prime",
 )  # fmt: skip
-#: Names whose gradients are not called after them.
+#: Names whose gradients are not named after them.
 COUNTERPARTS = {
     "params": ("grads", "gradients", "grad", "dparams", "derivatives", "gparams"),
     "parameters": ("gradients", "grads", "grad", "gradient", "dparams", "derivatives"),
@@ -47,7 +47,7 @@ COUNTERPARTS = {
     "state_dict": ("grad", "grads", "gradients", "grad_dict", "grads_dict"),
     "p": ("g", "grad"),
 }
-#: Names that stand for each other: of ``weights`` the gradient may be called ``dW``.
+#: Synonyms: the gradient of ``weights`` may be called ``dW``.
 SYNONYMS = (
     ("W", "w", "weight", "weights", "kernel", "kernels", "filters", "filter"), ("b", "B", "bias", "biases"),
     ("E", "embedding", "embeddings", "embedding_matrix", "embedding_weights"),
@@ -55,13 +55,13 @@ SYNONYMS = (
 )  # fmt: skip
 #: Dicts that hold the gradients of the attributes beside them.
 CONTAINERS = ("grads", "gradients", "grad", "derivatives", "dparams", "_grads", "_gradients")
-#: What a layer keeps of its input and output, and their gradients, which are no parameters.
+#: Names for a layer's input and output, and their gradients; none of them are parameters.
 PASSING = frozenset((
     "x", "X", "xs", "input", "inputs", "inp", "z", "Z", "a", "A", "h", "H", "y", "Y", "out", "outs", "output",
     "outputs", "out_", "cache", "last_input", "last_output", "y_pred", "y_true", "t", "mask", "dout", "prev_h",
     "h_prev", "scores", "probs", "logits", "activation", "activations",
 ))  # fmt: skip
-#: Methods that set gradients to nothing, for those that are added to: in small letters, without underscores.
+#: Methods that reset accumulated gradients; in lower case, without underscores.
 FLUSHES = tuple(
     f"{verb}{what}"
     for verb in ("zero", "zeroout", "flush", "clear", "reset", "init", "initialize", "initialise")
@@ -69,22 +69,22 @@ FLUSHES = tuple(
 )
 
 _STANDARD = sys.stdlib_module_names | {"builtins", "numpy", "scipy", "jax", "jaxlib", "torch", "matplotlib", "pandas"}
-#: So many things are looked at and no more: behind an object that holds a data frame there may be millions.
+#: The limit of things to look at: an object that holds a data frame may lead to millions.
 _MOST = 20_000
 
 
 @dataclass(eq=False, repr=False)
 class Place:
-    """Where an array lies: what holds what, from the object on, and by which name or index."""
+    """Where an array is stored: the chain of owners from the object on, and the name or index at each step."""
 
     #: The last owner holds the array. A key is an attribute's name, or an index or key of a list or dict.
     way: tuple[tuple[Any, Any], ...]
-    #: Given the object, gives the gradient, if somebody has said where it lies.
+    #: A function from the object to the gradient, if the user has said where that is.
     told: Callable[[Any], Any] | None = None
 
     @property
     def name(self) -> str:
-        """The way as one would write it, such as ``layers[0].W``; the key alone in a dict of parameters."""
+        """The path in Python notation, such as ``layers[0].W``; in a dict of parameters, the key alone."""
         if len(self.way) == 2 and self.way[0][1] in COUNTERPARTS and isinstance(self.way[1][0], Mapping):
             return str(self.way[1][1])
         text = ""
@@ -97,23 +97,23 @@ class Place:
 
     @property
     def in_parameters(self) -> bool:
-        """Whether it lies in a dict or list that is called one of parameters."""
+        """Whether it is in a dict or list with a name for parameters."""
         return any(str(key).lstrip("_") in ("params", "parameters") for _, key in self.way[:-1])
 
     @property
     def holder(self) -> tuple[Any, Any]:
-        """The innermost object on the way, and the container of it that the array is in; None for an attribute."""
+        """The innermost object on the path, and its container that holds the array; None for an attribute."""
         at = max((i for i, (owner, _) in enumerate(self.way) if not is_container(owner)), default=0)
         return self.way[at][0], self.way[at][1] if at < len(self.way) - 1 else None
 
     @property
     def owners(self) -> set[int]:
-        """The ids of what is on the way."""
+        """The ids of the owners on the path."""
         return {id(owner) for owner, _ in self.way}
 
     @property
     def value(self) -> Any:
-        """What lies there now, whatever has been put on the way to it since; None if nothing does."""
+        """What is there now, even if something on the path was replaced; None if there is nothing."""
         thing = self.way[0][0]
         for _, key in self.way:
             thing = _get(thing, key)
@@ -128,7 +128,7 @@ class Place:
         return Place(tuple(way), self.told)
 
     def names(self) -> list[str]:
-        """Give the likeliest names its gradient could have."""
+        """Give the most likely names of its gradient."""
         _, key = self.way[-1]
         told = list(gradient_names(key)[:4]) if isinstance(key, str) else []
         for owner, above in reversed(self.way[:-1]):
@@ -138,7 +138,7 @@ class Place:
         return told
 
     def gradient(self) -> tuple[str, Any] | None:
-        """Give the gradient that lies beside the array now, and its name; None if there is none."""
+        """Give the present gradient beside the array, and its name; None if there is none."""
         if self.told is not None:
             given = self.told(self.way[0][0])
             return None if given is None else ("what was told", given)
@@ -155,7 +155,7 @@ class Place:
                     inside = _get(owner, name)
                     if not isinstance(inside, Mapping):
                         continue
-                    # In a dict beside a dict of whatever name, the keys alone may be the same.
+                    # In a dict beside a dict of any name, only the keys need to match.
                     for keys in ([key, *rest], rest)[: 2 if rest and isinstance(rest[0], str) else 1]:
                         found = _follow(inside, keys)
                         if found is not None:
@@ -164,7 +164,7 @@ class Place:
 
 
 def values_at(places: Iterable[Place]) -> Iterator[Any]:
-    """Give what lies at each now, as `Place.value` does; what is on the way to several is asked for once."""
+    """Give what is at each place now, as `Place.value` does; owners that several paths share are visited once."""
     known: dict[tuple[Any, ...], Any] = {}
     for place in places:
         thing = place.way[0][0]
@@ -178,12 +178,12 @@ def values_at(places: Iterable[Place]) -> Iterator[Any]:
 
 
 def is_container(thing: Any) -> bool:
-    """Tell whether something holds others by key or index."""
+    """Tell whether something holds other things by key or index."""
     return isinstance(thing, Mapping | list | tuple | deque)
 
 
 def _follow(thing: Any, keys: Iterable[Any]) -> Any:
-    """Go on from `thing` by these keys, or by a gradient's name for each; give the numbers found, or None."""
+    """Follow these keys from `thing`, or a gradient's name for each key; give the numbers found, or None."""
     for key in keys:
         if thing is None:
             return None
@@ -201,7 +201,7 @@ def is_numbers(thing: Any) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def gradient_names(name: str) -> tuple[str, ...]:
-    """Give what the gradient of something of this name may be called, the likeliest first.
+    """Give the possible names of the gradient of something with this name, the most likely first.
 
     Examples
     --------
@@ -220,13 +220,13 @@ def gradient_names(name: str) -> tuple[str, ...]:
     found += [pattern.format(name) for pattern in GRADIENT_NAMES]
     found += [pattern.format(bare) for pattern in GRADIENT_NAMES]
     found += [pattern.format(bare[:1].upper() + bare[1:]) for pattern in ("d{}", "grad{}", "dLd{}", "dL_d{}")]
-    found += [f"_{pattern.format(bare)}" for pattern in GRADIENT_NAMES]  # private, of what is public
+    found += [f"_{pattern.format(bare)}" for pattern in GRADIENT_NAMES]  # a private gradient of a public array
     found += [f"{before}{pattern.format(o)}" for o in others for pattern in GRADIENT_NAMES for before in (private, "")]
     return tuple(dict.fromkeys(candidate for candidate in found if candidate != name))
 
 
 def _get(owner: Any, key: Any) -> Any:
-    """Give what `owner` holds under `key`, or None; whatever is asked of somebody's object, it may refuse."""
+    """Give what `owner` holds under `key`, or None; a user's own object may refuse any request."""
     try:
         if isinstance(owner, Mapping):
             return owner.get(key)
@@ -238,10 +238,10 @@ def _get(owner: Any, key: Any) -> Any:
 
 
 def gradient_at(places: Iterable[Place]) -> Any:
-    """Give the gradient that lies beside an array; of one that lies in several places, the sum; None if there is none.
+    """Give the gradient beside an array; for an array in several places, the sum; None if there is none.
 
-    Within an object, what lies in a container of its own (``params[0]``) and as an attribute is told once. What an
-    object has is the sum of what the objects within it have, or the very same: those are not added to it.
+    An array that an object holds both in a container (``params[0]``) and as an attribute is counted once. The gradient
+    of an object is the sum of those of the objects within it, or the same array, so the latter are not added to it.
     """
     found: dict[tuple[int, Any], list[Any]] = {}
     objects: dict[int, list[Place]] = {}
@@ -266,7 +266,7 @@ def gradient_at(places: Iterable[Place]) -> Any:
 
 
 def put(place: Place, value: Any) -> None:
-    """Put `value` where `place` is: for numbers that are not arrays, and cannot be changed where they are."""
+    """Store `value` at `place`: for plain numbers, which cannot be changed in place."""
     owner, key = place.on(place.way[0][0]).way[-1]
     if isinstance(owner, dict):
         dict.__setitem__(owner, key, value)
@@ -284,7 +284,7 @@ def slots(kind: type) -> Iterator[str]:
 
 
 def attributes(thing: Any) -> dict[str, Any]:
-    """Give what an object holds: its attributes and slots, and the arrays that all objects of its class share."""
+    """Give the contents of an object: its attributes and slots, and the arrays that all objects of its class share."""
     found: dict[str, Any] = {}
     kind = type(thing)
     for base in reversed(kind.__mro__):
@@ -295,21 +295,21 @@ def attributes(thing: Any) -> dict[str, Any]:
 
 
 def in_slots(thing: Any) -> Iterator[tuple[str, Any]]:
-    """Give what an object's slots hold, but for those that are empty."""
+    """Give the contents of an object's slots, except those that are empty."""
     for name in slots(type(thing)):
-        with contextlib.suppress(Exception):  # an object may refuse to be asked
+        with contextlib.suppress(Exception):  # an object may refuse access
             yield name, getattr(thing, name)
 
 
 def inside(owner: Any) -> list[tuple[Any, Any]]:
-    """Give what something holds, with the key, index or name of each."""
+    """Give the contents of something, each with its key, index or name."""
     if isinstance(owner, Mapping):
         return list(owner.items())
     return list(enumerate(owner) if isinstance(owner, list | tuple | deque) else attributes(owner).items())
 
 
 def namespace(thing: Any) -> dict[str, Any] | None:
-    """Give the attributes of an object, the very dict; None if it has only slots, or refuses to be asked."""
+    """Give the attributes of an object, as its own dict; None if it has only slots, or refuses access."""
     try:
         own = thing.__dict__
     except Exception:
@@ -318,7 +318,7 @@ def namespace(thing: Any) -> dict[str, Any] | None:
 
 
 def is_object(thing: Any) -> bool:
-    """Tell whether something is an object of somebody's own class, which may hold arrays."""
+    """Tell whether something is an object of a user's own class, which may hold arrays."""
     kind = type(thing)
     if isinstance(thing, type | types.ModuleType | types.FunctionType | types.MethodType | np.ndarray | np.generic):
         return False
@@ -326,11 +326,11 @@ def is_object(thing: Any) -> bool:
 
 
 def traverse(thing: Any) -> Iterator[tuple[tuple[tuple[Any, Any], ...], Any]]:
-    """Give all that `thing` holds, arrays and whatever else, each with the way to it; nearer things come first.
+    """Give everything that `thing` holds, arrays or not, each with the path to it; nearer things come first.
 
-    What holds something is looked through once; an array is given in every place where it lies.
+    Each owner is searched once; an array is given for every place that holds it.
     """
-    seen: dict[int, Any] = {}  # the things too, so that no address is used twice
+    seen: dict[int, Any] = {}  # keeps the things alive, so that no address is used twice
     todo: deque[tuple[tuple[tuple[Any, Any], ...], Any]] = deque([((), thing)])
     given = 0
     while todo and given < _MOST:
@@ -347,7 +347,7 @@ def traverse(thing: Any) -> Iterator[tuple[tuple[tuple[Any, Any], ...], Any]]:
 
 
 def held(thing: Any) -> list[tuple[Place, FloatArray]]:
-    """Give every float array that `thing` holds, once for each place where it lies."""
+    """Give every float array that `thing` holds, once for each place."""
     found = [(Place(way), value) for way, value in traverse(thing) if _is_float(value)]
     return found + [(Place(((thing, name),)), value) for name, value in _views(thing)]
 
@@ -357,7 +357,7 @@ def _is_float(value: Any) -> bool:
 
 
 def _views(thing: Any) -> Iterator[tuple[str, FloatArray]]:
-    """Give what properties of the class show, if there is a gradient beside it: views of a longer array, perhaps."""
+    """Give the arrays that properties of the class return, if they have a gradient beside them: they may be views."""
     for base in type(thing).__mro__:
         if base.__module__.partition(".")[0] in _STANDARD:
             continue
@@ -375,13 +375,13 @@ def holders(thing: Any) -> list[Any]:
 
 
 def flush_of(kind: type) -> str | None:
-    """Give the name of the method of a class that sets gradients to nothing; None if it has none."""
+    """Give the name of the method of a class that resets gradients; None if it has none."""
     named = {bare: name for name in dir(kind) if (bare := name.replace("_", "").lower()) in FLUSHES}
     return next((named[n] for n in FLUSHES if n in named and callable(getattr(kind, named[n], None))), None)
 
 
 def flushes(thing: Any) -> list[Any]:
-    """Give the methods that set gradients to nothing: that of `thing`, or those of the objects within it."""
+    """Give the methods that reset gradients: that of `thing`, or those of the objects within it."""
     found: dict[int, Any] = {}
     for way, owner in (((), thing), *((way, value) for way, value in traverse(thing) if is_object(value))):
         name = flush_of(type(owner))

@@ -1,12 +1,12 @@
-"""What `fit` would leave as it is, though the loss depends on it: told before the first step, by name.
+"""What `fit` would leave untrained although the loss depends on it; the user is told its name before the first step.
 
-Layers of this package have nothing of the kind, and are not looked at. In one of the user's own, an array that no
-gradient was found for may be a parameter that was forgotten, or a constant, or what another pass overwrites. Trying
-tells: it counts if a forward pass leaves it in its place and as it is, and if the loss changes when it does. The trial
-is on a few examples; arrays, attributes and generators are put back afterwards, bit for bit.
+Layers of this package have no such arrays, and are not searched. In a user's own layer, an array without a gradient may
+be a forgotten parameter, a constant, or something that the next pass overwrites. A trial tells them apart: the array
+counts if a forward pass leaves it in place and unchanged, and if the loss changes when the array does. The trial uses
+a few examples; arrays, attributes and generators are restored afterwards, bit for bit.
 
-The check finds what moves the outputs of a layer in the same way, and its parts are used here. They are imported where
-they are needed, so that ``import chainrule`` and the training of known layers do without them.
+The check finds the arrays that move a layer's outputs in the same way, and its parts are used here. They are imported
+where they are needed, so that ``import chainrule`` and the training of known layers do not load them.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from chainrule.nn.parameters.networks import not_trained, not_trained_of_loss
 from chainrule.nn.parameters.places import Place, holders, put
 from chainrule.nn.sparse import SparseRows
 
-#: Examples of the trial: enough for statistics of a batch.
+#: The number of examples in a trial: enough for the statistics of a batch.
 _ROWS = 8
 #: Stands for the loss among the keys of layers.
 _LOSS = object()
 
 
 def left_untrained(net: Any, x: FloatArray | SparseRows, t: NDArray[Any], batch_size: int) -> list[str]:
-    """Give a sentence for each array, or number, of the layers that the loss depends on and that is not trained.
+    """Give a sentence for each array, or number, of the layers that the loss depends on but that is not trained.
 
-    `net`: anything else is not looked into; `x`, `t`: the examples and the teaching signal; the first few are used;
-    `batch_size`: taken instead, if the network does not take few.
+    Only a `Network` is searched. `x` and `t` are the examples and the teaching signal, of which the first few are used,
+    or `batch_size` of them if the network does not accept so few.
     """
     if not isinstance(net, Network):
         return []
@@ -47,33 +47,33 @@ def left_untrained(net: Any, x: FloatArray | SparseRows, t: NDArray[Any], batch_
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
                 return _tried(net, x[:rows].copy(), t[:rows].copy())
-        except Exception:  # what is wrong with the network, its first step will say
+        except Exception:  # the first step will raise whatever is wrong with the network
             continue
     return []
 
 
 def _may_hold_more(layer: Any, net: Network) -> bool:
-    """Tell whether a layer holds anything that a trial could be about, or will after its first pass."""
+    """Tell whether a layer holds anything worth a trial, or will hold it after its first pass."""
     if not is_own(layer):
         return False
     return bool(not_trained(layer, net.layers)) or any(map(_is_yet_to_make, holders(layer)))
 
 
 def _is_yet_to_make(thing: Any) -> bool:
-    """Tell whether the first forward pass makes something that it goes on with later."""
+    """Tell whether the first forward pass makes something that later passes use."""
     code = code_of(type(thing))
     return any(getattr(thing, name, None) is None for name in code.kept - code.untouched - code.caches)
 
 
 def _tried(net: Network, x: FloatArray, t: NDArray[Any]) -> list[str]:
-    from chainrule.checking.randomness import Randomness  # read for layers of the user's own only, as the others
+    from chainrule.checking.randomness import Randomness  # imported only for users' own layers, as the others
     from chainrule.checking.reach import reach
     from chainrule.checking.state import State  # the same
 
     found = reach(net=net)
     before, randomness = State(found), Randomness(found)
     try:
-        net.gradient(x, t)  # makes what the first pass makes, and gradients that the code does not name
+        net.gradient(x, t)  # creates what the first pass creates, and gradients that the code does not name
         found = reach(net=net)
         randomness.look(found)
         ready = State(found)
@@ -95,7 +95,7 @@ def _tried(net: Network, x: FloatArray, t: NDArray[Any]) -> list[str]:
             randomness.rewind()
             return float(net.loss(x, t))
 
-        if loss() != loss():  # it changes by itself: nothing can be told
+        if loss() != loss():  # the loss changes by itself, so a trial tells nothing
             return []
         return [_sentence(net, key, place, value) for key, place, value in stay if _matters(place, value, loss)]
     finally:
@@ -107,7 +107,7 @@ def _sentence(net: Network, key: Any, place: Place, value: Any) -> str:
     if key is _LOSS:
         return (
             f"fit leaves {type(net.last_layer).__name__}.{place.name} (last_layer) untrained: only layers have"
-            " parameters; put it into a layer"
+            " parameters; move it into a layer"
         )
     what, there = f"{type(net.layers[key]).__name__}.{place.name} (layer {key!r})", f"net.layers[{key!r}].{place.name}"
     if isinstance(value, np.ndarray):
@@ -116,13 +116,13 @@ def _sentence(net: Network, key: Any, place: Place, value: Any) -> str:
             f" it is a constant, make it read-only: {there}.flags.writeable = False"
         )
     return (
-        f"fit leaves {what} untrained: it is a plain number, which a step cannot change in its place; make it an array:"
+        f"fit leaves {what} untrained: it is a plain number, which a step cannot change in place; make it an array:"
         f" {there} = np.array({value!r})"
     )
 
 
 def _matters(place: Place, value: Any, loss: Callable[..., float]) -> bool:
-    """Tell whether the loss changes when the value, an array or a number, does by a hundredth; put it back."""
+    """Tell whether the loss changes when the value, an array or a number, changes by a hundredth; restore it."""
     from chainrule.checking.holdings import moves  # as in _tried
 
     if isinstance(value, np.ndarray):
