@@ -347,7 +347,7 @@ def _levels(drawn: _Drawn, doubts: list[str]) -> tuple[Bytes, list[str]]:
     levels = np.where(_highest(shape, 5), np.clip(darkness / level, 0, 1), 0)
     threshold = _otsu(np.rint(levels * 255).astype(np.uint8)) / 255
     ink = levels > threshold
-    stroke = 2 * ink.sum() / (ink & ~_lowest(np.pad(ink, 1), 3)[1:-1, 1:-1]).sum()  # area / length; length: half the outline
+    stroke = 2 * ink.sum() / (ink & ~_lowest(np.pad(ink, 1), 3)[1:-1, 1:-1]).sum()  # area over length: half the outline
     finer = round(max(shape.shape) * _FINEST - stroke)
     if finer > 0:
         levels = _highest(np.pad(levels, finer), finer | 1)
