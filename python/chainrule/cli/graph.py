@@ -17,7 +17,7 @@ $ chainrule graph "(x + y) * z" x=2 y=3 z=4
 $ chainrule graph "sum(maximum(x @ W, 0))" x=1,2 "W=1,-2;3,4" -o graph.svg
 $ chainrule graph -- "-x**2" x=3
 """
-#: A file without an ending, such as /dev/stdout, is accepted as it is.
+#: A file without an ending, such as /dev/stdout, gets text.
 _FORMATS = {**DRAWINGS, ".md": "markdown", ".txt": "text", "": "text"}
 
 
