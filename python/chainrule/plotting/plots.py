@@ -34,20 +34,20 @@ if TYPE_CHECKING:
 
 #: Each is at least three times as light as a dark page and as dark as a white one.
 _BLUE, _RED, _GREEN, _GREY = "#3f83d1", "#d0541f", "#2a9468", "#8a94a0"
-#: How the curve of each set of examples is drawn: told apart without colours too.
+#: How the curve of each set of examples is drawn: they can be told apart without colours too.
 _CURVES = {"train": (_BLUE, "-"), "validation": (_GREEN, "-."), "test": (_RED, "--")}
 
-#: A curve of more points than this is drawn by the means of equal stretches: a screen shows no more.
+#: A curve with more points than this is drawn through the means over equal intervals: a screen shows no more.
 _MOST_POINTS = 200
-#: Of so many points each is marked.
+#: Up to this number of points, each one is marked.
 _MOST_MARKED = 40
-#: In a table of more classes the cells are too small for numbers.
+#: With more classes, the cells of a confusion matrix are too small for numbers.
 _MOST_WRITTEN = 20
-#: Of names: letters of one, and of all those under a table of classes side by side.
+#: Most letters of one class name, and of all the names side by side under a confusion matrix.
 _LONGEST, _MOST_LETTERS = 18, 60
-#: Of one under an image.
+#: Most letters of a class name under an image.
 _LONGEST_BELOW = 12
-#: Images side by side, and inches for each with its gap.
+#: Images per row, and inches for each with its gap.
 _ACROSS, _INCHES = 10, 1.0
 
 _ACTIVATIONS = (Relu, LeakyRelu, Sigmoid, Tanh)
@@ -555,7 +555,7 @@ def _draw_epochs(axes: Axes, steps: Sequence[int], curves: dict[str, list[float]
     for name, values in curves.items():
         if values:
             colour, line = _CURVES[name]
-            # While an epoch is evaluated, its step is noted and its value is not.
+            # While an epoch is being evaluated, its step is recorded but its value is not yet.
             x, y = _stretches(steps[: len(values)])[1], _stretches(values)[1]
             marker = "o" if len(values) <= _MOST_MARKED else ""
             axes.plot(
