@@ -274,12 +274,12 @@ class MLPClassifier(Classifier, Perceptron):
     Attributes
     ----------
     network_ : chainrule.Network
-        What was trained; everything this package does with a network can be done with it.
+        The trained network, for everything that this package can do with one.
     classes_ : ndarray, shape (C,)
         The labels, sorted; the columns of the probabilities.
     coefs_, intercepts_ : list of ndarray
-        Weights (inputs, units) and biases (units,) of each layer: the arrays of `network_`. May be set, as may each
-        array in the list: the numbers are copied. Set before any ``fit``, they are those to begin with, for
+        Weights (inputs, units) and biases (units,) of each layer: the arrays of `network_`. The lists and each array in
+        them may be assigned; the numbers are copied. If assigned before any ``fit``, they are the initial values for
         ``partial_fit`` and with `warm_start`.
     loss_, best_loss_ : float
         The mean loss over the last epoch, in nats, of each batch before its update, without the penalty; and the
