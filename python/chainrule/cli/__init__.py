@@ -1,6 +1,6 @@
-"""The command line: one file a command, each with ``add``, which says how it is called, and ``run``.
+"""The command line: one file per command, each with ``add``, which defines its arguments, and ``run``.
 
-Results go to stdout, progress and complaints to stderr. Exit codes: 0 fine, 1 the check said no, 2 usage or input,
+Results go to stdout, progress and errors to stderr. Exit codes: 0 success, 1 the check failed, 2 bad usage or input,
 130 after Ctrl-C.
 """
 
@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 from typing import Any
 
-# Here, not at the first random number: while this is imported, Ctrl-C is heard by chainrule_command alone.
+# Here, not at the first random number: during this import, only chainrule_command handles Ctrl-C.
 import numpy.random  # noqa: F401
 
 from chainrule import __version__
@@ -24,9 +24,9 @@ from chainrule.cli.parser import Parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line, ``sys.argv[1:]`` by default, and give the exit code.
+    """Run the command line, ``sys.argv[1:]`` by default, and return the exit code.
 
-    argparse itself exits: with 2 for unusable arguments, with 0 after ``--help`` and ``--version``.
+    argparse itself exits: with 2 for invalid arguments, with 0 after ``--help`` and ``--version``.
     """
     try:
         hold_any_text(sys.stdout)
@@ -45,11 +45,11 @@ def _run(arguments: Sequence[str] | None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             code: int = options.run(options)
-        if sys.stdout is not None:  # closed by the shell: then print() does nothing, and so do we
-            with contextlib.suppress(BrokenPipeError):  # what was found stands, whoever reads it
+        if sys.stdout is not None:  # None if the shell closed it: print() then does nothing, nor do we
+            with contextlib.suppress(BrokenPipeError):  # the result stands, whether anybody reads it or not
                 sys.stdout.flush()
         return code
-    except BrokenPipeError:  # the reader of our output, `head` perhaps, has had enough
+    except BrokenPipeError:  # the reader of our output, perhaps `head`, has stopped reading
         return 0
     except (ValueError, TypeError, OSError, MemoryError, FloatingPointError, RuntimeError, ImportError) as error:
         print_error(error, options)
@@ -57,7 +57,7 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 
 def _as_options(arguments: Sequence[str]) -> Sequence[str]:
-    """Give what is meant by ``help``, ``help COMMAND`` and ``version``, which other tools have for commands."""
+    """Turn ``help``, ``help COMMAND`` and ``version``, which are commands of other tools, into options."""
     match arguments:
         case ["help", *rest]:
             return [*rest, "--help"]
@@ -67,7 +67,7 @@ def _as_options(arguments: Sequence[str]) -> Sequence[str]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Give the parser of the whole command line; its options have a function ``run``, and the parser itself."""
+    """Give the parser of the whole command line; the options it returns include the function ``run`` and the parser."""
     parser = Parser(
         prog="chainrule",
         description="Gradients to see and to trust: train the tutorial's network on MNIST, prove its gradients right.",
@@ -84,5 +84,5 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    """Show a warning as a sentence, not as a place in our code."""
+    """Show a warning as a sentence, without its place in our code."""
     complain(f"chainrule: warning: {message}")

@@ -1,4 +1,4 @@
-"""What several commands take, and how their help looks."""
+"""Arguments that several commands share, and the layout of their help."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from chainrule._gate import count, positive
 
-# What ``add_subparsers`` gives; only type checkers can read it as a generic class.
+# The type of ``add_subparsers()``; it is generic for type checkers only.
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 Run: TypeAlias = Callable[[argparse.Namespace], int]
 
@@ -19,7 +19,7 @@ _WIDTH = 78
 
 
 def add_command(commands: Commands, name: str, run: Run, summary: str, examples: str) -> argparse.ArgumentParser:
-    """Add a command that calls `run`; its help says what the docstring of `run` says, and ends with examples."""
+    """Add a command that calls `run`; its help is the docstring of `run`, followed by examples."""
     paragraphs = (inspect.getdoc(run) or "").split("\n\n")
     command = commands.add_parser(
         name,
@@ -44,7 +44,7 @@ def add_color(command: argparse.ArgumentParser) -> None:
 
 
 def add_format(command: argparse.ArgumentParser, *others: str, told: str = "text, or one JSON object a line") -> None:
-    """Let `command` take ``--format``; `told` says what it and the `others` are."""
+    """Let `command` take ``--format``; `told` is its help text, which also covers the `others`."""
     command.add_argument(
         "--format", choices=["text", "jsonl", *others], default="text", help=f"{told} (default %(default)s)"
     )
@@ -56,7 +56,7 @@ def add_model(command: argparse.ArgumentParser) -> None:
 
 
 def add_seed(command: argparse._ActionsContainer, default: int | None = 0) -> None:
-    """Let `command` take ``--seed``; a `default` of None tells 0 from nothing."""
+    """Let `command` take ``--seed``; with a `default` of None, 0 differs from no seed."""
     command.add_argument("--seed", type=seed, default=default, metavar="N", help="for what is drawn (default 0)")
 
 
@@ -76,7 +76,7 @@ def whole(text: str) -> int:
 
 
 def sizes(text: str) -> int | list[int]:
-    """Read a whole number of at least 1, or several with commas between them."""
+    """Read a whole number of at least 1, or several separated by commas."""
     numbers = [whole(part) for part in text.split(",")]
     return numbers[0] if len(numbers) == 1 else numbers
 
@@ -107,7 +107,7 @@ def _number(text: str, kind: type) -> Any:
 
 
 def _checked(number: Callable[[], float]) -> float:
-    """Give the number; argparse turns our error into its own message and exit 2."""
+    """Return the number; argparse turns our error into its own message and exits with 2."""
     try:
         return number()
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""``chainrule book``: a script of "Deep Learning from Scratch", run as it is."""
+"""``chainrule book``: run a script of "Deep Learning from Scratch" unchanged."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run a script of "Deep Learning from Scratch" on chainrule: its imports of common and dataset find ours.
 
-    Nothing is downloaded. Class files, such as simple_convnet.py, are its own if they lie beside it. Pictures that
-    cannot be shown are saved in the current folder, and stderr says so. What it loads with pickle may hold arrays,
-    dicts, lists, numbers and strings; no code in it is run.
+    Nothing is downloaded. Class files next to the script, such as simple_convnet.py, are used instead of ours.
+    Pictures that cannot be shown are saved in the current folder, and stderr says so. Pickle files that the script
+    loads may hold arrays, dicts, lists, numbers and strings; no code in them is run.
 
-    Exit as the script: 0 at its end, 1 if it raised. 2 if there is no such file.
+    The exit code is that of the script: 0 if it ends normally, 1 if it raised an error. It is 2 if there is no such
+    file.
     """
-    from chainrule.book import runner  # what no other command needs
+    from chainrule.book import runner  # no other command needs it
 
     return runner.run(options.script, options.arguments, options.seed)

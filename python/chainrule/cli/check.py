@@ -1,4 +1,4 @@
-"""``chainrule check``: is a gradient right? The tutorial's network's, or those of what is in a file."""
+"""``chainrule check``: are the gradients right? Those of the tutorial's network, or of the code in a file."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from chainrule.checking import GradientReport
     from chainrule.checking.files import FileCheck
 
-#: The tutorial's size of network and of sample; more classes if the labels ask for them.
+#: The tutorial's network and sample sizes; more classes if the labels require them.
 _HIDDEN, _CLASSES, _SAMPLES = 50, 10, 3
-#: How GitHub shows a verdict.
+#: The level at which GitHub shows a verdict.
 _LEVELS = {"wrong": "error", "unproven": "warning", "skipped": "warning"}
 _EXAMPLES = """
 $ chainrule check
@@ -49,12 +49,12 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare gradients with numeric ones: the tutorial's network's on its 3 images, or those of FILE.py, a line each.
+    """Compare gradients with numeric ones: the tutorial's network on its 3 images, or all in FILE.py, one line each.
 
-    In a file, layers, networks, losses and pairs of functions are found by their names, and handed arguments that are
-    made up and told; a dict CHECKS in it says with what else to check.
+    In a file, layers, networks, losses and pairs of functions are found by their names. The arguments for them are made
+    up, and the output says which; a dict CHECKS in the file adds others.
 
-    Exit 0 if all are right, 1 if any is not, 2 if something could not be checked.
+    The exit code is 0 if all are right, 1 if any is not, 2 if something could not be checked.
     """
     if options.verbose and (options.file is None or options.format != "text"):
         raise ValueError("--verbose goes with a file and with text; elsewhere the whole report is printed")
@@ -75,16 +75,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_file(options: argparse.Namespace) -> int:
-    """Print a line for each layer, network and pair of a file."""
+    """Print a line for each layer, network and pair in a file."""
     path, _, name = options.file.partition(".py:")
     path = f"{path}.py" if name else options.file
-    from chainrule.checking.files import check_file  # as long as all else takes; no other command needs it
+    from chainrule.checking.files import check_file  # takes as long as all the rest; no other command needs it
 
     if options.format == "text" and not options.quiet and Path(path).is_file():
         complain(f"running {path}, as python would")
     checks = check_file(path, name or None, options.seed, options.strict)
     show = {"text": _print_text, "jsonl": _print_json, "github": _print_github}[options.format]
-    with contextlib.suppress(BrokenPipeError):  # the verdict is the exit code, also if `head` has had enough
+    with contextlib.suppress(BrokenPipeError):  # the verdict is the exit code, even if `head` stops reading
         for check in checks:
             show(check, path, options)
     if any(check.verdict in ("wrong", "unproven") for check in checks):
@@ -111,7 +111,7 @@ def _print_json(check: FileCheck, path: str, options: argparse.Namespace) -> Non
 
 
 def _print_github(check: FileCheck, path: str, options: argparse.Namespace) -> None:
-    """Print what is not right as annotations, and what is as text, which GitHub leaves as it is."""
+    """Print what is not right as annotations, and the rest as plain text, which GitHub leaves as it is."""
     if check.verdict == "right":
         _print_text(check, path, options)
     else:
@@ -123,7 +123,7 @@ def _print_github(check: FileCheck, path: str, options: argparse.Namespace) -> N
 
 
 def _painted(report: GradientReport, style: Style) -> list[str]:
-    """Give the pieces of the report, with its verdicts in colour."""
+    """Give the pieces of the report, with the verdicts in colour."""
     title, heads, *lines = str(report).split("\n")
     pieces = [title, "\n", heads]
     for line, array in zip(lines, report.arrays, strict=False):

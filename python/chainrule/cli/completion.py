@@ -1,4 +1,4 @@
-"""``chainrule completion``: what a shell needs to complete commands, options and file names."""
+"""``chainrule completion``: the script that a shell needs to complete commands, options and file names."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the script that lets a shell complete chainrule's commands, options and files.
+    """Print the script that lets a shell complete chainrule's commands, options and file names.
 
-    It is made by shtab, which comes with the extra "completion".
+    The script is made by shtab, which comes with the extra "completion".
     """
     try:
         import shtab
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     for actions in (options.parser._actions, *(command._actions for command in _commands(options.parser))):
         for action in actions:
             if action.metavar in ("FILE", "MODEL", "FILE.py[:NAME]", "SCRIPT.py"):
-                action.complete = shtab.FILE  # where shtab looks
+                action.complete = shtab.FILE  # shtab looks here
             elif action.metavar == "DIR":
                 action.complete = shtab.DIRECTORY
     print(shtab.complete(options.parser, options.shell))

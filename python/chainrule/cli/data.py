@@ -1,4 +1,4 @@
-"""``chainrule data``: MNIST's four files for other programs, or another data set of its kind, downloaded and proved."""
+"""``chainrule data``: download and verify MNIST's four files for other programs, or a similar data set."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Download MNIST's four files, or those of NAME, prove those that are there, or tell where they are.
+    """Download the four files of MNIST or of NAME, verify them, or print the folder they are in.
 
-    fetch downloads what is missing or wrong into the data folder, verify compares the SHA-256 of each file with that
-    of the data set, path prints the folder, which train and eval take as --data-dir: where the files are, of MNIST in
-    the package unless they were fetched; of a set that was not fetched it is an error.
+    fetch downloads missing or wrong files into the data folder. verify compares the SHA-256 of each file with that of
+    the data set. path prints the folder with the files, which train and eval take as --data-dir: for MNIST it is the
+    one in the package, unless the files were fetched; for another data set that was not fetched, path is an error.
 
-    emnist-letters comes in an archive of 562 MB, out of which the letters are taken: upright, with labels 0 to 25.
+    emnist-letters comes in an archive of 562 MB, from which the letters are extracted: upright, with labels 0 to 25.
 
-    No command needs the download: MNIST is in the package, and verify without NAME and DIR proves that copy too. Exit 1
-    if verify finds a file that is missing or wrong.
+    No command needs the download: MNIST is in the package, and verify without NAME and DIR checks that copy too. The
+    exit code is 1 if verify finds a file that is missing or wrong.
     """
     name, folder = _meant(options)
     if options.action == "path" and folder is None:
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _place(name: str | None) -> Path:
-    """Give a folder where the files are."""
+    """Give a folder that has the files."""
     folder = data_folder() if name is None else set_folder(name)
     if is_there(folder):
         return folder
@@ -76,7 +76,7 @@ def _place(name: str | None) -> Path:
 
 
 def _meant(options: argparse.Namespace) -> tuple[str | None, Path | None]:
-    """Tell a name from a folder: the first word is a folder if no data set is called so."""
+    """Tell a name from a folder: the first word is a folder if no data set has that name."""
     if options.name is None or options.name in SETS:
         return options.name, options.folder
     if options.folder is not None:
@@ -85,7 +85,7 @@ def _meant(options: argparse.Namespace) -> tuple[str | None, Path | None]:
 
 
 def _found(name: str | None, folder: Path, options: argparse.Namespace) -> Iterator[tuple[Path, str]]:
-    """Give files and their faults."""
+    """Give the files and their faults."""
     if name is not None:
         yield from faults_of(name, folder)
         return
@@ -96,7 +96,7 @@ def _found(name: str | None, folder: Path, options: argparse.Namespace) -> Itera
 
 
 def _verify(options: argparse.Namespace, found: Iterator[tuple[Path, str]]) -> int:
-    """Print a line a file."""
+    """Print one line per file."""
     style = style_for(options)
     whole = True
     for path, fault in found:

@@ -1,4 +1,4 @@
-"""``chainrule eval``: how good a trained network is."""
+"""``chainrule eval``: the accuracy of a trained network."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Tell the accuracy and the mean loss of a trained network on MNIST's 10,000 test images, or on those of a folder.
+    """Print the accuracy and the mean loss of a trained network on MNIST's 10,000 test images, or on those of a folder.
 
-    A network that begins with a Rescaling layer, as train makes it, is given the bytes; any other, pixels in 0-1. One
-    that was trained on a CSV file, or on a folder of pictures, is evaluated on FILE, all of it: the columns are read as
-    those of the training were.
+    A network that begins with a Rescaling layer, as train makes it, gets the bytes; any other gets pixels in 0-1. A
+    network that was trained on a CSV file or on a folder of pictures is evaluated on all of FILE, whose columns are
+    read in the same way as in training.
     """
     model = Model(options.model)
     if model.own or options.data is not None:
@@ -94,9 +94,9 @@ def _of_own(model: Model, options: argparse.Namespace) -> int:
 
 
 def _text(table: NDArray[np.int64], names: Sequence[str], options: argparse.Namespace) -> list[str]:
-    """Lay the counts out, the right ones bold, with the share of each class that was found.
+    """Lay out the counts, with the right ones in bold, and the share of each class that was found.
 
-    The columns have the numbers of the classes; a row has its number and, if it has one, its name.
+    Columns are headed by the numbers of the classes; a row has the number and, if there is one, the name of its class.
     """
     strong = style_for(options).strong
     width = max(len(str(table.max())), len(str(len(table) - 1))) + 1

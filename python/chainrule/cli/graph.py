@@ -1,4 +1,4 @@
-"""``chainrule graph``: an expression with all its derivatives, explained or drawn."""
+"""``chainrule graph``: explain or draw an expression with all its derivatives."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ $ chainrule graph "(x + y) * z" x=2 y=3 z=4
 $ chainrule graph "sum(maximum(x @ W, 0))" x=1,2 "W=1,-2;3,4" -o graph.svg
 $ chainrule graph -- "-x**2" x=3
 """
-#: Of a file without an ending, such as /dev/stdout, nothing is said.
+#: A file without an ending, such as /dev/stdout, gets text.
 _FORMATS = {**DRAWINGS, ".md": "markdown", ".txt": "text", "": "text"}
 
 
@@ -45,8 +45,8 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Compute an expression and all its derivatives; explain the chain rule line by line, or draw the graph.
 
-    An expression that begins with a minus goes behind all options and --. It has at most 10,000 characters, nested at
-    most 100 deep.
+    An expression that begins with a minus must follow all options and --. It may have at most 10,000 characters and 100
+    levels of nesting.
     """
     form = options.format or ("text" if options.output is None else form_of(options.output, _FORMATS))
     if options.output is not None:

@@ -1,4 +1,4 @@
-"""``chainrule info``: what is installed, on what machine, and whether the data is whole."""
+"""``chainrule info``: the installed versions, the machine, and whether the data is whole."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Say which versions are at work, on what machine, and whether the packaged MNIST is whole."""
+    """Print the versions in use, the machine, and whether the packaged MNIST is whole."""
     try:
         init_mnist()
         data = "whole"

@@ -1,4 +1,4 @@
-"""A trained network from a file, and what it reads: rows of images, or data of the kind it was trained on."""
+"""A trained network from a file, and its input: rows of images, or data of the kind it was trained on."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from chainrule.nn.layers import Affine, AveragePooling, Convolution, Pooling, Re
 from chainrule.nn.network import Network
 from chainrule.storage.model_files import load
 
-#: Layers before which the shape of an example must be known.
+#: Layers that need to know the shape of an example.
 _OF_A_SHAPE = (Affine, Reshape, Convolution, Pooling, AveragePooling)
 
 
 class Model:
-    """A network, which takes images of bytes if it begins with a Rescaling, and else of numbers in 0-1.
+    """A network that takes images as bytes if it begins with a Rescaling, and as numbers in 0-1 otherwise.
 
-    The first is what ``chainrule train`` makes, the second what is trained on ``load_mnist()`` as it is. One that was
-    trained on a table or on pictures of somebody's own says so in its metadata.
+    ``chainrule train`` makes the first kind; a network trained on ``load_mnist()`` as it is belongs to the second. The
+    metadata of a network say whether it was trained on the user's own table or pictures.
     """
 
     def __init__(self, path: str) -> None:
         self.path = path
         self.net: Network = load(path)
-        #: Whether it was trained on a table, and the shape (C, H, W) of the pictures it was trained on.
+        #: Whether it was trained on a table; and the shape (C, H, W) of the pictures it was trained on.
         self.of_table, self.picture = COLUMNS in self.net.metadata, shape_of(self.net)
         layers = list(self.net.layers.values())
         self._reads_bytes = type(layers[0]) is Rescaling if layers else False
@@ -46,11 +46,11 @@ class Model:
 
     @property
     def own(self) -> bool:
-        """Whether it was trained on data of somebody's own."""
+        """Whether it was trained on the user's own data."""
         return self.of_table or self.picture is not None
 
     def read(self, path: str) -> Table | Pictures:
-        """Read a CSV file, or a folder of pictures, as those were read that it was trained on."""
+        """Read a CSV file or a folder of pictures in the same way as the training data."""
         if Path(path).exists() and Path(path).is_dir() == self.of_table:
             got, wanted = ("a folder", "a CSV file") if self.of_table else ("a file", "a folder of pictures")
             raise ValueError(f"{path}: is {got}; {self.path} was trained on {wanted}")
@@ -58,7 +58,7 @@ class Model:
         return own
 
     def rows(self, own: Table | Pictures) -> NDArray[Any]:
-        """Give examples of that kind as it takes them."""
+        """Give such examples in the form that the network takes."""
         x = own.x.reshape(len(own), -1)
         if x.shape[1] != self.features:
             raise ValueError(
@@ -67,11 +67,11 @@ class Model:
         return x if self.of_table else self.images(x, "the pictures")
 
     def names(self, classes: int) -> list[str] | None:
-        """Give what its classes are called, if its metadata say so."""
+        """Give the names of its classes, if they are in its metadata."""
         return names_of(self.net, classes)
 
     def images(self, array: Any, name: str) -> NDArray[Any]:
-        """Give an array of images, in any shape that holds whole ones, as rows of pixels that the network reads."""
+        """Give an array of whole images, of any shape, as the rows of pixels that the network takes."""
         array = numbers(array, name)
         ways = (k for k in range(array.ndim) if math.prod(array.shape[k:]) == self.features)
         leading = next(ways, None)
@@ -81,7 +81,7 @@ class Model:
             )
         array = array.reshape(-1, self.features)
         most = 255 if array.dtype.kind in "iu" else 1
-        outside = ~((array >= 0) & (array <= most))  # written so that nan is outside
+        outside = ~((array >= 0) & (array <= most))  # in this form, nan counts as outside
         if outside.any():
             kind = "whole numbers lie in 0-255" if most == 255 else "fractions lie in 0-1"
             raise ValueError(f"{name}: pixels that are {kind}, got {array[outside][0]}")
@@ -95,7 +95,7 @@ class Model:
         return x
 
     def scores(self, x: FloatArray) -> FloatArray:
-        """Give the scores of the classes, a row an image, all finite."""
+        """Give the scores of the classes, one row per image, all finite."""
         with np.errstate(all="ignore"):
             scores: FloatArray = self.net.predict(x)
         if not np.isfinite(scores).all():

@@ -1,4 +1,4 @@
-"""The networks that ``chainrule train --net`` makes, and what each is trained with unless it is told otherwise."""
+"""The networks that ``chainrule train --net`` makes, and the default settings for training each."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from chainrule.nn.two_layer_net import TwoLayerNet
 
 
 class _Task(NamedTuple):
-    """What a network is for: images of a shape (channels, height, width), and so many classes."""
+    """What a network is for: images of a shape (channels, height, width), and a number of classes."""
 
     image: tuple[int, int, int]
     classes: int
@@ -63,7 +63,7 @@ def _deep(task: _Task, wanted: Mapping[str, Any]) -> Network:
     )
     for layer in net.layers.values():
         if isinstance(layer, Dropout):
-            layer.dropout_ratio = Dropout(wanted["dropout"]).dropout_ratio  # which has looked at it
+            layer.dropout_ratio = Dropout(wanted["dropout"]).dropout_ratio  # which has checked it
     return net
 
 
@@ -73,19 +73,19 @@ class Net(NamedTuple):
     Attributes
     ----------
     make : callable
-        Gives the network, without the layer that makes fractions of bytes.
+        Returns the network, without the layer that turns bytes into fractions.
     defaults : dict
-        Settings that are not those of all nets.
+        Settings that differ from the common ones.
     takes : tuple of str
-        Settings that only some nets know.
+        Settings that only some nets have.
     layers : bool
-        Whether it has as many hidden layers as one likes.
+        Whether it may have any number of hidden layers.
     least : int
-        Classes that it has at least, whatever the labels of the digits are.
+        The least number of classes, whatever the labels of the digits are.
     images : bool
-        Whether it looks at pictures, and not at rows of any numbers.
+        Whether it needs pictures and cannot take rows of any numbers.
     check : str
-        How a report compares gradients: entry by entry takes minutes where each loss is a deep network's.
+        How a report compares gradients: entry by entry takes minutes if each loss is that of a deep network.
     """
 
     make: Callable[[_Task, Mapping[str, Any]], Network]
@@ -98,8 +98,8 @@ class Net(NamedTuple):
 
 
 #: The first is the tutorial's. The rate, batch and smoothing of convnet, and the rate and epochs of mlp, were the best
-#: of a few on a tenth of MNIST's training images that was held out; deep has Adam's own rate. The epochs of the last
-#: two are a guess at what one waits for. The test images chose nothing.
+#: of a few on a held-out tenth of MNIST's training images; deep has Adam's own rate. The epochs of the last two are a
+#: guess at how long users will wait. The test images played no part in any choice.
 NETS = {
     "two-layer": Net(_two_layer, {"iterations": 10_000, "hidden": 50, "optimizer": "sgd"}, least=10),
     "mlp": Net(_mlp, {"epochs": 10, "hidden": [100, 50], "optimizer": "adam"}, ("dropout", "batch_norm"), layers=True),
@@ -127,7 +127,7 @@ NETS = {
 
 
 def hidden_of(net: str, hidden: int | list[int]) -> int | list[int]:
-    """Give what is meant by ``--hidden``: a list for nets that take one, else a number; refuse a list elsewhere."""
+    """Give the value of ``--hidden``: a list for nets that take one, else a number; refuse a list elsewhere."""
     if NETS[net].layers:
         return hidden if isinstance(hidden, list) else [hidden]
     if isinstance(hidden, list):
@@ -140,7 +140,7 @@ def hidden_of(net: str, hidden: int | list[int]) -> int | list[int]:
 
 
 def expect_taken(net: str, wanted: Mapping[str, Any]) -> None:
-    """Refuse what this net has no use for."""
+    """Refuse settings that this net does not have."""
     for name in ("dropout", "batch_norm"):
         if wanted[name] is not None and name not in NETS[net].takes:
             others = " or ".join(other for other, kind in NETS.items() if name in kind.takes)
@@ -148,7 +148,7 @@ def expect_taken(net: str, wanted: Mapping[str, Any]) -> None:
 
 
 def made(wanted: Mapping[str, Any], data: TrainingData, rng: np.random.Generator) -> Network:
-    """Make the network that the settings want; of bytes, its first layer makes fractions."""
+    """Make the network that the settings ask for; its first layer turns bytes into fractions."""
     kind = NETS[wanted["net"]]
     if kind.images and data.image[1] == 1:
         others = " or ".join(name for name, other in NETS.items() if not other.images)

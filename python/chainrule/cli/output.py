@@ -1,7 +1,7 @@
-"""How results are written: lines of text, in colour if somebody watches, or JSON Lines.
+"""How results are written: lines of text, in colour on a terminal, or JSON Lines.
 
-All text of the commands goes through `show`, `print_line` and `complain`, and leaves nothing that commands a terminal
-but the colours of a `Style`.
+All text of the commands goes through `show`, `print_line` and `complain`. They let no control sequences through except
+the colours of a `Style`.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from chainrule._harmless import harmless
 from chainrule.storage.atomic_write import write_whole
 
 #: Goes up when a field of a JSON object changes its meaning or disappears; new fields do not count. 2: the report of a
-#: check tells what was not compared and what is a hazard, and is right only if all was compared.
+#: check lists what was not compared and the hazards, and is right only if everything was compared.
 SCHEMA = 2
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all; what is no file, such as a pipe, takes it as it comes.
+    """Write `text` to `path`, whole or not at all; anything but a file, such as a pipe, is written to directly.
 
-    So does stdout, if `path` leads there, as /dev/stdout does: a file that the shell has opened is not to be replaced.
+    So is stdout if `path` leads there, as /dev/stdout does: a file that the shell has opened must not be replaced.
     """
     ours = _is_stdout(path)
-    if not ours and (path.is_file() or path.is_dir() or not path.exists()):  # of a folder, it says what it is
+    if not ours and (path.is_file() or path.is_dir() or not path.exists()):  # the error names a folder as such
         write_whole(path, text.encode())
         return
     try:
         with open(sys.stdout.fileno() if ours else path, "wb", closefd=not ours) as taker:
             taker.write(text.encode())
-    except OSError as error:  # a full disk comes without the name
+    except OSError as error:  # the error for a full disk has no file name
         raise OSError(error.errno, error.strerror, str(path)) from None
 
 
@@ -50,18 +50,18 @@ def _is_stdout(path: Path) -> bool:
 
 
 def on_terminal(stream: TextIO | None) -> bool:
-    """Tell whether somebody watches `stream`, which may also be closed."""
+    """Tell whether `stream`, which may also be closed, is a terminal."""
     return stream is not None and stream.isatty()
 
 
 class Painted(str):
-    """Text whose colours are ours; in any other, an escape was somebody else's."""
+    """Text with our own colours; an escape in any other text comes from elsewhere."""
 
     __slots__ = ()
 
 
 def show(*pieces: str, end: str = "\n", flush: bool = False) -> None:
-    """Print `pieces` on stdout, one behind the other; what is not `Painted` is made harmless."""
+    """Print `pieces` on stdout, one after another; all that are not `Painted` are made harmless."""
     print(_joined(pieces), end=end, flush=flush)
 
 
@@ -97,14 +97,14 @@ def print_annotation(level: str, title: str, text: str, path: str | None = None,
 
 
 def _escaped(text: str, also: str = "") -> str:
-    """Give `text` as a workflow command takes it: the sign of escapes itself first."""
+    """Escape `text` for a workflow command: the escape character itself first."""
     for sign in "%\r\n" + also:
         text = text.replace(sign, f"%{ord(sign):02X}")
     return text
 
 
 def _from_here(path: str) -> str:
-    """Give the path as seen from the current folder, if it lies below it, with slashes: GitHub knows no other."""
+    """Give the path relative to the current folder, if it is below it, with slashes: GitHub needs this form."""
     below = os.path.relpath(path) if os.path.splitdrive(path)[0] in ("", os.path.splitdrive(os.getcwd())[0]) else path
     return (path if below.startswith("..") else below).replace(os.sep, "/")
 
@@ -112,27 +112,27 @@ def _from_here(path: str) -> str:
 def print_error(error: BaseException, options: argparse.Namespace) -> None:
     """Say on stderr what went wrong, in one sentence."""
     text = str(error) or type(error).__name__
-    if isinstance(error, OSError) and error.strerror:  # without the [Errno 2] that str puts before it
+    if isinstance(error, OSError) and error.strerror:  # without the [Errno 2] that str puts in front
         text = error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
     complain("chainrule: ", style_for(options, sys.stderr).bad("error"), f": {text}")
 
 
 def complain(*pieces: str) -> None:
-    """Print a line on stderr, as `show` does; if nobody takes it, or it is closed, that changes nothing else."""
+    """Print a line on stderr, as `show` does; if stderr is closed or nobody reads it, nothing else changes."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError):
             print(_joined(pieces), file=sys.stderr)
 
 
 def hold_any_text(stream: TextIO | None) -> None:
-    """Let `stream` take what its encoding has not: ? for a letter, the bytes that they are for those of a file name."""
+    """Let `stream` take text outside its encoding: ? for a letter, the original bytes for those of a file name."""
     if isinstance(stream, io.TextIOWrapper):
         utf_8 = codecs.lookup(stream.encoding).name == "utf-8"
         stream.reconfigure(errors="surrogateescape" if utf_8 else "replace")
 
 
 def let_go(stream: TextIO | None) -> None:
-    """Flush `stream`; drop what nobody takes, or Python would try again at its end, and complain itself."""
+    """Flush `stream`; drop what nobody reads, or Python would try again at exit and print an error of its own."""
     if stream is None:
         return
     try:
@@ -144,9 +144,9 @@ def let_go(stream: TextIO | None) -> None:
 
 @dataclass(frozen=True)
 class Style:
-    """Colours of the terminal's own palette, chosen by its user to be read on their ground; or none.
+    """Colours from the terminal's own palette, which its user chose for their background; or none.
 
-    Yellow is left out: on light grounds it cannot be read.
+    Yellow is left out: it cannot be read on a light background.
     """
 
     on: bool
@@ -160,7 +160,7 @@ class Style:
         return self._in("31", text)
 
     def open(self, text: str) -> str:
-        """Give `text`, neither good nor bad, in magenta."""
+        """Give `text` in magenta: neither good nor bad."""
         return self._in("35", text)
 
     def verdict(self, verdict: str, text: str) -> str:
@@ -168,7 +168,7 @@ class Style:
         return {"right": self.good, "wrong": self.bad}.get(verdict, self.open)(text)
 
     def strong(self, text: str) -> str:
-        """Give `text` bold."""
+        """Give `text` in bold."""
         return self._in("1", text)
 
     def _in(self, code: str, text: str) -> str:
@@ -176,11 +176,11 @@ class Style:
 
 
 def style_for(options: argparse.Namespace, stream: TextIO | None = None) -> Style:
-    """Give the style for `stream`, stdout by default: as ``--color`` says, or if it does not, as is usual."""
+    """Give the style for `stream`, stdout by default: as ``--color`` says, else by the usual conventions."""
     stream = sys.stdout if stream is None else stream
     if options.color != "auto":
         return Style(options.color == "always")
-    # https://no-color.org: any text but none at all says no. Only the newer of Windows' terminals knows colours.
+    # https://no-color.org: any text that is not empty means no. Of Windows' terminals only the newer one has colours.
     refused = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     able = sys.platform != "win32" or "WT_SESSION" in os.environ
     return Style(able and not refused and on_terminal(stream))

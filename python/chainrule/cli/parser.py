@@ -1,4 +1,4 @@
-"""argparse's parser, but what is wrong stands in front of the usage, with the name that was probably meant."""
+"""argparse's parser, with the error before the usage, and a suggestion of the name that was probably meant."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from chainrule.cli.output import complain
 
 
 class Parser(argparse.ArgumentParser):
-    """The parser of the command line; argparse makes those of the commands of the same class."""
+    """The parser of the command line; argparse uses the same class for the parsers of the commands."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Parse; a command refuses itself what it does not know, for it knows what comes near."""
+        """Parse; a command itself refuses unknown arguments, because it knows which names are similar."""
         found, unknown = super().parse_known_args(args, namespace)
         if unknown:
             options = [name for action in self._actions for name in action.option_strings]
@@ -24,7 +24,7 @@ class Parser(argparse.ArgumentParser):
         return found, unknown
 
     def error(self, message: str) -> NoReturn:
-        """Say what is wrong, then how the command is called, and exit with 2."""
+        """Print the error, then the usage, and exit with 2."""
         choice = re.search(
             r"invalid choice: '(.*)' \(choose from (.*)\)", message
         )  # may be the name of a file, as it is
@@ -36,8 +36,8 @@ class Parser(argparse.ArgumentParser):
 
 
 def _meant(given: str, names: Iterable[str]) -> str:
-    """Give the end of a message that asks whether one of `names` was meant; nothing, if none comes near."""
-    import difflib  # takes a while, and is needed for mistakes alone
+    """Give the end of a message that asks whether one of `names` was meant; empty if none is similar."""
+    import difflib  # takes a while, and is needed only for mistakes
 
     def bare(name: str) -> str:
         return name.lstrip("-").replace("_", "-").lower()

@@ -1,4 +1,4 @@
-"""``chainrule predict``: what a trained network sees in images, or makes of the rows of a table."""
+"""``chainrule predict``: the predictions of a trained network for images or for the rows of a table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ $ chainrule predict digits.safetensors images.npy --format jsonl
 $ chainrule predict penguins.safetensors new.csv
 """
 
-#: Below this probability, a picture of a digit is doubtful.
+#: A picture of a digit is doubtful below this probability.
 SURE = 0.8
 
 
@@ -41,17 +41,18 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print each image's file, its most probable class and how probable the network says that is.
+    """Print each image's file, its most probable class, and the probability that the network gives it.
 
     A PNG or JPEG (with the extra "image") shows one digit, dark on light or light on dark: it is cut out of its paper,
-    scaled and centred as MNIST's digits are. If what it shows is doubtful, stderr says why, or "doubts" with
-    --format jsonl. The images in IDX and .npy files, many in one if you like, are taken as they are, 0 the background:
-    bytes 0-255, or fractions 0-1.
+    scaled and centred as MNIST's digits are. If the result is doubtful, stderr says why, or "doubts" with --format
+    jsonl. IDX and .npy files may hold many images, which are taken as they are: bytes 0-255 or fractions 0-1, where 0
+    is the background.
 
-    A network that was trained on pictures of your own reads PNG and JPEG as those: scaled to their size, in greys or
-    colours. One that was trained on a CSV file reads others with the same columns, in any order, the target or not.
+    A network that was trained on pictures of your own reads PNG and JPEG in the same way: scaled to the same size, in
+    grey or in colour. One that was trained on a CSV file reads others with the same columns, in any order, with or
+    without the target.
 
-    A file that cannot be read is named on stderr, and the exit code is then 2; the others are told all the same.
+    A file that cannot be read is named on stderr, and the exit code is then 2; the other files are still read.
     """
     model = Model(options.model)
     strong, width, code = style_for(options).strong, max(len(harmless(file)) for file in options.files), 0
@@ -86,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 class _Said(NamedTuple):
-    """What a network says of a file: an answer an example, and whether there may be several."""
+    """The predictions for a file: one answer per example, and whether there may be several."""
 
     answers: list[dict[str, Any]]
     several: bool
@@ -109,7 +110,7 @@ def _said(model: Model, file: str) -> _Said:
 
 
 def _classes(model: Model, scores: FloatArray) -> list[dict[str, Any]]:
-    """Give the most probable class of each row, by number and, if it has one, by name."""
+    """Give the most probable class of each row: its number and, if it has one, its name."""
     names, found = model.names(scores.shape[1]), []
     for row in softmax(scores):
         label = int(row.argmax())
@@ -120,7 +121,7 @@ def _classes(model: Model, scores: FloatArray) -> list[dict[str, Any]]:
 
 
 def _read(model: Model, file: str) -> tuple[NDArray[Any], bool, list[str] | None]:
-    """Give the images in `file`, whose first bytes say what it is, whether it may hold several, and the doubts."""
+    """Give the images in `file`, whose first bytes tell its format; whether it may hold several; and the doubts."""
     expect_regular(file)
     with open(file, "rb") as opened:
         start = opened.read(8)
@@ -138,9 +139,9 @@ def _read(model: Model, file: str) -> tuple[NDArray[Any], bool, list[str] | None
 
 def _read_npy(file: str) -> NDArray[Any]:
     try:
-        # Mapped first, so that no more is allocated than the file holds, whatever its header promises.
+        # Memory-mapped first, so that no more is allocated than the file holds, whatever its header promises.
         return np.array(np.load(file, mmap_mode="r", allow_pickle=False))
     except OSError:
         raise
-    except Exception as error:  # whatever NumPy meets in a damaged header
+    except Exception as error:  # NumPy may raise anything for a damaged header
         raise DataError(f"{file}: not an array that can be read: {error}") from None

@@ -1,7 +1,8 @@
-"""Short trainings to a test accuracy of 97, 98 and 99 %: ``chainrule train --recipe``.
+"""Short training runs to a test accuracy of 97, 98 and 99 %: ``chainrule train --recipe``.
 
-Each was the quickest of a few that got there on the last 10,000 of MNIST's training images, trained on the others; the
-test images chose nothing. What they take, from the start of the process: `benchmarks/time_to_accuracy.py`.
+Each was the quickest of a few that reached the accuracy on the last 10,000 of MNIST's training images when trained on
+the others; the test images played no part in the choice. `benchmarks/time_to_accuracy.py` measures the time they take,
+from the start of the process.
 """
 
 from __future__ import annotations
@@ -29,13 +30,13 @@ class Recipe(NamedTuple):
     Attributes
     ----------
     filters : tuple of (count, size)
-        Of convolutions, each with ReLU and 2 × 2 max pooling behind it.
+        The filters of each convolution, which is followed by ReLU and 2 × 2 max pooling.
     hidden : tuple of int
-        Units of the hidden layers behind them, with ReLU.
+        The units of each hidden layer after the convolutions, with ReLU.
     rates : tuple of float
         The learning rate of each epoch.
     batch : int
-        Images a step; convolutions take sixteen at once.
+        Images per step; convolutions take sixteen at once.
     label_smoothing : float
     """
 
@@ -46,18 +47,18 @@ class Recipe(NamedTuple):
     label_smoothing: float
 
 
-#: By the percentage.
+#: By the test accuracy in percent.
 RECIPES = {
     97: Recipe((), (100,), (0.005, 0.001), 100, 0.0),
     98: Recipe(((8, 5),), (), (0.012, 0.003), 96, 0.05),
     99: Recipe(((16, 5), (24, 3)), (64,), (0.005, 0.0008), 64, 0.1),
 }
-#: Options that a recipe leaves open.
+#: Options that may be combined with a recipe.
 _OPEN = {"recipe", "seed", "save", "data_dir", "format", "quiet"}
 
 
 def network(recipe: Recipe, image: tuple[int, int, int], classes: int, seed: Any) -> Network:
-    """Make the network of a recipe, for images of bytes of such a shape."""
+    """Make the network of a recipe for images of bytes with the shape `image`."""
     draw = Draw(seed, np.float32)
     shape: tuple[int, ...] = image
     layers: dict[str, Any] = {"Rescaling1": Rescaling()}
@@ -79,7 +80,7 @@ def network(recipe: Recipe, image: tuple[int, int, int], classes: int, seed: Any
 
 
 def run(options: argparse.Namespace, defaults: argparse.Namespace) -> int:
-    """Train by a recipe, and print the accuracy on the test images at the end."""
+    """Train by a recipe and print the accuracy on the test images at the end."""
     started = time.perf_counter()
     for name, value in vars(options).items():
         if name not in _OPEN and value != getattr(defaults, name):

@@ -1,6 +1,6 @@
-"""What makes a training run what it is: chosen on the command line, or found in the file of the run to go on with.
+"""The settings of a training run: chosen on the command line, or read from the file of the run to resume.
 
-The file is a checkpoint of `fit`; the settings lie in its metadata, under a key of their own, with a checksum of the
+The file is a checkpoint of `fit`; the settings are in its metadata, under a key of their own, with a checksum of the
 data.
 """
 
@@ -24,7 +24,7 @@ from chainrule.storage.model_files import unpack
 from chainrule.training.optimizers import SGD
 from chainrule.training.settings import OPTIMIZERS
 
-#: For all nets, unless `nets.NETS` has another.
+#: Defaults for all nets, unless `nets.NETS` has another.
 DEFAULTS: dict[str, Any] = {
     "net": "two-layer",
     "iterations": None,
@@ -42,17 +42,17 @@ DEFAULTS: dict[str, Any] = {
     "test": None,
     "seed": 0,
 }
-#: What files of runs have only if it is not this: older ones have none of it.
+#: Files of runs have these settings only if they differ from these values; older files do not have them.
 _SINCE_NETS = {name: DEFAULTS[name] for name in ("net", "dropout", "batch_norm", "label_smoothing", "test")}
 
 
 def said(value: Any) -> str:
-    """Give a value as it stands on the command line."""
+    """Give a value as it is written on the command line."""
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _default(name: str) -> str:
-    """Say what a setting is if it is not given, for each net that has one."""
+    """Describe the default of a setting for each net that has one."""
     nets: dict[str, list[str]] = {}
     for net, kind in NETS.items():
         value = (DEFAULTS | kind.defaults)[name]
@@ -62,7 +62,7 @@ def _default(name: str) -> str:
 
 
 _WHOLE = {"type": whole, "metavar": "N"}
-#: How each is given on the command line: what its help says, and what argparse is told.
+#: How each setting is given on the command line: its help, and the arguments for argparse.
 OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "net": (f"{', '.join(NETS)} (default {DEFAULTS['net']})", {"choices": NETS, "metavar": "NAME"}),
     "iterations": (f"steps of one batch each ({_default('iterations')})", _WHOLE),
@@ -97,15 +97,15 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
         {"type": fraction, "metavar": "X"},
     ),
 }
-#: What may be another when a run goes on.
+#: Settings that may change when a run is resumed.
 LENGTH = {"iterations", "epochs"}
 _KEY = "chainrule train"
 
 
 def chosen(options: argparse.Namespace, of_data: Mapping[str, Any]) -> dict[str, Any]:
-    """Give each setting: as `options` say, or the run to go on with, or the defaults; refuse a contradiction.
+    """Give each setting, from `options`, the run to resume, or the defaults; refuse a contradiction.
 
-    `of_data` are the defaults of data that is not MNIST's, which go before those of a net.
+    `of_data` has the defaults for data other than MNIST, which take precedence over those of a net.
     """
     given = {name: getattr(options, name) for name in DEFAULTS if getattr(options, name) is not None}
     stored = {} if options.resume is None else _stored(options.resume)
@@ -123,8 +123,8 @@ def chosen(options: argparse.Namespace, of_data: Mapping[str, Any]) -> dict[str,
     if given.keys() & LENGTH:
         settings |= {name: given.get(name) for name in LENGTH}
     if settings["optimizer"] != defaults["optimizer"] and "learning_rate" not in given | stored:
-        settings["learning_rate"] = None  # the net's is for its own optimizer
-    if settings["learning_rate"] is None:  # the tutorial's for plain descent, and for any other its own
+        settings["learning_rate"] = None  # the net's rate is for its own optimizer
+    if settings["learning_rate"] is None:  # the tutorial's for plain descent, else the optimizer's own
         kind = OPTIMIZERS[settings["optimizer"]]
         settings["learning_rate"] = 0.1 if kind is SGD else kind().lr
     if settings["patience"] is not None and settings["validation"] is None:
@@ -133,7 +133,7 @@ def chosen(options: argparse.Namespace, of_data: Mapping[str, Any]) -> dict[str,
 
 
 def store(net: Network, settings: dict[str, Any], x: NDArray[Any], t: NDArray[Any], resume: Path | None) -> None:
-    """Put the settings where checkpoints of `net` have them; refuse other data than that of the run to go on with."""
+    """Put the settings into the metadata of `net`; refuse data other than that of the run to resume."""
     data = f"{zlib.crc32(x.data):08x}{zlib.crc32(t.data):08x}"
     if resume is not None and _stored(resume)["data"] != data:
         raise ValueError(f"{resume}: the run was made with other training data; name what it was trained on")

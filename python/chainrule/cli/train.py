@@ -1,4 +1,4 @@
-"""``chainrule train``: the tutorial's network, or a deeper one, on MNIST or on data of one's own."""
+"""``chainrule train``: train the tutorial's network, or a deeper one, on MNIST or on your own data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from chainrule.training.fit import fit
 from chainrule.training.history import History
 from chainrule.training.settings import OPTIMIZERS
 
-#: The tutorial's number of images for a gradient check.
+#: How many images the tutorial uses for its gradient check.
 _SAMPLES = 3
 _EXAMPLES = """
 $ chainrule train --epochs 5 --hidden 100
@@ -90,18 +90,19 @@ def add(commands: Commands) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train Affine-Relu-Affine-softmax on the 60,000 training images; one row an epoch, accuracies at the end.
+    """Train Affine-Relu-Affine-softmax on the 60,000 training images; print one row per epoch and the final accuracies.
 
-    --net takes another network: mlp has hidden layers of the sizes that --hidden lists, convnet one convolution of 30
-    filters, deep six convolutions with dropout before the last layer. As many classes as the largest label asks for.
+    --net chooses another network: mlp has hidden layers of the sizes that --hidden lists, convnet has one convolution
+    of 30 filters, deep has six convolutions and dropout before the last layer. The largest label sets the number of
+    classes.
 
-    FILE is data of your own: a CSV file, of which --target names the column to be learnt, or a folder of class folders
-    with pictures. A share of it is held out for the test. Columns of numbers are scaled, those of words become a 1
-    among zeros; the model file holds how, and what the classes are called. Unless it is said, a CSV file trains
-    two-layer for 30 epochs, pictures convnet for 20, by adam, 16 examples a step.
+    FILE is data of your own: a CSV file, in which --target names the column to learn, or a folder with one folder of
+    pictures per class. A share of it is held out for the test. Columns of numbers are scaled, columns of words are
+    one-hot encoded; the model file records how, and the names of the classes. By default, a CSV file trains two-layer
+    for 30 epochs and pictures train convnet for 20, both by adam with 16 examples per step.
 
-    After Ctrl-C, or worse, go on with --resume from what --save has written. With --patience, what is in the file at
-    the end is the network of the best epoch, and no run to go on with.
+    After Ctrl-C or a crash, continue with --resume from the file that --save has written. With --patience, the file at
+    the end holds the network of the best epoch and cannot be resumed.
     """
     if options.recipe is not None:
         return recipes.run(options, options.parser.parse_args(["train"]))
@@ -111,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
     for path in filter(None, (save, options.report)):
         expect_writable(path)
     if options.report is not None:
-        import_module("chainrule.plotting.figure")  # says now, and not after the training, what the page needs
+        import_module("chainrule.plotting.figure")  # says now, not after the training, what the page needs
     data = training_data.data_of(options)
     wanted = settings.chosen(options, data.defaults)
     if not (options.quiet or data.own is None or options.format == "jsonl"):
@@ -168,7 +169,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _expect_sense(options: argparse.Namespace, save: Path | None) -> None:
-    """Refuse options that say nothing without another."""
+    """Refuse options that have no meaning without another one."""
     if options.checkpoint_every is not None and save is None:
         raise ValueError("--checkpoint-every goes with --save or --resume, which say where")
     if options.report is not None and save is not None and options.report.resolve() == save.resolve():
@@ -176,7 +177,7 @@ def _expect_sense(options: argparse.Namespace, save: Path | None) -> None:
 
 
 def _going_on(options: argparse.Namespace, save: Path) -> str:
-    """Give the command that goes on with the run."""
+    """Give the command that resumes the run."""
     words = ["chainrule", "train", *([] if options.data is None else [str(options.data)])]
     for name in ("target", "missing", "drop", "size"):
         if getattr(options, name) is not None:
@@ -185,7 +186,7 @@ def _going_on(options: argparse.Namespace, save: Path) -> str:
 
 
 def _stamp(path: Path | None) -> tuple[int, int] | None:
-    """Give what changes whenever `path` is written whole; None if it is not there."""
+    """Give a value that changes whenever `path` is replaced; None if it does not exist."""
     try:
         found = None if path is None else path.stat()
     except OSError:
@@ -194,7 +195,7 @@ def _stamp(path: Path | None) -> tuple[int, int] | None:
 
 
 class _Printed:
-    """Prints a row an epoch and the result, as text or as JSON Lines."""
+    """Prints one row per epoch and the result, as text or as JSON Lines."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._quiet, self._json = options.quiet, options.format == "jsonl"
@@ -209,7 +210,7 @@ class _Printed:
         row = {"epoch": run.epoch, "step": run.step, "loss": float(np.mean(losses)), **_measures(history, -1)}
         if self._json:
             print_json("epoch", **row)
-        elif history.validation_accuracy:  # so that it fits 80 columns
+        elif history.validation_accuracy:  # to fit in 80 columns
             start = f"epoch {row['epoch']:>3} step {row['step']:>6} loss {row['loss']:.4f}"
             print_line(f"{start}  {_accuracies(row).replace(' accuracy', '')}")
         else:
@@ -217,7 +218,7 @@ class _Printed:
             print_line(f"{start}  {_accuracies(row)}")
 
     def result(self, history: History, seconds: float, stopping: EarlyStopping | None) -> None:
-        """Print what became of the run."""
+        """Print the result of the run."""
         steps, epochs = history.steps[-1], len(history.steps)
         best = epochs if stopping is None else stopping.best_epoch or epochs
         measures = _measures(history, best - 1)
@@ -232,7 +233,7 @@ class _Printed:
 
 
 def _measures(history: History, epoch: int) -> dict[str, float]:
-    """Give each measure of that epoch by name."""
+    """Give the measures of an epoch by name."""
     lists = {name: values for name, values in vars(history).items() if name not in ("losses", "steps")}
     return {name: values[epoch] for name, values in lists.items() if values}
 

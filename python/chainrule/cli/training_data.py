@@ -1,4 +1,4 @@
-"""What ``chainrule train`` trains on: the digits, or a table or pictures of the user's own."""
+"""The data that ``chainrule train`` trains on: MNIST's digits, or the user's own table or pictures."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from chainrule.data.mnist import is_there, load_mnist
 from chainrule.data.tables import Table, load_table
 from chainrule.nn.losses import IdentityWithLoss, Loss, SoftmaxWithLoss
 
-#: The share of examples of one's own that is held out for the test.
+#: The share of the user's own examples that is held out for the test.
 TEST = 0.2
-#: How examples of one's own are trained on unless it is said: mostly there are few, and they are to be gone through
-#: often. Tried on scikit-learn's tables; a batch of 16 is what convolutions take at once.
+#: Default settings for the user's own examples: usually there are few, so many epochs are needed. Tried on
+#: scikit-learn's tables; 16 is the number of examples that convolutions take at once.
 _OWN = {"iterations": None, "optimizer": "adam", "learning_rate": 0.005, "test": TEST}
 _OF_A_TABLE = {**_OWN, "net": "two-layer", "epochs": 30}
 _OF_PICTURES = {**_OWN, "net": "convnet", "epochs": 20, "learning_rate": 0.001}
@@ -30,30 +30,30 @@ _BATCH = 16
 
 @dataclass(frozen=True, eq=False)
 class TrainingData:
-    """Examples in rows, and what is to be known to make a network for them.
+    """Examples in rows, and what is needed to make a network for them.
 
     Attributes
     ----------
     name : str or Path
-        For the report.
+        The name for the report.
     x, t : ndarray
-        The examples, (N, D), and their teaching signal, (N,).
+        The examples, (N, D), and their labels or numbers, (N,).
     test : (x, t) or None
-        Those that are held out; None before `split`.
+        The held-out examples; None before `split`.
     image : tuple of int
         The shape (C, H, W) of an example; a row of a table is (1, 1, D).
     outputs : int
-        Classes, or 1 for numbers.
+        The number of classes, or 1 for numbers.
     loss : type
-        What ends the network.
+        The last layer of the network.
     defaults : dict
-        Settings that are not those of the digits.
+        Settings that differ from those for the digits.
     metadata : dict of str to str
-        What the network's file has to know.
+        The metadata for the network's file.
     own : Table or Pictures or None
-        Where it comes from, if it is the user's own.
+        The user's own data, if that is the source.
     places : tuple of str or None
-        Where each example of the test stands.
+        Where each test example comes from.
     """
 
     name: Any
@@ -70,10 +70,10 @@ class TrainingData:
 
 
 def data_of(options: argparse.Namespace) -> TrainingData:
-    """Read what the options name; of one's own data, all is there to train on."""
+    """Read the data that the options name; the user's own data is not split yet."""
     _expect_sense(options)
     if options.data is None:
-        # Bytes, and a first layer that says what they mean: a quarter of the memory, and nothing to convert.
+        # Bytes, with a first layer that scales them: a quarter of the memory, and nothing to convert.
         (images, t), (test, t_test) = load_mnist(normalize=False, flatten=False, data_dir=options.data_dir)
         name = "MNIST" if options.data_dir is None else options.data_dir
         outputs = int(np.max(t, initial=0)) + 1
@@ -89,7 +89,7 @@ def data_of(options: argparse.Namespace) -> TrainingData:
 
 
 def split(data: TrainingData, settings: Mapping[str, Any]) -> TrainingData:
-    """Hold the test out of one's own data, drawn by the seed alone: a run that is resumed has the same."""
+    """Hold out a test part of the user's own data; it depends only on the seed, so a resumed run has the same."""
     if data.own is None:
         return data
     train, test = data.own.split(settings["test"], seed=settings["seed"])
@@ -107,9 +107,9 @@ def _of_own(path: Path, own: Table | Pictures) -> TrainingData:
 
 
 def _expect_sense(options: argparse.Namespace) -> None:
-    """Refuse options that go with other data."""
+    """Refuse options that belong to other data."""
     if options.data is not None:
-        options.data.stat()  # what is not there is told so, whatever else is asked
+        options.data.stat()  # report a missing file before anything else
     folder = options.data is not None and options.data.is_dir()
     table = options.data is not None and not folder
     if options.data is not None and options.data_dir is not None:
@@ -130,5 +130,5 @@ def _expect_sense(options: argparse.Namespace) -> None:
 
 
 def _rows(examples: NDArray[Any]) -> NDArray[Any]:
-    """Give examples as rows of numbers, not copied."""
+    """Give examples as rows of numbers, without a copy."""
     return examples.reshape(len(examples), math.prod(examples.shape[1:]))

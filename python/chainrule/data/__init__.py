@@ -1,1 +1,1 @@
-"""The digits, other data in their format, and pictures made into such."""
+"""MNIST, other data sets in its format, and your own tables and pictures as examples to train on."""

@@ -1,7 +1,7 @@
-"""A table as words: a CSV file or a data frame, read into columns of cells, each of which knows where it stands.
+"""A table as text: a CSV file or a data frame, read into columns of cells, with the place of each row.
 
-What the cells mean is not decided here. Files are read by Python's csv module; of a frame, pandas' or polars', only
-``columns`` and ``to_numpy`` are used, so that neither is imported.
+What the cells mean is not decided here. Python's csv module reads the files. Of a pandas or polars frame only
+``columns`` and ``to_numpy`` are used, so that neither library is imported.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any, NoReturn
 from chainrule._errors import DataError
 from chainrule.data.idx import expect_regular
 
-#: What stands in a cell of which nothing is known.
+#: What a cell says if its value is missing.
 MISSING = frozenset({"", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NaT", "null", "NULL", "?"})
-#: Names of columns in a message.
+#: How many column names a message lists.
 _MOST_TOLD = 20
-#: Between cells; the first that gives the most columns is meant.
+#: What may separate cells; the one that gives the most columns is taken, and the first of several such.
 _DELIMITERS = ",;\t|"
 _BINARY = {
     b"\x89PNG": "a PNG picture, not a CSV file",
@@ -38,15 +38,15 @@ class Cells:
     Attributes
     ----------
     source : str
-        The file's name, or what the frame is.
+        The name of the file, or the kind of frame.
     names : list of str
-        Of the columns; that of a column without a header is empty.
+        The names of the columns; a column without a header has an empty name.
     columns : list of list of str
-        The cells, without spaces around them.
+        The cells, without surrounding spaces.
     places : list of str
-        Where each row stands, such as "line 2".
+        Where each row is, such as "line 2".
     decimal_comma : bool
-        Whether 1,5 is one and a half: where cells are not separated by commas.
+        Whether 1,5 means one and a half: it does if cells are not separated by commas.
     """
 
     source: str
@@ -60,12 +60,12 @@ class Cells:
 
     @property
     def headers(self) -> str:
-        """The names of the first columns, as a message tells them."""
+        """The names of the first columns, as a message lists them."""
         named = [repr(name) for name in self.names if name]
         return ", ".join([*named[:_MOST_TOLD], *(["…"] if len(named) > _MOST_TOLD else [])])
 
     def column(self, name: str) -> list[str]:
-        """Give the cells of the column that is called `name`."""
+        """Give the cells of the column called `name`."""
         return self.columns[self.names.index(name)]
 
     def refuse(self, row: int, name: str, what: str) -> NoReturn:
@@ -74,7 +74,7 @@ class Cells:
 
     def number(self, cell: str) -> float | None:
         """Give the number in a cell, which may be infinite; None if there is none."""
-        if "_" in cell:  # which Python allows in numbers
+        if "_" in cell:  # Python allows it in numbers
             return None
         if self.decimal_comma and "," in cell:
             cell = cell.replace(".", "").replace(",", ".")
@@ -85,7 +85,7 @@ class Cells:
         return None if math.isnan(number) else number
 
     def numbers(self, column: Sequence[str]) -> Sequence[float | None]:
-        """Give the number in each of these cells, as `number` does; at once, if all are as Python writes them."""
+        """Give the number in each of these cells, as `number` does; in one go if all are as Python writes them."""
         try:
             found = list(map(float, column))
         except ValueError:
@@ -96,14 +96,14 @@ class Cells:
 
 
 def cells_of(source: Any) -> Cells:
-    """Read a CSV file, or a frame.
+    """Read a CSV file or a frame.
 
     Raises
     ------
     DataError
-        If the file is no CSV file with a line of names and as many cells in each row.
+        If the file is not a CSV file with a header line and the same number of cells in each row.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
     TypeError
         If `source` is neither a path nor a frame.
     """
@@ -129,7 +129,7 @@ def _of_frame(frame: Any) -> Cells:
 
 
 def _word(value: Any) -> str:
-    """Give a value of a frame as it would stand in a file: None and nan are no words."""
+    """Give a value of a frame as a file would have it; None becomes an empty cell."""
     return "" if value is None else str(value).strip()
 
 
@@ -146,7 +146,7 @@ def _of_file(path: str | os.PathLike[str]) -> Cells:
     delimiter = max(_DELIMITERS, key=lambda sign: len(next(csv.reader([first], delimiter=sign))))
     records = _records(text, delimiter, name)
     (_, names), rows = records[0], records[1:]
-    if rows and all(len(cells) == len(names) + 1 for _, cells in rows):  # names of rows, which R writes without one
+    if rows and all(len(cells) == len(names) + 1 for _, cells in rows):  # R's row names: a column without a header
         names = ["", *names]
     for line, cells in rows:
         if len(cells) != len(names):
@@ -168,7 +168,7 @@ def _text(content: bytes, name: str) -> str:
 
 
 def _records(text: str, delimiter: str, name: str) -> list[tuple[int, list[str]]]:
-    """Give the lines that are not blank, cut into cells, each with the number of the line it begins on."""
+    """Give the records that are not blank, split into cells, each with the number of the line it begins on."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True)
     found: list[tuple[int, list[str]]] = []
     while True:

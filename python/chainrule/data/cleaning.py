@@ -1,17 +1,17 @@
-"""The ink of one digit, found in a photograph or a scan: paper, light, lines and what lies beside it taken away.
+"""The ink of one digit, found in a photograph or a scan: paper, light, ruled lines and other objects are removed.
 
-The steps, each a method of the textbooks:
+The steps, each a textbook method:
 
 - the paper, with the light on it, is the morphological closing of the picture: dark strokes narrower than a window are
-  filled from both sides, while a shadow wider than it keeps its edge (J. Serra, "Image Analysis and Mathematical
-  Morphology", 1982); what the picture lacks of the paper's light is ink (the bottom-hat transform);
-- dark ink and light ink are both looked for; of the two, that is taken whose outline is steps of the picture itself,
-  where the other's is the window's; or that which holds the other, the loop's inside;
+  filled from both sides, while a shadow wider than the window keeps its edge (J. Serra, "Image Analysis and
+  Mathematical Morphology", 1982); where the picture is darker than the paper, there is ink (the bottom-hat transform);
+- both dark ink and light ink are looked for; the shape is taken whose outline follows edges in the picture itself and
+  not edges of the window, or else the shape that encloses the other, which is the inside of a loop;
 - ruled lines are rows with ink from side to side, after a shear that makes them level; vertical runs of ink that are no
-  longer than a line is wide are taken out there, as staff lines are from music (J. W. Roach, J. E. Tatem, "Using Domain
+  longer than a line is wide are removed there, as staff lines are from music (J. W. Roach, J. E. Tatem, "Using Domain
   Knowledge in Low-Level Visual Processing to Interpret Handwritten Music", 1988);
-- the digit is the heaviest connected shape, and the small ones near it; a stroke finer than MNIST's is widened;
-- ink is what lies above Otsu's threshold in its box (N. Otsu, "A Threshold Selection Method from Gray-Level
+- the digit is the heaviest connected shape with the small shapes near it; a stroke finer than MNIST's is widened;
+- ink is what lies above Otsu's threshold in the digit's box (N. Otsu, "A Threshold Selection Method from Gray-Level
   Histograms", 1979).
 """
 
@@ -29,19 +29,19 @@ Mask = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
 T = TypeVar("T", bound=np.generic)
 
-_LEAST_CONTRAST = 0.08  # of the paper's light: a light pencil has more, the noise of blank paper less
+_LEAST_CONTRAST = 0.08  # share of the paper's light: a light pencil has more contrast, the noise of blank paper less
 _LITTLE_CONTRAST = 0.2
-_WINDOW = 3  # the closing's window is this part of the longer side: wider than strokes, narrower than shadows
-_FINEST = 1 / 14  # of the digit's longer side: strokes finer than this are widened, or they would fade at 20 pixels
-_CELLS = 160  # the longer side, when shapes are told apart
-_STEEPEST = 0.1  # slope of ruled lines
-_SMALLEST_LINED = 100  # pixels: in smaller pictures, a line may as well be a stroke
+_WINDOW = 3  # the closing's window is the longer side divided by this: wider than strokes, narrower than shadows
+_FINEST = 1 / 14  # share of the digit's longer side: finer strokes are widened, or they would fade at 20 pixels
+_CELLS = 160  # cells on the longer side when shapes are told apart
+_STEEPEST = 0.1  # largest slope of ruled lines
+_SMALLEST_LINED = 100  # pixels: in smaller pictures, a line may just as well be a stroke
 
 
 def find_ink(colours: Bytes, alpha: Bytes | None) -> tuple[Bytes, list[str]] | None:
     """Find the digit in `colours` (height, width, 1 or 3).
 
-    Give its ink in its outline, 0 nothing and 255 all, and what makes it doubtful; or None if nothing is drawn.
+    Return its ink, cropped to its box (0 is none, 255 full), and a list of doubts; or None if nothing is drawn.
     """
     doubts: list[str] = []
     known = np.ones(colours.shape[:2], bool)
@@ -49,7 +49,7 @@ def find_ink(colours: Bytes, alpha: Bytes | None) -> tuple[Bytes, list[str]] | N
         known = _sheet(colours, alpha)
         if known.any():
             doubts.append("part of the sheet is transparent, and was taken for paper")
-        else:  # what is opaque is all of one colour, or as narrow as strokes are: its outline is the drawing
+        else:  # the opaque part has one colour, or is as narrow as strokes: its outline is the drawing
             colours, known = alpha[..., None], np.ones(alpha.shape, bool)
     grey = _most_telling(colours, known)
     found = [drawn for light in (False, True) if (drawn := _drawn(grey, known, light)) is not None]
@@ -60,12 +60,12 @@ def find_ink(colours: Bytes, alpha: Bytes | None) -> tuple[Bytes, list[str]] | N
 
 
 def _drawn(grey: Grey, known: Mask, light: bool) -> _Drawn | None:
-    """Give what is drawn in dark on light, or in light on dark; None if nothing is."""
+    """Find what is drawn dark on light or, if `light`, light on dark; None if nothing is."""
     doubts: list[str] = []
-    # Of light on dark, the opposite is looked at. The chalk's ground is dark, or its noise would count for ink.
+    # For light on dark, the picture is inverted. The ground under chalk must be dark, or its noise would count as ink.
     grey = 255 - grey if light else grey
     darkness, missing = _darkness(grey, known, 128 if light else 1)
-    low, middle = np.percentile(darkness[known][::5], [10, 30])  # of paper, however much is ink
+    low, middle = np.percentile(darkness[known][::5], [10, 30])  # of the paper, however much ink there is
     noise = (middle - low) / 0.757
     seen = darkness[darkness > max(_LEAST_CONTRAST, 5 * noise)].astype(float)
     if not len(seen):
@@ -87,7 +87,7 @@ def _drawn(grey: Grey, known: Mask, light: bool) -> _Drawn | None:
 
 
 def _outlined(shape: Mask, grey: Grey, missing: Grey) -> float:
-    """Give how much of the step in what is missing, along the outline, is one in the picture."""
+    """Give the share of the step in `missing`, along the shape's outline, that is also a step in the picture."""
     outline = _highest(shape, 5) & ~_lowest(shape, 3)
     steps = [_highest(values, 5)[outline] - _lowest(values, 5)[outline] for values in (grey, missing)]
     return float(np.minimum(*steps).sum() / max(steps[1].sum(), 1))
@@ -97,9 +97,9 @@ def _outlined(shape: Mask, grey: Grey, missing: Grey) -> float:
 
 
 def _sheet(colours: Bytes, alpha: Bytes) -> Mask:
-    """Tell where a sheet that is transparent in places can be seen; nowhere, if the transparency is the drawing."""
+    """Tell where a partly transparent sheet is visible; nowhere if the transparency itself is the drawing."""
     opaque = alpha > alpha.max() / 4
-    inside = _lowest(opaque, 5)  # at the rim, colours are mixed
+    inside = _lowest(opaque, 5)  # colours are mixed at the rim
     rows, columns = np.flatnonzero(opaque.any(axis=1)), np.flatnonzero(opaque.any(axis=0))
     side = int(max(np.ptp(rows), np.ptp(columns))) if len(rows) else 0
     grey = colours.mean(axis=2)[inside]
@@ -110,7 +110,7 @@ def _sheet(colours: Bytes, alpha: Bytes) -> Mask:
 
 
 def _most_telling(colours: Bytes, known: Mask) -> Grey:
-    """Give the channel, or their mean, in which something stands out most from its surroundings."""
+    """Give the channel, or the mean of all, in which something stands out most from its surroundings."""
     bands = [colours.mean(axis=2), *np.moveaxis(colours, 2, 0)] if colours.shape[2] > 1 else [colours[..., 0]]
     best, grey = -1.0, np.asarray(bands[0], np.float32)
     for i, band in enumerate(bands):
@@ -126,12 +126,12 @@ def _most_telling(colours: Bytes, known: Mask) -> Grey:
 
 
 def _darkness(grey: Grey, known: Mask, least: int) -> tuple[Grey, Grey]:
-    """Give how much of the paper's light is missing, 0-1 and in grey levels; paper is at least as light as `least`."""
+    """Give how much of the paper's light is missing, as a share and in grey levels; paper has `least` or more."""
     side = max(grey.shape)
     calm = Image.fromarray(np.rint(grey).astype(np.uint8)).filter(ImageFilter.GaussianBlur(side / 800))
     grey = np.asarray(calm)
     window = max(3, side // _WINDOW | 1)
-    reach = window // 2  # windows with their middle outside count too, or shadows would lose their corners
+    reach = window // 2  # windows centred outside count too, or shadows would lose their corners
     highest = _highest(np.pad(np.where(known, grey, 0), reach, mode="edge"), window)
     highest[highest == 0] = 255  # nothing is known there
     paper = _lowest(highest, window)[reach:-reach, reach:-reach].astype(np.float32)
@@ -141,13 +141,13 @@ def _darkness(grey: Grey, known: Mask, least: int) -> tuple[Grey, Grey]:
 
 
 def _highest(values: NDArray[T], window: int) -> NDArray[T]:
-    """Give the highest value in a square window about each pixel, cut off at the edge."""
+    """Give the highest value in a square window around each pixel; the window is cut off at the edge."""
     for axis in (0, 1):
         values = np.moveaxis(values, axis, 0)
         reach = window // 2
         padded = np.pad(values, ((reach, reach), (0, 0)), mode="edge")
         width = 1
-        while width < window:  # windows of twice the width, until they are wide enough
+        while width < window:  # double the width of the windows until it is enough
             step = min(width, window - width)
             padded = np.maximum(padded[: len(padded) - step], padded[step:])
             width += step
@@ -165,7 +165,7 @@ def _lowest(values: NDArray[T], window: int) -> NDArray[T]:
 
 
 def _lines(inked: Mask) -> Mask:
-    """Tell which inked pixels belong to lines from side to side, and to nothing else."""
+    """Tell which inked pixels belong only to lines that run from side to side."""
     height, width = inked.shape
     if min(height, width) < _SMALLEST_LINED:
         return np.zeros_like(inked)
@@ -192,7 +192,7 @@ def _lines(inked: Mask) -> Mask:
     for start, stop in zip(starts[thin], stops[thin], strict=True):
         lines[start:stop] = True
     thickest = max((stops - starts)[thin], default=0)
-    # Column below column, with a gap behind each, all that is inked is runs.
+    # With the columns one after another and a gap after each, all the ink is a series of runs.
     down, on_line = (np.pad(mask, ((0, 1), (0, 0))).T.ravel() for mask in (inked, lines[level]))
     starts, stops = _runs(down)
     hits = np.concatenate([[0], np.cumsum(on_line)])
@@ -204,7 +204,7 @@ def _lines(inked: Mask) -> Mask:
 
 
 def _runs(flags: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give where the runs of true flags start, and where they stop."""
+    """Give where the runs of true flags start and where they stop."""
     change = np.diff(np.pad(flags.astype(np.int8), 1))
     return np.flatnonzero(change == 1), np.flatnonzero(change == -1)
 
@@ -214,18 +214,18 @@ def _runs(flags: Mask) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 @dataclass
 class _Drawn:
-    """A digit that was found: the picture's darkness, which of it is the digit's ink, and the box of that."""
+    """A digit that was found: the darkness of the picture, the pixels of the digit's ink, and their bounding box."""
 
     darkness: Grey
     inked: Mask
     rows: slice
     columns: slice
     strength: float  # of the ink, in grey levels
-    outlined: float  # how much of the step along its outline is the picture's own, 0-1, and not the window's
+    outlined: float  # share of the step along its outline that is in the picture, 0-1, and not due to the window
     doubts: list[str]
 
     def outdoes(self, other: _Drawn) -> bool:
-        """Tell whether this is the digit, and not what was found in the opposite colour: a loop's inside, a shadow."""
+        """Tell whether this is the digit, and `other`, in the opposite colour, only a loop's inside or a shadow."""
         if not 0.5 < self.strength / max(other.strength, 1) < 2:
             return self.strength > other.strength
         if abs(self.outlined - other.outlined) > 0.05:
@@ -257,7 +257,7 @@ class _Shape:
         return max(self.bottom - self.top, self.right - self.left)
 
     def apart(self, other: _Shape) -> tuple[int, int]:
-        """Give how far the boxes of the two are apart, down and across; below 0 if they overlap."""
+        """Give how far apart the two boxes are, down and across; negative if they overlap."""
         return (
             max(self.top, other.top) - min(self.bottom, other.bottom),
             max(self.left, other.left) - min(self.right, other.right),
@@ -265,7 +265,7 @@ class _Shape:
 
 
 def _digit(inked: Mask, darkness: Grey, doubts: list[str]) -> Mask | None:
-    """Give which ink is the digit's; None if there is none."""
+    """Tell which pixels of ink belong to the digit; None if there is no digit."""
     cell = -(-max(inked.shape) // _CELLS)
     rest = [(0, -n % cell) for n in inked.shape]
     height, width = (-(-n // cell) for n in inked.shape)
@@ -279,8 +279,8 @@ def _digit(inked: Mask, darkness: Grey, doubts: list[str]) -> Mask | None:
 
 
 def _chosen(shapes: list[_Shape], longest: int, doubts: list[str]) -> list[_Shape]:
-    """Give the largest shape, and those that belong to it; none if there are only specks."""
-    # What lies along the edge is a table's or a shadow's, if there is anything else.
+    """Give the largest shape and those that belong to it; an empty list if there are only specks."""
+    # A shape along the edge is a table or a shadow, if there is anything else.
     free = [shape for shape in shapes if not shape.along_edge] or shapes
     digit = max(free, key=lambda shape: shape.mass * (0.5 if shape.at_edge else 1), default=None)
     if digit is None or digit.side < max(2, 0.02 * longest) or sum(s.mass > 0.3 * digit.mass for s in shapes) > 10:
@@ -303,7 +303,7 @@ def _chosen(shapes: list[_Shape], longest: int, doubts: list[str]) -> list[_Shap
 
 
 def _connected(cells: Mask) -> NDArray[np.int32]:
-    """Give each shape the number of one of its cells: each takes the highest of its neighbours', until all agree."""
+    """Label each shape by one of its cells: every cell takes its neighbours' highest number, until all agree."""
     labels = np.where(cells, np.arange(1, cells.size + 1, dtype=np.int32).reshape(cells.shape), 0)
     while True:
         spread = np.where(cells, _highest(labels, 3), 0)
@@ -311,13 +311,13 @@ def _connected(cells: Mask) -> NDArray[np.int32]:
             return labels
         named = (
             spread.ravel()
-        )  # the cell that a number is of takes a higher one on at once, and hands it to the others:
+        )  # the cell after which a label is named takes a higher label at once, and passes it on to the others:
         np.maximum.at(named, labels[cells] - 1, spread[cells])  # else a spiral would take as many turns as it is long
         labels = np.where(cells, named[spread - 1], 0)
 
 
 def _shapes(labels: NDArray[np.int32], mass: Grey) -> list[_Shape]:
-    """Describe the 50 heaviest shapes, the heaviest first."""
+    """Describe the 50 heaviest shapes, heaviest first."""
     masses = np.bincount(labels.ravel(), weights=mass.ravel())
     height, width = labels.shape
     found = []
@@ -338,7 +338,7 @@ def _shapes(labels: NDArray[np.int32], mass: Grey) -> list[_Shape]:
 
 
 def _levels(drawn: _Drawn, doubts: list[str]) -> tuple[Bytes, list[str]]:
-    """Cut the digit out: its ink is 255 at its median, and what does not belong to it is 0."""
+    """Cut the digit out and scale it: the median of its ink becomes 255, and all that is not part of it 0."""
     around = tuple(slice(max(0, part.start - 2), part.stop + 2) for part in (drawn.rows, drawn.columns))
     darkness, shape = drawn.darkness[around], drawn.inked[around]
     level = float(np.median(darkness[shape]))
@@ -347,20 +347,20 @@ def _levels(drawn: _Drawn, doubts: list[str]) -> tuple[Bytes, list[str]]:
     levels = np.where(_highest(shape, 5), np.clip(darkness / level, 0, 1), 0)
     threshold = _otsu(np.rint(levels * 255).astype(np.uint8)) / 255
     ink = levels > threshold
-    stroke = 2 * ink.sum() / (ink & ~_lowest(np.pad(ink, 1), 3)[1:-1, 1:-1]).sum()  # area by length: half the outline
+    stroke = 2 * ink.sum() / (ink & ~_lowest(np.pad(ink, 1), 3)[1:-1, 1:-1]).sum()  # area over length: half the outline
     finer = round(max(shape.shape) * _FINEST - stroke)
     if finer > 0:
         levels = _highest(np.pad(levels, finer), finer | 1)
         ink = levels > threshold
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     levels = levels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-    steep = max(1.0, max(levels.shape) / 40)  # a large digit has the sharp edge of a pen, whatever the lens made of it
+    steep = max(1.0, max(levels.shape) / 40)  # a large digit gets the sharp edge of a pen, however blurred it is
     levels = np.clip((levels - threshold) * steep + threshold, 0, 1)
     return np.rint(levels * 255).astype(np.uint8), doubts
 
 
 def _otsu(levels: Bytes) -> int:
-    """Give the level that parts the pixels into two groups with means as far apart, for their sizes, as can be."""
+    """Give Otsu's threshold: the level that splits the pixels into two groups with most variance between them."""
     counts = np.bincount(levels.ravel(), minlength=256).astype(np.float64)
     below, sums = counts.cumsum(), (counts * np.arange(256)).cumsum()
     above = below[-1] - below

@@ -1,6 +1,7 @@
-"""What a column of cells means, and the numbers it becomes: one, scaled, or one for each word.
+"""What a column of cells means, and the numbers that a cell becomes: one scaled number, or one for each word.
 
-A `Column` is all that is needed to read the same column of another file alike. It goes into the model file.
+A `Column` holds all that is needed to read the same column of another file in the same way. It goes into the model
+file.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ import numpy as np
 from chainrule._gate import FloatArray
 from chainrule.data.cells import MISSING, Cells
 
-#: A column of more different words, or of so many that are more than half of its cells, says nothing of other rows.
+#: A column with more different words than the first, or with more than the second if that is more than half as many as
+#: it has cells, says nothing about other rows.
 _MOST_WORDS, _FEW_WORDS = 256, 10
-#: If at least this share of the cells are numbers, the others are mistakes, and not words.
+#: If at least this share of the cells are numbers, the others are mistakes and not words.
 _MEANT_AS_NUMBERS = 0.9
-#: Whole numbers of so few values are the names of classes, if they are the target.
+#: If the target consists of whole numbers with at most this many different values, they are the names of classes.
 _MOST_CLASSES = 20
 
 
@@ -30,12 +32,13 @@ class Column:
     Attributes
     ----------
     name : str
-        Its header.
+        The header.
     mean, spread : float
-        Of numbers: a cell becomes ``(number - mean) / spread``, `spread` being the standard deviation, or 1 if that is
-        0.
+        For a column of numbers: a cell becomes ``(number - mean) / spread``, where `spread` is the standard deviation,
+        or 1 if that is 0.
     words : tuple of str or None
-        Of words: a cell becomes as many numbers, 1 for its own word and 0 for the others; None for numbers.
+        For a column of words: a cell becomes one number for each of these, 1 for its own word and 0 for the others.
+        None for a column of numbers.
     """
 
     name: str
@@ -49,19 +52,19 @@ class Column:
         return 1 if self.words is None else len(self.words)
 
     def numbers(self, cells: Cells, *, fill: bool) -> FloatArray:
-        """Give the numbers of this column of `cells`, shape (N, width): those of a missing cell are 0.
+        """Give the numbers of this column of `cells`, shape (N, width); those of a missing cell are 0.
 
         Parameters
         ----------
         cells : Cells
             A table that has the column.
         fill : bool
-            Whether a word that is not among `words` is a missing cell too, and not an error.
+            Whether a word that is not among `words` counts as a missing cell instead of an error.
 
         Raises
         ------
         DataError
-            If a cell is not what the column holds.
+            If a cell does not fit the column.
         """
         column = cells.column(self.name)
         if self.words is not None:
@@ -84,24 +87,24 @@ class Column:
         return (values - self.mean) / self.spread
 
     def in_units(self, scaled: FloatArray) -> FloatArray:
-        """Give scaled numbers back in the units of the file."""
+        """Convert scaled numbers back to the units of the file."""
         return np.asarray(scaled * self.spread + self.mean)
 
     def scaled_by(self, numbers: FloatArray) -> Self:
-        """Give the column with mean and spread such that `numbers`, which it has made, would get the mean 0."""
+        """Give the column with a mean and spread that would scale `numbers`, which it has made, to a mean of 0."""
         if self.words is not None:
             return self
         mean, spread = _mean_and_spread(numbers)
         return replace(self, mean=self.mean + self.spread * mean, spread=self.spread * spread)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as JSON has it."""
+        """Give the column as JSON can hold it."""
         kind = {"mean": self.mean, "spread": self.spread} if self.words is None else {"words": list(self.words)}
         return {"name": self.name, **kind}
 
     @classmethod
     def of_dict(cls, said: Mapping[str, Any]) -> Self:
-        """Make it of what `to_dict` gave; a TypeError, ValueError or KeyError if it is not that."""
+        """Make a column from what `to_dict` gave; raise TypeError, ValueError or KeyError for anything else."""
         name, words = said["name"], said.get("words")
         if not (isinstance(name, str) and all(isinstance(word, str) for word in words or ())):
             raise TypeError("the name of a column, or a word, is not text")
@@ -114,12 +117,12 @@ class Column:
 
 
 def column_of(cells: Cells, name: str) -> Column | str:
-    """Find out what the cells of a column are: what to make of them, or a word why nothing can be made.
+    """Find out whether a column holds numbers or words; if it is of no use, return the reason as text.
 
     Raises
     ------
     DataError
-        If they are numbers, but for a few.
+        If all but a few of the cells are numbers.
     """
     column = cells.column(name)
     rows = [row for row, cell in enumerate(column) if cell not in MISSING]
@@ -141,7 +144,7 @@ def column_of(cells: Cells, name: str) -> Column | str:
 
 
 def target_of(cells: Cells, name: str) -> Column | str:
-    """Find out what there is to learn: classes, which are words, or numbers; or a word why it cannot be learnt."""
+    """Find out whether the target holds classes or numbers; if it cannot be learnt, return the reason as text."""
     column = [cell for cell in cells.column(name) if cell not in MISSING]
     found = cells.numbers(column)
     words: Sequence[str] = sorted(set(column))
@@ -161,7 +164,7 @@ def target_of(cells: Cells, name: str) -> Column | str:
 
 
 def counted(column: Column, numbers: FloatArray) -> str:
-    """Say how many rows each class has, most first, for the numbers that the target has made."""
+    """Say how many rows each class has, the most frequent first, given the numbers that the target column made."""
     names = column.words or ()
     counts = Counter({name: int(n) for name, n in zip(names, numbers.sum(axis=0), strict=True)})
     told = ", ".join(f"{name} {n}" for name, n in counts.most_common(_FEW_WORDS))
@@ -179,12 +182,12 @@ def _of_numbers(cells: Cells, name: str, rows: list[int], values: FloatArray) ->
 
 
 def _mean_and_spread(values: FloatArray) -> tuple[float, float]:
-    """Give what to take away, and what to divide by: of equal numbers 1, for the deviation may be a rounding error."""
+    """Give mean and standard deviation; 1 for equal numbers, whose computed deviation may be a rounding error."""
     return float(values.mean()), float(values.std()) if np.ptp(values) else 1.0
 
 
 def _as_class(number: float | None) -> str | None:
-    """Give a whole number as a class is called, however it is written: 1.0 is 1."""
+    """Give the class name for a whole number, however the number is written: 1.0 is "1"."""
     return str(int(number)) if number is not None and abs(number) < 2**53 and number == int(number) else None
 
 

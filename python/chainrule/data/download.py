@@ -1,11 +1,11 @@
-"""Fetch files from mirrors into a folder; a file gets its name only after its content was found right.
+"""Fetch files from mirrors into a folder; a file gets its name only after its content has been checked.
 
 Nothing that arrives is trusted: redirects may only lead to https, a body is read no further than its largest
-possible size, and the caller's check decides. Bodies are held in memory (10 MB for MNIST's largest) or in a nameless
-temporary file, as the caller wants; what gets a name is written to a temporary file beside it and renamed over it, so
-another process sees the old file or the new one, never a part.
+possible size, and the caller's check decides. The caller chooses whether bodies are held in memory (10 MB for MNIST's
+largest) or in an unnamed temporary file. A file that gets a name is first written to a temporary file beside it and
+then renamed, so another process sees the old file or the new one, never a part.
 
-Nothing here runs, or imports the network modules, before `fetch` needs them.
+Nothing here runs or imports the network modules before `fetch` needs them.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from http.client import HTTPResponse
     from urllib.request import OpenerDirector
 
-# Called with a file's name and its bytes; raises DataError when they are not that file's.
+# Called with a file's name and its bytes; raises DataError if the bytes are not those of that file.
 Check: TypeAlias = Callable[[str, BinaryIO], None]
 
 MIRRORS = (
@@ -37,7 +37,7 @@ MIRRORS = (
 PLAIN_HTTP_HOSTS: frozenset[str] = frozenset()  # the tests add the loopback address
 READ_SECONDS = 30.0
 FILE_SECONDS = 120.0
-#: A file so large that it takes longer at this speed may take longer.
+#: A large file may take longer than `FILE_SECONDS`: as long as it needs at this speed.
 LEAST_BYTES_A_SECOND = 2**19
 TRIES = 3
 BACKOFF_SECONDS = 0.5
@@ -52,11 +52,12 @@ def fetch(
     mirrors: Sequence[str] | None = None,
     memory: MutableMapping[str, bytes] | None = None,
 ) -> None:
-    """Bring every file named in `sizes` into `folder`, leaving alone those that are there and right.
+    """Bring every file named in `sizes` into `folder`; files that are already there and right are left alone.
 
-    `sizes` has the bytes of each one's content: no gzip file worth fetching is larger than what is in it, so this
-    bounds the body as well. `mirrors` are MNIST's by default. What cannot be written goes to `memory`, under the path
-    it was meant for; without one, that is an error. Raises what `chainrule.data.mnist.download_mnist` says.
+    `sizes` has the number of bytes of each file's content. No gzip file worth fetching is larger than its content, so
+    this bounds the body as well. `mirrors` are MNIST's by default. A file that cannot be written goes to `memory`,
+    under the path it was meant for; without `memory`, that is an error. Raises the errors that
+    `chainrule.data.mnist.download_mnist` documents.
     """
     advice = _advice(folder, list(sizes), needless=mirrors is None)
     unwritten: OSError | None = None
@@ -93,8 +94,8 @@ def fetch(
 
 
 def _fault(path: Path, check: Check) -> str | None:
-    """Say what is wrong with the file at `path`: "" if there is none, None if nothing is."""
-    # A link would let the owner of another folder change what is read after it was checked.
+    """Say what is wrong with the file at `path`: "" if there is no file, None if nothing is wrong."""
+    # A link would let the owner of another folder change the file after it was checked.
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         handle = os.open(path, flags)
@@ -116,7 +117,7 @@ def _fault(path: Path, check: Check) -> str | None:
 
 
 def expect_online(path: Path, wrong: str, advice: str) -> None:
-    """Raise if CHAINRULE_OFFLINE forbids to fetch what is not at `path`, or `wrong` there."""
+    """Raise if CHAINRULE_OFFLINE forbids fetching the file that is missing at `path`, or is `wrong` there."""
     if os.environ.get("CHAINRULE_OFFLINE", "0") in ("", "0"):
         return
     text = f"CHAINRULE_OFFLINE is set, so it is not fetched{advice}"
@@ -134,7 +135,7 @@ def _advice(folder: Path, names: list[str], needless: bool) -> str:
 
 
 def fetch_into(file: BinaryIO, name: str, size: int, check: Check, mirrors: Sequence[str], advice: str = "") -> None:
-    """Fill `file` with the body of `name` from the first mirror that has it right, of at most `size` bytes."""
+    """Fill `file` with the body of `name`, at most `size` bytes, from the first mirror that has the right one."""
     reasons = []
     for mirror in mirrors:
         try:
@@ -145,7 +146,7 @@ def fetch_into(file: BinaryIO, name: str, size: int, check: Check, mirrors: Sequ
 
 
 def _from_mirror(url: str, limit: int, check: Callable[[BinaryIO], None], file: BinaryIO) -> None:
-    """Fill `file` with the body at `url`, trying again when the reason it failed may pass."""
+    """Fill `file` with the body at `url`; try again after a failure that may be temporary."""
     from http.client import HTTPException
 
     deadline = time.monotonic() + _seconds(limit)
@@ -154,7 +155,7 @@ def _from_mirror(url: str, limit: int, check: Callable[[BinaryIO], None], file: 
             time.sleep(BACKOFF_SECONDS * 2 ** (attempt - 1))
         try:
             return _get(url, limit, check, deadline, file)
-        except (OSError, HTTPException, ValueError) as error:  # ValueError: DataError, or a redirect to no address
+        except (OSError, HTTPException, ValueError) as error:  # ValueError: DataError, or an invalid redirect
             reason, may_pass = _diagnosis(error)
         if not may_pass or time.monotonic() > deadline:
             raise DownloadError(reason)
@@ -162,12 +163,12 @@ def _from_mirror(url: str, limit: int, check: Callable[[BinaryIO], None], file: 
 
 
 def _seconds(size: int) -> float:
-    """Give how long a file of so many bytes may take at one mirror."""
+    """Give how long a file of `size` bytes may take from one mirror."""
     return max(FILE_SECONDS, size / LEAST_BYTES_A_SECOND)
 
 
 def _diagnosis(error: Exception) -> tuple[str, bool]:
-    """Give the reason in words, and whether another try may go better."""
+    """Give the reason in words, and whether another try may succeed."""
     from http.client import IncompleteRead
     from urllib.error import HTTPError, URLError
 
@@ -181,11 +182,11 @@ def _diagnosis(error: Exception) -> tuple[str, bool]:
 
 
 def _get(url: str, limit: int, check: Callable[[BinaryIO], None], deadline: float, file: BinaryIO) -> None:
-    """Fill `file` with the body at `url`, read once and checked."""
+    """Fill `file` with the body at `url`: one try, and a check of what came."""
     from urllib.request import Request
 
     _refuse_unless_safe(url)
-    # identity: a proxy that compresses again would hand over a file that no reader of IDX expects.
+    # identity: a proxy that compresses again would deliver a file that no IDX reader expects.
     request = Request(url, headers={"Accept-Encoding": "identity", "User-Agent": "chainrule"})
     with _opener().open(request, timeout=READ_SECONDS) as response:
         promised, kind = response.length, response.headers.get_content_type()
@@ -204,7 +205,7 @@ def _get(url: str, limit: int, check: Callable[[BinaryIO], None], deadline: floa
 
 
 def _read(response: HTTPResponse, limit: int, deadline: float, name: str, file: BinaryIO) -> int:
-    """Write the body to `file`, but no more than `limit` + 1 bytes and not after `deadline`; give how many it has."""
+    """Write the body to `file`, at most `limit` + 1 bytes and not after `deadline`; return the number of bytes."""
     import sys
 
     from tqdm import tqdm
@@ -212,7 +213,7 @@ def _read(response: HTTPResponse, limit: int, deadline: float, name: str, file: 
     quiet = sys.stderr is None or not sys.stderr.isatty()
     got = 0
     with tqdm(total=response.length, desc=name, unit="B", unit_scale=True, leave=False, disable=quiet) as bar:
-        # read1 returns what has arrived: read would wait for a full block, however slowly it drips.
+        # read1 returns what has arrived; read would wait for a full block, however slowly it trickles in.
         while piece := response.read1(min(_BLOCK, limit + 1 - got)):
             file.write(piece)
             got += len(piece)
@@ -225,7 +226,7 @@ def _read(response: HTTPResponse, limit: int, deadline: float, name: str, file: 
 
 
 def _opener() -> OpenerDirector:
-    """Give an opener that knows http and https only and follows redirects only to https."""
+    """Give an opener that knows only http and https and follows redirects only to https."""
     import urllib.request as web
     from http.client import HTTPMessage
     from typing import IO
@@ -234,7 +235,7 @@ def _opener() -> OpenerDirector:
         def redirect_request(
             self, req: web.Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
         ) -> web.Request | None:
-            fp.close()  # urllib would read the body of the redirect to its end, however long it is
+            fp.close()  # urllib would read the redirect's body to its end, however long it is
             _refuse_unless_safe(newurl)
             return super().redirect_request(req, fp, code, msg, headers, newurl)
 
@@ -246,7 +247,7 @@ def _opener() -> OpenerDirector:
 
 
 def _refuse_unless_safe(url: str) -> None:
-    """Refuse any address but https (or plain http to a host in `PLAIN_HTTP_HOSTS`)."""
+    """Refuse any address that is not https (or plain http to a host in `PLAIN_HTTP_HOSTS`)."""
     from urllib.error import URLError
     from urllib.parse import urlsplit
 
@@ -256,10 +257,10 @@ def _refuse_unless_safe(url: str) -> None:
 
 
 def put(path: Path, body: bytes, set_aside: bool) -> None:
-    """Write `body` to `path` whole or not at all; keep what was there as ``.bad`` when `set_aside`."""
+    """Write `body` to `path` whole or not at all; with `set_aside`, keep the old file as ``.bad``."""
     aside = path.with_name(path.name + ".bad")
     try:
-        if path.parts[0] == "~" and not os.path.isdir("~"):  # a home that is not known; no folder is to be called so
+        if path.parts[0] == "~" and not os.path.isdir("~"):  # the home is unknown; do not make a folder of this name
             raise FileNotFoundError(errno.ENOENT, "~ stands for no folder here")
         path.parent.mkdir(parents=True, exist_ok=True)
         if set_aside:
@@ -267,7 +268,7 @@ def put(path: Path, body: bytes, set_aside: bool) -> None:
         try:
             write_whole(path, body)
         except BaseException:
-            if set_aside:  # nothing has come in its place
+            if set_aside:  # nothing has taken its place
                 os.replace(aside, path)
             raise
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Pictures of your own, in a folder for each class, made into examples to train on."""
+"""Your own pictures, in one folder per class, read as examples to train on."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from chainrule.nn.layers import Layer, Rescaling
 #: The key in ``net.metadata``.
 KEY = "picture"
 _ENDINGS = (".png", ".jpg", ".jpeg")
-#: The side of pictures that are not all of one size, or larger than `_LARGEST`.
+#: The side to which pictures are scaled that differ in size or are larger than `_LARGEST`.
 _SIDE, _LARGEST = 32, 64
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Pictures(OwnData):
-    """What `load_folder` gives.
+    """The result of `load_folder`.
 
     Attributes
     ----------
     x : ndarray of uint8, shape (N, C, H, W)
-        The pictures, 0-255: C is 3 (red, green, blue) if any of them has a colour, and 1 if none has.
+        The pictures, 0-255. C is 3 (red, green, blue) if any of them has a colour, and 1 if none has.
     t : ndarray of int64, shape (N,)
-        The places of their classes in `classes`.
+        The class of each picture, as an index into `classes`.
     classes : tuple of str
-        The names of the folders, sorted.
+        The names of the class folders, sorted.
     places : tuple of str
-        The files, as seen from the folder.
+        The files, relative to the folder.
     """
 
     classes: tuple[str, ...]
@@ -53,14 +53,14 @@ class Pictures(OwnData):
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What a network trained on this is to have in its ``metadata``; `network` puts it there."""
+        """What belongs in the ``metadata`` of a network trained on this; `network` puts it there."""
         return {KEY: json.dumps({"shape": self.shape}), **class_names.said(self.classes)}
 
     def _first_layers(self) -> Mapping[str, Layer]:
-        return {"Rescaling1": Rescaling()}  # which makes fractions of bytes
+        return {"Rescaling1": Rescaling()}  # bytes to fractions
 
     def __repr__(self) -> str:
-        """Give a line: how many pictures, their shape, and how many there are of each class."""
+        """Give one line: how many pictures there are, their shape, and how many each class has."""
         counts = np.bincount(self.t, minlength=len(self.classes))
         told = ", ".join(f"{name} {n}" for name, n in list(zip(self.classes, counts, strict=True))[:10])
         more = ", …" if len(self.classes) > 10 else ""
@@ -68,19 +68,19 @@ class Pictures(OwnData):
 
 
 def load_folder(path: str | os.PathLike[str], *, size: tuple[int, int] | None = None, like: Any = None) -> Pictures:
-    """Read a folder of class folders with pictures as examples to train on.
+    """Read pictures, in one folder per class, as examples to train on.
 
     Parameters
     ----------
     path : path-like
-        A folder that holds a folder for each class, called as the class is, with its PNG and JPEG pictures, also in
-        folders below it. Files of other names, and what begins with a dot, are not looked at.
+        A folder that holds one folder for each class. Each is named after its class and holds PNG and JPEG pictures,
+        which may also be in subfolders. Files with other endings, and names that begin with a dot, are ignored.
     size : (height, width), optional
-        What every picture is scaled to, whatever its own shape. By default the size that all of them have, if that is
-        at most 64 a side, or else (32, 32).
+        The size to which every picture is scaled, whatever its own shape. By default the size that all pictures share,
+        if that is at most 64 a side, or else (32, 32).
     like : Network or Pictures, optional
-        Read the pictures as those were read that this network was trained on: in its classes, shape and colours. There
-        may be fewer classes then.
+        Read the pictures in the same way as those that this network was trained on: with its classes, shape and
+        colours. Some of its classes may then be absent.
 
     Returns
     -------
@@ -89,7 +89,8 @@ def load_folder(path: str | os.PathLike[str], *, size: tuple[int, int] | None = 
     Raises
     ------
     DataError
-        If a picture cannot be read (the message names it), a class has none, or there are not two classes.
+        If a picture cannot be read (the message names it), a class has no pictures, or there are fewer than two
+        classes.
     ImportError
         If Pillow is not installed: it comes with the extra ``image``.
     OSError
@@ -97,13 +98,13 @@ def load_folder(path: str | os.PathLike[str], *, size: tuple[int, int] | None = 
     TypeError
         If an argument is of the wrong kind.
     ValueError
-        If `size` has no two sizes, or `like` was not trained on pictures.
+        If `size` does not hold two valid sizes, or `like` was not trained on pictures.
 
     Notes
     -----
-    A picture is turned as its EXIF data say, and what is transparent is white. It is scaled as a whole: nothing is cut
-    off, and its aspect is not kept. If one of them has a colour, all have three channels; pictures of greys that are
-    stored as colours are grey.
+    Each picture is rotated as its EXIF data say, and transparent parts become white. It is scaled as a whole: nothing
+    is cut off, and its aspect ratio is not kept. If any picture has a colour, all get three channels; pictures stored
+    in colour that contain only greys count as grey.
 
     Examples
     --------
@@ -144,7 +145,7 @@ def load_folder(path: str | os.PathLike[str], *, size: tuple[int, int] | None = 
 
 
 def shape_of(net: Any) -> tuple[int, int, int] | None:
-    """Give the shape (C, H, W) of the pictures that a network was trained on; None if its metadata tell of none."""
+    """Give the shape (C, H, W) of the pictures that a network was trained on; None if its metadata name none."""
     text = net.metadata.get(KEY)
     if text is None:
         return None
@@ -158,7 +159,7 @@ def shape_of(net: Any) -> tuple[int, int, int] | None:
 
 
 def _read_as(like: Any) -> tuple[tuple[str, ...], tuple[int, int, int]]:
-    """Give the classes and the shape that a network, or pictures, know of."""
+    """Give the classes and the shape of `like`, a network or pictures."""
     if isinstance(like, Pictures):
         return like.classes, like.shape
     if not hasattr(like, "metadata"):
@@ -177,7 +178,7 @@ def _size(size: Any) -> tuple[int, int]:
 
 
 def _classes(root: Path) -> dict[str, list[Path]]:
-    """Give the pictures of each class, in the order of their names."""
+    """Give the files of each class; classes and files are sorted by name."""
     if not root.is_dir():
         number = errno.ENOTDIR if root.exists() else errno.ENOENT
         raise OSError(number, os.strerror(number), os.fspath(root))

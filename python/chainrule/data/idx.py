@@ -1,7 +1,7 @@
 """The IDX format: a small header and the values of one array, raw or gzipped.
 
-A file is believed only as far as it can be checked: the header says how many bytes must follow, the bytes must be
-exactly that many, and a gzip stream must end with the right checksum. Whatever else a file holds is a `DataError`.
+A file is trusted only as far as it can be checked: the header says how many bytes must follow, there must be exactly
+that many, and a gzip stream must end with the right checksum. Anything else is a `DataError`.
 
 Source: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits", which defines the format; RFC 1952
 (gzip).
@@ -30,7 +30,7 @@ _DEFLATE_RATIO = 1032
 
 
 def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
-    """Read an IDX file, raw or gzipped, as an array; its first two bytes tell which, not its name.
+    """Read an IDX file, raw or gzipped, as an array; its first two bytes tell whether it is gzipped, not its name.
 
     Parameters
     ----------
@@ -41,15 +41,15 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
     Returns
     -------
     ndarray
-        In the shape the file gives and the native form of its dtype: uint8, int8, int16, int32, float32 or
+        In the shape that the file gives and the native byte order of its dtype: uint8, int8, int16, int32, float32 or
         float64. C-contiguous, writable, new at every call.
 
     Raises
     ------
     DataError
-        If the file is anything but exactly that: another magic number, type or number of axes, more than 2
-        GiB of values, a byte too few or too many; or, when gzipped, a stream that is cut, damaged or followed
-        by anything. A second gzip member counts as "followed by", since no IDX file is published that way.
+        If the file is anything else: another magic number, type or number of axes, more than 2 GiB of values, a byte
+        too few or too many; or, if it is gzipped, a stream that is cut off, damaged or followed by further bytes. A
+        second gzip member counts as further bytes, since no IDX file is published that way.
     OSError
         If the file cannot be opened or read.
     TypeError
@@ -57,7 +57,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
 
     Notes
     -----
-    No more is inflated than the header promises and one byte; no array is made that the file is too small to
+    At most one byte more than the header promises is inflated, and no array is allocated that the file is too small to
     fill.
 
     Examples
@@ -75,7 +75,7 @@ def read_idx(path: str | os.PathLike[str]) -> NDArray[Any]:
 
 
 def expect_regular(path: str | os.PathLike[str]) -> None:
-    """Raise DataError if there is something else than a file: a pipe would block for ever, a device never ends."""
+    """Raise DataError for anything but a regular file: a pipe would block for ever, a device never ends."""
     if not stat.S_ISREG(os.stat(path).st_mode):
         raise DataError(f"{os.fspath(path)}: not a regular file")
 
@@ -93,7 +93,7 @@ def parse_idx(file: BinaryIO, name: str) -> NDArray[Any]:
     if needed > stored * (_DEFLATE_RATIO if zipped else 1):
         raise DataError(f"{short}the {'gzip ' if zipped else ''}file has {stored} bytes in all")
     values = np.empty(needed, np.uint8)
-    # The package's own files are inflated by all threads at once; what is wrong with one is found out here.
+    # The package's own files are inflated by all threads at once; if one is faulty, the code below says why.
     if not (zipped and _fill_from_segments(file, 4 + 4 * len(shape), values)):
         got = _fill(source, values.data)
         if got < needed:
@@ -104,7 +104,7 @@ def parse_idx(file: BinaryIO, name: str) -> NDArray[Any]:
 
 
 def _header(source: BinaryIO | Gunzip, name: str) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    """Read magic number and sizes from the start of `source`; give the dtype on disk and the shape."""
+    """Read the magic number and the sizes from the start of `source`; give the dtype on disk and the shape."""
     magic = _take(source, 4)
     if not magic:
         raise DataError(f"{name}: empty")
@@ -130,8 +130,8 @@ def _header(source: BinaryIO | Gunzip, name: str) -> tuple[np.dtype[Any], tuple[
 
 
 def _size(dtype: np.dtype[Any], shape: tuple[int, ...], name: str) -> int:
-    """Give the number of bytes of values, which Python's integers hold however many they are."""
-    # NumPy multiplies the sizes without the zeros, so an empty array can be too large for it.
+    """Give the number of bytes of values, as a Python int, which cannot overflow."""
+    # NumPy leaves zeros out when it multiplies the sizes, so an empty array can be too large for it.
     if math.prod(max(size, 1) for size in shape) * dtype.itemsize > np.iinfo(np.intp).max:
         raise DataError(f"{name}: the product of shape {shape} overflows: more bytes than memory can be addressed")
     needed = math.prod(shape) * dtype.itemsize
@@ -150,7 +150,7 @@ def _fill(source: BinaryIO | Gunzip, into: memoryview) -> int:
 
 
 def _fill_from_segments(file: BinaryIO, header: int, into: NDArray[np.uint8]) -> bool:
-    """Fill `into` from a gzip file in segments, as the package's are; False if it is not one, or not whole."""
+    """Fill `into` from a gzip file in segments, as the package's are; False if it is no such file, or not whole."""
     at = file.tell()
     try:
         file.seek(0)
@@ -162,7 +162,7 @@ def _fill_from_segments(file: BinaryIO, header: int, into: NDArray[np.uint8]) ->
 
 
 def _take(source: BinaryIO | Gunzip, n: int) -> bytes:
-    """Give the next `n` bytes of `source`, fewer at its end."""
+    """Give the next `n` bytes of `source`, or fewer at its end."""
     taken = bytearray(n)
     return bytes(taken[: _fill(source, memoryview(taken))])
 
@@ -170,8 +170,8 @@ def _take(source: BinaryIO | Gunzip, n: int) -> bytes:
 class Gunzip:
     """The content of a gzip file, inflated only as far as it is read.
 
-    The standard library's reader skips zero bytes and goes on into further members; this one takes exactly
-    one, so that a file is either whole or refused.
+    The standard library's reader skips zero bytes and continues with further members; this one takes exactly one
+    member, so that a file is either whole or refused.
     """
 
     def __init__(self, file: BinaryIO, name: str) -> None:
@@ -180,7 +180,7 @@ class Gunzip:
         self._stream = zlib.decompressobj(wbits=31)  # 16 + 15: a gzip header and trailer, the largest window
 
     def read(self, n: int) -> bytes:
-        """Give 1 to `n` bytes (`n` >= 1), or none at the end, once checksum and end of file are right."""
+        """Give 1 to `n` bytes (`n` >= 1); none at the end, after checking the checksum and the end of the file."""
         while not self._stream.eof:
             block = self._stream.unconsumed_tail or self._file.read(_BLOCK // 4)
             try:
@@ -196,7 +196,7 @@ class Gunzip:
         return b""
 
     def _refuse_more(self) -> None:
-        """Refuse bytes after the stream."""
+        """Raise DataError if there are bytes after the stream."""
         more = len(self._stream.unused_data) - self._file.tell() + self._file.seek(0, os.SEEK_END)
         if more:
             raise DataError(f"{self._name}: {more} bytes after gzip stream")

@@ -1,7 +1,7 @@
-"""A picture of a digit, from any scanner, phone or drawing program, made into what MNIST's images are.
+"""A picture of a digit, from any scanner, phone or drawing program, turned into an image like those of MNIST.
 
-Found by experiment on 1500 test images: the centre of the field is pixel 14 counted from 0, and not 13.5, which is its
-middle (MNIST's own mean centre of mass is 13.99, 14.01).
+Found by experiment on 1500 test images: the centre of the field is pixel 14, counted from 0, and not 13.5, its
+geometric middle (MNIST's own mean centre of mass is 13.99, 14.01).
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ def load_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Parameters
     ----------
     path : path-like
-        A photograph or scan of one digit, dark on light or light on dark, in colour or grey, upright, of any size. What
-        is transparent is background.
+        A photograph or scan of one digit, dark on light or light on dark, in colour or grey, upright, of any size.
+        Transparent parts are background.
 
     Returns
     -------
     ndarray, shape (784,), uint8
-        28 rows of 28 pixels, 0 the background, 255 the ink.
+        28 rows of 28 pixels; 0 is background, 255 is ink.
 
     Raises
     ------
     DataError
-        If the file is no PNG or JPEG, is damaged, animated, of more than 50 million pixels, or shows nothing.
+        If the file is not a PNG or JPEG, is damaged or animated, has more than 50 million pixels, or shows nothing.
     ImportError
         If Pillow is not installed: it comes with the extra ``image``.
     OSError
@@ -55,25 +55,24 @@ def load_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     Warns
     -----
     UserWarning
-        If the picture is doubtful, and why: little contrast; more than one shape; a digit that reaches the picture's
-        edge; a sheet that is transparent in places; lines that were taken off.
+        If the picture is doubtful; the warning says why: little contrast; more than one shape; a digit that reaches the
+        picture's edge; a sheet that is partly transparent; lines that were removed.
 
     Notes
     -----
-    The rule is MNIST's own: the digit is scaled to fit a box of 20×20 pixels with its aspect kept, and laid into the
-    field of 28×28 by its centre of mass. Before that the picture is turned as its EXIF data say, scaled down to 1000
-    pixels, and the ink found:
+    The rule is MNIST's own: the digit is scaled to fit a box of 20×20 pixels, keeping its aspect ratio, and placed in a
+    field of 28×28 by its centre of mass. Before that, the picture is rotated as its EXIF data say and scaled down to
+    1000 pixels. Then the ink is found:
 
-    - of the colours and their mean, that is taken in which something stands out most;
-    - paper, with the light and the shadows on it, is a morphological closing, and ink what is darker than that; the
-      same is tried with the opposite colours, and the shape with the clearer outline is taken;
-    - lines from side to side are taken off, in pictures of 100 pixels and more;
-    - the largest shape is the digit, with the small ones near it; not the table at the picture's edge, if there is
-      anything else.
+    - of the colour channels and their mean, the one is used in which something stands out most;
+    - the paper, with light and shadows on it, is estimated by a morphological closing, and what is darker is ink; the
+      same is tried with the colours inverted, and the shape with the clearer outline is taken;
+    - lines that run from side to side are removed, in pictures of 100 pixels and more;
+    - the digit is the largest shape with the small shapes near it; a table at the picture's edge does not count, if
+      there is anything else.
 
-    Sheets that are narrower than a third of the picture, shadows narrower than that which touch the digit, and curved
-    or interrupted lines are taken for ink. PNG files with 16 bits in each of several channels are read with their
-    upper 8 bits.
+    Sheets narrower than a third of the picture, shadows narrower than that which touch the digit, and curved or
+    interrupted lines are taken for ink. Of PNG files with several channels of 16 bits, the upper 8 bits are read.
 
     Sources: Y. LeCun, C. Cortes, C. Burges, "The MNIST database of handwritten digits",
     http://yann.lecun.com/exdb/mnist/ (box and centre of mass); for the ink, see ``chainrule/data/cleaning.py``.
@@ -97,11 +96,11 @@ def load_image(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 
 
 def read_digit(path: str | os.PathLike[str]) -> tuple[NDArray[np.uint8], list[str]]:
-    """Do what `load_image` does, and give what makes the picture doubtful with the image."""
+    """Do what `load_image` does; return the image and a list of doubts about the picture."""
     colours, alpha = _decoded(path, _pixels)
-    from PIL import Image  # an extra, which has just been asked for
+    from PIL import Image  # an extra; `_decoded` has just made sure that it is there
 
-    from chainrule.data.cleaning import find_ink  # which needs it, too
+    from chainrule.data.cleaning import find_ink  # needs Pillow too
 
     ink, doubts = find_ink(colours, alpha) or (None, [])
     image = None if ink is None else _centred(Image.fromarray(ink))
@@ -111,7 +110,7 @@ def read_digit(path: str | os.PathLike[str]) -> tuple[NDArray[np.uint8], list[st
 
 
 def load_picture(path: str | os.PathLike[str], shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Read a PNG or JPEG picture of anything, scaled to a shape (C, H, W), in colours if C is 3 and grey if it is 1.
+    """Read any PNG or JPEG picture, scaled to a shape (C, H, W): in colour if C is 3, in grey if it is 1.
 
     Raises
     ------
@@ -130,7 +129,7 @@ def load_picture(path: str | os.PathLike[str], shape: tuple[int, int, int]) -> N
 
 
 def first_look(path: str | os.PathLike[str]) -> tuple[tuple[int, int], bool]:
-    """Give (height, width) of a PNG or JPEG picture, and whether it has colours; raise as `load_image`."""
+    """Give (height, width) of a PNG or JPEG picture and whether it has colours; raise as `load_image` does."""
 
     def look(picture: Image) -> tuple[tuple[int, int], bool]:
         seen = _on_white(_upright(picture))
@@ -143,7 +142,7 @@ def first_look(path: str | os.PathLike[str]) -> tuple[tuple[int, int], bool]:
 
 
 def _decoded(path: str | os.PathLike[str], use: Callable[[Image], T]) -> T:
-    """Give what `use` makes of the picture in a file, which it decodes; whatever is wrong with that is a DataError."""
+    """Return ``use(picture)`` for the picture in a file, which `use` decodes; a bad picture is a DataError."""
     try:
         import PIL.Image
     except ImportError:
@@ -153,7 +152,7 @@ def _decoded(path: str | os.PathLike[str], use: Callable[[Image], T]) -> T:
     with open(path, "rb") as file:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of damaged metadata
+                warnings.simplefilter("ignore")  # about damaged metadata
                 warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
                 return use(PIL.Image.open(file, formats=["PNG", "JPEG"]))
         except PIL.UnidentifiedImageError:
@@ -173,23 +172,23 @@ def _too_large() -> str:
 
 
 def _upright(picture: Image, *, digit: bool = False) -> Image:
-    """Decode a picture just opened, with 8 bits a channel, turned as its EXIF data say.
+    """Decode a picture that was just opened, with 8 bits per channel, rotated as its EXIF data say.
 
-    Of a digit, neither its size nor its brightness counts: a large JPEG is scaled down while it is decoded, and a
-    scanner's 10 or 12 bits, stored in 16 as they are, become 8.
+    For a digit, neither size nor brightness matters: a large JPEG is scaled down while it is decoded, and a scanner's
+    10 or 12 bits, stored unscaled in 16, become 8.
     """
     from PIL import Image, ImageOps
 
     if picture.width * picture.height > _MOST_PIXELS:
         raise DataError(f"{picture.width}×{picture.height} is {_too_large()}")
-    # A phone's JPEG may hold more than one picture (a depth map, a preview): its first is the photograph.
+    # A phone's JPEG may hold more than one picture (a depth map, a preview): the first is the photograph.
     if picture.format == "PNG" and getattr(picture, "n_frames", 1) > 1:
         raise DataError("an animated PNG; give it as a single picture")
     if digit:
         picture.draft(None, (_ENOUGH, _ENOUGH))
     picture.load()
     ImageOps.exif_transpose(picture, in_place=True)
-    if picture.mode.startswith("I"):  # up to 16 bits a pixel, which convert would cut off at 255
+    if picture.mode.startswith("I"):  # up to 16 bits per pixel; convert would clip them at 255
         values = np.asarray(picture)
         bits = max(8, int(values.max()).bit_length()) if digit else 16
         return Image.fromarray((values / (2**bits - 1) * 255).astype(np.uint8))
@@ -197,7 +196,7 @@ def _upright(picture: Image, *, digit: bool = False) -> Image:
 
 
 def _on_white(picture: Image) -> Image:
-    """Give a picture in greys or colours, white where it is transparent."""
+    """Convert a picture to grey or colour, white where it is transparent."""
     from PIL import Image
 
     if not picture.has_transparency_data:
@@ -207,7 +206,7 @@ def _on_white(picture: Image) -> Image:
 
 
 def _pixels(picture: Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
-    """Give the colours (height, width, 1 or 3) of a picture just opened, upright and not too large, and its alpha."""
+    """Give the colours (height, width, 1 or 3) of a newly opened picture, upright and scaled down, and its alpha."""
     picture = _upright(picture, digit=True)
     grey = picture.mode in ("1", "L", "LA")
     picture = picture.convert("RGBA" if picture.has_transparency_data else "L" if grey else "RGB")
@@ -217,7 +216,7 @@ def _pixels(picture: Image) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None
 
 
 def _centred(ink: Image) -> NDArray[np.uint8] | None:
-    """Give the ink fitted into the box and laid into the field by its centre of mass; None if nothing is left."""
+    """Fit the ink into the box and place it in the field by its centre of mass; None if nothing is left."""
     scale = _BOX / max(ink.size)
     size = max(1, round(ink.width * scale)), max(1, round(ink.height * scale))
     digit = np.asarray(ink.resize(size))

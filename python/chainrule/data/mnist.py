@@ -1,4 +1,4 @@
-"""The handwritten digits: read from the package, from a folder of your own, or from the network.
+"""MNIST's handwritten digits, read from the package, from a folder of your own, or downloaded.
 
 The four files of MNIST come with the package, so `load_mnist` needs no download, no cache and no network.
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from chainrule._errors import DataError
 from chainrule.data.idx import Gunzip, expect_regular, parse_idx, read_idx
 
-# pathlib and what downloads are imported where they are used: `import chainrule` would be a quarter slower.
+# pathlib and the download code are imported where they are used: `import chainrule` would be a quarter slower.
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -50,7 +50,7 @@ img_size = 784
 
 _PACKAGED = os.path.join(os.path.dirname(__file__), "files")
 
-# Size and SHA-256 of what is inside each gzip file: every mirror wraps it anew, the content never changes.
+# Size and SHA-256 of the content of each gzip file: every mirror compresses it anew, the content never changes.
 _CONTENT = {
     key_file["train_img"]: (47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
     key_file["train_label"]: (60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
@@ -58,7 +58,7 @@ _CONTENT = {
     key_file["test_label"]: (10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
 }
 
-#: Downloaded files whose folder cannot be written, by the paths that they were meant for.
+#: Downloaded files whose folder could not be written, by the paths that they were meant for.
 _IN_MEMORY: dict[str, bytes] = {}
 
 
@@ -76,15 +76,15 @@ def load_mnist(
     normalize : bool
         True: float32 pixels in 0.0-1.0, the byte divided by 255. False: the bytes themselves, uint8 in 0-255.
     flatten : bool
-        True: one row per image, (N, 784). False: (N, 1, 28, 28), the 1 being the colour channel. Images of
-        another size in `data_dir` give their own rows × columns.
+        True: one row per image, (N, 784). False: (N, 1, 28, 28), where the 1 is the colour channel. Images of
+        another size in `data_dir` keep their own rows × columns.
     one_hot_label : bool
-        True: float64 labels (N, 10), a 1 in the column of the digit. False: the digits themselves, uint8
+        True: float64 labels (N, 10), with a 1 in the column of the digit. False: the digits themselves, uint8
         (N,).
     data_dir : path-like, optional
-        A folder holding four IDX files named as in `key_file`, gzipped or raw, with or without the ``.gz`` at
-        the end of the name (both present: the ``.gz`` is read); a dot before ``idx`` will do for the dash. By default
-        the MNIST of the package.
+        A folder with four IDX files named as in `key_file`, gzipped or raw, with or without ``.gz`` at the end of the
+        name (if both are present, the ``.gz`` is read). The name may have a dot instead of the dash before ``idx``. By
+        default the MNIST that comes with the package.
 
     Returns
     -------
@@ -94,14 +94,14 @@ def load_mnist(
     Raises
     ------
     DataError
-        If a file is not whole (see `read_idx`), does not hold uint8 images (N, rows, columns) or labels (N,),
-        images and labels differ in number, or one-hot labels are asked for and one is above 9.
+        If a file is not whole (see `read_idx`) or does not hold uint8 images (N, rows, columns) or labels (N,), if
+        there are not as many labels as images, or if one-hot labels are asked for and a label is above 9.
     FileNotFoundError
-        If a file is missing from `data_dir`; the message names the folder and the names looked for.
+        If a file is missing from `data_dir`; the message names the folder and the expected file names.
 
     Notes
     -----
-    Costs 0.1 s, most of it inflating, and for normalised images 0.1 to 0.3 s more and 220 MB (train and test).
+    Takes 0.1 s, most of it for decompression; normalised images take another 0.1 to 0.3 s and 220 MB (train and test).
     Source: the tutorial's ``load_mnist``; `dataset/mnist.py` of deep-learning-from-scratch.
 
     Examples
@@ -118,9 +118,10 @@ def load_mnist(
 
 
 def init_mnist() -> None:
-    """Make sure that the package's four files are whole: the SHA-256 of what is inside each must be MNIST's.
+    """Make sure that the package's four files are whole: the SHA-256 of the content of each must be MNIST's.
 
-    The tutorial's name for preparing its cache. Nothing has to be prepared here, and nothing is written.
+    In the tutorial, the function of this name prepares a cache. Here there is nothing to prepare, and nothing is
+    written.
 
     Raises
     ------
@@ -137,14 +138,14 @@ def init_mnist() -> None:
 
 
 def packaged_folder() -> Path:
-    """Give the folder of the package's own four files."""
+    """Give the folder with the package's own four files."""
     from pathlib import Path
 
     return Path(_PACKAGED)
 
 
 def data_folder() -> Path:
-    """Give the folder `download_mnist` fills when none is named: `CHAINRULE_DATA_DIR`, or one in the user's cache."""
+    """Give the default folder of `download_mnist`: `CHAINRULE_DATA_DIR`, or else one in the user's cache."""
     from pathlib import Path
 
     if chosen := os.environ.get("CHAINRULE_DATA_DIR"):
@@ -153,19 +154,19 @@ def data_folder() -> Path:
 
 
 def cache_folder(name: str) -> Path:
-    """Give a folder in the user's cache; without a home it is one that cannot be written, below ``~``."""
+    """Give a folder in the user's cache; without a home folder, one below ``~`` that cannot be written."""
     from pathlib import Path
 
     import platformdirs
 
     try:
         return Path(platformdirs.user_cache_dir("chainrule"), name)
-    except RuntimeError:  # where older versions give the ~ as it is
+    except RuntimeError:  # older versions leave the ~ as it is
         return Path("~", ".cache", "chainrule", name)
 
 
 def faults(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Give each of MNIST's four files in `folder`, gzipped or raw, and what is wrong with it: "" if nothing is."""
+    """Yield each of MNIST's four files in `folder`, gzipped or raw, and what is wrong with it ("" if nothing)."""
     for name in _CONTENT:
         path, fault = folder / name, ""
         try:
@@ -176,50 +177,50 @@ def faults(folder: Path) -> Iterator[tuple[Path, str]]:
         except FileNotFoundError:
             fault = "missing"
         except DataError as error:
-            fault = str(error).partition(": ")[2]  # behind the name
+            fault = str(error).partition(": ")[2]  # after the name
         yield path, fault
 
 
 def download_mnist(dest: str | os.PathLike[str] | None = None) -> Path:
-    """Download the four MNIST files into a folder; what is there and right is kept.
+    """Download the four MNIST files into a folder; files that are already there and right are kept.
 
-    Nothing in the package needs this: `load_mnist` reads the copy that is installed with it. It is for other
-    programs that want the files, and ``load_mnist(data_dir=download_mnist())`` reads them back.
+    Nothing in the package needs this: `load_mnist` reads the copy that is installed with it. Use it to get the files
+    for other programs; ``load_mnist(data_dir=download_mnist())`` reads them back.
 
     Parameters
     ----------
     dest : path-like, optional
-        The folder, made if need be. By default the environment variable ``CHAINRULE_DATA_DIR``, or else
-        ``mnist`` in the user's cache folder for chainrule.
+        The folder, created if necessary. By default the one that the environment variable ``CHAINRULE_DATA_DIR`` names,
+        or else ``mnist`` in the user's cache folder for chainrule.
 
     Returns
     -------
     pathlib.Path
-        The folder. Every file in it had the right SHA-256 before it got its name. If the cache cannot be written,
+        The folder. The SHA-256 of every file was checked before the file got its name. If the cache cannot be written,
         `load_mnist` reads the files from memory under this name, as long as the process lives.
 
     Raises
     ------
     DownloadError
-        If every mirror fails, or ``CHAINRULE_OFFLINE=1`` is set and a file is missing. No file that was there
-        is changed; files already downloaded in this call stay.
+        If every mirror fails, or ``CHAINRULE_OFFLINE=1`` is set and a file is missing. Existing files are not
+        changed; files already downloaded in this call stay.
     DataError
         If ``CHAINRULE_OFFLINE=1`` is set and a file is there but wrong.
     OSError
-        If the folder cannot be written, and is the one that you named.
+        If you named the folder and it cannot be written.
 
     Warns
     -----
     UserWarning
-        If a file was there but wrong (also a symbolic link, which is not followed): it was fetched again and
-        the old one set aside as ``<name>.bad``.
+        If a file was there but wrong (or a symbolic link, which is not followed): it was fetched again, and
+        the old one was set aside as ``<name>.bad``.
     RuntimeWarning
         If the cache cannot be written, or there is none: the files are in memory, and no other program finds them.
 
     Notes
     -----
-    At most 30 s without a byte and 120 s per file at one mirror, three tries there included; then the next
-    mirror. A progress bar appears on stderr when that is a terminal.
+    A mirror gets three tries, at most 30 s without a byte and 120 s per file in all; then the next mirror is tried. A
+    progress bar appears on stderr if that is a terminal.
 
     Examples
     --------
@@ -227,7 +228,7 @@ def download_mnist(dest: str | os.PathLike[str] | None = None) -> Path:
     """
     from pathlib import Path
 
-    # What nothing else needs: see the head of this module.
+    # Nothing else needs it: see the top of this module.
     from chainrule.data import download
 
     folder = data_folder() if dest is None else Path(dest)
@@ -245,7 +246,7 @@ def load_split(
     *,
     data_dir: str | os.PathLike[str] | None = None,
 ) -> Examples:
-    """Load the images and labels of `split`, "train" or "test", as `load_mnist` gives both."""
+    """Load the images and labels of one `split`, "train" or "test"; `load_mnist` loads both."""
     from pathlib import Path
 
     folder = Path(_PACKAGED if data_dir is None else data_dir)
@@ -267,7 +268,7 @@ def load_split(
 
 
 def is_there(folder: Path) -> bool:
-    """Tell whether `folder` has four files of MNIST's names."""
+    """Tell whether `folder` has four files with MNIST's names."""
     try:
         return all(_find(folder, name) for name in _CONTENT)
     except FileNotFoundError:
@@ -275,10 +276,10 @@ def is_there(folder: Path) -> bool:
 
 
 def _find(folder: Path, name: str) -> Path:
-    """Give the path of `name` in `folder`, gzipped or raw, with a dash or, as some downloads have it, a dot in it."""
+    """Find the file `name` in `folder`, gzipped or raw, with a dash or, as in some downloads, a dot before ``idx``."""
     raw = name.removesuffix(".gz")
     found = [path for spelt in (name, raw, _dotted(name), _dotted(raw)) if (path := folder / spelt).exists()]
-    if found:  # an archive of them has folders of the files' names beside the files
+    if found:  # an archive of the files has folders with the same names beside them
         return next((path for path in found if not path.is_dir()), found[0])
     if not folder.is_dir():
         text = f"no such folder; it should hold {', '.join(key_file.values())}, gzipped or not"
@@ -288,12 +289,12 @@ def _find(folder: Path, name: str) -> Path:
 
 
 def _dotted(name: str) -> str:
-    """Give a file's name as some have it: train-images.idx3-ubyte."""
+    """Give a file's name in the form that some downloads have: train-images.idx3-ubyte."""
     return name.replace("-idx", ".idx")
 
 
 def _bytes_of_rank(path: Path, rank: int, wanted: str) -> NDArray[np.uint8]:
-    """Read the IDX file at `path`, refusing anything but uint8 with `rank` axes."""
+    """Read the IDX file at `path`; refuse anything but uint8 with `rank` axes."""
     body = _IN_MEMORY.get(str(path))
     array = read_idx(path) if body is None else parse_idx(io.BytesIO(body), str(path))
     if array.dtype != np.uint8 or array.ndim != rank:
@@ -302,7 +303,7 @@ def _bytes_of_rank(path: Path, rank: int, wanted: str) -> NDArray[np.uint8]:
 
 
 def _one_hot(labels: NDArray[np.uint8], path: Path) -> NDArray[np.float64]:
-    """Give `labels` (N,) as rows of ten, a 1 in the column of the label."""
+    """Give `labels` (N,) as rows of ten, with a 1 in the column of the label."""
     if (labels > 9).any():
         row = int(np.argmax(labels > 9))
         raise DataError(
@@ -315,7 +316,7 @@ def _one_hot(labels: NDArray[np.uint8], path: Path) -> NDArray[np.float64]:
 
 
 def _check_content(name: str, file: BinaryIO) -> None:
-    """Refuse `file`, called `name` and gzipped if that says so, unless its content is MNIST's, byte for byte."""
+    """Refuse `file` unless its content is MNIST's, byte for byte; it is gzipped if `name` ends in ``.gz``."""
     import hashlib
 
     zipped = name.endswith(".gz")

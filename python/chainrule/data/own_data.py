@@ -1,4 +1,4 @@
-"""Examples of your own, as `fit` takes them, with what a model file has to know of them."""
+"""Your own examples, as `fit` takes them, with what a model file has to know about them."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from chainrule.nn.two_layer_net import TwoLayerNet
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class OwnData:
-    """What `Table` and `Pictures` share.
+    """What `Table` and `Pictures` have in common.
 
     Attributes
     ----------
     x : ndarray, shape (N, ...)
         The examples.
     t : ndarray, shape (N,)
-        What each is: the place of its class in `classes`, int64, or a number, float64.
+        The target of each example: its class as an index into `classes`, int64, or a number, float64.
     classes : tuple of str or None
-        What the classes are called; None if there are numbers to learn.
+        The names of the classes; None if the targets are numbers.
     places : tuple of str
         Where each example comes from.
     """
@@ -42,36 +42,36 @@ class OwnData:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What a network trained on this is to have in its ``metadata``; `network` puts it there."""
+        """What belongs in the ``metadata`` of a network trained on this; `network` puts it there."""
         raise NotImplementedError
 
     def _first_layers(self) -> Mapping[str, Layer]:
-        """Give the layers that stand before the first with weights."""
+        """Give the layers that come before the first layer with weights."""
         return {}
 
     def network(
         self, hidden_size: int = 50, *, dtype: Any = np.float64, seed: int | np.random.Generator | None = None
     ) -> Network:
-        """Make a network of the right size: Affine, Relu, Affine, and softmax or, for numbers, the squared error.
+        """Make a network of the right size: Affine, Relu, Affine, then softmax or, for numbers, the squared error.
 
         Parameters
         ----------
         hidden_size : int, default 50
-            Hidden units.
+            The number of hidden units.
         dtype : numpy.float64 or numpy.float32
-            What the network holds and computes in.
+            The dtype of the network's parameters and computations.
         seed : int or numpy.random.Generator, optional
-            Where the weights are drawn from, by the rule "he"; NumPy's global generator by default.
+            The source of the weights, which are drawn by the rule "he"; NumPy's global generator by default.
 
         Returns
         -------
         Network
-            Untrained. Its metadata say what `metadata` does, so that its file is all that is needed to use it.
+            Untrained. Its metadata include those of `metadata`, so that its file is all that is needed to use it.
 
         Raises
         ------
         TypeError, ValueError
-            As `TwoLayerNet` does.
+            As for `TwoLayerNet`.
         """
         outputs = 1 if self.classes is None else len(self.classes)
         layers = TwoLayerNet(int(np.prod(self.x.shape[1:])), hidden_size, outputs, "he", dtype=dtype, seed=seed).layers
@@ -81,24 +81,25 @@ class OwnData:
         return net
 
     def split(self, share: float = 0.2, *, seed: int | np.random.Generator | None = None) -> tuple[Self, Self]:
-        """Draw examples to test with, whatever their class: give those that are left, and those.
+        """Split the examples at random into a training part and a test part, whatever their classes.
 
         Parameters
         ----------
         share : float, default 0.2
-            How many of the examples, between 0 and 1, to the nearest whole number; one at least, and one is left.
+            The share of examples in the test part, between 0 and 1, rounded to whole examples; each part gets at least
+            one.
         seed : int or numpy.random.Generator, optional
-            Where they are drawn from; fresh entropy by default.
+            The source of the random draw; fresh entropy by default.
 
         Returns
         -------
         train, test : tuple of Table or of Pictures
-            Columns of numbers are scaled anew, both parts by mean and spread of the first.
+            Columns of numbers are scaled anew: both parts by the mean and the spread of the training part.
 
         Raises
         ------
         TypeError, ValueError
-            If `share` or `seed` is none, or there is one example only.
+            If `share` or `seed` is not valid, or there is only one example.
         """
         part, n = real(share, "share"), len(self)
         if not 0 < part < 1:

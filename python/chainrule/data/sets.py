@@ -1,8 +1,8 @@
-"""Data sets of MNIST's kind that are not in the package: where they lie, and the proof that what came is what is meant.
+"""Data sets like MNIST that are not in the package: where to download them, and how to verify what came.
 
-The digests are those of the files as they are published, compressed; TensorFlow Datasets lists them in its
-``url_checksums/``. The letters come in one archive with five other sets; they are taken out of it and mended: the
-images, which lie on their side, mirrored, are turned upright, and the labels 1 to 26 become 0 to 25.
+The digests are those of the files as published, compressed; TensorFlow Datasets lists them in its ``url_checksums/``.
+The letters come in one archive with five other sets. They are extracted and corrected: the images, which are stored
+sideways and mirrored, are turned upright, and the labels 1 to 26 become 0 to 25.
 
 Sources: Xiao, Rasul, Vollgraf, "Fashion-MNIST", 2017; Clanuwat et al., "Deep learning for classical Japanese
 literature", 2018 (KMNIST, CC BY-SA 4.0); Cohen et al., "EMNIST: an extension of MNIST to handwritten letters", 2017.
@@ -32,7 +32,7 @@ _BLOCK = 2**20
 
 
 class Source(NamedTuple):
-    """Where a data set lies: folders of the net, and the bytes and SHA-256 of each file in them."""
+    """Where a data set is: the URLs of its folders, and the size in bytes and the SHA-256 of each file in them."""
 
     mirrors: Sequence[str]
     files: Mapping[str, tuple[int, str]]
@@ -75,31 +75,31 @@ SETS = {
 
 
 def set_folder(name: str) -> Path:
-    """Give the folder of a data set if none is named: below `CHAINRULE_DATA_DIR`, or in the user's cache."""
+    """Give the default folder of a data set: below `CHAINRULE_DATA_DIR`, or else in the user's cache."""
     if chosen := os.environ.get("CHAINRULE_DATA_DIR"):
         return Path(chosen, name)
     return cache_folder(name)
 
 
 def download_set(name: str, dest: str | os.PathLike[str] | None = None) -> Path:
-    """Download a data set of `SETS` into a folder that `load_mnist` reads; what is there and right is kept.
+    """Download a data set of `SETS` into a folder for `load_mnist`; files that are already there and right are kept.
 
     Parameters
     ----------
     name : str
         "fashion-mnist", "kmnist" or "emnist-letters".
     dest : path-like, optional
-        The folder, made if need be; by default that of `set_folder`.
+        The folder, created if necessary; by default that of `set_folder`.
 
     Returns
     -------
     pathlib.Path
-        The folder, with four files of MNIST's names.
+        The folder, with four files that have MNIST's names.
 
     Raises
     ------
     DownloadError, DataError, OSError
-        As `chainrule.data.mnist.download_mnist`.
+        As for `chainrule.data.mnist.download_mnist`.
 
     Warns
     -----
@@ -108,8 +108,8 @@ def download_set(name: str, dest: str | os.PathLike[str] | None = None) -> Path:
 
     Notes
     -----
-    The letters' archive has 562 MB, which are kept in a temporary file until the letters are taken out of it; it may
-    take as long as it does at half a megabyte a second.
+    The letters' archive has 562 MB and is kept in a temporary file until the letters have been extracted. The time
+    limit for the download is what it takes at half a megabyte per second.
     """
     source, folder = SETS[name], set_folder(name) if dest is None else Path(dest)
     if name == LETTERS:
@@ -121,10 +121,10 @@ def download_set(name: str, dest: str | os.PathLike[str] | None = None) -> Path:
 
 
 def faults_of(name: str, folder: Path) -> Iterator[tuple[Path, str]]:
-    """Give each of the four files that a data set has in `folder`, and what is wrong with it: "" if nothing is.
+    """Yield each of the four files of a data set in `folder`, and what is wrong with it ("" if nothing).
 
-    Of the letters, whose files are made here, it is looked whether they are whole, have a checksum that is right, and
-    belong together; the others must be the bytes that were published.
+    The files of the letters are made here: they are checked for being whole, for the right checksum, and for belonging
+    together. All other files must be byte for byte as published.
     """
     for split in ("train", "test"):
         images, labels = (folder / key_file[f"{split}_{kind}"] for kind in ("img", "label"))
@@ -139,12 +139,12 @@ def faults_of(name: str, folder: Path) -> Iterator[tuple[Path, str]]:
             except FileNotFoundError:
                 fault = "missing"
             except DataError as error:
-                fault = str(error).removeprefix(f"{folder}{os.sep}").partition(": ")[2]  # behind the name
+                fault = str(error).removeprefix(f"{folder}{os.sep}").partition(": ")[2]  # after the name
             yield path, fault
 
 
 def _prove(source: Source, name: str, file: BinaryIO) -> None:
-    """Refuse `file`, which is called `name`, unless it is what was published, byte for byte."""
+    """Refuse `file`, called `name`, unless it is byte for byte as published."""
     import hashlib
 
     size, sha256 = source.files[name]
@@ -162,7 +162,7 @@ def _prove(source: Source, name: str, file: BinaryIO) -> None:
 
 
 def _fetch_letters(source: Source, folder: Path) -> None:
-    """Take the letters out of the archive, unless they are there."""
+    """Download the archive and extract the letters, unless they are there."""
     import tempfile
 
     found = dict(faults_of(LETTERS, folder))
@@ -183,7 +183,7 @@ def _fetch_letters(source: Source, folder: Path) -> None:
 
 
 def _upright_letters(archive: BinaryIO) -> dict[str, bytes]:
-    """Give the contents of four gzipped files under MNIST's names, with upright images and labels from 0."""
+    """Give the contents of the four gzipped files, by MNIST's names, with upright images and labels from 0."""
     import zipfile
 
     made = {}
@@ -219,7 +219,7 @@ def _gzipped(array: NDArray[np.uint8]) -> bytes:
 
 
 def _expect_letters(path: Path, images: Path, labels: Path) -> None:
-    """Refuse the file at `path`, which is one of the two, unless it is whole and goes with the other."""
+    """Refuse the file at `path`, one of `images` and `labels`, unless it is whole and fits the other."""
     array = read_idx(path)
     rank = 3 if path == images else 1
     if array.dtype != np.uint8 or array.ndim != rank:

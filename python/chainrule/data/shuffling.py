@@ -1,4 +1,4 @@
-"""Examples in another order, each with its answer."""
+"""Examples and their labels in a new random order."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ __all__ = ["shuffle_dataset"]
 
 
 def shuffle_dataset(x: Any, t: Any) -> tuple[FloatArray, FloatArray]:
-    """Put examples and answers in one random order.
+    """Shuffle examples and their labels, both in the same random order.
 
     Parameters
     ----------
     x : array_like, shape (N, ...)
         Examples. Not written to.
     t : array_like, shape (N, ...)
-        Their answers. Not written to.
+        Their labels. Not written to.
 
     Returns
     -------
     x, t : tuple of ndarray
-        New, in the shapes and dtypes that came in.
+        New arrays with the shapes and dtypes of the arguments.
 
     Raises
     ------
     TypeError
         If `x` or `t` does not hold real numbers.
     ValueError
-        If one has no axis, or there are not as many answers as examples.
+        If one has no axis, or there are not as many labels as examples.
 
     Notes
     -----

@@ -1,7 +1,7 @@
-"""A table of your own, a CSV file or a data frame, made into examples to train on.
+"""Your own table, a CSV file or a data frame, read as examples to train on.
 
-Columns of numbers are scaled, columns of words become a 1 among zeros. How each was read goes into the metadata of the
-network, so that its file reads another table alike.
+Columns of numbers are scaled; columns of words are one-hot encoded. How each column was read goes into the metadata of
+the network, so that another table can be read in the same way with the network's file.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ _WAYS = ("raise", "drop", "fill")
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Table(OwnData):
-    """What `load_table` gives.
+    """The result of `load_table`.
 
     Attributes
     ----------
     x : ndarray of float64, shape (N, D)
-        A row an example.
+        One row per example.
     t : ndarray of int64 or float64, shape (N,)
-        Places in `classes`; or numbers, scaled as those of a column, so that their mean is 0 and their deviation 1.
-        Empty, if it was loaded `like` a network from a table without the target.
+        Indices into `classes`; or numbers, scaled like those of a column, to a mean of 0 and a deviation of 1. Empty if
+        the table was loaded `like` a network and has no target column.
     classes : tuple of str or None
-        What the classes are called, sorted; None if there are numbers to learn.
+        The names of the classes, sorted; None if the target is a number.
     places : tuple of str
-        Where each row stands, such as "line 2".
+        Where each row is, such as "line 2".
     columns : tuple of Column
-        How each column was read, in the order of `x`: its name, and mean and spread, or words.
+        How each column was read, in the order of `x`: its name, and its mean and spread, or its words.
     target : Column
-        How the target was.
+        How the target was read.
     fill : bool
-        Whether missing cells are taken for the mean, or for no word.
+        Whether a missing number counts as the mean, and a missing word as no word.
     """
 
     columns: tuple[Column, ...]
@@ -57,7 +57,7 @@ class Table(OwnData):
 
     @property
     def metadata(self) -> dict[str, str]:
-        """What a network trained on this is to have in its ``metadata``; `network` puts it there."""
+        """What belongs in the ``metadata`` of a network trained on this; `network` puts it there."""
         said = {
             "columns": [column.to_dict() for column in self.columns],
             "target": self.target.to_dict(),
@@ -67,12 +67,12 @@ class Table(OwnData):
         return {KEY: json.dumps(said, ensure_ascii=False), **names}
 
     def numbers(self, scores: Any) -> FloatArray:
-        """Give what a network says of numbers in the unit of the file.
+        """Convert scaled numbers, predicted or given, to the unit of the file.
 
         Parameters
         ----------
         scores : array_like, shape (N, 1) or (N,)
-            What ``net.predict(table.x)`` gives, or `t`.
+            The output of ``net.predict(table.x)``, or `t`.
 
         Returns
         -------
@@ -81,14 +81,14 @@ class Table(OwnData):
         Raises
         ------
         ValueError
-            If the target is no number, but a class.
+            If the target is a class and not a number.
         """
         if self.classes is not None:
             raise ValueError(f"the target {self.target.name!r} is a class; net.predict_classes gives places in classes")
         return self.target.in_units(np.asarray(scores, np.float64).reshape(-1))
 
     def _parts(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> tuple[Self, Self]:
-        """Scale both by the first."""
+        """Scale both parts by the first."""
         columns, x, at = [], self.x.copy(), 0
         for column in self.columns:
             part = slice(at, at + column.width)
@@ -104,7 +104,7 @@ class Table(OwnData):
         return whole._only(first), whole._only(second)
 
     def __repr__(self) -> str:
-        """Give a line: rows, columns and numbers, and what there is to learn."""
+        """Give one line: rows, columns and numbers, and the target."""
         rows, D = self.x.shape
         columns = f"{len(self.columns)} column{'s' * (len(self.columns) != 1)}"
         what = f"{self.target.name}: "
@@ -120,25 +120,27 @@ class Table(OwnData):
 def load_table(
     source: Any, target: str | None = None, *, missing: str = "raise", drop: Sequence[str] = (), like: Any = None
 ) -> Table:
-    r"""Read a CSV file, or a data frame, as examples to train on.
+    r"""Read a CSV file or a data frame as examples to train on.
 
     Parameters
     ----------
     source : path-like or DataFrame
-        A text file in UTF-8 (or UTF-16, as Excel's "Unicode text"): a line of names, then a line a row, with commas,
-        semicolons, tabs or bars between cells. If these are not commas, 1,5 is one and a half. Or a frame of pandas or
-        polars, or whatever has their ``columns`` and ``to_numpy``.
+        A text file in UTF-8 (or UTF-16, like Excel's "Unicode text"): a header line with the names, then one line per
+        row, with commas, semicolons, tabs or bars between cells. If the separator is not the comma, 1,5 means one and a
+        half. Or a pandas or polars frame, or any object with their ``columns`` and ``to_numpy``.
     target : str
-        The name of the column to be learnt. Words, or at most 20 different whole numbers with two rows each on average,
-        are classes; other numbers are learnt as numbers.
+        The name of the column to learn. Words are classes, as are at most 20 different whole numbers with an average of
+        at least two rows each; other numbers are learnt as numbers.
     missing : {"raise", "drop", "fill"}
-        What to do if a cell is empty, or says NA, N/A, NaN, null or ?: raise a DataError that names the first; leave
-        such rows out; or take the mean of a column of numbers, and of words none. "fill" leaves no empty target.
+        What to do if a cell is empty or says NA, N/A, NaN, null or ?: raise a DataError that names the first such cell;
+        drop these rows; or use the mean in a column of numbers, and no word in a column of words. "fill" does not fill
+        a missing target.
     drop : sequence of str
-        Columns not to be used.
+        Columns not to use.
     like : Network or Table, optional
-        Read the columns as those were read that this network was trained on, whatever their order; further columns are
-        not looked at. `target`, `missing` and `drop` are then known; the target may be missing, and `t` is empty.
+        Read the columns in the same way as those that this network was trained on, whatever their order; further
+        columns are ignored. `target`, `missing` and `drop` are then known and must not be given. The target may be
+        absent; `t` is then empty.
 
     Returns
     -------
@@ -147,8 +149,8 @@ def load_table(
     Raises
     ------
     DataError
-        If the file is no such table, a cell is missing or is not what its column holds: names file, line and column.
-        Also if there is nothing to be learnt, because all rows are of one class, say.
+        If the file is not such a table, or a cell is missing or does not fit its column; the message names file, line
+        and column. Also if there is nothing to learn, for example because all rows have one class.
     TypeError
         If an argument is of the wrong kind.
     ValueError
@@ -159,14 +161,14 @@ def load_table(
     Warns
     -----
     UserWarning
-        If a column is left out: one without a name that counts the rows, one without any cell, and one whose words are
-        nearly all different (more than 10, and more than half as many as cells), or more than 256.
+        If a column is left out: one without a name that counts the rows, one that is empty, or one with too many
+        different words (more than 256, or more than 10 and more than half as many as cells).
 
     Notes
     -----
-    A number becomes (number - mean of its column) / standard deviation of its column; a word becomes a 1 in a place of
-    its own, among zeros for the other words of its column, which are sorted. If at least nine tenths of a column are
-    numbers, a cell that is none is an error, not a word.
+    A number becomes (number - mean of its column) / standard deviation of its column. A word becomes a 1 in a place of
+    its own and zeros in those of the other words of its column, which are sorted. If at least nine tenths of a column
+    are numbers, any other cell is an error, not a word.
 
     Examples
     --------
@@ -222,12 +224,12 @@ def _no_such_column(cells: Cells, name: str) -> str:
 
 
 def _columns(cells: Cells, others: set[str]) -> list[Column]:
-    """Find out what each column is, but for those `others`; warn of those that are left out."""
+    """Find out what each column holds, except for the `others`; warn about columns that are left out."""
     found = []
     for place, name in enumerate(cells.names):
         if name in others:
             continue
-        if not name or name.startswith("Unnamed: "):  # the header that pandas gives to one without
+        if not name or name.startswith("Unnamed: "):  # pandas' header for a column without one
             if _counts(cells, cells.columns[place]):
                 continue
             if not name:
@@ -243,7 +245,7 @@ def _columns(cells: Cells, others: set[str]) -> list[Column]:
 
 
 def _counts(cells: Cells, column: list[str]) -> bool:
-    """Tell whether a column counts the rows, or says nothing at all."""
+    """Tell whether a column counts the rows, or is empty."""
     numbers = [cells.number(cell) for cell in column]
     if None in numbers:
         return not any(column)
@@ -251,7 +253,7 @@ def _counts(cells: Cells, column: list[str]) -> bool:
 
 
 def _without_missing(cells: Cells, columns: list[Column], target: str, missing: str) -> Cells:
-    """Leave rows out in which a cell is missing, if that is asked for; else raise, naming the first that may not be."""
+    """Drop the rows with a missing cell, if asked to; else raise for the first missing cell that is not allowed."""
     needed = [column.name for column in columns] if missing != "fill" else []
     absent: dict[int, str] = {}  # row: the first of its columns in which a cell is missing
     for name in reversed([*needed, target]):
@@ -290,7 +292,7 @@ def _alike(cells: Cells, columns: tuple[Column, ...], target: Column, fill: bool
         if column.name not in cells.names:
             raise DataError(f"{cells.source}: the network reads a column {column.name!r}; there are {cells.headers}")
     unknown = target.name in cells.names and any(cell in MISSING for cell in cells.column(target.name))
-    if unknown:  # a table to be predicted may have the column, and nothing in it
+    if unknown:  # a table to predict may have the column, but empty
         at = cells.names.index(target.name)
         cells = replace(cells, names=[*cells.names[:at], "", *cells.names[at + 1 :]])
     if not fill:
@@ -302,7 +304,7 @@ def _alike(cells: Cells, columns: tuple[Column, ...], target: Column, fill: bool
 
 
 def _read_as(like: Any) -> tuple[tuple[Column, ...], Column, bool]:
-    """Give how the columns were read that a network, or a table, knows of."""
+    """Give how the columns of `like`, a table or a network's training data, were read."""
     if isinstance(like, Table):
         return like.columns, like.target, like.fill
     if not hasattr(like, "metadata"):

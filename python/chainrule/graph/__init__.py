@@ -1,8 +1,8 @@
 """The computational graph: recorded, differentiated, drawn and explained.
 
 ==============  ==================================================================================
-`nodes`         one small class for each operator, its rule visible under it
-`base`          what every node takes, gives and raises
+`nodes`         one small class for each operator, with its rule below it
+`base`          what every node takes, returns and raises
 `arithmetic`    Python's numbers and NumPy's arrays under the same operators; undoing a broadcast
 `variable`      `Variable` and `apply`: recording
 `record`        what is recorded, and the chain rule backwards through it

@@ -9,15 +9,15 @@ import numpy as np
 
 from chainrule._gate import compute_dtype, few_axes, numbers
 
-#: Python's own; a union written in the call would be made anew every time.
+#: Python's own; a union written in the call would be built anew every time.
 NUMBER = (int, float)
 
 
 def sum_to(gradient: Any, shape: tuple[int, ...]) -> Any:
-    """Undo broadcasting: give the gradient of an input of `shape` that was stretched to that of `gradient`.
+    """Undo broadcasting: give the gradient of an input of `shape` that was stretched to the shape of `gradient`.
 
-    An entry that broadcasting copied to several places has an effect at each of them, so its gradient is
-    their sum.
+    An entry that broadcasting copied to several places has an effect at each of them, so its gradient is the sum of
+    theirs.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def sum_to(gradient: Any, shape: tuple[int, ...]) -> Any:
     Returns
     -------
     number or ndarray
-        In shape `shape` and the dtype of `gradient`; `gradient` itself if it has that shape already.
+        With shape `shape` and the dtype of `gradient`; `gradient` itself if it already has that shape.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def quietly(function: Any, *arguments: Any) -> Any:
 
 
 def operand(x: Any, name: str) -> Any:
-    """Give a Python number as it is, and all else as an array of float numbers."""
+    """Give a Python number as it is, and anything else as a float array."""
     if isinstance(x, NUMBER):
         return x
     array = few_axes(numbers(x, name), name)
@@ -96,7 +96,7 @@ def operand(x: Any, name: str) -> Any:
 
 
 def parted(dout: Any, of_x: Any) -> tuple[Any, Any]:
-    """Give `dout` in two parts: where `of_x` is true the first has it, elsewhere the second, and the other 0."""
+    """Split `dout` in two: the first part has it where `of_x` is true, the second elsewhere; the rest is 0."""
     if isinstance(of_x, bool):
         return (dout * 1, 0.0) if of_x else (0.0, dout * 1)
     zero = np.zeros_like(dout)

@@ -1,4 +1,4 @@
-"""What is asked of every node of a graph, once: what ``forward`` and ``backward`` take, give and raise."""
+"""The interface of every node of a graph: what ``forward`` and ``backward`` take, return and raise."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from chainrule.graph.arithmetic import operand, sum_to
 
 
 class Node:
-    """What all nodes share: what they are asked, what they remember, and the check of what comes back.
+    """What all nodes share: their interface, what they remember, and the check of the gradient that arrives.
 
     Attributes
     ----------
     x, y : number or ndarray
-        The inputs of the last ``forward`` (`y` of a node with two), held, not copied: leave them alone until
+        The inputs of the last ``forward`` (`y` only for a node with two). They are not copied: do not change them until
         ``backward`` is done. None before.
     shape : tuple of int
-        Of the last output; () for a number.
+        The shape of the last output; () for a number.
     symbol : str
         How the node is drawn.
     """
@@ -31,12 +31,12 @@ class Node:
     dtype: Any = None
 
     def backward(self, dout: Any) -> Any:
-        """Give the gradient of each input, from that of the output.
+        """Give the gradient of each input, given that of the output.
 
         Parameters
         ----------
         dout : array_like
-            dL/dout in the shape of the output, or one number for all of it. Not written to.
+            dL/dout in the shape of the output, or one number for all entries. Not written to.
 
         Returns
         -------
@@ -83,14 +83,14 @@ class OneInput(Node):
         Returns
         -------
         number or ndarray
-            In the shape of `x`, unless the node is there to change it.
+            In the shape of `x`, unless the node's purpose is to change it.
 
         Raises
         ------
         TypeError
             If `x` does not hold real numbers, or is masked.
         ValueError
-            If `x` has not the axes, the entries or the size that the node asks for.
+            If `x` does not have the axes, the entries or the size that the node needs.
         """
         raise NotImplementedError
 
@@ -116,7 +116,7 @@ class TwoInputs(Node):
         Returns
         -------
         number or ndarray
-            In the shape they broadcast to, and NumPy's dtype for the operation.
+            In the shape that they broadcast to, with NumPy's dtype for the operation.
 
         Raises
         ------

@@ -1,8 +1,8 @@
 """A graph as a picture: SVG without any other program, DOT for Graphviz, Mermaid for Markdown.
 
-As in the book's figures, operators are circles and arrows lead from left to right; over an arrow stands the value that
-goes along it, under it, in a second colour, the gradient that comes back along it. A variable with several users has
-several arrows, each with its share of the gradient; their sum stands at the variable. A layer that gives images shows
+As in the book's figures, operators are circles and arrows lead from left to right. Above an arrow is the value that
+flows along it; below it, in a second colour, is the gradient that flows back. A variable with several users has several
+arrows, each with its share of the gradient; their sum is written at the variable. A layer whose output is images shows
 those of the first example.
 """
 
@@ -25,7 +25,7 @@ from chainrule.graph.variable import Variable
 from chainrule.nn.parameters.layers import gradients, parameters
 from chainrule.storage.atomic_write import write_whole
 
-#: Beyond this an SVG is no picture any more, and takes long.
+#: Beyond this an SVG cannot be read any more, and takes long.
 _MOST_NODES = 500
 
 _FONT, _LINE, _RADIUS, _MARGIN = 13, 17, 19, 16
@@ -64,9 +64,10 @@ class Graph:
     Parameters
     ----------
     last : Variable
-        The gradients are those of the last ``backward`` that gave it one; without one, only values are drawn.
+        The variable. The gradients are those of the last ``backward`` that reached it; without one, only values are
+        drawn.
     titles : mapping of Variable to str, optional
-        What to write on the layers that made these, instead of their class.
+        Titles for the layers that made these variables, in place of the names of their classes.
 
     Raises
     ------
@@ -91,7 +92,7 @@ class Graph:
 
         written: Mapping[Any, str] = titles or {}
         variables = ancestors(last)
-        # Anew, because what `grad` holds may be of another graph that a variable is also part of.
+        # Computed anew, because `grad` may come from another graph that the variable is also part of.
         shares: dict[Recorded, tuple[Any, ...]] = {}
         totals = {} if last.grad is None else backpropagate(last, last.grad, layer_of, shares)
 
@@ -130,7 +131,7 @@ class Graph:
         return f"Graph({len(self._nodes)} nodes, {len(self._edges)} arrows)"
 
     def to_dot(self) -> str:
-        """Give the graph in the language of Graphviz: ``dot -Tpdf`` draws it.
+        """Give the graph in the DOT language of Graphviz: ``dot -Tpdf`` draws it.
 
         Examples
         --------
@@ -195,12 +196,12 @@ class Graph:
         Parameters
         ----------
         backward : bool, default False
-            Whether the way back is drawn too, as arrows in the colour of the gradients.
+            Whether the backward pass is drawn too, as arrows in the colour of the gradients.
 
         Raises
         ------
         ValueError
-            If the graph has more than 500 nodes, or the way back is asked for and there are no gradients.
+            If the graph has more than 500 nodes, or `backward` is true and there are no gradients.
 
         Examples
         --------
@@ -234,22 +235,22 @@ class Graph:
         return "\n".join([*svg, "</svg>\n"])
 
     def save(self, path: str | os.PathLike[str], backward: bool = False) -> None:
-        """Write the graph to a file, whole or not at all; the ending of its name is the format.
+        """Write the graph to a file, whole or not at all; the ending of its name sets the format.
 
         Parameters
         ----------
         path : path-like
-            Ends in ``.svg``, ``.dot`` or ``.gv`` for Graphviz, or ``.mmd`` for Mermaid.
+            A name that ends in ``.svg``, in ``.dot`` or ``.gv`` for Graphviz, or in ``.mmd`` for Mermaid.
         backward : bool, default False
             As for `to_svg`; the other formats write each gradient beside its value.
 
         Raises
         ------
         ValueError
-            If the name has another ending, or for the reasons of `to_svg`. There is no PNG: convert the SVG in a
+            If the name has another ending, or for the reasons of `to_svg`. PNG is not supported: convert the SVG in a
             browser or Inkscape, or let Graphviz draw the DOT.
         OSError
-            If the file cannot be written; what was there is as it was.
+            If the file cannot be written; an existing file is left as it was.
 
         Examples
         --------
@@ -381,7 +382,7 @@ def _drawn_edge(edge: _Edge, route: list[Point], middle: Point, backward: bool) 
 
 
 def _way_back(route: list[Point]) -> list[Point]:
-    """Give the points of the way back: under the arrow where it is level, beside it where it is steep."""
+    """Give the points of the backward arrow: below the forward one where it is level, beside it where it is steep."""
     (x0, y0), (x1, y1) = route[0], route[-1]
     way = [(x0 + 7, y0 + _BESIDE)]
     for (left, start), (right, end) in zip(route[1:-1:2], route[2:-1:2], strict=True):

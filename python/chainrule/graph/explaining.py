@@ -1,10 +1,10 @@
 r"""The chain rule line by line, with the numbers of one graph.
 
-For numbers: the slope of each node by its rule, and the product with the gradient that arrives. For arrays a slope is a
-matrix of matrices that nobody wants to read: there the rule says what is done with the gradient that arrives. Where a
-variable has several users, the sum over them is written out.
+For numbers, this shows the derivative of each node by its rule, and its product with the gradient that arrives. For
+arrays, a derivative is a matrix of matrices that nobody wants to read, so the rule says how the gradient that arrives
+is transformed. If a variable has several users, the sum over them is written out.
 
-A rule stands in two tables, as plain text and as LaTeX; what is made of it is written once, for both.
+Each rule is in two tables, as plain text and as LaTeX; the code that uses it is written once, for both.
 """
 
 from __future__ import annotations

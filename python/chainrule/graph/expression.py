@@ -1,4 +1,4 @@
-"""An expression such as ``(x + y) * z`` read into a graph: by a parser of its own, never by ``eval``.
+"""Read an expression such as ``(x + y) * z`` into a graph, with a parser of our own, never with ``eval``.
 
 ::
 
@@ -8,8 +8,8 @@
     power    = atom ["**" unary]
     atom     = number | name | function "(" sum ["," sum] ")" | "(" sum ")"
 
-So ``-x ** 2`` is -(x²) and ``2 ** 3 ** 2`` is 2 to the 9th, as in Python. Functions: those of `FUNCTIONS`.
-At most `LONGEST` characters, nested at most `DEEPEST` deep.
+So ``-x ** 2`` is -(x²) and ``2 ** 3 ** 2`` is 2 to the 9th, as in Python. The functions are those of `FUNCTIONS`.
+An expression has at most `LONGEST` characters and `DEEPEST` levels of nesting.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 class ExpressionError(ValueError):
-    """An expression that cannot be read, with a caret under the place; of a long one, with what stands around it."""
+    """An expression cannot be read; a caret marks the place, and a long expression is shown only around it."""
 
     def __init__(self, message: str, text: str, column: int) -> None:
         start = max(0, min(column - LINE // 2, len(text) - LINE))
@@ -70,10 +70,10 @@ class _Token:
 
 
 def evaluate(text: str, values: Mapping[str, Any]) -> Variable:
-    """Read `text`, with a value for every name in it, and give its value as a variable, recorded.
+    """Evaluate `text`, with a value for every name in it, and return the result as a recorded variable.
 
-    An ExpressionError tells the column of what cannot be read, has no value or does not fit, or where it goes on beyond
-    10,000 characters or 100 levels of nesting; a value of no name in the expression is a ValueError.
+    An ExpressionError gives the column of what cannot be read, has no value or does not fit, or where the text exceeds
+    10,000 characters or 100 levels of nesting. A value for a name that is not in the expression is a ValueError.
 
     Examples
     --------
@@ -92,7 +92,7 @@ def evaluate(text: str, values: Mapping[str, Any]) -> Variable:
 
 
 def read_value(text: str) -> Any:
-    """Give the number, vector (``1,2,3``) or matrix (``1,2;3,4``) that `text` writes, or raise ValueError.
+    """Read a number, a vector (``1,2,3``) or a matrix (``1,2;3,4``) from `text`, or raise ValueError.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A network as a graph: every layer applied to a variable, the loss at the end."""
+"""A network as a graph: every layer is applied to a variable, with the loss at the end."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""The nodes of a graph: each is an operation, and under it the rule that hands the gradient back.
+"""The nodes of a graph: each is an operation, with the rule that passes the gradient back.
 
-``forward(x, y)``, or ``forward(x)``, remembers what ``backward(dout)`` will need; that takes dL/d(output) and gives
-dL/d(each input): the chain rule, one node at a time. What all of them take, give and raise stands in `base`.
+``forward(x, y)``, or ``forward(x)``, remembers what ``backward(dout)`` will need. ``backward`` takes dL/d(output) and
+returns dL/d(each input): the chain rule, one node at a time. `base` describes what all nodes take, return and raise.
 
 Python numbers stay Python numbers: 2 times 3 is 6. Arrays may broadcast: an input that was stretched gets the sum of
 the gradients of all its copies, in its own shape (`sum_to`). Arrays of whole numbers or booleans become float64.
 
-A node of two Python floats costs under a microsecond, because a graph may have a hundred thousand: that is why floats
-take a short way through the checks.
+A node of two Python floats takes less than a microsecond, because a graph may have a hundred thousand nodes; that is
+why floats take a shortcut through the checks.
 
 Source: the tutorial's "乘法层和加法层"; "Deep Learning from Scratch" §5.4 (× and +), §5.6.1 (@).
 """
@@ -36,7 +36,7 @@ from chainrule.graph.base import OneInput, TwoInputs
 
 
 class AddLayer(TwoInputs):
-    """``out = x + y``: ∂out/∂x = ∂out/∂y = 1, the gradient that arrives goes on to both inputs as it is.
+    """``out = x + y``: ∂out/∂x = ∂out/∂y = 1, so both inputs get the gradient that arrives unchanged.
 
     Examples
     --------
@@ -156,8 +156,8 @@ class PowLayer(TwoInputs):
 class MaximumLayer(TwoInputs):
     """``out = max(x, y)``: the gradient goes to the larger input, the other gets 0; nan if either is.
 
-    Where both are equal there is no derivative, and it goes to `y`: so ``maximum(x, 0)`` is the package's relu, with
-    slope 0 at 0.
+    Where both are equal there is no derivative, and the gradient goes to `y`; so ``maximum(x, 0)`` is the package's
+    relu, with slope 0 at 0.
 
     Examples
     --------
@@ -178,14 +178,14 @@ class MaximumLayer(TwoInputs):
         return self._summed(*parted(self._arriving(dout), self._larger()))
 
     def _larger(self) -> Any:
-        """Tell where `x` is what comes out; a nan counts as larger than any number."""
+        """Tell where the output is `x`; a nan counts as larger than any number."""
         return (self.x > self.y) | (self.x != self.x)
 
 
 class MinimumLayer(TwoInputs):
     """``out = min(x, y)``: the gradient goes to the smaller input, the other gets 0; nan if either is.
 
-    Where both are equal there is no derivative, and it goes to `y`, as in `MaximumLayer`.
+    Where both are equal there is no derivative, and the gradient goes to `y`, as in `MaximumLayer`.
 
     Examples
     --------
@@ -206,7 +206,7 @@ class MinimumLayer(TwoInputs):
         return self._summed(*parted(self._arriving(dout), self._smaller()))
 
     def _smaller(self) -> Any:
-        """Tell where `x` is what comes out; a nan counts as smaller than any number."""
+        """Tell where the output is `x`; a nan counts as smaller than any number."""
         return (self.x < self.y) | (self.x != self.x)
 
 
@@ -272,7 +272,7 @@ class NegLayer(OneInput):
 
 
 class ExpLayer(OneInput):
-    """``out = e^x``: ∂out/∂x = out; too large a number gives inf.
+    """``out = e^x``: ∂out/∂x = out; a number that is too large gives inf.
 
     Examples
     --------
@@ -289,7 +289,7 @@ class ExpLayer(OneInput):
     def forward(self, x: Any) -> Any:
         x = operand(x, "x")
         self.out = quietly(np.exp, x)
-        # The caller may change an array it got; backward needs what it was.
+        # The caller may change the array it got; backward needs the original.
         return self._remember(x, self.out if isinstance(self.out, float) else self.out.copy())
 
     def backward(self, dout: Any) -> Any:
@@ -317,7 +317,7 @@ class LogLayer(OneInput):
 
 
 class SinLayer(OneInput):
-    """``out = sin x``, of radians: ∂out/∂x = cos x.
+    """``out = sin x``, in radians: ∂out/∂x = cos x.
 
     Examples
     --------
@@ -337,7 +337,7 @@ class SinLayer(OneInput):
 
 
 class CosLayer(OneInput):
-    """``out = cos x``, of radians: ∂out/∂x = -sin x.
+    """``out = cos x``, in radians: ∂out/∂x = -sin x.
 
     Examples
     --------
@@ -429,9 +429,9 @@ class AbsLayer(OneInput):
 
 
 class IndexLayer(OneInput):
-    """``out = x[index]``: each entry of the gradient goes back to where the entry came from, and 0 to all others.
+    """``out = x[index]``: each entry of the gradient goes back to where the entry came from; all others get 0.
 
-    An entry that is taken several times gets the sum of the gradients of its copies.
+    An entry that is picked several times gets the sum of the gradients of its copies.
 
     Parameters
     ----------
@@ -447,7 +447,7 @@ class IndexLayer(OneInput):
 
     def __init__(self, index: Any) -> None:
         parts = index if isinstance(index, tuple) else (index,)
-        # Copies: the caller may change a list or an array of places.
+        # Copies: the caller may change a list or an array of indices.
         parts = tuple(np.array(part) if isinstance(part, list | np.ndarray) else part for part in parts)
         self.index = parts if isinstance(index, tuple) else parts[0]
         self.written = ", ".join(map(written_index, parts))
@@ -479,7 +479,7 @@ class SumLayer(OneInput):
     axis : int or sequence of int, optional
         All axes by default.
     keepdims : bool, default False
-        Whether the axes summed over stay, with length 1; otherwise the output is without them.
+        Whether the axes that are summed over stay, with length 1; otherwise the output does not have them.
 
     Examples
     --------

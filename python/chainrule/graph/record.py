@@ -1,10 +1,10 @@
-"""What a variable is to the chain rule: a value, the layer that made it, and that layer's inputs.
+"""A variable as the chain rule sees it: a value, the layer that made it, and that layer's inputs.
 
 ``backward`` goes from the last variable to the first, each only after all its users: dL/dx = Σ over the users of x of
-(what the user's layer hands back to x).
+(the gradient that the user's layer returns for x).
 
 References lead from a result to its inputs and never back, so a graph is freed as soon as its last variable is, without
-the garbage collector. All of this is loops, not recursions: a chain may be 100,000 nodes long.
+the garbage collector. All of this uses loops, not recursion: a chain may be 100,000 nodes long.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from chainrule.graph.arithmetic import NUMBER
 
 
 class Recorded:
-    """A value and how it came about, as `Variable` tells it.
+    """A value and how it was computed; see `Variable`.
 
     Attributes
     ----------
     depth : int
-        How many layers the longest way from the first variables has.
+        The number of layers on the longest path from the first variables.
     own : bool
         Whether the layer is one of our nodes, made for this variable alone.
     made : int
-        Of a variable that was not computed: how many were made before it.
+        For a variable that was not computed: how many such variables were made before it.
     """
 
     __slots__ = ("__weakref__", "depth", "grad", "inputs", "layer", "made", "name", "own", "value")
@@ -86,9 +86,9 @@ def backpropagate(
 
 
 def ancestors(last: Recorded) -> list[Recorded]:
-    """Give `last` and all it was computed from, each after all its users."""
+    """Give `last` and all variables it was computed from, each after all its users."""
     met, seen = [last], {last}
-    for variable in met:  # which grows meanwhile
+    for variable in met:  # grows meanwhile
         for given in variable.inputs:
             if isinstance(given, Recorded) and given not in seen:
                 seen.add(given)
@@ -98,13 +98,13 @@ def ancestors(last: Recorded) -> list[Recorded]:
 
 
 def forwards(variables: list[Recorded]) -> list[Recorded]:
-    """Give what `ancestors` gave from first to last; what was not computed in the order in which it was made."""
+    """Give the result of `ancestors` from first to last; variables not computed are in the order they were made in."""
     first = sorted((v for v in variables if v.layer is None), key=operator.attrgetter("made"))
     return [*first, *(v for v in reversed(variables) if v.layer is not None)]
 
 
 def users_of(variables: list[Recorded]) -> Counter[Recorded]:
-    """Count how often each goes into a layer of `variables`."""
+    """Count how often each variable is an input of a layer that made one of `variables`."""
     return Counter(given for variable in variables for given in variable.inputs if isinstance(given, Recorded))
 
 
@@ -149,7 +149,7 @@ def _shares(variable: Recorded, layer: Any, gradient: Any) -> tuple[Any, ...]:
             f"this {name} was applied again since, and remembers only its last forward: give every place in a graph a"
             f" {name} of its own"
         )
-    # A copy: a layer like the tutorial's Relu writes into what it is given.
+    # A copy: some layers, such as the tutorial's Relu, write into their argument.
     given = layer.backward(gradient if type(gradient) is float else gradient.copy())
     shares: tuple[Any, ...] = given if isinstance(given, tuple) else (given,)
     inputs = variable.inputs

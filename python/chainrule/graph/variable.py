@@ -1,4 +1,4 @@
-"""Recording: every operator applies a node layer and gives a new `Variable`; `apply` does so with any layer."""
+"""Recording: every operator applies a node layer and returns a new `Variable`; `apply` does so with any layer."""
 
 from __future__ import annotations
 
@@ -45,33 +45,33 @@ _MADE = count()
 
 
 class Variable(Recorded):
-    """A number or array whose gradient can be asked for: what is computed from it is recorded.
+    """A number or array that records what is computed from it, so that gradients can be computed.
 
-    ``+ - * / ** @``, unary minus, ``abs``, ``x[…]`` and the methods from `exp` to `reshape` and `T` give new variables,
-    and so do NumPy's functions of these names, ``np.exp(x)``; `apply` does the same with any layer. Numbers and arrays
-    among the operands are constants.
+    ``+ - * / ** @``, unary minus, ``abs``, ``x[…]`` and the methods from `exp` to `reshape` and `T` return new
+    variables, and so do NumPy's functions with these names, such as ``np.exp(x)``; `apply` does the same with any
+    layer. Numbers and arrays among the operands are constants.
 
     Parameters
     ----------
     value : array_like
-        A number, held as a Python float, or an array of float32 or float64 and any shape, held, not copied: leave it
-        alone while the graph is used. Whole numbers become float64.
+        A number, held as a Python float, or a float32 or float64 array of any shape. The array is not copied: do not
+        change it while the graph is in use. Whole numbers become float64.
     name : str, optional
-        For drawings and explanations; may be assigned later.
+        The name in drawings and explanations; may be assigned later.
 
     Attributes
     ----------
     value : float or ndarray
         As given, or as computed.
     grad : float, ndarray or None
-        dL/d(this), in the shape and dtype of `value`, of the last ``L.backward()`` that came by; not the sum of
+        dL/d(this), in the shape and dtype of `value`, from the last ``L.backward()`` that reached it; not the sum of
         several. None before.
     name : str or None
         The name.
     layer : object or None
         The layer that made it, with ``forward`` and ``backward``; None for a variable that was not computed.
     inputs : tuple
-        What that layer was given: variables, and constants as they are.
+        The inputs of that layer: variables, and constants as they are.
 
     Raises
     ------
@@ -82,11 +82,11 @@ class Variable(Recorded):
     -----
     Values follow NumPy, quietly: shapes broadcast, 1/0 is inf, log(-1) nan.
 
-    Comparisons (``<``, ``==``, …) and the truth of a variable raise TypeError, because a graph has no place for them;
-    compare ``x.value``. In dicts and sets, and for ``is``, every variable is itself and no other. ``x in [y, x]``
-    compares with ``==`` until it meets `x` itself, so it raises too: ask ``any(x is v for v in variables)``.
+    Comparisons (``<``, ``==``, …) and the truth value of a variable raise TypeError, because a graph cannot record
+    them; compare ``x.value``. In dicts and sets, and for ``is``, every variable equals only itself. ``x in [y, x]``
+    compares with ``==`` until it meets `x` itself, so it raises too; use ``any(x is v for v in variables)``.
 
-    ``float(x)``, `item` and `shape` tell of the value and are not recorded. Python's `math` takes a variable as such a
+    ``float(x)``, `item` and `shape` read the value and are not recorded. Python's `math` takes a variable as such a
     float: ``math.exp(x)`` is a constant, ``np.exp(x)`` is recorded.
 
     Source: the tutorial's "计算图"; "Deep Learning from Scratch" §5.1-5.4.
@@ -153,7 +153,7 @@ class Variable(Recorded):
         return _record_one(nodes.LogLayer(), self)
 
     def sin(self) -> Variable:
-        """Give the sine, of radians, entry by entry.
+        """Give the sine, in radians, entry by entry.
 
         Examples
         --------
@@ -163,7 +163,7 @@ class Variable(Recorded):
         return _record_one(nodes.SinLayer(), self)
 
     def cos(self) -> Variable:
-        """Give the cosine, of radians, entry by entry.
+        """Give the cosine, in radians, entry by entry.
 
         Examples
         --------
@@ -249,19 +249,19 @@ class Variable(Recorded):
         return _record(nodes.MinimumLayer(), self, other)
 
     def clip(self, low: Any = None, high: Any = None) -> Variable:
-        """Give `low` for what lies below it, `high` for what lies above, and all else as it is.
+        """Limit the entries to the interval from `low` to `high`.
 
-        This records ``x.maximum(low).minimum(high)``: at `low` and at `high` the slope by x is 0.
+        This records ``x.maximum(low).minimum(high)``: at `low` and at `high` the slope with respect to x is 0.
 
         Parameters
         ----------
         low, high : Variable or array_like, optional
-            The ends, of any shape that broadcasts; by default there is none on that side.
+            The limits, of any shape that broadcasts; by default there is no limit on that side.
 
         Raises
         ------
         TypeError
-            If an end does not hold real numbers, or both are missing.
+            If a limit does not hold real numbers, or both are missing.
         ValueError
             If the shapes do not broadcast.
 
@@ -296,7 +296,7 @@ class Variable(Recorded):
         axis : int or sequence of int, optional
             All axes by default.
         keepdims : bool, default False
-            Whether the axes summed over stay, with length 1.
+            Whether the axes that are summed over stay, with length 1.
 
         Raises
         ------
@@ -387,7 +387,7 @@ class Variable(Recorded):
     if not TYPE_CHECKING:  # to a type checker what has this is an array, and so is what comes of one and an array
 
         def __array__(self, *args, **kwargs):
-            """Refuse, since an array would be out of the graph."""
+            """Refuse, since an array would not be part of the graph."""
             raise TypeError("a Variable cannot become an array, because that would have no gradient; use its .value")
 
     # --- what its value is ---
@@ -421,7 +421,7 @@ class Variable(Recorded):
     # --- what is asked of the record ---
 
     def backward(self, dout: ArrayLike = 1) -> None:
-        """Put into `grad` of this variable and of all it was computed from the gradient of this one.
+        """Set `grad` of this variable, and of all variables it was computed from, to the gradient of this one.
 
         Parameters
         ----------
@@ -431,18 +431,18 @@ class Variable(Recorded):
         Raises
         ------
         TypeError
-            If `dout`, or what a layer gave back, does not hold real numbers.
+            If `dout`, or what a layer returned, does not hold real numbers.
         ValueError
-            If `dout` has another shape, or a layer gave back gradients of the wrong number or shape.
+            If `dout` has another shape, or a layer returned gradients of the wrong number or shape.
         RuntimeError
             If a layer has been applied again since: it remembers only its last ``forward``.
 
         Notes
         -----
-        A second call gives the same and not the double: `grad` is set, not added to. After an error no `grad` has
-        changed; layers with parameters may have new ``dW``.
+        A second call gives the same result, not twice as much: `grad` is set, not added to. After an error no `grad`
+        has changed; layers with parameters may have a new ``dW``.
 
-        The gradient of x is the sum, over all nodes that x went into, of what each hands back.
+        The gradient of x is the sum of what is returned for x by all nodes that have x as an input.
 
         Examples
         --------
@@ -455,7 +455,7 @@ class Variable(Recorded):
             variable.grad = gradient
 
     def graph(self) -> Graph:
-        """Give the graph that leads to this variable, to be drawn.
+        """Give the graph that leads to this variable, for drawing.
 
         Returns
         -------
@@ -469,7 +469,7 @@ class Variable(Recorded):
         >>> print(g.graph().to_mermaid().splitlines()[0])
         flowchart LR
         """
-        # The drawing knows variables; this only hands over to it.
+        # The drawing knows variables; this method only calls it.
         from chainrule.graph.drawing import Graph
 
         return Graph(self)
@@ -523,15 +523,15 @@ class Variable(Recorded):
 
 
 def apply(layer: Any, *inputs: Any) -> Variable:
-    """Give ``layer.forward(*inputs)`` as a variable, recorded in the graph.
+    """Return ``layer.forward(*inputs)`` as a variable that is recorded in the graph.
 
     Parameters
     ----------
     layer : object
-        Any layer of this package, or any object with ``forward`` and ``backward(dout)``, which gives the gradient of
-        the input, or a tuple of them, one for each `Variable` among the inputs (or one for every input).
+        Any layer of this package, or any object with ``forward`` and ``backward(dout)``. ``backward`` returns the
+        gradient of the input, or a tuple with one for each `Variable` among the inputs (or one for every input).
     *inputs : Variable or anything
-        Variables, of which the layer is given the values; all else, such as class labels, it is given as it is.
+        Of variables the layer gets the values; anything else, such as class labels, is passed on as it is.
 
     Returns
     -------
@@ -540,14 +540,15 @@ def apply(layer: Any, *inputs: Any) -> Variable:
     Raises
     ------
     TypeError
-        If `layer` lacks a method, no input is a Variable, or ``forward`` does not give one array of real numbers.
-        Whatever ``forward`` raises is passed on.
+        If `layer` lacks a method, no input is a Variable, or ``forward`` does not return one array of real numbers.
+        Errors raised by ``forward`` are passed on.
 
     Notes
     -----
-    The layer itself is recorded: after ``backward``, ``layer.dW`` is the gradient of ``layer.W``. It remembers only
-    its last ``forward``, so every place in a graph needs a layer of its own; ``backward`` refuses one that was applied
-    again since, but cannot see a ``forward`` called without `apply`. (Several `Affine` may hold one array W.)
+    The layer itself is recorded: after ``backward``, ``layer.dW`` is the gradient of ``layer.W``. A layer remembers
+    only its last ``forward``, so every place in a graph needs a layer of its own; ``backward`` refuses a layer that was
+    applied again since, but cannot notice a ``forward`` called without `apply`. (Several `Affine` may share one array
+    W.)
 
     Examples
     --------

@@ -9,14 +9,14 @@ import numpy as np
 
 from chainrule.graph.record import Recorded, forwards
 
-#: An array of so many numbers is written out; of a longer one, shape and norm.
+#: An array with up to this many numbers is written out; of a longer one, shape and norm.
 _WRITTEN_OUT = 4
 #: Of a text from elsewhere a message repeats no more characters.
 LINE = 60
 
 
 def number(value: Any) -> str:
-    """Give six digits of a number; of -0 the sign is left out."""
+    """Write a number with six digits, and -0 without its sign."""
     return f"{float(value) + 0.0:.6g}"
 
 
@@ -32,7 +32,7 @@ def shape(value: Any) -> str:
 
 
 def norm(value: Any) -> str:
-    """Give the Euclidean norm, four digits of it."""
+    """Write the Euclidean norm with four digits."""
     with np.errstate(all="ignore"):
         return f"{float(np.sqrt(np.sum(np.square(value, dtype=np.float64)))):.4g}"
 
@@ -47,12 +47,12 @@ def brief(value: Any) -> str:
 
 
 def number_or_norm(value: Any) -> str:
-    """Give a number or a short array, and of a long one the norm."""
+    """Give a number or a short array as it is, and of a long array the norm."""
     return f"|d| {norm(value)}" if is_long(value) else brief(value)
 
 
 def one_line(text: str) -> str:
-    """Give `text` with a space for what cannot be printed."""
+    """Give `text` with a space for each character that cannot be printed."""
     return "".join(c if c.isprintable() else " " for c in text)
 
 
@@ -62,7 +62,7 @@ def shortened(text: str) -> str:
 
 
 def thousands(n: Any) -> str:
-    """Give a whole number with narrow spaces between its thousands."""
+    """Write a whole number with narrow spaces as thousands separators."""
     return f"{int(n):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
@@ -73,7 +73,7 @@ def style_beside(file: str) -> str:
 
 
 def escaped(text: str) -> str:
-    """Give `text` as it may stand in HTML or XML, between tags or in an attribute."""
+    """Escape `text` for HTML or XML, between tags or in an attribute."""
     from html import escape  # which reads in two thousand names of characters
 
     # Control characters have no place there, not even escaped.

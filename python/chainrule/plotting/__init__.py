@@ -1,1 +1,1 @@
-"""Pictures of a run and of its network, and the page with all of them."""
+"""Pictures of a training run and of its network, and a page with all of them."""

@@ -1,4 +1,4 @@
-"""The figure that every picture is drawn on. Importing this imports matplotlib, or says what to install."""
+"""The figure that every picture is drawn on. Importing this module imports matplotlib, or says what to install."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ except ImportError:
 
 
 class Figure(matplotlib.figure.Figure):
-    """A figure that pyplot knows nothing of: no window, no display, nothing to close. A notebook shows it by itself."""
+    """A figure that pyplot does not know: no window, no display, nothing to close. A notebook shows it by itself."""
 
     def _repr_png_(self) -> bytes:
         png = io.BytesIO()

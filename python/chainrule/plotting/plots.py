@@ -1,8 +1,8 @@
-"""Pictures of a training run and of the network it made: curves, weights, feature maps, mistakes, confusion.
+"""Pictures of a training run and of the network it made: curves, weights, feature maps, mistakes, confusion matrix.
 
-Each function gives a matplotlib figure that no global state knows, so it needs no display and nothing to be closed: a
-notebook shows it, ``figure.savefig("name.png")`` writes it. The colours of text, axes and paper are those of your own
-matplotlib style. matplotlib comes with the extra ``plot`` and is imported by the first call.
+Each function returns a matplotlib figure that is not part of any global state, so it needs no display and need not be
+closed: a notebook shows it, ``figure.savefig("name.png")`` writes it. The colours of text, axes and background are
+those of your own matplotlib style. matplotlib comes with the extra ``plot`` and is imported by the first call.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
 
 #: Each is at least three times as light as a dark page and as dark as a white one.
 _BLUE, _RED, _GREEN, _GREY = "#3f83d1", "#d0541f", "#2a9468", "#8a94a0"
-#: How the curve of each set of examples is drawn: told apart without colours too.
+#: How the curve of each set of examples is drawn: they can be told apart without colours too.
 _CURVES = {"train": (_BLUE, "-"), "validation": (_GREEN, "-."), "test": (_RED, "--")}
 
-#: A curve of more points than this is drawn by the means of equal stretches: a screen shows no more.
+#: A curve with more points than this is drawn through the means over equal intervals: a screen shows no more.
 _MOST_POINTS = 200
-#: Of so many points each is marked.
+#: Up to this number of points, each one is marked.
 _MOST_MARKED = 40
-#: In a table of more classes the cells are too small for numbers.
+#: With more classes, the cells of a confusion matrix are too small for numbers.
 _MOST_WRITTEN = 20
-#: Of names: letters of one, and of all those under a table of classes side by side.
+#: Most letters of one class name, and of all the names side by side under a confusion matrix.
 _LONGEST, _MOST_LETTERS = 18, 60
-#: Of one under an image.
+#: Most letters of a class name under an image.
 _LONGEST_BELOW = 12
-#: Images side by side, and inches for each with its gap.
+#: Images per row, and inches for each with its gap.
 _ACROSS, _INCHES = 10, 1.0
 
 _ACTIVATIONS = (Relu, LeakyRelu, Sigmoid, Tanh)
@@ -57,28 +57,28 @@ NAMES = {"accuracy": "accuracy", "r2": "R²"}
 
 
 def plot_history(history: History) -> Figure:
-    """Draw what a training run did: the losses, and beside them accuracy or R².
+    """Draw the course of a training run: the losses, and beside them accuracy or R².
 
     Parameters
     ----------
     history : History
-        What `fit` gave. Curves for which it holds nothing are left out.
+        The result of `fit`. Curves without data are left out.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Left the loss in nats, of the batches and of whole sets, on a logarithmic scale if it fell by more than ten
-        times; right the shares of right answers. The legends give the last values. Of more than 200 steps (or
-        epochs) means of equal stretches are drawn, of the steps with their range behind them.
+        On the left the loss in nats, of the batches and of whole sets, on a logarithmic scale if it fell by a factor of
+        more than ten; on the right the accuracies. The legends give the last values. With more than 200 steps (or
+        epochs), means over equal intervals are drawn; for the steps, the range of each interval is shaded behind them.
 
     Raises
     ------
     ImportError
         If matplotlib is not installed: it comes with the extra ``plot``.
     TypeError
-        If `history` is no History.
+        If `history` is not a History.
     ValueError
-        If it holds no step.
+        If it has no steps.
 
     Examples
     --------
@@ -97,24 +97,24 @@ def plot_history(history: History) -> Figure:
 
 
 def plot_panel(history: History, what: str) -> Figure:
-    """Draw one of the panels of `plot_history` by itself, for a page that is narrow: one of `drawn_of`."""
+    """Draw one panel of `plot_history` by itself, for a narrow page; `what` is one of `drawn_of`."""
     figure = _figure(4.4, 3.3)
     _draw_panel(figure.subplots(), history, what)
     return figure
 
 
 def plot_learning_rates(found: LearningRates) -> Figure:
-    """Draw the losses of a run whose learning rate rose, and the rate to begin with.
+    """Draw the losses of a run with a rising learning rate, and the suggested rate.
 
     Parameters
     ----------
     found : LearningRates
-        What `find_learning_rate` gave.
+        The result of `find_learning_rate`.
 
     Returns
     -------
     matplotlib.figure.Figure
-        The loss of each step's batch over its rate, and the same smoothed; a vertical line is the suggestion. Losses
+        The loss of each step's batch against its rate, raw and smoothed; a vertical line marks the suggestion. Losses
         that rose by more than they had fallen are cut off.
 
     Raises
@@ -122,7 +122,7 @@ def plot_learning_rates(found: LearningRates) -> Figure:
     ImportError
         If matplotlib is not installed: it comes with the extra ``plot``.
     TypeError
-        If `found` is no LearningRates.
+        If `found` is not a LearningRates.
 
     Examples
     --------
@@ -150,7 +150,7 @@ def plot_learning_rates(found: LearningRates) -> Figure:
 
 
 def plot_weights(net: Any, *, count: int | None = None, shape: tuple[int, int] | None = None) -> Figure:
-    """Draw what each unit of the first layer looks at: the columns of its weights, or its filters, as images.
+    """Draw what each unit of the first layer responds to: the columns of its weights, or its filters, as images.
 
     Parameters
     ----------
@@ -158,16 +158,17 @@ def plot_weights(net: Any, *, count: int | None = None, shape: tuple[int, int] |
         Or any object with ``params``; the first parameter with two axes, (D, M), or with four, (FN, C, FH, FW), is
         drawn.
     count : int, optional
-        How many images, from the first on; 100 by default, or as many as there are.
+        How many images to draw, starting with the first; 100 by default, or all if there are fewer.
     shape : (rows, columns), optional
-        Of an image; ``rows * columns`` is D or FH·FW. By default a filter is as it is, and a column a square.
+        The shape of an image; ``rows * columns`` is D or FH·FW. By default a filter keeps its shape, and a column
+        becomes a square.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Under each image the number of its unit, or filter, and channel if there are several. One scale for all, within
-        which lie all but the largest half percent of the weights shown. Columns: white is 0, red above, blue below;
-        filters: mid-grey is 0, darker above, lighter below. What is not finite is left blank.
+        Under each image is the number of its unit or filter, and of the channel if there are several. All share one
+        scale, which covers all but the largest half percent of the weights shown. Columns: white is 0, red above, blue
+        below; filters: mid-grey is 0, darker above, lighter below. Values that are not finite are left blank.
 
     Raises
     ------
@@ -176,7 +177,7 @@ def plot_weights(net: Any, *, count: int | None = None, shape: tuple[int, int] |
     TypeError
         If `net` has no parameters, or an argument is of the wrong kind.
     ValueError
-        If there are no such weights, D is no square and `shape` is not given, or `shape` does not fit.
+        If there are no such weights, D is not a square number and `shape` is not given, or `shape` does not fit.
 
     Examples
     --------
@@ -196,7 +197,7 @@ def plot_weights(net: Any, *, count: int | None = None, shape: tuple[int, int] |
     figure, axes = _figure_of_tiles(count, rows / columns, lines=1, bar=True)
     images = images[:count].reshape(count, rows, columns)
     sizes = np.abs(images[np.isfinite(images)])
-    # A few large weights would make all others pale. All, or nearly all, may be 0.
+    # A few large weights would make all the others pale. All, or nearly all, may be 0.
     end = (sizes.size and float(np.quantile(sizes, 0.995))) or float(sizes.max(initial=0)) or 1.0
     captions = [f"{n // W.shape[1]}, {n % W.shape[1]}" if what == "channel" else str(n) for n in range(count)]
     drawn = _draw_tiles(axes, images, captions, lines=1)
@@ -209,38 +210,38 @@ def plot_weights(net: Any, *, count: int | None = None, shape: tuple[int, int] |
 
 
 def plot_feature_maps(net: Network, x: Any, layer: str | None = None, *, count: int | None = None) -> Figure:
-    """Draw what a layer makes of one image: its feature maps.
+    """Draw the feature maps that a layer computes for one image.
 
     Parameters
     ----------
     net : Network
-        One with layers that give images.
+        A network with layers whose outputs are images.
     x : array_like, shape (C, H, W), (1, C, H, W), (D,) or (1, D)
         The image, as ``net.predict`` takes it.
     layer : str, optional
-        The key in ``net.layers`` of the layer whose output is drawn; by default the activation behind the first
+        The key in ``net.layers`` of the layer whose output is drawn; by default the activation after the first
         `Convolution`, or the convolution itself if none follows.
     count : int, optional
-        How many maps, from the first on; 100 by default, or as many as there are.
+        How many maps to draw, starting with the first; 100 by default, or all if there are fewer.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Under each map its number. One scale for all: the least number is white and the largest black. What is not
-        finite is left blank.
+        Under each map is its number. All share one scale: the smallest value is white and the largest black. Values
+        that are not finite are left blank.
 
     Raises
     ------
     ImportError
         If matplotlib is not installed: it comes with the extra ``plot``.
     TypeError
-        If `net` is no Network, or an argument is of the wrong kind.
+        If `net` is not a Network, or an argument is of the wrong kind.
     ValueError
-        If there is no such layer, it gives no images, or `x` is not one image that `net` takes.
+        If there is no such layer, its output is not images, or `x` is not one image that `net` takes.
 
     Notes
     -----
-    The network evaluates, and its layers stay as they are.
+    The network runs in evaluation mode, and its layers stay as they are.
 
     Examples
     --------
@@ -269,21 +270,21 @@ def plot_mistakes(net: Any, x: Any, t: Any, *, count: int = 20, shape: tuple[int
     net : Network
         Or any object with ``predict(x)``.
     x : array_like, shape (N, D), (N, rows, columns) or (N, C, rows, columns)
-        Examples that are images, in any unit; the least number is drawn white and the largest black. Of several
-        channels the mean is drawn.
+        Examples that are images, in any unit; the smallest value is drawn white and the largest black. With several
+        channels, their mean is drawn.
     t : array_like, shape (N,), (N, 1) or (N, C)
         Class ids, or distributions, whose largest entry is the right class.
     count : int, default 20
-        How many at most.
+        The largest number of examples to draw.
     shape : (rows, columns), optional
-        Of an image, with ``rows * columns == D``; by default as `x` has it, or the network's `Reshape` in front, or a
-        square.
+        The shape of an image, with ``rows * columns == D``; by default that of `x`, or of the `Reshape` at the start of
+        the network, or a square.
 
     Returns
     -------
     matplotlib.figure.Figure
-        The worst first: those whose right class got the least probability. Under each the right class, the predicted
-        one, and the probability of the prediction. Classes are called by the names that the network's metadata have.
+        The worst come first: those whose right class got the least probability. Under each are the right class, the
+        predicted one, and the probability of the prediction. Classes have the names in the network's metadata.
 
     Raises
     ------
@@ -292,8 +293,8 @@ def plot_mistakes(net: Any, x: Any, t: Any, *, count: int = 20, shape: tuple[int
     TypeError
         If an argument is of the wrong kind.
     ValueError
-        If a shape does not fit, there are no examples, a label is out of range, or an example is no square image and
-        `shape` is not given.
+        If a shape does not fit, there are no examples, a label is out of range, or an example is not a square image
+        and `shape` is not given.
 
     Examples
     --------
@@ -311,7 +312,7 @@ def plot_mistakes(net: Any, x: Any, t: Any, *, count: int = 20, shape: tuple[int
     rows, columns = x.shape[1:]
 
     shown = wrong[:count]
-    numbered = all(len(name) < 3 for name in names)  # else they stand below each other
+    numbered = all(len(name) < 3 for name in names)  # longer names go below each other
     lines = 2 if numbered else 3
     figure, axes = _figure_of_tiles(max(len(shown), 1), rows / columns, lines=lines)
     examples = "1 example" if len(x) == 1 else f"{thousands(len(x))} examples"
@@ -327,7 +328,7 @@ def plot_mistakes(net: Any, x: Any, t: Any, *, count: int = 20, shape: tuple[int
 
 
 def plot_confusion(net: Any, x: Any, t: Any) -> Figure:
-    """Draw how often each class was predicted as which.
+    """Draw the confusion matrix: how often each class was predicted as which.
 
     Parameters
     ----------
@@ -341,10 +342,10 @@ def plot_confusion(net: Any, x: Any, t: Any) -> Figure:
     Returns
     -------
     matplotlib.figure.Figure
-        A row for each right class, a column for each prediction. In a cell the number of examples, and under it their
-        share of the row; empty cells are 0. Blue are the right ones, by their share, and red the mistakes, the
-        strongest the most frequent. The numbers are left out of more than 20 classes, and so are the names that the
-        network's metadata have for them.
+        A row for each right class, a column for each predicted class. Each cell has the number of examples and, under
+        it, their share of the row; empty cells are 0. Right predictions are blue, stronger for a larger share; mistakes
+        are red, stronger the more frequent they are. With more than 20 classes, the numbers are left out, and so are
+        the names from the network's metadata.
 
     Raises
     ------
@@ -393,12 +394,12 @@ def plot_confusion(net: Any, x: Any, t: Any) -> Figure:
 
 
 def drawn_of(history: History) -> list[str]:
-    """Name what a history has curves of: the loss, and what stands beside it."""
+    """Name the panels for which a history has curves: the loss, and the one beside it."""
     return ["loss", *([] if history.measure is None else [history.measure])]
 
 
 def expect_steps(history: Any) -> None:
-    """Raise if `history` is no History, or holds nothing."""
+    """Raise if `history` is not a History, or is empty."""
     if not isinstance(history, History):
         raise TypeError(f"history must be what fit gave, a History, got {type(history).__name__}")
     if not history.losses:
@@ -406,7 +407,7 @@ def expect_steps(history: Any) -> None:
 
 
 def first_weights(net: Any) -> tuple[str, FloatArray]:
-    """Give the first parameter with two axes or four, and its name."""
+    """Give the name of the first parameter with two or four axes, and its values."""
     if not hasattr(net, "params"):
         raise TypeError(f"net must be a Network or have its params, got {type(net).__name__}")
     for name, array in net.params.items():
@@ -419,7 +420,7 @@ def first_weights(net: Any) -> tuple[str, FloatArray]:
 
 
 def feature_maps(net: Any, x: Any, layer: str | None = None) -> tuple[str, FloatArray]:
-    """Give the key of a layer, and its output for one image, (C, H, W)."""
+    """Give the key of a layer and its output for one image, (C, H, W)."""
     if not isinstance(net, Network):
         raise TypeError(f"net must be a Network, got {type(net).__name__}")
     name = activated(net) if layer is None else layer
@@ -441,7 +442,7 @@ def feature_maps(net: Any, x: Any, layer: str | None = None) -> tuple[str, Float
 
 
 def activated(net: Network) -> str | None:
-    """Give the key of the activation behind the first convolution, or that of the convolution if none follows."""
+    """Give the key of the activation after the first convolution, or that of the convolution if none follows."""
     keys = list(net.layers)
     for key, following in zip(keys, [*keys[1:], None], strict=True):
         if isinstance(net.layers[key], Convolution):
@@ -455,12 +456,12 @@ def confusion(net: Any, x: Any, t: Any) -> NDArray[np.int64]:
 
 
 def mistakes(net: Any, x: Any, t: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], FloatArray, list[str]]:
-    """Give which examples are predicted wrong, the worst first; and of all: right class, prediction, its probability.
+    """Find the examples that are predicted wrong, the worst first.
 
-    Last comes what the classes are called.
+    Returns their indices; the right class, the prediction and its probability for all examples; and the class names.
 
-    The worst is the one whose right class got the least probability, compared as logarithms: many a probability is 1 in
-    the last bit.
+    The worst is the one whose right class got the least probability. Logarithms are compared, because many
+    probabilities round to 1.
     """
     scores, right = _answers(net, x, t)
     each, predicted = np.arange(len(scores)), scores.argmax(axis=1)
@@ -471,7 +472,7 @@ def mistakes(net: Any, x: Any, t: Any) -> tuple[NDArray[Any], NDArray[Any], NDAr
 
 
 def _short(name: str, longest: int) -> str:
-    """Give a name of a class as there is room for it."""
+    """Shorten the name of a class to the room there is."""
     return name if len(name) <= longest else f"{name[: longest - 1]}…"
 
 
@@ -516,15 +517,15 @@ def _image_shape(size: int, shape: Any, what: str) -> tuple[int, int]:
 
 
 def _figure(width: float, height: float) -> Figure:
-    """Give a figure of so many inches."""
-    # matplotlib is an extra, which nothing but a picture needs.
+    """Give a figure of a size in inches."""
+    # matplotlib is an extra that only pictures need.
     from chainrule.plotting.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def _draw_panel(axes: Axes, history: History, what: str) -> None:
-    """Draw the curves of the loss, or of what stands beside it."""
+    """Draw the curves of the loss, or of the measure beside it."""
     curves = {name: getattr(history, f"{name}_{what}") for name in ("train", "validation", "test")}
     if what != "loss":
         _draw_epochs(axes, history.steps, curves)
@@ -538,12 +539,12 @@ def _draw_panel(axes: Axes, history: History, what: str) -> None:
 
 
 def _draw_batches(axes: Axes, losses: Sequence[float]) -> FloatArray:
-    """Draw the losses of the steps; give the finite ones of what was drawn."""
+    """Draw the losses of the steps; return the finite values that were drawn."""
     middles, means, least, most, length = _stretches(losses)
     if length > 1:
         axes.fill_between(middles, least, most, color=_GREY, alpha=0.3, linewidth=0)
     label = f"batches, mean and range of {length}" if length > 1 else "batches"
-    marker = "." if len(means) <= _MOST_MARKED else ""  # no line shows a point that stands alone
+    marker = "." if len(means) <= _MOST_MARKED else ""  # a line does not show a single point
     axes.plot(middles, means, marker=marker, color=_GREY, linewidth=1.4, label=label)
     finite: FloatArray = means[np.isfinite(means)]
     return finite
@@ -554,7 +555,7 @@ def _draw_epochs(axes: Axes, steps: Sequence[int], curves: dict[str, list[float]
     for name, values in curves.items():
         if values:
             colour, line = _CURVES[name]
-            # While an epoch is evaluated, its step is noted and its value is not.
+            # While an epoch is being evaluated, its step is recorded but its value is not yet.
             x, y = _stretches(steps[: len(values)])[1], _stretches(values)[1]
             marker = "o" if len(values) <= _MOST_MARKED else ""
             axes.plot(
@@ -564,12 +565,12 @@ def _draw_epochs(axes: Axes, steps: Sequence[int], curves: dict[str, list[float]
 
 
 def _stretches(values: Sequence[float]) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, int]:
-    """Cut `values` into stretches of equal length: middle (counted from 1), mean, least, largest; and the length."""
+    """Cut `values` into equal intervals; give their middles (from 1), means, minima and maxima, and the length."""
     a = np.asarray(values, dtype=np.float64)
     length = -(-len(a) // _MOST_POINTS)
     starts = np.arange(0, len(a), length)
     counts = np.diff(starts, append=len(a))
-    with np.errstate(all="ignore"):  # what is not finite makes a gap
+    with np.errstate(all="ignore"):  # values that are not finite make a gap
         means = np.add.reduceat(a, starts) / counts
     return starts + (counts + 1) / 2, means, np.minimum.reduceat(a, starts), np.maximum.reduceat(a, starts), length
 
@@ -595,7 +596,7 @@ def _make_logarithmic(axes: Axes) -> None:
 
 
 def _figure_of_tiles(count: int, aspect: float, *, lines: int, bar: bool = False) -> tuple[Figure, Axes]:
-    """Give a figure with room for so many images, with so many lines under each."""
+    """Give a figure with room for `count` images, with `lines` lines of text under each."""
     across, down = min(count, _ACROSS), -(-count // _ACROSS)
     height = down * _INCHES * (aspect + 0.04 + 0.16 * lines) / 1.06 + 0.4
     figure = _figure(max(across * _INCHES, 4.5) + 0.8 * bar, max(height, 1.4))
@@ -606,7 +607,7 @@ def _figure_of_tiles(count: int, aspect: float, *, lines: int, bar: bool = False
 
 
 def _draw_tiles(axes: Axes, images: FloatArray, captions: Sequence[str], *, lines: int) -> Any:
-    """Draw images of one shape in rows of ten, with a caption under each: one picture, its gaps empty."""
+    """Draw images of one shape in rows of ten, with a caption under each: a single picture with empty gaps."""
     count, rows, columns = images.shape
     across, down = min(count, _ACROSS), -(-count // _ACROSS)
     # A line of text is as high as 16 hundredths of an image is wide.
@@ -630,7 +631,7 @@ def _draw_bar(figure: Figure, axes: Axes, drawn: Any, extend: str, what: str) ->
 
 
 def _draw_cells(axes: Axes, counts: NDArray[Any], fractions: FloatArray) -> None:
-    """Draw the cells, mistakes as strongly as they are frequent among mistakes, and the numbers that are not 0."""
+    """Draw the cells, and the numbers that are not 0; more frequent mistakes get a stronger colour."""
     from matplotlib.collections import PatchCollection
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Rectangle
@@ -643,7 +644,7 @@ def _draw_cells(axes: Axes, counts: NDArray[Any], fractions: FloatArray) -> None
     for (i, j), n in np.ndenumerate(counts):
         strength = fractions[i, j] if i == j else fractions[i, j] / most if n else 0.0
         squares.append(Rectangle((j - side / 2, i - side / 2), side, side))
-        # Never so strong that text in the colour of text cannot be read on it.
+        # Never so strong that the text on it cannot be read.
         colours.append(to_rgba(_GREY if n == 0 else _BLUE if i == j else _RED, 0.08 + 0.62 * float(strength)))
     axes.add_collection(PatchCollection(squares, facecolors=colours, edgecolors="none", antialiased=large))
     if not large:

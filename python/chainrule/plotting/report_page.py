@@ -1,7 +1,7 @@
 """A training run as one page: an HTML file that needs nothing else, opens offline, and can be printed.
 
-The pictures are those of `chainrule.plotting.plots`, in the page as SVG whose text is text. Light or dark is what the
-reader's system asks for. There is no script and no address; a content security policy in the page forbids both.
+The pictures are those of `chainrule.plotting.plots`, embedded as SVG with text as text. The page is light or dark as
+the reader's system asks. It has no script and no links; a content security policy in the page forbids both.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     from chainrule.checking import GradientReport
     from chainrule.plotting.figure import Figure
 
-#: So many pixels of mistakes, and of weights, stand on the page, so that it stays under 2 MB: 100 images of 28×28.
+#: The most pixels of mistakes, and of weights, on the page, so that it stays under 2 MB: 100 images of 28×28.
 _MOST_PIXELS = 100 * 28 * 28
 _MISTAKES = 20
-#: So many words of a column.
+#: The most words that are listed for a column.
 _MOST_WORDS = 20
-#: A confusion matrix of more classes cannot be read on a page.
+#: A confusion matrix with more classes cannot be read on a page.
 _MOST_CLASSES = 30
-#: Text in pictures is drawn in this colour, which the page then replaces by its own.
+#: Text in pictures is drawn in this colour, which the page then replaces with its own.
 _INK = "#1f2328"
 
 
@@ -56,23 +56,24 @@ def training_report(
     check: GradientReport | None = None,
     seconds: float | None = None,
 ) -> str:
-    """Give a page about a training run, as HTML.
+    """Return a page about a training run, as HTML.
 
     Parameters
     ----------
     net : Network
         The network that was trained, as it is now.
     history : History
-        What `fit` gave.
+        The result of `fit`.
     test : (x, t), optional
-        Examples and labels, as for `plot_mistakes`, that the network is looked at with: for the confusion matrix and
-        the mistakes, which are left out without.
+        Examples and labels, as for `plot_mistakes`, for the confusion matrix and the mistakes; without them, both are
+        left out.
     places : sequence of str, optional
-        Where each of these examples comes from, for the list of mistakes, as `Table` and `Pictures` have it.
+        Where each of these examples comes from, for the list of mistakes, as in the ``places`` of `Table` and
+        `Pictures`.
     configuration : mapping, optional
-        What the run was asked to do, by name; shown as ``str`` gives it.
+        The settings of the run, by name; shown as ``str`` writes them.
     check : GradientReport, optional
-        What `check_gradients` found.
+        The result of `check_gradients`.
     seconds : float, optional
         How long the run took.
 
@@ -80,7 +81,8 @@ def training_report(
     -------
     str
         A whole HTML document, to be written to a file in UTF-8. It loads nothing, runs nothing, is under 2 MB, and
-        follows the reader's light or dark. What cannot be drawn (weights that make no square image, say) is told.
+        follows the reader's light or dark mode. If something cannot be drawn (for example, weights that do not make a
+        square image), the page says so.
 
     Raises
     ------
@@ -89,11 +91,13 @@ def training_report(
     TypeError
         If an argument is of the wrong kind.
     ValueError
-        If `history` holds no step, `test` does not fit, `places` are not as many, or `seconds` is not a finite number.
+        If `history` has no steps, `test` does not fit, `places` has another length, or `seconds` is not a finite
+        number.
 
     Notes
     -----
-    While the pictures are drawn, matplotlib's settings are its defaults, in all threads; then they are as before.
+    While the pictures are drawn, matplotlib's settings are set to its defaults, in all threads; afterwards they are as
+    before.
 
     Examples
     --------
@@ -108,7 +112,7 @@ def training_report(
         raise TypeError(f"test must be a pair (x, t), got {type(test).__name__}")
     if not (configuration is None or isinstance(configuration, Mapping)):
         raise TypeError(f"configuration must be a mapping of names to values, got {type(configuration).__name__}")
-    from chainrule.checking import GradientReport  # only who makes a page, or checks, needs it
+    from chainrule.checking import GradientReport  # only a page or a check needs it
 
     if not (check is None or isinstance(check, GradientReport)):
         raise TypeError(f"check must be what check_gradients gave, a GradientReport, got {type(check).__name__}")
@@ -116,7 +120,7 @@ def training_report(
     plots.expect_steps(history)
     seconds = None if seconds is None else real(seconds, "seconds")
     loss = known_loss(getattr(net, "last_layer", None))
-    one_class = loss is None or type(loss) is SoftmaxWithLoss  # else no row of scores is an answer of one class
+    one_class = loss is None or type(loss) is SoftmaxWithLoss  # else a row of scores does not stand for one class
     counts = plots.confusion(net, *test) if test is not None and one_class else None
     figures = []
     if counts is not None:
@@ -157,7 +161,7 @@ def training_report(
 
 
 def _described(net: Any) -> str:
-    """Give the kind of network, its parameters' shapes, and how many numbers they hold."""
+    """Describe the network: its kind, the shapes of its parameters, and how many numbers they hold."""
     arrays = {name: np.asarray(array) for name, array in params_of(net).items()}
     shapes = ", ".join(f"{name} {'×'.join(map(str, array.shape))}" for name, array in arrays.items())
     dtypes = " and ".join(sorted({array.dtype.name for array in arrays.values()}))
@@ -167,7 +171,7 @@ def _described(net: Any) -> str:
 def _headline(
     history: History, figures: list[tuple[str, str, str]], check: GradientReport | None, seconds: float | None
 ) -> str:
-    # Of the last epoch; after early stopping the network is that of a better one.
+    # Of the last epoch; after early stopping, the network is that of a better epoch.
     for name in ("train", "validation"):
         values = history.measures().get(f"{name}_{history.measure}")
         figures += [(f"last {name} {_drawn(history)[-1]}", f"{values[-1]:.4f}", "")] if values else []
@@ -181,7 +185,7 @@ def _headline(
 
 
 def _drawn(history: History) -> list[str]:
-    """Name what the curves are of."""
+    """Name the measures that have curves."""
     return [plots.NAMES.get(what, what) for what in plots.drawn_of(history)]
 
 
@@ -224,7 +228,7 @@ def _mistakes(net: Any, x: Any, t: Any, places: Sequence[str] | None) -> str:
         for n in wrong[:_MISTAKES]
     ]
     table = f"<div class='scroll'>{_table((where, 'class', 'predicted', 'probability'), rows, numbers=4)}</div>"
-    if getattr(net, "metadata", {}).get("columns") is not None:  # rows of a table are no pictures
+    if getattr(net, "metadata", {}).get("columns") is not None:  # rows of a table are not pictures
         return table
     alt = "The examples the network is most wrong about; the table after it lists them."
     pixels = np.size(x) // len(right)
@@ -233,7 +237,7 @@ def _mistakes(net: Any, x: Any, t: Any, places: Sequence[str] | None) -> str:
 
 
 def _columns(text: str) -> str:
-    """Give a table of the columns that the network reads, and what becomes of each."""
+    """Give a table of the columns that the network reads, and how each is encoded."""
     try:
         columns = [Column.of_dict(said) for said in json.loads(text)["columns"]]
     except (ValueError, TypeError, KeyError, AttributeError):
@@ -256,7 +260,7 @@ def _weights(net: Any) -> str:
         _, W = plots.first_weights(net)
         return plots.plot_weights(net, count=_count_on_page(math.prod(W.shape[2:]) if W.ndim == 4 else len(W), 100))
 
-    with suppress(ValueError):  # which the picture tells
+    with suppress(ValueError):  # the picture says so
         if plots.first_weights(net)[1].ndim == 4:
             alt = "The filters of the first convolution as images: nearer to the text's colour above 0."
     return _picture("weights", alt, draw)
@@ -293,7 +297,7 @@ def _section(title: str, body: str) -> str:
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[Any]], numbers: int) -> str:
-    """Give a table whose first columns, so many, hold numbers."""
+    """Give a table; its first `numbers` columns hold numbers."""
     kinds = [" class='number'" if n < numbers else "" for n in range(len(heads))]
     head = "".join(f"<th scope='col'{kind}>{text}</th>" for text, kind in zip(heads, kinds, strict=True))
     lines = (
@@ -314,17 +318,17 @@ def _facts(title: str, facts: Mapping[str, Any]) -> str:
 
 
 def _picture(name: str, alt: str, draw: Callable[[], Figure]) -> str:
-    """Give a picture as SVG, or the sentence why there is none; its ids begin with `name`, since a page has others."""
-    # matplotlib is an extra, and says so when a picture needs it.
+    """Give a picture as SVG, or a sentence why there is none; its ids begin with `name` to be unique on the page."""
+    # matplotlib is an extra; the first picture that needs it says so.
     from chainrule.plotting.figure import style
 
     colours = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), _INK)
-    # Text stays text; ids are the same each time.
+    # Text stays text, and ids are the same every time.
     with style.context(["default", {**colours, "svg.fonttype": "none", "svg.hashsalt": name}]):
         out = io.StringIO()
         try:
             with warnings.catch_warnings():
-                # Names in a script that matplotlib's font has not: the page's own font draws them, for text stays text.
+                # Names in a script missing from matplotlib's font: text stays text, and the page's font draws it.
                 warnings.filterwarnings("ignore", "Glyph")
                 draw().savefig(out, format="svg", transparent=True, bbox_inches="tight", pad_inches=0.03)
         except ValueError as error:
@@ -338,7 +342,7 @@ def _picture(name: str, alt: str, draw: Callable[[], Figure]) -> str:
 
 
 def _count_on_page(pixels: int, most: int) -> int:
-    """Give how many images of so many pixels there is room for, at most `most`."""
+    """Give how many images of `pixels` pixels there is room for, at most `most`."""
     if pixels > _MOST_PIXELS:
         raise ValueError(f"images of {pixels} pixels are too large for a page")
     return min(most, _MOST_PIXELS // pixels)

@@ -1,8 +1,8 @@
 """Estimators for scikit-learn: `chainrule.Network` behind ``fit`` and ``predict``, trained by `chainrule.fit`.
 
-Two have the parameters, attributes and stopping rules of the classes of the same names in ``sklearn.neural_network``,
-so a script that uses those changes one import; what differs stands under their Notes. `ConvClassifier` is for images.
-Needs the extra ``sklearn``.
+Two of them have the parameters, attributes and stopping rules of the classes with the same names in
+``sklearn.neural_network``, so a script that uses those changes one import; their Notes list the differences.
+`ConvClassifier` is for images. Needs the extra ``sklearn``.
 """
 
 try:

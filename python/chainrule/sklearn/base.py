@@ -1,4 +1,4 @@
-"""What all estimators share: all but their layers, what `y` is, what it is scored by, and what is predicted."""
+"""What all estimators share: everything except their layers, the kind of `y`, the score and the prediction."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ _DTYPES = (np.float64, np.float32)
 
 
 class NotFiniteError(FloatingPointError, ValueError):
-    """A training that ended in nan or infinity; scikit-learn's classes raise a ValueError there."""
+    """Training ended in nan or infinity; scikit-learn's classes raise a ValueError in that case."""
 
 
 class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A network as an estimator; use `MLPClassifier`, `MLPRegressor` or `ConvClassifier`."""
 
     _kind: ClassVar[str]
-    #: What may end the network, by what scikit-learn calls the way it comes out: `out_activation_`.
+    #: The losses that may end the network, by scikit-learn's name for the last activation: `out_activation_`.
     _losses: ClassVar[dict[str, Any]]
     #: What to scale if the loss explodes.
     _scalable: ClassVar[str] = "X"
-    #: The parameters that the layers follow from.
+    #: The parameters that determine the layers.
     _shaped_by: ClassVar[str]
 
-    #: The optimizer, if the last steps were those of one.
+    #: The optimizer, if one made the last steps.
     _rule: Any = None
 
     n_outputs_: int
@@ -61,25 +61,25 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     n_iter_no_change: float
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train from new weights, or from those there are with `warm_start`.
+        """Train from new weights or, with `warm_start`, from the present ones.
 
         Parameters
         ----------
         X : array_like, DataFrame or sparse matrix, shape (N, D)
-            Real numbers, finite; for `ConvClassifier` also images. A sparse one is made dense some rows at a time, and
-            whole for "lbfgs".
+            Finite real numbers; for `ConvClassifier` also images. A sparse matrix is converted to dense rows piece by
+            piece, and as a whole for "lbfgs".
         y : array_like, shape (N,) or (N, K)
-            For a classifier a label for each row, of any kind that can be sorted, or 0 or 1 for each of K labels; for a
-            regressor finite numbers.
+            For a classifier, one label per row, of any kind that can be sorted, or 0 or 1 for each of K labels; for a
+            regressor, finite numbers.
         sample_weight : array_like, shape (N,), optional
-            What each row counts, >= 0. A row of weight 2 counts as two rows do, in the penalty too: exactly so if a
-            batch holds all rows. A row of weight 0 is as if it were not there, but that a classifier has its label
-            among `classes_`.
+            The weight of each row, >= 0. A row with weight 2 counts as two rows, in the penalty too; this is exact if a
+            batch holds all rows. A row with weight 0 is ignored, except that a classifier has its label among
+            `classes_`.
 
         Returns
         -------
         MLPClassifier, MLPRegressor or ConvClassifier
-            This one.
+            The estimator itself.
 
         Raises
         ------
@@ -91,7 +91,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         ConvergenceWarning
             If the training was still making progress when it ended.
         UserWarning
-            If `batch_size` is more than there are rows.
+            If `batch_size` is larger than the number of rows.
         """
         with as_it_was_after_an_error(self):
             self._check_parameters()
@@ -108,11 +108,11 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     # --- what differs ---
 
     def _architecture(self) -> Any:
-        """Give what the layers follow from; another one is another network."""
+        """Give the values that determine the layers; if they differ, the network is a different one."""
         raise NotImplementedError
 
     def _layers(self, dtype: np.dtype[Any], random: Any) -> dict[str, Any]:
-        """Make layers, their numbers drawn from `random`."""
+        """Make the layers, with parameters drawn from `random`."""
         raise NotImplementedError
 
     def _new_rule(self) -> Optimizer:
@@ -120,50 +120,50 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         raise NotImplementedError
 
     def _after_epoch(self, rule: Optimizer, stale: bool) -> bool:
-        """Set the rate of the next epoch; tell whether to go on though there was no progress."""
+        """Set the rate of the next epoch; return whether to continue although there was no progress."""
         return False
 
     def _rows(self, X: Any, new: bool) -> Any:
-        """Give `X` as scikit-learn takes it: a row an example."""
+        """Give `X` as scikit-learn takes it: one row per example."""
         return X
 
     def _meet(self, y: Any, new: bool, classes: Any, whole: bool) -> None:
-        """Look at the `y` of a call: note what a new network is to answer, or raise if one there is cannot.
+        """Inspect the `y` of a call: record the outputs that a new network needs, or raise if the present one differs.
 
-        `whole` says that there is no more to come.
+        `whole` says that no more `y` will follow.
         """
         raise NotImplementedError
 
     def _taught(self, y: Any, dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Give `y` as the loss of a network of this dtype takes it."""
+        """Give `y` in the form that the loss of a network of this dtype takes."""
         raise NotImplementedError
 
     def _score(self, net: Network, X: FloatArray, t: NDArray[Any], weight: Any) -> float:
-        """Tell how well `net` answers, as ``score`` does: the more, the better."""
+        """Score the predictions of `net`, as ``score`` does: the higher, the better."""
         raise NotImplementedError
 
     def _strata(self, t: NDArray[Any]) -> NDArray[Any] | None:
-        """Give what is held out in the same shares of each, if anything is."""
+        """Give the classes for a stratified split; None if the split is not stratified."""
         return None
 
     def _as_loss_takes(self, t: NDArray[Any], weight: Any) -> tuple[NDArray[Any], Any]:
-        """Give what is taught, and the weights, where the loss of the network looks for them."""
+        """Give targets and weights in the places where the loss of the network looks for them."""
         return t, weight
 
     def _reported(self, loss: float) -> float:
-        """Give `loss_` of what `fit` calls the loss."""
+        """Convert the loss of `fit` to `loss_`."""
         return loss
 
     # --- what is the same ---
 
     def __sklearn_tags__(self) -> Any:
-        """Tell scikit-learn what is taken."""
+        """Tell scikit-learn which input is accepted."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Give what was pickled before a parameter was there its default."""
+        """Restore a pickled estimator; parameters that did not exist then get their defaults."""
         parameters = inspect.signature(type(self)).parameters
         seen = {"t_": state["_seen"]} if "_seen" in state else {}
         super().__setstate__({name: one.default for name, one in parameters.items()} | seen | state)
@@ -174,7 +174,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         return self.network_.predict(rows)
 
     def _check_parameters(self) -> None:
-        """Raise if a parameter cannot be meant."""
+        """Raise if a parameter is not valid."""
         for name in ("alpha", "tol"):
             if real(getattr(self, name), name) < 0:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)!r}")
@@ -190,7 +190,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
             count(self.batch_size, "batch_size")
 
     def _goes_on_by_epochs(self) -> bool:
-        """Tell whether `partial_fit` finds a network; raise if it is not to be called."""
+        """Tell whether `partial_fit` continues with a network; raise if it must not be called."""
         self._check_parameters()
         if self.early_stopping:
             raise ValueError(
@@ -200,19 +200,19 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         return hasattr(self, "network_")
 
     def _epoch(self, X: Any, y: Any, sample_weight: Any, *, new: bool, classes: Any = None) -> None:
-        """Train one epoch more."""
+        """Train for one more epoch."""
         X, t, weight = self._data(X, y, sample_weight, new=new, classes=classes)
         random = check_random_state(self.random_state)
         if new:
             self._make_network(X, random, begun=True)
-        if self._rule is None:  # the network is new, or the steps before were those of "lbfgs"
+        if self._rule is None:  # the network is new, or the steps before were by "lbfgs"
             self._make_rule()
         self._train(X, t, weight, 1, random)
 
     def _data(
         self, X: Any, y: Any, sample_weight: Any, *, new: bool, classes: Any = None, whole: bool = False
     ) -> tuple[FloatArray, NDArray[Any], Any]:
-        """Give examples, what they teach and weights, for a new network or for the one there is."""
+        """Give examples, targets and weights, for a new network or for the present one."""
         dtype = _DTYPES if new else self.network_.params["W1"].dtype
         X, y = validate_data(
             self,
@@ -240,9 +240,9 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         return X[counted], t[counted], weight[counted]
 
     def _make_network(self, X: FloatArray, random: Any, *, begun: bool) -> None:
-        """Make a network for `X`, and forget what the one before has learnt.
+        """Make a network for `X`, and forget what the previous one has learnt.
 
-        `begun` says that weights which were set before are those to begin with.
+        `begun` says that it starts with weights that were set before.
         """
         self._made = self._architecture()
         self.network_ = Network(self._layers(X.dtype, random), self._losses[self.out_activation_]())
@@ -256,7 +256,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         self._rule = self._new_rule()
 
     def _learn(self, X: FloatArray, t: NDArray[Any], weight: Any, random: Any) -> str | None:
-        """Train until it is done; if it is not by then, tell so."""
+        """Train until it is done; if the training had to end before, return the reason."""
         self._make_rule()
         held_out = None
         if self.early_stopping:
@@ -269,7 +269,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         return f"the training was still making progress when it ended, after max_iter={self.max_iter} epochs"
 
     def _split(self, t: NDArray[Any], random: Any) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Give the rows that are learnt from, and those that are held out."""
+        """Give the rows to learn from, and those that are held out."""
         kept, held = train_test_split(
             np.arange(len(t)), test_size=self.validation_fraction, random_state=random, stratify=self._strata(t)
         )
@@ -283,18 +283,18 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
     def _train(
         self, X: FloatArray, t: NDArray[Any], weight: Any, epochs: int, random: Any, held_out: Any = None
     ) -> None:
-        """Train for at most so many epochs, and note what came of it."""
+        """Train for at most the given number of epochs, and record the result."""
         n = X.shape[0]
         batch_size = 200 if self.batch_size == "auto" else self.batch_size
         if batch_size > n and self.batch_size != "auto":
             warn(f"batch_size={batch_size} is more than the {n} rows there are: a batch is all of them", stacklevel=4)
         batch_size = min(batch_size, n)
         mean = 1.0 if weight is None else float(np.mean(weight))
-        self._rule.weight_decay = self.alpha / (batch_size * mean)  # a row that counts w is w rows in the penalty too
+        self._rule.weight_decay = self.alpha / (batch_size * mean)  # a row of weight w is w rows in the penalty too
         t, weight = self._as_loss_takes(t, None if weight is None else weight / mean)
-        # Lists of their own, so that those from before are there to go back to.
+        # New lists, so that the old ones can be restored.
         self.loss_curve_ = [*self.loss_curve_]
-        if (held_out is None) != (self.validation_scores_ is None):  # a loss is no score to be better than
+        if (held_out is None) != (self.validation_scores_ is None):  # losses and scores cannot be compared
             self._best = -np.inf
         self.validation_scores_ = None if held_out is None else [*(self.validation_scores_ or ())]
         self.n_iter_ = 0
@@ -315,7 +315,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
                 on_nonfinite="raise" if held_out is None else "ignore",  # the best weights are kept
             )
         except FloatingPointError as error:
-            what = str(error).partition(";")[0]  # the rest tells what `fit` could do about it
+            what = str(error).partition(";")[0]  # the rest is advice about `fit`
             raise self._not_finite(what) from None
         if held_out is not None:
             put_back(self.network_, watch.best)
@@ -325,7 +325,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
         self.best_validation_score_ = None if held_out is None else self._best
 
     def _not_finite(self, what: str) -> NotFiniteError:
-        # The first two sentences are those that scripts for scikit-learn's classes look for.
+        # Scripts for scikit-learn's classes look for the first two sentences.
         rate = "" if self.solver == "lbfgs" else ", or take a smaller learning_rate_init"
         return NotFiniteError(
             "Solver produced non-finite parameter weights. The input data may contain large values and need to be"
@@ -334,19 +334,19 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no typ
 
 
 def by_epochs(model: Estimator) -> bool:
-    """Tell whether there is a ``partial_fit``."""
+    """Tell whether the estimator has a ``partial_fit``."""
     if model.solver == "lbfgs":
         raise AttributeError("partial_fit is for solvers that go by epochs, 'adam' and 'sgd', and this is 'lbfgs'")
     return True
 
 
 class _Epochs(np.random.Generator):
-    """Draws the rows of each epoch as scikit-learn's classes do: where `fit` asks for a permutation.
+    """Draws the rows of each epoch as scikit-learn's classes do, whenever `fit` asks for a permutation.
 
     Parameters
     ----------
     random : numpy.random.RandomState
-        What they are drawn from.
+        The source of random numbers.
     shuffle : bool
         False leaves the rows in order.
     """
@@ -357,7 +357,7 @@ class _Epochs(np.random.Generator):
         self._rows: Any = None
 
     def permutation(self, n: Any, axis: int = 0) -> Any:
-        """Give the rows of an epoch: those of the epoch before, shuffled."""
+        """Give the rows of an epoch: those of the previous epoch, shuffled."""
         if self._rows is None:
             self._rows = np.arange(n)
         if self._shuffle:
@@ -368,16 +368,16 @@ class _Epochs(np.random.Generator):
 
 
 class _Watch:
-    """A callback of `fit` that does after each epoch what scikit-learn does: note it, change the rate, stop.
+    """A callback of `fit` that does what scikit-learn does after each epoch: record it, change the rate, stop.
 
     Parameters
     ----------
     model : Estimator
-        Where it is noted.
+        The estimator that records it.
     sizes : ndarray of int
-        Examples in each batch of an epoch.
+        The number of examples in each batch of an epoch.
     held_out : (X, t, weight) or None
-        What is scored after each epoch.
+        The examples to score after each epoch.
     """
 
     def __init__(self, model: Estimator, sizes: NDArray[Any], held_out: Any) -> None:
@@ -401,7 +401,7 @@ class _Watch:
                 self.best = copied(run.net)
             if model.verbose:
                 print(f"Validation score: {value:f}")
-        model._stale = 0 if value >= model._best + model.tol else model._stale + 1  # nan is no progress
+        model._stale = 0 if value >= model._best + model.tol else model._stale + 1  # nan is not progress
         model._best = value if value > model._best else model._best
 
         model.t_ += int(self.sizes.sum())
@@ -413,17 +413,17 @@ class _Watch:
 
 
 def copied(net: Network) -> dict[str, FloatArray]:
-    """Give copies of parameters and statistics, for `put_back`."""
+    """Copy parameters and statistics, for `put_back`."""
     return {name: array.copy() for name, array in everything(net).items()}
 
 
 def dense(array: Any) -> Any:
-    """Give an array of a sparse matrix, and anything else as it is."""
+    """Convert a sparse matrix to an array; return anything else as it is."""
     return array.toarray() if issparse(array) else array
 
 
 def put_back(net: Network, arrays: dict[str, FloatArray]) -> None:
-    """Let parameters and statistics be what they were when `copied` copied them."""
+    """Restore the parameters and statistics that `copied` has copied."""
     held = everything(net)
     for name, array in arrays.items():
         held[name][...] = array
@@ -431,7 +431,7 @@ def put_back(net: Network, arrays: dict[str, FloatArray]) -> None:
 
 def sizes(value: Any, name: str) -> list[int]:
     """Read a whole number or a sequence of them."""
-    if isinstance(value, Iterator):  # the next fit would find nothing in it, and make no layer
+    if isinstance(value, Iterator):  # the next fit would find it empty and make no layer
         raise TypeError(f"{name} must be a whole number or a sequence of them, got {value!r}")
     return [count(units, name) for units in (value if np.iterable(value) else [value])]
 
@@ -442,7 +442,7 @@ def _some(weight: Any, rows: NDArray[Any]) -> Any:
 
 @contextmanager
 def as_it_was_after_an_error(model: Any) -> Iterator[None]:
-    """Give `model` the attributes back that it had, if what is done within raises."""
+    """Restore the attributes of `model` if the body raises."""
     before = vars(model).copy()
     try:
         yield

@@ -21,9 +21,10 @@ from chainrule.sklearn.perceptron import Perceptron
 
 
 class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-learn has no types
-    """What classifiers share: labels, probabilities, and what is at the end.
+    """What classifiers share: labels, probabilities, and the last layer.
 
-    That is softmax; for two classes, sigmoid of one score; for several labels a row, sigmoid of the score of each.
+    The last layer is softmax; for two classes, sigmoid of one score; for several labels per row, sigmoid of each
+    label's score.
     """
 
     _kind = "classifier"
@@ -37,7 +38,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
 
     @available_if(by_epochs)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None, classes: Any = None) -> Self:
-        """Train one epoch more on these examples.
+        """Train for one more epoch on these examples.
 
         Parameters
         ----------
@@ -46,24 +47,24 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
         y : array_like, shape (N,) or (N, K)
             Labels, all of them among the classes; or 0 or 1 for each of K labels.
         sample_weight : array_like, shape (N,), optional
-            As for `fit`; beside the others of the same call.
+            As for `fit`; relative to the other rows of the same call.
         classes : array_like, shape (C,), optional
-            All labels there will ever be: needed by the first call.
+            All labels that will ever occur; the first call needs them.
 
         Returns
         -------
         MLPClassifier or ConvClassifier
-            This one.
+            The estimator itself.
 
         Raises
         ------
         TypeError, ValueError, FloatingPointError
-            See the class, and if there is `early_stopping`, or no `classes` when it is needed, or other ones than
-            before. The estimator is then as it was.
+            See the class; also with `early_stopping`, or if `classes` is missing when needed or differs from before.
+            The estimator is then as it was.
 
         Notes
         -----
-        What the solver keeps between steps, its rate included, is that of the call before, or of ``fit``.
+        The solver keeps its state between steps, including its rate, from the previous call or from ``fit``.
         """
         with as_it_was_after_an_error(self):
             going_on = self._goes_on_by_epochs()
@@ -75,7 +76,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
         return self
 
     def predict(self, X: Any) -> NDArray[Any]:
-        """Give the most probable label of each row; or of each of several labels, whether a row has it.
+        """Give the most probable label of each row; with several labels per row, whether the row has each of them.
 
         Parameters
         ----------
@@ -90,9 +91,9 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
         Raises
         ------
         NotFittedError
-            Before any ``fit``.
+            If ``fit`` has not been called.
         ValueError
-            If X cannot be meant.
+            If X is not valid.
         """
         scores = self._scores(X)
         said: NDArray[Any] = self.network_.last_layer.classes(scores)
@@ -110,7 +111,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
         Returns
         -------
         ndarray, shape (N, C)
-            Columns as in `classes_`, in the dtype of the network. Each row sums to 1, but if a row may have several
+            Columns as in `classes_`, in the dtype of the network. Each row sums to 1, unless a row may have several
             labels.
 
         Raises
@@ -123,7 +124,7 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
         return probabilities
 
     def predict_log_proba(self, X: Any) -> FloatArray:
-        """Give the logarithm of each probability: finite also where the probability is too small for a float.
+        """Give the logarithm of each probability; it is finite even if the probability is too small for a float.
 
         Parameters
         ----------
@@ -142,14 +143,14 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
         """
         scores = self._scores(X)
         if self._encoder is None:
-            p = sigmoid(scores)  # its logarithm, so that what is as probable has one as large
+            p = sigmoid(scores)  # take its logarithm, so that equal probabilities have equal logarithms
             with np.errstate(divide="ignore"):
                 return np.where(p > 0, np.log(p), scores)
         logarithms: FloatArray = log_softmax(self._of_classes(scores))
         return logarithms
 
     def _of_classes(self, scores: FloatArray) -> FloatArray:
-        """Give a score for each class: sigmoid(x) is what softmax gives the second of 0 and x."""
+        """Give a score for each class: sigmoid(x) is the second entry of the softmax of 0 and x."""
         if self.out_activation_ == "logistic":
             return np.concatenate([np.zeros_like(scores), scores], axis=1)
         return scores
@@ -170,8 +171,8 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
             )
 
     def _meet_first(self, y: Any, several: bool, classes: Any) -> None:
-        """Note which classes there are, and how many outputs they need."""
-        self._encoder: Any = None  # of several labels
+        """Record the classes, and how many outputs they need."""
+        self._encoder: Any = None  # for several labels per row
         if several:
             self.classes_ = np.arange(y.shape[1]) if classes is None else np.unique(classes)
             if len(self.classes_) != y.shape[1]:
@@ -215,109 +216,109 @@ class Classifier(ClassifierMixin, Estimator):  # type: ignore[misc]  # scikit-le
 
 
 class MLPClassifier(Classifier, Perceptron):
-    """A multi-layer perceptron with softmax or sigmoid at its end, as an estimator of scikit-learn.
+    """A multi-layer perceptron with softmax or sigmoid at the end, as a scikit-learn estimator.
 
     Parameters
     ----------
     hidden_layer_sizes : int or sequence of int, default (100,)
         Units of each hidden layer; ``()`` is softmax regression.
     activation : {"identity", "logistic", "tanh", "relu"}, default "relu"
-        What stands after each hidden layer.
+        The activation after each hidden layer.
     solver : {"adam", "sgd", "lbfgs"}, default "adam"
-        The rule; "sgd" is gradient descent with `momentum`; "lbfgs" is SciPy's L-BFGS-B: each step looks at all rows,
-        which suits small data.
+        The optimizer; "sgd" is gradient descent with `momentum`; "lbfgs" is SciPy's L-BFGS-B, in which each step uses
+        all rows, which suits small data.
     alpha : float, default 0.0001
         Strength of the L2 penalty ``alpha / (2 batch) · Σ W²`` on weights, not on biases; >= 0.
     batch_size : int or "auto", default "auto"
-        Examples a step; "auto" is 200, or all, if there are fewer. Not for "lbfgs".
+        Examples per step; "auto" is 200, or all if there are fewer. Not for "lbfgs".
     learning_rate : {"constant", "invscaling", "adaptive"}, default "constant"
-        For "sgd": the rate of all steps is `learning_rate_init`; or, after an epoch, that over
-        ``(examples seen + 1) ** power_t``; or a fifth of what it was whenever training would stop for lack of progress,
-        down to 1e-6.
+        For "sgd": "constant" uses `learning_rate_init` for all steps; "invscaling" divides it, after each epoch, by
+        ``(examples seen + 1) ** power_t``; "adaptive" divides the rate by five whenever training would stop for lack of
+        progress, down to 1e-6.
     learning_rate_init : float, default 0.001
         The rate of the first steps, > 0.
     power_t : float, default 0.5
         For "invscaling", >= 0.
     max_iter : int, default 200
-        Epochs at most, or steps of "lbfgs".
+        The largest number of epochs, or of steps for "lbfgs".
     shuffle : bool, default True
-        Whether the rows are put in another order for each epoch. Not for "lbfgs".
+        Whether the rows are shuffled for each epoch. Not for "lbfgs".
     random_state : int, RandomState or None
-        Where the weights, the held-out examples and the order of the rows are drawn from.
+        The source of the weights, the held-out examples and the order of the rows.
     tol : float, default 0.0001
-        What counts as progress, in nats of the loss or, with `early_stopping`, in accuracy; >= 0. "lbfgs" ends when no
-        part of the gradient is larger.
+        The least improvement that counts as progress, in nats of the loss or, with `early_stopping`, in accuracy;
+        >= 0. "lbfgs" ends when no entry of the gradient is larger.
     verbose : bool or int, default False
         Print the loss of each epoch, or of each step of "lbfgs".
     warm_start : bool, default False
-        ``fit`` goes on from the weights there are, with all the classes there were; what counts as progress and the
-        rate of "invscaling" go on too.
+        ``fit`` continues from the present weights, with all the previous classes; the best result so far and the rate
+        of "invscaling" continue too.
     momentum : float, default 0.9
         For "sgd", in 0 <= momentum < 1.
     nesterovs_momentum : bool, default True
         For "sgd": whether the momentum looks ahead.
     early_stopping : bool, default False
-        Hold examples out, of two classes the same share of each; stop by their accuracy, and take the weights that had
+        Hold out examples, with two classes the same share of each; stop by their accuracy, and keep the weights with
         the best. Not for "lbfgs".
     validation_fraction : float, default 0.1
-        The share held out, in 0..1; two rows at least.
+        The share to hold out, in 0..1; at least two rows.
     beta_1, beta_2 : float, default 0.9 and 0.999
         For "adam", in 0 <= beta < 1.
     epsilon : float, default 1e-7
-        For "adam": keeps its quotient finite, > 0. With another number the steps are made by NumPy, not in Rust.
+        For "adam": keeps its quotient finite, > 0. With any other value, NumPy makes the steps instead of Rust.
     n_iter_no_change : int, default 10
-        Training stops after more epochs than this in a row without progress.
+        Training stops after more than this many epochs in a row without progress.
     max_fun : int, default 15000
-        For "lbfgs": how often the loss is computed at most.
+        For "lbfgs": how often the loss may be computed.
 
     Attributes
     ----------
     network_ : chainrule.Network
-        What was trained; everything this package does with a network can be done with it.
+        The trained network, for everything that this package can do with one.
     classes_ : ndarray, shape (C,)
         The labels, sorted; the columns of the probabilities.
     coefs_, intercepts_ : list of ndarray
-        Weights (inputs, units) and biases (units,) of each layer: the arrays of `network_`. May be set, as may each
-        array in the list: the numbers are copied. Set before any ``fit``, they are those to begin with, for
+        Weights (inputs, units) and biases (units,) of each layer: the arrays of `network_`. The lists and each array in
+        them may be assigned; the numbers are copied. If assigned before any ``fit``, they are the initial values for
         ``partial_fit`` and with `warm_start`.
     loss_, best_loss_ : float
-        The mean loss over the last epoch, in nats, each batch before its update, without the penalty; and the least of
-        all epochs (None with `early_stopping`). For "lbfgs" that after the last step, and the least.
+        The mean loss over the last epoch, in nats, of each batch before its update, without the penalty; and the
+        smallest of all epochs (None with `early_stopping`). For "lbfgs" the loss after the last step, and the smallest.
     loss_curve_ : list of float
-        `loss_` of every epoch, or after every step of "lbfgs".
+        `loss_` for every epoch, or after every step of "lbfgs".
     validation_scores_, best_validation_score_ : list of float, float
-        Accuracy of the held-out examples after every epoch, and the best of them; None without `early_stopping`.
+        The accuracy on the held-out examples after every epoch, and the best; None without `early_stopping`.
     n_iter_, t_ : int, int
-        Epochs of the last ``fit``, or steps of "lbfgs"; and the rows of all epochs since the weights were drawn.
+        Epochs of the last ``fit``, or steps of "lbfgs"; and the rows seen in all epochs since the weights were drawn.
     n_features_in_, feature_names_in_ : int, ndarray of str
-        What ``fit`` saw; names only if all columns had one.
+        Those that ``fit`` saw; names only if all columns had one.
     n_layers_, n_outputs_, out_activation_ : int, int, str
-        Layers with the input counted as one; outputs, one for each class, but one for two; "softmax", or for two
-        classes or several labels a row "logistic".
+        Layers, counting the input as one; outputs, one for each class, but only one for two classes; "softmax", or
+        "logistic" for two classes or several labels per row.
 
     Raises
     ------
     TypeError, ValueError
-        From ``fit``, if a parameter is of the wrong kind or out of range, or X or y cannot be meant. The estimator is
+        From ``fit``, if a parameter is of the wrong kind or out of range, or X or y is not valid. The estimator is
         then as it was.
     FloatingPointError
         From ``fit``, if the loss becomes nan or infinite; with `early_stopping`, if no score of the held-out rows is
-        finite. A ValueError too, as in scikit-learn.
+        finite. It is also a ValueError, as in scikit-learn.
 
     Notes
     -----
     Weights and biases are drawn from a uniform distribution over ± √(6 / (inputs + units)), √(2 / …) for "logistic", in
-    the order in which scikit-learn's class draws them, and the rows of each epoch are in its order too: the same
-    `random_state` starts from the same numbers and makes the same batches.
+    the same order as by scikit-learn's class, and the rows of each epoch are in its order too: the same `random_state`
+    starts from the same numbers and makes the same batches.
 
-    y of shape (N, K) with 0 and 1 says of each of K labels whether a row has it. Sparse X is made
-    dense some rows at a time, and whole for "lbfgs".
+    y of shape (N, K) with 0 and 1 says for each of K labels whether a row has it. Sparse X is converted to dense rows
+    piece by piece, and as a whole for "lbfgs".
 
-    float32 in, float32 network and probabilities; anything else is computed in float64.
+    For float32 input, the network and the probabilities are float32; for anything else, float64.
 
-    Different from scikit-learn's class: the last batch of an epoch, if it is smaller, has the penalty of the others;
-    the losses are without the penalty; `epsilon` is 1e-7 if it is not given, there 1e-8; ``fit`` refuses a changed
-    architecture when it goes on from weights; Ctrl-C is a KeyboardInterrupt.
+    Differences from scikit-learn's class: a smaller last batch of an epoch has the same penalty as the others; the
+    losses are without the penalty; the default of `epsilon` is 1e-7, there 1e-8; ``fit`` refuses a changed
+    architecture when it continues from weights; Ctrl-C is a KeyboardInterrupt.
 
     Source: Glorot, Bengio, "Understanding the difficulty of training deep feedforward neural networks", 2010.
 

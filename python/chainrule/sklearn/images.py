@@ -16,75 +16,76 @@ from chainrule.training.optimizers import Adam, Optimizer
 
 
 class ConvClassifier(Classifier):
-    """A convolutional network with softmax or sigmoid at its end, as an estimator of scikit-learn.
+    """A convolutional network with softmax or sigmoid at the end, as a scikit-learn estimator.
 
     Parameters
     ----------
     filters : int or sequence of int, default 30
         Filters of each block: convolution, relu, pooling of 2 x 2; ``()`` is a multi-layer perceptron.
     kernel_size : int, default 5
-        Height and width of a filter. The images are padded with zeros, so that an odd size leaves theirs.
+        Height and width of a filter. The images are padded with zeros, so that an odd size keeps height and width.
     hidden_layer_sizes : int or sequence of int, default (100,)
         Units of each hidden layer after the blocks.
     image_shape : (channels, height, width), (height, width) or None
-        How the D numbers of a row make an image; None: a square grey one if D is a square, else one line of D pixels.
-        Images (N, H, W) and (N, C, H, W) have their own shape.
+        How the D numbers of a row make an image. None: a square grey image if D is a square number, else one line of D
+        pixels. Images (N, H, W) and (N, C, H, W) have their own shape.
     dropout : float, default 0.0
-        The share of each hidden layer that is left out in a step, 0 <= dropout < 1.
+        The share of each hidden layer that is dropped in a step, 0 <= dropout < 1.
     batch_norm : bool, default False
-        Whether there is a batch normalization before each relu.
+        Whether there is batch normalization before each relu.
     alpha : float, default 0.0001
         Strength of the L2 penalty ``alpha / (2 batch) · Σ W²`` on weights, not on biases; >= 0.
     batch_size : int or "auto", default "auto"
-        Examples a step; "auto" is 200, or all, if there are fewer.
+        Examples per step; "auto" is 200, or all if there are fewer.
     learning_rate_init : float, default 0.001
-        The rate of Adam, > 0.
+        Adam's learning rate, > 0.
     max_iter : int, default 200
-        Epochs at most.
+        The largest number of epochs.
     random_state : int, RandomState or None
-        Where the weights, the masks of dropout, the held-out examples and the batches are drawn from.
+        The source of the weights, the dropout masks, the held-out examples and the batches.
     tol : float, default 0.0001
-        What counts as progress, in nats of the loss or, with `early_stopping`, in accuracy; >= 0.
+        The least improvement that counts as progress, in nats of the loss or, with `early_stopping`, in accuracy;
+        >= 0.
     verbose : bool or int, default False
         Print the loss of each epoch.
     warm_start : bool, default False
-        ``fit`` goes on from the weights there are, with all the classes there were.
+        ``fit`` continues from the present weights, with all the previous classes.
     early_stopping : bool, default False
-        Hold examples out, of two classes the same share of each; stop by their accuracy, and take the weights that had
+        Hold out examples, with two classes the same share of each; stop by their accuracy, and keep the weights with
         the best.
     validation_fraction : float, default 0.1
-        The share held out, in 0..1; two rows at least.
+        The share to hold out, in 0..1; at least two rows.
     n_iter_no_change : int, default 10
-        Training stops after more epochs than this in a row without progress.
+        Training stops after more than this many epochs in a row without progress.
 
     Attributes
     ----------
     network_ : chainrule.Network
-        What was trained; everything this package does with a network can be done with it.
+        The trained network, for everything that this package can do with one.
     image_shape_ : (channels, height, width)
-        What a row was taken for.
+        The shape of the image that a row was read as.
     classes_ : ndarray, shape (C,)
         The labels, sorted; the columns of the probabilities.
     loss_, best_loss_, loss_curve_, validation_scores_, best_validation_score_, n_iter_, t_
-        As those of `MLPClassifier`.
+        As in `MLPClassifier`.
     n_features_in_, feature_names_in_, n_outputs_, out_activation_
-        As those of `MLPClassifier`.
+        As in `MLPClassifier`.
 
     Raises
     ------
     TypeError, ValueError
-        From ``fit``, if a parameter is of the wrong kind or out of range, or X or y cannot be meant. The estimator is
+        From ``fit``, if a parameter is of the wrong kind or out of range, or X or y is not valid. The estimator is
         then as it was.
     FloatingPointError
-        From ``fit``, as from that of `MLPClassifier`.
+        From ``fit``, as in `MLPClassifier`.
 
     Notes
     -----
-    The weights are drawn as He et al. have it, from a normal distribution of deviation √(2 / inputs); the biases are 0.
-    Where an image is smaller than a pooling window, the window is as small as the image.
+    The weights are drawn as proposed by He et al., from a normal distribution with standard deviation √(2 / inputs);
+    the biases are 0. If an image is smaller than a pooling window, the window is as small as the image.
 
-    Pixels should lie in 0-1, or have a mean of 0 and a deviation of 1. float32 in, float32 network and probabilities,
-    which is twice as fast; anything else, bytes too, is computed in float64.
+    Pixels should lie in 0-1, or have mean 0 and standard deviation 1. For float32 input, the network and the
+    probabilities are float32, which is twice as fast; for anything else, including bytes, they are float64.
 
     Examples
     --------
@@ -202,7 +203,7 @@ class ConvClassifier(Classifier):
 
 
 class _Made:
-    """Layers that are made one after the other, each for the shape that comes out of the one before."""
+    """Layers that are made one after another, each for the output shape of the one before."""
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype[Any], random: Any) -> None:
         self.shape, self.dtype, self.random = shape, dtype, random
@@ -210,27 +211,27 @@ class _Made:
         self.add(Reshape(shape))
 
     def add(self, layer: Any) -> None:
-        """Put a layer at the end."""
+        """Append a layer."""
         number = 1 + sum(type(other) is type(layer) for other in self.layers.values())
         self.layers[f"{type(layer).__name__}{number}"] = layer
         *_, self.shape = layer._described(self.shape)
 
     def add_relu(self, batch_norm: bool) -> None:
-        """Put a Relu at the end, with a normalization of each channel before it if one is wanted."""
+        """Append a Relu, after a batch normalization of each channel if one is wanted."""
         if batch_norm:
             channels = self.shape[0]
             self.add(BatchNormalization(np.ones(channels, self.dtype), np.zeros(channels, self.dtype)))
         self.add(Relu())
 
     def add_convolution(self, filters: int, size: int) -> None:
-        """Put a convolution at the end that leaves height and width, if the size of its filters is odd."""
+        """Append a convolution that keeps height and width if the size of its filters is odd."""
         channels, _, width = self.shape
-        size = min(size, 2 * width + 1)  # of a larger one only zeros come under the sides
+        size = min(size, 2 * width + 1)  # the sides of a larger one would meet only zeros
         W = self._weights((filters, channels, size, size), inputs=channels * size * size)
         self.add(Convolution(W, np.zeros(filters, self.dtype), pad=size // 2))
 
     def add_affine(self, units: int) -> None:
-        """Put an Affine at the end."""
+        """Append an Affine."""
         inputs = math.prod(self.shape)
         self.add(Affine(self._weights((inputs, units), inputs), np.zeros(units, self.dtype)))
 

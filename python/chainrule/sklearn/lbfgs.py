@@ -1,4 +1,4 @@
-"""The solver "lbfgs": SciPy's L-BFGS-B, over the loss and the gradient of a network."""
+"""The solver "lbfgs": SciPy's L-BFGS-B, applied to the loss and the gradient of a network."""
 
 from __future__ import annotations
 
@@ -22,27 +22,27 @@ def descend(
     options: dict[str, Any],
     after_step: Callable[[float], None],
 ) -> tuple[float, str | None]:
-    """Train `net`, in place, by steps over all examples.
+    """Train `net` in place; every step uses all examples.
 
     Parameters
     ----------
     net : Network
-        Of layers that do the same in every pass.
+        A network whose layers do the same in every pass.
     x, t, weight : ndarray
         As ``net.gradient`` takes them; `weight` may be None.
     decay : float
         λ of the penalty ``λ/2 ΣW²``.
     options : dict
-        Those of SciPy.
+        SciPy's options.
     after_step : callable
         Called with the loss, without the penalty, after each step.
 
     Returns
     -------
     loss : float
-        At the end, without the penalty.
+        The loss at the end, without the penalty.
     left : str or None
-        Why there is more to do, if there is.
+        Why the training is not complete; None if it is.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def descend(
     start = np.concatenate([p.ravel() for p in params.values()], dtype=np.float64)
     net.weight_decay_lambda = decay
     try:
-        # SciPy calls back where it has computed last, so that `loss` is that of the step.
+        # SciPy calls back at the point it has computed last, so `loss` is that of the step.
         found = minimize(
             loss_and_gradient,
             start,

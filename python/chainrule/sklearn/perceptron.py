@@ -1,4 +1,4 @@
-"""What `MLPClassifier` and `MLPRegressor` share: hidden layers in a row, and scikit-learn's rules of descent."""
+"""What `MLPClassifier` and `MLPRegressor` share: a stack of hidden layers, and scikit-learn's optimizers."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _CHOICES = {
     "solver": ("adam", "sgd", "lbfgs"),
     "learning_rate": ("constant", "invscaling", "adaptive"),
 }
-#: "adaptive" makes no rate smaller that is not above it.
+#: "adaptive" reduces the rate only while it is above this.
 _LEAST_RATE = 1e-6
-#: The only number that Rust has under the quotient of Adam.
+#: The only epsilon in Adam's denominator that Rust knows.
 _EPSILON = 1e-7
 
 
@@ -62,7 +62,7 @@ class Perceptron(Estimator):
         n_iter_no_change: int = 10,
         max_fun: int = 15000,
     ) -> None:
-        # scikit-learn clones by these attributes, so they hold what was given; `fit` looks whether it can be meant.
+        # scikit-learn clones by these attributes, so they hold the arguments as given; `fit` checks them.
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.solver = solver
@@ -91,8 +91,8 @@ class Perceptron(Estimator):
     def coefs_(self) -> list[FloatArray]:
         """The weights of each layer, shape (inputs, units): the arrays that `network_` holds.
 
-        Others are copied into them. Set before there is a network, they are those to begin with, for `partial_fit` and
-        `warm_start`.
+        Arrays that are assigned are copied into them. Arrays assigned before there is a network are its initial values,
+        for `partial_fit` and `warm_start`.
         """
         return self._held("coefs_", "W")
 
@@ -102,7 +102,7 @@ class Perceptron(Estimator):
 
     @property
     def intercepts_(self) -> list[FloatArray]:
-        """The biases of each layer, shape (units,): as `coefs_`."""
+        """The biases of each layer, shape (units,); they work as `coefs_` does."""
         return self._held("intercepts_", "b")
 
     @intercepts_.setter
@@ -110,7 +110,7 @@ class Perceptron(Estimator):
         self._hold("intercepts_", arrays)
 
     def _held(self, name: str, letter: str) -> list[FloatArray]:
-        """Give the arrays of the network; without one, those it is to begin with."""
+        """Give the arrays of the network; without a network, its initial values."""
         if "network_" in vars(self):
             return _Arrays(array for key, array in self.network_.params.items() if key.startswith(letter))
         if name not in (self._begun or ()):
@@ -131,7 +131,7 @@ class Perceptron(Estimator):
             _copy_into(getattr(self, name), arrays, name)
 
     def _check_parameters(self) -> None:
-        """Raise if a parameter cannot be meant; the momentum and the betas are looked at by their optimizer."""
+        """Raise if a parameter is not valid; the optimizer checks the momentum and the betas."""
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, known))}, got {getattr(self, name)!r}")
@@ -171,7 +171,7 @@ class Perceptron(Estimator):
     def _learn(self, X: FloatArray, t: NDArray[Any], weight: Any, random: Any) -> str | None:
         if self.solver != "lbfgs":
             return super()._learn(X, t, weight, random)
-        X = dense(X)  # its steps are about all rows
+        X = dense(X)  # its steps use all rows
         total = float(len(X) if weight is None else np.sum(weight))
         losses: list[float] = []
 
@@ -195,29 +195,29 @@ class Perceptron(Estimator):
 
 
 class _Adam(Adam):
-    """`Adam` with another number under its quotient than Rust has: its steps are made by NumPy."""
+    """`Adam` with an epsilon other than Rust's: NumPy makes its steps."""
 
     def __init__(self, adam: Adam, epsilon: float) -> None:
         super().__init__(adam.lr, adam.beta1, adam.beta2)
         self.epsilon = epsilon
 
     def step(self, grad: Any, *kept: Any) -> Any:
-        """Give what is added to a parameter."""
-        super().step(grad, *kept)  # brings both means up to date
+        """Give the change that is added to a parameter."""
+        super().step(grad, *kept)  # updates both means
         m, v = kept
         rate = self.lr * ((1 - self.beta2**self.iter) ** 0.5 / (1 - self.beta1**self.iter))
         return -(rate * m / (np.sqrt(v) + self.epsilon))
 
 
 class _Arrays(list[FloatArray]):
-    """The arrays of a network in a list: what is put at a place is copied into the array there."""
+    """The arrays of a network in a list; an assignment to a place copies into the array there."""
 
     def __setitem__(self, at: Any, values: Any) -> None:
         fill(self[at], values, f"the array at {at}")
 
 
 def _copy_into(held: list[FloatArray], arrays: Any, name: str) -> None:
-    """Copy arrays into those that a network holds; nothing is written if one does not fit."""
+    """Copy arrays into those of a network; nothing is written if one does not fit."""
     if len(arrays) != len(held):
         raise ValueError(f"{name} must hold {len(held)} arrays, one a layer, got {len(arrays)}")
     fits = [fitting(mine, new, f"{name}[{i}]") for i, (mine, new) in enumerate(zip(held, arrays, strict=True))]
@@ -233,5 +233,5 @@ def _layers(activation: str, widths: Sequence[int], dtype: np.dtype[Any], random
         bound = np.sqrt((2 if activation == "logistic" else 6) / (inputs + units))
         W, b = random.uniform(-bound, bound, (inputs, units)), random.uniform(-bound, bound, units)
         layers |= {f"Affine{i}": Affine(W.astype(dtype), b.astype(dtype)), f"{kind.__name__}{i}": kind()}
-    layers.popitem()  # the loss takes the last scores as they are
+    layers.popitem()  # the loss takes the scores as they are
     return layers

@@ -20,13 +20,13 @@ from chainrule.sklearn.poisson import PoissonWithLoss
 
 
 class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-learn has no types
-    """A multi-layer perceptron whose last scores are the answer, as an estimator of scikit-learn.
+    """A multi-layer perceptron whose last scores are the prediction, as a scikit-learn estimator.
 
     Parameters
     ----------
     loss : {"squared_error", "poisson"}, default "squared_error"
-        What is made small. "poisson" is for counts and other numbers >= 0: the answer is the exponential of the last
-        score. Its steps are made by NumPy, not in Rust.
+        The loss to minimize. "poisson" is for counts and other numbers >= 0: the prediction is the exponential of the
+        last score. NumPy makes its steps instead of Rust.
     hidden_layer_sizes : int or sequence of int, default (100,)
         As in `MLPClassifier`; ``()`` is linear regression.
     activation, solver : str, default "relu" and "adam"
@@ -40,15 +40,16 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
     random_state : int, RandomState or None
         As in `MLPClassifier`.
     tol : float, default 0.0001
-        What counts as progress: in `loss_`, which has the unit of y squared, or with `early_stopping` in R²; >= 0.
+        The least improvement that counts as progress, in `loss_`, which has the unit of y squared, or in R² with
+        `early_stopping`; >= 0.
     verbose, warm_start : bool or int, and bool, default False
         As in `MLPClassifier`.
     momentum, nesterovs_momentum : float, bool, default 0.9 and True
         As in `MLPClassifier`.
     early_stopping : bool, default False
-        Hold examples out, two at least; stop by their R², and take the weights that had the best.
+        Hold out at least two examples; stop by their R², and keep the weights with the best.
     validation_fraction : float, default 0.1
-        The share held out, in 0..1.
+        The share to hold out, in 0..1.
     beta_1, beta_2 : float, default 0.9 and 0.999
         As in `MLPClassifier`.
     epsilon, n_iter_no_change, max_fun : float, int, int, default 1e-7, 10 and 15000
@@ -57,16 +58,16 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
     Attributes
     ----------
     network_ : chainrule.Network
-        What was trained; everything this package does with a network can be done with it.
+        The trained network, for everything that this package can do with one.
     coefs_, intercepts_ : list of ndarray
         Weights (inputs, units) and biases (units,) of each layer, as in `MLPClassifier`.
     loss_, best_loss_ : float
-        Half the squared error, its mean over the examples and the outputs, or half the deviance of the Poisson
-        distribution, its sum over the outputs and mean over the examples; of the last epoch, each batch before its
-        update, without the penalty; and the least of all epochs (None with `early_stopping`).
+        Half the squared error, averaged over the examples and the outputs; or half the deviance of the Poisson
+        distribution, summed over the outputs and averaged over the examples. It is that of the last epoch, of each
+        batch before its update, without the penalty; and the smallest of all epochs (None with `early_stopping`).
     validation_scores_, best_validation_score_ : list of float, float
-        R² of the held-out examples after every epoch, the mean over the outputs, as ``score`` gives it, and the best of
-        them; None without `early_stopping`.
+        R² on the held-out examples after every epoch, averaged over the outputs, as ``score`` gives it; and the best.
+        None without `early_stopping`.
     loss_curve_, n_iter_, t_, n_layers_ : list of float, int, int, int
         As in `MLPClassifier`.
     n_features_in_, feature_names_in_ : int, ndarray of str
@@ -77,23 +78,23 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
     Raises
     ------
     TypeError, ValueError
-        From ``fit``, if a parameter is of the wrong kind or out of range, or X or y cannot be meant. The estimator is
+        From ``fit``, if a parameter is of the wrong kind or out of range, or X or y is not valid. The estimator is
         then as it was.
     FloatingPointError
-        From ``fit``, as from that of `MLPClassifier`.
+        From ``fit``, as in `MLPClassifier`.
 
     Notes
     -----
-    What is made small is ``1/(2N) Σ Σ (prediction - y)²`` over a batch of N rows and all outputs, `IdentityWithLoss`:
-    its gradient is that of scikit-learn's class, whose `loss_` too is divided by the number of outputs. For "poisson"
-    it is ``1/N Σ Σ (y log(y / prediction) - y + prediction)``.
+    The loss is ``1/(2N) Σ Σ (prediction - y)²`` over a batch of N rows and all outputs, `IdentityWithLoss`. Its
+    gradient is that of scikit-learn's class, whose `loss_` is also divided by the number of outputs. For "poisson" the
+    loss is ``1/N Σ Σ (y log(y / prediction) - y + prediction)``.
 
-    Weights and biases are drawn as those of `MLPClassifier`: with the same `random_state` it starts from the numbers of
-    scikit-learn's class, and makes the same batches. y is taken as it is: one far from zero, or of a large scale,
-    is learnt faster through ``sklearn.compose.TransformedTargetRegressor``.
+    Weights and biases are drawn as in `MLPClassifier`: with the same `random_state`, training starts from the same
+    numbers as scikit-learn's class and makes the same batches. y is not scaled: if it is far from zero or has a large
+    scale, it is learnt faster through ``sklearn.compose.TransformedTargetRegressor``.
 
-    Different from scikit-learn's class is what is different in `MLPClassifier`; and that "lbfgs" with several outputs
-    goes by the loss whose gradient it has, not by that over the number of outputs.
+    The differences from scikit-learn's class are those of `MLPClassifier`, and one more: with several outputs, "lbfgs"
+    minimizes the loss whose gradient it uses, not that loss divided by the number of outputs.
 
     Examples
     --------
@@ -177,37 +178,37 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
 
     @available_if(by_epochs)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Train one epoch more on these examples.
+        """Train for one more epoch on these examples.
 
         Parameters
         ----------
         X : array_like, DataFrame or sparse matrix, shape (N, D)
             As for `fit`.
         y : array_like, shape (N,) or (N, K)
-            Finite numbers, as many for a row as in the first call.
+            Finite numbers, as many per row as in the first call.
         sample_weight : array_like, shape (N,), optional
-            As for `fit`; beside the others of the same call.
+            As for `fit`; relative to the other rows of the same call.
 
         Returns
         -------
         MLPRegressor
-            This one.
+            The estimator itself.
 
         Raises
         ------
         TypeError, ValueError, FloatingPointError
-            See the class, and if there is `early_stopping`. The estimator is then as it was.
+            See the class; also with `early_stopping`. The estimator is then as it was.
 
         Notes
         -----
-        What the solver keeps between steps, its rate included, is that of the call before, or of ``fit``.
+        The solver keeps its state between steps, including its rate, from the previous call or from ``fit``.
         """
         with as_it_was_after_an_error(self):
             self._epoch(X, y, sample_weight, new=not self._goes_on_by_epochs())
         return self
 
     def predict(self, X: Any) -> FloatArray:
-        """Give the numbers of each row.
+        """Give the predicted numbers for each row.
 
         Parameters
         ----------
@@ -222,14 +223,14 @@ class MLPRegressor(RegressorMixin, Perceptron):  # type: ignore[misc]  # scikit-
         Raises
         ------
         NotFittedError
-            Before any ``fit``.
+            If ``fit`` has not been called.
         ValueError
-            If X cannot be meant.
+            If X is not valid.
         """
         return self._said(self._scores(X))
 
     def _said(self, scores: FloatArray) -> FloatArray:
-        """Give the answer in the shape that `y` had: one output is no axis."""
+        """Give the predictions in the shape that `y` had: a single output has no axis."""
         scores = scores[:, 0] if scores.shape[1] == 1 else scores
         with np.errstate(over="ignore"):
             return np.exp(scores) if self.out_activation_ == "exp" else scores

@@ -1,4 +1,4 @@
-"""How far a run has come: told to a function, or shown as a bar on stderr."""
+"""The progress of a run, reported to a function or shown as a bar on stderr."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-#: Seconds before a bar appears that nobody asked for.
+#: Seconds before a bar appears if none was asked for.
 _PATIENCE = 1.0
 
 
 @contextmanager
 def reporter(progress: Any, total: int) -> Iterator[Callable[[int, int], object]]:
-    """Give what is called with (steps done, steps in all).
+    """Give the function to call with (steps done, steps in all).
 
-    `progress` is a function, or whether there is to be a bar; None: if somebody watches, and it takes long.
+    `progress` is such a function, or whether to show a bar. None shows one if stderr is watched and the run takes long.
     """
     if callable(progress):
         yield progress
@@ -35,15 +35,15 @@ def _nothing(done: int, total: int) -> None:
 
 
 def _is_watched() -> bool:
-    """Tell whether stderr leads to a terminal or into a notebook."""
+    """Tell whether stderr is a terminal or shown in a notebook."""
     try:
         return sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel.")
-    except (AttributeError, ValueError):  # there is none, or it is closed
+    except (AttributeError, ValueError):  # stderr is missing or closed
         return False
 
 
 class _Bar:
-    """A bar, from the first steps after `begin` on."""
+    """A progress bar that appears with the first steps after `begin`."""
 
     def __init__(self, begin: float) -> None:
         self._begin = begin
@@ -58,6 +58,6 @@ class _Bar:
             self._bar.update(done - self._bar.n)
 
     def close(self) -> None:
-        """Leave the bar as it is."""
+        """Close the bar and leave it as it is."""
         if self._bar is not None:
             self._bar.close()

@@ -1,4 +1,4 @@
-"""A learning rate to begin with: from the losses of a short run whose rate rises from step to step."""
+"""Find a learning rate to start with, from the losses of a short run whose rate rises at every step."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from chainrule.training.smoothing import smooth_curve
 
 #: Fewer steps say too little.
 _LEAST = 20
-#: A loss of so many times the first is of a run that diverges: what follows shows nothing new.
+#: If the loss is more than this many times the first, the run diverges, and further steps show nothing new.
 _TOO_MUCH = 4.0
-#: The loss must fall by this share of the first, or no rate is any good.
+#: The loss must fall by at least this share of the first, or no rate is suggested.
 _FALLS = 0.01
 
 
 @dataclass(frozen=True, eq=False)
 class LearningRates:
-    """What `find_learning_rate` saw; `plot_learning_rates` draws it.
+    """The result of `find_learning_rate`; `plot_learning_rates` draws it.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class LearningRates:
     losses : ndarray, shape (S,)
         The mean loss of the step's batch before its update, in nats.
     smoothed : ndarray, shape (S,)
-        The same without its jitter: by `smooth_curve`.
+        The losses smoothed by `smooth_curve`.
     suggestion : float
         A tenth of the rate at which `smoothed` is smallest, to two digits.
     """
@@ -71,27 +71,28 @@ def find_learning_rate(
     batch_size: int | None = None,
     seed: int | np.random.Generator | None = None,
 ) -> LearningRates:
-    """Train for some steps with a rate that rises from one to the next, and say which rate to begin with.
+    """Suggest a learning rate to start with: train for a few steps with a rising rate and watch the loss.
 
-    Where the rate is too low the loss stays, then it falls, and where it is too high it rises again. A tenth of the
-    rate at which it is smallest is as a rule large enough to learn quickly and small enough for a whole run.
+    As long as the rate is too low, the loss stays flat; then it falls, and when the rate is too high, it rises again.
+    A tenth of the rate with the smallest loss is usually large enough to learn quickly and small enough for a whole
+    run.
 
     Parameters
     ----------
     net : Network
-        Or any object that `fit` trains. It is left as it was, as are `optimizer` and `seed`.
+        Or any object that `fit` can train. It is left as it was, as are `optimizer` and `seed`.
     x, t : array_like, shape (N, ...)
         Examples and teaching signal, as `fit` takes them.
     optimizer : Optimizer or str, optional
-        The rule to find a rate for, or its name; plain gradient descent by default.
+        The optimizer to find a rate for, or its name; plain gradient descent by default.
     lowest, highest : float
-        The rates of the first and the last step, > 0; in between they are multiplied by the same factor each time.
+        The rates of the first and the last step, > 0; each step multiplies the rate by the same factor.
     steps : int, default 100
-        At least 20.
+        The number of steps, at least 20.
     batch_size : int, optional
-        As in `fit`: the suggestion is for this size.
+        As in `fit`; the suggestion is for this size.
     seed : int or numpy.random.Generator, optional
-        Where the batches are drawn from.
+        The source of the random batches.
 
     Returns
     -------
@@ -100,15 +101,15 @@ def find_learning_rate(
     Raises
     ------
     TypeError, ValueError
-        As `fit`; or if `lowest` is not below `highest`, or the loss falls at no rate from `lowest` to `highest`.
+        As for `fit`; or if `lowest` is not below `highest`, or the loss falls at no rate from `lowest` to `highest`.
     FloatingPointError
-        If the first loss is not finite: says which number of `x` is not, if one is.
+        If the first loss is not finite; the message names the number in `x` that is not finite, if there is one.
 
     Notes
     -----
-    The run ends early when the loss is no number or four times what it was at first. Nothing that `fit` would warn of
-    is said. Source: L. N. Smith, "Cyclical learning rates for training neural networks", 2017, §3.3, with rates that
-    rise exponentially.
+    The run ends early when the loss is nan or more than four times the first loss. The warnings of `fit` are
+    suppressed. Source: L. N. Smith, "Cyclical learning rates for training neural networks", 2017, §3.3, with rates
+    that rise exponentially.
 
     Examples
     --------
@@ -128,7 +129,7 @@ def find_learning_rate(
         raise ValueError(f"lowest must be below highest, got lowest={lowest!r} and highest={highest!r}")
     if steps < _LEAST:
         raise ValueError(f"steps must be at least {_LEAST}, got {steps}")
-    rng = copy.deepcopy(generator(seed))  # yours is left as it was too
+    rng = copy.deepcopy(generator(seed))  # the caller's generator is left as it was too
     rising = _Rising(np.geomspace(lowest, highest, steps), rng)
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -164,19 +165,19 @@ def find_learning_rate(
 
 
 class _Rising:
-    """The callback that gives each step its rate, and ends the run when it diverges."""
+    """The callback that sets the rate of each step and ends the run when it diverges."""
 
     def __init__(self, rates: FloatArray, rng: np.random.Generator) -> None:
         self.rates, self.rng = rates, rng
         self.put_back: Callable[[], None] = lambda: None
 
     def on_start(self, run: Run) -> None:
-        """Keep what is to be put back, and begin with the first rate."""
+        """Remember what must be restored, and set the first rate."""
         self.put_back = undo_of(run.net, run.optimizer, self.rng)
         run.optimizer.lr = float(self.rates[0])
 
     def on_step(self, run: Run) -> bool:
-        """Give the next step its rate, or end the run."""
+        """Set the rate of the next step, or end the run."""
         run.optimizer.lr = float(self.rates[min(run.step, len(self.rates) - 1)])
         first, last = run.history.losses[0], run.history.losses[-1]
-        return not last <= _TOO_MUCH * first  # nan is not
+        return not last <= _TOO_MUCH * first  # true for nan as well
