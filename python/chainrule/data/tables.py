@@ -161,8 +161,8 @@ def load_table(
     Warns
     -----
     UserWarning
-        If a column is left out: one without a name that counts the rows, one that is empty, or one with too many
-        different words (more than 256, or more than 10 and more than half as many as cells).
+        If a column is left out: one that is empty, or one with too many different words (more than 256, or more than 10
+        and more than half as many as cells). A column without a name that counts the rows is left out without a word.
 
     Notes
     -----
