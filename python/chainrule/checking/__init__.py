@@ -1,16 +1,16 @@
-"""The gradient check: is what backward says true, where is it not, and why.
+"""The gradient check: whether a backward pass is right, and if not, where it is wrong and why.
 
-Two sides that share only the forward pass. The numeric side moves numbers and looks at what comes out, with an error
-bar for every derivative; the analytic side is the code under test. They differ if they are further apart than the error
-bar and the tolerance together, never because of a bare threshold. Beside that, contracts that every right backward
-keeps are tried, and for a network that is wrong its layers are walked through to name the first faulty one.
+Two sides are compared that share only the forward pass. The numeric side changes numbers and watches the output; every
+numerical derivative has an error bar. The analytic side is the code under test. They differ if they are further apart
+than the error bar and the tolerance together; there is no bare threshold. The check also tries contracts that every
+right backward pass keeps. If a network is wrong, it goes through the layers to name the first faulty one.
 
-`run` has the order of it all; `subject` says what can be asked of what is checked, and `layer`, `pair`, `network`
-and `parts` are its kinds. The analytic side is asked in `contracts` and `batches`, the numeric one in `evaluation`, by
-the formulas of `finite_differences`; `comparison` and `judging` hold one against the other, `diagnosis` says where and
-why. What a subject holds find `holdings` and `reach`. `files` checks what is in a file. `jacobian` has derivatives of
-several numbers by several, `adjoint` holds a linear operator against its adjoint, by sums that must be equal, and
-`frameworks` has the kinds of subject of PyTorch and JAX.
+`run` has the order of events. `subject` says what can be asked of the code under test; `layer`, `pair`, `network` and
+`parts` are the kinds of subject. `contracts` and `batches` ask the analytic side, `evaluation` the numeric one, with
+the formulas of `finite_differences`. `comparison` and `judging` compare the two; `diagnosis` finds where and why they
+differ. `holdings` and `reach` find the arrays that a subject holds. `files` checks what is in a file. `jacobian` is for
+derivatives of several numbers by several, `adjoint` compares a linear operator with its adjoint, and `frameworks` has
+the kinds of subject of PyTorch and JAX.
 """
 
 from __future__ import annotations
@@ -72,82 +72,82 @@ def check_gradients(
     workers: int | Callable[..., Any] = 1,
     progress: bool = False,
 ) -> GradientReport:
-    """Compare the gradients that a piece of code gives with numeric ones, and say where and why they differ.
+    """Compare the gradients that a piece of code computes with numerical ones, and say where and why they differ.
 
     Parameters
     ----------
     subject : object, function or tuple of two functions
-        A **layer**: any object that goes forwards and back, by whatever names: ``forward(*inputs)`` and
-        ``backward(dout)``, ``forward_pass``, ``fprop`` … ``backward`` gives the gradient of the input, or a tuple, one
-        for each; for several outputs it is given a tuple. Parameters are found with their gradients beside them:
-        ``W`` with ``dW`` or ``grad_W``, lists or dicts ``params`` and ``grads``, in objects within it, and so on.
-        A **network**: any object with ``loss(x, t)``, ``gradient(x, t)`` and ``params``, or whose loss gives
+        A **layer**: any object with a forward and a backward pass, whatever the names: ``forward(*inputs)`` and
+        ``backward(dout)``, ``forward_pass``, ``fprop`` … ``backward`` returns the gradient of the input, or a tuple
+        with one for each input; if there are several outputs, it receives a tuple. Parameters are found by the
+        gradients beside them: ``W`` with ``dW`` or ``grad_W``, lists or dicts ``params`` and ``grads``, also in
+        objects within the layer, and so on.
+        A **network**: any object with ``loss(x, t)``, ``gradient(x, t)`` and ``params``, or whose loss returns
         ``(loss, gradients)``.
-        A **pair** ``(f, grad_f)``: ``f(*args)`` gives one number, or one for each entry, ``grad_f(*args)`` its
-        gradient, a tuple or a dict by name; ``(x_forward, x_backward)`` with ``out, cache`` and ``dout, cache``; or
-        one function that gives ``(value, gradient)``. See "The conventions" in the documentation of the check.
-        **PyTorch**: a module, ``MyFunction.apply`` or any function of tensors; **JAX**: any function of arrays, with
-        ``custom_vjp`` and ``custom_jvp`` or without.
+        A **pair** ``(f, grad_f)``: ``f(*args)`` returns one number, or one for each entry; ``grad_f(*args)`` returns
+        its gradient, a tuple or a dict by name. Also ``(x_forward, x_backward)`` with ``out, cache`` and
+        ``dout, cache``, or one function that returns ``(value, gradient)``. See "The conventions" in the
+        documentation of the check.
+        **PyTorch**: a module, ``MyFunction.apply`` or any function of tensors. **JAX**: any function of arrays, with
+        or without ``custom_vjp`` and ``custom_jvp``.
     *args : array_like
-        What ``forward``, ``loss`` or ``f`` is called with, of any shape, handed over as copies. Integers, such as
-        labels, are passed on and not differentiated by. Tensors of PyTorch's are: if one asks for a gradient, by those
-        that do only. Of JAX's, trees too.
+        The arguments of ``forward``, ``loss`` or ``f``, of any shape. The subject receives copies. Integers, such as
+        labels, are passed on, but nothing is differentiated with respect to them. Arguments may be PyTorch tensors; if
+        any of them requires a gradient, only those are differentiated. JAX arguments may be trees.
     wrt : int, str or tuple of them, optional
-        The arguments that the gradient is by, by number or name, if it is not by all it could be. With one, a bare
-        array is the gradient; with several, a tuple. The others are held fixed.
+        The arguments, by position or name, that the gradient is with respect to; by default all that it could be. For
+        one argument, a bare array is its gradient; for several, a tuple. The other arguments are held fixed.
     params : dict of str to pair, optional
-        Parameters that no convention finds: name to (where it lies, where its gradient does), each a name such as
-        ``"weights"`` or ``"cell.weights[0]"``, or a function of the subject.
+        Parameters that no convention finds. Each name maps to a pair: where the parameter is, and where its gradient
+        is. Both are names such as ``"weights"`` or ``"cell.weights[0]"``, or functions of the subject.
     forward, backward : str, optional
-        Names of the methods, if they are called otherwise.
+        The names of the methods, if they are unusual.
     ignore : str or tuple of str, optional
-        Arrays that the subject holds and that are constants: a filter, positions, a mean. One that is read-only is
-        taken for one anyway.
+        Arrays of the subject that are constants: a filter, positions, a mean. Read-only arrays are ignored anyway.
     strict : bool, default False
-        Let hazards fail: a view that is returned, a buffer that is filled again, a gradient in fewer digits.
+        Let hazards fail: a returned view, a buffer that the next call overwrites, a gradient of lower precision.
     mode : {"auto", "full", "directions"}
-        "full" compares every entry; "directions" the slope along random directions through each array, at a cost that
-        does not depend on its size; "auto" is full up to 2,000 entries an array if evaluations are short, or up to
-        40 million entries times examples if Rust can evaluate the network.
+        "full" compares every entry. "directions" compares the slope along random directions through each array, at a
+        cost that does not depend on its size. "auto" is full for arrays of up to 2,000 entries if evaluations are
+        short, or up to 40 million entries times examples if Rust can evaluate the network.
     directions : int, default 3
-        How many, for each array.
+        The number of directions for each array.
     seed : int, default 0
-        For the cotangent (the gradient of the outputs that is sent back) and the directions.
+        The seed for `dout`, the random gradient that is sent back, and for the directions.
     tolerance : float, default 1e-7
-        What the sides may differ by beside the error bar, relative to the entry; a millionth of it relative to the
-        largest entry. float32 code is compared with float64 evaluation and may be 1024 ulps off.
-
+        How far apart the sides may be in addition to the error bar, relative to the entry; relative to the largest
+        entry, a millionth of it. float32 code is compared with a float64 evaluation and may be off by 1024 ulps.
     workers : int or map-like callable, default 1
-        How many processes evaluate, -1 for one a core; or what maps a function over a list, such as ``Pool(4).map``: as
-        SciPy's. The report is the same, bit for bit. It pays where one evaluation takes a millisecond or more.
+        The number of processes that evaluate, -1 for one per core; or a function like ``Pool(4).map``, as in SciPy.
+        The report is the same, bit for bit. More than one pays if an evaluation takes a millisecond or longer.
     progress : bool, default False
-        Show how many evaluations were made, if it takes longer than a second.
+        Show the number of evaluations, if the check takes longer than a second.
 
     Returns
     -------
     GradientReport
-        ``report.ok`` is the verdict, ``print(report)`` a table, ``report.raise_if_failed()`` for tests;
-        ``report.not_compared`` what the subject holds and was not compared, ``report.hazards`` what is told and changes
+        ``report.ok`` is the verdict, and ``print(report)`` shows a table. ``report.raise_if_failed()`` is for tests.
+        ``report.not_compared`` lists the arrays that were not compared, ``report.hazards`` the hazards, which change
         no number.
 
     Raises
     ------
     TypeError
-        If `subject` is none of these, a parameter is of integers, an array is float16, or there is nothing to
-        differentiate by.
+        If `subject` is none of these, a parameter has an integer dtype, an array is float16, or there is nothing to
+        differentiate with respect to.
     ValueError
-        If a parameter is read-only, an array or an output is not finite, `wrt` or `ignore` names nothing there is, or
-        f gives more than one number, and not one for each entry. Whatever
-        ``forward``, ``loss`` or ``f`` raises is passed on. The subject's arrays and all generators are as before.
+        If a parameter is read-only, an array or an output is not finite, `wrt` or `ignore` names something that does
+        not exist, or f returns several numbers that are not one for each entry. Exceptions of ``forward``, ``loss`` and
+        ``f`` are passed on. The subject's arrays and all generators are then as before.
 
     Notes
     -----
-    ``D = (4 D(h/2) - D(h)) / 3`` with central differences D(h); the error bar is ``|D(h/2) - D(h)|``, plus what is left
-    of the difference between the slopes to both sides, plus the measured noise of f over h. Steps are chosen for each
-    entry. An entry at a corner of f has no derivative: it is left out, and counted. An array whose gradient is 0 on
-    both sides, throughout, is called vacuous: nothing was proved. Both leave the report neither right nor wrong.
+    ``D = (4 D(h/2) - D(h)) / 3`` with central differences D(h). The error bar is ``|D(h/2) - D(h)|``, plus the rest of
+    the difference between the one-sided slopes, plus the measured noise of f divided by h. The step is chosen for each
+    entry. An entry at a corner of f has no derivative: it is left out, and counted. An array whose gradient is 0
+    everywhere on both sides is called vacuous: nothing was proved. In both cases the verdict is "unproven".
 
-    Parameters are moved in place, so nothing else may use the subject meanwhile.
+    Parameters are changed in place, so nothing else may use the subject in the meantime.
     Source: the tutorial's comparison at its end, ``gradient_check.py`` of deep-learning-from-scratch.
 
     Examples

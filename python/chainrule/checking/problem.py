@@ -105,31 +105,32 @@ def check_problem(
     Parameters
     ----------
     fun : callable
-        ``fun(x, *args)``: the objective, or residuals; with ``jac=True`` it gives its derivatives too.
+        ``fun(x, *args)`` returns the objective or the residuals, and with ``jac=True`` also the derivatives.
     x0 : array_like
-        Where to check, of any shape: better not at a point where derivatives vanish, such as a minimum.
+        The point at which to check, of any shape. Avoid points where derivatives vanish, such as a minimum.
     args : tuple, optional
-        As SciPy's.
+        Further arguments of the functions, as in SciPy.
     jac : callable or True, optional
         The gradient or the Jacobian, dense, sparse or a LinearOperator.
     hess, hessp : callable, optional
-        ``hess(x, *args)``, ``hessp(x, p, *args)``: held against differences of `jac`.
+        ``hess(x, *args)`` and ``hessp(x, p, *args)``, which are compared with differences of `jac`.
     bounds : sequence of pairs or Bounds, optional
-        Nothing is evaluated beyond them: see `check_jacobian`.
+        Nothing is evaluated outside the bounds; see `check_jacobian`.
     constraints : dict, NonlinearConstraint or sequence of these, optional
-        Their ``jac``, and ``hess(x, v)``, which is that of v·fun.
+        Checked are their ``jac``, and their ``hess(x, v)``, the Hessian of v·fun.
     mode, directions, seed, tolerance, workers, progress : options
         As for `check_jacobian`.
 
     Returns
     -------
     ProblemReport
-        ``report.ok``, ``print(report)`` and ``report.raise_if_failed()`` as of one check; ``report["jac"]`` is a part.
+        Has ``report.ok``, ``print(report)`` and ``report.raise_if_failed()`` like the report of a single check;
+        ``report["jac"]`` is one part.
 
     Raises
     ------
     TypeError, ValueError
-        As `check_jacobian`; if there is a `hess` and no `jac` to hold it against.
+        As for `check_jacobian`; also if there is a `hess` but no `jac` to compare it with.
 
     Examples
     --------

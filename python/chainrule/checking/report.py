@@ -1,4 +1,4 @@
-"""What a check found: an array at a time, a contract at a time, and what they add up to."""
+"""The results of a check: for each array, for each contract, and as a whole."""
 
 from __future__ import annotations
 
@@ -24,37 +24,38 @@ class ArrayCheck:
     Attributes
     ----------
     name : str
-        Of the parameter, or of the argument.
+        The name of the parameter or argument.
     shape : tuple of int
     mode : "full", "directions" or "groups"
-        Whether single entries were compared, the slope along random directions, or of a sparse Jacobian the entries in
-        groups of columns that no row has two of.
+        What was compared: single entries; slopes along random directions; or, in a sparse Jacobian, groups of columns
+        of which no row has more than one entry.
     checked : int
-        How many entries or directions were compared; those at kinks are not among them.
+        The number of entries or directions that were compared, without those at kinks.
     verdict : "right", "wrong", "kink", "vacuous", "unresolved"
-        "kink": right but for entries that have no derivative. "vacuous": both sides are 0 throughout, as far as can be
-        seen, so nothing was proved. "unresolved": the numeric side could not tell.
+        "kink": right except for entries that have no derivative. "vacuous": both sides are 0 everywhere, as far as can
+        be seen, so nothing was proved. "unresolved": the numeric side could not tell.
     mean_difference, max_difference : float
-        Of abs(analytic - numeric); the mean is the tutorial's figure.
+        The mean and the largest abs(analytic - numeric); the tutorial prints the mean.
     max_relative : float
-        The largest of abs(analytic - numeric) / max(abs(analytic), abs(numeric)) over entries that were compared and
-        are not 0.
+        The largest abs(analytic - numeric) / max(abs(analytic), abs(numeric)) of all entries that were compared and are
+        not 0.
     error_bar : float
         The largest error bar of the numeric side.
     kinks : int
-        How many entries were left out because the function has a corner there.
+        The number of entries that were left out because the function has a corner there.
     where : tuple of int
-        The index of the worst entry; empty for a number, and in mode "directions" unless it was found.
+        The index of the worst entry; empty for a number, and in mode "directions" unless the entry was found.
     analytic, numeric, bar : float
-        Both sides and the error bar there; of an adjoint both sides may be complex.
+        Both sides at the worst entry, and the error bar; for an adjoint both sides may be complex.
     cause : str or None
-        What explains the difference.
+        The mistake that explains the difference.
     note : str
-        What else there is to say.
+        Further remarks.
     labels : tuple of str
         The names of the row and the column of the worst entry, if they were given.
     relative : ndarray or None
-        The relative differences in the shape of the array, nan where not compared; for the picture. Not in `to_dict`.
+        The relative differences in the shape of the array, nan where nothing was compared; `plot` draws them. Not in
+        `to_dict`.
     """
 
     name: str
@@ -78,7 +79,7 @@ class ArrayCheck:
 
     @property
     def ok(self) -> bool:
-        """Whether the gradient of this array was found right, all of it."""
+        """Whether the whole gradient of this array was found right."""
         return self.verdict == "right"
 
     @property
@@ -90,20 +91,20 @@ class ArrayCheck:
 
 @dataclass(frozen=True)
 class Contract:
-    """A property of a right backward that needs no differences.
+    """A property that every right backward pass has, tested without finite differences.
 
     Attributes
     ----------
     name : str
-        Such as "dout unchanged".
+        A description, such as "dout unchanged".
     held : bool or None
-        None if it could not be tried.
+        Whether the contract is kept; None if it could not be tried.
     detail : str
-        What was seen, if it was broken; why it could not be tried, if it could not.
+        If it is broken, what was seen; if it could not be tried, the reason.
     cause : str or None
         The short name of the mistake.
     hazard : bool
-        Whether, if it is broken, the numbers are right all the same, for a caller who knows of it.
+        Whether a caller who knows about the broken contract still gets the right numbers.
     """
 
     name: str
@@ -115,19 +116,19 @@ class Contract:
 
 @dataclass(frozen=True)
 class Unseen:
-    """An array that moves what comes out and was not compared.
+    """An array that affects the output and was not compared.
 
     Attributes
     ----------
     name : str
-        Where it lies, such as ``layers[0].theta``.
+        Its place, such as ``layers[0].theta``.
     shape : tuple of int
     looked_for : tuple of str
-        The names under which its gradient was looked for.
+        The names under which the check looked for its gradient.
     say : str
-        The option that tells where it is.
+        The option with which to name its gradient, or to ignore the array.
     why : str
-        Why it should have been.
+        The reason why it should have been compared.
     """
 
     name: str
@@ -154,21 +155,21 @@ class GradientReport:
         Parameters, then inputs.
     contracts : tuple of Contract
     layer : str or None
-        For a network that is wrong: the name of the first faulty layer on the way back, ``last_layer`` for the loss.
+        In a wrong network, the name of the first faulty layer of the backward pass; ``last_layer`` is the loss.
     cause : str or None
-        The first cause that explains what was found.
+        The first cause that explains the differences.
     notes : tuple of str
-        How the subject was understood, if that is not plain; what was left out, and why.
+        How the subject was understood, if that is not obvious; what was left out, and why.
     not_compared : tuple of Unseen
-        Arrays that the subject holds, that move what comes out, and that were not compared.
+        Arrays of the subject that affect the output and were not compared.
     held_fixed : tuple of str
-        Arguments, and data of a pair's own, that no gradient is given for.
+        Arguments, and data in a pair's closure, for which there is no gradient.
     strict : bool
         Whether hazards fail.
     settings : dict
         Mode, seed, tolerance and dtype.
     line : TaylorTable, callable or None
-        What `taylor` gives, or what makes it. Not in `to_dict`.
+        The Taylor table that `taylor` returns, or a function that makes it. Not in `to_dict`.
     """
 
     subject: str
@@ -186,7 +187,7 @@ class GradientReport:
 
     @property
     def verdict(self) -> Verdict:
-        """What it comes to: wrong if numbers are, unproven if part was not compared, or nothing at all."""
+        """The overall verdict: wrong if anything is; unproven if something, or everything, was not compared."""
         failing = any(c.held is False and (self.strict or not c.hazard) for c in self.contracts)
         if failing or any(a.verdict == "wrong" for a in self.arrays):
             return "wrong"
@@ -195,7 +196,7 @@ class GradientReport:
 
     @property
     def hazards(self) -> tuple[Contract, ...]:
-        """What is not as it should be, and changes no number for a caller who knows of it."""
+        """Broken contracts that change no number for a caller who knows about them."""
         return tuple(c for c in self.contracts if c.held is False and c.hazard)
 
     @property
@@ -205,12 +206,12 @@ class GradientReport:
 
     @property
     def kinks(self) -> int:
-        """How many entries were left out because the function has a corner there."""
+        """The number of entries that were left out because the function has a corner there."""
         return sum(a.kinks for a in self.arrays)
 
     @property
     def vacuous(self) -> tuple[str, ...]:
-        """The names of arrays where both sides are 0, so that nothing was proved."""
+        """The names of the arrays where both sides are 0, so that nothing was proved."""
         return tuple(a.name for a in self.arrays if a.verdict == "vacuous")
 
     def __bool__(self) -> bool:
@@ -222,7 +223,7 @@ class GradientReport:
         Parameters
         ----------
         allow_unproven : bool, default False
-            Let kinks, arrays whose gradient is 0 throughout, and what the numeric side cannot tell pass.
+            Accept kinks, arrays whose gradient is 0 everywhere, and entries about which the numeric side cannot tell.
 
         Raises
         ------
@@ -304,7 +305,7 @@ class GradientReport:
         return table(self)
 
     def taylor(self) -> TaylorTable:
-        """Give the Taylor test: what is left of f along a line without its value and slope, and how that falls.
+        """Give the Taylor test: the remainder of f along a line, and how fast it falls with the step.
 
         Returns
         -------
@@ -314,8 +315,8 @@ class GradientReport:
         Raises
         ------
         ValueError
-            If there is no line through all that was compared: a gradient is missing or has another shape, f refuses
-            long steps, there are bounds, or a network has been trained on since.
+            If there is no line through everything that was compared: a gradient is missing or has the wrong shape, f
+            refuses long steps, there are bounds, or a network has been trained since.
         """
         found = self.line() if callable(self.line) else self.line
         if found is None:
