@@ -567,7 +567,11 @@ def test_numbers_are_predicted_in_their_unit(written: Callable[..., Path], tmp_p
 @pytest.mark.parametrize(
     ("arguments", "what"),
     [
-        (["{}"], "{}: say which column is to be learnt, --target NAME, of 'name', 'length', 'colour', 'species'"),
+        (
+            ["{}"],
+            (["{}", "--target", "spceies"], "did you mean 'species'?"),
+            "{}: name the column to learn with --target NAME; the columns are 'name', 'length', 'colour', 'species'",
+        ),
         (["{}", "--target", "Species"], "did you mean 'species'?"),
         (["{}", "--target", "kind"], "{}: there is no column 'kind'; the columns are 'name'"),
         (["{}", "--target", "species", "--drop", "x"], "{}: there is no column 'x'"),

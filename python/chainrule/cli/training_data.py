@@ -115,9 +115,8 @@ def _expect_sense(options: argparse.Namespace) -> None:
     if options.data is not None and options.data_dir is not None:
         raise ValueError(f"{options.data} and --data-dir both say what to train on; give one of them")
     if table and options.target is None:
-        raise ValueError(
-            f"{options.data}: say which column is to be learnt, --target NAME, of {cells_of(options.data).headers}"
-        )
+        headers = cells_of(options.data).headers
+        raise ValueError(f"{options.data}: name the column to learn with --target NAME; the columns are {headers}")
     if folder and is_there(options.data):
         raise ValueError(f"{options.data} holds files in MNIST's format, which are named so: --data-dir {options.data}")
     for name in ("target", "missing", "drop"):

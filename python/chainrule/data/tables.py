@@ -212,8 +212,11 @@ def load_table(
 
 
 def _no_such_column(cells: Cells, name: str) -> str:
+    import difflib  # takes a while, and is needed for mistakes alone
+
     text = f"{cells.source}: there is no column {name!r}; the columns are {cells.headers}"
     meant = [header for header in cells.names if header.casefold() == name.casefold()]
+    meant = meant or difflib.get_close_matches(name, cells.names, 1)
     if meant:
         text += f"; did you mean {meant[0]!r}?"
     if len(cells.names) == 1:
