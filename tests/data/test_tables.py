@@ -569,10 +569,10 @@ def test_numbers_are_predicted_in_their_unit(written: Callable[..., Path], tmp_p
     [
         (
             ["{}"],
-            (["{}", "--target", "spceies"], "did you mean 'species'?"),
             "{}: name the column to learn with --target NAME; the columns are 'name', 'length', 'colour', 'species'",
         ),
         (["{}", "--target", "Species"], "did you mean 'species'?"),
+        (["{}", "--target", "spceies"], "did you mean 'species'?"),
         (["{}", "--target", "kind"], "{}: there is no column 'kind'; the columns are 'name'"),
         (["{}", "--target", "species", "--drop", "x"], "{}: there is no column 'x'"),
         (["{}", "--target", "species", "--data-dir", "digits"], "both say what to train on"),
