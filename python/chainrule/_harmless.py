@@ -10,8 +10,8 @@ import re
 
 #: Control characters except newline and tab, characters that change the direction of writing, and surrogates. A
 #: surrogate for a byte of a file name that is not text (U+DC80 to U+DCFF) stays if it is neither a control character
-#: nor can complete one.
-_COMMANDS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udc9f\udd00-\udfff]")
+#: nor can complete one. Compiled where it is first used: that takes longer than to import most modules.
+_COMMANDS = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udc9f\udd00-\udfff]"
 
 
 def harmless(text: str) -> str:
@@ -22,4 +22,4 @@ def harmless(text: str) -> str:
     >>> print(harmless("W1\x1b[2J"))
     W1\x1b[2J
     """
-    return _COMMANDS.sub(lambda found: repr(found[0])[1:-1], text)
+    return re.sub(_COMMANDS, lambda found: repr(found[0])[1:-1], text)

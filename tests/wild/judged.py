@@ -15,6 +15,8 @@ def report_of(sample: Sample) -> GradientReport:
     return check_gradients(sample.make(), *sample.arguments(np.random.default_rng(0)))
 
 
-def verdicts_of_wrong(sample: Sample) -> dict[str, str]:
-    """Give the verdict of each version that is wrong by differences, by its name."""
-    return {w.name: report_of(w).verdict for w in versions(sample) if max(differences(w).values()) > 1e-3}
+def wrong_versions_are_caught(sample: Sample) -> None:
+    """Assert that some versions that are wrong by differences are called wrong, and none of them right."""
+    verdicts = {w.name: report_of(w).verdict for w in versions(sample) if max(differences(w).values()) > 1e-3}
+    assert "right" not in verdicts.values(), verdicts
+    assert "wrong" in verdicts.values(), verdicts

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from chainrule._warn import warn
 
-_TEMPORARY = re.compile(r"\.chainrule-(\d+)-[0-9a-f]{8}\.tmp")
+_TEMPORARY = r"\.chainrule-(\d+)-[0-9a-f]{8}\.tmp"
 _OLD_SECONDS = 3600
 
 
@@ -103,7 +103,7 @@ def _sweep(folder: Path) -> None:
     """Remove the temporary files of processes that have died."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            match = _TEMPORARY.fullmatch(entry.name)
+            match = re.fullmatch(_TEMPORARY, entry.name)
             with contextlib.suppress(OSError):
                 if match and time.time() - entry.stat().st_mtime > _OLD_SECONDS and not _alive(int(match[1])):
                     os.unlink(entry.path)
