@@ -162,7 +162,7 @@ def zeros(draw: Draw) -> Call:
 
 def mask(draw: Draw) -> Call:
     return Call(
-        _kernels.dropout_mask, [draw.rng.random(), draw.draws(), draw.out(draw.size(), draw.size(), dtype="u1")]
+        _kernels.dropout_mask, [draw.rng.random(), (*draw.draws(), 0), draw.out(draw.size(), draw.size(), dtype="u1")]
     )
 
 

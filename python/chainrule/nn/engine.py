@@ -282,21 +282,17 @@ class Plan:
         masks. `taught` is the teaching signal, and the weight of each example unless all are 1. Idle threads carry on
         with the evaluations in `beside`.
         """
-        kept = [array for name in names for array in optimizer.kept[name]]
-        kind = OPTIMIZERS[type(optimizer)]
-        one, two = (*(getattr(optimizer, name) for name in kind.numbers), 0.0, 0.0)[:2]
         t, weights = taught
-        rule = (kind.rust, optimizer.lr, optimizer.weight_decay, one, two, optimizer.iter)
         done = np.zeros(1, np.int64)
         try:
             return self._engine.steps(
                 self.arrays,
-                kept,
+                _state(optimizer, names),
                 x,
                 t,
                 rows,
                 batch_size,
-                rule,
+                _rule(optimizer),
                 stop_if_diverged,
                 losses,
                 beside,
@@ -308,9 +304,47 @@ class Plan:
         finally:  # Ctrl-C may arrive in the call or right after it; the steps before it have been made
             optimizer.iter += int(done[0])
 
+    def gradient(
+        self,
+        x: _kernels.Examples,
+        taught: tuple[NDArray[Any], FloatArray | None],
+        rows: NDArray[np.int64],
+        most: int,
+        of_batch: int,
+        out: FloatArray,
+        *,
+        adding: bool,
+        draws: tuple[int, int, int],
+    ) -> float:
+        """Give the sum of the losses of some rows, at most `most`; ``out ←`` its gradient divided by `of_batch`.
+
+        All parameters are one after the other in `out`, to which the gradient is added if `adding`. Running statistics
+        follow the rows. `draws` are the seed and the step for drawing masks, and the number of the first row in its
+        batch.
+        """
+        t, weights = taught
+        return self._engine.gradient(self.arrays, x, t, rows, most, of_batch, adding, out, weights, draws)
+
+    def update(self, optimizer: Optimizer, names: Sequence[str], gradient: FloatArray) -> None:
+        """Update the parameters, which have these names, by their gradient, one after the other in an array."""
+        self._engine.update(self.parameters, _state(optimizer, names), gradient, _rule(optimizer))
+        optimizer.iter += 1
+
     def result(self, evaluation: _kernels.Evaluation, t: NDArray[Any]) -> tuple[float, float]:
         """Finish the evaluation, and give the mean loss and the measure."""
         while not evaluation.advance():
             pass  # Ctrl-C is seen between calls
         loss, right = evaluation.result()
         return loss, self.loss.score(loss, right, t)
+
+
+def _state(optimizer: Optimizer, names: Sequence[str]) -> list[FloatArray]:
+    """Give the arrays that the optimizer keeps for these parameters, in the order in which Rust reads them."""
+    return [array for name in names for array in optimizer.kept[name]]
+
+
+def _rule(optimizer: Optimizer) -> tuple[str, float, float, float, float, int]:
+    """Give the optimizer's rule and numbers as Rust reads them."""
+    kind = OPTIMIZERS[type(optimizer)]
+    one, two = (*(getattr(optimizer, name) for name in kind.numbers), 0.0, 0.0)[:2]
+    return kind.rust, optimizer.lr, optimizer.weight_decay, one, two, optimizer.iter

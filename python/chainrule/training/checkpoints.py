@@ -47,7 +47,7 @@ class Checkpoints:
         A sentence for each array that the files will not hold although it matters.
     """
 
-    def __init__(self, net: Any, sets: Sets, settings: Settings) -> None:
+    def __init__(self, net: Any, sets: Sets, settings: Settings, *, writes: bool = True) -> None:
         self.path, self._every, self._callbacks = settings.checkpoint, settings.every, settings.callbacks
         self.not_held: list[str] = []
         self.stream: int | None = None
@@ -57,11 +57,11 @@ class Checkpoints:
             return
         model_files.pack(net)  # raise now what would otherwise be raised at the first checkpoint
         self.not_held = model_files.not_held(net)
-        if self.path is not None:
+        if self.path is not None and writes:
             from chainrule.storage.atomic_write import expect_writable  # pathlib: a fifth of chainrule's import time
 
             expect_writable(self.path)
-        self._configuration = _configuration(sets, settings)
+        self._configuration = configuration(sets, settings)
         if settings.resume is not None:
             self._resumed = _Resumed.read(settings.resume)
             self._resumed.expect(net, self._configuration)
@@ -111,7 +111,7 @@ class Checkpoints:
             "instruction_set": _kernels.instruction_set(),
             "numbers": _numbers(run.optimizer),
             "iter": run.optimizer.iter,
-            "generator": _plain(generator),
+            "generator": plain(generator),
             "callbacks": [numbers for numbers, _ in kept],
         }
         if self.stream is not None:
@@ -119,7 +119,7 @@ class Checkpoints:
         write_whole(self.path, model_files.pack(run.net, said, arrays))
 
 
-def _configuration(sets: Sets, settings: Settings) -> dict[str, Any]:
+def configuration(sets: Sets, settings: Settings) -> dict[str, Any]:
     """Give the settings that a resumed run must share with the interrupted one."""
     numbers = _numbers(settings.optimizer)
     if settings.schedule is not None:
@@ -139,6 +139,7 @@ def _configuration(sets: Sets, settings: Settings) -> dict[str, Any]:
         "largest_norm": settings.largest_norm,
         "callbacks": len(settings.callbacks),
         "evaluate_train": settings.evaluate_train,
+        "shards": settings.shards,
     }
 
 
@@ -281,8 +282,8 @@ def _try(rng: np.random.Generator, state: Any) -> None:
             raise ValueError(f"the generator's position is {place}, which is not in 0..{end}")
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Give the state of a generator as numbers and lists."""
     if isinstance(value, dict):
-        return {name: _plain(part) for name, part in value.items()}
+        return {name: plain(part) for name, part in value.items()}
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else value

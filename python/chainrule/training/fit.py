@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -16,12 +16,20 @@ from chainrule._other_names import telling
 from chainrule._warn import warn
 from chainrule.nn.network import Network, expect_each_named
 from chainrule.nn.parameters.untrained import left_untrained
+from chainrule.training.alike import expect_alike
 from chainrule.training.elsewhere import FIT_ELSEWHERE
 from chainrule.training.history import History
 from chainrule.training.optimizers import Optimizer
+from chainrule.training.ranks import Ranks
 from chainrule.training.run import Training
 from chainrule.training.sets import Sets
 from chainrule.training.settings import TUTORIALS_RATE, Settings
+
+if TYPE_CHECKING:
+    from chainrule.training.checkpoints import Checkpoints
+
+#: The default number of shards of a batch that several processes share.
+SHARDS = 8
 
 
 @telling(**FIT_ELSEWHERE)
@@ -51,6 +59,8 @@ def fit(
     resume: str | os.PathLike[str] | None = None,
     progress: bool | Callable[[int, int], object] | None = None,
     on_nonfinite: Literal["raise", "warn", "ignore"] = "raise",
+    shards: int | None = None,
+    comm: Any = None,
 ) -> History:
     """Train `net` on mini-batches, in place: ``p -= learning_rate * dL/dp``, or by the rule of `optimizer`.
 
@@ -125,6 +135,13 @@ def fit(
         may print. A callable is called with (steps done, total steps) several times a second.
     on_nonfinite : {"raise", "warn", "ignore"}
         What to do when the loss of a batch is nan or infinite.
+    shards : int, optional
+        The number of parts of a batch whose gradients are found one by one and then added up in a fixed order; at most
+        `batch_size`. By default, batches are whole without `comm`, and in 8 parts with it. The bits depend on this
+        number, and not on how many processes share the work.
+    comm : mpi4py.MPI.Comm, optional
+        The processes that train together, such as ``MPI.COMM_WORLD``, at most as many as `shards`. Each calls `fit`
+        with the same arguments and data, and has the same network and history in the end.
 
     Returns
     -------
@@ -189,46 +206,62 @@ def fit(
     >>> history.train_accuracy[-1] > 0.97
     True
     """
-    settings = Settings.of(
-        epochs=epochs,
-        iterations=iterations,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        optimizer=optimizer,
-        schedule=schedule,
-        label_smoothing=label_smoothing,
-        augment=augment,
-        largest_norm=largest_norm,
-        replace=replace,
-        evaluate_train=evaluate_train,
-        callbacks=callbacks,
-        checkpoint=checkpoint,
-        every=every,
-        resume=resume,
-        progress=progress,
-        on_nonfinite=on_nonfinite,
-    )
-    rng = generator(seed)
-    _expect_trainable(net)
-    sets = Sets.of(net, x, t, sample_weight, test, validation, settings)
-    settings.expect_batches_of(len(sets))
-    total = settings.total_steps(-(-len(sets) // settings.batch_size))
-
-    from chainrule.training.checkpoints import Checkpoints  # files and their formats are not part of training itself
-
-    checkpoints = Checkpoints(net, sets, settings)
-    rng = checkpoints.generator(seed, rng)
-    for text in (*checkpoints.not_held, *left_untrained(net, sets.x, sets.t, settings.batch_size)):
-        warn(text)
-    run = Training(net, sets, settings, checkpoints, rng, total)
-    run.begin()
-    run.go_on()
+    ranks = Ranks(comm)
+    with ranks.joined():
+        settings = ranks.each(
+            lambda: Settings.of(
+                epochs=epochs,
+                iterations=iterations,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                optimizer=optimizer,
+                schedule=schedule,
+                label_smoothing=label_smoothing,
+                augment=augment,
+                largest_norm=largest_norm,
+                replace=replace,
+                evaluate_train=evaluate_train,
+                callbacks=callbacks,
+                checkpoint=checkpoint,
+                every=every,
+                resume=resume,
+                progress=progress,
+                on_nonfinite=on_nonfinite,
+                shards=SHARDS if shards is None and comm is not None else shards,
+            )
+        )
+        data = (x, t, sample_weight, test, validation)
+        sets, checkpoints, rng = ranks.each(lambda: _prepared(net, data, settings, seed, ranks))
+        total = settings.total_steps(-(-len(sets) // settings.batch_size))
+        expect_alike(ranks, net, sets, settings, rng, seeded=seed is not None)
+        run = ranks.each(lambda: Training(net, sets, settings, checkpoints, rng, total, ranks))
+        run.begin()
+        run.go_on()
     losses = run.history.losses
-    if on_nonfinite == "warn" and not np.isfinite(losses).all():
+    if on_nonfinite == "warn" and ranks.first and not np.isfinite(losses).all():
         first = int(np.argmin(np.isfinite(losses)))
         text = f"loss is {losses[first]} at step {first + 1} (lr={settings.optimizer.lr})"
         warn(text)
     return run.history
+
+
+def _prepared(
+    net: Any, data: tuple[Any, ...], settings: Settings, seed: Any, ranks: Ranks
+) -> tuple[Sets, Checkpoints, np.random.Generator]:
+    """Check everything against everything else, and give the data, the files and the generator."""
+    from chainrule.training.checkpoints import Checkpoints  # files and their formats are not part of training itself
+
+    rng = generator(seed)
+    _expect_trainable(net)
+    sets = Sets.of(net, *data, settings)
+    settings.expect_batches_of(len(sets), ranks.size)
+    settings.total_steps(1)
+    checkpoints = Checkpoints(net, sets, settings, writes=ranks.first)
+    rng = checkpoints.generator(seed, rng)
+    if ranks.first:
+        for text in (*checkpoints.not_held, *left_untrained(net, sets.x, sets.t, settings.batch_size)):
+            warn(text)
+    return sets, checkpoints, rng
 
 
 def _expect_trainable(net: Any) -> None:

@@ -106,6 +106,11 @@ def place_in(columns: list[str] | None, row: int, *place: int) -> str:
     return f"x[{', '.join([str(row), *names])}]"
 
 
+def part_of(x: FloatArray | SparseRows, first: int, end: int) -> FloatArray | SparseRows:
+    """Give the examples from number `first` to the one before `end`."""
+    return x.only(np.arange(first, end)) if isinstance(x, SparseRows) else x[first:end]
+
+
 def _only(x: FloatArray | SparseRows, rows: NDArray[np.int64]) -> FloatArray | SparseRows:
     return x.only(rows) if isinstance(x, SparseRows) else x[rows]
 

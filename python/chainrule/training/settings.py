@@ -42,6 +42,7 @@ class Settings:
     resume: str | os.PathLike[str] | None
     progress: Any
     on_nonfinite: str
+    shards: int | None
 
     @classmethod
     def of(cls, *, learning_rate: Any, optimizer: Any, every: Any, **given: Any) -> Settings:
@@ -74,17 +75,29 @@ class Settings:
         if every is not None and given["checkpoint"] is None:
             raise ValueError(f"every={every!r} says how often to write a checkpoint; say where with checkpoint=path")
         every = count(1 if every is None else every, "every")
+        if given["shards"] is not None:
+            given["shards"] = count(given["shards"], "shards")
         for name in ("replace", "evaluate_train"):
             given[name] = flag(given[name], name)
         return cls(optimizer=optimizer, every=every, **given)
 
-    def expect_batches_of(self, n: int) -> None:
-        """Set the batch size for `n` examples if none was given; raise ValueError if they do not fill a batch."""
+    def expect_batches_of(self, n: int, processes: int = 1) -> None:
+        """Set the batch size for `n` examples if none was given; raise ValueError if they do not fill a batch.
+
+        Nor may there be shards without an example, or processes without a shard.
+        """
         if self.batch_size is None:
             self.batch_size = min(TUTORIALS_BATCH, n)
         if self.batch_size > n and not self.replace:
             raise ValueError(
                 f"batch_size is {self.batch_size}, but there are {n} examples; replace=True would draw with replacement"
+            )
+
+        if self.shards is not None and self.batch_size < self.shards:
+            raise ValueError(f"batch_size is {self.batch_size}, but shards={self.shards}; each has one example or more")
+        if self.shards is not None and self.shards < processes:
+            raise ValueError(
+                f"there are {processes} processes, but shards={self.shards}; give shards={processes} or more"
             )
 
     @property

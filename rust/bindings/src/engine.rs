@@ -12,7 +12,7 @@ use chainrule_kernels::machine::level::Level;
 use chainrule_kernels::network::evaluation;
 use chainrule_kernels::network::optimize::{Optimizer, Rule};
 use chainrule_kernels::network::stack::{Data, Stack, BLOCK};
-use chainrule_kernels::network::training::{Batches, Beside, Parameters, Progress, Trainer};
+use chainrule_kernels::network::training::{update, Batches, Beside, Parameters, Progress, Trainer};
 use chainrule_kernels::numeric::directions::{self, losses_along};
 use chainrule_kernels::numeric::entries::{self, Moves};
 use chainrule_kernels::sparse::nonzeros::Nonzeros;
@@ -197,6 +197,45 @@ impl Engine {
         progress.map(|progress| (progress.steps, progress.diverged))
     }
 
+    /// `out ← g`, or `out ← out + g` if `adding`: the gradient of the rows `rows` of a batch of `of_batch`, of all parameters one after the other. At
+    /// most `size` rows; the first is row number `draws[2]` of its batch. Gives the sum of their losses. Running statistics in `params` follow these rows.
+    #[allow(clippy::too_many_arguments)] // a network, which rows of what data, and where to
+    #[pyo3(signature = (params, x, t, rows, size, of_batch, adding, out, weights = None, draws = (0, 0, 0)))]
+    fn gradient(
+        &mut self,
+        py: Python<'_>,
+        params: Vec<Bound<'_, PyAny>>,
+        x: &Examples,
+        t: &Bound<'_, PyAny>,
+        rows: PyReadonlyArray1<'_, i64>,
+        size: usize,
+        of_batch: usize,
+        adding: bool,
+        out: &Bound<'_, PyAny>,
+        weights: Option<&Bound<'_, PyAny>>,
+        draws: (u64, u64, u64),
+    ) -> PyResult<f64> {
+        expect_shapes(&self.stack, &params)?;
+        x.expect_stack(&self.stack)?;
+        let draws = Draws { seed: draws.0, step: draws.1, layer: 0, row: draws.2 };
+        let rows = rows.as_slice()?;
+        let shard = Shard { x, rows, size, of_batch, adding, draws };
+        either!(&self.trainer, T, _ => shard.run::<T>(py, self, &params, (t, weights), out))
+    }
+
+    /// Update `params`, those that are learned, and the optimizer's `state` by the gradient of all of them, one after the other. `optimizer` is that of `steps`.
+    fn update(
+        &self,
+        py: Python<'_>,
+        params: Vec<Bound<'_, PyAny>>,
+        state: Vec<Bound<'_, PyAny>>,
+        gradient: &Bound<'_, PyAny>,
+        optimizer: (String, f64, f64, f64, f64, u64),
+    ) -> PyResult<()> {
+        let mut optimizer = rule(optimizer)?;
+        either!(&self.trainer, T, _ => self.update_as::<T>(py, &params, &state, gradient, &mut optimizer))
+    }
+
     /// The scores of the rows of `x`, an array or `Examples`, from `first` on, written into `out`: how many rows have scores now.
     fn scores(
         &self,
@@ -309,6 +348,19 @@ fn expect_size(what: &str, got: usize, with: &str, wanted: usize) -> PyResult<()
 }
 
 impl Engine {
+    /// What trains with batches of so many rows, made anew if the last one had another size.
+    fn trainer_for<T: Dtype>(&mut self, batch_size: usize) -> PyResult<&mut Trainer<T>> {
+        let Some(trainer) = T::get_mut(&mut self.trainer) else {
+            return Err(PyTypeError::new_err("the engine computes in another dtype"));
+        };
+        let ready = trainer.take().filter(|ready| ready.batch() == batch_size);
+        let ready = match ready {
+            Some(ready) => ready,
+            None => Trainer::new(self.stack.clone(), level()?, batch_size).map_err(to_python)?,
+        };
+        Ok(trainer.insert(ready))
+    }
+
     fn evaluations_as<T: Dtype>(
         &self,
         py: Python<'_>,
@@ -323,6 +375,26 @@ impl Engine {
             Ok(Evaluation { inner: T::either(inner), x, t })
         };
         sets.into_iter().map(evaluation).collect()
+    }
+
+    fn update_as<T: Dtype>(
+        &self,
+        py: Python<'_>,
+        params: &[Bound<'_, PyAny>],
+        state: &[Bound<'_, PyAny>],
+        gradient: &Bound<'_, PyAny>,
+        optimizer: &mut Optimizer,
+    ) -> PyResult<()> {
+        let mut params = params.iter().map(held_mut).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
+        let mut state = state.iter().map(held_mut).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
+        let gradient: PyReadonlyArray1<'_, T> = held(gradient)?;
+        let written: Vec<_> = params.iter().chain(&state).map(|p| memory(p)).collect();
+        separate(&written, &[memory(&gradient)])?;
+        let mut params = params.iter_mut().map(|p| Ok(p.as_slice_mut()?)).collect::<PyResult<Vec<&mut [T]>>>()?;
+        let mut state = state.iter_mut().map(|p| Ok(p.as_slice_mut()?)).collect::<PyResult<Vec<&mut [T]>>>()?;
+        let (level, gradient) = (level()?, gradient.as_slice()?);
+        let params = Parameters { values: &mut params, state: &mut state };
+        call(py, || update(level, &self.stack, params, gradient, optimizer))
     }
 
     fn scores_as<T: Dtype>(
@@ -493,13 +565,7 @@ impl Steps<'_> {
             None => Data::Rows(stored.rows()?),
         };
         let batches = Batches { x, t: t.targets()?, rows: self.rows, size: self.batch_size, draws: self.draws };
-        let Some(trainer) = T::get_mut(&mut engine.trainer) else {
-            return Err(PyTypeError::new_err("the engine computes in another dtype"));
-        };
-        let trainer = match trainer {
-            Some(ready) if ready.batch() == self.batch_size => ready,
-            other => other.insert(Trainer::new(engine.stack.clone(), level()?, self.batch_size).map_err(to_python)?),
-        };
+        let trainer = engine.trainer_for::<T>(self.batch_size)?;
         let (stop, losses, optimizer) = (self.stop_if_diverged, &mut *self.losses, &mut self.optimizer);
         let params = Parameters { values: &mut params, state: &mut state };
         let mut evaluations = Vec::new();
@@ -519,5 +585,42 @@ impl Steps<'_> {
         };
         let beside = Some(&mut beside as Beside<'_>).filter(|_| any);
         call(py, || trainer.run(params, batches, optimizer, stop, Instant::now() + SLICE, losses, beside))
+    }
+}
+
+/// The arguments of `Engine.gradient` that do not depend on the dtype.
+struct Shard<'a> {
+    x: &'a Examples,
+    rows: &'a [i64],
+    size: usize,
+    of_batch: usize,
+    adding: bool,
+    draws: Draws,
+}
+
+impl Shard<'_> {
+    fn run<T: Dtype>(
+        &self,
+        py: Python<'_>,
+        engine: &mut Engine,
+        params: &[Bound<'_, PyAny>],
+        (t, weights): (&Bound<'_, PyAny>, Option<&Bound<'_, PyAny>>),
+        out: &Bound<'_, PyAny>,
+    ) -> PyResult<f64> {
+        let t = Teaching::<T>::new(t, weights)?;
+        let stored = Stored::new(self.x.x.bind(py))?;
+        let mut params = params.iter().map(held_mut).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
+        let mut out: PyReadwriteArray1<'_, T> = held_mut(out)?;
+        let written: Vec<_> = params.iter().map(|p| memory(p)).chain([memory(&out)]).collect();
+        separate(&written, &t.memory().chain([stored.memory()]).collect::<Vec<_>>())?;
+        let mut params = params.iter_mut().map(|p| Ok(p.as_slice_mut()?)).collect::<PyResult<Vec<&mut [T]>>>()?;
+        let x = match &self.x.nonzeros {
+            Some(_) => return Err(PyTypeError::new_err("the gradient of a shard is of data with its zeros")),
+            None => Data::Rows(stored.rows()?),
+        };
+        let shard = Batches { x, t: t.targets()?, rows: self.rows, size: self.size, draws: self.draws };
+        let (of_batch, adding, out) = (self.of_batch, self.adding, out.as_slice_mut()?);
+        let trainer = engine.trainer_for::<T>(self.size)?;
+        call(py, || trainer.gradient(&mut params, shard, of_batch, adding, out))
     }
 }

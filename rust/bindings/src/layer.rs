@@ -103,20 +103,20 @@ pub(crate) fn layer_backward(
     })
 }
 
-/// mask ← 1 where a number stays, a row an example: those of the place (seed, step, layer) of the stream
+/// mask ← 1 where a number stays, a row an example: those of the place (seed, step, layer, row) of the stream
 #[pyfunction]
 pub(crate) fn dropout_mask(
     py: Python<'_>,
     ratio: f64,
-    draws: (u64, u64, u64),
+    draws: (u64, u64, u64, u64),
     mut mask: PyReadwriteArray2<'_, u8>,
 ) -> PyResult<()> {
     let mut mask = view_mut(&mut mask)?;
     let numbers = mask.ncols();
     let Some(mask) = mask.as_slice_mut() else { return Ok(()) }; // not reached: it is in C order
     call(py, || {
-        let (seed, step, layer) = draws;
-        Dropout { ratio }.mask(Draws { seed, step, layer, row: 0 }, numbers, mask);
+        let (seed, step, layer, row) = draws;
+        Dropout { ratio }.mask(Draws { seed, step, layer, row }, numbers, mask);
         Ok(())
     })
 }

@@ -58,6 +58,8 @@ class Dropout(BaseLayer):
     draws : tuple of three int, or None
         The place of the next mask in the stream of masks, (seed, step, layer); None if the layer counts its own steps.
         `fit` sets it, so that the same seed gives the same masks, whoever runs the network, and after a resume.
+    first_row : int
+        The number of the first example in its batch; 0 unless `fit` divides batches into shards.
 
     Raises
     ------
@@ -80,6 +82,8 @@ class Dropout(BaseLayer):
     array([0.5, 0.5, 0.5, 0.5])
     """
 
+    first_row = 0
+
     def __init__(self, dropout_ratio: float = 0.5, *, seed: int | None = None) -> None:
         self.dropout_ratio = real(dropout_ratio, "dropout_ratio")
         if not 0 <= self.dropout_ratio < 1:
@@ -96,7 +100,7 @@ class Dropout(BaseLayer):
             return np.asarray(x * x.dtype.type(1 - self.dropout_ratio))
         n = len(x) if x.ndim > 1 else 1
         mask = np.empty((n, math.prod(x.shape[1:]) if x.ndim > 1 else x.size), np.uint8)
-        _kernels.dropout_mask(self.dropout_ratio, self.next_draws(), mask)
+        _kernels.dropout_mask(self.dropout_ratio, (*self.next_draws(), self.first_row), mask)
         if self.draws is None:
             self.masks.step()
         self.mask = mask.view(np.bool_).reshape(x.shape)

@@ -22,9 +22,11 @@
 //!
 //! With data without its zeros, the first affine layer is that of [`first_layer`](crate::sparse::first_layer), and two threads can share its work.
 
+mod shard;
 mod step;
 
 pub use crate::sparse::helper_thread::Beside;
+pub use shard::update;
 
 use crate::dense::aligned::Aligned;
 use crate::error::agree;

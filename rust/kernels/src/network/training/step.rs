@@ -52,7 +52,7 @@ impl<T: Float> Trainer<T> {
     }
 
     /// The sum of the losses of some rows `of_batch` so many; `self.gradients.d ←` the gradient of their scores.
-    fn forward(
+    pub(super) fn forward(
         &mut self,
         first: &mut Option<InSteps<'_, T>>,
         params: &[&mut [T]],
@@ -105,7 +105,7 @@ impl<T: Float> Trainer<T> {
 
     /// From the gradient of a block's scores back through the layers, updating each one's parameters; or, if that is for `late`r, adding their gradients up.
     #[allow(clippy::too_many_arguments)] // what is trained, how, and on which part of a batch
-    fn backward(
+    pub(super) fn backward(
         &mut self,
         first: &mut Option<InSteps<'_, T>>,
         params: &mut [&mut [T]],

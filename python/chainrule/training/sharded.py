@@ -1,0 +1,292 @@
+"""Steps whose gradient is added up from those of the batch's shards, on one process or on several.
+
+```
+batch          rows 0 … B - 1, in S shards of one length, or one more
+gradient       of each shard, by the process whose it is:      g₀  g₁  g₂  g₃
+sum            in a fixed order, by halves:                    (g₀ + g₁) + (g₂ + g₃)
+update         of all parameters, by every process
+```
+
+The bits depend on the shards, not on the processes: which rows a shard has, and which sums are made, is the same for
+any number of them. Process r of P has the shards from r S / P on. It adds up those that are neighbours in the order
+before it sends anything.
+
+Running statistics follow each shard from where they were before the step; their mean is taken, as of the gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chainrule._gate import FloatArray, floats
+from chainrule._uninterrupted import uninterrupted
+from chainrule.nn import engine
+from chainrule.nn.network import params_of, statistics_of
+from chainrule.nn.sparse import SparseRows
+from chainrule.training.optimizers import shortened
+from chainrule.training.ranks import Ranks
+from chainrule.training.readable import loss_and_gradient, own_masks_after, tell_what_has_no_gradient
+from chainrule.training.task import Task
+
+Node = tuple[int, int]
+
+
+class Shards:
+    """The shards of a batch, whose they are, and the order in which their gradients are added up."""
+
+    def __init__(self, count: int, ranks: Ranks) -> None:
+        self.count, self.ranks = count, ranks
+        self._starts = [count * r // ranks.size for r in range(ranks.size + 1)]
+
+    def of(self, rank: int) -> range:
+        """Give the numbers of a rank's shards."""
+        return range(self._starts[rank], self._starts[rank + 1])
+
+    @property
+    def mine(self) -> range:
+        """The numbers of this rank's shards."""
+        return self.of(self.ranks.rank)
+
+    def bounds(self, shard: int, n: int) -> tuple[int, int]:
+        """Give the first of n rows that are a shard's, and the first that is not; earlier shards may have one more."""
+        each, more = divmod(n, self.count)
+        return shard * each + min(shard, more), (shard + 1) * each + min(shard + 1, more)
+
+    def mean(self, n: int, measures: Callable[[int, int], tuple[float, float]]) -> tuple[float, float]:
+        """Give the means over n examples of two measures, from those of the examples of each shard, first to end."""
+
+        def mine() -> list[float]:
+            found = []
+            for shard in self.mine:
+                first, end = self.bounds(shard, n)
+                found += [(end - first) * value for value in measures(first, end)] if first < end else [0.0, 0.0]
+            return found
+
+        counts = [2 * len(self.of(rank)) for rank in range(self.ranks.size)]
+        found = self.ranks.together(mine, counts).reshape(self.count, 2)
+        return math.fsum(found[:, 0]) / n, math.fsum(found[:, 1]) / n
+
+    def nodes(self, rank: int) -> list[Node]:
+        """Give the sums that a rank can make by itself, each as the first shard in it and the first behind it."""
+        mine = self.of(rank)
+
+        def within(node: Node) -> list[Node]:
+            first, end = node
+            if end <= mine.start or mine.stop <= first:
+                return []
+            if mine.start <= first and end <= mine.stop:
+                return [node]
+            return [*within((first, halfway(node))), *within((halfway(node), end))]
+
+        return within((0, self.count))
+
+    def add_up(self, nodes: NDArray[Any]) -> NDArray[Any]:
+        """Give the sum of the sums of all ranks, one in a row, by halves."""
+        rows = dict(zip([node for rank in range(self.ranks.size) for node in self.nodes(rank)], nodes, strict=True))
+
+        def total(node: Node) -> NDArray[Any]:
+            if node in rows:
+                return rows[node]
+            found = total((node[0], halfway(node)))
+            found += total((halfway(node), node[1]))
+            return found
+
+        return total((0, self.count))
+
+
+def halfway(node: Node) -> int:
+    """Give where a sum over several shards is divided: behind the largest power of two of them that leaves some."""
+    first, end = node
+    return first + (1 << ((end - first - 1).bit_length() - 1))
+
+
+class ShardedStepper:
+    """The `Stepper` that adds up gradients of shards.
+
+    Parameters
+    ----------
+    task : Task
+        What to train.
+    plan : Plan or None
+        How Rust runs the network; None if its own methods do.
+    shards : Shards
+        The shards of each batch.
+    """
+
+    def __init__(self, task: Task, plan: engine.Plan | None, shards: Shards) -> None:
+        self._task, self.plan, self._shards = task, plan, shards
+        self._gradient = _ByMethods(task, shards.ranks) if plan is None else _ByPlan(task, plan, shards)
+        #: Behind the gradient of the parameters, a vector has the running statistics.
+        self._statistics = list(statistics_of(task.net).values())
+        size = self._gradient.size + sum(array.size for array in self._statistics)
+        nodes = shards.nodes(shards.ranks.rank)
+        #: The sums that this rank makes by itself, and room for those they are made from.
+        self._sums = np.zeros((len(nodes), size), self._gradient.dtype)
+        depth = max((end - first - 1).bit_length() for first, end in nodes)
+        self._room = np.empty((depth, size), self._gradient.dtype)
+
+    def fits(self) -> bool:
+        return self.plan is None or self.plan.is_of(self._task.net.layers)
+
+    def steps(self, rows: NDArray[np.int64]) -> Iterator[list[float]]:
+        task = self._task
+        with own_masks_after(task.net):
+            for start in range(0, len(rows), task.batch_size):
+                yield [self._step(rows[start : start + task.batch_size])]
+
+    def _step(self, batch: NDArray[np.int64]) -> float:
+        """Make one step, and give the loss before it."""
+        task, shards, ranks = self._task, self._shards, self._shards.ranks
+        before = [array.copy() for array in self._statistics]
+        losses: dict[int, float] = {}
+
+        def statistics_as_before() -> None:
+            for array, values in zip(self._statistics, before, strict=True):
+                array[...] = values
+
+        def one(shard: int, out: FloatArray, adding: bool) -> None:
+            first, end = shards.bounds(shard, len(batch))
+            statistics_as_before()
+            losses[shard] = self._gradient.find(batch[first:end], (first, shard), len(batch), out, adding)
+            behind = self._gradient.size
+            for array in self._statistics:
+                put(out[behind : behind + array.size], array.ravel() * ((end - first) / len(batch)), adding)
+                behind += array.size
+
+        def mine() -> list[float]:
+            for node, out in zip(shards.nodes(ranks.rank), self._sums, strict=True):
+                self._add_up(node, out, 0, one)
+            return [losses[shard] for shard in shards.mine]
+
+        try:
+            found = ranks.together(mine, [len(shards.of(rank)) for rank in range(ranks.size)])
+        finally:
+            statistics_as_before()
+        loss = math.fsum(found) / len(batch)
+        with uninterrupted():
+            total = ranks.exchanged(self._sums, [len(shards.nodes(rank)) for rank in range(ranks.size)], shards.add_up)
+            if np.isfinite(loss) or not task.strict:
+                self._gradient.apply(total[: self._gradient.size])
+                behind = self._gradient.size
+                for array in self._statistics:
+                    array[...] = total[behind : behind + array.size].reshape(array.shape)
+                    behind += array.size
+        return loss
+
+    def _add_up(self, node: Node, out: FloatArray, depth: int, one: Callable[[int, FloatArray, bool], None]) -> None:
+        """``out ←`` the sum over a node's shards, by halves."""
+        first, end = node
+        if end - first == 1:
+            one(first, out, False)
+            return
+        middle = halfway(node)
+        self._add_up((first, middle), out, depth, one)
+        if end - middle == 1:
+            one(middle, out, True)  # onto the other half: no array of its own
+        else:
+            self._add_up((middle, end), self._room[depth], depth + 1, one)
+            out += self._room[depth]
+
+
+class _ByPlan:
+    """Gradient and update by Rust."""
+
+    def __init__(self, task: Task, plan: engine.Plan, shards: Shards) -> None:
+        self._task, self._plan = task, plan
+        self.size, self.dtype = sum(array.size for array in plan.parameters), plan.dtype
+        self._longest = -(-task.batch_size // shards.count)
+        params = task.net.params
+        self._names = [next(name for name, p in params.items() if p is array) for array in plan.parameters]
+
+    def find(
+        self, rows: NDArray[np.int64], place: tuple[int, int], of_batch: int, out: FloatArray, adding: bool
+    ) -> float:
+        """Give the sum of the losses of some rows; ``out ←`` its gradient divided by `of_batch`, or add it there.
+
+        The first row is number ``place[0]`` in its batch, and they are shard ``place[1]`` of it.
+        """
+        task, plan = self._task, self._plan
+        t, weights = task.taught(plan)
+        if task.settings.augment is None and not isinstance(task.sets.x, SparseRows):
+            x = task.examples(plan, task.sets.x, leave_out=False)
+        else:
+            x = plan.examples(task.batch(rows, place[1]), leave_out=False)
+            t, weights = t[rows], None if weights is None else weights[rows]
+            rows = np.arange(len(rows))
+        draws = (task.stream or 0, task.run.step, place[0])
+        out = out[: self.size]
+        return plan.gradient(x, (t, weights), rows, self._longest, of_batch, out, adding=adding, draws=draws)
+
+    def apply(self, gradient: FloatArray) -> None:
+        """Update the parameters."""
+        task = self._task
+        task.optimizer.prepare(task.net.params)
+        if task.settings.largest_norm is not None:
+            gradient = shortened({"all": gradient}, task.settings.largest_norm)["all"]
+        self._plan.update(task.optimizer, self._names, gradient)
+
+
+class _ByMethods:
+    """Gradient and update by the network's own methods and the optimizer's."""
+
+    def __init__(self, task: Task, ranks: Ranks) -> None:
+        self._task, self._ranks = task, ranks
+        self._shapes = {name: np.shape(p) for name, p in params_of(task.net).items()}
+        self.size = sum(map(math.prod, self._shapes.values()))
+        own = np.result_type(np.float32, *params_of(task.net).values())
+        self.dtype = own if own in (np.float32, np.float64) else np.dtype(np.float64)
+        #: The parameters that have a gradient; a rank whose shards are empty asks rank 0, whose first is not.
+        self._learnt: list[str] | None = None
+        self._asked = False
+
+    def find(
+        self, rows: NDArray[np.int64], place: tuple[int, int], of_batch: int, out: FloatArray, adding: bool
+    ) -> float:
+        """As that of `_ByPlan`."""
+        if not len(rows):
+            put(out[: self.size], 0, adding)
+            return 0.0
+        task = self._task
+        loss, grads = loss_and_gradient(task, rows, *place)
+        if self._learnt is None:
+            self._learnt = [name for name in self._shapes if name in grads]
+            if not task.run.step and self._ranks.first:
+                tell_what_has_no_gradient(task.net, grads)
+        behind = 0
+        for name, shape in self._shapes.items():
+            size = math.prod(shape)
+            if name in grads:
+                grad = floats(grads[name], f"the gradient of {name}")
+                if grad.shape != shape:
+                    raise ValueError(f"the gradient of {name} must have its shape {shape}, got {grad.shape}")
+                put(out[behind : behind + size], grad.ravel() * (len(rows) / of_batch), adding)
+            behind += size
+        return loss * len(rows)
+
+    def apply(self, gradient: FloatArray) -> None:
+        """Update the parameters."""
+        task, behind, grads = self._task, 0, {}
+        if not self._asked:
+            self._learnt, self._asked = self._ranks.of_the_first(self._learnt), True
+        for name, shape in self._shapes.items():
+            size = math.prod(shape)
+            if name in (self._learnt or ()):
+                grads[name] = gradient[behind : behind + size].reshape(shape)
+            behind += size
+        if task.settings.largest_norm is not None:
+            grads = shortened(grads, task.settings.largest_norm)
+        with np.errstate(over="ignore", invalid="ignore"):  # the loss will show it
+            task.optimizer.update(task.net.params, grads)
+
+
+def put(out: FloatArray, values: Any, adding: bool) -> None:
+    """``out ← values``, or add them there."""
+    if adding:
+        out += values
+    else:
+        out[...] = values
