@@ -40,10 +40,11 @@ DEFAULTS: dict[str, Any] = {
     "validation": None,
     "patience": None,
     "test": None,
+    "shards": None,
     "seed": 0,
 }
 #: Files of runs have these settings only if they differ from these values; older files do not have them.
-_SINCE_NETS = {name: DEFAULTS[name] for name in ("net", "dropout", "batch_norm", "label_smoothing", "test")}
+_SINCE_NETS = {name: DEFAULTS[name] for name in ("net", "dropout", "batch_norm", "label_smoothing", "test", "shards")}
 
 
 def said(value: Any) -> str:
@@ -96,6 +97,7 @@ OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {
         f"hold this share of your own data out for the test (default {TEST})",
         {"type": fraction, "metavar": "X"},
     ),
+    "shards": ("parts of a batch whose gradients are added up, on which the bits depend (with --mpi 8)", _WHOLE),
 }
 #: Settings that may change when a run is resumed.
 LENGTH = {"iterations", "epochs"}

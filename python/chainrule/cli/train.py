@@ -8,18 +8,21 @@ import sys
 import time
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from chainrule.checking import check_gradients
-from chainrule.cli import nets, recipes, settings, training_data
+from chainrule.cli import mpi, nets, recipes, settings, training_data
 from chainrule.cli.arguments import Commands, add_command, add_data_dir, add_format, add_seed, whole
 from chainrule.cli.output import on_terminal, print_json, print_line, show, style_for
+from chainrule.nn.network import Network
 from chainrule.plotting.report_page import training_report
 from chainrule.storage.atomic_write import expect_writable, write_whole
 from chainrule.training.callbacks import EarlyStopping, Run
-from chainrule.training.fit import fit
+from chainrule.training.fit import SHARDS, fit
 from chainrule.training.history import History
+from chainrule.training.ranks import Ranks
 from chainrule.training.settings import OPTIMIZERS
 
 #: How many images the tutorial uses for its gradient check.
@@ -35,6 +38,7 @@ $ chainrule train --data-dir fashion-mnist --format jsonl
 $ chainrule train --recipe 99
 $ chainrule train penguins.csv --target species --save penguins.safetensors
 $ chainrule train pictures/ --save pictures.safetensors
+$ mpiexec -n 4 chainrule train --mpi --hidden 2048 --batch-size 1024
 """
 
 
@@ -70,6 +74,9 @@ def add(commands: Commands) -> None:
         choices=recipes.RECIPES,
         metavar="N",
         help="a short training to 97, 98 or 99 %% of the test images; says all that a run is but --seed",
+    )
+    network.add_argument(
+        "--mpi", action="store_true", help="train in all processes that mpiexec has started, to the bits of one"
     )
     files = train.add_argument_group("files")
     files.add_argument("--save", type=Path, metavar="FILE", help="write network and run there, as safetensors")
@@ -107,25 +114,9 @@ def run(options: argparse.Namespace) -> int:
     if options.recipe is not None:
         return recipes.run(options, options.parser.parse_args(["train"]))
     started = time.perf_counter()
-    save = options.save or options.resume
-    _expect_sense(options, save)
-    for path in filter(None, (save, options.report)):
-        expect_writable(path)
-    if options.report is not None:
-        import_module("chainrule.plotting.figure")  # says now, not after the training, what the page needs
-    data = training_data.data_of(options)
-    wanted = settings.chosen(options, data.defaults)
-    if not (options.quiet or data.own is None or options.format == "jsonl"):
-        print_line(f"{options.data}: {data.own!r}")
-    data = training_data.split(data, wanted)
-    if 0 < len(data.x) < wanted["batch_size"]:
-        what = "images" if data.own is None else "examples"
-        raise ValueError(f"--batch-size {wanted['batch_size']} is more than the {len(data.x)} training {what}")
-    rng = np.random.default_rng(wanted["seed"])
-    net = nets.made(wanted, data, rng)
-    if save is not None:
-        settings.store(net, wanted, data.x, data.t, options.resume)
-
+    save, ranks = options.save or options.resume, mpi.ranks_of(options)
+    with ranks.joined():
+        data, wanted, net, rng = ranks.each(lambda: _prepared(options, save, ranks))
     rows = _Printed(options)
     stopping = None if wanted["patience"] is None else EarlyStopping(wanted["patience"])
     before = _stamp(save)
@@ -147,14 +138,57 @@ def run(options: argparse.Namespace) -> int:
             every=None if save is None else options.checkpoint_every,
             resume=options.resume,
             progress=on_terminal(sys.stderr) and not options.quiet,
+            shards=wanted["shards"],
+            comm=ranks.comm,
         )
     except KeyboardInterrupt:
         if save is not None and _stamp(save) != before:
             raise KeyboardInterrupt(f"go on with: {_going_on(options, save)}") from None
         raise
+    seconds = time.perf_counter() - started
+    if ranks.first:
+        _finish(options, save, net, data, wanted, history, rows, stopping, seconds)
+    return 0
+
+
+def _prepared(
+    options: argparse.Namespace, save: Path | None, ranks: Ranks
+) -> tuple[training_data.TrainingData, dict[str, Any], Network, np.random.Generator]:
+    """Give the data, the settings, the network and the generator; refuse what would not work at the end."""
+    _expect_sense(options, save)
+    for path in filter(None, (save, options.report) if ranks.first else ()):
+        expect_writable(path)
+    if options.report is not None:
+        import_module("chainrule.plotting.figure")  # says now, not after the training, what the page needs
+    data = training_data.data_of(options)
+    wanted = settings.chosen(options, {**data.defaults, **({} if ranks.comm is None else {"shards": SHARDS})})
+    if not (options.quiet or data.own is None or options.format == "jsonl"):
+        print_line(f"{options.data}: {data.own!r}")
+    data = training_data.split(data, wanted)
+    if 0 < len(data.x) < wanted["batch_size"]:
+        what = "images" if data.own is None else "examples"
+        raise ValueError(f"--batch-size {wanted['batch_size']} is more than the {len(data.x)} training {what}")
+    rng = np.random.default_rng(wanted["seed"])
+    net = nets.made(wanted, data, rng)
+    if save is not None:
+        settings.store(net, wanted, data.x, data.t, options.resume)
+    return data, wanted, net, rng
+
+
+def _finish(
+    options: argparse.Namespace,
+    save: Path | None,
+    net: Network,
+    data: training_data.TrainingData,
+    wanted: dict[str, Any],
+    history: History,
+    rows: _Printed,
+    stopping: EarlyStopping | None,
+    seconds: float,
+) -> None:
+    """Print the result, and write what was asked for."""
     if stopping is not None and save is not None:
         net.save(save)
-    seconds = time.perf_counter() - started
     rows.result(history, seconds, stopping)
     if options.report is not None:
         mode = nets.NETS[wanted["net"]].check
@@ -165,7 +199,6 @@ def run(options: argparse.Namespace) -> int:
             net, history, test=data.test, places=data.places, configuration=asked, check=check, seconds=seconds
         )
         write_whole(options.report, page.encode())
-    return 0
 
 
 def _expect_sense(options: argparse.Namespace, save: Path | None) -> None:

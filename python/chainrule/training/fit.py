@@ -246,7 +246,7 @@ def fit(
 
 
 def _prepared(
-    net: Any, data: tuple[Any, ...], settings: Settings, seed: Any, ranks: Ranks
+    net: Any, data: tuple[Any, Any, Any, Any, Any], settings: Settings, seed: Any, ranks: Ranks
 ) -> tuple[Sets, Checkpoints, np.random.Generator]:
     """Check everything against everything else, and give the data, the files and the generator."""
     from chainrule.training.checkpoints import Checkpoints  # files and their formats are not part of training itself

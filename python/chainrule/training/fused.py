@@ -11,30 +11,29 @@ from numpy.typing import NDArray
 from chainrule import _kernels
 from chainrule.nn import engine
 from chainrule.nn.sparse import SparseRows
-from chainrule.training.task import Task
+from chainrule.training.task import Stepper, Task
 
 
-class FusedStepper:
+class FusedStepper(Stepper):
     """The `Stepper` of a network that Rust knows.
 
     Parameters
     ----------
-    task : Task
-        What to train.
-    plan : Plan
-        How Rust runs the network.
+    task, plan
+        As for `Stepper`; there is a plan.
     beside : sequence of Evaluation
         Evaluations that a thread that is idle goes on with.
     """
 
-    def __init__(self, task: Task, plan: engine.Plan, beside: Sequence[_kernels.Evaluation]) -> None:
-        self._task, self.plan, self._beside = task, plan, list(beside)
+    plan: engine.Plan
 
-    def fits(self) -> bool:
-        return self.plan.is_of(self._task.net.layers)
+    def __init__(self, task: Task, plan: engine.Plan, beside: Sequence[_kernels.Evaluation]) -> None:
+        super().__init__(task, plan)
+        self._beside = list(beside)
 
     def steps(self, rows: NDArray[np.int64]) -> Iterator[list[float]]:
-        task, plan, batch_size = self._task, self.plan, self._task.batch_size
+        """Make the steps, as many in a call as there are until Ctrl-C is to be looked for, or a callback called."""
+        task, plan, batch_size = self.task, self.plan, self.task.batch_size
         params, settings = task.net.params, task.settings
         task.optimizer.prepare(params)
         names = [next(name for name, p in params.items() if p is array) for array in plan.parameters]
@@ -73,7 +72,7 @@ class FusedStepper:
 
     def _at_once(self) -> int | None:
         """How many batches are handed over together; None for as many as there are, in the data set as it is."""
-        if self._task.settings.augment is not None:
+        if self.task.settings.augment is not None:
             return 1
-        x = self._task.sets.x
-        return max(x.block // self._task.batch_size, 1) if isinstance(x, SparseRows) else None
+        x = self.task.sets.x
+        return max(x.block // self.task.batch_size, 1) if isinstance(x, SparseRows) else None

@@ -47,8 +47,10 @@ class Ranks:
     def __init__(self, comm: Any = None) -> None:
         if comm is not None and not all(hasattr(comm, name) for name in ("Allgatherv", "Alltoallv", "Bcast", "Dup")):
             raise TypeError(f"comm must be a communicator of mpi4py, such as MPI.COMM_WORLD, got {comm!r}")
-        self._comm = comm
-        self.rank, self.size = (0, 1) if comm is None else (comm.Get_rank(), comm.Get_size())
+        #: The communicator as it was given.
+        self.comm = self._comm = comm
+        self.rank: int = 0 if comm is None else comm.Get_rank()
+        self.size: int = 1 if comm is None else comm.Get_size()
         self._interrupts: list[Any] = []
         #: Whether all ranks know of the exception that ends this one.
         self._shared = False
@@ -67,8 +69,7 @@ class Ranks:
         if self._comm is None:
             yield
             return
-        own = self._comm
-        self._comm = own.Dup()
+        self._comm = self.comm.Dup()
         before = signal.getsignal(signal.SIGINT)
         # Only the main thread is ever interrupted; a handler that is not a function is left to the system.
         held = threading.current_thread() is threading.main_thread() and callable(before)
@@ -78,16 +79,17 @@ class Ranks:
             yield
         except BaseException as error:
             if not self._shared:
-                traceback.print_exc()
+                # Not sys.stderr, which may lead nowhere on this rank.
+                traceback.print_exc(file=sys.__stderr__)
                 text = harmless(f"{type(error).__name__}: {error}")
-                print(f"rank {self.rank} of {self.size} ended with {text}", file=sys.stderr, flush=True)
+                print(f"rank {self.rank} of {self.size} ended with {text}", file=sys.__stderr__, flush=True)
                 self._comm.Abort(1)
             raise
         finally:
             if held:
                 signal.signal(signal.SIGINT, before)
             self._comm.Free()
-            self._comm = own
+            self._comm = self.comm
 
     def each(self, work: Callable[[], T]) -> T:
         """Do `work` on every rank, and give what it returns on this one; errors are those of `together`."""

@@ -14,22 +14,15 @@ from chainrule.nn.engine import Ours
 from chainrule.nn.layers import Dropout
 from chainrule.nn.network import params_of, penalty, statistics_of
 from chainrule.training.optimizers import shortened
-from chainrule.training.task import Task, in_rust
+from chainrule.training.task import Stepper, Task, in_rust
 
 
-class ReadableStepper:
+class ReadableStepper(Stepper):
     """The `Stepper` of any network: its ``gradient``, and the optimizer's ``update``."""
 
-    plan = None
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-
-    def fits(self) -> bool:
-        return True
-
     def steps(self, rows: NDArray[np.int64]) -> Iterator[list[float]]:
-        task = self._task
+        """Make the steps one by one."""
+        task = self.task
         with own_masks_after(task.net):
             for start in range(0, len(rows), task.batch_size):
                 with self._whole():
@@ -39,9 +32,9 @@ class ReadableStepper:
     @contextmanager
     def _whole(self) -> Iterator[None]:
         """Restore running statistics if a step ends before its update, for instance by Ctrl-C."""
-        optimizer = self._task.optimizer
+        optimizer = self.task.optimizer
         steps = optimizer.iter
-        before = [(array, array.copy()) for array in statistics_of(self._task.net).values()]
+        before = [(array, array.copy()) for array in statistics_of(self.task.net).values()]
         try:
             yield
         except BaseException:
@@ -52,7 +45,7 @@ class ReadableStepper:
 
     def _step(self, batch: NDArray[np.int64]) -> float:
         """Make one step, and give the loss before it."""
-        task = self._task
+        task = self.task
         loss, grads = loss_and_gradient(task, batch)
         if not task.run.step:
             tell_what_has_no_gradient(task.net, grads)

@@ -225,7 +225,7 @@ class Training:
         if self._shards is not None:
             return ShardedStepper(self._task, plan, self._shards)
         if plan is None:
-            return ReadableStepper(self._task)
+            return ReadableStepper(self._task, None)
         return FusedStepper(self._task, plan, [one for _, one, _ in self._evaluations])
 
     def _examples(self, plan: engine.Plan, x: FloatArray | SparseRows) -> _kernels.Examples:

@@ -31,7 +31,7 @@ from chainrule.nn.sparse import SparseRows
 from chainrule.training.optimizers import shortened
 from chainrule.training.ranks import Ranks
 from chainrule.training.readable import loss_and_gradient, own_masks_after, tell_what_has_no_gradient
-from chainrule.training.task import Task
+from chainrule.training.task import Stepper, Task
 
 Node = tuple[int, int]
 
@@ -87,7 +87,9 @@ class Shards:
 
     def add_up(self, nodes: NDArray[Any]) -> NDArray[Any]:
         """Give the sum of the sums of all ranks, one in a row, by halves."""
-        rows = dict(zip([node for rank in range(self.ranks.size) for node in self.nodes(rank)], nodes, strict=True))
+        rows: dict[Node, NDArray[Any]] = dict(
+            zip([node for rank in range(self.ranks.size) for node in self.nodes(rank)], nodes, strict=True)
+        )
 
         def total(node: Node) -> NDArray[Any]:
             if node in rows:
@@ -105,21 +107,20 @@ def halfway(node: Node) -> int:
     return first + (1 << ((end - first - 1).bit_length() - 1))
 
 
-class ShardedStepper:
+class ShardedStepper(Stepper):
     """The `Stepper` that adds up gradients of shards.
 
     Parameters
     ----------
-    task : Task
-        What to train.
-    plan : Plan or None
-        How Rust runs the network; None if its own methods do.
+    task, plan
+        As for `Stepper`.
     shards : Shards
         The shards of each batch.
     """
 
     def __init__(self, task: Task, plan: engine.Plan | None, shards: Shards) -> None:
-        self._task, self.plan, self._shards = task, plan, shards
+        super().__init__(task, plan)
+        self._shards = shards
         self._gradient = _ByMethods(task, shards.ranks) if plan is None else _ByPlan(task, plan, shards)
         #: Behind the gradient of the parameters, a vector has the running statistics.
         self._statistics = list(statistics_of(task.net).values())
@@ -130,18 +131,16 @@ class ShardedStepper:
         depth = max((end - first - 1).bit_length() for first, end in nodes)
         self._room = np.empty((depth, size), self._gradient.dtype)
 
-    def fits(self) -> bool:
-        return self.plan is None or self.plan.is_of(self._task.net.layers)
-
     def steps(self, rows: NDArray[np.int64]) -> Iterator[list[float]]:
-        task = self._task
+        """Make the steps one by one."""
+        task = self.task
         with own_masks_after(task.net):
             for start in range(0, len(rows), task.batch_size):
                 yield [self._step(rows[start : start + task.batch_size])]
 
     def _step(self, batch: NDArray[np.int64]) -> float:
         """Make one step, and give the loss before it."""
-        task, shards, ranks = self._task, self._shards, self._shards.ranks
+        task, shards, ranks = self.task, self._shards, self._shards.ranks
         before = [array.copy() for array in self._statistics]
         losses: dict[int, float] = {}
 

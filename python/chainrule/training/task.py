@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,27 +21,6 @@ from chainrule.training.callbacks import Run
 from chainrule.training.optimizers import Optimizer
 from chainrule.training.sets import Sets
 from chainrule.training.settings import Settings
-
-
-class Stepper(Protocol):
-    """A way to make steps: gradients, their sum, and the update, in one call to Rust or one after the other.
-
-    Attributes
-    ----------
-    plan : Plan or None
-        How Rust runs the network; None if its own methods do.
-    """
-
-    plan: engine.Plan | None
-
-    def steps(self, rows: NDArray[np.int64]) -> Any:
-        """Make the steps for the batches in `rows`, and give their losses as lists, one or more at a time.
-
-        A loss that is not finite comes last, and its step has not been made, if `Task.strict`.
-        """
-
-    def fits(self) -> bool:
-        """Tell whether the network is still the one that this was made for: a callback may have replaced a layer."""
 
 
 @dataclass(eq=False, repr=False)
@@ -126,6 +106,32 @@ class Task:
                 f" {batch.dtype}"
             )
         return batch
+
+
+class Stepper:
+    """A way to make steps: gradients, their sum, and the update, in one call to Rust or one after the other.
+
+    Parameters
+    ----------
+    task : Task
+        What to train.
+    plan : Plan or None
+        How Rust runs the network; None if its own methods do.
+    """
+
+    def __init__(self, task: Task, plan: engine.Plan | None) -> None:
+        self.task, self.plan = task, plan
+
+    def steps(self, rows: NDArray[np.int64]) -> Iterator[list[float]]:
+        """Make the steps for the batches in `rows`, and give their losses, one or more at a time.
+
+        A loss that is not finite comes last, and its step has not been made, if `Task.strict`.
+        """
+        raise NotImplementedError
+
+    def fits(self) -> bool:
+        """Tell whether the network is still the one that this was made for: a callback may have replaced a layer."""
+        return self.plan is None or self.plan.is_of(self.task.net.layers)
 
 
 def needs_stream(net: Any, augment: Any) -> bool:
