@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from chainrule._gate import all_writeable, expect_network, generator
+from chainrule._gate import all_writeable, expect_network, flag, generator
 from chainrule._other_names import telling
 from chainrule._warn import warn
 from chainrule.nn.network import Network, expect_each_named
@@ -61,6 +61,7 @@ def fit(
     on_nonfinite: Literal["raise", "warn", "ignore"] = "raise",
     shards: int | None = None,
     comm: Any = None,
+    local: bool = False,
 ) -> History:
     """Train `net` on mini-batches, in place: ``p -= learning_rate * dL/dp``, or by the rule of `optimizer`.
 
@@ -142,6 +143,9 @@ def fit(
     comm : mpi4py.MPI.Comm, optional
         The processes that train together, such as ``MPI.COMM_WORLD``, at most as many as `shards`. Each calls `fit`
         with the same arguments and data, and has the same network and history in the end.
+    local : bool, default False
+        Each process gives its own rows of `x`, `t`, `sample_weight` and the other sets, for data larger than the memory
+        of one. The rows of process 0 come first; the bits are those of all rows on one process.
 
     Returns
     -------
@@ -231,7 +235,10 @@ def fit(
             )
         )
         data = (x, t, sample_weight, test, validation)
-        sets, checkpoints, rng = ranks.each(lambda: _prepared(net, data, settings, seed, ranks))
+        sets = ranks.each(lambda: _sets(net, data, settings, ranks, local))
+        if local:
+            sets.join(ranks, validation)
+        checkpoints, rng = ranks.each(lambda: _prepared(net, sets, settings, seed, ranks))
         total = settings.total_steps(-(-len(sets) // settings.batch_size))
         expect_alike(ranks, net, sets, settings, rng, seeded=seed is not None)
         run = ranks.each(lambda: Training(net, sets, settings, checkpoints, rng, total, ranks))
@@ -245,23 +252,30 @@ def fit(
     return run.history
 
 
+def _sets(net: Any, data: tuple[Any, Any, Any, Any, Any], settings: Settings, ranks: Ranks, local: Any) -> Sets:
+    """Check the data."""
+    if flag(local, "local") and ranks.comm is None:
+        raise ValueError("local=True says that each process has its own rows; say which processes with comm=")
+    _expect_trainable(net)
+    return Sets.of(net, *data, settings)
+
+
 def _prepared(
-    net: Any, data: tuple[Any, Any, Any, Any, Any], settings: Settings, seed: Any, ranks: Ranks
-) -> tuple[Sets, Checkpoints, np.random.Generator]:
-    """Check everything against everything else, and give the data, the files and the generator."""
+    net: Any, sets: Sets, settings: Settings, seed: Any, ranks: Ranks
+) -> tuple[Checkpoints, np.random.Generator]:
+    """Check everything against everything else, and give the files and the generator."""
     from chainrule.training.checkpoints import Checkpoints  # files and their formats are not part of training itself
 
     rng = generator(seed)
-    _expect_trainable(net)
-    sets = Sets.of(net, *data, settings)
     settings.expect_batches_of(len(sets), ranks.size)
     settings.total_steps(1)
     checkpoints = Checkpoints(net, sets, settings, writes=ranks.first)
     rng = checkpoints.generator(seed, rng)
     if ranks.first:
-        for text in (*checkpoints.not_held, *left_untrained(net, sets.x, sets.t, settings.batch_size)):
+        x = sets.at_hand
+        for text in (*checkpoints.not_held, *left_untrained(net, x, sets.t[: len(x)], settings.batch_size)):
             warn(text)
-    return sets, checkpoints, rng
+    return checkpoints, rng
 
 
 def _expect_trainable(net: Any) -> None:

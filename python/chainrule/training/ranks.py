@@ -52,6 +52,7 @@ class Ranks:
         self.rank: int = 0 if comm is None else comm.Get_rank()
         self.size: int = 1 if comm is None else comm.Get_size()
         self._interrupts: list[Any] = []
+        self._rooms: dict[str, NDArray[Any]] = {}
         #: Whether all ranks know of the exception that ends this one.
         self._shared = False
 
@@ -208,29 +209,62 @@ class Ranks:
         nodes : sequence of int
             How many each rank has.
         add_up : callable
-            Gives the sum of the rows of its argument, (sum of `nodes`, any number), in the order wanted.
+            Gives the sum of the rows of its argument, (sum of `nodes`, any number), in the order wanted. It may write
+            to it.
 
         Returns
         -------
         ndarray, shape (G,)
-            The sum, with the same bits on every rank.
+            The sum, with the same bits on every rank; it is written over by the next call.
         """
-        if self._comm is None or self.size == 1:
+        if self.size == 1:
             return add_up(parts)
         length = parts.shape[1]
-        ends = [length * (r + 1) // self.size for r in range(self.size)]
+        ends = [length * (rank + 1) // self.size for rank in range(self.size)]
         sizes = np.diff([0, *ends])
-        sent = np.concatenate([part.ravel() for part in np.split(parts, ends[:-1], axis=1)])
         mine = int(sizes[self.rank])
-        received = np.empty(sum(nodes) * mine, parts.dtype)
-        self._comm.Alltoallv(
-            [sent, (sizes * len(parts)).tolist()],
-            [received, [n * mine for n in nodes]],
-        )
-        return self._gathered(np.ascontiguousarray(add_up(received.reshape(sum(nodes), mine))), sizes)
+        # An array for each rank, its segment of each of ours; a single one of ours is that already.
+        sent = parts.reshape(-1)
+        if len(parts) > 1:
+            sent = self._room("sent", parts.size, parts.dtype)
+            for segment, to in zip(
+                np.split(parts, ends[:-1], axis=1), np.split(sent, np.multiply(ends[:-1], len(parts))), strict=True
+            ):
+                to.reshape(segment.shape)[...] = segment
+        received = self._room("received", sum(nodes) * mine, parts.dtype)
+        self.swapped(sent, (sizes * len(parts)).tolist(), [n * mine for n in nodes], received)
+        segment = np.ascontiguousarray(add_up(received.reshape(sum(nodes), mine)))
+        return self._gathered(segment, sizes, self._room("sum", length, parts.dtype))
 
-    def _gathered(self, mine: NDArray[Any], counts: Sequence[int] | NDArray[Any]) -> NDArray[Any]:
+    def swapped(
+        self, sent: NDArray[Any], counts: Sequence[int], received_counts: Sequence[int], out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Send ``counts[rank]`` numbers to each rank, and give those that come from each, one after the other."""
+        out = np.empty(sum(received_counts), sent.dtype) if out is None else out
+        if self._comm is None:
+            out[...] = sent
+        else:
+            self._comm.Alltoallv([sent, list(counts)], [out, list(received_counts)])
+        return out
+
+    def _room(self, name: str, size: int, dtype: Any) -> NDArray[Any]:
+        """Give memory that is kept from call to call: touching new pages takes as long as sending them."""
+        if name not in self._rooms or (self._rooms[name].size, self._rooms[name].dtype) != (size, dtype):
+            self._rooms[name] = np.empty(size, dtype)
+        return self._rooms[name]
+
+    def _gathered(
+        self, mine: NDArray[Any], counts: Sequence[int] | NDArray[Any], out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
         """Give the arrays of all ranks, one after the other."""
-        all_ = np.empty(int(sum(counts)), mine.dtype)
-        self._comm.Allgatherv(mine, [all_, [int(count) for count in counts]])
-        return all_
+        out = np.empty(int(sum(counts)), mine.dtype) if out is None else out
+        self._comm.Allgatherv(mine, [out, [int(count) for count in counts]])
+        return out
+
+    def joined_rows(self, mine: NDArray[Any]) -> NDArray[Any]:
+        """Give the rows of all ranks, those of rank 0 first, which agree in dtype and in all but the first axis."""
+        if self._comm is None:
+            return mine
+        lengths = self._gathered(np.array([float(len(mine))]), [1] * self.size).astype(int)
+        width = int(np.prod(mine.shape[1:], dtype=int))
+        return self._gathered(np.ascontiguousarray(mine).reshape(-1), lengths * width).reshape(-1, *mine.shape[1:])

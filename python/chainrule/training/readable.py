@@ -57,13 +57,15 @@ class ReadableStepper(Stepper):
         return loss
 
 
-def loss_and_gradient(task: Task, rows: NDArray[np.int64], first: int = 0, *shard: int) -> tuple[float, Any]:
+def loss_and_gradient(
+    task: Task, rows: NDArray[np.int64], first: int = 0, *shard: int, x: Any = None
+) -> tuple[float, Any]:
     """Give the mean loss of some rows, and its gradient, by the network's own methods.
 
-    The first of them is number `first` in its batch; they may be one shard of it.
+    The first of them is number `first` in its batch; they may be one shard of it, and `x` the examples themselves.
     """
     net, sets = task.net, task.sets
-    x, t = task.batch(rows, *shard), sets.taught[rows]
+    x, t = task.batch(rows, *shard, x=x), sets.taught[rows]
     weights = () if sets.weights is None else (sets.weights[rows],)
     _place_in_stream(task, first)
     grads = net.gradient(x, t, *weights)

@@ -31,7 +31,7 @@ from chainrule.training.optimizers import Optimizer
 from chainrule.training.progress import reporter
 from chainrule.training.ranks import Ranks
 from chainrule.training.readable import ReadableStepper
-from chainrule.training.sets import Sets, part_of
+from chainrule.training.sets import Sets
 from chainrule.training.settings import Settings, rate_of
 from chainrule.training.sharded import ShardedStepper, Shards
 from chainrule.training.task import Stepper, Task, needs_stream
@@ -237,7 +237,7 @@ class Training:
         The loss stays finite and does not show it. In a network that learns, the outputs there are not 0 for all of
         some dozens of examples; for fewer examples, or blank ones, they may be.
         """
-        net, x = self.net, self._sets.x
+        net, x = self.net, self._sets.at_hand
         known = isinstance(net, Network) and Ours(net).scores and Ours(net).layers
         if (
             not self._ranks.first
@@ -263,7 +263,7 @@ class Training:
                 text = (
                     f"every unit of {name} is 0 for all of {len(sample)} examples; the layers before it no longer learn"
                 )
-                then = f"{advice(self._sets.x, self._dtype(), self._sets.place)}, and start with a new network"
+                then = f"{advice(self._sets.at_hand, self._dtype(), self._sets.place)}, and start with a new network"
                 warn(f"{text}. {then}")
                 self._told_of_dead_units = True
                 return
@@ -272,7 +272,8 @@ class Training:
         """Give loss and measure of a set by the network's own methods; of its shards, if there are any."""
         if self._shards is None:
             return self._measures(x, t)
-        found = self._shards.mean(len(x), lambda first, end: self._measures(part_of(x, first, end), t[first:end]))
+        found = self._shards.mean(x, t, self._measures)
+        self.run.measure = self._ranks.of_the_first(self.run.measure)
         loss = Ours(self.net).evaluated
         return found if loss is None else (found[0], loss.score(found[0] - penalty(self.net), found[1], t))
 
@@ -305,9 +306,10 @@ class Training:
             return
 
         def refuse() -> None:
+            advised = advice(self._sets.at_hand, self._dtype(), self._sets.place)
             raise FloatingPointError(
                 f"{what} at step {len(self.history.losses)} (lr={self.optimizer.lr}); the network is as it was before"
-                f" the call. {advice(self._sets.x, self._dtype(), self._sets.place)}, or on_nonfinite='ignore' to go on"
+                f" the call. {advised}, or on_nonfinite='ignore' to go on"
             )
 
         self._ranks.each(refuse)  # on every rank, which all have the same numbers

@@ -12,6 +12,8 @@ from chainrule._gate import FloatArray, column_names, examples, numbers, real, s
 from chainrule.nn.engine import Ours
 from chainrule.nn.network import Network, as_read
 from chainrule.nn.sparse import SparseRows, is_sparse
+from chainrule.training.ranks import Ranks
+from chainrule.training.rows_by_rank import RowsByRank, is_at_hand
 from chainrule.training.settings import Settings
 
 
@@ -37,10 +39,10 @@ class Sets:
         The names of the columns of `x`, if it was a data frame.
     """
 
-    x: FloatArray | SparseRows
+    x: Any  # an array, SparseRows or RowsByRank
     t: NDArray[Any]
     weights: FloatArray | None
-    evaluated: dict[str, tuple[FloatArray | SparseRows, NDArray[Any]]]
+    evaluated: dict[str, tuple[Any, NDArray[Any]]]
     share: int
     held_out: NDArray[np.int64] | None = None
     columns: list[str] | None = None
@@ -76,6 +78,13 @@ class Sets:
     def __len__(self) -> int:
         return len(self.x) - (self.share if self.held_out is None else 0)
 
+    def join(self, ranks: Ranks, validation: Any) -> None:
+        """Take what was given for this rank's part of the data: leave `x` where it is, and gather all else."""
+        self.x, self.t, self.weights = _joined(ranks, self.x, self.t, self.weights)
+        self.evaluated = {name: _joined(ranks, x, t)[:2] for name, (x, t) in self.evaluated.items()}
+        if self.share:
+            self.share = _share(validation, len(self.x))
+
     def hold_out(self, rows: NDArray[np.int64] | None) -> None:
         """Use these rows for validation."""
         if rows is not None:
@@ -85,9 +94,15 @@ class Sets:
             self.x, self.t = _only(self.x, learnt), self.t[learnt]
             self.weights = None if self.weights is None else self.weights[learnt]
 
+    @property
+    def at_hand(self) -> FloatArray | SparseRows:
+        """The examples that this rank has."""
+        mine: FloatArray | SparseRows = self.x if is_at_hand(self.x) else self.x.mine
+        return mine
+
     def place(self, row: int, *place: int) -> str:
         """Say which number of what `fit` was given this one of `x` is."""
-        if self.held_out is not None:
+        if self.held_out is not None and is_at_hand(self.x):
             row = int(np.delete(np.arange(len(self.x) + len(self.held_out)), self.held_out)[row])
         return place_in(self.columns, row, *place)
 
@@ -96,8 +111,18 @@ class Sets:
         self.taught = self.t
         loss = Ours(net).trained
         if share and loss is not None:
-            scores = net.predict(self.x[:1])
+            scores = net.predict(self.at_hand[:1])
             self.taught = loss.smoothed(self.t, share, scores.shape[-1], scores.dtype)
+
+
+def _joined(
+    ranks: Ranks, x: Any, t: NDArray[Any], weights: FloatArray | None = None
+) -> tuple[RowsByRank, NDArray[Any], FloatArray | None]:
+    """Give the examples of all ranks, in place, and their teaching signal and weights, gathered."""
+    ranks.expect_alike(
+        {"the shape of an example, or the dtypes of x and t,": f"{x.shape[1:]} {x.dtype} {t.shape[1:]} {t.dtype}"}
+    )
+    return RowsByRank(x, ranks), ranks.joined_rows(t), None if weights is None else ranks.joined_rows(weights)
 
 
 def place_in(columns: list[str] | None, row: int, *place: int) -> str:
@@ -111,8 +136,8 @@ def part_of(x: FloatArray | SparseRows, first: int, end: int) -> FloatArray | Sp
     return x.only(np.arange(first, end)) if isinstance(x, SparseRows) else x[first:end]
 
 
-def _only(x: FloatArray | SparseRows, rows: NDArray[np.int64]) -> FloatArray | SparseRows:
-    return x.only(rows) if isinstance(x, SparseRows) else x[rows]
+def _only(x: Any, rows: NDArray[np.int64]) -> Any:
+    return x.only(rows) if isinstance(x, SparseRows | RowsByRank) else x[rows]
 
 
 def _in_order(net: Any, x: Any, t: Any) -> tuple[FloatArray | SparseRows, NDArray[Any]]:

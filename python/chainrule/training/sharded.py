@@ -31,9 +31,13 @@ from chainrule.nn.sparse import SparseRows
 from chainrule.training.optimizers import shortened
 from chainrule.training.ranks import Ranks
 from chainrule.training.readable import loss_and_gradient, own_masks_after, tell_what_has_no_gradient
+from chainrule.training.rows_by_rank import is_at_hand
+from chainrule.training.sets import part_of
 from chainrule.training.task import Stepper, Task
 
 Node = tuple[int, int]
+#: How many examples are evaluated at a time.
+BLOCK = 4096
 
 
 class Shards:
@@ -57,19 +61,34 @@ class Shards:
         each, more = divmod(n, self.count)
         return shard * each + min(shard, more), (shard + 1) * each + min(shard + 1, more)
 
-    def mean(self, n: int, measures: Callable[[int, int], tuple[float, float]]) -> tuple[float, float]:
-        """Give the means over n examples of two measures, from those of the examples of each shard, first to end."""
+    def rows(self, batch: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+        """Give the rows of a batch that are each rank's."""
+        starts = [self.bounds(self.of(rank).start, len(batch))[0] for rank in range(self.ranks.size)]
+        return np.split(batch, starts[1:])
 
-        def mine() -> list[float]:
-            found = []
-            for shard in self.mine:
-                first, end = self.bounds(shard, n)
-                found += [(end - first) * value for value in measures(first, end)] if first < end else [0.0, 0.0]
-            return found
+    def mean(
+        self, x: Any, t: NDArray[Any], measures: Callable[[Any, NDArray[Any]], tuple[float, float]]
+    ) -> tuple[float, float]:
+        """Give the means over a set of two measures, from those of blocks of the examples of each shard."""
+        n, ranks = len(x), self.ranks
+        blocks = [self._blocks(rank, n) for rank in range(ranks.size)]
+        sums = []
+        for turn in range(max(map(len, blocks))):
+            now = [of[turn] if turn < len(of) else (0, 0) for of in blocks]
+            first, end = now[ranks.rank]
+            block = part_of(x, first, end) if is_at_hand(x) else x.fetch([np.arange(*of) for of in now])
 
-        counts = [2 * len(self.of(rank)) for rank in range(self.ranks.size)]
-        found = self.ranks.together(mine, counts).reshape(self.count, 2)
+            def work(block: Any = block, first: int = first, end: int = end) -> list[float]:
+                return [(end - first) * value for value in measures(block, t[first:end])] if first < end else []
+
+            sums.append(ranks.together(work, [2 * (start < stop) for start, stop in now]).reshape(-1, 2))
+        found = np.concatenate(sums)
         return math.fsum(found[:, 0]) / n, math.fsum(found[:, 1]) / n
+
+    def _blocks(self, rank: int, n: int) -> list[tuple[int, int]]:
+        """Give first and end of the blocks in which a rank evaluates its share of n examples."""
+        pairs = [self.bounds(shard, n) for shard in self.of(rank)]
+        return [(at, min(at + BLOCK, end)) for first, end in pairs for at in range(first, end, BLOCK)]
 
     def nodes(self, rank: int) -> list[Node]:
         """Give the sums that a rank can make by itself, each as the first shard in it and the first behind it."""
@@ -143,6 +162,8 @@ class ShardedStepper(Stepper):
         task, shards, ranks = self.task, self._shards, self._shards.ranks
         before = [array.copy() for array in self._statistics]
         losses: dict[int, float] = {}
+        begin, _ = shards.bounds(shards.mine.start, len(batch))
+        x = None if is_at_hand(task.sets.x) else task.sets.x.fetch(shards.rows(batch))
 
         def statistics_as_before() -> None:
             for array, values in zip(self._statistics, before, strict=True):
@@ -151,7 +172,8 @@ class ShardedStepper(Stepper):
         def one(shard: int, out: FloatArray, adding: bool) -> None:
             first, end = shards.bounds(shard, len(batch))
             statistics_as_before()
-            losses[shard] = self._gradient.find(batch[first:end], (first, shard), len(batch), out, adding)
+            part = None if x is None else x[first - begin : end - begin]
+            losses[shard] = self._gradient.find(batch[first:end], part, (first, shard), len(batch), out, adding)
             behind = self._gradient.size
             for array in self._statistics:
                 put(out[behind : behind + array.size], array.ravel() * ((end - first) / len(batch)), adding)
@@ -203,23 +225,24 @@ class _ByPlan:
         self._names = [next(name for name, p in params.items() if p is array) for array in plan.parameters]
 
     def find(
-        self, rows: NDArray[np.int64], place: tuple[int, int], of_batch: int, out: FloatArray, adding: bool
+        self, rows: NDArray[np.int64], x: Any, place: tuple[int, int], of_batch: int, out: FloatArray, adding: bool
     ) -> float:
         """Give the sum of the losses of some rows; ``out ←`` its gradient divided by `of_batch`, or add it there.
 
-        The first row is number ``place[0]`` in its batch, and they are shard ``place[1]`` of it.
+        The first row is number ``place[0]`` in its batch, and they are shard ``place[1]`` of it. `x` holds them unless
+        this rank has them at hand.
         """
         task, plan = self._task, self._plan
         t, weights = task.taught(plan)
-        if task.settings.augment is None and not isinstance(task.sets.x, SparseRows):
-            x = task.examples(plan, task.sets.x, leave_out=False)
+        if x is None and task.settings.augment is None and not isinstance(task.sets.x, SparseRows):
+            read = task.examples(plan, task.sets.x, leave_out=False)
         else:
-            x = plan.examples(task.batch(rows, place[1]), leave_out=False)
+            read = plan.examples(task.batch(rows, place[1], x=x), leave_out=False)
             t, weights = t[rows], None if weights is None else weights[rows]
             rows = np.arange(len(rows))
         draws = (task.stream or 0, task.run.step, place[0])
         out = out[: self.size]
-        return plan.gradient(x, (t, weights), rows, self._longest, of_batch, out, adding=adding, draws=draws)
+        return plan.gradient(read, (t, weights), rows, self._longest, of_batch, out, adding=adding, draws=draws)
 
     def apply(self, gradient: FloatArray) -> None:
         """Update the parameters."""
@@ -244,14 +267,14 @@ class _ByMethods:
         self._asked = False
 
     def find(
-        self, rows: NDArray[np.int64], place: tuple[int, int], of_batch: int, out: FloatArray, adding: bool
+        self, rows: NDArray[np.int64], x: Any, place: tuple[int, int], of_batch: int, out: FloatArray, adding: bool
     ) -> float:
         """As that of `_ByPlan`."""
         if not len(rows):
             put(out[: self.size], 0, adding)
             return 0.0
         task = self._task
-        loss, grads = loss_and_gradient(task, rows, *place)
+        loss, grads = loss_and_gradient(task, rows, *place, x=x)
         if self._learnt is None:
             self._learnt = [name for name in self._shapes if name in grads]
             if not task.run.step and self._ranks.first:

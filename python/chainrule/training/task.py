@@ -93,11 +93,16 @@ class Task:
             )
         return self._taught
 
-    def batch(self, rows: NDArray[np.int64], *shard: int) -> FloatArray:
-        """Give the examples of a batch, or of a shard of it, augmented if `augment` was given."""
-        x, augment = self.sets.x[rows], self.settings.augment
+    def batch(self, rows: NDArray[np.int64], *shard: int, x: Any = None) -> FloatArray:
+        """Give the examples of a batch, or of a shard of it, augmented if `augment` was given.
+
+        `x` holds them unless this rank has them at hand.
+        """
+        x = self.sets.x[rows] if x is None else x
+        augment = self.settings.augment
         if augment is None:
-            return x
+            unchanged: FloatArray = x
+            return unchanged
         found = augment(x, np.random.default_rng([self.stream or 0, self.run.step, *shard]))
         batch = examples(found, x.dtype)
         if batch.shape != x.shape or batch.dtype != x.dtype:
