@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from chainrule.training.ranks import Ranks
@@ -25,5 +24,5 @@ def ranks_of(options: argparse.Namespace) -> Ranks:
         raise ImportError(f"--mpi needs mpi4py and an MPI: pip install 'chainrule[mpi]' ({error})") from error
     ranks = Ranks(MPI.COMM_WORLD)
     if not ranks.first:
-        sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115  # until the process ends
+        sys.stdout = sys.stderr = None  # as if the shell had closed them: nothing is written, until the process ends
     return ranks

@@ -211,7 +211,8 @@ def _expect_sense(options: argparse.Namespace, save: Path | None) -> None:
 
 def _going_on(options: argparse.Namespace, save: Path) -> str:
     """Give the command that resumes the run."""
-    words = ["chainrule", "train", *([] if options.data is None else [str(options.data)])]
+    words = ["chainrule", "train", *(["--mpi"] if options.mpi else [])]
+    words += [] if options.data is None else [str(options.data)]
     for name in ("target", "missing", "drop", "size"):
         if getattr(options, name) is not None:
             words += [f"--{name}", str(getattr(options, name))]
