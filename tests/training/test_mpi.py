@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule import MultiLayerNet, fit, load
+from chainrule import MultiLayerNet, TwoLayerNet, check_gradients, fit, load, load_mnist
 from training import mpi_runs
 from training.mpi_runs import CASES, data, digest, train
 
@@ -235,6 +235,20 @@ def test_without_mpi4py_the_command_says_what_to_install(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "mpi4py", None)
     assert main(["train", "--mpi"]) == 2
     assert "--mpi needs mpi4py and an MPI: pip install 'chainrule[mpi]'" in capsys.readouterr().err
+
+
+# --- a check ---
+
+
+def test_a_pool_of_mpi_checks_to_the_same_report(tmp_path: Path) -> None:
+    page = Path(__file__).parents[2] / "docs" / "many-processes.md"
+    script = page.read_text(encoding="utf-8").partition("# check.py\n")[2].partition("```")[0]
+    path = tmp_path / "check.py"
+    path.write_text(script.replace("784, 500, 10", "784, 20, 10"))
+    running = begin(3, "-m", "mpi4py.futures", str(path))
+    out, err = running.communicate(timeout=60)
+    (x, t), _ = load_mnist()
+    assert out.strip() == str(check_gradients(TwoLayerNet(784, 20, 10, seed=0), x[:3], t[:3])), err
 
 
 # --- without MPI ---

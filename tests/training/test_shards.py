@@ -115,8 +115,8 @@ def test_the_gradient_of_a_shard_is_that_of_its_rows_over_the_batch(dtype: Any) 
     for adding in (False, True):
         found = plan.gradient(read, (t, None), rows, 5, 10, out, adding=adding, draws=(0, 0, 0))
         params = [p.astype(np.float64) for p in net.params.values()]
-        loss, wanted = of_two_layers(params, x[rows].astype(np.float64), t[rows])
-        wanted = np.concatenate([g.ravel() for g in wanted]) * (4 / 10)
+        loss, gradients = of_two_layers(params, x[rows].astype(np.float64), t[rows])
+        wanted = np.concatenate([g.ravel() for g in gradients]) * (4 / 10)
         tolerance = 1e-6 if dtype == np.float32 else 1e-14
         np.testing.assert_allclose(out, wanted + adding * before, atol=tolerance)
         assert math.isclose(found, 4 * loss, rel_tol=tolerance)
@@ -154,7 +154,7 @@ def test_running_statistics_are_the_mean_of_those_that_follow_each_shard(shards:
 
 
 def _cuts(n: int, shards: int) -> list[int]:
-    return np.cumsum([len(part) for part in np.array_split(np.arange(n), shards)])[:-1].tolist()
+    return [int(cut) for cut in np.cumsum([len(part) for part in np.array_split(np.arange(n), shards)])[:-1]]
 
 
 def test_resuming_keeps_the_shards(tmp_path: Any) -> None:
