@@ -12,21 +12,31 @@ any number of them. Process r of P has the shards from r S / P on. It adds up th
 before it sends anything.
 
 Running statistics follow each shard from where they were before the step; their mean is taken, as of the gradients.
+
+If a process has several threads, each has shards of its own, and a copy of the network that is brought up to date
+before each step: two threads in one product of some hundred rows wait for each other, and both pack its weights.
 """
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor, wait
+from contextlib import nullcontext
+from dataclasses import InitVar, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from chainrule import _kernels
 from chainrule._gate import FloatArray, floats
+from chainrule._machine import threads
 from chainrule._uninterrupted import uninterrupted
 from chainrule.nn import engine
 from chainrule.nn.network import params_of, statistics_of
+from chainrule.nn.passes import statistics
 from chainrule.nn.sparse import SparseRows
 from chainrule.training.optimizers import shortened
 from chainrule.training.ranks import Ranks
@@ -36,6 +46,8 @@ from chainrule.training.sets import part_of
 from chainrule.training.task import Stepper, Task
 
 Node = tuple[int, int]
+#: Multiplications in the gradient of a shard from which a second thread is given shards of its own.
+WORTH_THREADS = 1 << 23
 #: How many examples are evaluated at a time.
 BLOCK = 4096
 
@@ -145,49 +157,62 @@ class ShardedStepper(Stepper):
         self._statistics = list(statistics_of(task.net).values())
         size = self._gradient.size + sum(array.size for array in self._statistics)
         nodes = shards.nodes(shards.ranks.rank)
-        #: The sums that this rank makes by itself, and room for those they are made from.
+        #: The sums that this rank makes by itself.
         self._sums = np.zeros((len(nodes), size), self._gradient.dtype)
         depth = max((end - first - 1).bit_length() for first, end in nodes)
-        self._room = np.empty((depth, size), self._gradient.dtype)
+        self._workers = [_Worker(self._gradient, self._statistics, depth, size)]
+        for _ in range(1, self._threads()):
+            copied = copy.deepcopy(task.net.layers)
+            plan_of_copy = engine.plan(copied, task.sets.x.shape, task.net.last_layer)
+            assert plan_of_copy is not None  # there is one of the original
+            gradient, its = _ByPlan(task, plan_of_copy, shards), [array for _, array in statistics(copied.values())]
+            self._workers.append(_Worker(gradient, its, depth, size))
+
+    def _threads(self) -> int:
+        """How many threads find gradients, each of a shard of its own; one for small work."""
+        shards, task = self._shards, self.task
+        work = self._gradient.size * (task.batch_size // shards.count)
+        if self.plan is None or task.settings.augment is not None or work < WORTH_THREADS:
+            return 1
+        return min(_kernels.threads(), len(shards.mine))
 
     def steps(self, rows: NDArray[np.int64]) -> Iterator[list[float]]:
         """Make the steps one by one."""
         task = self.task
-        with own_masks_after(task.net):
+        with own_masks_after(task.net), ThreadPoolExecutor(len(self._workers)) as pool:
             for start in range(0, len(rows), task.batch_size):
-                yield [self._step(rows[start : start + task.batch_size])]
+                yield [self._step(rows[start : start + task.batch_size], pool)]
 
-    def _step(self, batch: NDArray[np.int64]) -> float:
+    def _step(self, batch: NDArray[np.int64], pool: Executor) -> float:
         """Make one step, and give the loss before it."""
         task, shards, ranks = self.task, self._shards, self._shards.ranks
         before = [array.copy() for array in self._statistics]
-        losses: dict[int, float] = {}
         begin, _ = shards.bounds(shards.mine.start, len(batch))
         x = None if is_at_hand(task.sets.x) else task.sets.x.fetch(shards.rows(batch))
+        losses: dict[int, float] = {}
 
-        def statistics_as_before() -> None:
-            for array, values in zip(self._statistics, before, strict=True):
-                array[...] = values
-
-        def one(shard: int, out: FloatArray, adding: bool) -> None:
+        def one(worker: _Worker, shard: int, out: FloatArray, adding: bool) -> None:
             first, end = shards.bounds(shard, len(batch))
-            statistics_as_before()
+            copy_all(before, worker.statistics)
             part = None if x is None else x[first - begin : end - begin]
-            losses[shard] = self._gradient.find(batch[first:end], part, (first, shard), len(batch), out, adding)
-            behind = self._gradient.size
-            for array in self._statistics:
+            with threads(1) if len(self._workers) > 1 else nullcontext():
+                losses[shard] = worker.gradient.find(batch[first:end], part, (first, shard), len(batch), out, adding)
+            behind = worker.gradient.size
+            for array in worker.statistics:
                 put(out[behind : behind + array.size], array.ravel() * ((end - first) / len(batch)), adding)
                 behind += array.size
 
         def mine() -> list[float]:
+            for worker in self._workers[1:]:
+                copy_all(self._workers[0].gradient.arrays, worker.gradient.arrays)
             for node, out in zip(shards.nodes(ranks.rank), self._sums, strict=True):
-                self._add_up(node, out, 0, one)
+                add_up(node, out, self._workers, pool, one)
             return [losses[shard] for shard in shards.mine]
 
         try:
             found = ranks.together(mine, [len(shards.of(rank)) for rank in range(ranks.size)])
         finally:
-            statistics_as_before()
+            copy_all(before, self._statistics)
         loss = math.fsum(found) / len(batch)
         with uninterrupted():
             total = ranks.exchanged(self._sums, [len(shards.nodes(rank)) for rank in range(ranks.size)], shards.add_up)
@@ -199,19 +224,48 @@ class ShardedStepper(Stepper):
                     behind += array.size
         return loss
 
-    def _add_up(self, node: Node, out: FloatArray, depth: int, one: Callable[[int, FloatArray, bool], None]) -> None:
-        """``out ←`` the sum over a node's shards, by halves."""
-        first, end = node
-        if end - first == 1:
-            one(first, out, False)
-            return
-        middle = halfway(node)
-        self._add_up((first, middle), out, depth, one)
-        if end - middle == 1:
-            one(middle, out, True)  # onto the other half: no array of its own
-        else:
-            self._add_up((middle, end), self._room[depth], depth + 1, one)
-            out += self._room[depth]
+
+#: What finds the gradient of a shard, as its worker, onto what is in an array or not.
+One = Callable[["_Worker", int, FloatArray, bool], None]
+
+
+@dataclass(eq=False, repr=False)
+class _Worker:
+    """What a thread works with: the network or a copy of it, and room for the sums that it makes."""
+
+    gradient: Any
+    statistics: list[FloatArray]
+    depth: InitVar[int]
+    size: InitVar[int]
+    room: FloatArray = field(init=False)
+
+    def __post_init__(self, depth: int, size: int) -> None:
+        self.room = np.empty((depth, size), self.gradient.dtype)
+
+
+def add_up(node: Node, out: FloatArray, workers: list[_Worker], pool: Executor, one: One, depth: int = 0) -> None:
+    """``out ←`` the sum over a node's shards, by halves; each of several workers has a thread and some shards."""
+    first, end = node
+    if end - first == 1:
+        one(workers[0], first, out, False)
+        return
+    middle, room = halfway(node), workers[0].room
+    if len(workers) > 1:
+        half = len(workers) // 2
+        others = pool.submit(add_up, (first, middle), out, workers[half:], pool, one, depth + 1)
+        try:
+            add_up((middle, end), room[depth], workers[:half], pool, one, depth + 1)
+        finally:
+            wait([others])
+        others.result()
+        out += room[depth]
+        return
+    add_up((first, middle), out, workers, pool, one, depth)
+    if end - middle == 1:
+        one(workers[0], middle, out, True)  # onto the other half: no array of its own
+    else:
+        add_up((middle, end), room[depth], workers, pool, one, depth + 1)
+        out += room[depth]
 
 
 class _ByPlan:
@@ -219,10 +273,8 @@ class _ByPlan:
 
     def __init__(self, task: Task, plan: engine.Plan, shards: Shards) -> None:
         self._task, self._plan = task, plan
-        self.size, self.dtype = sum(array.size for array in plan.parameters), plan.dtype
+        self.size, self.dtype, self.arrays = sum(array.size for array in plan.parameters), plan.dtype, plan.arrays
         self._longest = -(-task.batch_size // shards.count)
-        params = task.net.params
-        self._names = [next(name for name, p in params.items() if p is array) for array in plan.parameters]
 
     def find(
         self, rows: NDArray[np.int64], x: Any, place: tuple[int, int], of_batch: int, out: FloatArray, adding: bool
@@ -250,7 +302,9 @@ class _ByPlan:
         task.optimizer.prepare(task.net.params)
         if task.settings.largest_norm is not None:
             gradient = shortened({"all": gradient}, task.settings.largest_norm)["all"]
-        self._plan.update(task.optimizer, self._names, gradient)
+        params = task.net.params
+        names = [next(name for name, p in params.items() if p is array) for array in self._plan.parameters]
+        self._plan.update(task.optimizer, names, gradient)
 
 
 class _ByMethods:
@@ -304,6 +358,12 @@ class _ByMethods:
             grads = shortened(grads, task.settings.largest_norm)
         with np.errstate(over="ignore", invalid="ignore"):  # the loss will show it
             task.optimizer.update(task.net.params, grads)
+
+
+def copy_all(arrays: list[FloatArray], others: list[FloatArray]) -> None:
+    """Copy the numbers of each array into its counterpart."""
+    for array, other in zip(arrays, others, strict=True):
+        other[...] = array
 
 
 def put(out: FloatArray, values: Any, adding: bool) -> None:
