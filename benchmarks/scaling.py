@@ -49,7 +49,7 @@ def work(name: str, shards: int | None) -> dict[str, float]:
     from mpi4py import MPI
 
     import chainrule
-    from chainrule.training.sharded import _ByPlan
+    from chainrule.training.shard_gradients import ByPlan
 
     comm = MPI.COMM_WORLD
     sizes, batch = NETS[name]
@@ -58,7 +58,7 @@ def work(name: str, shards: int | None) -> dict[str, float]:
     net = chainrule.MultiLayerNet(sizes[0], sizes[1:-1], sizes[-1], dtype=np.float32, seed=0)
     seconds = {"find": 0.0, "apply": 0.0}
     for method in seconds:
-        setattr(_ByPlan, method, timed(getattr(_ByPlan, method), seconds, method))
+        setattr(ByPlan, method, timed(getattr(ByPlan, method), seconds, method))
 
     def run(steps: int) -> float:
         begun = time.perf_counter()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from chainrule import Adam, MultiLayerNet, fit, load
 from chainrule.nn.engine import Ours
 from chainrule.training.ranks import Ranks
-from chainrule.training.sharded import Shards, halfway
+from chainrule.training.shards import Shards, halfway
 from seed_reference import softmax
 from training.mpi_runs import CASES, data, digest, train
 

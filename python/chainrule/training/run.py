@@ -33,7 +33,8 @@ from chainrule.training.ranks import Ranks
 from chainrule.training.readable import ReadableStepper
 from chainrule.training.sets import Sets
 from chainrule.training.settings import Settings, rate_of
-from chainrule.training.sharded import ShardedStepper, Shards
+from chainrule.training.sharded import ShardedStepper
+from chainrule.training.shards import Shards
 from chainrule.training.task import Stepper, Task, needs_stream
 
 if TYPE_CHECKING:
