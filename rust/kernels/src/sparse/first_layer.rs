@@ -268,8 +268,8 @@ mod tests {
         let mut state = vec![vec![0.0; w.len()]; optimizer.rule.states()];
         let mut first = First::new(&sparse, OUTPUTS, at_once).unwrap();
         let (mut rows, mut optimizer, mut beside, mut joined) = (&rows[..], optimizer, beside, true);
-        // As at a deadline, and at a loss that is not finite: the steps end before the buffer is back, and before the
-        // next forward pass. Then to the end.
+        // The steps end after a backward pass, as at a deadline; after a forward pass, as at a loss that is not finite;
+        // and at the end of the rows.
         for (batches, and_a_half) in [(900, false), (900, true), (2000, false)] {
             first.load(level, &sparse, &optimizer, at_once < size, &w, &borrow(&mut state)).unwrap();
             let beside: Option<Beside<'_>> = beside.as_mut().map(|beside| &mut **beside as Beside<'_>);
