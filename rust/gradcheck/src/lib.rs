@@ -9,7 +9,7 @@
 //!
 //! let wrong = gradcheck::check(|x| x.mapv(|x| x * x).sum(), |x| 3.0 * x, &x).unwrap();
 //! assert!(!wrong.ok());
-//! println!("{wrong}"); // a table with the worst place and both values
+//! println!("{wrong}"); // a table with the worst entry and both values
 //! ```
 //!
 //! For every number `x` of every input, with `F` and `B` the slopes to the right and to the left of it:
@@ -19,10 +19,10 @@
 //! D     = (4 D(h/2) - D(h)) / 3                Richardson: error h⁴
 //! bar   = |D - D(h/2)| + 24 ε s / h + 4 ε      truncation; rounding, if each f is off by 8 ε s; the gradient's own
 //! wrong if |gradient - D| > bar + 1e-7 max(|gradient|, |D|)
-//! kink  if J = 2 (F - B)(h/2) - (F - B)(h) is beyond its own bar, 160 ε s / h, and does not shrink with h
+//! kink  if J = 2 (F - B)(h/2) - (F - B)(h) exceeds its own bar, 160 ε s / h, and does not shrink with h
 //! ```
 //!
-//! Why so: a bare threshold passes gradients that are wrong by less, and fails correct ones computed in rough
+//! Why so: a bare threshold passes gradients with errors below it, and fails correct ones computed in rough
 //! arithmetic. Here each number comes with its own error bound. `s` is |f|, but at least 1: a loss near 0 comes from
 //! numbers near 1 that cancel, and so does its gradient. (Or at least the mean |x| squared, if that is less: a function
 //! of small numbers alone may be as small.) `h = ε^(1/5) max(|x|, mean |x|)`, 7e-4 of the size, balances h⁴ and ε/h. If

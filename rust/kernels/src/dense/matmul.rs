@@ -309,7 +309,8 @@ fn gemm<T: Float>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, mut c: ArrayViewMu
     };
     let (a_strides, b_strides, c_strides) = (a.strides(), b.strides(), c.strides().to_owned());
     // SAFETY: the three views are live, the sizes were checked to agree, the strides (in elements, as gemm counts them)
-    // are the views' own, so every element touched is one of theirs; `c` is borrowed mutably, so it overlaps neither operand.
+    // are the views' own, so every element touched is one of theirs; `c` is borrowed mutably, so it overlaps neither
+    // operand.
     unsafe {
         gemm::gemm(
             m,

@@ -1,7 +1,7 @@
 //! The layers after a convolution that it fuses with: an elementwise function, and max pooling of 2 × 2 windows.
 //!
 //! ```text
-//! out = f(largest of each window of the map)          a function that never decreases may as well come last
+//! out = f(largest of each window of the map)          = largest of f(map), since f never decreases
 //! ```
 //!
 //! So the map, which has four times as many numbers as the output, is never stored. The backward pass does not need it

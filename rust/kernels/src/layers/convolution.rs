@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! out[f, p] = Σₖ W[f, k] · x[k under p] + b[f]        p: a place of the window;  k: a pixel of it, of one channel
-//! dW[f, k] = Σ over images and places d[f, p] · x[k under p]          db = Σ d          dx: each pixel what all places it was under send
+//! dW[f, k] = Σ over images and places d[f, p] · x[k under p]          db = Σ d          dx: each pixel the sum over all places it was under
 //! ```
 //!
 //! Sixteen images go [side by side](crate::layers::side_by_side) through the kernels of

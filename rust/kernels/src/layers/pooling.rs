@@ -1,8 +1,8 @@
 //! Max or average pooling of an image: the largest number or the mean of each window, channel by channel.
 //!
 //! ```text
-//! out[c, p] = max of x[c, ·] under place p       dx: d goes to the largest; of equal ones, to the first, row after row
-//! out[c, p] = mean of them                       dx: d / how many they are, to each
+//! out[c, p] = max of x[c, ·] under place p       dx: d to the largest; among equals, to the first in row-major order
+//! out[c, p] = mean of them                       dx: d / their number, to each
 //! ```
 //!
 //! Padding does not count as part of the window: it is never the largest, and no mean includes it. Where windows
@@ -441,8 +441,8 @@ pub(crate) fn winners_of_row<'a, T: Float, const N: usize>(
     }
 }
 
-/// The larger of two numbers, each with its place; the first of equals. `<=` rather than `>`, since nothing compares as
-/// larger with nan.
+/// The larger of two numbers, each with its place; the first of equals. Written with `<=`, not `>`: comparisons with
+/// nan are false, so a nan wins.
 #[inline(always)]
 fn larger<T: Float>(first: (usize, T), second: (usize, T)) -> (usize, T) {
     if second.1 <= first.1 || first.1.is_nan() {

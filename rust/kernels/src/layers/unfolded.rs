@@ -1,7 +1,8 @@
 //! A convolution image by image, as a matrix product.
 //!
 //! ```text
-//! col[k, p] = x[k under p]        out = W·col + b        dW = d·colᵀ        dcol = Wᵀ·d, of which dx is what lies on each pixel, added up
+//! col[k, p] = x[k under p]        out = W·col + b        dW = d·colᵀ        dcol = Wᵀ·d
+//! dx: for each pixel, the sum of its entries in dcol
 //! ```
 //!
 //! For a few images: `col`, the pixels under each place of the [`Window`](crate::layers::window::Window), stays in the

@@ -138,7 +138,8 @@ impl Loss {
     /// # Errors
     ///
     /// [`KernelError::Sizes`] if the shapes differ, [`KernelError::Label`] for a class id outside `0..C`,
-    /// [`KernelError::Ids`] for class ids where there must be numbers, [`KernelError::Empty`] for N = 0. Nothing is written then.
+    /// [`KernelError::Ids`] for class ids where there must be numbers, [`KernelError::Empty`] for N = 0. Nothing is
+    /// written then.
     pub fn run<T: Float>(
         self,
         level: Level,

@@ -207,7 +207,8 @@ fused!(
     }
 );
 
-/// A loop nest worth compiling for each instruction set. `run` must be `#[inline(always)]`, or it is compiled only once.
+/// A loop nest worth compiling for each instruction set. `run` must be `#[inline(always)]`, or it is compiled only
+/// once.
 pub trait Kernel {
     /// The result.
     type Output;

@@ -1,7 +1,7 @@
 //! The layers of a network, in the order they are called, and its forward pass over many rows.
 //!
 //! ```text
-//! x → layer → layer → … → scores, each row by itself but for layers that look at a whole batch when they are trained
+//! x → layer → layer → … → scores, each row by itself, except in layers that look at a whole batch in training
 //! ```
 //!
 //! A [`Stack`] knows shapes only. The parameters are the caller's: one slice each, in the order of the layers, passed

@@ -5,7 +5,7 @@
 //! ```text
 //! forward    x → layer → … → scores
 //! loss       the mean loss of the scores; d = its gradient
-//! backward   each layer's: from the gradient of its output those of its parameters and of its input; statistics follow the batch
+//! backward   layer by layer: from the gradient of the output, those of parameters and input; statistics are updated
 //! update     each parameter by the optimizer's rule
 //! ```
 //!

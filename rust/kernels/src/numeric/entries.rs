@@ -9,11 +9,11 @@
 //! presume what is to be checked. Only work that the move does not affect is saved:
 //!
 //! ```text
-//! W[i, j]   column j = (the terms of all other blocks of features, as they were) + the block of feature i, summed anew,
-//!                      but for sixteen rows in all of which feature i is 0
-//!           then, row by row where the column has other bits than before:
-//!               the activations up to the next affine layer; rows whose number comes out as before (a dead ReLU) are done
-//!               next affine layer = (b and its other inputs, as they were) + the new number · W[j, :]
+//! W[i, j]   column j = (the terms of all other blocks of features, unchanged) + the block of feature i, summed anew,
+//!                      except for any sixteen rows in which feature i is always 0
+//!           then, for each row in which the bits of the column have changed:
+//!               the activations up to the next affine layer; a row whose number is then unchanged (dead ReLU) is done
+//!               next affine layer = (b and its other inputs, unchanged) + the new number · W[j, :]
 //!               all layers after it, and the loss, in full
 //! b[j]      the same: b is one more row of W, and its feature is 1 in every row
 //! ```

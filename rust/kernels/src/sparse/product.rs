@@ -671,7 +671,8 @@ pub(crate) mod tests {
                     }
                     let got = stored(true, &before);
                     for ((p, j), got) in got.indexed_iter() {
-                        // Each term is rounded as a product, in the sum it is added to, with what was there, and in f64 again.
+                        // Each term is rounded as a product, in the sum it is added to, with what was there, and in f64
+                        // again.
                         let roundings = 1 + lists[p] + 1 + 1 + lists[p] + 1;
                         let (off, bound) = ((got.wide() - want[[p, j]]).abs(), bound::<T>(roundings, sizes[[p, j]]));
                         assert!(off <= bound, "{features}×{outputs} at {}, ({p}, {j}): {off}", level.name());
