@@ -2,7 +2,7 @@
 //!
 //! A [`Definition`], in a file of its own, says what a layer is: the shapes of its arrays, its forward pass and its
 //! backward pass. A [`Layer`] is one of those; a [`stack`](crate::network::stack) knows how many arrays each has, and
-//! no more. To add a layer, add a file here, and a row in [`Layer`], in [`defined`] and in [`Layer::from_description`].
+//! no more. To add a layer, add a file here, and a row in [`Layer`], in `defined!` and in [`Layer::from_description`].
 //! What only some layers can do is asked of any layer, and answered with an `Option`: no other code checks which layer
 //! it has.
 //!
@@ -578,7 +578,7 @@ impl Layer {
     }
 }
 
-/// Run `work` on items of `rows_each` rows of `x` and of `out`, divided among threads if that pays.
+/// Run `work` on items of `rows_each` rows of `x` and of `out`, divided among threads if `worth_threads`.
 pub(crate) fn in_parts<T: Float, R>(
     rows_each: usize,
     (x, inputs): (&[T], usize),

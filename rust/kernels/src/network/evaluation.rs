@@ -2,8 +2,9 @@
 //! allows. The [`loss`](crate::loss) defines both.
 //!
 //! An [`Evaluation`] has copies of the parameters, so it can continue while they change: beside the steps of the next
-//! epoch, or afterwards. Rows are taken in blocks of [`BLOCK`], or fewer where they are wide. The blocks' results are
-//! added in order, whichever thread computed them. Cost: that of [`Stack::scores`], and a tenth of it for 784-50-10.
+//! epoch, or afterwards. Rows are taken in blocks of [`BLOCK`](crate::network::stack::BLOCK), or fewer where they are
+//! wide. The blocks' results are added in order, whichever thread computed them. Cost: that of [`Stack::scores`], and a
+//! tenth of it for 784-50-10.
 
 use crate::dense::matrix_mut;
 use crate::error::{agree, resize};

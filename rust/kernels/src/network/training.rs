@@ -13,7 +13,7 @@
 //! of the first layer with parameters, which nobody reads, is not computed. Such a step cannot be interrupted.
 //!
 //! If a step takes long, nothing is updated before the gradient of all parameters is complete: until then the caller
-//! can [interrupt](crate::machine::interrupt) it, and nothing has changed. The same goes for a bound on the gradient's
+//! can [interrupt] it, and nothing has changed. The same goes for a bound on the gradient's
 //! norm. A batch of more than [`AT_ONCE`](crate::layers) rows is also such a step: it is processed in blocks of that
 //! size, whose gradients are accumulated, unless a layer looks at the whole batch.
 //!

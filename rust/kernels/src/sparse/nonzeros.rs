@@ -213,7 +213,7 @@ struct Find<'a, 'p, S> {
 /// Places are found 8 at a time.
 const CAPACITY: usize = (TILE / 2).next_multiple_of(8);
 
-/// The positions of the one bits in a byte, lowest first: eight bytes, as one word.
+/// The positions of the set bits in a byte, lowest first: eight bytes, as one word.
 const PLACES: [u64; 256] = {
     let (mut table, mut byte) = ([0; 256], 0);
     while byte < 256 {
