@@ -14,7 +14,7 @@ use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::prelude::*;
 use std::ops::Range;
 
-/// The numbers of the examples, in whichever type they are stored.
+/// The examples, in whichever type they are stored.
 pub(crate) enum Stored<'py> {
     Bytes(PyReadonlyArray2<'py, u8>),
     Single(PyReadonlyArray2<'py, f32>),
@@ -51,7 +51,7 @@ impl<'py> Stored<'py> {
     }
 }
 
-/// The teaching signal, as `_gate.py` puts it in order, and how often each row of it counts.
+/// The targets, as prepared by `_gate.py`, and the weight of each row.
 pub(crate) struct Teaching<'py, T: Element> {
     wanted: Wanted<'py, T>,
     weights: Option<PyReadonlyArray1<'py, T>>,
@@ -87,12 +87,12 @@ impl<'py, T: Element + Float> Teaching<'py, T> {
     }
 }
 
-/// A network's array, to be read; a `RuntimeError` while another call writes it.
+/// Borrow a network's array for reading; a `RuntimeError` while another call writes to it.
 pub(crate) fn held<'py, T: Element, D: Dimension>(array: &Bound<'py, PyAny>) -> PyResult<PyReadonlyArray<'py, T, D>> {
     array.cast::<PyArray<T, D>>()?.try_readonly().map_err(in_use)
 }
 
-/// The same, to be written: while another call reads it, neither.
+/// Borrow it for writing; a `RuntimeError` also while another call reads it.
 pub(crate) fn held_mut<'py, T: Element, D: Dimension>(
     array: &Bound<'py, PyAny>,
 ) -> PyResult<PyReadwriteArray<'py, T, D>> {
@@ -121,7 +121,7 @@ pub(crate) fn is_single(array: &Bound<'_, PyAny>) -> PyResult<bool> {
     }
 }
 
-/// The body, with the type named standing for the element type of the array.
+/// The body, with `$T` standing for the element type of the array.
 macro_rules! by_dtype {
     ($array:expr, $T:ident => $body:block) => {
         if $crate::arrays::is_single($array)? {
@@ -135,14 +135,14 @@ macro_rules! by_dtype {
 }
 pub(crate) use by_dtype;
 
-/// The addresses an array's numbers lie at, if they lie end to end as [`view`] demands.
+/// The address range of an array's numbers, if they are contiguous, as [`view`] demands.
 pub(crate) fn memory<T: Element, D: Dimension>(array: &Bound<'_, PyArray<T, D>>) -> Range<usize> {
     let start = array.data() as usize;
     start..start.saturating_add(array.len().saturating_mul(size_of::<T>()))
 }
 
-/// `Ok` if no output shares memory with an input or another output: NumPy knows many ways to the same memory (a view, a
-/// memoryview, DLPack), of which rust-numpy's own check sees only the first.
+/// `Ok` if no output shares memory with an input or another output. NumPy has many ways to share memory (a view, a
+/// memoryview, DLPack); rust-numpy's own check sees only the first.
 pub(crate) fn separate(outputs: &[Range<usize>], inputs: &[Range<usize>]) -> PyResult<()> {
     let overlap = |a: &Range<usize>, b: &Range<usize>| a.start < b.end && b.start < a.end;
     for (i, output) in outputs.iter().enumerate() {
@@ -159,7 +159,7 @@ pub(crate) fn view<'a, T: Element>(array: &'a PyReadonlyArray2<'_, T>) -> PyResu
     ArrayView2::from_shape(shape, array.as_slice()?).map_err(|error| PyTypeError::new_err(error.to_string()))
 }
 
-/// The same, to be written.
+/// The same, mutable.
 pub(crate) fn view_mut<'a, T: Element>(array: &'a mut PyReadwriteArray2<'_, T>) -> PyResult<ArrayViewMut2<'a, T>> {
     let shape = c_shape(array)?;
     ArrayViewMut2::from_shape(shape, array.as_slice_mut()?).map_err(|error| PyTypeError::new_err(error.to_string()))
@@ -171,7 +171,7 @@ fn c_shape<T: Element>(array: &Bound<'_, PyArray2<T>>) -> PyResult<(usize, usize
     Ok((array.shape()[0], array.shape()[1]))
 }
 
-/// `Ok` if the array is in C order: `as_slice` takes Fortran order too, and would give the transpose.
+/// `Ok` if the array is in C order: `as_slice` also accepts Fortran order, and would give the transpose.
 pub(crate) fn in_c_order<T: Element, D: Dimension>(array: &Bound<'_, PyArray<T, D>>) -> PyResult<()> {
     if array.is_c_contiguous() {
         Ok(())

@@ -1,4 +1,4 @@
-//! The way a kernel is called, how it is interrupted, and what its errors are in Python.
+//! How a kernel is called and interrupted, and which Python exceptions its errors become.
 
 use chainrule_kernels::machine::interrupt;
 use chainrule_kernels::machine::level::{detect, Level};
@@ -10,10 +10,11 @@ use std::cell::{Cell, RefCell};
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Run a kernel without the interpreter lock. Now and then it looks for Ctrl-C, and whatever else the handlers of signals raise. Its error becomes
-/// Python's; a panic, which would be a bug of ours, becomes a `RuntimeError` where PyO3 would raise a `BaseException`.
+/// Run a kernel without the interpreter lock. It checks regularly for Ctrl-C and for exceptions from other signal
+/// handlers. Its error becomes Python's; a panic, which would be a bug of ours, becomes a `RuntimeError` where PyO3
+/// would raise a `BaseException`.
 pub(crate) fn call<R: Send>(py: Python<'_>, kernel: impl FnOnce() -> Result<R, KernelError> + Send) -> PyResult<R> {
-    // Python runs handlers in its main thread alone: elsewhere there is nothing to look for.
+    // Python runs signal handlers only in its main thread: elsewhere there is nothing to check.
     let main = is_main_thread(py)?;
     let guarded = || catch_unwind(AssertUnwindSafe(kernel));
     let result = py.detach(|| if main { interrupt::asking(signals, guarded) } else { guarded() });
@@ -33,16 +34,16 @@ pub(crate) fn call<R: Send>(py: Python<'_>, kernel: impl FnOnce() -> Result<R, K
     }
 }
 
-/// Whether the user knows that threads are refused.
+/// Whether the user has been told that threads are refused.
 static TOLD: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static IS_MAIN: Cell<Option<bool>> = const { Cell::new(None) };
-    /// What a handler has raised, on its way to the caller.
+    /// The exception from a handler, on its way to the caller.
     static RAISED: RefCell<Option<PyErr>> = const { RefCell::new(None) };
 }
 
-/// Whether this is the thread that Python has its signals handled in; asked once a thread.
+/// Whether Python handles signals in this thread; looked up once per thread.
 fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     if let Some(known) = IS_MAIN.get() {
         return Ok(known);
@@ -53,7 +54,7 @@ fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     Ok(main)
 }
 
-/// Have the handlers of signals run that have come: whether one has raised something.
+/// Run the handlers of pending signals; returns whether one has raised an exception.
 fn signals() -> bool {
     let raised = Python::attach(|py| py.check_signals().err());
     let any = raised.is_some();
@@ -61,7 +62,8 @@ fn signals() -> bool {
     any
 }
 
-/// The instruction set to use; a `RuntimeError` if `CHAINRULE_SIMD` asks for one that is not to be had, or `CHAINRULE_NUM_THREADS` for what is no number.
+/// The instruction set to use; a `RuntimeError` if this CPU does not have the one that `CHAINRULE_SIMD` asks for, or if
+/// `CHAINRULE_NUM_THREADS` is not a number.
 pub(crate) fn level() -> PyResult<Level> {
     check().and_then(|()| detect()).map_err(to_python)
 }

@@ -1,15 +1,15 @@
-//! The two types computed in, f32 and f64: what there is for the one or the other is told apart here.
+//! Choosing between the two types computed in, f32 and f64.
 
 use chainrule_kernels::Float;
 use numpy::Element;
 
-/// Something made for a type of numbers, such as a `Trainer<T>`, named without the type.
+/// A generic type, such as `Trainer<T>`, named without its parameter.
 pub(crate) trait Made {
-    /// It, with the type.
+    /// The type with its parameter.
     type For<T: Float>;
 }
 
-/// One of those, for either type.
+/// A value of that type, for f32 or f64.
 pub(crate) enum Either<M: Made> {
     Single(M::For<f32>),
     Double(M::For<f64>),
@@ -17,13 +17,13 @@ pub(crate) enum Either<M: Made> {
 
 /// A type computed in.
 pub(crate) trait Dtype: Float + Element {
-    /// What is made for this type, if it is for this one.
+    /// The value, if it is for this type.
     fn get<M: Made>(either: &Either<M>) -> Option<&M::For<Self>>;
-    /// The same, to be changed.
+    /// The same, mutable.
     fn get_mut<M: Made>(either: &mut Either<M>) -> Option<&mut M::For<Self>>;
-    /// Made for this type.
+    /// Wrap a value for this type.
     fn either<M: Made>(made: M::For<Self>) -> Either<M>;
-    /// What is for this type of the two.
+    /// The one of the two that is for this type.
     fn choose<'a, M: Made>(single: &'a M::For<f32>, double: &'a M::For<f64>) -> &'a M::For<Self>;
 }
 
@@ -54,7 +54,7 @@ macro_rules! dtype {
 dtype!(f32, Single, (single, _double) => single);
 dtype!(f64, Double, (_single, double) => double);
 
-/// The body, with what is made for the type in hand, and the type named standing for it.
+/// The body, with `$made` bound to the value inside and `$T` standing for its type.
 macro_rules! either {
     ($either:expr, $T:ident, $made:pat => $body:expr) => {
         match $either {

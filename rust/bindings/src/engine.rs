@@ -1,7 +1,8 @@
-//! A network's layers, ready to be run many steps or many rows at a time over the caller's arrays.
+//! A network's layers, run many steps or many rows at a time over the caller's arrays.
 //!
-//! Every call returns after about [`SLICE`], with how far it came: the caller's Python loop goes on from there, and in between the
-//! interpreter looks for Ctrl-C. A step or a block that takes longer [looks for it](crate::call) itself. The arrays of parameters are borrowed for the call only.
+//! Every call returns after about [`SLICE`] with its progress. The caller's Python loop continues from there, and in
+//! between the interpreter checks for Ctrl-C. A step or a block that takes longer [checks](crate::call) by itself. The
+//! arrays of parameters are borrowed only for the call.
 
 use crate::arrays::{held, held_mut, memory, separate, view, view_mut, Stored, Teaching};
 use crate::call::{call, level, to_python};
@@ -26,7 +27,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use std::time::{Duration, Instant};
 
-/// Ctrl-C is to be seen within 50 ms.
+/// Ctrl-C must be noticed within 50 ms.
 const SLICE: Duration = Duration::from_millis(20);
 
 /// Data without its zeros.
@@ -36,7 +37,7 @@ impl Made for WithoutZeros {
     type For<T: Float> = Nonzeros<T>;
 }
 
-/// Scratch for training, made by the first steps and held for the next.
+/// Buffers for training, made by the first steps and kept for the next.
 struct Training;
 
 impl Made for Training {
@@ -49,7 +50,7 @@ impl Made for Evaluating {
     type For<T: Float> = evaluation::Evaluation<T>;
 }
 
-/// A data set as an engine reads it: the caller's array, or, if it is mostly zeros, what is not zero in it.
+/// A data set as an engine reads it: the caller's array, or, if it is mostly zeros, its nonzeros.
 #[pyclass]
 pub(crate) struct Examples {
     x: Py<PyAny>,
@@ -59,7 +60,7 @@ pub(crate) struct Examples {
 
 #[pymethods]
 impl Examples {
-    /// Go through some more of the data, if zeros are to be left out: whether all is ready.
+    /// Process more of the data, if zeros are to be left out; returns whether all is ready.
     fn prepare(&mut self, py: Python<'_>) -> PyResult<bool> {
         let stored = Stored::new(self.x.bind(py))?;
         let (level, x) = (level()?, stored.rows()?);
@@ -69,7 +70,7 @@ impl Examples {
 }
 
 impl Examples {
-    /// `Ok` if they were made ready for networks that scale their data as `stack` does.
+    /// `Ok` if these were prepared for networks that scale their data as `stack` does.
     fn expect_stack(&self, stack: &Stack) -> PyResult<()> {
         let same = self.scale == stack.scale().unwrap_or(1.0) && stack.first_product().is_some();
         if self.nonzeros.is_none() || same {
@@ -80,7 +81,7 @@ impl Examples {
     }
 }
 
-/// Data to be read: an array, or `Examples` of one.
+/// The data to read: an array, or the `Examples` of one.
 struct Read<'py> {
     examples: Option<PyRef<'py, Examples>>,
     stored: Stored<'py>,
@@ -114,8 +115,9 @@ fn prepare<T: Float>(level: Level, nonzeros: &mut Nonzeros<T>, x: Rows<'_>) -> R
     Ok(nonzeros.rows() == n)
 }
 
-/// Engine(dtype, features, layers, loss): `layers` holds a name, sizes and numbers, as [`Layer::from_description`] takes them:
-/// ("affine", [50], []), ("relu", [], []), ("leaky_relu", [], [slope]), …; `loss` is "softmax", "squared" or "sigmoid".
+/// Engine(dtype, features, layers, loss): each of `layers` is a name, sizes and numbers, as in
+/// [`Layer::from_description`]: ("affine", [50], []), ("relu", [], []), ("leaky_relu", [], [slope]), …; `loss` is
+/// "softmax", "squared" or "sigmoid".
 #[pyclass]
 pub(crate) struct Engine {
     stack: Stack,
@@ -138,12 +140,12 @@ impl Engine {
         Ok(Self { stack, trainer, along: directions::Scratch::default() })
     }
 
-    /// Whether training goes another way than evaluation.
+    /// Whether training differs from evaluation.
     fn trains_otherwise(&self) -> bool {
         self.stack.trains_otherwise()
     }
 
-    /// A data set to train on, without its zeros if they may be left out and that pays; call its `prepare` until it says True.
+    /// A data set to train on, without its zeros if that is allowed and pays; call its `prepare` until it returns True.
     #[pyo3(signature = (x, leave_out = true))]
     fn examples(&self, x: &Bound<'_, PyAny>, leave_out: bool) -> PyResult<Examples> {
         let (array, stored) = (x, Stored::new(x)?);
@@ -154,12 +156,13 @@ impl Engine {
         Ok(Examples { x: array.clone().unbind(), nonzeros, scale })
     }
 
-    /// Steps through the batches in `rows`, updating `params` and the optimizer's `state` in place: (steps done, whether the next one diverged). How many
-    /// were done is written into `done` too, also where the call then raises something.
-    /// `optimizer` is (rule, learning rate, weight decay, two factors, steps made before). What there is to evaluate `beside` them is gone on
-    /// with where a thread has nothing else to do. `weights` say how often each row of `t` counts. A gradient longer than
-    /// `largest_norm` is made so short; `draws` are the seed and the step that the first batch's random numbers belong to.
-    #[allow(clippy::too_many_arguments)] // a training step's own
+    /// Run steps over the batches in `rows`, updating `params` and the optimizer's `state` in place; returns (steps
+    /// done, whether the next one diverged). The number of steps is also written to `done`, even if the call then
+    /// raises an exception. `optimizer` is (rule, learning rate, weight decay, two factors, steps taken before).
+    /// Threads that would be idle continue the evaluations `beside`. `weights` are the weights of the rows of `t`. A
+    /// gradient longer than `largest_norm` is scaled down to it; `draws` are the seed and the step of the first batch's
+    /// random numbers.
+    #[allow(clippy::too_many_arguments)] // those of a training step
     #[pyo3(signature = (params, state, x, t, rows, batch_size, optimizer, stop_if_diverged, losses, beside = vec![], weights = None, largest_norm = None, draws = (0, 0), done = None))]
     fn steps(
         &mut self,
@@ -197,8 +200,9 @@ impl Engine {
         progress.map(|progress| (progress.steps, progress.diverged))
     }
 
-    /// `out ← g`, or `out ← out + g` if `adding`: the gradient of the rows `rows` of a batch of `of_batch`, of all parameters one after the other. At
-    /// most `size` rows; the first is row number `draws[2]` of its batch. Gives the sum of their losses. Running statistics in `params` follow these rows.
+    /// `out ← g`, or `out ← out + g` if `adding`: the gradient over the rows `rows` of a batch of `of_batch`, with all
+    /// parameters one after the other. There are at most `size` rows, and the first is row number `draws[2]` of its
+    /// batch. Returns the sum of their losses. The running statistics in `params` follow these rows.
     #[allow(clippy::too_many_arguments)] // a network, which rows of what data, and where to
     #[pyo3(signature = (params, x, t, rows, size, of_batch, adding, out, weights = None, draws = (0, 0, 0)))]
     fn gradient(
@@ -223,7 +227,8 @@ impl Engine {
         either!(&self.trainer, T, _ => shard.run::<T>(py, self, &params, (t, weights), out))
     }
 
-    /// Update `params`, those that are learned, and the optimizer's `state` by the gradient of all of them, one after the other. `optimizer` is that of `steps`.
+    /// Update the learned `params` and the optimizer's `state` with their gradient, one parameter after the other in
+    /// an array. `optimizer` is that of `steps`.
     fn update(
         &self,
         py: Python<'_>,
@@ -236,7 +241,8 @@ impl Engine {
         either!(&self.trainer, T, _ => self.update_as::<T>(py, &params, &state, gradient, &mut optimizer))
     }
 
-    /// The scores of the rows of `x`, an array or `Examples`, from `first` on, written into `out`: how many rows have scores now.
+    /// Write the scores of the rows of `x`, an array or `Examples`, from `first` on to `out`; returns the number of
+    /// rows that have scores now.
     fn scores(
         &self,
         py: Python<'_>,
@@ -249,7 +255,8 @@ impl Engine {
         either!(&self.trainer, T, _ => self.scores_as::<T>(py, &params, x, first, out))
     }
 
-    /// Evaluations of the network with such parameters, as they are now: one for each pair of data, an array or `Examples`, and targets.
+    /// Evaluations of the network with the current values of these parameters: one for each pair of data, an array or
+    /// `Examples`, and targets.
     fn evaluations(
         &self,
         params: Vec<Bound<'_, PyAny>>,
@@ -260,8 +267,9 @@ impl Engine {
         either!(&self.trainer, T, _ => self.evaluations_as::<T>(py, &params, sets))
     }
 
-    /// The mean losses with single numbers moved: `out[e, k]` is the loss with `entries[e]` of `params[index]` replaced by itself plus
-    /// `offsets[e, k]`. All in float64, whatever the engine computes in; the i-th layer draws from the place `draws[i]`. From entry `first` on: how many entries are done now.
+    /// The mean losses with single numbers moved: `out[e, k]` is the loss with `entries[e]` of `params[index]` replaced
+    /// by itself plus `offsets[e, k]`. All in float64, whatever the engine computes in; the i-th layer draws from the
+    /// place `draws[i]`. Starts at entry `first`; returns the number of entries done now.
     #[allow(clippy::too_many_arguments)] // a network, its data, what to move, and how far to go
     #[pyo3(signature = (params, x, t, index, entries, offsets, out, first, draws = vec![]))]
     fn losses(
@@ -297,10 +305,10 @@ impl Engine {
         call(py, || entries::losses(level, stack, &params, x, t, &draws, moves, first, deadline, out))
     }
 
-    /// The mean losses with `params` moved along `directions` (an array like its parameter, or None where that stays): `out[k]` is
-    /// the loss with each replaced by itself plus `offsets[k]` times its direction. In float64; `x` is an array or `Examples`. From
-    /// offset `first` on: how many are done now.
-    #[allow(clippy::too_many_arguments)] // a network, its data, which way to move it, and how far to go
+    /// The mean losses with `params` moved along `directions` (an array like its parameter, or None if that stays):
+    /// `out[k]` is the loss with each replaced by itself plus `offsets[k]` times its direction. In float64; `x` is an
+    /// array or `Examples`. Starts at offset `first`; returns the number of offsets done now.
+    #[allow(clippy::too_many_arguments)] // a network, its data, the direction, and how far to go
     #[pyo3(signature = (params, directions, x, t, offsets, out, first, draws = vec![]))]
     fn losses_along(
         &mut self,
@@ -348,7 +356,7 @@ fn expect_size(what: &str, got: usize, with: &str, wanted: usize) -> PyResult<()
 }
 
 impl Engine {
-    /// What trains with batches of so many rows, made anew if the last one had another size.
+    /// The trainer for batches of `batch_size` rows, created anew if the last one had another size.
     fn trainer_for<T: Dtype>(&mut self, batch_size: usize) -> PyResult<&mut Trainer<T>> {
         let Some(trainer) = T::get_mut(&mut self.trainer) else {
             return Err(PyTypeError::new_err("the engine computes in another dtype"));
@@ -416,7 +424,7 @@ impl Engine {
     }
 }
 
-/// Mean loss and share of right answers of a network over a data set: call `advance` until it says True.
+/// The mean loss and the share of right answers of a network over a data set: call `advance` until it returns True.
 #[pyclass]
 pub(crate) struct Evaluation {
     inner: Either<Evaluating>,
@@ -426,13 +434,13 @@ pub(crate) struct Evaluation {
 
 #[pymethods]
 impl Evaluation {
-    /// Evaluate some more rows: whether all are done.
+    /// Evaluate more rows; returns whether all are done.
     fn advance(&mut self, py: Python<'_>) -> PyResult<bool> {
         let Self { inner, x, t } = self;
         either!(inner, T, evaluation => advance(py, evaluation, x, t))
     }
 
-    /// The mean loss, and the share of rows that are right: nan if nothing is right or wrong.
+    /// The mean loss, and the share of right rows: nan if the loss has no right and wrong.
     fn result(&self) -> (f64, f64) {
         either!(&self.inner, T, evaluation => evaluation.result())
     }
@@ -449,7 +457,7 @@ fn advance<T: Dtype>(
     call(py, || evaluation.advance(x, t, Instant::now() + SLICE))
 }
 
-/// What is evaluated.
+/// The data and the targets of an evaluation.
 fn read<'py, T: Dtype>(
     py: Python<'py>,
     evaluation: &evaluation::Evaluation<T>,
@@ -467,7 +475,7 @@ pub(crate) fn loss_called(name: &str) -> PyResult<Loss> {
 /// A layer's name, sizes and numbers.
 pub(crate) type Description = (String, Vec<usize>, Vec<f64>);
 
-/// The layer of that description.
+/// The layer with that description.
 pub(crate) fn layer((name, sizes, numbers): &Description) -> PyResult<Layer> {
     Layer::from_description(name, sizes, numbers).ok_or_else(|| {
         PyValueError::new_err(format!(
@@ -489,7 +497,7 @@ fn rule(
     Ok(Optimizer { rule, learning_rate, weight_decay, steps, largest_norm: None })
 }
 
-/// `Ok` if `params` are arrays in C order with the shapes that the layers' arrays have. (The kernel counts them.)
+/// `Ok` if `params` are C-ordered arrays with the shapes of the layers' arrays. (The kernel checks their number.)
 fn expect_shapes(stack: &Stack, params: &[Bound<'_, PyAny>]) -> PyResult<()> {
     expect_shapes_of(stack.shapes(), params)
 }
@@ -546,7 +554,7 @@ impl Steps<'_> {
         let mut state = state.iter().map(held_mut).collect::<PyResult<Vec<PyReadwriteArrayDyn<T>>>>()?;
         let written: Vec<_> = params.iter().chain(&state).map(|p| memory(p)).collect();
         separate(&written, &t.memory().chain([stored.memory()]).collect::<Vec<_>>())?;
-        // What cannot be gone on with beside these steps is left for later, and its error, if it is one, too.
+        // An evaluation that cannot run beside these steps is left for later, and so is its error, if it has one.
         let fits = |(x, t): &(Read<'_>, Teaching<'_, T>)| {
             separate(&written, &t.memory().chain([x.stored.memory()]).collect::<Vec<_>>()).is_ok()
         };

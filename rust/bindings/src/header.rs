@@ -1,21 +1,22 @@
-//! What the bytes of a safetensors file hold: a header of JSON, then the numbers, little-endian, end to end.
+//! The contents of a safetensors file: a JSON header, then the numbers, little-endian and contiguous.
 //!
-//! Only bytes pass here; files are Python's, and are written there (`storage/safetensors.py`). A file is read no
-//! further than its header: the caller gets for each tensor where its numbers lie, which is inside the bytes, without a
-//! hole or an overlap, and as long as its shape says.
+//! Only bytes pass through here; Python opens the files, and writes them (`storage/safetensors.py`). A file is read no
+//! further than its header. The caller gets the position of each tensor's numbers; it lies within the file, without
+//! gaps or overlaps, and its length matches the shape.
 
 use safetensors::{SafeTensorError, SafeTensors};
 use std::collections::BTreeMap;
 
-/// Longer headers are refused: ours have some 100 bytes a tensor.
+/// Longer headers are refused: ours have some 100 bytes per tensor.
 const LARGEST_HEADER: usize = 1 << 20;
-/// The header's length stands in front of it.
+/// The header is preceded by its length.
 const LENGTH: usize = size_of::<u64>();
 
-/// Name, dtype, shape, and the place of the first byte of each array.
+/// Name, dtype, shape, and position of the first byte of each array.
 pub(crate) type Tensor = (String, String, Vec<usize>, usize);
 
-/// What the header of a file's bytes says: (metadata, tensors in the order of their bytes); or the place of what is wrong, and what it is.
+/// Read the header of a file: (metadata, tensors in the order of their bytes); or the position of what is wrong, and
+/// what it is.
 pub(crate) fn read(file: &[u8]) -> Result<(BTreeMap<String, String>, Vec<Tensor>), String> {
     let header = header_length(file).unwrap_or(0);
     if header > LARGEST_HEADER {
@@ -39,7 +40,7 @@ fn header_length(file: &[u8]) -> Option<usize> {
     Some(usize::try_from(u64::from_le_bytes(*bytes)).unwrap_or(usize::MAX))
 }
 
-/// The place in a file of `length` bytes, with a header of `header`, that an error is about, and the error.
+/// The position of an error in a file of `length` bytes with a header of `header` bytes, and its description.
 fn where_and_why(error: &SafeTensorError, length: usize, header: usize) -> String {
     let end = LENGTH + header;
     let (at, why) = match error {

@@ -1,11 +1,12 @@
-//! The way from Python to the gzip files of [`segments`].
+//! The Python function for the gzip files of [`segments`].
 
 use crate::call::call;
 use crate::segments;
 use numpy::PyReadwriteArray1;
 use pyo3::prelude::*;
 
-/// `out ←` what a gzip file of segments holds behind its first segment, which holds as much as `first`; whether the file is one, and whole.
+/// Inflate a gzip file of segments: `out ←` the contents after the first segment, which holds `first` bytes. Returns
+/// whether the file is one of these, and intact.
 #[pyfunction]
 pub(crate) fn inflate_segments(
     py: Python<'_>,

@@ -1,4 +1,5 @@
-//! A layer called by itself. It is described as for an engine; what it remembers of its way forward lies in arrays of the caller.
+//! A layer called by itself. It is described as for an engine; what its backward pass needs is stored in arrays of the
+//! caller.
 
 use crate::arrays::{by_dtype, held, in_c_order, memory, separate, view, view_mut};
 use crate::call::{call, level, to_python};
@@ -11,7 +12,7 @@ use numpy::{
 };
 use pyo3::prelude::*;
 
-/// What a pass is for, where nothing is drawn.
+/// The mode of a pass that draws no random numbers.
 fn mode(training: bool) -> Mode {
     if training {
         Mode::Train(Draws::default())
@@ -28,13 +29,13 @@ fn own<T: Copy>(numbers: &[T]) -> PyResult<Vec<T>> {
     Ok(copy)
 }
 
-/// (numbers a row has behind the layer, numbers and places that it remembers of so many rows)
+/// (numbers per row of the output, and numbers and places remembered for `rows` rows)
 #[pyfunction]
 pub(crate) fn layer_sizes(described: Description, rows: usize, inputs: usize) -> PyResult<(usize, usize, usize)> {
     alone::sizes(layer(&described)?, rows, inputs).map_err(to_python)
 }
 
-/// out ← layer(x), a row an example; `numbers` and `places` ← what `layer_backward` needs
+/// out ← layer(x), one row per example; `numbers` and `places` ← what `layer_backward` needs
 #[pyfunction]
 #[allow(clippy::too_many_arguments)] // a layer, what flows, and what it remembers
 pub(crate) fn layer_forward(
@@ -66,7 +67,7 @@ pub(crate) fn layer_forward(
 
 /// dx and d_params ← the gradients of the input and of the parameters, from dout, the output's
 #[pyfunction]
-#[allow(clippy::too_many_arguments)] // a layer, what flowed, what flows back, and what it remembers
+#[allow(clippy::too_many_arguments)] // a layer, what flowed forward, what flows back, and what it remembers
 pub(crate) fn layer_backward(
     py: Python<'_>,
     described: Description,
@@ -103,7 +104,7 @@ pub(crate) fn layer_backward(
     })
 }
 
-/// mask ← 1 where a number stays, a row an example: those of the place (seed, step, layer, row) of the stream
+/// mask ← 1 where a number stays, one row per example, for the place (seed, step, layer, row) of the stream
 #[pyfunction]
 pub(crate) fn dropout_mask(
     py: Python<'_>,

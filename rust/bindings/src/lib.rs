@@ -1,9 +1,10 @@
-//! The door between Python and the kernels: arrays in, a kernel called, arrays out.
+//! The interface between Python and the kernels: arrays in, a kernel called, arrays out.
 //!
-//! Everything that arrives here has passed Python's `_gate.py`, but nothing here relies on it: an array of another dtype, rank or
-//! layout, a read-only output, or an output that is also an input is a `TypeError`; shapes that do not fit are the kernels'
-//! `ValueError`. Arrays are read as a slice and a shape, never by their strides: rust-numpy misreads strides that are no multiple of
-//! the item size. Outputs are allocated by the caller, with NumPy, whose `MemoryError` leaves the process alive.
+//! Everything that arrives here has passed Python's `_gate.py`, but nothing here relies on it. An array of another
+//! dtype, rank or layout, a read-only output, or an output that is also an input is a `TypeError`; shapes that do not
+//! fit are the kernels' `ValueError`. Arrays are read as a slice and a shape, never by their strides: rust-numpy
+//! misreads strides that are not a multiple of the item size. Outputs are allocated by the caller, with NumPy, whose
+//! `MemoryError` leaves the process alive.
 //!
 //! Every kernel runs under [`call`]: interpreter lock released, panics caught.
 
@@ -36,8 +37,9 @@ use pyo3::prelude::*;
 static ALLOCATOR: Allocator = Allocator;
 
 /// chainrule's kernels. Private: use the functions and layers of `chainrule`.
-// It needs no interpreter lock: kernels have always run without it, beside threads that may write into their arrays, and what is kept here
-// from call to call is behind a mutex (`Scratch`), PyO3's own count of borrows (`Engine`, `Examples`), an atomic or a thread's own (`call`).
+// No interpreter lock is needed: kernels have always run without it, beside threads that may write to their arrays.
+// State that is kept between calls is behind a mutex (`Scratch`), PyO3's own borrow count (`Engine`, `Examples`), an
+// atomic or a thread-local (`call`).
 #[pymodule(gil_used = false)]
 mod _kernels {
     use numpy::{get_array_module, PyUntypedArray};
@@ -70,8 +72,9 @@ mod _kernels {
     #[allow(non_upper_case_globals)] // Python's name
     const __version__: &str = env!("CARGO_PKG_VERSION");
 
-    /// Look up NumPy's C API, as rust-numpy would at the first array: it panics there if Ctrl-C comes while NumPy's Python says its version.
-    /// Here that is a `KeyboardInterrupt`, and the rest of it runs no Python.
+    /// Look up NumPy's C API here, as rust-numpy would at the first array, where it panics if Ctrl-C arrives while
+    /// NumPy's Python code reports its version. Here that is a `KeyboardInterrupt`, and the rest of the lookup runs no
+    /// Python.
     #[pymodule_init]
     fn look_up_numpy(module: &Bound<'_, PyModule>) -> PyResult<()> {
         get_array_module(module.py())?;
@@ -104,7 +107,7 @@ fn affine(
     })
 }
 
-/// out ← xᵀ·dout. `same_x` says that x is what it was in the last `affine` with this scratch.
+/// out ← xᵀ·dout. `same_x` says that x is the one of the last `affine` with this scratch.
 #[pyfunction]
 #[pyo3(signature = (x, dout, out, scratch, same_x = false))]
 fn weight_gradient(
@@ -173,7 +176,8 @@ fn matmul_a_bt(py: Python<'_>, a: &Bound<'_, PyAny>, b: &Bound<'_, PyAny>, out: 
     })
 }
 
-/// The mean loss; y ← the network's output for these scores, d_scores ← the gradient of the mean loss. `weights` say how often each row counts.
+/// The mean loss; y ← the network's output for these scores, d_scores ← the gradient of the mean loss. `weights` are
+/// the weights of the rows.
 #[pyfunction]
 #[pyo3(signature = (name, scores, t, y, d_scores, weights = None))]
 fn loss(
@@ -199,7 +203,7 @@ fn loss(
     })
 }
 
-/// The first row of `t` that is no distribution, if there is one.
+/// The first row of `t` that is not a distribution, if there is one.
 #[pyfunction]
 fn not_a_distribution(py: Python<'_>, t: &Bound<'_, PyAny>) -> PyResult<Option<usize>> {
     by_dtype!(t, T => {
@@ -215,13 +219,13 @@ fn instruction_set() -> PyResult<&'static str> {
     level().map(|level| level.name())
 }
 
-/// How many threads large work of this thread is divided among.
+/// The number of threads that large work of this thread is divided among.
 #[pyfunction]
 fn threads() -> PyResult<usize> {
     level().map(|_| at_work::allowed())
 }
 
-/// Divide it among no more than so many; how many it was before.
+/// Limit that number to at most `most`; returns the previous limit.
 #[pyfunction]
 fn limit_threads(most: usize) -> usize {
     at_work::limit(most)

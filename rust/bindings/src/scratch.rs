@@ -1,4 +1,4 @@
-//! Memory to work in that a layer holds between its calls.
+//! Memory to work in that a layer keeps between its calls.
 
 use crate::dtype::{Dtype, Made};
 use chainrule_kernels::layers::affine;
@@ -6,7 +6,7 @@ use chainrule_kernels::Float;
 use pyo3::prelude::*;
 use std::sync::Mutex;
 
-/// Scratch(): holds memory, no meaning. A copy of it, pickled or not, is a new one.
+/// Scratch(): memory without meaning. A copy of it, pickled or not, is a new one.
 #[pyclass(frozen, module = "chainrule._kernels")]
 #[derive(Default)]
 pub(crate) struct Scratch {
@@ -33,7 +33,7 @@ impl Scratch {
 }
 
 impl Scratch {
-    /// `work` with the memory for `T`; with fresh memory if another thread is at work with it.
+    /// Run `work` with the memory for `T`; with fresh memory if another thread is using it.
     pub(crate) fn with<T: Dtype, R>(&self, work: impl FnOnce(&mut affine::Scratch<T>) -> R) -> R {
         match T::choose::<Shared>(&self.single, &self.double).try_lock() {
             Ok(mut scratch) => work(&mut scratch),

@@ -1,32 +1,35 @@
 //! Gzip files whose stream is in segments that do not refer to each other, inflated by all threads at once.
 //!
-//! Any other program reads such a file as what it is: one gzip member of one deflate stream. Where its segments end says the extra field of its header
-//! (RFC 1952): a subfield `CR` of pairs of numbers, for each segment its length in the file and that of what it holds, 32 bits each, the lowest byte first.
-//! A segment ends with an empty stored block, as `Z_FULL_FLUSH` writes it, so that the next one begins with a byte of its own and nothing to refer back to.
+//! To any other program such a file is what it is: one gzip member with one deflate stream. The extra field of its
+//! header (RFC 1952) says where its segments end: a subfield `CR` of pairs of numbers, for each segment its compressed
+//! and its uncompressed length, 32 bits each, little-endian. A segment ends with an empty stored block, as
+//! `Z_FULL_FLUSH` writes it, so the next one starts on a byte boundary with nothing to refer back to.
 //!
-//! Nothing is believed: what is not exactly so, to the checksum at the end, is `None` here, and for the reader that can say what is wrong.
+//! Nothing is trusted: any deviation, down to the checksum at the end, gives `None`, and leaves the file to a reader
+//! that can say what is wrong.
 
 use chainrule_kernels::machine::threads;
 use flate2::{Crc, Decompress, FlushDecompress, Status};
 
-/// A last block, with nothing in it: what can stand where one block is over, and another has not begun.
+/// An empty last block: valid wherever one block has ended and another has not begun.
 const END: [u8; 5] = [1, 0, 0, 0xff, 0xff];
 
-/// A number of 32 bits, and what is behind it.
+/// A number of 32 bits, and the bytes after it.
 fn number(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let (number, rest) = bytes.split_first_chunk()?;
     Some((u32::from_le_bytes(*number), rest))
 }
 
-/// `out ←` what a gzip file of segments holds behind its first segment, which holds as much as `first`; `None` if it is not one, or not whole.
+/// Inflate a gzip file of segments: `out ←` the contents after the first segment, which holds `first` bytes. `None` if
+/// the file is not one of these, or not intact.
 pub(crate) fn inflate(file: &[u8], first: usize, out: &mut [u8]) -> Option<()> {
-    // Deflate, and nothing in the header but the extra field, with nothing in that but our own.
+    // Deflate, and nothing in the header but the extra field, with nothing in that but our own subfield.
     let rest = file.strip_prefix(&[0x1f, 0x8b, 8, 4])?.get(6..)?;
     let (&[low, high, b'C', b'R', _, _], rest) = rest.split_first_chunk()? else { return None };
     let (mut table, mut rest) = rest.split_at_checked(usize::from(u16::from_le_bytes([low, high])).checked_sub(4)?)?;
     let mut header = [0; 64];
     let mut header = Some(header.get_mut(..first)?);
-    let whole = first + out.len(); // `first` is a small number by now
+    let whole = first + out.len(); // `first` is known to be small here
     let (mut segments, mut to) = (Vec::new(), out);
     while !table.is_empty() {
         let (stored, held);
@@ -53,8 +56,9 @@ pub(crate) fn inflate(file: &[u8], first: usize, out: &mut [u8]) -> Option<()> {
         |stream, (place, segment, its, found)| {
             stream.reset(false);
             let numbers = stream.decompress(segment, its, FlushDecompress::Sync);
-            // Behind the last number comes no other, and in the last segment the end. Before that, the end would be in its place: no block goes on
-            // into the next segment, where another reader would look for what is left of it.
+            // After the last byte no other follows, and the stream ends in the last segment. In any other segment it
+            // must be able to end here, but not end: so no block continues into the next segment, where another reader
+            // would look for the rest of it.
             let rest = segment.get(stream.total_in() as usize..).unwrap_or_default();
             let behind = stream.decompress(rest, &mut [0], FlushDecompress::Sync);
             let whole = (stream.total_in(), stream.total_out()) == (segment.len() as u64, its.len() as u64);

@@ -1,7 +1,7 @@
-//! What the bytes of a fuzzer are made into: sizes, kinds, and numbers of a seed.
+//! Turns a fuzzer's bytes into test cases: sizes, kinds, and numbers from a seed.
 //!
-//! Sizes and kinds take a byte each, so that libFuzzer can change one of them alone; the numbers of an array come of four, a seed, so that inputs stay
-//! short. Bytes that are not there are 0: any input at all is a case.
+//! Sizes and kinds take one byte each, so that libFuzzer can change one of them alone. The numbers of an array come
+//! from a seed of four bytes, so that inputs stay short. Missing bytes are 0: any input at all is a case.
 
 pub mod memory;
 pub mod network;
@@ -10,7 +10,7 @@ use arbitrary::Unstructured;
 use chainrule_kernels::machine::level::{available, Level};
 use chainrule_kernels::Float;
 
-/// Where a case is read from.
+/// The source of a case.
 pub struct Case<'a>(Unstructured<'a>);
 
 /// What the numbers of an array are like.
@@ -18,15 +18,15 @@ pub struct Case<'a>(Unstructured<'a>);
 pub enum Kind {
     /// From -1 to 1.
     Plain,
-    /// The same, seven of eight being 0.
+    /// The same, but seven of eight are 0.
     Sparse,
-    /// Whole numbers from 0 to 3: many are equal.
+    /// Integers from 0 to 3: many are equal.
     Few,
-    /// Any of [`HOSTILE`] here and there among plain ones.
+    /// Some of [`HOSTILE`] among plain ones.
     Hostile,
 }
 
-/// Numbers that arithmetic has no answer for, or hardly one.
+/// Numbers that break arithmetic, or nearly do.
 pub const HOSTILE: [f64; 12] = [
     f64::NAN,
     f64::INFINITY,
@@ -43,7 +43,7 @@ pub const HOSTILE: [f64; 12] = [
 ];
 
 impl<'a> Case<'a> {
-    /// What these bytes say.
+    /// A case from these bytes.
     pub fn new(bytes: &'a [u8]) -> Self {
         Self(Unstructured::new(bytes))
     }
@@ -68,7 +68,8 @@ impl<'a> Case<'a> {
         usize::from(self.byte()) % (most + 1)
     }
 
-    /// A size of an axis: mostly below 10, sometimes up to 50, which is more than three vectors of any instruction set.
+    /// The length of an axis: mostly below 10, sometimes up to 50, which is more than three vectors of any instruction
+    /// set.
     pub fn axis(&mut self) -> usize {
         match usize::from(self.byte()) {
             small @ 0..200 => small % 10,
@@ -76,7 +77,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// One of those.
+    /// One of these.
     pub fn one_of<T: Copy>(&mut self, of: &[T]) -> T {
         of[self.size(of.len() - 1)]
     }
@@ -86,12 +87,12 @@ impl<'a> Case<'a> {
         self.one_of(available())
     }
 
-    /// What numbers are like, if they are to have a bound.
+    /// A kind of numbers for which rounding errors have a bound.
     pub fn tame(&mut self) -> Kind {
         self.one_of(&[Kind::Plain, Kind::Sparse, Kind::Few])
     }
 
-    /// So many numbers.
+    /// `count` numbers of this kind.
     pub fn numbers<T: Float>(&mut self, kind: Kind, count: usize) -> Vec<T> {
         let mut state = u64::from(self.0.arbitrary::<u32>().unwrap_or(0));
         let number = || {
@@ -118,7 +119,8 @@ fn mixed(state: &mut u64) -> u64 {
     word ^ (word >> 31)
 }
 
-/// A sum as it should be, in f64, and how large what was added up is: the bound of what rounding may do goes by that.
+/// The expected sum, in f64, and the sum of the absolute values of its terms, which the bound on rounding errors is
+/// based on.
 #[derive(Clone, Copy, Default)]
 pub struct Sum {
     value: f64,
@@ -127,21 +129,21 @@ pub struct Sum {
 }
 
 impl Sum {
-    /// One term more, of factors that are numbers of the type computed in.
+    /// Add a term, a product of numbers of the type computed in.
     pub fn add(&mut self, term: f64) {
         self.value += term;
         self.size += term.abs();
         self.terms += 1;
     }
 
-    /// Such a sum more, times a number: what it is off by, the whole may be off by.
+    /// Add another sum times a factor, with its error bound.
     pub fn add_times(&mut self, factor: f64, sum: &Sum) {
         self.value += factor * sum.value;
         self.size += factor.abs() * sum.size;
         self.terms = self.terms.max(sum.terms) + 1;
     }
 
-    /// Panics unless `found` is the sum, to within a rounding of each of its terms and of each addition, twice over.
+    /// Panics unless `found` is the sum, up to one rounding per term and per addition, times two.
     pub fn expect<T: Float>(self, found: T, what: &str) {
         let bound = 2.0 * (self.terms + 2) as f64 * T::epsilon().wide() * self.size;
         let off = (found.wide() - self.value).abs();
@@ -149,7 +151,7 @@ impl Sum {
     }
 }
 
-/// The sum of such terms.
+/// The sum of these terms.
 impl FromIterator<f64> for Sum {
     fn from_iter<I: IntoIterator<Item = f64>>(terms: I) -> Self {
         let mut sum = Self::default();

@@ -1,4 +1,4 @@
-//! How much memory something takes at most.
+//! Measures peak memory.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,9 +9,9 @@ pub struct Counting;
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static MOST: AtomicUsize = AtomicUsize::new(0);
 
-// SAFETY: every request is passed on to `System` as it came.
+// SAFETY: every request is passed on to `System` unchanged.
 unsafe impl GlobalAlloc for Counting {
-    // SAFETY: what it asks of its caller, `System` asks too.
+    // SAFETY: `System` asks the same of its caller.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
         MOST.fetch_max(now, Ordering::Relaxed);
@@ -27,7 +27,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// What `work` gives, and how many bytes there were at most beyond those there were before it: where [`Counting`] is the global allocator.
+/// The result of `work`, and the peak of its additional memory in bytes, if [`Counting`] is the global allocator.
 pub fn most_of<R>(work: impl FnOnce() -> R) -> (R, usize) {
     let before = NOW.load(Ordering::Relaxed);
     MOST.store(before, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Small networks of every layer.
+//! Small networks with every kind of layer.
 
 use crate::Case;
 use chainrule_kernels::layers::Layer;
@@ -20,7 +20,7 @@ const NAMES: [&str; 12] = [
     "scale",
 ];
 
-/// Up to six layers over small images, that fit each other, and a loss.
+/// Up to six layers over small images, each fitting the one before it, and a loss.
 pub fn network(case: &mut Case<'_>) -> (Stack, Loss) {
     let mut image = Some([1 + case.size(2), 1 + case.size(5), 1 + case.size(5)]);
     let features = image.iter().flatten().product();
@@ -35,10 +35,10 @@ pub fn network(case: &mut Case<'_>) -> (Stack, Loss) {
     (Stack::new(features, layers, loss), loss)
 }
 
-/// The shape of an image: channels, rows and columns; none once there has been a layer that knows of none.
+/// The shape of an image: channels, rows and columns; `None` after a layer whose output is not an image.
 type Image = Option<[usize; 3]>;
 
-/// A layer for rows of `inputs` numbers, and the image behind it.
+/// A layer for rows of `inputs` numbers, and the shape of its output.
 fn layer(case: &mut Case<'_>, inputs: usize, image: Image) -> Option<(Layer, Image)> {
     let name = case.one_of(&NAMES);
     let number = case.one_of(&[0.5, 0.1, 0.9, 0.0, 1.0]);

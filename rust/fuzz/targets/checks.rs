@@ -1,5 +1,5 @@
-//! The losses of a network after numbers of it were moved, singly or along a direction: those of the network with such numbers, evaluated; one thread and two
-//! give the same bits.
+//! The losses of a network with numbers moved, singly or along a direction: they equal those of the moved network,
+//! evaluated; and one thread and two give the same bits.
 
 #![no_main]
 
@@ -17,7 +17,7 @@ use libfuzzer_sys::fuzz_target;
 use ndarray::Array2;
 use std::time::{Duration, Instant};
 
-/// What one thread gives, which two give too.
+/// The result on one thread, which two threads must also give.
 fn by_any<R>(mut work: impl FnMut() -> R, bits: impl Fn(&R) -> Vec<u64>) -> R {
     threads::limit(1);
     let one = work();
@@ -26,7 +26,7 @@ fn by_any<R>(mut work: impl FnMut() -> R, bits: impl Fn(&R) -> Vec<u64>) -> R {
     one
 }
 
-/// Bits, but that a nan is a nan.
+/// The bits, with all nans alike.
 fn bits(numbers: &[f64]) -> Vec<u64> {
     numbers.iter().map(|x| if x.is_nan() { u64::MAX } else { x.to_bits() }).collect()
 }
@@ -47,7 +47,7 @@ fuzz_target!(|bytes: &[u8]| {
     let draws = vec![Draws { seed: case.word(), ..Draws::default() }; case.size(4)];
     let offsets: Vec<f64> = case.numbers(kind, 3);
 
-    // Of what a step of training draws, or takes of a batch, an evaluation knows nothing.
+    // A training step draws random numbers, or depends on the batch; an evaluation does neither.
     let comparable = !hostile && !stack.trains_otherwise();
     let expect = |found: f64, params: &[Vec<f64>]| {
         if !comparable {

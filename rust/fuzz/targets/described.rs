@@ -1,5 +1,5 @@
-//! Layers and networks of any sizes at all, and calls with arrays that do not fit: what cannot be is refused with an error, and nothing is asked of memory
-//! that there is not.
+//! Layers and networks of any sizes at all, and calls with arrays that do not fit: the impossible is refused with an
+//! error, and no memory is requested that does not exist.
 
 #![no_main]
 
@@ -16,7 +16,7 @@ const NAMES: [&str; 8] =
 const HUGE: [usize; 8] =
     [1 << 16, 1 << 31, 1 << 32, (1 << 32) - 1, 1 << 61, usize::MAX, usize::MAX / 2, usize::MAX / 16 + 1];
 
-/// What a test may have in memory, in numbers.
+/// The most memory a test may use, in numbers.
 const SMALL: usize = 1 << 12;
 
 fn size(case: &mut Case<'_>) -> usize {
@@ -26,7 +26,7 @@ fn size(case: &mut Case<'_>) -> usize {
     }
 }
 
-/// A layer; of a few numbers more or less than it takes there is none.
+/// A layer, or `None`, for instance if its description has the wrong number of sizes.
 fn layer(case: &mut Case<'_>) -> Option<Layer> {
     let name = case.one_of(&NAMES);
     let sizes = match name {
@@ -43,7 +43,7 @@ fn layer(case: &mut Case<'_>) -> Option<Layer> {
     Layer::from_description(name, &sizes, numbers)
 }
 
-/// So many numbers, or one too few, or too many.
+/// `count` numbers, or one too few, or too many.
 fn about(case: &mut Case<'_>, count: usize) -> Vec<f64> {
     let count = match case.byte() {
         255 => count + 1,

@@ -1,4 +1,5 @@
-//! Gzip files of segments, whole and damaged: what is read of one is what any other reader reads of it, and a whole one is read.
+//! Gzip files of segments, intact and damaged: the contents are those that any other reader reads, and an intact file
+//! is read.
 
 #![no_main]
 
@@ -13,11 +14,11 @@ use std::io::Read;
 mod segments;
 
 thread_local! {
-    /// Made once: it takes longer to make than to use.
+    /// Made once: making it takes longer than using it.
     static STREAM: RefCell<Compress> = RefCell::new(Compress::new(Compression::new(6), false));
 }
 
-/// A file of such segments.
+/// A file of these segments.
 fn file_of(segments: &[Vec<u8>]) -> Vec<u8> {
     let (mut table, mut stored, mut crc) = (Vec::new(), Vec::new(), Crc::new());
     STREAM.with_borrow_mut(|stream| {
@@ -37,7 +38,7 @@ fn file_of(segments: &[Vec<u8>]) -> Vec<u8> {
     [head, stored, crc.sum().to_le_bytes().to_vec(), crc.amount().to_le_bytes().to_vec()].concat()
 }
 
-/// So many bytes: equal ones, or as good as random.
+/// A run of bytes: equal ones, or as good as random.
 fn some(case: &mut Case<'_>) -> Vec<u8> {
     let (size, factor) = (case.size(80), case.byte());
     (0..size).map(|i| (i * i * usize::from(factor)) as u8).collect()

@@ -1,4 +1,4 @@
-//! Convolution and pooling, forward and back, against loops over every place, filter and pixel.
+//! Convolution and pooling, forward and backward, against loops over every place, filter and pixel.
 
 #![no_main]
 
@@ -14,7 +14,8 @@ struct Shape {
 }
 
 impl Shape {
-    /// `see(place, number under the window, pixel)` for each channel, place, and pixel that is under it and in the image.
+    /// Call `see(place, number under the window, pixel)` for each channel, each place, and each pixel under it that is
+    /// in the image.
     fn each(&self, mut see: impl FnMut(usize, (usize, usize), usize)) {
         let [channels, rows, columns, height, width, stride, pad] = self.sizes;
         let along =
@@ -48,7 +49,7 @@ fn images<T: Float>(case: &mut Case<'_>) {
     let all = [&[filters][..], &sizes].concat();
     let convolution = name == "convolution";
     if !convolution && height.min(width) <= pad {
-        return; // there are places without a pixel, which pooling does not allow
+        return; // some places have no pixel, which pooling does not allow
     }
     let described = Layer::from_description(name, &all[usize::from(!convolution)..], &[]);
     let fits = rows + 2 * pad >= height && columns + 2 * pad >= width;

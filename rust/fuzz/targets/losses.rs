@@ -1,5 +1,5 @@
-//! The losses of tame numbers, against their definitions; and of hostile ones: whatever comes of them is no panic, and labels that there are not are errors,
-//! behind which nothing is written.
+//! Losses of tame numbers, against their definitions; and of hostile ones, which must not panic. Labels out of range
+//! are errors, after which nothing is written.
 
 #![no_main]
 
@@ -9,7 +9,7 @@ use chainrule_kernels::{Float, KernelError};
 use libfuzzer_sys::fuzz_target;
 use ndarray::{Array2, ArrayView1};
 
-/// The loss of one row, by its definition.
+/// The loss of one row, by definition.
 fn of_row(loss: Loss, s: &[f64], t: &[f64]) -> f64 {
     let pairs = s.iter().zip(t);
     match loss {

@@ -1,5 +1,5 @@
-//! Any bytes as a model file: they are refused, or each tensor has the bytes that its shape says, one behind the other to the file's end. What is asked of
-//! memory goes by the length of the file, whatever its header says.
+//! Any bytes as a model file: they are refused, or each tensor has as many bytes as its shape says, contiguously up to
+//! the end of the file. The memory used depends on the length of the file, whatever its header says.
 
 #![no_main]
 
@@ -12,12 +12,12 @@ mod header;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What is kept of a header while it is read: some maps of it, whose memory doubles as they grow, and the text of an error.
+/// Memory kept while a header is read: some maps of it, which double as they grow, and the text of an error.
 fn cap(file: &[u8]) -> usize {
     32 * file.len() + 4096
 }
 
-/// Bits of a number of that name: the first number in it.
+/// Bits per number of that dtype: the first number in its name.
 fn bits(dtype: &str) -> usize {
     let digits = dtype.trim_start_matches(|c: char| !c.is_ascii_digit());
     digits.split(|c: char| !c.is_ascii_digit()).next().and_then(|bits| bits.parse().ok()).unwrap_or(8)

@@ -9,7 +9,7 @@ use chainrule_kernels::Float;
 use libfuzzer_sys::fuzz_target;
 use ndarray::{s, Array2, ArrayView2, ArrayViewMut2, ShapeBuilder};
 
-/// A matrix in memory of its own, and how it lies there.
+/// A matrix in memory of its own, and its layout there.
 struct Matrix<T> {
     memory: Array2<T>,
     step: isize,
@@ -28,7 +28,7 @@ impl<T: Float> Matrix<T> {
     }
 }
 
-/// The numbers, row after row.
+/// The numbers, row-major.
 fn wide<T: Float>(a: ArrayView2<'_, T>) -> Vec<f64> {
     a.iter().map(|x| x.wide()).collect()
 }
@@ -54,7 +54,7 @@ fn product<T: Float>(case: &mut Case<'_>) {
         }
     }
     .unwrap();
-    // Rows of A and columns of B, end to end.
+    // Rows of A and columns of B, contiguous.
     let (rows, columns) = (wide(a), wide(b.reversed_axes()));
     for (at, &found) in c.iter().enumerate() {
         let (i, j) = (at / n, at % n);

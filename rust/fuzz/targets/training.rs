@@ -1,5 +1,5 @@
-//! Small networks of all layers, in training by each optimizer on any data, hostile ones too: no panic, and one thread and two give the same bits, also of an
-//! evaluation.
+//! Small networks with all kinds of layers, trained by each optimizer on any data, hostile data too: no panic, and one
+//! thread and two give the same bits, in an evaluation as well.
 
 #![no_main]
 
@@ -19,11 +19,11 @@ use libfuzzer_sys::fuzz_target;
 use ndarray::Array2;
 use std::time::{Duration, Instant};
 
-/// All that comes of some steps and an evaluation.
+/// All results of some steps and an evaluation.
 type Bits = Vec<Vec<u64>>;
 
 fn bits<T: Float>(numbers: &[T]) -> Vec<u64> {
-    // What a nan is made of, no one promises.
+    // Nobody promises the bits of a nan.
     numbers.iter().map(|x| if x.is_nan() { u64::MAX } else { x.wide().to_bits() }).collect()
 }
 

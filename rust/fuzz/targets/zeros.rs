@@ -1,4 +1,5 @@
-//! Products that skip the zeros of the data, forward and in a step of training, and those of a layer alone, which may: against loops in f64.
+//! Products that skip the zeros of the data, forward and in a training step, and those of a single layer, which may
+//! skip them: against loops in f64.
 
 #![no_main]
 
@@ -17,7 +18,7 @@ use libfuzzer_sys::fuzz_target;
 use ndarray::{s, Array2, ArrayView2};
 use std::time::Instant;
 
-/// Panics unless `found` is a·b and what there is to `add`: of large ones some entries are looked at.
+/// Panics unless `found` is a·b plus `add`; of large results only some entries are checked.
 fn expect<T: Float>(
     found: &Array2<T>,
     a: ArrayView2<'_, f64>,
@@ -61,7 +62,7 @@ fn zeros<T: Float>(case: &mut Case<'_>) {
     weight_gradient(level, stored, t.view(), d_w.view_mut(), &mut scratch, case.is()).unwrap();
     expect(&d_w, x.t(), t.mapv(T::wide).view(), |_, _| 0.0);
 
-    // The scale is a power of two: it rounds nothing.
+    // The scale is a power of two, so it rounds nothing.
     let scale = case.one_of(&[1.0, 0.25]);
     let scaled = x.mapv(|x| x * scale);
     let layers = [Layer::Activation(Scale(scale)), Layer::affine(outputs)];
@@ -79,7 +80,7 @@ fn zeros<T: Float>(case: &mut Case<'_>) {
     }
     expect(&out, scaled.view(), wide_w.view(), wide_b);
 
-    // A step down half the squared distance: dW = xᵀ·d, of the distances d.
+    // A step on half the squared distance: dW = xᵀ·d, with d the differences.
     let rows: Vec<_> = (0..n as i64).collect();
     let batches = Batches { x: data, t: Targets::numbers(t.view()), rows: &rows, size: n, draws: Draws::default() };
     let mut sgd =

@@ -9,7 +9,7 @@
 //!
 //! let wrong = gradcheck::check(|x| x.mapv(|x| x * x).sum(), |x| 3.0 * x, &x).unwrap();
 //! assert!(!wrong.ok());
-//! println!("{wrong}"); // a table with the worst place and both values
+//! println!("{wrong}"); // a table with the worst entry and both values
 //! ```
 //!
 //! For every number `x` of every input, with `F` and `B` the slopes to the right and to the left of it:
@@ -19,56 +19,58 @@
 //! D     = (4 D(h/2) - D(h)) / 3                Richardson: error h⁴
 //! bar   = |D - D(h/2)| + 24 ε s / h + 4 ε      truncation; rounding, if each f is off by 8 ε s; the gradient's own
 //! wrong if |gradient - D| > bar + 1e-7 max(|gradient|, |D|)
-//! kink  if J = 2 (F - B)(h/2) - (F - B)(h) is beyond its own bar, 160 ε s / h, and does not shrink with h
+//! kink  if J = 2 (F - B)(h/2) - (F - B)(h) exceeds its own bar, 160 ε s / h, and does not shrink with h
 //! ```
 //!
-//! Why so: a bare threshold passes what is wrong by less and fails what is computed in rough arithmetic; here each number says how well it is
-//! known. `s` is |f|, but at least 1: a loss near 0 comes of numbers near 1 that cancel, and so does its gradient. (Or the mean |x|
-//! squared, if that is less: what is computed of small numbers alone may be as small.) `h = ε^(1/5) max(|x|, mean |x|)`, 7e-4 of the
-//! size, is where h⁴ and ε/h meet. Where the two steps do not agree, h/8 and h/64 are tried, and the smallest bar counts. `F - B` is
-//! h f″ for a smooth function, and J about h³; at a corner it is the jump of the slope.
-//! There is no gradient there: such entries are left out, counted and shown. A check in which both sides are 0 within the bar for a whole
-//! array, or all of it is corners, has proved nothing: that is not `ok`, unless allowed by [`Report::allow_vacuous`].
+//! Why so: a bare threshold passes gradients with errors below it, and fails correct ones computed in rough
+//! arithmetic. Here each number comes with its own error bound. `s` is |f|, but at least 1: a loss near 0 comes from
+//! numbers near 1 that cancel, and so does its gradient. (Or at least the mean |x| squared, if that is less: a function
+//! of small numbers alone may be as small.) `h = ε^(1/5) max(|x|, mean |x|)`, 7e-4 of the size, balances h⁴ and ε/h. If
+//! the two steps do not agree, h/8 and h/64 are tried, and the smallest bar counts. `F - B` is h f″ for a smooth
+//! function, and J about h³; at a corner it is the jump of the slope. There is no gradient there: such entries are
+//! skipped, counted and reported. A check proves nothing if, for a whole array, both sides are 0 within the bar or all
+//! entries are corners. That is not `ok`, unless allowed by [`Report::allow_vacuous`].
 //!
-//! Cost: four evaluations of `f` an entry, up to eight more in doubt. What it cannot do: see a gradient below the bar; know a function that
-//! turns around within a thousandth of the size of its argument (sin at 1e6). Everything is f64.
+//! Cost: four evaluations of `f` per entry, up to eight more in doubt. Limits: it cannot see a gradient below the bar,
+//! nor resolve a function that turns around within a thousandth of the size of its argument (sin at 1e6). Everything is
+//! f64.
 //!
 //! Source: L. F. Richardson 1911; the choice of h as in W. H. Press et al., "Numerical Recipes", §5.7.
 
 use ndarray::{Array, ArrayD, ArrayView, ArrayViewD, Axis, Dimension};
 use std::{collections::HashMap, fmt};
 
-/// What a right gradient may be off by, for its own rounding.
+/// What a correct gradient may be off by, relatively, for its own rounding.
 const TOLERANCE: f64 = 1e-7;
 
-/// How many ε a gradient may be off by that comes of numbers near 1 that cancel, as softmax's y - t.
+/// How many ε a gradient may be off by if it comes from numbers near 1 that cancel, such as softmax's y - t.
 const CANCELLED: f64 = 4.0;
 
 /// How many ε each value of the function may be off by.
 const OFF: f64 = 8.0;
 
-/// Two steps agree if they differ by this much of the slope, or by rounding only.
+/// Two steps agree if they differ by at most this fraction of the slope, or by rounding only.
 const AGREE: f64 = 1e-6;
 
-/// A jump is one from this much of the slopes beside it.
+/// The fraction of the slopes on both sides from which a jump counts.
 const JUMP: f64 = 1e-4;
 
-/// Steps tried: h by each of them.
+/// The steps tried: h divided by each of these.
 const DIVISORS: [f64; 3] = [1.0, 8.0, 64.0];
 
 /// Why there is no verdict.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Error {
-    /// An array has another shape than it must.
+    /// An array has the wrong shape.
     Shape {
-        /// Which.
+        /// Which array.
         what: String,
         /// Its shape.
         got: Vec<usize>,
-        /// What it must be.
+        /// The shape it must have.
         wanted: Vec<usize>,
     },
-    /// Another number of gradients than of inputs.
+    /// The number of gradients differs from the number of inputs.
     Count {
         /// How many gradients.
         got: usize,
@@ -82,7 +84,7 @@ pub enum Error {
         /// The value.
         got: f64,
     },
-    /// The function gave two values for one input.
+    /// The function gave two values for the same input.
     Noise {
         /// The first.
         first: f64,
@@ -111,20 +113,20 @@ impl std::error::Error for Error {}
 /// Both sides at one number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
-    /// Which input, counted from 0.
+    /// The index of the input.
     pub array: usize,
-    /// Where in it.
+    /// The index of the number in it.
     pub index: Vec<usize>,
-    /// What the gradient says.
+    /// The gradient's value.
     pub gradient: f64,
-    /// What the differences say.
+    /// The value from the differences.
     pub numeric: f64,
-    /// How far the differences may be off.
+    /// The error bound of the differences.
     pub bar: f64,
 }
 
 impl Entry {
-    /// How far apart the two are, in units of what is allowed: wrong above 1.
+    /// The difference of the two, in units of the allowed difference: wrong above 1.
     pub fn excess(&self) -> f64 {
         let allowed = self.bar + TOLERANCE * self.gradient.abs().max(self.numeric.abs());
         let difference = (self.gradient - self.numeric).abs();
@@ -135,13 +137,13 @@ impl Entry {
         }
     }
 
-    /// Whether both are 0 as far as can be seen.
+    /// Whether both are indistinguishable from 0.
     fn is_zero(&self) -> bool {
         self.gradient.abs() <= self.bar && self.numeric.abs() <= self.bar
     }
 }
 
-/// What was found for one input.
+/// The findings for one input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ArrayReport {
     /// Its shape.
@@ -150,16 +152,17 @@ pub struct ArrayReport {
     pub entries: usize,
     /// How many of them have a wrong gradient.
     pub wrong: usize,
-    /// How many stand on a corner of the function, and are not judged.
+    /// How many are at a corner of the function, and not judged.
     pub kinks: usize,
-    /// For how many both sides are 0 as far as can be seen.
+    /// For how many both sides are indistinguishable from 0.
     pub zeros: usize,
-    /// The one furthest from what is allowed; `None` if all are kinks.
+    /// The worst entry, relative to what is allowed; `None` if all are kinks.
     pub worst: Option<Entry>,
 }
 
 impl ArrayReport {
-    /// Take down both sides of one more number; `inner`: the size of what the gradient may have been added up from.
+    /// Record both sides of one more number; `inner` is the size of the terms that the gradient may have been summed
+    /// from.
     fn note(&mut self, array: usize, index: &[usize], gradient: f64, slope: Slope, inner: f64) {
         let Slope { numeric, bar, kink } = slope;
         if kink {
@@ -181,7 +184,7 @@ impl ArrayReport {
     }
 }
 
-/// What a check found. It is for reading: `{}` gives a table.
+/// The findings of a check. `{}` formats them as a table.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use = "a report that nobody looks at checks nothing: call assert_ok()"]
 pub struct Report {
@@ -190,12 +193,12 @@ pub struct Report {
 }
 
 impl Report {
-    /// Whether every gradient agrees, and something was proved of each array.
+    /// Whether every gradient agrees, and something was proved for each array.
     pub fn ok(&self) -> bool {
         self.arrays.iter().all(|array| array.wrong == 0 && (self.vacuous_allowed || !array.vacuous()))
     }
 
-    /// The entry furthest from what is allowed.
+    /// The worst entry, relative to what is allowed.
     pub fn worst(&self) -> Option<&Entry> {
         self.arrays.iter().filter_map(|array| array.worst.as_ref()).max_by(|a, b| a.excess().total_cmp(&b.excess()))
     }
@@ -205,12 +208,12 @@ impl Report {
         &self.arrays
     }
 
-    /// How many entries stand on a corner of the function, and were not judged.
+    /// How many entries are at a corner of the function, and were not judged.
     pub fn kinks(&self) -> usize {
         self.arrays.iter().map(|array| array.kinks).sum()
     }
 
-    /// The same report, for a function that is meant to be flat: an array that proves nothing is no fault then.
+    /// The same report, for a function that is meant to be flat: arrays that prove nothing then pass.
     pub fn allow_vacuous(self) -> Self {
         Self { vacuous_allowed: true, ..self }
     }
@@ -240,7 +243,7 @@ impl fmt::Display for Report {
             writeln!(f, "{i:>5}  {shape:<10} {entries:>8} {wrong:>6} {kinks:>6} {zeros:>6}  {verdict}")?;
             if let Some(Entry { gradient, numeric, bar, .. }) = worst.as_ref().filter(|_| *wrong > 0) {
                 write!(f, "       gradient {gradient:.6e}, numeric {numeric:.6e} ± {bar:.1e}")?;
-                // Of two numbers that are not 0 the ratio often tells what is missing: 2, -1, 1/N.
+                // The ratio of two nonzero numbers often tells what is missing: 2, -1, 1/N.
                 if *gradient != 0.0 && numeric.abs() > *bar {
                     write!(f, ", ratio {:.6}", gradient / numeric)?;
                 }
@@ -265,8 +268,8 @@ impl fmt::Display for Report {
 ///
 /// # Errors
 ///
-/// [`Error::Shape`] if the gradient is not shaped as `x`; [`Error::NotFinite`] for a nan or an infinity in `x`, `f` or the gradient;
-/// [`Error::Noise`] if `f` gives two values for one `x`.
+/// [`Error::Shape`] if the gradient does not have the shape of `x`; [`Error::NotFinite`] for a nan or an infinity in
+/// `x`, `f` or the gradient; [`Error::Noise`] if `f` gives two values for the same `x`.
 pub fn check<D: Dimension>(
     mut f: impl FnMut(&Array<f64, D>) -> f64,
     gradient: impl FnOnce(&Array<f64, D>) -> Array<f64, D>,
@@ -284,8 +287,9 @@ pub fn check<D: Dimension>(
     compare(&mut evaluate, &[dynamic(x)], &[dynamic(&gradient)])
 }
 
-/// Compare `backward(inputs, dout)` with differences of `Σ dout ⊙ forward(inputs)`, entry by entry of every input. `dout` is random, as
-/// `seed` says: with ones, whatever adds up to nothing (a softmax) would pass with a gradient of zero.
+/// Compare `backward(inputs, dout)` with differences of `Σ dout ⊙ forward(inputs)`, entry by entry of every input.
+/// `dout` is random, from `seed`: with ones, outputs that always have the same sum (a softmax) would pass with a
+/// gradient of zero.
 ///
 /// ```
 /// use chainrule_gradcheck as gradcheck;
@@ -305,7 +309,8 @@ pub fn check<D: Dimension>(
 ///
 /// # Errors
 ///
-/// As [`check`]; [`Error::Count`] if there is not one gradient an input, [`Error::Shape`] also if the output changes its shape.
+/// As [`check`]; [`Error::Count`] if there is not one gradient per input, [`Error::Shape`] also if the output changes
+/// its shape.
 pub fn check_pair(
     mut forward: impl FnMut(&[ArrayD<f64>]) -> ArrayD<f64>,
     backward: impl FnOnce(&[ArrayD<f64>], &ArrayD<f64>) -> Vec<ArrayD<f64>>,
@@ -344,8 +349,9 @@ pub fn check_pair(
     compare(&mut evaluate, &inputs, &gradients)
 }
 
-/// Compare `jacobian(x)` with differences of `f(x)`, an array of any shape, entry by entry of both. It has the shape of the output
-/// followed by that of `x`, and so have the places in the report; each output is judged by the rounding of its own.
+/// Compare `jacobian(x)` with differences of `f(x)`, an array of any shape, entry by entry of both. The Jacobian has
+/// the shape of the output followed by that of `x`, and the indices in the report follow that shape. Each output is
+/// judged by its own rounding.
 ///
 /// ```
 /// use chainrule_gradcheck as gradcheck;
@@ -361,7 +367,7 @@ pub fn check_pair(
 /// # Ok::<(), gradcheck::Error>(())
 /// ```
 ///
-/// Cost: as many evaluations of `f` as [`check`] takes, whatever the number of outputs, where one step suits them all.
+/// Cost: as many evaluations of `f` as [`check`] takes, whatever the number of outputs, if one step suits them all.
 ///
 /// # Errors
 ///
@@ -396,7 +402,7 @@ pub fn check_jacobian<D: Dimension, E: Dimension>(
         if !x.is_finite() {
             return Err(Error::NotFinite { what: format!("input 0 at {:?}", inner.slice()), got: x });
         }
-        // What one output asks for, others ask for too: each number is put in once.
+        // The outputs share their evaluations: `f` is called once for each value tried.
         let mut known: HashMap<u64, Vec<f64>> = HashMap::new();
         for (row, (outer, &here)) in dynamic(&base).indexed_iter().enumerate() {
             let mut at = |value: f64| {
@@ -417,7 +423,7 @@ pub fn check_jacobian<D: Dimension, E: Dimension>(
                 Ok(Value { f, size: f.abs() })
             };
             let index: Vec<usize> = outer.slice().iter().chain(inner.slice()).copied().collect();
-            // An output in small units is small throughout.
+            // An output in small units has small terms throughout.
             let row_of = outer.slice().iter().fold(jacobian.view(), |rest, &i| rest.index_axis_move(Axis(0), i));
             let largest = row_of.fold(0.0, |most: f64, d| most.max(d.abs()));
             let size = (scale * scale).min(1.0) * largest.min(1.0);
@@ -433,7 +439,8 @@ fn dynamic<D: Dimension>(array: &Array<f64, D>) -> ArrayViewD<'_, f64> {
     ArrayView::into_dyn(array.view())
 }
 
-/// Random numbers of random sign, between 1/2 and 3/2: none so small that its output would not count. (SplitMix64.)
+/// Random numbers of random sign, with sizes between 1/2 and 3/2: none so small that its output would not count.
+/// (SplitMix64.)
 fn cotangent(shape: &[usize], seed: u64) -> ArrayD<f64> {
     let mut state = seed;
     ArrayD::from_shape_simple_fn(shape, || {
@@ -451,16 +458,16 @@ fn cotangent(shape: &[usize], seed: u64) -> ArrayD<f64> {
     })
 }
 
-/// A number to be moved, and where to.
+/// A number to move, and its new value.
 #[derive(Clone, Copy)]
 struct Place {
     array: usize,
-    /// Counted row after row.
+    /// Its row-major index.
     entry: usize,
     value: f64,
 }
 
-/// Put the value in its place, and what stood there into `place`.
+/// Swap the value with the number at its place.
 fn exchange<D: Dimension>(array: &mut Array<f64, D>, place: &mut Option<(usize, f64)>) {
     if let Some((entry, value)) = place {
         if let Some(there) = array.iter_mut().nth(*entry) {
@@ -469,11 +476,11 @@ fn exchange<D: Dimension>(array: &mut Array<f64, D>, place: &mut Option<(usize, 
     }
 }
 
-/// What the function gives.
+/// A value of the function.
 #[derive(Clone, Copy)]
 struct Value {
     f: f64,
-    /// The size of what it was added up from: its rounding is in proportion to that.
+    /// The size of the terms it was summed from, which its rounding error is proportional to.
     size: f64,
 }
 
@@ -543,7 +550,7 @@ struct Slope {
 
 type At<'a> = dyn FnMut(f64) -> Result<Value, Error> + 'a;
 
-/// The slope at `x`; `None` if the function is not finite beside it, however small the step.
+/// The slope at `x`; `None` if the function is not finite near it, however small the step.
 fn slope(at: &mut At<'_>, x: f64, scale: f64, base: Value) -> Result<Option<Slope>, Error> {
     let h = f64::EPSILON.powf(0.2) * scale;
     let mut best: Option<Steps> = None;
@@ -560,7 +567,8 @@ fn slope(at: &mut At<'_>, x: f64, scale: f64, base: Value) -> Result<Option<Slop
     let Some(best) = best else { return Ok(None) };
     let mut kink = false;
     if best.jumps() || !best.agree() {
-        // A corner at x: the jump stays as it is with smaller steps. One so near that every step goes across it: no two agree.
+        // At a corner at x, the jump stays the same with smaller steps. With a corner so near that every step crosses
+        // it, no two steps agree.
         if let Some(smaller) = Steps::take(at, x, best.h / 2.0, base)? {
             let stays = smaller.jumps() && smaller.jump.abs() > best.jump.abs() / 2.0;
             kink = stays || (!best.agree() && (best.jumps() || smaller.jumps()));
@@ -569,15 +577,15 @@ fn slope(at: &mut At<'_>, x: f64, scale: f64, base: Value) -> Result<Option<Slop
     Ok(Some(Slope { numeric: best.slope, bar: best.bar(), kink }))
 }
 
-/// What the steps h and h/2 to both sides tell.
+/// The result of the steps h and h/2 to both sides.
 struct Steps {
     h: f64,
     slope: f64,
     truncation: f64,
-    /// What each value of the function may be off by, over h.
+    /// The error bound of each value of the function, divided by h.
     off: f64,
     jump: f64,
-    /// The larger of the slopes to the left and to the right.
+    /// The steeper of the slopes to the left and to the right.
     steepest: f64,
 }
 
@@ -586,7 +594,7 @@ impl Steps {
     fn take(at: &mut At<'_>, x: f64, h: f64, base: Value) -> Result<Option<Self>, Error> {
         let mut size = base.size;
         let mut sides = |h: f64| -> Result<(f64, f64, f64), Error> {
-            // Not h but the distance of the two numbers that there are.
+            // Not h itself but the distance of the two rounded numbers.
             let (right, left) = (x + h, x - h);
             let (above, below) = (at(right)?, at(left)?);
             size = size.max(above.size).max(below.size);
@@ -607,7 +615,7 @@ impl Steps {
         Ok((slope.is_finite() && jump.is_finite() && size.is_finite()).then_some(steps))
     }
 
-    /// Off by one unit, D(h) is off by one over h and D(h/2) by two: D by (4·2 + 1) / 3.
+    /// If f is off by one unit, D(h) is off by one over h and D(h/2) by two: D by (4·2 + 1) / 3.
     fn rounding(&self) -> f64 {
         3.0 * self.off
     }
@@ -616,12 +624,13 @@ impl Steps {
         self.truncation + self.rounding()
     }
 
-    /// Whether the two steps say the same.
+    /// Whether the two steps agree.
     fn agree(&self) -> bool {
         self.truncation <= self.rounding().max(AGREE * self.slope.abs())
     }
 
-    /// Whether the slope jumps by more than can be rounding: (F - B)(h) is off by four units, (F - B)(h/2) by eight, and counts twice.
+    /// Whether the slope jumps by more than rounding explains: (F - B)(h) is off by four units, (F - B)(h/2) by eight,
+    /// and the latter counts twice.
     fn jumps(&self) -> bool {
         self.jump.abs() > 20.0 * self.off + JUMP * self.steepest
     }
@@ -671,7 +680,7 @@ mod tests {
         (loss, d / n)
     }
 
-    // An affine layer and its gradients: the pair that the wrong ones below are made from.
+    // An affine layer and its gradients: the correct pair that the wrong ones below are derived from.
 
     fn forward(inputs: &[ArrayD<f64>]) -> ArrayD<f64> {
         (matrix(&inputs[0]).dot(&matrix(&inputs[1])) + &inputs[2]).into_dyn()
@@ -711,7 +720,7 @@ mod tests {
             let (f, gradient) =
                 (|x: &Array2<f64>| cross_entropy(x, &ids).0, |x: &Array2<f64>| cross_entropy(x, &ids).1);
             let report = check(f, gradient, &scores).unwrap();
-            // Of scores in the hundreds each softmax may be 0 and 1 as far as can be seen.
+            // With scores in the hundreds, each softmax may be indistinguishable from 0 or 1.
             let report = if scale == 100.0 { report.allow_vacuous() } else { report };
             assert!(report.ok() && report.kinks() == 0, "seed {seed}\n{report}");
             let tanh = |x: &[ArrayD<f64>]| x[0].mapv(f64::tanh);
@@ -823,7 +832,7 @@ mod tests {
             let report = check(|x| x.mapv(f64::abs).sum(), slope, &x).unwrap();
             assert_eq!((report.ok(), report.kinks()), (true, 2), "{report}");
         }
-        // Nothing but corners is nothing compared.
+        // If all entries are corners, nothing was compared.
         let report = check(|x| x.mapv(f64::abs).sum(), |x| x * 0.0, &array![0.0, 0.0]).unwrap();
         assert!(!report.ok() && report.worst().is_none() && report.to_string().contains("VACUOUS"));
     }
@@ -863,9 +872,9 @@ mod tests {
         assert!(report.to_string().contains("VACUOUS"));
         assert!(report.clone().allow_vacuous().ok());
         assert!(std::panic::catch_unwind(|| report.assert_ok()).is_err());
-        // A gradient where there is none is wrong, allowed or not.
+        // A nonzero gradient of a flat function is wrong, vacuous reports allowed or not.
         assert!(!check(|_| 5.0, |x| x * 1.0, &x).unwrap().allow_vacuous().ok());
-        // One input of two that the function does not read.
+        // One of two inputs is not read by the function.
         let one = |inputs: &[ArrayD<f64>]| &inputs[0] * 2.0;
         let gradients = |inputs: &[ArrayD<f64>], dout: &ArrayD<f64>| vec![dout * 2.0, &inputs[1] * 0.0];
         let report = check_pair(one, gradients, &[x.clone().into_dyn(), x.into_dyn()], 1).unwrap();
@@ -879,7 +888,7 @@ mod tests {
         check(|x| x.sum().powi(2), |x| 2.0 * x, &x).unwrap().assert_ok();
         let x = ArrayD::from_shape_fn(vec![2, 3, 2, 2], |i| 1.0 + i.slice().iter().sum::<usize>() as f64);
         check(|x| x.mapv(f64::ln).sum(), |x| 1.0 / x, &x).unwrap().assert_ok();
-        // Columns first: an entry is moved where the report says.
+        // Column-major: the moved entry is the one in the report.
         let x = numbers((3, 2), 1).reversed_axes();
         let weights = numbers((2, 3), 9);
         check(|x| (x * &weights).sum(), |_| weights.clone(), &x).unwrap().assert_ok();
@@ -948,7 +957,7 @@ mod tests {
         assert!(a.iter().any(|&dout| dout > 0.0) && a.iter().any(|&dout| dout < 0.0));
     }
 
-    // Polar coordinates, and rows in other units.
+    // Polar coordinates, and outputs in other units.
     fn polar(p: &Array1<f64>) -> Array1<f64> {
         array![p[0] * p[1].cos(), p[0] * p[1].sin(), 1e-9 * p[0] * p[0], 7.0]
     }

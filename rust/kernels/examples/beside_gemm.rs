@@ -1,8 +1,10 @@
-//! What the two kernels beside the `gemm` crate are worth: `dense/leftover.rs` (the last few columns) and `dense/transpose.rs` (a transpose
-//! that the crate would be slow to pack). The figures in `dense/matmul.rs` and `dense/leftover.rs` are from here.
+//! What the two kernels beside the `gemm` crate gain: `dense/leftover.rs` (the last few columns) and
+//! `dense/transpose.rs` (a transpose that the crate would be slow to pack). The figures in `dense/matmul.rs` and
+//! `dense/leftover.rs` come from here.
 //!
-//! Each product is taken as chainrule takes it and by the crate alone, in turn, on one thread; the medians of [`TURNS`] turns, in µs. The last
-//! lines of each table are shapes that chainrule leaves to the crate: what they differ by is no difference.
+//! Each product is computed by chainrule and by the crate alone, alternately, on one thread; the results are medians of
+//! [`TURNS`] turns, in µs. The last lines of each table are shapes that chainrule leaves to the crate: their
+//! differences are noise.
 //!
 //! ```text
 //! CHAINRULE_NUM_THREADS=1 cargo run --release -p chainrule-kernels --example beside_gemm
@@ -19,21 +21,22 @@ use std::time::Instant;
 
 const TURNS: usize = 31;
 
-/// Long enough for the clock: so many multiplications are timed as one.
+/// Multiplications timed together, so that a measurement is long enough for the clock.
 const WORK: usize = 1 << 24;
 
 fn numbers<T: Float>(shape: (usize, usize)) -> Array2<T> {
     Array2::from_shape_fn(shape, |(i, j)| T::of(((i * 31 + j * 17) % 97) as f64 / 97.0 - 0.5))
 }
 
-/// `C ← A·B` by the crate, in the same blocks of 512 terms as chainrule's.
+/// `C ← A·B` by the crate, in the same blocks of 512 terms as in chainrule.
 fn by_crate<T: Float>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, mut c: ArrayViewMut2<'_, T>) {
     for start in (0..a.ncols()).step_by(512) {
         let terms = start..a.ncols().min(start + 512);
         let (a, b) = (a.slice(s![.., terms.clone()]), b.slice(s![terms, ..]));
         let ((m, k), n) = (a.dim(), b.ncols());
         let (a_strides, b_strides, c_strides) = (a.strides(), b.strides(), c.strides().to_owned());
-        // SAFETY: the views are live and of shapes (m, k), (k, n) and (m, n), the strides are their own, and `c` is borrowed mutably.
+        // SAFETY: the views are live and have shapes (m, k), (k, n) and (m, n), the strides are their own, and `c` is
+        // borrowed mutably.
         unsafe {
             gemm::gemm(
                 m,
@@ -65,7 +68,7 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
-/// The medians of both, in µs.
+/// The median of each, in µs.
 fn in_turn(multiplications: usize, mut ours: impl FnMut(), mut theirs: impl FnMut()) -> (f64, f64) {
     let each = (WORK / multiplications).max(1);
     let time = |run: &mut dyn FnMut()| {

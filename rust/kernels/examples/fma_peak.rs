@@ -1,7 +1,8 @@
-//! How many multiply-adds one core of this machine can do: the yardstick of `make bench`.
+//! How many multiply-adds one core of this machine can do: the reference for `make bench`.
 //!
-//! Independent sums of [`LANES`] numbers each stand in registers, and every turn multiplies and adds to each of them; nothing is
-//! loaded or stored, so only the arithmetic units limit it. Counted as two operations a number. Prints one line of JSON, GFLOP/s.
+//! Independent sums of [`LANES`] numbers each stay in registers, and every turn does a multiply-add on each of them.
+//! Nothing is loaded or stored, so only the arithmetic units are the limit. Each multiply-add counts as two operations
+//! per number. Prints one line of JSON, in GFLOP/s.
 
 use chainrule_kernels::dense::padded::{Lane, LANES};
 use chainrule_kernels::machine::level::{detect, Arithmetic, Kernel};
@@ -38,7 +39,7 @@ fn next<T: Float>(sum: Lane<T>, x: T, y: Lane<T>, arithmetic: impl Arithmetic) -
     Lane(std::array::from_fn(|i| arithmetic.mul_add(sum.0[i], x, y.0[i])))
 }
 
-/// The best of five runs: what disturbs a run only ever slows it down.
+/// The best of five runs: disturbances only ever slow a run down.
 fn peak<T: Float, const N: usize>() -> f64 {
     let level = detect().expect("CHAINRULE_SIMD names a level of this CPU");
     let run = || {
@@ -51,7 +52,8 @@ fn peak<T: Float, const N: usize>() -> f64 {
 
 fn main() {
     let level = detect().expect("CHAINRULE_SIMD names a level of this CPU").name();
-    // Too few sums wait for each other's results, too many do not fit the registers: which is best depends on level and type.
+    // Too few sums wait for each other's results, too many do not fit in registers: the best number depends on level
+    // and type.
     let single = [peak::<f32, 2>(), peak::<f32, 4>(), peak::<f32, 6>(), peak::<f32, 10>()];
     let double = [peak::<f64, 2>(), peak::<f64, 3>(), peak::<f64, 4>(), peak::<f64, 6>()];
     let (single, double) = (single.into_iter().fold(0.0, f64::max), double.into_iter().fold(0.0, f64::max));

@@ -1,7 +1,8 @@
-//! A layer of one's own, checked: `cargo run --example gradcheck`.
+//! Checking a layer of your own: `cargo run --example gradcheck`.
 //!
-//! The layer is `out = x / √(mean of x² + ε)` for each row (RMSNorm), forward and backward written by hand. Its gradient has a term that is easily
-//! forgotten, for `x` also moves the mean of its row. The check passes the right one and shows where the other differs.
+//! The layer is `out = x / √(mean of x² + ε)` for each row (RMSNorm), with forward and backward written by hand. Its
+//! gradient has a term that is easily forgotten, since `x` also changes the mean of its row. The check passes the
+//! correct gradient and shows where the other one is wrong.
 
 use chainrule_kernels::gradcheck;
 use ndarray::{array, ArrayD, Axis, Ix2};
@@ -24,7 +25,7 @@ fn backward(inputs: &[ArrayD<f64>], dout: &ArrayD<f64>) -> Vec<ArrayD<f64>> {
     vec![(dout - &out * &mean) / root(&inputs[0])]
 }
 
-/// As if the mean did not depend on x.
+/// Wrong: treats the mean as independent of x.
 fn term_missing(inputs: &[ArrayD<f64>], dout: &ArrayD<f64>) -> Vec<ArrayD<f64>> {
     vec![dout / &root(&inputs[0])]
 }

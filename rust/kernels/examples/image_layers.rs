@@ -1,4 +1,4 @@
-//! What each layer of chapter 7's and chapter 8's networks takes, forward and back, for a batch of 100 images in f32.
+//! The time of each layer in the networks of chapters 7 and 8, forward and backward, for a batch of 100 images in f32.
 //!
 //! `cargo run --release -p chainrule-kernels --example image_layers`; `CHAINRULE_NUM_THREADS=1` for one thread.
 
@@ -8,7 +8,7 @@ use std::time::Instant;
 
 const ROWS: usize = 100;
 
-/// (name, sizes, numbers that come in)
+/// (name, sizes, numbers per input row)
 type Described = (&'static str, &'static [usize], usize);
 
 const LAYERS: [Described; 12] = [

@@ -1,6 +1,7 @@
-//! What a step of training takes in chapter 7's and chapter 8's networks: batches of 100 images of 28 × 28, Adam, f32.
+//! The time of a training step in the networks of chapters 7 and 8: batches of 100 images of 28 × 28, Adam, f32.
 //!
-//! `cargo run --release -p chainrule-kernels --example image_nets`; `-- Deep` for one of them, `CHAINRULE_NUM_THREADS=1` for one thread.
+//! `cargo run --release -p chainrule-kernels --example image_nets`; `-- Deep` for one of them,
+//! `CHAINRULE_NUM_THREADS=1` for one thread.
 
 use chainrule_kernels::layers::{Draws, Layer};
 use chainrule_kernels::loss::{Loss, Targets};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 const ROWS: usize = 100;
 const STEPS: usize = 40;
 
-/// (channels, rows and columns) before, filters, size of the window, padding
+/// (channels, rows and columns) of the input, filters, size of the window, padding
 fn convolution(layers: &mut Vec<Layer>, (channels, size): (usize, usize), filters: usize, window: usize, pad: usize) {
     let sizes = [filters, channels, size, size, window, window, 1, pad];
     layers.extend(Layer::from_description("convolution", &sizes, &[]));
@@ -53,7 +54,7 @@ fn chapter_8() -> Vec<Layer> {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let level = detect()?;
     println!("{}, {} threads", level.name(), chainrule_kernels::machine::threads::count());
-    // A fifth is ink.
+    // A fifth of the pixels is ink.
     let x = Array2::from_shape_fn((ROWS, 784), |(i, j)| if (i + j / 3) % 5 == 0 { 0.5f32 } else { 0.0 });
     let labels: Vec<i64> = (0..ROWS as i64).map(|i| i % 10).collect();
     let rows: Vec<i64> = (0..STEPS).flat_map(|_| 0..ROWS as i64).collect();

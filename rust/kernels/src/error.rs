@@ -1,6 +1,6 @@
 use std::fmt;
 
-/// Why a kernel refused its arguments: one English sentence a variant, with what was got and what was wanted.
+/// Why a kernel refused its arguments: each variant is one English sentence, with what was got and what was wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KernelError {
     /// Two sizes that must agree do not.
@@ -9,62 +9,62 @@ pub enum KernelError {
         what: &'static str,
         /// The first size.
         got: usize,
-        /// What it has to agree with.
+        /// What it must agree with.
         with: &'static str,
-        /// That one's size.
+        /// The size of that.
         wanted: usize,
     },
     /// A class id outside `0..classes`.
     Label {
         /// The id.
         got: i64,
-        /// Where it stands.
+        /// Its row.
         row: usize,
         /// How many classes there are.
         classes: usize,
     },
     /// Class ids for a loss that compares numbers.
     Ids {
-        /// Its name.
+        /// The loss's name.
         loss: &'static str,
     },
     /// A row number outside the data.
     Row {
-        /// The row number asked for.
+        /// The requested row number.
         got: i64,
         /// How many rows there are.
         rows: usize,
     },
-    /// The number of something that is not there.
+    /// The index of something that does not exist.
     Number {
-        /// What it is a number of.
+        /// What it is an index of.
         what: &'static str,
-        /// The number asked for.
+        /// The requested index.
         got: i64,
         /// How many there are.
         there: usize,
     },
-    /// Bytes where there were floats before, or the other way round.
+    /// Bytes where there were floats before, or vice versa.
     Kind,
-    /// `CHAINRULE_SIMD` names an instruction set that is not to be had.
+    /// `CHAINRULE_SIMD` names an instruction set that this CPU does not have.
     Level {
         /// The name.
         asked: String,
-        /// The best there is.
+        /// The best available.
         highest: &'static str,
     },
-    /// A variable of the environment that is no number of threads.
+    /// An environment variable that should be a number of threads, and is not.
     Threads {
         /// Its name.
         name: &'static str,
-        /// What it holds.
+        /// Its value.
         got: String,
     },
     /// The mean of no examples.
     Empty,
-    /// The caller had the call ended before it was done.
+    /// The caller interrupted the call.
     Interrupted,
-    /// The scratch memory could not be had.
+    /// Scratch memory could not be allocated.
     Memory {
         /// How many numbers were wanted.
         numbers: usize,
@@ -112,12 +112,12 @@ pub(crate) fn agree(what: &'static str, got: usize, with: &'static str, wanted: 
     }
 }
 
-/// Memory for so many more, or [`KernelError::Memory`] where `Vec` would end the process.
+/// Memory for `numbers` more, or [`KernelError::Memory`] where `Vec` would end the process.
 pub(crate) fn reserve<T>(scratch: &mut Vec<T>, numbers: usize) -> Result<(), KernelError> {
     scratch.try_reserve(numbers).map_err(|_| KernelError::Memory { numbers })
 }
 
-/// Make the vector as long as told, with `blank` in what is new.
+/// Resize the vector to `numbers`, filling new places with `blank`.
 pub(crate) fn resize<T: Clone>(scratch: &mut Vec<T>, numbers: usize, blank: T) -> Result<(), KernelError> {
     reserve(scratch, numbers.saturating_sub(scratch.len()))?;
     scratch.resize(numbers, blank);

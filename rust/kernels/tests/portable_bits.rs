@@ -1,9 +1,11 @@
-//! The portable level gives the bits that are written here, on every CPU: of either byte order, with addresses of 32 or 64 bits, and whatever more the CPU has.
+//! The portable level gives the bits written here on every CPU: of either byte order, with addresses of 32 or 64 bits,
+//! and whatever other instructions the CPU has.
 //!
-//! What is taken from the C library is left out, since its last bit is its own: the logarithm in a loss, tanh, and Adam's powers.
+//! Functions of the C library are left out, since their last bit varies: the logarithm in a loss, tanh, and Adam's
+//! powers.
 //!
-//! If these numbers change on all targets alike, the arithmetic was changed: then they are to be written anew, from what the failing test prints. If they
-//! change on one, that one is wrong.
+//! If these numbers change on all targets alike, the arithmetic was changed: then update them from the output of the
+//! failing test. If they change on one target only, that target is wrong.
 
 use chainrule_kernels::layers::{Draws, Layer};
 use chainrule_kernels::loss::{Loss, Targets};
@@ -20,12 +22,12 @@ use std::time::{Duration, Instant};
 const ROWS: usize = 60;
 const BATCH: usize = 20;
 
-/// With a first layer that can skip zeros, and products of more terms than are summed at a time.
+/// With a first layer that can skip zeros, and products of more terms than one block.
 const DENSE: [(&str, &[usize], &[f64]); 5] =
     [("affine", &[50], &[]), ("relu", &[], &[]), ("affine", &[33], &[]), ("sigmoid", &[], &[]), ("affine", &[5], &[])];
 const FEATURES: usize = 600;
 
-/// Layers of every other kind, for images of 1 × 8 × 9.
+/// Layers of all other kinds, for images of 1 × 8 × 9.
 const IMAGES: [(&str, &[usize], &[f64]); 11] = [
     ("convolution", &[3, 1, 8, 9, 3, 3, 1, 1], &[]),
     ("batch_norm", &[3, 72], &[0.9]),
@@ -54,7 +56,7 @@ fn drawn(count: usize, seed: u64) -> impl Iterator<Item = f64> {
     })
 }
 
-/// FNV-1a of the bits, eight bytes a number, the lowest first.
+/// FNV-1a of the bits, eight bytes per number, little-endian.
 fn digest<'a, T: Float>(numbers: impl IntoIterator<Item = &'a T>) -> u64 {
     let bytes = numbers.into_iter().flat_map(|number| number.wide().to_bits().to_le_bytes());
     bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
@@ -69,7 +71,7 @@ fn stack(features: usize, described: &[(&str, &[usize], &[f64])]) -> Stack {
     stack
 }
 
-/// Three of four are zero.
+/// Three of four numbers are zero.
 fn bytes(features: usize) -> Array2<u8> {
     let mut drawn = drawn(ROWS * features, 1);
     Array2::from_shape_simple_fn((ROWS, features), || (drawn.next().unwrap() * 1020.0 - 765.0).max(0.0) as u8)
@@ -77,13 +79,13 @@ fn bytes(features: usize) -> Array2<u8> {
 
 fn parameters<T: Float>(stack: &Stack) -> Vec<Vec<T>> {
     let filled = stack.sizes().zip(2..).map(|(n, seed)| {
-        // Of both signs, but for a variance, which is where the others are no larger than this.
+        // All above 0, so that they can be variances too.
         drawn(n, seed).map(|x| T::of(0.1 * x + 0.11)).collect()
     });
     filled.collect()
 }
 
-/// What parameters, states and scores come out of some steps by each rule.
+/// The parameters, states and scores after some steps by each rule.
 fn trained<'a, T: Float>(
     stack: &Stack,
     (x, labels, rows): (Data<'a, T>, &'a [i64], &'a [i64]),
@@ -143,7 +145,7 @@ fn portable_bits_are_the_same_on_every_target() {
     assert!(found == WANTED, "{found:#018x?}");
 }
 
-/// In f32 and in f64: of dense data, of bytes, of bytes without their zeros, of images.
+/// In f32 and in f64: for dense data, bytes, bytes without their zeros, images.
 const WANTED: [[u64; 4]; 2] = [
     [0x12f0010c6615b1f5, 0x21cff1af5f6076fa, 0x2a1e53f8c7669943, 0xc00bd0cdee448f1d],
     [0xeea7788046fbf525, 0xb595972c98f225a9, 0xc854377c4c298f4a, 0x7e2ebd8d68375cfe],

@@ -1,4 +1,4 @@
-//! Numbers that begin at the address of a cache line, so that sixteen after the other never lie in two more lines than they must.
+//! Numbers that start on a cache line, so that a lane of sixteen touches no more lines than it must.
 
 use crate::dense::padded::{Padded, LANES};
 use crate::{Float, KernelError};
@@ -23,11 +23,11 @@ impl<T: Float> Aligned<T> {
         Ok(zeros)
     }
 
-    /// Be so many numbers, in the memory there is if it is enough; what they are is not said.
+    /// Resize to `count` numbers, in the existing memory if it is large enough. Their values are unspecified.
     pub(crate) fn resize(&mut self, count: usize) -> Result<(), KernelError> {
-        self.count = 0; // should there be no memory
+        self.count = 0; // if the allocation fails
         let numbers = self.lanes.reshape(count.div_ceil(LANES), LANES);
-        numbers.map_err(|_| KernelError::Memory { numbers: count })?; // not as many as it takes to begin at a line
+        numbers.map_err(|_| KernelError::Memory { numbers: count })?; // without those that the alignment takes
         self.count = count;
         Ok(())
     }

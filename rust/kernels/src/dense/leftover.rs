@@ -1,13 +1,15 @@
-//! The last few columns of a dense product, where they are too few for a vector: `C ← A·B` or `C ← C + f·A·B` for a B of one to four columns.
+//! The last few columns of a dense product, where they do not fill a vector: `C ← A·B` or `C ← C + f·A·B` for a B of
+//! one to four columns.
 //!
-//! Other kernels have a vector of columns side by side, and compute one of two columns as if there were sixteen. Here sixteen terms of a sum stand side by side, a row of A beside a column of B:
+//! Other kernels keep a vector of columns side by side, so two columns cost them as much as sixteen. Here sixteen terms
+//! of a sum are side by side, a row of A against a column of B:
 //!
 //! ```text
 //! C[i, j] ←  Σ_l  s_l,     s_l = A[i, l]·B[l, j] + A[i, l + 16]·B[l + 16, j] + …
 //! ```
 //!
-//! Cost: one pass over A. The whole product takes, in times of what it takes by the `gemm` crate alone (`examples/beside_gemm.rs`, one core of a
-//! Xeon with AVX-512, least and most of five runs):
+//! Cost: one pass over A. Time of the whole product, relative to the `gemm` crate alone (`examples/beside_gemm.rs`, one
+//! core of a Xeon with AVX-512, minimum and maximum of five runs):
 //!
 //! | | f32 | f64 |
 //! |---|---|---|
@@ -16,8 +18,8 @@
 //! | 100 × 50 · 50 × 10 | | 1.06 to 1.22 |
 //! | 100 × 50 · 50 × 1, 1.5 µs | 1.9 to 2.4 | 1.8 to 2.2 |
 //!
-//! So a single column, and two behind eight in f64, are no gain. They are taken here all the same: the order of a sum depends on its length alone,
-//! and another one would change the bits of what was trained before.
+//! So this is slower for a single column, and for two after eight in f64. They are still computed here: the order of a
+//! sum depends on its length alone, and another order would change the bits of earlier trainings.
 
 use crate::dense::onto::Onto;
 use crate::dense::padded::LANES;
@@ -25,11 +27,11 @@ use crate::machine::level::{Arithmetic, Kernel};
 use crate::Float;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-/// The most columns that are taken so.
+/// The most columns computed this way.
 pub(crate) const FEW: usize = 4;
 
-/// How many of the last columns of B are better taken here: those that would have a vector of 64 bytes for themselves. None if the
-/// numbers of a row of A do not stand side by side, if there is a single row, or if there are too few terms for the sums to pay.
+/// How many of the last columns of B are computed here: those that do not fill a vector of 64 bytes. None if the rows
+/// of A are not contiguous, if there is a single row, or if there are too few terms to pay.
 pub(crate) fn columns<T>(a: &ArrayView2<'_, T>, b: &ArrayView2<'_, T>) -> usize {
     let few = b.ncols() % (64 / size_of::<T>());
     let worth_it = a.strides()[1] == 1 && a.nrows() > 1 && a.ncols() >= LANES && few <= FEW;
@@ -42,11 +44,11 @@ pub(crate) fn columns<T>(a: &ArrayView2<'_, T>, b: &ArrayView2<'_, T>) -> usize 
 
 /// The product.
 pub(crate) struct Leftover<'a, T> {
-    /// The numbers of a row side by side.
+    /// Each row contiguous.
     pub a: ArrayView2<'a, T>,
-    /// Column after column.
+    /// Column-major.
     pub b: &'a [T],
-    /// Up to [`FEW`] columns.
+    /// At most [`FEW`] columns.
     pub c: ArrayViewMut2<'a, T>,
     pub onto: Onto<T>,
 }
@@ -56,7 +58,7 @@ impl<T: Float> Kernel for Leftover<'_, T> {
 
     #[inline(always)]
     fn run(self, arithmetic: impl Arithmetic) {
-        // So many rows at a time that their sums fill the registers, and none waits for the last.
+        // As many rows at a time as their sums fit in registers, so that no addition waits for the one before.
         match self.c.ncols() {
             1 => self.rows::<1, 4>(arithmetic),
             2 => self.rows::<2, 4>(arithmetic),
@@ -105,7 +107,7 @@ impl<T: Float> Leftover<'_, T> {
                 }
             }
         }
-        // All at once, or the compiler keeps `sums` in memory for the loop below.
+        // All totals at once: otherwise the compiler keeps `sums` in memory for the loop below.
         let totals: [[T; N]; R] = std::array::from_fn(|r| std::array::from_fn(|j| total(sums[r][j])));
         for (r, totals) in totals.iter().enumerate() {
             for (j, &total) in totals.iter().enumerate() {
@@ -119,7 +121,7 @@ impl<T: Float> Leftover<'_, T> {
     }
 }
 
-/// What is left of whole lanes, with zeros behind.
+/// The remainder after the whole lanes, padded with zeros.
 #[inline(always)]
 fn rest<T: Float>(numbers: &[T]) -> [T; LANES] {
     let rest = numbers.as_chunks::<LANES>().1;
@@ -133,7 +135,7 @@ fn add_products<T: Float>(sum: &mut [T; LANES], a: &[T; LANES], b: &[T; LANES], 
     }
 }
 
-/// The sum of all, halves by halves.
+/// The sum of the lane, by halving it.
 #[inline(always)]
 fn total<T: Float>(lane: [T; LANES]) -> T {
     let eight: [T; 8] = std::array::from_fn(|i| lane[i] + lane[i + 8]);
@@ -150,14 +152,14 @@ mod tests {
     use ndarray::Array2;
 
     fn each_number_of_columns<T: Float>() {
-        // No whole lane, one, two and a rest; no whole group of rows, and every remainder.
+        // No whole lane; one; two and a remainder. No whole group of rows, and every remainder.
         for (n, m, k) in (1..=FEW).flat_map(|n| [(1, 3), (2, 16), (5, 17), (7, 35), (8, 48)].map(|(m, k)| (n, m, k))) {
             let (a, b, before) = (numbers::<T>((m, k), 1), numbers::<T>((k, n), 2), numbers::<T>((m, n), 3));
             let columns: Vec<T> = b.t().iter().copied().collect();
             let (sums, sizes) = three_loops(wide(&a).view(), wide(&b).view());
             for &level in available() {
                 for onto in [Onto::Nothing, Onto::Itself(T::of(-0.75))] {
-                    // Nothing of the output is read unless it is added to.
+                    // The output is not read unless it is added to.
                     let (mut c, factor, added_to) = match onto {
                         Onto::Nothing => (Array2::from_elem((m, n), T::nan()), 1.0, Array2::zeros((m, n))),
                         Onto::Itself(factor) => (before.clone(), factor.wide(), wide(&before)),
@@ -166,7 +168,7 @@ mod tests {
                     for (at, c) in c.indexed_iter() {
                         let (want, size) =
                             (added_to[at] + factor * sums[at], added_to[at].abs() + factor.abs() * sizes[at]);
-                        // Each term is rounded as a product and in as many sums as there are terms, or 16.
+                        // Each term is rounded as a product, and in as many sums as there are terms, or 16.
                         assert!((c.wide() - want).abs() <= bound::<T>(k + 20, size), "{c} for {want}, {n} columns");
                     }
                 }

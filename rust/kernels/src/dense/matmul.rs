@@ -1,16 +1,18 @@
 //! Dense matrix products: `C ← A·B` and `C ← C + f·A·B`, each operand in any layout.
 //!
-//! Aᵀ·B and A·Bᵀ are the same function on transposed *views* (`a.t()`, `b.t()`): strides say where the next row and the
-//! next column are, and nothing is copied.
+//! Aᵀ·B and A·Bᵀ are the same function on transposed *views* (`a.t()`, `b.t()`): only the strides change, nothing is
+//! copied.
 //!
-//! Why the `gemm` crate: on a network's shapes (100 × 784 · 784 × 50) it is twice as fast as ndarray's own `dot` and level with
-//! OpenBLAS on one core. It always uses the widest instructions of the CPU; at a lower [`Level`] a plain kernel of our own stands in, and at the portable
-//! one too, even where that is the highest: which instructions the crate finds there, and so the bits, would be the CPU's.
-//! The last few columns, which it would compute as a whole vector, are those of `leftover`.
+//! Why the `gemm` crate: for a network's shapes (100 × 784 · 784 × 50) it is twice as fast as ndarray's own `dot` and
+//! on a par with OpenBLAS on one core. It always uses the widest instructions of the CPU, so a plain kernel of our own
+//! takes its place at any lower [`Level`]. The portable level always takes that kernel, even where it is the highest:
+//! otherwise the crate's choice of instructions, and so the bits, would depend on the CPU. The last few columns, which
+//! the crate would compute as a whole vector, go to `leftover`.
 //! Cost: 2·m·n·k floating-point operations, plus packing of the operands where that pays.
 //!
-//! Sums are taken in blocks of `DEPTH` terms, in order. That is what the crate would do by itself for a cache of common size;
-//! done here, the order, and so the bits, depend neither on the size of the cache nor on how a large product is divided among threads.
+//! Sums are accumulated in blocks of `DEPTH` terms, in order. The crate does the same by itself for a cache of common
+//! size. Done here, the order, and so the bits, depend neither on the cache size nor on how a large product is divided
+//! among threads.
 
 use crate::dense::leftover::{self, Leftover};
 use crate::dense::onto::Onto;
@@ -28,14 +30,15 @@ use gemm_common::gemm::L2_SLAB;
 use ndarray::{s, ArrayView2, ArrayViewMut2, Axis};
 use std::cell::Cell;
 
-/// Terms of a sum taken at a time.
+/// Terms of a sum per block.
 pub(crate) const DEPTH: usize = 512;
 
-/// Multiplications from which a product is divided among threads. Measured on two AVX-512 cores: 100 × 784 · 784 × 50 (2²²) takes 80 µs
-/// on one and 49 on both in f32, 157 and 95 in f64; 256 × 256 · 256 × 256 (2²⁴) 300 and 187 in f32.
+/// Multiplications from which a product is divided among threads. Measured on two AVX-512 cores: 100 × 784 · 784 × 50
+/// (2²²) takes 80 µs on one core and 49 on both in f32, 157 and 95 in f64; 256 × 256 · 256 × 256 (2²⁴) takes 300 and
+/// 187 in f32.
 const WORTH_THREADS: usize = 3 << 20;
 
-/// Multiplications done at a time: some 5 to 10 ms on one core with AVX-512.
+/// Multiplications between two checks for an interrupt: some 5 to 10 ms on one core with AVX-512.
 fn at_once<T>(level: Level) -> usize {
     let bytes = if is_the_crates(level) { 1 << 29 } else { 1 << 27 };
     bytes / size_of::<T>()
@@ -75,8 +78,9 @@ pub fn matmul<T: Float>(
     divided((threads::count(), at_once::<T>(level)), level, a, b, c, onto)
 }
 
-/// The product, for so many threads and in about so many multiplications at a time, in chunks of C, each with the bits it has in the whole: so that the
-/// caller can end it soon. Where even small chunks would be too large, as in xᵀ·d for a large batch, some terms of all sums are taken after the other.
+/// The product on `threads` threads, in chunks of C of about `at_once` multiplications, so that the caller can
+/// interrupt it soon. Each chunk has the bits it has in the whole. Where even small chunks would be too large, as in
+/// xᵀ·d for a large batch, the terms of the sums are divided too, and taken in order.
 fn divided<T: Float>(
     (threads, at_once): (usize, usize),
     level: Level,
@@ -98,7 +102,7 @@ fn divided<T: Float>(
     })
 }
 
-/// `work`, for so many terms of all sums after the other.
+/// Run `work` on `depth` terms of all sums at a time, in order.
 fn by_terms<T: Float>(
     depth: usize,
     a: ArrayView2<'_, T>,
@@ -114,10 +118,11 @@ fn by_terms<T: Float>(
     Ok(())
 }
 
-/// Rows or columns of a chunk, if there are more: with fewer, the packing of the other operand for each chunk would show.
+/// Fewest rows or columns in a chunk, if there are that many: with fewer, packing the other operand for each chunk
+/// becomes noticeable.
 const LEAST: usize = 256;
 
-/// The same, all terms together.
+/// The same, with all terms at once.
 fn in_chunks<T: Float>(
     (threads, at_once): (usize, usize),
     level: Level,
@@ -128,7 +133,7 @@ fn in_chunks<T: Float>(
 ) -> Result<(), KernelError> {
     let ((m, k), n) = (a.dim(), b.ncols());
     let threads = if is_highest(level) && is_worth_threads(m, k, n) { threads } else { 1 };
-    // As many to each thread.
+    // The same number of chunks for each thread.
     let pieces = m.saturating_mul(n).saturating_mul(k).div_ceil(at_once).min(m.max(n) / LEAST).max(1);
     let chunks = pieces.next_multiple_of(threads);
     if chunks == 1 {
@@ -146,7 +151,8 @@ fn in_chunks<T: Float>(
     }
 }
 
-/// The product, some terms of each sum after the other; by the `gemm` crate where it can be held to the level, but for the last few columns.
+/// The product, a block of terms at a time. Where the `gemm` crate computes as the level says, it takes all but the
+/// last few columns.
 fn terms<T: Float>(
     level: Level,
     a: ArrayView2<'_, T>,
@@ -166,8 +172,9 @@ fn terms<T: Float>(
     })
 }
 
-/// How long the chunks of an axis of C are that is as long as said, while the `other` is not divided: whole units, and none that the crate adds up in another order
-/// than the whole: a single row or column, or so few numbers that it takes its kernel for small products.
+/// The chunk length for an axis of C of this `length`, while the `other` axis is not divided. Chunks are whole units.
+/// None is of a kind that the crate sums in another order than the whole: a single row or column, or so few numbers
+/// that the crate takes its kernel for small products.
 fn chunk(length: usize, other: usize, wanted: usize, unit: usize) -> usize {
     const SMALL: usize = 256;
     let whole_is_small = length * other <= SMALL;
@@ -179,10 +186,10 @@ fn chunk(length: usize, other: usize, wanted: usize, unit: usize) -> usize {
     chunk
 }
 
-/// Rows are divided by fours, columns by whole vectors.
+/// Rows are divided in multiples of four, columns in whole vectors.
 const ROWS: usize = 4;
 
-/// The product for the few columns that `leftover` takes.
+/// The product for the few columns left to `leftover`.
 fn last_few<T: Float>(
     level: Level,
     a: ArrayView2<'_, T>,
@@ -198,7 +205,7 @@ fn last_few<T: Float>(
     }
 }
 
-/// The product by the `gemm` crate. A B that it would be slow to pack is written out for it, some columns at a time.
+/// The product by the `gemm` crate. A B that the crate would pack slowly is transposed for it, some columns at a time.
 fn by_crate<T: Float>(
     level: Level,
     a: ArrayView2<'_, T>,
@@ -211,28 +218,29 @@ fn by_crate<T: Float>(
     }
     take_what_is_kept()?;
     let room = room::<T>(a.nrows(), a.ncols(), b.ncols());
-    // A single row is multiplied as it comes, by no packed copy.
+    // A single row is multiplied without packing.
     if a.nrows() == 1 || !packs_slowly(&b) {
         return with_room(room, || gemm(a, b, c, onto));
     }
     let (width, mut buffer) = (chunk(b.ncols(), a.nrows(), TURNED, LANES), Vec::new());
     for (b, c) in b.axis_chunks_iter(Axis(1), width).zip(c.axis_chunks_iter_mut(Axis(1), width)) {
-        // Where there is no memory, as it lies: the numbers are the same.
+        // If there is no memory, B is used as it is: the result is the same.
         let b = turned(level, b, &mut buffer).unwrap_or(b);
         with_room(room, || gemm(a, b, c, onto))?;
     }
     Ok(())
 }
 
-/// Bytes that the crate may take to pack the operands of such a product into.
+/// Bytes that the crate may need to pack the operands of such a product.
 fn room<T>(m: usize, k: usize, n: usize) -> usize {
-    // Of columns at least so many; a few vectors more in both directions; and a little for what is counted there.
+    // At least this many columns of B; a few vectors more in both directions; and a little for bookkeeping.
     const COLUMNS: usize = 512;
     let packed = k.saturating_mul(m.saturating_add(n.max(COLUMNS)).saturating_add(200)).saturating_mul(size_of::<T>());
     packed.saturating_add(1 << 12)
 }
 
-/// Have the crate take what it keeps for this thread, as much as a second cache holds, while that is put by.
+/// Have the crate allocate the buffer that it keeps for this thread, as large as an L2 cache, while that much memory is
+/// set aside.
 fn take_what_is_kept() -> Result<(), KernelError> {
     thread_local! {
         static TAKEN: Cell<bool> = const { Cell::new(false) };
@@ -244,12 +252,13 @@ fn take_what_is_kept() -> Result<(), KernelError> {
     Ok(())
 }
 
-/// Columns written out at a time, 256 kB in f32: they stay in the second cache until the crate has packed them.
+/// Columns transposed at a time, 256 kB in f32: they stay in the L2 cache until the crate has packed them.
 const TURNED: usize = 128;
 
-/// Whether B is f32, column after column, so far from each other that they share few places of the first cache. The crate packs such a matrix
-/// number by number, and 64 columns every 2048 bytes push each other out of it. With W written out as its transpose d·Wᵀ took, in times of what
-/// it took without (`examples/beside_gemm.rs`, one core of a Xeon with AVX-512, least and most of five runs):
+/// Whether B is f32 and column-major, with columns so far apart that they share few sets of the L1 cache. The crate
+/// packs such a matrix number by number, and 64 columns every 2048 bytes evict each other. Time of d·Wᵀ with W
+/// transposed first, relative to without (`examples/beside_gemm.rs`, one core of a Xeon with AVX-512, minimum and
+/// maximum of five runs):
 ///
 /// | | f32 | f64 |
 /// |---|---|---|
@@ -258,13 +267,14 @@ const TURNED: usize = 128;
 /// | 100 × 512 · 512 × 784 | 0.91 to 0.96 | 1.12 to 1.22 |
 /// | 100 × 256 · 256 × 784, in f64 128 | 1.15 to 1.22 | 1.18 to 1.28 |
 ///
-/// On a Zen 4 the first of them took 0.71. So f64 is left to the crate, and so are columns every 1024 bytes. The bits are the same either way.
+/// On a Zen 4 the first of them took 0.71. So f64 is left to the crate, and so are columns every 1024 bytes. The bits
+/// are the same either way.
 fn packs_slowly<T>(b: &ArrayView2<'_, T>) -> bool {
     let (down, across) = (b.strides()[0], b.strides()[1]);
     size_of::<T>() == 4 && down == 1 && across > 1 && (across as usize * size_of::<T>()).is_multiple_of(2048)
 }
 
-/// B, whose columns have their numbers side by side, row after row.
+/// The column-major B as a row-major copy.
 fn turned<'r, T: Float>(level: Level, b: ArrayView2<'_, T>, buffer: &'r mut Vec<T>) -> Option<ArrayView2<'r, T>> {
     buffer.clear();
     resize(buffer, b.len(), T::zero()).ok()?;
@@ -285,7 +295,7 @@ fn is_highest(level: Level) -> bool {
     available().last() == Some(&level)
 }
 
-/// Whether the crate computes as this level says.
+/// Whether the crate computes exactly as this level does.
 fn is_the_crates(level: Level) -> bool {
     is_highest(level) && level.is_fused()
 }
@@ -299,7 +309,8 @@ fn gemm<T: Float>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, mut c: ArrayViewMu
     };
     let (a_strides, b_strides, c_strides) = (a.strides(), b.strides(), c.strides().to_owned());
     // SAFETY: the three views are live, the sizes were checked to agree, the strides (in elements, as gemm counts them)
-    // are the views' own, so every element touched is one of theirs; `c` is borrowed mutably, so it overlaps neither operand.
+    // are the views' own, so every element touched is one of theirs; `c` is borrowed mutably, so it overlaps neither
+    // operand.
     unsafe {
         gemm::gemm(
             m,
@@ -325,7 +336,7 @@ fn gemm<T: Float>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>, mut c: ArrayViewMu
     }
 }
 
-/// The product at a level the crate cannot be held to: rows of B as whole vectors, a row of C in registers.
+/// The product at a level that the crate cannot be limited to: rows of B as whole vectors, a row of C in registers.
 fn plain<T: Float>(
     level: Level,
     a: ArrayView2<'_, T>,
@@ -421,7 +432,7 @@ pub fn matmul_a_bt<T: Float>(
     matmul(level, a, b.reversed_axes(), c, Onto::Nothing)
 }
 
-/// `out ← x·W + b`, one row an example: `b` is laid into every row first and the product added onto it.
+/// `out ← x·W + b`, one row per example: each row is set to `b`, and the product is accumulated onto it.
 ///
 /// # Errors
 ///
@@ -441,11 +452,11 @@ pub fn affine<T: Float>(
     matmul(level, x, w, out, Onto::Itself(T::one()))
 }
 
-/// `out ←` the column sums of `d`: the gradient of what was added to each row.
+/// `out ←` the column sums of `d`: the gradient of a vector that was added to each row.
 ///
 /// # Errors
 ///
-/// [`KernelError::Sizes`] if there is not a number for each column.
+/// [`KernelError::Sizes`] if `out` does not have one number per column.
 pub fn column_sums<T: Float>(level: Level, d: ArrayView2<'_, T>, out: &mut [T]) -> Result<(), KernelError> {
     agree("the length of the output", out.len(), "the number of columns of dout", d.ncols())?;
     let d = d.as_standard_layout();
@@ -511,7 +522,7 @@ pub(crate) mod tests {
                     for k in SIZES {
                         let (a, b) = (numbers::<T>((m, k), 1), numbers::<T>((k, n), 2));
                         let want = naive(a.view(), b.view());
-                        // A value that would show in the sum, had C been read.
+                        // A value that would show in the sum if C were read.
                         let mut c = Array2::from_elem((m, n), T::nan());
                         matmul(level, a.view(), b.view(), c.view_mut(), Onto::Nothing).unwrap();
                         assert_close(&c, &want, k);
@@ -535,7 +546,7 @@ pub(crate) mod tests {
         available()[available().len() - 1]
     }
 
-    /// The kernel of our own, which [`matmul`] does not take at the highest level, if that is not the portable one.
+    /// Our own kernel. At the highest level [`matmul`] takes it only if that level is the portable one.
     fn plain_agrees_with_three_loops<T: Float>() {
         let turned = |x: &Array2<T>| x.t().as_standard_layout().into_owned().reversed_axes();
         for &level in available() {
@@ -549,7 +560,7 @@ pub(crate) mod tests {
                         assert_close(&c, &want, k);
                         plain(level, a.view(), b.view(), c.view_mut(), Onto::Itself(T::one())).unwrap();
                         assert_close(&c, &(&want * 2.0), k);
-                        // Every operand turned, and a frame around C.
+                        // Every operand transposed, and a frame around C.
                         let mut frame = Array2::from_elem((m + 2, 2 * n + 1), T::one());
                         let mut c = frame.slice_mut(ndarray::s![1..=m, 1..;2]);
                         let onto = Onto::Itself(T::of(-0.75));
@@ -585,7 +596,7 @@ pub(crate) mod tests {
 
     #[test]
     fn a_large_product() {
-        // More terms than are taken at a time, and more than a lane or two of columns.
+        // More terms than a block, and more columns than a lane or two.
         let (a, b) = (numbers::<f32>((100, 784), 1), numbers::<f32>((784, 50), 2));
         let want = naive(a.view(), b.view());
         for &level in available() {
@@ -597,7 +608,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// For every number of threads: either axis divided, few rows or columns, columns left over, B in every order.
+    /// For any number of threads: either axis divided, few rows or columns, columns left over, B in any layout.
     fn a_product_divided_along_either_axis_has_the_bits_of_the_whole<T: Float>() {
         for (m, n) in
             [(402, 210), (210, 402), (100, 50), (100, 48), (100, 64), (300, 16), (5, 850), (4, 1040), (17, 300)]
@@ -629,7 +640,7 @@ pub(crate) mod tests {
 
     #[test]
     fn in_pieces_a_product_has_its_bits_at_every_level_and_can_be_ended_between_them() {
-        // In pieces of rows, of columns, and of terms; before those of the first two it is asked once more.
+        // In pieces of rows, of columns, and of terms; the first two check once more before the pieces.
         for (m, k, n, at_once, pieces_asked) in
             [(1300, 30, 9, 100_000, 5), (9, 30, 1300, 100_000, 5), (30, 2000, 20, 300_000, 4)]
         {
@@ -658,7 +669,7 @@ pub(crate) mod tests {
         a_product_divided_along_either_axis_has_the_bits_of_the_whole::<f64>();
     }
 
-    /// The same numbers, column after column, the columns a multiple of 2048 bytes from each other.
+    /// The same numbers column-major, with columns a multiple of 2048 bytes apart.
     fn far_apart<T: Float>(b: &Array2<T>) -> Array2<T> {
         let mut wide = Array2::zeros((b.ncols(), b.nrows().next_multiple_of(512)));
         wide.slice_mut(ndarray::s![.., ..b.nrows()]).assign(&b.t());

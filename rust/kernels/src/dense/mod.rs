@@ -1,4 +1,4 @@
-//! Products of matrices that are gone through as a whole, and matrices laid out for them.
+//! Products of dense matrices, and the layouts for them.
 
 pub mod aligned;
 pub mod matmul;
@@ -11,14 +11,14 @@ pub(crate) mod transpose;
 use crate::KernelError;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-/// `numbers` as `rows` rows of `columns`.
+/// `numbers` as a row-major matrix of `rows` × `columns`.
 pub(crate) fn matrix<T>(numbers: &[T], rows: usize, columns: usize) -> Result<ArrayView2<'_, T>, KernelError> {
     let got = numbers.len();
     let wanted = rows.saturating_mul(columns);
     ArrayView2::from_shape((rows, columns), numbers).map_err(|_| wrong_size(got, wanted))
 }
 
-/// `numbers` as `rows` rows of `columns`, to be written.
+/// The same, mutable.
 pub(crate) fn matrix_mut<T>(
     numbers: &mut [T],
     rows: usize,

@@ -1,8 +1,8 @@
-//! What a product does with what is there.
+//! What a product does with the old contents of its output.
 
 use crate::Float;
 
-/// What to do with what `C` holds.
+/// What to do with the old contents of `C`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Onto<T> {
     /// `C ← A·B`; `C` is not read.
@@ -12,7 +12,7 @@ pub enum Onto<T> {
 }
 
 impl<T: Float> Onto<T> {
-    /// What to do with it for the next terms of the same sums.
+    /// The same for the next terms of the same sums.
     pub(crate) fn next(self) -> Self {
         match self {
             Self::Nothing => Self::Itself(T::one()),

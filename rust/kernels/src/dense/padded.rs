@@ -1,24 +1,25 @@
-//! A matrix whose rows are whole vectors, beginning at the address of a cache line.
+//! A row-major matrix whose rows are padded to whole vectors and aligned to cache lines.
 //!
-//! A row of 50 floats is stored as 64: four lanes of 16, the rest zero. A kernel then holds a row in registers with no remainder to
-//! treat, and no load crosses a cache line: with what is gone through again and again at odd addresses, the products of `sparse` took half as long
-//! again. What is gone through once at a time can be stored as whole half lanes, 56: an eighth less to read, write and update.
+//! A row of 50 floats is stored as 64: four lanes of 16, the rest zero. So a kernel holds a row in registers without a
+//! remainder, and no load crosses a cache line: with unaligned rows that are read again and again, the products of
+//! `sparse` took half as long again. A matrix that is read once at a time can be padded to half lanes, 56 numbers: an
+//! eighth less to read, write and update.
 
 use crate::error::reserve;
 use crate::machine::level::{Arithmetic, Kernel, Level};
 use crate::{Float, KernelError};
 
-/// How many numbers a lane of a row holds.
+/// Numbers per lane.
 pub const LANES: usize = 16;
 
-/// A half of a lane.
+/// Half a lane.
 pub(crate) const HALF: usize = LANES / 2;
 
-/// Bytes of a cache line.
+/// Bytes per cache line.
 const CACHE_LINE: usize = 64;
 
-/// Sixteen numbers at an address that is a multiple of a cache line, for what is no row of a [`Padded`]: one AVX-512 register of f32, two
-/// of f64; as many as it takes elsewhere.
+/// Sixteen numbers aligned to a cache line, for use outside a [`Padded`]: one AVX-512 register of f32, two of f64; on
+/// other levels, as many as it takes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[repr(C, align(64))]
 pub struct Lane<T>(pub [T; LANES]);
@@ -26,11 +27,11 @@ pub struct Lane<T>(pub [T; LANES]);
 /// The matrix.
 #[derive(Debug)]
 pub struct Padded<T> {
-    /// The matrix begins at number `first`, whose address is a multiple of a cache line's length.
+    /// The matrix starts at index `first`, which is aligned to a cache line.
     numbers: Vec<T>,
     first: usize,
     columns: usize,
-    /// How far apart rows begin: a multiple of `unit`.
+    /// Distance between the starts of rows: a multiple of `unit`.
     apart: usize,
     unit: usize,
 }
@@ -53,13 +54,13 @@ impl<T: Float> Padded<T> {
         Ok(zeros)
     }
 
-    /// No numbers yet; rows will be as many half lanes as it takes. Those of such a matrix have no [`lanes`](Self::lanes).
+    /// An empty matrix whose rows will be padded to half lanes. It has no [`lanes`](Self::lanes).
     pub(crate) fn of_halves() -> Self {
         Self { unit: HALF, ..Self::default() }
     }
 
-    /// Be of so many rows and columns, in the memory there is if it is enough. What the numbers are is not said, but that those behind
-    /// the last column are zero if nobody has written others there.
+    /// Resize to `rows` × `columns`, in the existing memory if it is large enough. The values are unspecified, but the
+    /// padding is zero unless somebody has written to it.
     ///
     /// # Errors
     ///
@@ -70,7 +71,7 @@ impl<T: Float> Padded<T> {
         if columns != self.columns || self.first.saturating_add(wanted) > self.numbers.capacity() {
             let in_a_line = CACHE_LINE / size_of::<T>();
             self.numbers.clear();
-            (self.first, self.columns, self.apart) = (0, 0, 0); // should there be no memory
+            (self.first, self.columns, self.apart) = (0, 0, 0); // if the allocation fails
             reserve(&mut self.numbers, wanted.saturating_add(in_a_line))?;
             self.first = self.numbers.as_ptr().align_offset(CACHE_LINE).min(in_a_line);
         }
@@ -79,81 +80,81 @@ impl<T: Float> Padded<T> {
         Ok(())
     }
 
-    /// Lanes a row.
+    /// Lanes per row.
     #[inline(always)]
     pub fn width(&self) -> usize {
         self.columns.div_ceil(LANES)
     }
 
-    /// How many rows there are; none without columns.
+    /// The number of rows; zero without columns.
     pub(crate) fn rows(&self) -> usize {
         self.numbers().len() / self.apart.max(1)
     }
 
-    /// How far apart rows begin.
+    /// Distance between the starts of rows.
     #[inline(always)]
     pub(crate) fn apart(&self) -> usize {
         self.apart
     }
 
-    /// Numbers a row, without the padding.
+    /// Numbers per row, without the padding.
     #[inline(always)]
     pub fn columns(&self) -> usize {
         self.columns
     }
 
-    /// All numbers and their padding, row after row.
+    /// All numbers with their padding, row-major.
     #[inline(always)]
     pub(crate) fn numbers(&self) -> &[T] {
         &self.numbers[self.first..]
     }
 
-    /// The same, to be written.
+    /// The same, mutable.
     #[inline(always)]
     pub(crate) fn numbers_mut(&mut self) -> &mut [T] {
         &mut self.numbers[self.first..]
     }
 
-    /// All numbers and their padding, and how far apart the rows begin.
+    /// All numbers with their padding, and the distance between the starts of rows.
     #[inline(always)]
     pub(crate) fn as_rows(&self) -> (&[T], usize) {
         (self.numbers(), self.apart)
     }
 
-    /// All lanes, row after row.
+    /// All lanes, row-major.
     #[inline(always)]
     pub fn lanes(&self) -> &[[T; LANES]] {
         self.numbers().as_chunks().0
     }
 
-    /// All lanes, row after row, to be written. What is written behind the last column stays there: keep it zero.
+    /// All lanes, row-major, mutable. Keep the padding zero: nothing clears it.
     #[inline(always)]
     pub fn lanes_mut(&mut self) -> &mut [[T; LANES]] {
         self.numbers_mut().as_chunks_mut().0
     }
 
-    /// One row's lanes.
+    /// The lanes of one row.
     #[inline(always)]
     pub fn row(&self, row: usize) -> &[[T; LANES]] {
         &self.lanes()[row * self.width()..][..self.width()]
     }
 
-    /// Copy rows laid end to end in here.
+    /// Copy in contiguous rows.
     pub fn load(&mut self, level: Level, rows: &[T]) {
         level.run(Load { rows, columns: self.columns, apart: self.apart, numbers: self.numbers_mut() });
     }
 
-    /// Copy the numbers of another one of the same shape.
+    /// Copy the numbers of another matrix of the same shape.
     pub(crate) fn copy(&mut self, from: &Self) {
         self.numbers_mut().copy_from_slice(from.numbers());
     }
 
-    /// Add the numbers of another one of the same shape.
+    /// Add the numbers of another matrix of the same shape.
     pub(crate) fn add(&mut self, level: Level, from: &Self) {
         level.run(Add { to: self.numbers_mut(), from: from.numbers() });
     }
 
-    /// Copy the first rows out, laid end to end.
+    /// Copy out the first rows, contiguously.
     pub fn store(&self, level: Level, rows: &mut [T]) {
         level.run(Store { rows, columns: self.columns, apart: self.apart, numbers: self.numbers() });
     }
@@ -187,7 +188,8 @@ impl<T: Float> Kernel for Load<'_, T> {
     fn run(self, _: impl Arithmetic) {
         let rows = self.rows.chunks_exact(self.columns.max(1));
         for (row, numbers) in rows.zip(self.numbers.chunks_exact_mut(self.apart.max(1))) {
-            // Whole lanes by a length known beforehand: else each is a call of memcpy, which takes as long as the copy.
+            // Whole lanes have a length known at compile time. Otherwise each is a call of memcpy, which takes as long
+            // as the copy.
             let (whole, rest) = row.as_chunks::<LANES>();
             let (lanes, behind) = numbers.as_chunks_mut::<LANES>();
             lanes.iter_mut().zip(whole).for_each(|(lane, numbers)| *lane = *numbers);
@@ -200,7 +202,7 @@ impl<T: Float> Kernel for Load<'_, T> {
     }
 }
 
-/// `to ← from`, and zeros behind it.
+/// `to ← from`, padded with zeros.
 #[inline(always)]
 fn fill<T: Float, const N: usize>(to: &mut [T; N], from: &[T]) {
     for i in 0..N {
@@ -244,7 +246,7 @@ mod tests {
         for (columns, &level) in [1, 15, 16, 17, 50].into_iter().flat_map(|n| available().iter().map(move |l| (n, l))) {
             let numbers: Vec<f32> = (0..3 * columns).map(|i| i as f32 + 1.0).collect();
             let mut padded = Padded::zeros(3, columns).unwrap();
-            // Something behind the last column too, as a kernel of whole lanes leaves there.
+            // Something in the padding too, as kernels that work on whole lanes leave there.
             padded.lanes_mut().fill([7.0; LANES]);
             padded.load(level, &numbers);
             assert_eq!(padded.lanes().as_ptr() as usize % 64, 0);
@@ -264,7 +266,7 @@ mod tests {
             assert_eq!((padded.columns(), padded.width()), (columns, columns.div_ceil(LANES)));
             assert_eq!(padded.lanes().len(), rows * padded.width());
             assert_eq!(padded.lanes().as_ptr().align_offset(CACHE_LINE), 0);
-            // Before anything is loaded: `load` would put zeros there itself.
+            // Before anything is loaded: `load` would clear the padding itself.
             for row in 0..rows {
                 let behind = padded.row(row).as_flattened()[columns..].iter();
                 assert!(behind.copied().all(|x| x == 0.0), "{rows} rows of {columns}");

@@ -1,4 +1,5 @@
-//! The elementwise layers, `out = f(x)`. Each one's slope is a function of its output, so only the output is stored for the way back.
+//! The elementwise layers, `out = f(x)`. The derivative of each is a function of its output, so the backward pass needs
+//! only the output.
 //!
 //! | layer | f(x) | f'(x), from out |
 //! |---|---|---|
@@ -8,7 +9,7 @@
 //! | `Tanh` | tanh x | 1 - out² |
 //! | `Scale(s)` | s·x | s |
 //!
-//! nan stays nan. A slope of 0 gives a gradient of 0, also from a nan above it.
+//! nan stays nan. A derivative of 0 gives a gradient of 0, even if the incoming gradient is nan.
 
 use crate::error::agree;
 use crate::layers::{Definition, Flow, Gradients, Pass};
@@ -23,7 +24,7 @@ use std::ops::Deref;
 pub enum Activation {
     /// `max(x, 0)`.
     Relu,
-    /// `x`, below 0 multiplied by the number, which must be above 0.
+    /// `x`, multiplied by the number where it is below 0. The number must be above 0.
     LeakyRelu(f64),
     /// The logistic function.
     Sigmoid,
@@ -34,7 +35,7 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The layer of that name, and the number that goes with it, if one does.
+    /// The layer of that name, with its number if it has one.
     pub fn from_name(name: &str, number: Option<f64>) -> Option<Self> {
         Some(match (name, number) {
             ("relu", None) => Self::Relu,
@@ -56,24 +57,24 @@ impl Activation {
         level.run(InPlace { f: self, x });
     }
 
-    /// `apply_slope` on the caller's thread.
+    /// [`apply_slope`](Self::apply_slope) on the caller's thread.
     pub(crate) fn apply_slope_alone<T: Float>(self, level: Level, out: &[T], d: &mut [T]) {
         level.run(Backward { f: self, out, d });
     }
 
-    /// `d`: the gradient of the output in, of the input out.
+    /// Turn `d` from the gradient of the output into that of the input.
     pub fn apply_slope<T: Float>(self, level: Level, out: &[T], d: &mut [T]) {
         each_part(out, d, |out, d| level.run(Backward { f: self, out, d }));
     }
 }
 
-/// Numbers that one thread works through at a time where there are many: 128 kB in f32.
+/// Numbers per part of work that is divided among threads: 128 kB in f32.
 const PART: usize = 1 << 15;
 
 /// Numbers from which a second thread is woken.
 const WORTH_THREADS: usize = 1 << 18;
 
-/// `work` on some numbers after the other, by more than one thread where there are many.
+/// Run `work` part by part, on more than one thread where there are many numbers.
 fn each_part<T: Float>(x: &[T], out: &mut [T], work: impl Fn(&[T], &mut [T]) + Sync + Send) {
     if out.len() < WORTH_THREADS {
         return work(x, out);
@@ -119,7 +120,7 @@ impl Definition for Activation {
     }
 }
 
-/// `out ← f(x)`, for a kernel that has numbers to put through it on its way.
+/// `out ← f(x)`, for use inside other kernels.
 pub(crate) struct Forward<'a, T> {
     pub f: Activation,
     pub x: &'a [T],
@@ -133,7 +134,7 @@ impl<T: Float> Kernel for Forward<'_, T> {
     fn run(self, arithmetic: impl Arithmetic) {
         let Self { f, x, out } = self;
         let (zero, one) = (T::zero(), T::one());
-        // Which function it is is asked once, not for every number: each loop is then one the compiler can turn into vectors.
+        // Branch on the function once, not for every number, so that the compiler can vectorize each loop.
         match f {
             Activation::Relu => each(x, out, |x| if x <= zero { zero } else { x }),
             Activation::LeakyRelu(below) => each(x, out, |x| if x <= zero { T::of(below) * x } else { x }),
@@ -167,7 +168,7 @@ impl<T: Float> Kernel for InPlace<'_, T> {
     }
 }
 
-/// `d ← d · f'`, from what came out, for a kernel.
+/// `d ← d · f'`, from the output, for use inside other kernels.
 pub(crate) struct Backward<'a, T> {
     pub f: Activation,
     pub out: &'a [T],
@@ -192,7 +193,7 @@ impl<T: Float> Kernel for Backward<'_, T> {
     }
 }
 
-/// `out ← d`, but 0 where the mask is not 0: the way back through a ReLU that remembers where x was <= 0.
+/// `out ← d`, but 0 where the mask is not 0: the backward pass of a ReLU that stores where x was <= 0.
 ///
 /// # Errors
 ///
@@ -207,7 +208,7 @@ pub fn zero_where<T: Float>(level: Level, mask: &[u8], d: &[T], out: &mut [T]) -
     Ok(())
 }
 
-/// Numbers that are worked on at a time.
+/// Numbers between two checks for an interrupt.
 const AT_ONCE: usize = 1 << 18;
 
 struct ZeroWhere<'a, T> {
@@ -219,7 +220,7 @@ struct ZeroWhere<'a, T> {
 impl<T: Float> Kernel for ZeroWhere<'_, T> {
     type Output = ();
 
-    /// No branch depends on the mask: of one that is as good as random, a CPU guesses half.
+    /// No branch depends on the mask: with one as good as random, half of the branches would be mispredicted.
     #[inline(always)]
     fn run(self, _: impl Arithmetic) {
         for ((out, &d), &mask) in self.out.iter_mut().zip(self.d).zip(self.mask) {
@@ -266,7 +267,7 @@ mod tests {
         }
     }
 
-    /// Whole vectors and a remainder, of every exponent that counts.
+    /// Whole vectors and a remainder, with every magnitude that matters.
     fn values_and_slopes_are_the_formulas<T: Float>() {
         let x: Vec<T> = (-40..=40).map(|i| T::of(f64::from(i).powi(3) / 1000.0 + 0.1)).collect();
         let (mut out, gradient) = (x.clone(), T::of(0.7));
@@ -277,7 +278,7 @@ mod tests {
                 f.apply_slope(level, &out, &mut d);
                 for ((&x, &out), &d) in x.iter().zip(&out).zip(&d) {
                     let (x, got, epsilon) = (x.wide(), out.wide(), T::epsilon().wide());
-                    // The slope is a function of what came out.
+                    // The derivative as a function of the output.
                     let (want, slope) = match f {
                         Relu => (x.max(0.0), f64::from(x > 0.0)),
                         LeakyRelu(a) if x <= 0.0 => (a * x, a),
@@ -286,7 +287,7 @@ mod tests {
                         Tanh => (x.tanh(), 1.0 - got * got),
                         Scale(s) => (s * x, s),
                     };
-                    // exp is off by two units, tanh likewise; a sum, a quotient and the oracle by a half each.
+                    // exp is off by two units, tanh likewise; a sum, a quotient and the oracle by half a unit each.
                     assert!(
                         (got - want).abs() <= 5.0 * epsilon * want.abs(),
                         "{f:?} of {x} at {}: {got}",
@@ -338,7 +339,7 @@ mod tests {
     fn zero_where_the_mask_is_not_zero_at_every_level() {
         for (n, &level) in [0, 1, 7, 64, 133].into_iter().flat_map(|n| available().iter().map(move |level| (n, level)))
         {
-            // Every value of a byte that is not 0 is a yes; nothing of what is masked comes through.
+            // Any byte but 0 masks; nothing that is masked comes through.
             let mask: Vec<u8> = (0..n).map(|i| if i % 3 == 0 { 0 } else { (i % 255 + 1) as u8 }).collect();
             let d: Vec<f32> = (0..n).map(|i| if i % 3 == 1 { f32::NAN } else { -1.5 - i as f32 }).collect();
             let mut out = vec![f32::NAN; n];

@@ -4,11 +4,12 @@
 //! out = x·W + b          dW = xᵀ·d
 //! ```
 //!
-//! `x` is read where it is, whatever the type computed in. What is mostly zeros is looked through first, block by block, and its zeros are
-//! skipped ([`marks`](crate::sparse::marks)). Unlike in training, where that is done once, each call looks anew, but for a gradient that is told that
-//! `x` is still what the forward product has looked through.
+//! `x` is read in place, whatever the type computed in. If it is mostly zeros, it is scanned first, block by block, and
+//! its zeros are skipped ([`marks`](crate::sparse::marks)). Training scans the data once; here each call scans anew,
+//! except for a gradient whose caller says that `x` is still that of the forward product.
 //!
-//! A zero times an infinity is nan, and that is not skipped over: if `W` (or `d`) holds one, the dense product is taken.
+//! Zero times infinity is nan, and that must not be skipped: if `W` (or `d`) holds an infinity, the dense product is
+//! used.
 
 use crate::dense::matmul::{self, ColumnSums};
 use crate::dense::onto::Onto;
@@ -31,13 +32,14 @@ use ndarray::{s, ArrayView2, ArrayViewMut2};
 use std::ops::Deref;
 use std::time::{Duration, Instant};
 
-/// Memory to work in, which the caller holds from call to call: fresh memory of half a megabyte costs as much as the product itself.
+/// Memory to work in, which the caller keeps between calls: allocating half a megabyte anew costs as much as the
+/// product itself.
 #[derive(Debug)]
 pub struct Scratch<T> {
-    /// `out` on the way in, `d` on the way back.
+    /// `out` in the forward pass, `d` in the backward pass.
     rows: Padded<T>,
     marks: Marks,
-    /// Whether they are those of the last [`affine`].
+    /// Whether the marks are those of the last [`affine`].
     marked: bool,
 }
 
@@ -47,7 +49,7 @@ impl<T: Float> Default for Scratch<T> {
     }
 }
 
-/// `out ← x·W + b`, one row an example.
+/// `out ← x·W + b`, one row per example.
 ///
 /// # Errors
 ///
@@ -81,13 +83,13 @@ pub fn affine<T: Float>(
         rows.store(level, out);
         return Ok(());
     }
-    // A network of this one layer, whose loss nobody asks for.
+    // A network of this one layer, whose loss is never computed.
     let stack = Stack::new(features, vec![Layer::affine(outputs)], Loss::Squared);
     let all_of_it = Instant::now() + Duration::from_secs(1 << 30);
     stack.scores_skipping(skip, level, &[w_as_slice, b], Data::Rows(x), 0, all_of_it, out).map(|_| ())
 }
 
-/// `dW ← xᵀ·d`. `same_x` says that x is what it was in the last [`affine`] with this scratch: then it is not looked through again.
+/// `dW ← xᵀ·d`. `same_x` says that x is the one of the last [`affine`] with this scratch: then it is not scanned again.
 ///
 /// # Errors
 ///
@@ -139,7 +141,7 @@ pub fn weight_gradient<T: Float>(
     Ok(())
 }
 
-/// Which of a layer's parameters `W` is.
+/// The index of `W` among a layer's parameters.
 pub(crate) const W: usize = 0;
 
 /// Whether any of the products of a step is divided among threads: `x·W`, `xᵀ·d`, `d·Wᵀ`.
@@ -148,7 +150,7 @@ fn divides_products(rows: usize, inputs: usize, outputs: usize) -> bool {
     products.into_iter().any(|(m, k, n)| matmul::is_divided(m, k, n))
 }
 
-/// A layer's `W` and `b`, as one matrix: `b` is a row behind the last of `W`, for a feature that is 1 in every example.
+/// A layer's `W` and `b` as one matrix: `b` is an extra last row, for a feature that is 1 in every example.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Coefficients<'a> {
     w: &'a [f64],
@@ -156,23 +158,23 @@ pub(crate) struct Coefficients<'a> {
 }
 
 impl<'a> Coefficients<'a> {
-    /// Those of a layer with such parameters.
+    /// Those of a layer with these parameters.
     pub(crate) fn new(params: &[&'a [f64]]) -> Self {
         let &[w, b] = params else { return Self { w: &[], b: &[] } };
         Self { w, b }
     }
 
-    /// How many numbers a row of the layer's output has.
+    /// Numbers per row of the layer's output.
     pub(crate) fn columns(self) -> usize {
         self.b.len()
     }
 
-    /// How many numbers a column has.
+    /// Numbers per column.
     pub(crate) fn rows(self) -> usize {
         self.w.len() / self.b.len().max(1) + 1
     }
 
-    /// Row and column of a number of one of the parameters.
+    /// The row and column of an entry of one of the parameters.
     #[inline(always)]
     pub(crate) fn place(self, parameter: usize, entry: usize) -> (usize, usize) {
         let (row, column) = (entry / self.columns(), entry % self.columns());
@@ -186,7 +188,7 @@ impl<'a> Coefficients<'a> {
     }
 }
 
-/// A layer's parameters as whole vectors: `W`, and `b` as one row.
+/// A layer's parameters, padded to whole vectors: `W`, and `b` as one row.
 #[derive(Debug, Default)]
 pub(crate) struct InVectors<T> {
     pub w: Padded<T>,
@@ -194,7 +196,7 @@ pub(crate) struct InVectors<T> {
 }
 
 impl<T: Float> InVectors<T> {
-    /// Copy the parameters of a layer with such outputs to here, in memory for so many rows of `W`.
+    /// Copy in the parameters of a layer with `outputs` outputs, with memory for `rows` rows of `W`.
     ///
     /// # Errors
     ///
@@ -215,7 +217,7 @@ impl<T: Float> InVectors<T> {
         Ok(())
     }
 
-    /// Copy `b` alone, where `W` is as it was.
+    /// Copy `b` alone, if `W` has not changed.
     pub(crate) fn load_b<P: Deref<Target = [T]>>(&mut self, level: Level, params: &[P]) {
         if let [_, b] = params {
             self.b.load(level, b);
@@ -234,7 +236,8 @@ pub(crate) fn forward_skipping<T: Float, P: Deref<Target = [T]>>(
     first.forward(optimizer, b, out)
 }
 
-/// The way back from there: `W` is `first`'s to update, and the gradient of `b` stands behind where that of `W` would. That of `x` is never wanted.
+/// The backward pass of that step: `first` updates `W`; the gradient of `b` is stored where it would follow that of
+/// `W`. The gradient of `x` is never needed.
 pub(crate) fn backward_skipping<T: Float>(
     level: Level,
     first: &mut InSteps<'_, T>,
@@ -263,7 +266,7 @@ pub(crate) fn update_b<T: Float>(
 /// The layer in a network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Affine {
-    /// How many numbers a row has behind it.
+    /// Numbers per row of the output.
     pub outputs: usize,
 }
 
@@ -339,8 +342,8 @@ impl Definition for Affine {
         Ok(())
     }
 
-    /// The layer is updated as soon as `d·Wᵀ` is taken, while its gradient is still in the cache; under plain gradient descent `W ← W - η xᵀ·d` is one
-    /// product, and the gradient is never stored.
+    /// The parameters are updated as soon as `d·Wᵀ` is computed, while their gradient is still in the cache. Under
+    /// plain gradient descent `W ← W - η xᵀ·d` is one product, and the gradient is never stored.
     fn backward<T: Float>(
         self,
         level: Level,
@@ -396,7 +399,7 @@ pub(crate) fn side_by_side<A: Arithmetic>(x: &[Numbers], params: &[&[f64]], out:
     }
 }
 
-/// `N` outputs at once, in registers. Each is added up in the same order whatever `N` is.
+/// `N` outputs at once, in registers. The order of each sum does not depend on `N`.
 #[inline(always)]
 fn some_outputs<const N: usize>(
     x: &[Numbers],
@@ -427,7 +430,8 @@ pub(crate) mod tests {
     use crate::sparse::product::tests::{bound, mostly_zeros, three_loops, wide, Kinds};
     use ndarray::{Array2, ShapeBuilder};
 
-    /// Enough for zeros to be looked for from 255 rows on; an odd number of features; three lanes, the last with one number.
+    /// Enough features and outputs that zeros are looked for from 255 rows on; an odd number of features; three lanes,
+    /// the last with one number.
     const FEATURES: usize = TILE + 1;
     const OUTPUTS: usize = 33;
     const ROWS: [usize; 4] = [BLOCK - 1, BLOCK, BLOCK + 1, 600];
@@ -441,12 +445,12 @@ pub(crate) mod tests {
         Array2::from_shape_fn((n, features), |(i, j)| if (i + j) % 37 == 0 { 0 } else { (i * 7 + j * 13) as u8 | 1 })
     }
 
-    /// What the rows are in the type computed in.
+    /// The values of the rows, rounded to the type computed in.
     fn values<T: Float>(x: Rows<'_>) -> Array2<f64> {
         Kinds::wide(x).mapv(|x| T::of(x).wide())
     }
 
-    /// `W` with an infinity where some examples have a zero, or without.
+    /// `W`, optionally with an infinity where some examples have a zero.
     fn weights<T: Float>(shape: (usize, usize), infinity: bool) -> Array2<T> {
         let mut w = numbers(shape, 1);
         if infinity {
@@ -455,7 +459,7 @@ pub(crate) mod tests {
         w
     }
 
-    /// Each number is as near to the oracle's as `roundings` allow; and infinite or nan where that is.
+    /// Each number is as close to the oracle's as `roundings` allow, and infinite or nan where that is.
     fn assert_near<T: Float>(got: ArrayView2<'_, T>, (want, sizes): &(Array2<f64>, Array2<f64>), roundings: usize) {
         assert_eq!(got.dim(), want.dim());
         for ((at, got), (want, &size)) in got.indexed_iter().zip(want.iter().zip(sizes)) {
@@ -468,7 +472,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// x·W + b and what its terms add up to, by three loops.
+    /// x·W + b by three loops, and the sums of the absolute values of its terms.
     fn affine_by_loops<T: Float>(x: &Array2<f64>, w: &Array2<T>, b: &[T]) -> (Array2<f64>, Array2<f64>) {
         let (mut sums, mut sizes) = three_loops(x.view(), wide(w).view());
         sums.rows_mut().into_iter().for_each(|mut row| row.iter_mut().zip(b).for_each(|(x, b)| *x += b.wide()));
@@ -479,12 +483,13 @@ pub(crate) mod tests {
     /// A term is rounded as a product, in as many sums as there are terms and the bias, and all of that in f64 again.
     const AFFINE_ROUNDINGS: usize = 2 * (1 + FEATURES + 1);
 
-    /// A term is rounded as a product, in as many sums as there are rows, at the end of each block, and all of that in f64 again.
+    /// A term is rounded as a product, in as many sums as there are rows, at the end of each block, and all of that in
+    /// f64 again.
     const fn gradient_roundings(n: usize) -> usize {
         2 * (1 + n + n.div_ceil(BLOCK))
     }
 
-    /// Each kind of rows, `(x, whether zeros are skipped, W and d have an infinity)`.
+    /// Each type of rows: `(x, whether zeros are skipped, whether W and d have an infinity)`.
     fn each_case(mut see: impl FnMut(Rows<'_>, bool, bool)) {
         for n in ROWS {
             for (x, sparse) in [(mostly_zeros(n, FEATURES, 3), true), (full(n, FEATURES), false)] {
@@ -506,7 +511,7 @@ pub(crate) mod tests {
             assert_eq!(infinity, want.0.iter().any(|x| x.is_nan()));
             for &level in available() {
                 assert_eq!(skips(level, x, OUTPUTS, w.as_slice().unwrap()), skipping);
-                // Nothing of the output is read.
+                // The old contents of the output are not read.
                 let mut out = Array2::from_elem((n, OUTPUTS), T::nan());
                 scratch.rows = Padded::default();
                 affine(level, x, w.view(), &b, out.view_mut(), &mut scratch).unwrap();
@@ -550,12 +555,12 @@ pub(crate) mod tests {
         let (w, b, d) = (numbers::<f64>((FEATURES, OUTPUTS), 1), [0.5; OUTPUTS], numbers::<f64>((n, OUTPUTS), 3));
         let (sparse, dense) = (mostly_zeros(n, FEATURES, 3), full(n, FEATURES));
         let other = mostly_zeros(n, FEATURES, 4);
-        // Not an array's own text, which leaves out what is in the middle; nan beside nan is the same there.
+        // Not the array's own format, which abbreviates; in a string nan equals nan.
         let all = |numbers: &Array2<f64>| format!("{:?}", numbers.as_slice());
         for (x, d, marked) in [
             (&sparse, &d, true),
             (&dense, &d, false),
-            // Zeros are not skipped beside an infinity: looked through or not.
+            // Zeros are not skipped with an infinity present, whether scanned or not.
             (&sparse, &weights((n, OUTPUTS), true), true),
         ] {
             for (x, other) in Kinds::of(x).each().into_iter().zip(Kinds::of(&other).each()) {
@@ -569,7 +574,7 @@ pub(crate) mod tests {
                 assert!(all(&again) == all(&anew));
                 let skipped = marked && d.iter().all(|d| d.is_finite());
                 assert_eq!(!scratch.rows.numbers().is_empty(), skipped);
-                // The marks are of the last product only, whatever is said of x.
+                // The marks are those of the last product only, whatever the caller says of x.
                 assert!(!scratch.marked);
                 affine(level(), x, w.view(), &b, out.view_mut(), &mut scratch).unwrap();
                 weight_gradient(level(), other, d.view(), again.view_mut(), &mut scratch, false).unwrap();
@@ -589,13 +594,13 @@ pub(crate) mod tests {
             weight_gradient(level(), Rows::Bytes(x.view()), d, d_w.view_mut(), scratch, same_x).unwrap();
             d_w
         };
-        // Nothing asks for the gradient of the sparse one, whose marks are there when the dense one comes.
+        // Nobody asks for the gradient of the sparse one, so its marks are still there when the dense one comes.
         for x in [&sparse, &dense] {
             affine(level(), Rows::Bytes(x.view()), w.view(), &b, out.view_mut(), &mut scratch).unwrap();
         }
         let want = gradient(&dense, d.view(), &mut Scratch::default(), false);
         assert_eq!(gradient(&dense, d.view(), &mut scratch, true), want);
-        // Marks of fewer rows, and of another number of columns, whatever is said of x.
+        // Marks of fewer rows, and of another number of columns, whatever the caller says of x.
         for x in [mostly_zeros(BLOCK - 1, FEATURES, 3), mostly_zeros(BLOCK, FEATURES + 9, 3)] {
             affine(level(), Rows::Bytes(sparse.view()), w.view(), &b, out.view_mut(), &mut scratch).unwrap();
             let d = d.slice(s![..x.nrows(), ..]);
@@ -626,7 +631,7 @@ pub(crate) mod tests {
                     let want_d_w = three_loops(values::<f64>(x).t(), d.view());
                     let turned = |x: &Array2<f64>| x.t().as_standard_layout().into_owned().reversed_axes();
                     let (w, d) = (turned(&w), turned(&d));
-                    // One after the other in memory are columns; rows with a gap behind each.
+                    // Column-major arrays, and rows with a gap after each.
                     let shapes = [(n, OUTPUTS), (FEATURES, OUTPUTS)];
                     let [mut out, mut d_w] = shapes.map(|shape| Array2::from_elem(shape.f(), f64::NAN));
                     let [mut wide_out, mut wide_d_w] = shapes.map(|(n, m)| Array2::from_elem((n, m + 2), 7.0));
@@ -649,8 +654,8 @@ pub(crate) mod tests {
 
     fn one_scratch_for_many_shapes<T: Float>() {
         let mut used = Scratch::default();
-        // Fewer rows, features and outputs than before, and more; an odd number of features where there was one more; too few
-        // multiplications to look for zeros; more than one block.
+        // Fewer rows, features and outputs than before, and more; an odd number of features where there was one more;
+        // too few multiplications to look for zeros; more than one block.
         let shapes = [
             (256, 130, 33),
             (255, 129, 33),
@@ -665,7 +670,7 @@ pub(crate) mod tests {
         ];
         for ((n, features, outputs), seed) in shapes.into_iter().zip(100..) {
             let mut x = Kinds::of(&mostly_zeros(n, features, seed));
-            // What is infinite reaches the lanes behind the last column, and stays there.
+            // Infinite values reach the padding of the last lane, and stay there.
             x.make_infinite((n - 1, 0));
             for x in x.each() {
                 let (w, d) = (numbers::<T>((features, outputs), seed), numbers::<T>((n, outputs), seed + 1));
@@ -712,7 +717,7 @@ pub(crate) mod tests {
     #[test]
     fn shapes_that_do_not_fit_are_refused_and_nothing_written() {
         let mut scratch = Scratch::default();
-        // Zeros looked for in several blocks and in one, and not.
+        // Zeros looked for in several blocks, in one, and not at all.
         for n in [300, 200, 4] {
             for x in Kinds::of(&mostly_zeros(n, FEATURES, 3)).each() {
                 let matrix = |rows, columns| Array2::<f32>::ones((rows, columns));

@@ -1,7 +1,8 @@
-//! A layer called by itself, over the caller's arrays: what the readable layers of Python are made of.
+//! A single layer over the caller's arrays: what Python's readable layers are built on.
 //!
-//! Everything is checked here that a network knows of its layers. A large batch is taken some rows at a time, if the layer takes rows one by one: that bounds
-//! the memory to work in, and the caller can end the call in between. Cost: that of the layer, and a copy of `d` and of `d_x`.
+//! Everything that a network knows of its layers is checked here. A large batch is processed some rows at a time, if
+//! the layer treats rows one by one: that bounds the memory to work in, and lets the caller interrupt the call. Cost:
+//! that of the layer, and a copy of `d` and of `d_x`.
 
 use crate::error::agree;
 use crate::layers::{add, rows_at_once, size, Flow, Gradients, Layer, Mode, Pass};
@@ -9,11 +10,11 @@ use crate::machine::interrupt;
 use crate::machine::level::Level;
 use crate::{Float, KernelError};
 
-/// How many numbers a row has behind the layer, and how many numbers and places it remembers of `rows` of them.
+/// The layer's outputs per row, and how many numbers and places it remembers for `rows` rows.
 ///
 /// # Errors
 ///
-/// [`KernelError::Sizes`] if it does not take rows of so many numbers.
+/// [`KernelError::Sizes`] if it does not take rows of `inputs` numbers.
 pub fn sizes(layer: Layer, rows: usize, inputs: usize) -> Result<(usize, usize, usize), KernelError> {
     let flow = flow(layer, rows, inputs)?;
     let (numbers, places) = layer.remembers(flow);
@@ -25,7 +26,7 @@ fn flow(layer: Layer, rows: usize, inputs: usize) -> Result<Flow, KernelError> {
     Ok(Flow::of_rows(rows, inputs, layer.outputs(inputs)))
 }
 
-/// `Ok` if everything is as large as the flow says.
+/// `Ok` if all sizes agree with the flow.
 fn check<T: Float>(
     layer: Layer,
     arrays: &[&[T]],
@@ -42,7 +43,7 @@ fn check<T: Float>(
     agree("the places that are remembered", pass.places.len(), "the number the layer remembers", places)
 }
 
-/// `out ← layer(x)`, for so many rows.
+/// `out ← layer(x)`, for `rows` rows.
 ///
 /// # Errors
 ///
@@ -67,13 +68,13 @@ pub fn forward<T: Float>(
     Ok(())
 }
 
-/// What goes through the layer at a time, and its first row.
+/// The blocks that go through the layer one after the other, each with its first row.
 fn blocks(layer: Layer, flow: Flow) -> impl Iterator<Item = (usize, Flow)> {
     let at_once = rows_at_once(&[layer], flow.rows).max(1);
     (0..flow.rows).step_by(at_once).map(move |first| (first, Flow { rows: at_once.min(flow.rows - first), ..flow }))
 }
 
-/// The pass for the next rows, taken from what is left of that for all.
+/// The pass for the next rows, split off from what is left of the whole pass.
 fn next<'a, T>(left: &mut Pass<'a, T>, layer: Layer, flow: Flow) -> Pass<'a, T> {
     let (numbers, places) = layer.remembers(flow);
     let mode = left.mode;
@@ -86,17 +87,19 @@ fn next<'a, T>(left: &mut Pass<'a, T>, layer: Layer, flow: Flow) -> Pass<'a, T> 
     Pass { mode, numbers: its_numbers, places: its_places }
 }
 
-/// Rows from `first` on, of so many numbers each.
+/// `rows` rows of `each` numbers, starting at row `first`.
 fn some<T>(numbers: &[T], first: usize, rows: usize, each: usize) -> &[T] {
     &numbers[first * each..][..rows * each]
 }
 
-/// The way back of a [`forward`] pass that was given `x`: `d_x ←` the gradient of `x`, `d_params ←` those of the parameters, from `d`, that of what came out.
+/// The backward pass to a [`forward`] pass over `x`: from `d`, the gradient of the output, `d_x ←` the gradient of `x`
+/// and `d_params ←` those of the parameters.
 ///
 /// # Errors
 ///
-/// [`KernelError::Sizes`] if anything does not fit, [`KernelError::Number`] for a place that no image has, [`KernelError::Memory`].
-#[allow(clippy::too_many_arguments)] // what flowed, and what flows back
+/// [`KernelError::Sizes`] if anything does not fit, [`KernelError::Number`] for a place that no image has,
+/// [`KernelError::Memory`].
+#[allow(clippy::too_many_arguments)] // what flowed forward, and what flows back
 pub fn backward<T: Float>(
     level: Level,
     layer: Layer,

@@ -1,11 +1,12 @@
-//! What a convolution takes on of the layers behind it: a function, and the largest of each 2 × 2 windows.
+//! The layers after a convolution that it fuses with: an elementwise function, and max pooling of 2 × 2 windows.
 //!
 //! ```text
-//! out = f(largest of each window of the map)          a function that never decreases may as well come last
+//! out = f(largest of each window of the map)          = largest of f(map), since f never decreases
 //! ```
 //!
-//! So the map, which has four times as many numbers as what comes out, is never stored. On the way back it is not needed either: what came out tells the slope
-//! of f, and the place of the largest is remembered. Its gradients are made row by row where they are used, in the nearest cache.
+//! So the map, which has four times as many numbers as the output, is never stored. The backward pass does not need it
+//! either: the output gives the derivative of f, and the place of each largest number is remembered. The map's
+//! gradients are made row by row where they are used, in the L1 cache.
 
 use crate::dense::padded::LANES;
 use crate::layers::activation::{Activation, Backward};
@@ -13,7 +14,7 @@ use crate::layers::pooling::{winners_of_row, Pooling};
 use crate::machine::level::{Arithmetic, Kernel, Level};
 use crate::Float;
 
-/// A function, and before it the largest of windows; either may be missing.
+/// A function, and before it max pooling; either may be missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Behind {
     pub f: Option<Activation>,
@@ -21,12 +22,13 @@ pub(crate) struct Behind {
 }
 
 impl Behind {
-    /// With a function behind it, if that can be taken on.
+    /// With a function added, if it can be fused.
     pub(crate) fn with_function(self, f: Activation) -> Option<Self> {
         (self == Self::default()).then_some(Self { f: Some(f), ..self })
     }
 
-    /// With pooling behind it. A function that rounds could make different numbers equal, and another one the first of them.
+    /// With pooling added, if it can be fused. A function that rounds could make different numbers equal, and so change
+    /// which of them is the first largest.
     pub(crate) fn with_pooling(self, pooling: Pooling) -> Option<Self> {
         let exact = matches!(self.f, None | Some(Activation::Relu));
         (exact && self.pooling.is_none() && pooling.is_taken_on()).then_some(Self { pooling: Some(pooling), ..self })
@@ -38,12 +40,12 @@ impl Behind {
     }
 }
 
-/// Images side by side that are made row by row: as they lie there, or, of a map, the gradients that come back to it.
+/// Images side by side, produced row by row: either stored as they are, or computed as the gradients of a map.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RowByRow<'a, T> {
     /// Rows and columns of a channel.
     pub size: (usize, usize),
-    /// The numbers; or the gradients of what came out, and that itself.
+    /// The numbers themselves; or the gradients of the output, and the output.
     pub numbers: &'a [[T; LANES]],
     pub out: &'a [[T; LANES]],
     /// Where the largest of each window was.
@@ -52,12 +54,12 @@ pub(crate) struct RowByRow<'a, T> {
 }
 
 impl<'a, T: Float> RowByRow<'a, T> {
-    /// Images of such a size as they are.
+    /// Images of this size, stored as they are.
     pub(crate) fn of(size: (usize, usize), numbers: &'a [[T; LANES]]) -> Self {
         Self { size, numbers, out: &[], places: &[], behind: Behind::default() }
     }
 
-    /// All of them, if they lie there as they are.
+    /// All of them, if they are stored as they are.
     pub(crate) fn as_they_are(self) -> Option<&'a [[T; LANES]]> {
         (self.behind == Behind::default()).then_some(self.numbers)
     }

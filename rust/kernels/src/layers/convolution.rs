@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! out[f, p] = Σₖ W[f, k] · x[k under p] + b[f]        p: a place of the window;  k: a pixel of it, of one channel
-//! dW[f, k] = Σ over images and places d[f, p] · x[k under p]          db = Σ d          dx: each pixel what all places it was under send
+//! dW[f, k] = Σ over images and places d[f, p] · x[k under p]          db = Σ d          dx: each pixel the sum over all places it was under
 //! ```
 //!
-//! Sixteen images go [side by side](crate::layers::side_by_side) through the kernels of [`filtering`](crate::layers::filtering); a few alone, as in a check,
-//! one after the other by [`unfolded`](crate::layers::unfolded). Threads share the images, and the filters or channels of the last of them. `dW` and `db` are
-//! sums over blocks of [`BLOCK`] images, and the blocks are added up in pairs, the pairs in pairs: the same bits at any number of threads. What follows a
-//! convolution, it may [take on](crate::layers::behind).
+//! Sixteen images go [side by side](crate::layers::side_by_side) through the kernels of
+//! [`filtering`](crate::layers::filtering). A few images that come alone, as in a check, go one by one through
+//! [`unfolded`](crate::layers::unfolded). Threads divide the images, and for the last of them the filters or channels.
+//! `dW` and `db` are sums over blocks of [`BLOCK`] images, and the blocks are added in pairs, the pairs in pairs: the
+//! same bits at any number of threads. A convolution may [fuse](crate::layers::behind) with the layers after it.
 //!
-//! Source: K. Saitoh, "Deep Learning from Scratch" §7.4. Cost: `filters · under · positions` multiplications an image, and twice that back.
+//! Source: K. Saitoh, "Deep Learning from Scratch" §7.4. Cost: `filters · under · positions` multiplications per image,
+//! and twice that in the backward pass.
 
 use crate::dense::aligned::Aligned;
 use crate::dense::matrix;
@@ -30,7 +32,8 @@ use crate::{Float, KernelError};
 use ndarray::s;
 use std::ops::{Deref, Range};
 
-/// Images whose sums are taken in their order; a larger batch has larger blocks, so that there are never more than [`BLOCKS`].
+/// Images whose sums are accumulated in order. A larger batch has larger blocks, so that there are never more than
+/// [`BLOCKS`].
 const BLOCK: usize = 4 * LANES;
 const BLOCKS: usize = 64;
 
@@ -40,21 +43,21 @@ const WORTH_THREADS: usize = 1 << 20;
 /// The layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Convolution {
-    /// How many there are.
+    /// The number of filters.
     pub filters: usize,
-    /// What each has the size of.
+    /// The window, which has the size of a filter.
     pub window: Window,
     behind: Behind,
 }
 
-/// Memory of one thread's work.
+/// One thread's memory to work in.
 #[derive(Default)]
 struct Workspace<T> {
     alone: Unfolded<T>,
-    /// The map of one image, and the gradients of what came of it.
+    /// The map of one image, and the gradients of the output.
     map: Vec<T>,
     d: Vec<T>,
-    /// Sixteen images, and what comes out of them, side by side.
+    /// Sixteen images and their outputs, side by side.
     image: Aligned<T>,
     out: Aligned<T>,
     /// Images with their padding, and the gradients of places with zeros around them.
@@ -62,33 +65,33 @@ struct Workspace<T> {
     turned: Field<T>,
     /// A few rows of a map, or of its gradients.
     rows: Padded<T>,
-    /// The products of filters and images, lane by lane.
+    /// The sums of products of gradients and images, lane by lane.
     sums: Padded<T>,
 }
 
-/// A part of the way back: the gradients of some filters, or those of a few images.
+/// A part of the backward pass: the gradients of some filters, or those of a few images.
 enum Part<'a, T> {
     Filters { which: Range<usize>, images: Range<usize>, d_w: &'a mut [T], d_b: &'a mut [T] },
     Images { images: Range<usize>, channels: Range<usize>, d_x: &'a mut [T] },
 }
 
 impl Convolution {
-    /// So many filters of the window's size.
+    /// `filters` filters of the window's size.
     pub fn new(filters: usize, window: Window) -> Self {
         Self { filters, window, behind: Behind::default() }
     }
 
-    /// With a function behind it, if that is taken on.
+    /// With a function fused, if that is possible.
     pub(crate) fn with_function(self, f: Activation) -> Option<Self> {
         self.behind.with_function(f).map(|behind| Self { behind, ..self })
     }
 
-    /// With pooling behind it, if that is taken on.
+    /// With pooling fused, if that is possible.
     pub(crate) fn with_pooling(self, pooling: Pooling) -> Option<Self> {
         self.behind.with_pooling(pooling).map(|behind| Self { behind, ..self })
     }
 
-    /// Whether sixteen images go through the kernels at once.
+    /// Whether images go through the kernels sixteen at a time.
     fn by_sixteens(self, flow: Flow) -> bool {
         let alone = self.behind == Behind::default() && flow.rows >= side_by_side::LEAST;
         (flow.side_by_side || alone) && flow.inputs > 0
@@ -98,18 +101,19 @@ impl Convolution {
         self.cost(0).saturating_mul(rows)
     }
 
-    /// How many numbers of an image come out for each filter.
+    /// Outputs per image and filter.
     fn each(self) -> usize {
         self.behind.pooling.map_or(self.window, |pooling| pooling.window).positions()
     }
 
-    /// The window that moves over the gradients of the places, [set apart](Place::turned), to find those of the pixels.
+    /// The window that moves over the gradients of the places, [spread out](Place::turned), to compute those of the
+    /// pixels.
     fn turned(self) -> Window {
         let Place { field: (rows, columns), .. } = Place::turned(self.window);
         Window { channels: self.filters, rows, columns, stride: 1, pad: 0, ..self.window }
     }
 
-    /// Which number of W is that of the turned filter of a channel: the pixels of its window come from the last to the first.
+    /// The index in W of entry `k` of a channel's turned filter: the pixels of its window are in reverse order.
     fn turned_place(self, channel: usize, k: usize) -> usize {
         let Window { channels, height, width, .. } = self.window;
         let size = height * width;
@@ -117,12 +121,12 @@ impl Convolution {
         (filter * channels + channel) * size + (size - 1 - pixel)
     }
 
-    /// How many images a block has in a batch of `rows`.
+    /// Images per block in a batch of `rows`.
     fn block(rows: usize) -> usize {
         rows.div_ceil(BLOCKS).max(1).next_multiple_of(BLOCK)
     }
 
-    /// Sixteen images, in lanes, with the padding of the window around them.
+    /// Sixteen images, in lanes, surrounded by the window's padding.
     fn padded<'a, T: Float>(
         self,
         level: Level,
@@ -133,7 +137,7 @@ impl Convolution {
         field.around(level, Place::padded(self.window), channels, RowByRow::of((rows, columns), image.as_chunks().0))
     }
 
-    /// The gradients that come back to the map of some filters, of sixteen images.
+    /// The gradients of the map of some filters, for sixteen images.
     fn coming_back<'a, T: Float>(
         self,
         level: Level,
@@ -154,7 +158,7 @@ impl Convolution {
         Ok(rows)
     }
 
-    /// The way forward image by image.
+    /// The forward pass image by image.
     fn forward_alone<T: Float>(
         self,
         level: Level,
@@ -195,7 +199,7 @@ impl Convolution {
         }
     }
 
-    /// The way back image by image: adds to `d_w` and `d_b`.
+    /// The backward pass image by image: adds to `d_w` and `d_b`.
     fn back_alone<T: Float>(
         self,
         level: Level,
@@ -228,14 +232,15 @@ impl Convolution {
     }
 }
 
-/// So many filters in so many parts, or fewer: each begins with a block of the kernels'.
+/// `count` filters in at most `parts` ranges, each starting at a multiple of the kernels' block.
 fn divided<T>(level: Level, count: usize, parts: usize) -> impl Iterator<Item = Range<usize>> {
     let at_once = filters_at_once::<T>(level);
     let each = count.div_ceil(at_once).div_ceil(parts).max(1) * at_once;
     (0..count).step_by(each).map(move |first| first..count.min(first + each))
 }
 
-/// Sixteens of images, and in how many parts each is worked on: where the last ones would leave threads with nothing to do, in as many as there are threads.
+/// Groups of sixteen images, and how many parts each is divided into: one, but as many as threads for the last groups,
+/// which would leave threads idle.
 fn sixteens(flow: Flow, threads: usize) -> impl Iterator<Item = (Range<usize>, usize)> {
     let Flow { rows, side_by_side, .. } = flow;
     let count = rows.div_ceil(LANES);
@@ -243,7 +248,8 @@ fn sixteens(flow: Flow, threads: usize) -> impl Iterator<Item = (Range<usize>, u
     (0..count).map(move |i| (i * LANES..rows.min((i + 1) * LANES), if i < whole { 1 } else { threads }))
 }
 
-/// The numbers `part` of sixteen images, or of the last ones, side by side: where they lie, or in `memory`.
+/// The numbers `part` of sixteen images, or of the last ones, side by side: in place if they are stored so, else in
+/// `memory`.
 fn lanes<'a, T: Float>(
     level: Level,
     flow: Flow,
@@ -282,7 +288,7 @@ impl Definition for Convolution {
     }
 
     fn takes_side_by_side(self) -> Option<bool> {
-        // An image of nothing has no lanes: the biases, which are all there is then, go into each row by itself.
+        // An empty image has no lanes: the output is the biases alone, and each row is filled by itself.
         Some(self.window.inputs() > 0)
     }
 
@@ -479,7 +485,7 @@ impl Definition for Convolution {
     }
 }
 
-/// The sum of some numbers, in sixteen parts.
+/// The sum of all numbers, accumulated in sixteen parts.
 pub(crate) fn sum<T: Float>(numbers: &[T]) -> T {
     let mut parts = [T::zero(); 16];
     let mut chunks = numbers.chunks_exact(16);
@@ -491,7 +497,7 @@ pub(crate) fn sum<T: Float>(numbers: &[T]) -> T {
     parts[0]
 }
 
-/// Sums of as many numbers each, side by side, added up into the first: neighbours, then neighbours of these, and so on.
+/// Add up contiguous sums of `each` numbers into the first: neighbours, then neighbours of these, and so on.
 pub(crate) fn add_in_pairs<T: Float>(sums: &mut [T], each: usize) {
     let mut apart = each;
     while apart > 0 && apart < sums.len() {

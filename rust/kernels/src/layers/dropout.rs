@@ -1,16 +1,18 @@
-//! Zeros for some numbers, drawn anew in each training step.
+//! Sets random numbers to zero, drawn anew in each training step.
 //!
 //! ```text
 //! training     out = x where it stays, else 0         dx = d where it stays, else 0
 //! evaluation   out = (1 - ratio)·x
 //! ```
 //!
-//! Each number stays with probability `1 - ratio`. Which do is a function of (seed, step, layer, row of the batch, place in the row) alone: so there is no mask
-//! to keep, and the bits are the same at any number of threads, and after a break. The words of a row are those of a SplitMix64 generator that
-//! the first four have started.
+//! Each number stays with probability `1 - ratio`. Which do is a function of (seed, step, layer, row of the batch,
+//! place in the row) alone: so no mask is stored, and the bits are the same at any number of threads, and after
+//! training is resumed. The random words of a row are those of a SplitMix64 generator, seeded with a hash of the first
+//! four.
 //!
-//! Sources: Srivastava et al., "Dropout", 2014; K. Saitoh, "Deep Learning from Scratch" §6.4.3, which has the same factor in evaluation; Steele, Lea, Flood, "Fast
-//! splittable pseudorandom number generators", 2014, for SplitMix64. Cost: three multiplications of words a number.
+//! Sources: Srivastava et al., "Dropout", 2014; K. Saitoh, "Deep Learning from Scratch" §6.4.3, which has the same
+//! factor in evaluation; Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014, for SplitMix64.
+//! Cost: three multiplications of words per number.
 
 use crate::layers::{in_parts, Definition, Draws, Flow, Gradients, Mode, Pass};
 use crate::machine::level::Level;
@@ -23,11 +25,11 @@ const WORTH_THREADS: usize = 1 << 17;
 /// The layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dropout {
-    /// The share that becomes 0, from 0 to 1.
+    /// The fraction set to 0, from 0 to 1.
     pub ratio: f64,
 }
 
-/// 2⁶⁴ divided by the golden ratio, odd: what a SplitMix64 generator counts in.
+/// 2⁶⁴ divided by the golden ratio, odd: the increment of a SplitMix64 generator.
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// A word in which every bit depends on every bit of `word`.
@@ -39,7 +41,7 @@ fn mixed(mut word: u64) -> u64 {
 }
 
 impl Draws {
-    /// The start of the words for a row.
+    /// The generator's initial state for a row.
     fn row(self, row: usize) -> u64 {
         [self.seed, self.step, self.layer, self.row.wrapping_add(row as u64)]
             .into_iter()
@@ -48,7 +50,7 @@ impl Draws {
 }
 
 impl Dropout {
-    /// `see(place, whether it stays)` for each number of a row.
+    /// Call `see(place, whether it stays)` for each number of a row.
     #[inline(always)]
     fn row(self, start: u64, numbers: usize, mut see: impl FnMut(usize, bool)) {
         // 53 bits are a number in [0, 1): it stays if that is not below the ratio.
@@ -60,14 +62,14 @@ impl Dropout {
         }
     }
 
-    /// Which numbers stay, 1 for each, in rows of as many as told.
+    /// A mask with 1 for each number that stays, in rows of `numbers` numbers.
     pub fn mask(self, draws: Draws, numbers: usize, mask: &mut [u8]) {
         for (row, mask) in mask.chunks_mut(numbers.max(1)).enumerate() {
             self.row(draws.row(row), mask.len(), |place, stays| mask[place] = u8::from(stays));
         }
     }
 
-    /// `out ← x` where it stays.
+    /// `out ← x` where it stays, else 0.
     fn masked<T: Float>(self, draws: Draws, rows: usize, x: &[T], out: &mut [T]) -> Result<(), KernelError> {
         let numbers = x.len() / rows.max(1);
         let worth = x.len() >= WORTH_THREADS;

@@ -1,19 +1,21 @@
-//! Filters moved over sixteen images [side by side](crate::layers::side_by_side): the arithmetic of a convolution, and of its way back.
+//! Filters moved over sixteen images [side by side](crate::layers::side_by_side): the arithmetic of a convolution, and
+//! of its backward pass.
 //!
 //! ```text
 //! out[f, y, x]     = b[f] + Σ over c, i, j of  w[f, c, i, j] · image[c, y·stride + i, x·stride + j]
 //! d_w[f, c, i, j] ←+        Σ over y, x    of  d[f, y, x]    · image[c, y·stride + i, x·stride + j]
 //! ```
 //!
-//! Padding is in the image already. The gradient of an image is the first formula once more, with the filters turned around and the gradients of the places
-//! set [apart](crate::layers::side_by_side::Place::turned).
+//! The image already includes its padding. The gradient of an image is the first formula once more, with the filters
+//! turned around and the gradients of the places [spread out](crate::layers::side_by_side::Place::turned).
 //!
-//! Some filters times some neighbouring places are a block, whose sums stay in registers until they are whole: 8 × 3 in AVX-512, where 24 multiply-adds take
-//! 3 loads and 8 numbers that go to all lanes. Where [pooling](crate::layers::behind) follows, two rows of a block at a time are kept until their largest are found.
-//! For `d_w` a block is some filters times some neighbours along the window, and goes through as many rows of `d` as the nearest cache holds. Every sum is taken in the order of its formula, c before i before j, y before x, whatever the block: levels that round once
-//! give the same bits.
+//! Some filters times some neighbouring places are a block, whose sums stay in registers until they are complete: 8 × 3
+//! in AVX-512, where 24 multiply-adds take 3 loads and 8 broadcasts. With [pooling](crate::layers::behind) fused, two
+//! rows of a block at a time are kept until their largest numbers are found. For `d_w` a block is some filters times
+//! some neighbours along the window, over as many rows of `d` as fit in the L1 cache. The order of every sum is that of
+//! its formula, c before i before j, y before x, whatever the block: levels that round once give the same bits.
 //!
-//! Cost: a multiply-add for each term of each sum.
+//! Cost: one multiply-add for each term of each sum.
 
 use crate::dense::padded::{Padded, LANES};
 use crate::error::resize;
@@ -27,10 +29,11 @@ use std::ops::Range;
 
 type Numbers<T> = [T; LANES];
 
-/// Bytes of `d` that are made, and gone through again and again: half of the nearest cache.
+/// Bytes of `d` that are produced, then read again and again: half of the L1 cache.
 const NEAR: usize = 24 << 10;
 
-/// How many filters, and how many places, have their sums in registers at once. They may take three quarters of the registers: hardly anything else is held.
+/// How many filters, and how many places, have their sums in registers at once. The sums may take three quarters of the
+/// registers, since hardly anything else is held.
 const fn block<T, A: Arithmetic>() -> (usize, usize) {
     match A::SUMS * 3 / 2 / size_of::<Numbers<T>>() {
         24.. => (8, 3),
@@ -41,14 +44,14 @@ const fn block<T, A: Arithmetic>() -> (usize, usize) {
     }
 }
 
-/// A kernel that is compiled for the block of each level.
+/// A kernel that is compiled for the block size of each level.
 trait InBlocks<T: Float>: Sized {
     /// The body, for `F` filters and `P` places at once.
     fn run_in<A: Arithmetic, const F: usize, const P: usize>(self, arithmetic: A);
 
     #[inline(always)]
     fn run_in_blocks<A: Arithmetic>(self, arithmetic: A) {
-        // A `const`, so that no other one is compiled.
+        // A `const`, so that only one of these is compiled.
         match const { block::<T, A>() } {
             (8, 3) => self.run_in::<A, 8, 3>(arithmetic),
             (4, 3) => self.run_in::<A, 4, 3>(arithmetic),
@@ -59,7 +62,7 @@ trait InBlocks<T: Float>: Sized {
     }
 }
 
-/// How many filters a block has.
+/// Filters per block.
 struct AtOnce<T>(PhantomData<T>);
 
 impl<T> Kernel for AtOnce<T> {
@@ -78,7 +81,8 @@ pub(crate) fn filters_at_once<T>(level: Level) -> usize {
     level.run(AtOnce(PhantomData::<T>))
 }
 
-/// Filters as the kernel reads them: those of a block side by side, one number of the window after the other.
+/// Filters in the order in which the kernel reads them: for each entry of the window, the weights of all filters of a
+/// block.
 #[derive(Debug, Default)]
 pub(crate) struct Filters<T> {
     weights: Vec<T>,
@@ -86,7 +90,7 @@ pub(crate) struct Filters<T> {
 }
 
 impl<T: Float> Filters<T> {
-    /// `weight(filter, number of the window)`, and the biases; without any, 0.
+    /// From `weight(filter, entry of the window)` and the biases, which are 0 if there are none.
     pub(crate) fn new(
         level: Level,
         (count, under): (usize, usize),
@@ -110,33 +114,33 @@ impl<T: Float> Filters<T> {
     }
 }
 
-/// `out ←` the sums under each place; or the largest of each two by two of them.
+/// `out ←` the sums at each place; or, with pooling, the largest of each 2 × 2 of them.
 pub(crate) struct Filtered<'a, T> {
     /// Without padding.
     pub window: Window,
     pub filters: &'a Filters<T>,
-    /// Some of them, from one on that begins a block.
+    /// The filters to compute, starting at a multiple of the block.
     pub which: Range<usize>,
     /// Channels × rows × columns.
     pub image: &'a [Numbers<T>],
-    /// Rows of a channel beside which all are 0.
+    /// The rows of a channel outside which all are 0.
     pub inside: Range<usize>,
     /// Those filters × places.
     pub out: &'a mut [Numbers<T>],
     pub largest: Option<Largest<'a, T>>,
 }
 
-/// What it takes for the largest.
+/// What pooling needs.
 pub(crate) struct Largest<'a, T> {
     pub pooling: Pooling,
-    /// Which pixel of the map each of `out` is; empty if nobody asks.
+    /// The pixel of the map that each number of `out` came from; empty if not needed.
     pub places: &'a mut [[u32; LANES]],
-    /// Memory for two rows of the map of a block.
+    /// Memory for two rows of a block's map.
     pub rows: &'a mut Padded<T>,
 }
 
 impl<'a, T: Float> Largest<'a, T> {
-    /// For the map of a window.
+    /// For the map of this window.
     pub(crate) fn new(
         level: Level,
         window: Window,
@@ -191,7 +195,7 @@ impl<T: Float> InBlocks<T> for Filtered<'_, T> {
     }
 }
 
-/// `F` filters, of which there are so many, and what they move over.
+/// `F` filters, of which `filters` exist, and the image they move over.
 struct Block<'a, T, const F: usize> {
     window: Window,
     weights: &'a [[T; F]],
@@ -202,7 +206,7 @@ struct Block<'a, T, const F: usize> {
 }
 
 impl<T: Float, const F: usize> Block<'_, T, F> {
-    /// `out ←` row `y` of the map of each filter, so far apart.
+    /// `out ←` row `y` of each filter's map, with the maps `apart` from each other.
     #[inline(always)]
     fn row<A: Arithmetic, const P: usize>(&self, arithmetic: A, y: usize, (out, apart): (&mut [Numbers<T>], usize)) {
         let (mut x, (_, across)) = (0, self.window.places());
@@ -215,7 +219,7 @@ impl<T: Float, const F: usize> Block<'_, T, F> {
         }
     }
 
-    /// The sums of the filters at `P` places, from that one on. What is 0 on a whole row is left out.
+    /// The sums of the filters at `P` places, starting at `(y, x)`. Rows of zeros are skipped.
     #[inline(always)]
     fn sums<A: Arithmetic, const P: usize>(&self, arithmetic: A, y: usize, x: usize) -> [[Numbers<T>; P]; F] {
         let Window { channels, rows, columns, height, width, stride, .. } = self.window;
@@ -228,7 +232,7 @@ impl<T: Float, const F: usize> Block<'_, T, F> {
                 let row = &self.image[row..][..width + (P - 1) * stride];
                 let weights = &self.weights[(channel * height + i) * width..][..width];
                 for (j, weights) in weights.iter().enumerate() {
-                    // The pixels stay in registers, and one weight at a time: more would not leave room for the sums.
+                    // The pixels stay in registers, and one weight at a time: more would leave no room for the sums.
                     let pixels: [&Numbers<T>; P] = std::array::from_fn(|p| &row[j + p * stride]);
                     for f in 0..F {
                         for p in 0..P {
@@ -242,7 +246,8 @@ impl<T: Float, const F: usize> Block<'_, T, F> {
     }
 }
 
-/// Write the sums of the filters there are, `apart` from each other, from `at` on; how many places that are.
+/// Write the sums of the filters that exist, starting at `at` and `apart` from each other; returns the number of
+/// places.
 #[inline(always)]
 fn write<T: Float, const F: usize, const P: usize>(
     sums: &[[Numbers<T>; P]; F],
@@ -257,36 +262,37 @@ fn write<T: Float, const F: usize, const P: usize>(
     P
 }
 
-/// `sums ← sums +` the products of the gradients of the places and what was under them, and behind those of a block the gradients alone, for [`Totals`].
+/// `sums ← sums +` the products of the places' gradients and the pixels under them; after those of a block, the
+/// gradients alone, for [`Totals`].
 pub(crate) struct Products<'a, T> {
     /// Without padding.
     pub window: Window,
     pub filters: usize,
     /// Channels × rows × columns.
     pub image: &'a [Numbers<T>],
-    /// Rows of a channel beside which all are 0.
+    /// The rows of a channel outside which all are 0.
     pub inside: Range<usize>,
     /// Filters × places.
     pub d: RowByRow<'a, T>,
-    /// Memory for some rows of it.
+    /// Memory for some rows of `d`.
     pub rows: &'a mut Padded<T>,
     /// [`Products::sums`] of them.
     pub sums: &'a mut [Numbers<T>],
 }
 
 impl<T: Float> Products<'_, T> {
-    /// How many sums there are.
+    /// The number of sums.
     pub(crate) fn sums(level: Level, window: Window, filters: usize) -> usize {
         filters.next_multiple_of(filters_at_once::<T>(level)) * (window.under() + 1)
     }
 
-    /// How many rows of a filter's gradients are gone through at once.
+    /// Rows of a filter's gradients per pass.
     fn rows_at_once(at_once: usize, window: Window) -> usize {
         let (down, across) = window.places();
         (NEAR / (at_once * across * size_of::<Numbers<T>>()).max(1)).clamp(1, down)
     }
 
-    /// Room for the rows.
+    /// Memory for the rows.
     pub(crate) fn reserve(level: Level, window: Window, rows: &mut Padded<T>) -> Result<(), KernelError> {
         let at_once = filters_at_once::<T>(level);
         rows.reshape(at_once * Self::rows_at_once(at_once, window) * window.places().1, LANES)
@@ -315,7 +321,7 @@ impl<T: Float> InBlocks<T> for Products<'_, T> {
                 let rows = top..down.min(top + at_once);
                 let each = rows.len() * across;
                 for (f, made) in made.chunks_exact_mut(each).enumerate().take(F) {
-                    // Behind the last filter it once more: its sums are not read.
+                    // After the last filter, repeat it: those sums are not read.
                     let filter = (block * F + f).min(self.filters - 1);
                     for (y, row) in rows.clone().zip(made.chunks_exact_mut(across)) {
                         self.d.row(arithmetic, filter, y, row);
@@ -354,7 +360,7 @@ impl<T: Float> InBlocks<T> for Products<'_, T> {
     }
 }
 
-/// Some rows' part of the sums of `F` filters, for `P` neighbours along a row of the window.
+/// Adds the contribution of some rows to the sums of `F` filters, for `P` neighbours along a row of the window.
 #[inline(always)]
 fn products<T: Float, A: Arithmetic, const F: usize, const P: usize>(
     arithmetic: A,
@@ -384,7 +390,7 @@ fn products<T: Float, A: Arithmetic, const F: usize, const P: usize>(
     *sums = now;
 }
 
-/// `d_w ←` the sums of all lanes of [`Products`], in the order that W has, and `d_b ←` those of the gradients alone.
+/// `d_w ←` the lane totals of [`Products`], in the order of W, and `d_b ←` those of the gradients alone.
 pub(crate) struct Totals<'a, T> {
     pub window: Window,
     pub sums: &'a [Numbers<T>],
@@ -416,7 +422,7 @@ impl<T: Float> InBlocks<T> for Totals<'_, T> {
     }
 }
 
-/// The sum of all lanes: those of either half, then those of either quarter, and so on.
+/// The sum of all lanes, by halving.
 #[inline(always)]
 fn total<T: Float>(numbers: &Numbers<T>) -> T {
     let eight: [T; 8] = std::array::from_fn(|i| numbers[i] + numbers[i + 8]);

@@ -1,10 +1,12 @@
-//! The layers, one by one, and what a network asks of any of them.
+//! The layers, and the interface through which a network uses any of them.
 //!
-//! What a layer is, is said by a [`Definition`] in a file of its own: the shapes of its arrays, the way forward and the way back. A [`Layer`] is one of
-//! those; a [`stack`](crate::network::stack) knows how many arrays each has, and no more. A layer more is a file here, a row in [`Layer`], in [`defined`] and in
-//! [`Layer::from_description`]. What only some layers can do is asked of any, and answered with an `Option`: nobody else looks which layer it is.
+//! A [`Definition`], in a file of its own, says what a layer is: the shapes of its arrays, its forward pass and its
+//! backward pass. A [`Layer`] is one of those; a [`stack`](crate::network::stack) knows how many arrays each has, and
+//! no more. To add a layer, add a file here, and a row in [`Layer`], in `defined!` and in [`Layer::from_description`].
+//! What only some layers can do is asked of any layer, and answered with an `Option`: no other code checks which layer
+//! it has.
 //!
-//! A layer's arrays are its parameters, which an optimizer changes, and behind them its statistics, which training moves as it goes.
+//! A layer's arrays are its parameters, which an optimizer changes, followed by its statistics, which training updates.
 
 pub mod activation;
 pub mod affine;
@@ -46,15 +48,15 @@ pub enum Layer {
     Convolution(Convolution),
     /// The largest number, or the mean, of each window of an image.
     Pooling(Pooling),
-    /// Each channel of a batch with mean 0 and variance 1, then scaled and shifted.
+    /// Normalizes each channel over the batch to mean 0 and variance 1, then scales and shifts it.
     BatchNorm(BatchNorm),
-    /// Each example by itself likewise.
+    /// The same for each example by itself.
     LayerNorm(LayerNorm),
-    /// Zeros for some numbers, drawn anew in each training step.
+    /// Sets random numbers to zero, drawn anew in each training step.
     Dropout(Dropout),
 }
 
-/// The body, with what is in the layer in hand.
+/// The body, with `$its` bound to the definition inside the layer.
 macro_rules! defined {
     ($layer:expr, $its:ident => $body:expr) => {
         match $layer {
@@ -69,26 +71,26 @@ macro_rules! defined {
     };
 }
 
-/// How many rows flow through a layer, and how many numbers a row has before and behind it.
+/// The rows that go through a layer, and the numbers per row before and after it.
 #[derive(Clone, Copy, Debug)]
 pub struct Flow {
     /// Examples.
     pub rows: usize,
-    /// Numbers of each that come in.
+    /// Numbers per row of the input.
     pub inputs: usize,
-    /// Numbers of each that come out.
+    /// Numbers per row of the output.
     pub outputs: usize,
-    /// Whether sixteen rows after the other lie [side by side](side_by_side), and not each by itself.
+    /// Whether groups of sixteen rows are stored [side by side](side_by_side), instead of row by row.
     pub side_by_side: bool,
 }
 
 impl Flow {
-    /// Rows each by itself.
+    /// Row-major rows, not side by side.
     pub fn of_rows(rows: usize, inputs: usize, outputs: usize) -> Self {
         Self { rows, inputs, outputs, side_by_side: false }
     }
 
-    /// How many rows there is room for: side by side, whole sixteens.
+    /// Rows that there is memory for: side by side, a multiple of sixteen.
     pub(crate) fn room(self) -> usize {
         if self.side_by_side {
             up_to_lanes(self.rows)
@@ -97,7 +99,7 @@ impl Flow {
         }
     }
 
-    /// How many rows lie side by side.
+    /// Rows that are stored side by side.
     pub(crate) fn together(self) -> usize {
         if self.side_by_side {
             LANES
@@ -107,11 +109,13 @@ impl Flow {
     }
 }
 
-/// Rows of a batch that go through a network in training at a time: what they are worked on in then has a bound, however large the batch. As many as
-/// terms that a product adds up at a time, so that sums over the batch are in the same order as where it is taken whole.
+/// Rows of a batch that go through a network in training at a time: this bounds the buffers, however large the batch.
+/// As many as a product accumulates terms per block, so that sums over the batch are in the same order as for the whole
+/// batch at once.
 const AT_ONCE: usize = crate::dense::matmul::DEPTH;
 
-/// Rows of so many that go through `layers` in training at a time: all, if one of them looks at the whole batch.
+/// Rows, out of a batch of `rows`, that go through `layers` in training at a time: all, if one of the layers looks at
+/// the whole batch.
 pub(crate) fn rows_at_once(layers: &[Layer], rows: usize) -> usize {
     if layers.iter().all(|layer| layer.by_rows()) {
         rows.min(AT_ONCE)
@@ -120,46 +124,47 @@ pub(crate) fn rows_at_once(layers: &[Layer], rows: usize) -> usize {
     }
 }
 
-/// `sums ← d`, or, if told so, onto what they are.
+/// `sums ← d`, or `sums ← sums + d` with `onto_themselves`.
 pub(crate) fn add<T: Float>(sums: &mut [T], d: &[T], onto_themselves: bool) {
     sums.iter_mut().zip(d).for_each(|(sum, &d)| *sum = if onto_themselves { *sum + d } else { d });
 }
 
-/// Whole sixteens of so many, or as many as can be counted.
+/// The next multiple of sixteen; saturates.
 pub(crate) fn up_to_lanes(rows: usize) -> usize {
     rows.checked_next_multiple_of(LANES).unwrap_or(usize::MAX)
 }
 
-/// What a pass is for.
+/// The purpose of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Nothing is drawn, statistics are read, nothing is remembered.
     Evaluate,
-    /// Statistics are the batch's own; what is drawn, is drawn from the place of the stream that is told.
+    /// Statistics are those of the batch; random numbers come from this place in the stream.
     Train(Draws),
 }
 
-/// A place in the stream of random numbers: whoever names it gets the same ones, on any machine, at any number of threads.
+/// A place in the stream of random numbers: the same place gives the same numbers, on any machine, at any number of
+/// threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Draws {
-    /// Of the training run.
+    /// The seed of the training run.
     pub seed: u64,
-    /// Which step of it.
+    /// The step of the run.
     pub step: u64,
-    /// Which layer.
+    /// The layer.
     pub layer: u64,
-    /// Which row of the batch the first one here is.
+    /// The row of the batch that is the first one here.
     pub row: u64,
 }
 
-/// One pass forward, and what the way back needs of it: as much as the layer [remembers](Layer::remembers).
+/// A forward pass, and what its backward pass needs: as much as the layer [remembers](Layer::remembers).
 #[derive(Debug)]
 pub struct Pass<'a, T> {
-    /// What it is for.
+    /// Its purpose.
     pub mode: Mode,
-    /// Numbers to be remembered.
+    /// The remembered numbers.
     pub numbers: &'a mut [T],
-    /// Places to be remembered.
+    /// The remembered places.
     pub places: &'a mut [u32],
 }
 
@@ -178,7 +183,7 @@ pub(crate) struct Memory<T> {
 }
 
 impl<T: Float> Memory<T> {
-    /// As much as a layer remembers of such a flow.
+    /// As much as a layer remembers for this flow.
     pub(crate) fn of(layer: Layer, flow: Flow) -> Result<Self, KernelError> {
         let (numbers, places) = layer.remembers(flow);
         let mut memory = Self { numbers: zeros(numbers)?, places: Vec::new() };
@@ -186,26 +191,26 @@ impl<T: Float> Memory<T> {
         Ok(memory)
     }
 
-    /// A pass that remembers in it, for a flow of no more rows than it was made for.
+    /// A pass that stores its notes here, for a flow of at most as many rows as this was made for.
     pub(crate) fn pass(&mut self, layer: Layer, flow: Flow, mode: Mode) -> Pass<'_, T> {
         let (numbers, places) = layer.remembers(flow);
         Pass { mode, numbers: &mut self.numbers[..numbers], places: &mut self.places[..places] }
     }
 }
 
-/// The gradients on their way back through a network.
+/// The gradients during the backward pass through a network.
 #[derive(Debug)]
 pub struct Gradients<T> {
-    /// Of the output of the layer whose turn it is, and behind it of its input.
+    /// Of the output of the current layer, and after its step of its input.
     pub d: Aligned<T>,
-    /// Buffer for the next.
+    /// Buffer for the next one.
     pub d_x: Aligned<T>,
-    /// Of a layer's parameters, one after the other.
+    /// Of a layer's parameters, concatenated.
     pub d_params: Vec<T>,
 }
 
 impl<T: Float> Gradients<T> {
-    /// Buffers for so many numbers that flow, and so many of a layer's parameters.
+    /// Buffers for `flowing` numbers between layers, and `params` numbers of a layer's parameters.
     ///
     /// # Errors
     ///
@@ -215,54 +220,54 @@ impl<T: Float> Gradients<T> {
     }
 }
 
-/// What a layer is. What has a body here, most layers have not to say.
+/// What a layer is. Most layers need not override the methods with a default.
 pub(crate) trait Definition: Copy {
-    /// How many arrays it has.
+    /// The number of arrays.
     const ARRAYS: usize = 0;
-    /// How many of them, the last, are statistics.
+    /// How many of them, the last ones, are statistics.
     const STATISTICS: usize = 0;
 
-    /// How many numbers a row has that can come in, if that is the layer's to say.
+    /// Numbers per input row, if the layer determines that.
     fn inputs(self) -> Option<usize> {
         None
     }
 
-    /// How many numbers a row of `inputs` has behind the layer.
+    /// Numbers per output row, for input rows of `inputs` numbers.
     fn outputs(self, inputs: usize) -> usize {
         inputs
     }
 
-    /// The shape of each of its arrays, for rows of `inputs` numbers: the parameters, and behind them the statistics.
+    /// The shape of each array, for rows of `inputs` numbers: parameters first, then statistics.
     fn shapes(self, _inputs: usize) -> Vec<Vec<usize>> {
         vec![]
     }
 
-    /// Multiplications that a row costs; by default as many as there are numbers in its parameters, or as many as can be counted.
+    /// Multiplications per row; by default the size of the parameters. Saturates.
     fn cost(self, inputs: usize) -> usize {
         self.shapes(inputs).into_iter().map(size).fold(0, usize::saturating_add)
     }
 
-    /// Whether the work of a step with so many rows is divided among threads.
+    /// Whether a step with `rows` rows is divided among threads.
     fn divides(self, _rows: usize, _inputs: usize) -> bool {
         false
     }
 
-    /// Whether training goes another way than evaluation.
+    /// Whether training differs from evaluation.
     fn trains_otherwise(self) -> bool {
         false
     }
 
-    /// Whether each row goes through in training whatever the others are: then a batch can be taken some rows at a time.
+    /// Whether each row is independent of the others in training: then a batch can be processed some rows at a time.
     fn by_rows(self) -> bool {
         true
     }
 
-    /// Whether it takes rows side by side, or each by itself; `None` if as they come.
+    /// Whether it takes rows side by side, or row by row; `None` if either.
     fn takes_side_by_side(self) -> Option<bool> {
         Some(false)
     }
 
-    /// How many numbers, and how many places, the way back needs to know of the way forward, beside what came in and what came out.
+    /// How many numbers, and how many places, the backward pass needs from the forward pass, besides input and output.
     fn remembers(self, _flow: Flow) -> (usize, usize) {
         (0, 0)
     }
@@ -278,7 +283,8 @@ pub(crate) trait Definition: Copy {
         pass: &mut Pass<'_, T>,
     ) -> Result<(), KernelError>;
 
-    /// `out`, where a number of a parameter, `(which, entry)`, was another when it was computed, brought up to date: what the number touches, or all.
+    /// Bring `out` up to date after a change of one number of a parameter, `(which, entry)`: what that number affects,
+    /// or all.
     #[allow(clippy::too_many_arguments)] // those of `forward`, and the number
     fn again<T: Float, P: Deref<Target = [T]>>(
         self,
@@ -293,12 +299,12 @@ pub(crate) trait Definition: Copy {
         self.forward(level, arrays, flow, x, out, pass)
     }
 
-    /// Bring the statistics up to date with a pass in training.
+    /// Update the statistics after a training pass.
     fn note<T: Float>(self, _arrays: &mut [&mut [T]], _pass: &Pass<'_, T>) {}
 
-    /// The way back for rows `x` that gave `out`: `gradients.d` is that of `out`, and then, if it is `wanted`, of `x`; `gradients.d_params ←` those of the
-    /// parameters.
-    #[allow(clippy::too_many_arguments)] // what flowed, and what flows back
+    /// The backward pass for rows `x` that gave `out`: `gradients.d` is the gradient of `out`, and afterwards, if
+    /// `wanted`, that of `x`; `gradients.d_params ←` those of the parameters.
+    #[allow(clippy::too_many_arguments)] // what flowed forward, and what flows back
     fn back<T: Float, P: Deref<Target = [T]>>(
         self,
         level: Level,
@@ -310,8 +316,8 @@ pub(crate) trait Definition: Copy {
         pass: &Pass<'_, T>,
     ) -> Result<(), KernelError>;
 
-    /// The same, and the parameters are updated, and the optimizer's `state` of them.
-    #[allow(clippy::too_many_arguments)] // what flowed, what flows back, and what is updated
+    /// The same, and updates the parameters and their optimizer state.
+    #[allow(clippy::too_many_arguments)] // what flowed forward, what flows back, and what is updated
     fn backward<T: Float>(
         self,
         level: Level,
@@ -331,18 +337,18 @@ pub(crate) trait Definition: Copy {
     }
 }
 
-/// How many numbers an array of such a shape has, or as many as can be counted.
+/// The number of elements of a shape; saturates.
 pub(crate) fn size(shape: Vec<usize>) -> usize {
     shape.into_iter().fold(1, usize::saturating_mul)
 }
 
 impl Layer {
-    /// `x·W + b` with so many outputs.
+    /// `x·W + b` with `outputs` outputs.
     pub fn affine(outputs: usize) -> Self {
         Self::Affine(Affine { outputs })
     }
 
-    /// The layer of that name, with the sizes and the numbers that go with it, if there is such a one.
+    /// The layer of that name with these sizes and numbers, if there is one.
     pub fn from_description(name: &str, sizes: &[usize], numbers: &[f64]) -> Option<Self> {
         Some(match (name, sizes, numbers) {
             ("affine", &[outputs], []) => Self::affine(outputs),
@@ -364,18 +370,18 @@ impl Layer {
         })
     }
 
-    /// `Ok` if rows of so many numbers can come in.
+    /// `Ok` if input rows may have `inputs` numbers.
     pub(crate) fn expect_inputs(self, inputs: usize) -> Result<(), KernelError> {
         let wanted = defined!(self, its => its.inputs()).unwrap_or(inputs);
         agree("the number of features that come into a layer", inputs, "the number it takes", wanted)
     }
 
-    /// How many numbers a row of `inputs` has behind the layer.
+    /// Numbers per output row, for input rows of `inputs` numbers.
     pub fn outputs(self, inputs: usize) -> usize {
         defined!(self, its => its.outputs(inputs))
     }
 
-    /// How many arrays it has: parameters and statistics.
+    /// The number of arrays: parameters and statistics.
     pub fn arrays(self) -> usize {
         fn of<D: Definition>(_: D) -> usize {
             D::ARRAYS
@@ -383,7 +389,7 @@ impl Layer {
         defined!(self, its => of(its))
     }
 
-    /// How many parameters it has.
+    /// The number of parameters.
     pub fn parameters(self) -> usize {
         fn of<D: Definition>(_: D) -> usize {
             D::ARRAYS - D::STATISTICS
@@ -391,47 +397,48 @@ impl Layer {
         defined!(self, its => of(its))
     }
 
-    /// The shape of each of its arrays, for rows of `inputs` numbers.
+    /// The shape of each array, for rows of `inputs` numbers.
     pub fn shapes(self, inputs: usize) -> Vec<Vec<usize>> {
         defined!(self, its => its.shapes(inputs))
     }
 
-    /// How many numbers each of them has, or as many as can be counted.
+    /// The number of elements of each array; saturates.
     pub(crate) fn sizes(self, inputs: usize) -> impl Iterator<Item = usize> {
         self.shapes(inputs).into_iter().map(size)
     }
 
-    /// How many numbers its parameters have together, or as many as can be counted.
+    /// The number of elements of all parameters; saturates.
     pub fn size(self, inputs: usize) -> usize {
         self.sizes(inputs).take(self.parameters()).fold(0, usize::saturating_add)
     }
 
-    /// What a row costs in multiplications, or as many as can be counted.
+    /// Multiplications per row; saturates.
     pub(crate) fn cost(self, inputs: usize) -> usize {
         defined!(self, its => its.cost(inputs))
     }
 
-    /// Whether the work of a step with so many rows is divided among threads.
+    /// Whether a step with `rows` rows is divided among threads.
     pub(crate) fn divides(self, rows: usize, inputs: usize) -> bool {
         defined!(self, its => its.divides(rows, inputs))
     }
 
-    /// Whether training goes another way than evaluation.
+    /// Whether training differs from evaluation.
     pub fn trains_otherwise(self) -> bool {
         defined!(self, its => its.trains_otherwise())
     }
 
-    /// Whether each row goes through in training whatever the others are.
+    /// Whether each row is independent of the others in training.
     fn by_rows(self) -> bool {
         defined!(self, its => its.by_rows())
     }
 
-    /// Whether it takes rows side by side, or each by itself; `None` if as they come.
+    /// Whether it takes rows side by side, or row by row; `None` if either.
     pub(crate) fn takes_side_by_side(self) -> Option<bool> {
         defined!(self, its => its.takes_side_by_side())
     }
 
-    /// The layer with that one behind it, if it takes that on while what comes out is still in the cache.
+    /// The layer fused with the one `behind` it, if that is possible: then the second works while the output is still
+    /// in the cache.
     pub(crate) fn with(self, behind: Self) -> Option<Self> {
         let both = match (self, behind) {
             (Self::Convolution(its), Self::Activation(f)) => its.with_function(f),
@@ -441,13 +448,13 @@ impl Layer {
         both.map(Self::Convolution)
     }
 
-    /// How many numbers, and how many places, the way back needs to know of the way forward.
+    /// How many numbers, and how many places, the backward pass needs from the forward pass.
     pub fn remembers(self, flow: Flow) -> (usize, usize) {
         defined!(self, its => its.remembers(flow))
     }
 
-    /// How many outputs it has, if it is a product `x·W + b` and its parameters are those two: one that [`sparse`](crate::sparse) can take in its
-    /// place, without the zeros of `x`.
+    /// Its outputs, if it is a product `x·W + b` with just these two parameters: [`sparse`](crate::sparse) can then
+    /// compute it without the zeros of `x`.
     pub(crate) fn product(self) -> Option<usize> {
         match self {
             Self::Affine(Affine { outputs }) => Some(outputs),
@@ -455,7 +462,7 @@ impl Layer {
         }
     }
 
-    /// The function, if it is applied to one number after the other.
+    /// The function, if the layer is elementwise.
     pub(crate) fn elementwise(self) -> Option<Activation> {
         match self {
             Self::Activation(f) => Some(f),
@@ -463,7 +470,7 @@ impl Layer {
         }
     }
 
-    /// What every number is multiplied by, if that is all it does.
+    /// The factor, if all the layer does is multiply by one.
     pub(crate) fn scale(self) -> Option<f64> {
         match self {
             Self::Activation(Activation::Scale(scale)) => Some(scale),
@@ -471,7 +478,7 @@ impl Layer {
         }
     }
 
-    /// `Ok` if each of `arrays` is as long as its shape says.
+    /// `Ok` if each of `arrays` has the size of its shape.
     pub(crate) fn check<T, P: Deref<Target = [T]>>(self, inputs: usize, arrays: &[P]) -> Result<(), KernelError> {
         for (array, size) in arrays.iter().zip(self.sizes(inputs)) {
             agree("the size of a parameter", array.len(), "the size its layer wants", size)?;
@@ -544,8 +551,9 @@ impl Layer {
         defined!(self, its => its.backward(level, flow, through, wanted, gradients, arrays, state, optimizer, pass))
     }
 
-    /// Sixteen rows side by side, of which `x[k]` holds the k-th numbers, through a product or an elementwise layer: `x` in and out, of `inputs` numbers and
-    /// of as many as are answered; `out` is memory for that. For use in a kernel.
+    /// Sixteen rows side by side, where `x[k]` holds the k-th number of each, through a product or an elementwise
+    /// layer. `x` holds the input, then the output; returns the number of outputs. `out` is memory for that. For use
+    /// inside kernels.
     #[inline(always)]
     pub(crate) fn side_by_side(
         self,
@@ -570,7 +578,7 @@ impl Layer {
     }
 }
 
-/// The rows of `x` and of `out`, some to an item, for work that is divided among threads if there is so much of it.
+/// Run `work` on items of `rows_each` rows of `x` and of `out`, divided among threads if `worth_threads`.
 pub(crate) fn in_parts<T: Float, R>(
     rows_each: usize,
     (x, inputs): (&[T], usize),

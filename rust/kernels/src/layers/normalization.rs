@@ -1,18 +1,22 @@
-//! Numbers shifted and scaled so that their mean is 0 and their variance 1, and then by two parameters.
+//! Numbers normalized to mean 0 and variance 1, then scaled and shifted by two parameters.
 //!
 //! ```text
 //! x̂ = (x - mean) / √(variance + ε)         out = γ x̂ + β         ε = 1e-6
 //! dβ = Σ d       dγ = Σ d x̂       dx = γ / √(variance + ε) · (d - mean of d - x̂ · mean of d x̂)
 //! ```
 //!
-//! [`BatchNorm`] takes mean and variance of each channel over the batch (and over the pixels, if a channel has more than one): in training those of the batch,
-//! which running means follow, `m·running + (1 - m)·batch`; in evaluation the running means. [`LayerNorm`] takes those of each example, over the last
-//! numbers of a row, as many as γ has; then d γ stands for γ d. Variances are not corrected for the one degree of freedom, here and in the running mean.
+//! [`BatchNorm`] takes the mean and variance of each channel over the batch (and over the pixels, if a channel has more
+//! than one). Training uses those of the batch and updates running means, `m·running + (1 - m)·batch`; evaluation uses
+//! the running means. [`LayerNorm`] takes those of each example, over the last numbers of a row, as many as γ has; then
+//! d γ takes the place of γ d. Variances are not corrected for the one degree of freedom, not in the running mean
+//! either.
 //!
-//! Sums are taken row after row, within a row in sixteen parts; channels, then rows, are divided among threads: same bits at any number of them.
+//! Sums are accumulated row by row, within a row in sixteen parts. Channels, then rows, are divided among threads: the
+//! same bits at any number of threads.
 //!
-//! Sources: Ioffe, Szegedy, "Batch normalization", 2015; Ba, Kiros, Hinton, "Layer normalization", 2016; K. Saitoh, "Deep Learning from Scratch" §6.3, whose ε it is.
-//! Cost: two passes over x for the statistics and one for the output; back, two over x and d.
+//! Sources: Ioffe, Szegedy, "Batch normalization", 2015; Ba, Kiros, Hinton, "Layer normalization", 2016; K. Saitoh,
+//! "Deep Learning from Scratch" §6.3, the source of ε.
+//! Cost: two passes over x for the statistics and one for the output; in the backward pass, two over x and d.
 
 use crate::layers::convolution::sum;
 use crate::layers::{in_parts, Definition, Flow, Gradients, Mode, Pass};
@@ -29,23 +33,24 @@ const WORTH_THREADS: usize = 1 << 17;
 /// Normalization of each channel over a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BatchNorm {
-    /// How many there are.
+    /// The number of channels.
     pub channels: usize,
-    /// Numbers of a channel in a row.
+    /// Numbers per channel and row.
     pub pixels: usize,
-    /// What is left of a running mean after a step.
+    /// The weight of the old running mean in each step.
     pub momentum: f64,
 }
 
 /// Normalization of each example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerNorm {
-    /// Numbers that have a mean together.
+    /// Numbers that are normalized together.
     pub size: usize,
 }
 
 impl BatchNorm {
-    /// `found[channel] ←` the sum of `f(channel, its numbers in a row, number of the first of them)` over the rows, some channels to a thread.
+    /// `found[channel] ←` the sum over the rows of `f(channel, range of its numbers in the row)`, with the channels
+    /// divided among threads.
     fn per_channel<T: Float>(self, rows: usize, found: &mut [T], f: impl Fn(usize, Range<usize>) -> T + Sync + Send) {
         let (inputs, pixels) = (self.channels * self.pixels, self.pixels);
         let each = self.channels.div_ceil(4 * threads::count()).max(1);
@@ -71,7 +76,7 @@ impl BatchNorm {
     }
 }
 
-/// The sum of `f(i)` over some numbers, in sixteen parts.
+/// The sum of `f(i)` over a range, accumulated in sixteen parts.
 #[inline(always)]
 fn sum_of<T: Float>(numbers: Range<usize>, f: impl Fn(usize) -> T) -> T {
     if numbers.len() == 1 {
@@ -119,7 +124,7 @@ impl Definition for BatchNorm {
         false
     }
 
-    /// Of each channel the mean and the variance, and their factor.
+    /// The mean, the variance and the factor of each channel.
     fn remembers(self, _: Flow) -> (usize, usize) {
         (self.channels.saturating_mul(3), 0)
     }
@@ -155,7 +160,7 @@ impl Definition for BatchNorm {
                 read.extend_from_slice(running_mean);
                 read.extend_from_slice(running_variance);
                 read.extend(running_variance.iter().map(|&variance| inverse_root(variance)));
-                // Who wants to go back through it remembers them.
+                // A backward pass through it needs them too.
                 pass.numbers.iter_mut().zip(&read).for_each(|(to, &from)| *to = from);
                 &read
             }
@@ -248,7 +253,7 @@ impl Definition for LayerNorm {
         inputs.saturating_mul(4)
     }
 
-    /// Of each example, or each part of one, the mean and the factor.
+    /// The mean and the factor of each example, or of each part of one.
     fn remembers(self, Flow { rows, inputs, .. }: Flow) -> (usize, usize) {
         (rows.saturating_mul(inputs / self.size.max(1)).saturating_mul(2), 0)
     }

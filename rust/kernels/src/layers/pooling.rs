@@ -1,12 +1,13 @@
-//! The largest number, or the mean, of each window of an image; each channel by itself.
+//! Max or average pooling of an image: the largest number or the mean of each window, channel by channel.
 //!
 //! ```text
-//! out[c, p] = max of x[c, ·] under place p       dx: d goes to the largest; of equal ones, to the first, row after row
-//! out[c, p] = mean of them                       dx: d / how many they are, to each
+//! out[c, p] = max of x[c, ·] under place p       dx: d to the largest; among equals, to the first in row-major order
+//! out[c, p] = mean of them                       dx: d / their number, to each
 //! ```
 //!
-//! Padding is not under the window: it is never the largest, and no mean counts it. What windows share gets what all of them send. A nan is larger than
-//! anything. Source: K. Saitoh, "Deep Learning from Scratch" §7.3. Cost: `height · width` comparisons a place.
+//! Padding does not count as part of the window: it is never the largest, and no mean includes it. Where windows
+//! overlap, their gradients are added up. A nan is larger than anything. Source: K. Saitoh, "Deep Learning from
+//! Scratch" §7.3. Cost: `height · width` comparisons per place.
 
 use crate::dense::padded::LANES;
 use crate::layers::window::Window;
@@ -21,20 +22,21 @@ const WORTH_THREADS: usize = 1 << 18;
 /// The layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pooling {
-    /// What is looked at at once. It must be larger than its padding: then each place has a pixel.
+    /// The window. It must be larger than its padding, so that each place has a pixel.
     pub window: Window,
-    /// The mean in place of the largest.
+    /// The mean instead of the largest.
     pub average: bool,
 }
 
 impl Pooling {
-    /// Whether each pixel is under the window once.
+    /// Whether each pixel is under exactly one place of the window.
     fn tiles(self) -> bool {
         let Window { rows, columns, height, width, stride, pad, .. } = self.window;
         pad == 0 && height == stride && width == stride && rows % stride == 0 && columns % stride == 0
     }
 
-    /// `see(place, first pixel, rows, columns)`: for each place of the window the pixels of a channel under it.
+    /// Call `see(place, first pixel, rows, columns)` for each place of the window, with the pixels of a channel under
+    /// it.
     #[inline(always)]
     fn each(self, mut see: impl FnMut(usize, usize, usize, usize)) {
         let Window { rows, columns, height, width, stride, pad, .. } = self.window;
@@ -154,7 +156,8 @@ impl Definition for Pooling {
                         match places.next() {
                             Some(places) => {
                                 for (&d, &place) in d.iter().zip(places) {
-                                    // They are the caller's, if the layer is called alone, who may have written anything there.
+                                    // If the layer is called alone, the places are the caller's, who may have written
+                                    // anything there.
                                     let wrong = KernelError::Number { what: "pixel", got: place.into(), there: pixels };
                                     *d_x.get_mut(place as usize).ok_or(wrong)? += d;
                                 }
@@ -171,12 +174,12 @@ impl Definition for Pooling {
     }
 }
 
-/// The way forward of sixteen images side by side.
+/// The forward pass of sixteen images side by side.
 struct Together<'a, T> {
     layer: Pooling,
     x: &'a [[T; LANES]],
     out: &'a mut [[T; LANES]],
-    /// Which pixel of its channel the largest is; empty if nobody asks.
+    /// The index of the largest in its channel; empty if not needed.
     places: &'a mut [[u32; LANES]],
 }
 
@@ -223,17 +226,17 @@ impl<T: Float> Kernel for Together<'_, T> {
 }
 
 impl Pooling {
-    /// Whether the window is `N × N`, of the largest, and never touches the padding: then the compiler unrolls it.
+    /// Whether this is max pooling with an `N × N` window that never touches the padding: then the compiler unrolls it.
     fn is_small<const N: usize>(self) -> bool {
         (self.window.pad, self.window.height, self.window.width, self.average) == (0, N, N, false)
     }
 
-    /// Whether a convolution can take it on: each pixel under one window of 2 × 2, of the largest.
+    /// Whether a convolution can fuse with it: max pooling of 2 × 2 windows, each pixel under exactly one.
     pub(crate) fn is_taken_on(self) -> bool {
         self.tiles() && self.is_small::<2>()
     }
 
-    /// The largest number under each place of a window of `N × N`, and which pixel it is if there is where to.
+    /// The largest number under each place of an `N × N` window, and its index if `places` has room.
     #[inline(always)]
     fn largest_together<T: Float, const N: usize>(
         self,
@@ -274,7 +277,7 @@ impl Pooling {
         }
     }
 
-    /// The gradients of the pixels under windows of `N × N` side by side: `d` for the one that was the largest, 0 for the others.
+    /// The gradients of the pixels under adjacent `N × N` windows: `d` for the largest, 0 for the others.
     #[inline(always)]
     fn winners_together<T: Float, const N: usize>(
         self,
@@ -294,12 +297,13 @@ impl Pooling {
     }
 }
 
-/// The way back of sixteen images side by side: `d_x ← d_x +` what the places send; or without the sum, where each pixel is under one.
+/// The backward pass of sixteen images side by side: `d_x ← d_x +` the gradients from the places; without the sum where
+/// each pixel is under one place.
 struct BackTogether<'a, T> {
     layer: Pooling,
     d: &'a [[T; LANES]],
     d_x: &'a mut [[T; LANES]],
-    /// Empty for the mean.
+    /// Empty for average pooling.
     places: &'a [[u32; LANES]],
 }
 
@@ -339,7 +343,7 @@ impl<T: Float> Kernel for BackTogether<'_, T> {
 }
 
 impl Pooling {
-    /// The largest number under each place, of one channel, and which it is if there is where to.
+    /// The largest number under each place, for one channel, and its index if `places` has room.
     pub(crate) fn largest<T: Float>(self, x: &[T], out: &mut [T], places: &mut [u32]) {
         match (self.window.pad, self.window.height, self.window.width) {
             (0, 2, 2) => self.largest_of::<T, 2>(x, out, places),
@@ -360,7 +364,8 @@ impl Pooling {
         }
     }
 
-    /// The same for a window of `N × N` that never touches the padding: the compiler unrolls it, and nothing is asked of a place.
+    /// The same for an `N × N` window that never touches the padding: the compiler unrolls it, without checks at each
+    /// place.
     fn largest_of<T: Float, const N: usize>(self, x: &[T], out: &mut [T], places: &mut [u32]) {
         let (_, across) = self.window.places();
         let Window { columns, stride, .. } = self.window;
@@ -393,7 +398,7 @@ impl Pooling {
         });
     }
 
-    /// The way back of `means`.
+    /// The backward pass of `means`.
     fn spread<T: Float>(self, d: &[T], d_x: &mut [T]) {
         self.each(|at, first, rows, columns| {
             let share = d[at] / T::of((rows * columns) as f64);
@@ -414,13 +419,15 @@ fn take_larger<T: Float>((best, largest): (&mut [u32; LANES], &mut [T; LANES]), 
     }
 }
 
-/// `d` in the lanes where the pixel was the largest, else 0. Each pixel under a window asks: that takes whole registers, and finding sixteen places does not.
+/// `d` in the lanes where the pixel was the largest, else 0. Comparing at each pixel works on whole registers;
+/// scattering to sixteen places does not.
 #[inline(always)]
 fn where_it_won<T: Float>(pixel: u32, places: &[u32; LANES], d: &[T; LANES]) -> [T; LANES] {
     std::array::from_fn(|lane| if places[lane] == pixel { d[lane] } else { T::zero() })
 }
 
-/// The gradients of a row of pixels, the first of them `first`, under windows of `N × N` side by side: `d` where one is the largest of its window, else 0.
+/// The gradients of a row of pixels, the first of them `first`, under adjacent `N × N` windows: `d` where a pixel is
+/// the largest of its window, else 0.
 #[inline(always)]
 pub(crate) fn winners_of_row<'a, T: Float, const N: usize>(
     first: u32,
@@ -434,7 +441,8 @@ pub(crate) fn winners_of_row<'a, T: Float, const N: usize>(
     }
 }
 
-/// The larger of two numbers, each with its place; the first of equals. "Not at most", since of a nan nothing is larger.
+/// The larger of two numbers, each with its place; the first of equals. Written with `<=`, not `>`: comparisons with
+/// nan are false, so a nan wins.
 #[inline(always)]
 fn larger<T: Float>(first: (usize, T), second: (usize, T)) -> (usize, T) {
     if second.1 <= first.1 || first.1.is_nan() {

@@ -1,4 +1,4 @@
-//! Sixteen images side by side: lane i of every pixel is image i's.
+//! Sixteen images side by side: lane i of every pixel belongs to image i.
 //!
 //! ```text
 //! images, row after row                 lanes
@@ -6,8 +6,9 @@
 //! image 1:  pixel 0, pixel 1, …         pixel 1:  image 0, image 1, … image 15
 //! ```
 //!
-//! What is done to a pixel is then done to sixteen at once, whatever the number of channels and the width of the image, and no sum goes across lanes. Where
-//! fewer than sixteen images are left, the lanes of the others are 0. Cost: each number is read and written once.
+//! Every operation on a pixel then works on sixteen images at once, whatever the number of channels and the width of
+//! the image, and no sum goes across lanes. If fewer than sixteen images are left, the other lanes are 0. Cost: each
+//! number is read and written once.
 
 use crate::dense::matrix;
 use crate::dense::padded::{Padded, LANES};
@@ -21,13 +22,13 @@ use crate::{Float, KernelError};
 use ndarray::{s, ArrayView2};
 use std::ops::Range;
 
-/// Rows of a batch from which on it goes side by side: of fewer most lanes would be empty.
+/// Rows from which a batch goes side by side: with fewer, most lanes would be empty.
 pub(crate) const LEAST: usize = 6;
 
 /// Numbers from which a second thread is woken.
 const WORTH_THREADS: usize = 1 << 17;
 
-/// `to ←` rows of `features` numbers, side by side or each by itself, that come in the other way.
+/// Convert rows of `features` numbers to side by side, or back to row by row.
 pub(crate) fn rearrange<T: Float>(
     level: Level,
     side_by_side: bool,
@@ -55,7 +56,7 @@ pub(crate) fn rearrange<T: Float>(
     }
 }
 
-/// `to ←` up to sixteen rows.
+/// `to ←` up to sixteen rows, side by side.
 pub(crate) fn load<T: Float>(level: Level, rows: ArrayView2<'_, T>, to: &mut [T]) -> Result<(), KernelError> {
     let (count, features) = rows.dim();
     let to = &mut to[..LANES * features];
@@ -71,7 +72,7 @@ pub(crate) fn load<T: Float>(level: Level, rows: ArrayView2<'_, T>, to: &mut [T]
     Ok(())
 }
 
-/// `rows ←` those of the lanes that there are rows for.
+/// `rows ←` the lanes, as many as there are rows.
 pub(crate) fn store<T: Float>(level: Level, lanes: &[T], rows: &mut [T]) -> Result<(), KernelError> {
     let features = lanes.len() / LANES;
     let from = matrix(lanes, features, LANES)?;
@@ -79,46 +80,48 @@ pub(crate) fn store<T: Float>(level: Level, lanes: &[T], rows: &mut [T]) -> Resu
     Ok(())
 }
 
-/// Where the pixels of an image go in a field of zeros.
+/// How the pixels of an image are placed in a field of zeros.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
-    /// Rows and columns of the field, a channel.
+    /// Rows and columns of the field, per channel.
     pub field: (usize, usize),
-    /// Pixels of it from one of the image's to the next.
+    /// Distance in the field between neighbouring pixels of the image.
     pub apart: usize,
-    /// Row and column of the image's first pixel; it may lie outside.
+    /// Row and column of the image's first pixel, which may lie outside.
     pub first: (isize, isize),
 }
 
 impl Place {
-    /// With its padding around it.
+    /// The image surrounded by its padding.
     pub(crate) fn padded(Window { rows, columns, pad, .. }: Window) -> Self {
         Self { field: (rows + 2 * pad, columns + 2 * pad), apart: 1, first: (pad as isize, pad as isize) }
     }
 
-    /// The gradients of the places of a window so that the window, turned around and moved by 1 over them, finds at each pixel those that the pixel was under.
+    /// The gradients of a window's places, spread out. The turned window, moved by 1 over this field, finds at each
+    /// pixel the gradients of the places that the pixel was under.
     pub(crate) fn turned(Window { rows, columns, height, width, stride, pad, .. }: Window) -> Self {
         let first = |along: usize| along as isize - 1 - pad as isize;
         Self { field: (rows + height - 1, columns + width - 1), apart: stride, first: (first(height), first(width)) }
     }
 
-    /// The rows of the field beside which all are 0, for an image of so many.
+    /// The rows of the field outside which all are 0, for an image of `image` rows.
     pub(crate) fn rows(self, image: usize) -> Range<usize> {
         let at = |row: usize| (row * self.apart).saturating_add_signed(self.first.0).min(self.field.0);
         at(0)..if image == 0 { 0 } else { (at(image - 1) + 1).min(self.field.0) }
     }
 }
 
-/// A field that one image after the other is set into: what is not an image's stays 0.
+/// A field that holds one image after another; everything around the image stays 0.
 #[derive(Debug, Default)]
 pub(crate) struct Field<T> {
     lanes: Padded<T>,
-    /// A row of an image that does not fit in as it is.
+    /// A row of an image, where it cannot be written to the field directly.
     row: Padded<T>,
 }
 
 impl<T: Float> Field<T> {
-    /// The field with an image of so many channels in its place, which is the same for each; what would lie outside is left out.
+    /// The field with an image of `channels` channels in its place, the same for each channel. Pixels outside the field
+    /// are dropped.
     pub(crate) fn around<'a>(
         &'a mut self,
         level: Level,
@@ -154,7 +157,7 @@ impl<T: Float> Kernel for Set<'_, T> {
     fn run(self, arithmetic: impl Arithmetic) {
         let Self { place, channels, image, row: pixels, field } = self;
         let (Place { field: (height, width), apart, first: (top, left) }, (rows, columns)) = (place, image.size);
-        // Of the pixels along a row, those that are inside, and where the first of them goes.
+        // The pixels of a row that lie inside, and where the first of them goes.
         let from = if left < 0 { left.unsigned_abs().div_ceil(apart).min(columns) } else { 0 };
         let start = (from * apart).checked_add_signed(left).unwrap_or(width).min(width);
         let fits = apart == 1 && from == 0 && start + columns <= width;

@@ -1,4 +1,4 @@
-//! What is asked of every layer: its values by the definition, and its gradients, which must be the differences of its values.
+//! What holds for every layer: its values follow the definition, and its gradients are the differences of its values.
 
 use crate::dense::matmul::tests::numbers;
 use crate::dense::padded::LANES;
@@ -24,7 +24,7 @@ fn drawn<T: Float>(count: usize, seed: u64) -> Vec<T> {
     numbers::<T>((1, count), seed).into_iter().collect()
 }
 
-/// A layer with arrays, and rows that come in.
+/// A layer with arrays, and input rows.
 struct Case<T> {
     layer: Layer,
     arrays: Vec<Vec<T>>,
@@ -36,7 +36,7 @@ struct Case<T> {
 impl<T: Float> Case<T> {
     fn new(layer: Layer, rows: usize, inputs: usize) -> Self {
         let mut arrays: Vec<Vec<T>> = layer.sizes(inputs).zip(1..).map(|(size, seed)| drawn(size, seed)).collect();
-        // A variance is not below 0.
+        // A variance is never below 0.
         if let Layer::BatchNorm(_) = layer {
             arrays[3].iter_mut().for_each(|variance| *variance = variance.abs() + T::of(0.1));
         }
@@ -155,7 +155,7 @@ fn bits_are_those_of_one_thread() {
     compare::<f64>();
 }
 
-/// Rows of so many numbers one after the other, side by side.
+/// The rows of `x`, converted to side by side.
 fn side_by_side<T: Float>(level: Level, rows: usize, x: &[T]) -> Vec<T> {
     let features = x.len() / rows.max(1);
     let mut lanes = vec![T::nan(); rows.next_multiple_of(LANES) * features];
@@ -197,7 +197,7 @@ fn side_by_side_the_bits_are_those_of_rows() {
     compare::<f64>();
 }
 
-/// What a layer makes of rows and of their gradients, and the gradients of its arrays; rows as the flow has them.
+/// A layer's output, and the gradients of its input and its arrays; rows in the layout of the flow.
 fn there_and_back(layer: Layer, arrays: &[&[f64]], flow: Flow, x: &[f64], d: &[f64]) -> [Vec<f64>; 3] {
     let (level, mut memory) = (detect().unwrap(), Memory::of(layer, flow).unwrap());
     let mut pass = memory.pass(layer, flow, Mode::Train(DRAWS));
@@ -240,7 +240,7 @@ fn layers_that_one_takes_on_give_the_bits_they_give_alone() {
                     let first = flow(convolution, case.inputs);
                     let outputs = all.outputs(case.inputs);
                     let d = arrange(&drawn(rows * outputs, 5));
-                    // One after the other: each layer's way forward, then each one's way back.
+                    // One after the other: each layer's forward pass, then each one's backward pass.
                     let mut flows = vec![(convolution, first)];
                     for &layer in behind {
                         flows.push((layer, flow(layer, flows[flows.len() - 1].1.outputs)));
@@ -258,7 +258,8 @@ fn layers_that_one_takes_on_give_the_bits_they_give_alone() {
                     }
                     let found = there_and_back(all, &arrays, flow(all, case.inputs), &x, &d);
                     let want = [inputs[flows.len()].clone(), back, d_params];
-                    // Rows each by itself go alone with all of them, and by sixteens without: a network takes care that they do not.
+                    // Row by row, the fused layer goes image by image and the plain one by sixteens; a network avoids
+                    // this difference.
                     let close = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-12 * b.abs().max(1.0);
                     let as_good = found.iter().flatten().zip(want.iter().flatten()).all(close);
                     assert!(found == want || (as_good && !side_by_side && rows >= LEAST), "{all:?} {rows}");
@@ -355,7 +356,7 @@ fn a_mask_depends_on_each_word_of_its_place_and_on_nothing_else() {
     assert_eq!(mask(0.3, DRAWS, 2, 1000), whole[..2000]);
     let others = [Draws { seed: 8, ..DRAWS }, Draws { step: 4, ..DRAWS }, Draws { layer: 3, ..DRAWS }];
     for other in others.map(|draws| mask(0.3, draws, 5, 1000)).iter().chain([&whole[1000..].to_vec()]) {
-        // Of two independent masks 0.7² + 0.3² agree: 0.58, give or take 0.5/√1000 for each of four deviations.
+        // Two independent masks agree in 0.7² + 0.3² of the places: 0.58, within four standard deviations of 0.5/√1000.
         let same = other[..1000].iter().zip(&whole[..1000]).filter(|(a, b)| a == b).count();
         assert!((580i64 - same as i64).abs() < 4 * 16, "{same}");
     }
@@ -415,7 +416,7 @@ fn sizes_that_no_memory_has_are_errors_or_as_many_as_can_be_counted() {
         let refused = alone::forward(level, layer, arrays, (MOST, inputs), &[], &mut [], pass);
         assert!(matches!(refused, Err(KernelError::Sizes { .. })), "{name}: {refused:?}");
         let stack = Stack::new(inputs, vec![layer], Loss::Squared);
-        // What goes by rows is taken some at a time: then there is memory for it.
+        // Layers that work by rows go some rows at a time, so there is enough memory.
         let refused = Trainer::<f64>::new(stack, level, MOST).err();
         let by_rows = matches!(name, "max_pooling" | "layer_norm");
         assert!(

@@ -1,11 +1,13 @@
-//! A convolution image by image, as a product of matrices.
+//! A convolution image by image, as a matrix product.
 //!
 //! ```text
-//! col[k, p] = x[k under p]        out = W·col + b        dW = d·colᵀ        dcol = Wᵀ·d, of which dx is what lies on each pixel, added up
+//! col[k, p] = x[k under p]        out = W·col + b        dW = d·colᵀ        dcol = Wᵀ·d
+//! dx: for each pixel, the sum of its entries in dcol
 //! ```
 //!
-//! For a few images: `col`, the pixels under each place of the [`Window`](crate::layers::window::Window), stays in the cache; on the way back it is made again, which
-//! costs less than to keep it. Source: K. Saitoh, "Deep Learning from Scratch" §7.4 (im2col).
+//! For a few images: `col`, the pixels under each place of the [`Window`](crate::layers::window::Window), stays in the
+//! cache. The backward pass computes it again, which costs less than storing it. Source: K. Saitoh, "Deep Learning from
+//! Scratch" §7.4 (im2col).
 
 use crate::dense::matmul::matmul;
 use crate::dense::onto::Onto;
@@ -23,7 +25,7 @@ pub(crate) struct Unfolded<T> {
 }
 
 impl<T: Float> Unfolded<T> {
-    /// `out ←` what the filters make of one image.
+    /// `out ←` the filters applied to one image.
     pub(crate) fn forward(
         &mut self,
         level: Level,
@@ -40,7 +42,8 @@ impl<T: Float> Unfolded<T> {
         matmul(level, w, col, matrix_mut(out, filters, positions)?, Onto::Itself(T::one()))
     }
 
-    /// Add to the sums those of some images, one after the other, and give the gradients of the images if there is where to.
+    /// Add the gradients of some images, one after the other, to the sums; and write the gradients of the images
+    /// themselves unless `d_x` is empty.
     pub(crate) fn back(
         &mut self,
         level: Level,

@@ -1,13 +1,15 @@
-//! A window that moves over an image, and what lies under it.
+//! A window that moves over an image, and the pixels under it.
 //!
-//! An image is `channels × rows × columns`; around it lie `pad` rows and columns of padding on each side. The window has `height × width` pixels and moves by
-//! `stride`: it has `1 + (rows + 2 pad - height) / stride` places down, rounded down, and as many across. What is left over at the end is not looked at.
+//! An image is `channels × rows × columns`; around it lie `pad` rows and columns of padding on each side. The window
+//! has `height × width` pixels and moves by `stride`: it has `1 + (rows + 2 pad - height) / stride` places down,
+//! rounded down, and likewise across. Pixels left over at the end are ignored.
 //!
 //! ```text
 //! col[(c, i, j), (y, x)] = image[c, y·stride + i - pad, x·stride + j - pad], 0 in the padding
 //! ```
 //!
-//! With the pixels under each place in a column, a convolution is a matrix product. Cost: an image is copied `height · width / stride²` times.
+//! With the pixels under each place in a column, a convolution is a matrix product. Cost: an image is copied
+//! `height · width / stride²` times.
 
 /// The window, and the image it moves over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,14 +31,14 @@ pub struct Window {
 }
 
 impl Window {
-    /// A window of those sizes, in their order above, if it has a place.
+    /// A window of these sizes, in the order above, if it has at least one place.
     pub fn from_sizes(sizes: &[usize]) -> Option<Self> {
         let &[channels, rows, columns, height, width, stride, pad] = sizes else { return None };
         let fits = |size, window| {
             let padded = pad.checked_mul(2).and_then(|pad| pad.checked_add(size));
             window > 0 && padded.is_some_and(|padded| padded >= window)
         };
-        // As many numbers as `col` can have at most; what cannot be counted cannot be had.
+        // The most numbers that `col` can have; a size that overflows cannot be allocated.
         let padded = |size: usize| pad.checked_mul(2)?.checked_add(size);
         let most = [padded(rows), padded(columns), Some(channels.max(1)), Some(height), Some(width)];
         let counted = most.into_iter().try_fold(size_of::<f64>(), |product, size| product.checked_mul(size?));
@@ -44,28 +46,28 @@ impl Window {
         there.then_some(Self { channels, rows, columns, height, width, stride, pad })
     }
 
-    /// The same over an image that has its padding around it already.
+    /// The same window over an image that already includes its padding.
     pub(crate) fn padded(self) -> Self {
         Self { rows: self.rows + 2 * self.pad, columns: self.columns + 2 * self.pad, pad: 0, ..self }
     }
 
-    /// Pixels of a channel.
+    /// Pixels per channel.
     pub(crate) fn pixels(self) -> usize {
         self.rows * self.columns
     }
 
-    /// Numbers of an image.
+    /// Numbers per image.
     pub(crate) fn inputs(self) -> usize {
         self.channels * self.pixels()
     }
 
-    /// Places the window has, down and across.
+    /// Places of the window, down and across.
     pub(crate) fn places(self) -> (usize, usize) {
         let along = |size: usize, window: usize| 1 + (size + 2 * self.pad - window) / self.stride;
         (along(self.rows, self.height), along(self.columns, self.width))
     }
 
-    /// Places it has in all.
+    /// Places in all.
     pub(crate) fn positions(self) -> usize {
         let (down, across) = self.places();
         down * across
@@ -76,16 +78,18 @@ impl Window {
         self.channels * self.height * self.width
     }
 
-    /// Of the places along an axis of `size` pixels, those `from..to` for which pixel `at` of the window is in the image; and which pixel is under it at the first.
+    /// Of the places along an axis of `size` pixels, the range `from..to` for which pixel `at` of the window is inside
+    /// the image; and the image pixel under it at the first of these.
     fn inside(self, at: usize, size: usize, places: usize) -> (usize, usize, usize) {
         let from = self.pad.saturating_sub(at).div_ceil(self.stride).min(places);
         // place · stride + at - pad < size
         let to = (size + self.pad).saturating_sub(at).div_ceil(self.stride).clamp(from, places);
-        // If there is none, that place may be beyond any number.
+        // If there is no such place, its pixel may overflow.
         (from, to, from.saturating_mul(self.stride).saturating_add(at).saturating_sub(self.pad))
     }
 
-    /// `see(row of col, first number of it, how many, first pixel)`: each run of numbers of `col` that are pixels, `stride` apart.
+    /// Call `see(row of col, its first number, how many, first pixel)` for each run of numbers of `col` that are
+    /// pixels, `stride` apart.
     #[inline(always)]
     fn runs(self, mut see: impl FnMut(usize, usize, usize, usize)) {
         let (down, across) = self.places();
@@ -95,7 +99,7 @@ impl Window {
                 for j in 0..self.width {
                     let (left, right, first_column) = self.inside(j, self.columns, across);
                     let k = (channel * self.height + i) * self.width + j;
-                    // Of a pixel that is in the padding everywhere there is no first.
+                    // A pixel of the window that is always in the padding has no first place.
                     for y in if left < right { top..bottom } else { 0..0 } {
                         let row = first_row + (y - top) * self.stride;
                         let pixel = (channel * self.rows + row) * self.columns + first_column;
@@ -122,7 +126,8 @@ impl Window {
         });
     }
 
-    /// `image ← image +` what lies in `col` for each of its pixels: what overlaps is added up, in the order of the pixels of the window.
+    /// `image ← image +` the numbers in `col` for each pixel: overlaps are added up in the order of the pixels of the
+    /// window.
     pub(crate) fn fold<T: Copy + std::ops::AddAssign>(self, col: &[T], image: &mut [T]) {
         let positions = self.positions();
         self.runs(|k, first, count, pixel| {
@@ -140,7 +145,8 @@ impl Window {
 pub(crate) mod tests {
     use super::*;
 
-    /// Windows of many shapes: strides that skip, or that leave the image, padding wider than the window, one place, no channel.
+    /// Windows of many shapes: strides that skip pixels, or that leave the image, padding wider than the window, one
+    /// place, no channel.
     pub(crate) fn windows() -> impl Iterator<Item = Window> {
         let sizes = [
             [1, 5, 5, 3, 3, 1, 0],
@@ -159,7 +165,7 @@ pub(crate) mod tests {
         sizes.into_iter().map(|sizes| Window::from_sizes(&sizes).unwrap())
     }
 
-    /// The pixel under the window, by the definition.
+    /// The pixel under the window, by definition.
     pub(crate) fn pixel(w: Window, (y, x): (usize, usize), (c, i, j): (usize, usize, usize)) -> Option<usize> {
         let along = |place: usize, at: usize, size: usize| {
             let pixel = (place * w.stride + at) as i64 - w.pad as i64;

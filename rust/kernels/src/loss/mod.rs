@@ -1,6 +1,6 @@
-//! What training makes small: the mean loss of a batch's scores.
+//! What training minimizes: the mean loss of a batch's scores.
 //!
-//! With `s` a row's scores, `t` what it should have been, `w` how often it counts (1 unless told otherwise):
+//! With `s` the scores of a row, `t` its target, `w` its weight (1 by default):
 //!
 //! | loss | one row's, e | the network's output, y | ∂e/∂s | t | right is |
 //! |---|---|---|---|---|---|
@@ -12,9 +12,10 @@
 //! E = 1/N Σₙ wₙ eₙ          ∂E/∂s = wₙ/N · ∂eₙ/∂s
 //! ```
 //!
-//! Why so: training, evaluation and both numeric sides of a check ask the same four things of a loss (a [`Definition`]), and know no more
-//! of it. A loss is a file here, and a row in each of the three lists below. Losses are added up in f64, in the order of the rows, whatever the
-//! level; they are never divided among threads. Cost: one or two passes over the scores.
+//! Why so: training, evaluation and both numeric sides of a check need the same four things of a loss (a
+//! [`Definition`]), and know nothing else about it. A loss is a file here, and a row in each of the three lists below.
+//! Losses are accumulated in f64, in the order of the rows, whatever the level; they are never divided among threads.
+//! Cost: one or two passes over the scores.
 
 pub mod sigmoid;
 pub mod softmax;
@@ -30,18 +31,18 @@ use std::ops::Range;
 /// One of the losses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Loss {
-    /// Cross entropy of softmax: one of several classes.
+    /// Softmax cross entropy: one of several classes.
     Softmax,
     /// Half the squared distance: numbers.
     Squared,
-    /// Cross entropy of sigmoid: several labels, each of which is there or not.
+    /// Sigmoid cross entropy: several labels, each present or not.
     Sigmoid,
 }
 
 /// The losses' names.
 const NAMES: [(&str, Loss); 3] = [("softmax", Loss::Softmax), ("squared", Loss::Squared), ("sigmoid", Loss::Sigmoid)];
 
-/// The body, with the type named standing for the definition of the loss.
+/// The body, with `$L` standing for the definition of the loss.
 macro_rules! defined {
     ($loss:expr, $L:ident => $body:expr) => {
         match $loss {
@@ -61,12 +62,12 @@ macro_rules! defined {
     };
 }
 
-/// What a loss is. The first three run inside kernels: they must be `#[inline(always)]`.
+/// What a loss is. All methods but `right` run inside kernels: they must be `#[inline(always)]`.
 trait Definition {
-    /// Whether a class id can stand for a row.
+    /// Whether a target can be a class id.
     const TAKES_IDS: bool;
 
-    /// The sum of the rows' losses, each times its weight; `y ←` the network's output. `rows` are those of the targets.
+    /// The weighted sum of the rows' losses; `y ←` the network's output. `rows` are the indices of the targets.
     fn losses<T: Float>(
         scores: &[T],
         targets: Targets<'_, T>,
@@ -75,20 +76,21 @@ trait Definition {
         arithmetic: impl Arithmetic,
     ) -> f64;
 
-    /// `d`: a row's output in, the gradient of its loss out: `y - t`, unless a loss has another.
+    /// Turn `d` from a row's output into the gradient of its loss: `y - t`, unless the loss has another.
     #[inline(always)]
     fn gradient<T: Float>(target: &Target<'_, T>, d: &mut [T]) {
         d.iter_mut().zip(target.numbers).for_each(|(d, &t)| *d -= t);
     }
 
-    /// The losses of sixteen rows side by side, `scores[k]` being the k-th scores of all; they are overwritten.
+    /// The losses of sixteen rows side by side, where `scores[k]` holds the k-th score of each; the scores are
+    /// overwritten.
     fn losses_side_by_side(
         targets: &[Target<'_, f64>; LANES],
         scores: &mut [Lane<f64>],
         arithmetic: impl Arithmetic,
     ) -> Lane<f64>;
 
-    /// 1 if a row's scores are right, 0 if not; nan if nothing is right or wrong.
+    /// 1 if a row's scores are right, 0 if not; nan if the loss has no right and wrong.
     fn right<T: Float>(target: &Target<'_, T>, scores: &[T]) -> f64;
 }
 
@@ -103,7 +105,7 @@ impl Loss {
         NAMES.into_iter().find(|(_, loss)| *loss == self).map_or("", |(name, _)| name)
     }
 
-    /// `Ok` if the targets are of this loss's kind, and of so many classes.
+    /// `Ok` if the targets are of a kind this loss takes, and match the number of classes.
     pub(crate) fn check<T: Float>(self, targets: &Targets<'_, T>, classes: usize) -> Result<(), KernelError> {
         match targets.wanted {
             Wanted::Ids(_) if !defined!(self, L => L::TAKES_IDS) => Err(KernelError::Ids { loss: self.name() }),
@@ -136,7 +138,8 @@ impl Loss {
     /// # Errors
     ///
     /// [`KernelError::Sizes`] if the shapes differ, [`KernelError::Label`] for a class id outside `0..C`,
-    /// [`KernelError::Ids`] for class ids where there must be numbers, [`KernelError::Empty`] for N = 0. Nothing is written then.
+    /// [`KernelError::Ids`] for class ids where there must be numbers, [`KernelError::Empty`] for N = 0. Nothing is
+    /// written then.
     pub fn run<T: Float>(
         self,
         level: Level,
@@ -169,10 +172,10 @@ impl Loss {
             self.gradient(level, targets, 0..n, n, d);
             return Ok(loss);
         }
-        Ok(f64::NAN) // not reached: all three are in standard layout
+        Ok(f64::NAN) // not reached: all three are row-major and contiguous
     }
 
-    /// The mean loss of `scores`, row after row; `y ←` the network's output. `rows` are those of the targets.
+    /// The mean loss of `scores`, row-major; `y ←` the network's output. `rows` are the indices of the targets.
     pub(crate) fn mean<T: Float>(
         self,
         level: Level,
@@ -197,7 +200,8 @@ impl Loss {
         level.run(Sum { loss: self, scores, targets, rows, y })
     }
 
-    /// `d`: the network's output in, the gradient of the mean loss of a batch of `n` rows out. `rows` are those of the targets.
+    /// Turn `d` from the network's output into the gradient of the mean loss of a batch of `n` rows. `rows` are the
+    /// indices of the targets.
     pub(crate) fn gradient<T: Float>(
         self,
         level: Level,
@@ -209,7 +213,8 @@ impl Loss {
         level.run(Gradient { loss: self, targets, rows, n, d });
     }
 
-    /// The losses of sixteen rows side by side, `scores[k]` being the k-th scores of all; they are overwritten. For use in a kernel.
+    /// The losses of sixteen rows side by side, where `scores[k]` holds the k-th score of each; the scores are
+    /// overwritten. For use inside kernels.
     #[inline(always)]
     pub(crate) fn side_by_side(
         self,
@@ -220,18 +225,18 @@ impl Loss {
         defined!(self, L => L::losses_side_by_side(targets, scores, arithmetic))
     }
 
-    /// How many rows of scores are right; nan if nothing is right or wrong.
+    /// How many rows of scores are right; nan if the loss has no right and wrong.
     pub(crate) fn right<T: Float>(self, targets: &Targets<'_, T>, scores: &[T], classes: usize) -> f64 {
         let rows = scores.chunks_exact(classes.max(1)).zip(0..);
         defined!(self, L => rows.map(|(scores, row)| L::right(&targets.row(row), scores)).sum())
     }
 }
 
-/// What the rows should have been.
+/// The targets of a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Targets<'a, T> {
     wanted: Wanted<'a, T>,
-    /// How often each row counts, as many as there are rows; once if there are none.
+    /// The weight of each row; 1 if there are none.
     weights: Option<&'a [T]>,
 }
 
@@ -242,17 +247,17 @@ enum Wanted<'a, T> {
 }
 
 impl<'a, T: Float> Targets<'a, T> {
-    /// A class id a row.
+    /// One class id per row.
     pub fn ids(ids: &'a [i64]) -> Self {
         Self { wanted: Wanted::Ids(ids), weights: None }
     }
 
-    /// As many numbers a row as there are scores, shape (N, C).
+    /// As many numbers per row as there are scores, shape (N, C).
     pub fn numbers(t: ArrayView2<'a, T>) -> Self {
         Self { wanted: Wanted::Rows(t), weights: None }
     }
 
-    /// The same, each row counting as often as its weight says, if there are weights.
+    /// The same with a weight for each row, if there are weights.
     ///
     /// # Errors
     ///
@@ -263,7 +268,7 @@ impl<'a, T: Float> Targets<'a, T> {
         Ok(Self { weights, ..self })
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         match self.wanted {
             Wanted::Ids(ids) => ids.len(),
@@ -271,7 +276,7 @@ impl<'a, T: Float> Targets<'a, T> {
         }
     }
 
-    /// Those of some rows.
+    /// The targets of a range of rows.
     pub(crate) fn slice(&self, rows: Range<usize>) -> Targets<'_, T> {
         let wanted = match &self.wanted {
             Wanted::Ids(ids) => Wanted::Ids(&ids[rows.clone()]),
@@ -290,12 +295,12 @@ impl<'a, T: Float> Targets<'a, T> {
     }
 }
 
-/// What one row should have been.
+/// The target of one row.
 pub(crate) struct Target<'a, T> {
-    /// A class, if there are no numbers.
+    /// A class id, if there are no numbers.
     id: Option<usize>,
     numbers: ArrayView1<'a, T>,
-    /// How often it counts.
+    /// Its weight.
     weight: f64,
 }
 
@@ -353,13 +358,13 @@ impl<T: Float, R: ExactSizeIterator<Item = usize>> Kernel for Gradient<'_, '_, T
     }
 }
 
-/// How long each of `n` rows is, and 1 if there are none.
+/// The length of each of `n` rows; 1 if there are none.
 #[inline(always)]
 fn row_length<T>(numbers: &[T], n: usize) -> usize {
     (numbers.len() / n.max(1)).max(1)
 }
 
-/// Σₖ f(aₖ, tₖ), in f64: sixteen sums side by side, which the compiler makes vectors of, added up at the end.
+/// Σₖ f(aₖ, tₖ), in f64: sixteen sums side by side, which the compiler vectorizes, added up at the end.
 #[inline(always)]
 fn sum_over<T: Float>(a: &[T], target: &Target<'_, T>, f: impl Fn(T, T) -> f64) -> f64 {
     let t = target.numbers.as_standard_layout();
@@ -384,9 +389,9 @@ pub(crate) mod tests {
     use crate::machine::level::{available, detect};
     use ndarray::array;
 
-    /// The oracle: the loss of one row, by its definition.
+    /// The oracle: the loss of one row, by definition.
     pub(crate) fn one_row(loss: Loss, scores: &[f64], t: ArrayView1<'_, f64>) -> f64 {
-        // What counts 0 times is not asked for: it may be infinite.
+        // A term with factor 0 is skipped: the other factor may be infinite.
         let times = |t: f64, of: f64| if t == 0.0 { 0.0 } else { t * of };
         let pairs = scores.iter().copied().zip(t.iter().copied());
         match loss {
@@ -410,7 +415,7 @@ pub(crate) mod tests {
         (found, y, d_scores)
     }
 
-    /// Each element of the gradient times a random `dout` is what the loss, moved that way, changes by.
+    /// Along a random direction, the loss changes by the sum of the gradient times that direction.
     pub(super) fn gradient_is_the_derivative(loss: Loss, scores: &Array2<f64>, t: Targets<'_, f64>) {
         let (_, _, d) = run(loss, scores, t);
         let h = 1e-5;
@@ -423,7 +428,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// Whatever the level, rows of a lane and more: sixteen rows side by side have the losses that the batch has one by one.
+    /// At every level, for rows of a lane and more: sixteen rows side by side have the same losses as one by one.
     pub(super) fn side_by_side_is_one_by_one(loss: Loss, scores: &Array2<f64>, t: Targets<'_, f64>) {
         struct SideBySide<'a>(Loss, [Target<'a, f64>; LANES], Vec<Lane<f64>>);
 
@@ -483,7 +488,8 @@ pub(crate) mod tests {
                 assert!((at(&d) - its_d * weight / 5.0).iter().all(|off| off.abs() < 1e-15), "{loss:?}");
             }
             assert!((found - sum / 5.0).abs() < 1e-13, "{loss:?}");
-            // The mean is taken over the rows, not over their weights: 1 throughout changes no bit, 2 doubles all.
+            // The mean is over the rows, not over their weights: weights of 1 change no bit, weights of 2 double
+            // everything.
             let (once, _, its_d) = run(loss, &scores, all);
             assert_eq!(run(loss, &scores, all.weighted(Some(&[1.0; 5])).unwrap()), (once, y.clone(), its_d.clone()));
             let (twice, _, d) = run(loss, &scores, all.weighted(Some(&[2.0; 5])).unwrap());

@@ -1,4 +1,4 @@
-//! The cross entropy of sigmoids: for labels of which any number can be there at once.
+//! The sigmoid cross entropy: for labels of which any number can be present at once.
 //!
 //! ```text
 //! e = Σₖ ln(1 + exp sₖ) - tₖ sₖ                        tₖ from 0 to 1
@@ -6,10 +6,11 @@
 //! y = 1 / (1 + exp(-s))          ∂e/∂sₖ = yₖ - tₖ
 //! ```
 //!
-//! Why in the second form: nothing overflows, both terms are 0 or above, so nothing cancels, and no loss is capped. A label that is as sure as
-//! its score is infinite costs nothing: 0 · ∞ is not asked for. An example is right if each of its labels is: `s > 0` where `t > 1/2`.
+//! Why the second form: nothing overflows, no term is negative, so nothing cancels, and no loss is capped. An infinite
+//! score on the side of its label costs nothing: 0 · ∞ is skipped. An example is right if each of its labels is:
+//! `s > 0` where `t > 1/2`.
 //!
-//! Cost: three passes over the scores, one of which takes a logarithm of each, the C library's.
+//! Cost: three passes over the scores, one of which takes the C library's logarithm of each.
 
 use super::{row_length, sum_over, Definition, Target, Targets};
 use crate::dense::padded::{Lane, LANES};
@@ -30,7 +31,7 @@ impl Definition for Sigmoid {
         y: &mut [T],
         arithmetic: impl Arithmetic,
     ) -> f64 {
-        // exp by itself, so that it is vectors: the logarithm is a call.
+        // exp in a loop of its own, which is vectorized; the logarithm is a call.
         y.iter_mut().zip(scores).for_each(|(y, &s)| *y = (-s.abs()).exp_of_negative(arithmetic));
         let (mut loss, classes) = (0.0, row_length(scores, rows.len()));
         for ((scores, z), row) in scores.chunks_exact(classes).zip(y.chunks_exact(classes)).zip(rows) {
@@ -71,7 +72,7 @@ impl Definition for Sigmoid {
     }
 }
 
-/// |s| times how far off the label is that s stands for.
+/// |s| times the distance of the label from the side that s is on.
 #[inline(always)]
 fn missed<T: Float>(s: T, t: T) -> T {
     let off = if s > T::zero() { T::one() - t } else { t };
@@ -164,7 +165,8 @@ mod tests {
         assert_eq!(one(inf, 0.0), (inf, 1.0, 1.0));
         assert_eq!(one(-1000.0, 1.0), (1000.0, 0.0, -1.0));
         assert!(one(f64::NAN, 1.0).0.is_nan() && one(0.0, f64::NAN).0.is_nan());
-        // Where the score is far on the label's side the loss is small, and has all its digits: no 1 is added to lose them in.
+        // If the score is far on the label's side, the loss is small and keeps all its digits: they are not lost by
+        // adding 1.
         assert!((one(40.0, 1.0).0 / (-40f64).exp() - 1.0).abs() < 1e-15);
     }
 }

@@ -1,6 +1,6 @@
-//! The cross entropy of softmax, for one of several classes.
+//! The softmax cross entropy, for one of several classes.
 //!
-//! With `s` a row of scores, `m` its largest and `t` what it should have been:
+//! With `s` a row of scores, `m` its largest and `t` its target:
 //!
 //! ```text
 //! lse = ln Σₖ exp(sₖ - m)                      (log-sum-exp; m cancels, and keeps exp from overflowing)
@@ -9,13 +9,13 @@
 //! ∂e/∂sₖ = yₖ Σⱼ tⱼ - tₖ
 //! ```
 //!
-//! Why so: the logarithm is never taken of a probability, so there is nothing to add inside it and no loss is capped. `y` is
-//! computed as `exp(sₖ - m) / Σ`, one `exp` a score, all of a batch in one go (see `exp`). Nothing in the sums of the loss is below 0,
-//! so nothing cancels. Distributions need not sum to 1 exactly: `Σ t` stands in the gradient, so that
-//! it is the derivative of the loss that is returned. An example is right if its largest score is that of the class that is largest in `t`; among
-//! equal ones the first counts, and nan is the largest of all, as in NumPy's `argmax`.
+//! Why so: no logarithm of a probability is taken, so nothing has to be added inside it and no loss is capped. `y` is
+//! computed as `exp(sₖ - m) / Σ`, one `exp` per score, all of a batch in one loop (see `exp`). No term of the loss is
+//! negative, so nothing cancels. Distributions need not sum to 1 exactly: the gradient contains `Σ t`, so it is the
+//! derivative of the returned loss. An example is right if its largest score is at the largest number of `t`; among
+//! equals the first counts, and nan is the largest of all, as in NumPy's `argmax`.
 //!
-//! A nan anywhere in a row makes that row nan; so does +∞, or -∞ in every place, as it does in NumPy.
+//! A nan anywhere in a row makes that row nan; so does +∞, or -∞ in every place, as in NumPy.
 
 use super::{row_length, Definition, Target, Targets};
 use crate::dense::padded::{Lane, LANES};
@@ -24,7 +24,8 @@ use crate::machine::level::Arithmetic;
 use crate::Float;
 use ndarray::{ArrayView1, ArrayView2};
 
-/// The first row of `t` that is no distribution: with a number below 0 or not finite, or numbers whose sum is not 1 within 1e-3.
+/// The first row of `t` that is not a distribution: with a number that is negative or not finite, or a sum that is not
+/// 1 within 1e-3.
 ///
 /// ```
 /// use chainrule_kernels::loss::softmax::not_a_distribution;
@@ -39,7 +40,7 @@ pub fn not_a_distribution<T: Float>(t: ArrayView2<'_, T>) -> Option<usize> {
             sum += x.wide();
             negative |= *x < T::zero();
         }
-        // A nan or an infinity makes the sum one, and is not near 1 then.
+        // A nan or an infinity makes the sum nan or infinite, which is not near 1.
         (sum - 1.0).abs() <= 1e-3 && !negative
     };
     t.outer_iter().position(|row| !is_one(row))
@@ -60,14 +61,14 @@ impl Definition for Softmax {
     ) -> f64 {
         let (mut loss, classes) = (0.0, row_length(scores, rows.len()));
         for ((y, scores), row) in y.chunks_exact_mut(classes).zip(scores.chunks_exact(classes)).zip(rows.clone()) {
-            // A nan is not seen here, but in the sum.
+            // A nan is missed here, but shows in the sum.
             let largest = scores.iter().fold(T::neg_infinity(), |m, &s| if s > m { s } else { m });
             y.iter_mut().zip(scores).for_each(|(y, &s)| *y = s - largest);
             let target = targets.row(row);
             loss -= target.weight
                 * match target.id {
                     Some(t) => y[t].wide(),
-                    // A class of probability 0 costs nothing, whatever its score: 0 · ∞ is not asked for.
+                    // A class of probability 0 costs nothing, whatever its score: 0 · ∞ is skipped.
                     None => {
                         let terms = target.numbers.iter().zip(y).filter(|(t, _)| **t != T::zero());
                         terms.map(|(&t, &mut below)| (t * below).wide()).sum::<f64>()
@@ -116,7 +117,7 @@ impl Definition for Softmax {
             match target.id {
                 Some(t) => losses.0[i] -= scores[t].0[i],
                 None => {
-                    // A class of probability 0 costs nothing, whatever its score: 0 · ∞ is not asked for.
+                    // A class of probability 0 costs nothing, whatever its score: 0 · ∞ is skipped.
                     let terms = target.numbers.iter().zip(&*scores).filter(|(t, _)| **t != 0.0);
                     losses.0[i] -= terms.map(|(&t, below)| t * below.0[i]).sum::<f64>();
                 }
@@ -150,7 +151,7 @@ fn total<T: Float>(target: &Target<'_, T>) -> T {
     }
 }
 
-/// The place of the largest number.
+/// The index of the largest number.
 fn largest<T: Float>(numbers: impl Iterator<Item = T>) -> usize {
     let mut found = (0, T::neg_infinity());
     for (i, number) in numbers.enumerate() {
@@ -199,7 +200,7 @@ mod tests {
         super::super::tests::run(Loss::Softmax, scores, targets)
     }
 
-    /// The oracle: the definition, in f64, for scores small enough not to overflow.
+    /// The oracle: the definition, in f64, for scores too small to overflow.
     fn naive(scores: &Array2<f64>, t: &Array2<f64>) -> f64 {
         let e = scores.mapv(f64::exp);
         let y = &e / &e.sum_axis(Axis(1)).insert_axis(Axis(1));
@@ -264,7 +265,7 @@ mod tests {
         assert_eq!(empty, Err(KernelError::Empty));
     }
 
-    /// The bits of a result, so that nan is itself.
+    /// The bits of a result, so that nan equals nan.
     fn bits<T: Float>(loss: f64, probs: ArrayView2<'_, T>, d_scores: ArrayView2<'_, T>) -> Vec<u64> {
         let both = probs.into_iter().chain(d_scores).map(|x| x.wide().to_bits());
         both.chain([loss.to_bits()]).collect()
@@ -275,7 +276,7 @@ mod tests {
         let scores = numbers::<T>((n, classes), 1).mapv(|x| x * T::of(9.0));
         let t = numbers::<T>((n, classes), 2).mapv(|x| x.abs());
         let ids: Vec<i64> = (0..7).map(|i| i * 3 % 5).collect();
-        // The same numbers in other places: column after column, every second column and row, last row or column first.
+        // The same numbers in other layouts: column-major, every second column and row, last row or column first.
         type Place<T> = fn(&mut Array2<T>) -> ArrayViewMut2<'_, T>;
         let apart = |(n, m): (usize, usize)| Array2::from_elem((2 * n, 2 * m), T::of(7.0));
         let places: [Place<T>; 6] = [
@@ -300,13 +301,13 @@ mod tests {
                         let loss =
                             Loss::Softmax.run(level, scores.view(), targets, places[j](&mut y), places[k](&mut d));
                         assert_eq!(bits(loss.unwrap(), places[j](&mut y).view(), places[k](&mut d).view()), want);
-                        // Around them nothing is written.
+                        // Nothing is written between them.
                         places[j](&mut y).fill(T::of(7.0));
                         places[k](&mut d).fill(T::of(7.0));
                         assert!(y.iter().chain(&d).all(|&x| x == T::of(7.0)));
                     }
                 }
-                // One of the two in order, the other not.
+                // One of the two row-major, the other not.
                 for place in places {
                     let (mut y, mut d) = (Array2::zeros((n, classes)), apart((n, classes)));
                     let loss = Loss::Softmax.run(level, scores.view(), targets, y.view_mut(), place(&mut d));
@@ -315,13 +316,13 @@ mod tests {
                     let loss = Loss::Softmax.run(level, scores.view(), targets, place(&mut y), d.view_mut());
                     assert_eq!(bits(loss.unwrap(), place(&mut y).view(), d.view()), want);
                 }
-                // Arrays that are column after column as a whole.
+                // Arrays that are column-major as a whole.
                 let (mut y, mut d) = (Array2::zeros((n, classes).f()), Array2::zeros((n, classes).f()));
                 let loss = Loss::Softmax.run(level, scores.view(), targets, y.view_mut(), d.view_mut()).unwrap();
                 assert_eq!(bits(loss, y.view(), d.view()), want);
             }
         }
-        // Of the targets the numbers are the same too, but the sum of a row may be added up in another order.
+        // The same numbers as targets too, but the sum of a row may be accumulated in another order.
         let (loss, y, d) = run(&scores, Targets::numbers(t.view()));
         for from in places {
             let mut copy = apart((n, classes));
@@ -400,7 +401,8 @@ mod tests {
             let (mut single_y, mut single_d) = (Array2::zeros((37, 10)), Array2::zeros((37, 10)));
             let t = Targets::numbers(single_t.view());
             let loss = Loss::Softmax.run(level, single.view(), t, single_y.view_mut(), single_d.view_mut()).unwrap();
-            // A loss of about 13, each row's rounded some twenty times in f32; probabilities and gradients below 1 likewise.
+            // A loss of about 13, each row's rounded some twenty times in f32; probabilities and gradients below 1
+            // likewise.
             assert!((loss - want).abs() < 20.0 * f64::from(f32::EPSILON) * want);
             let close =
                 |a: &Array2<f32>, b: &Array2<f64>| a.iter().zip(b).all(|(&a, b)| (f64::from(a) - b).abs() < 3e-6);
@@ -437,7 +439,7 @@ mod tests {
             for row in probs.rows() {
                 prop_assert!((row.sum() - 1.0).abs() < 1e-14);
             }
-            // A shift of all scores changes nothing but the last bits of score - largest.
+            // Shifting all scores changes only the last bits of score - largest.
             let (shifted, _, _) = run(&(&scores + shift), Targets::numbers(t.view()));
             prop_assert!((loss - shifted).abs() < 1e-11);
             for i in 0..12 {

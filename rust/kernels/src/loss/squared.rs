@@ -1,11 +1,11 @@
-//! Half the squared distance between the scores and what they should have been: for numbers, such as in regression.
+//! Half the squared distance between the scores and their targets: for numbers, as in regression.
 //!
 //! ```text
 //! e = Σₖ (sₖ - tₖ)² / 2          y = s          ∂e/∂sₖ = yₖ - tₖ
 //! ```
 //!
-//! Why half: its gradient is the distance itself, as softmax's and sigmoid's is. Differences are squared in f64. Nothing is right or wrong of a
-//! number. Cost: one pass over the scores.
+//! Why half: the gradient is then the difference itself, as for softmax and sigmoid. Differences are squared in f64.
+//! Numbers are neither right nor wrong. Cost: one pass over the scores.
 
 use super::{row_length, sum_over, Definition, Target, Targets};
 use crate::dense::padded::{Lane, LANES};
@@ -94,7 +94,7 @@ mod tests {
                 let (mut y, mut d) = (scores.clone(), scores.clone());
                 let targets = Targets::numbers(t.view());
                 let loss = Loss::Squared.run(level, scores.view(), targets, y.view_mut(), d.view_mut()).unwrap();
-                // Each difference is rounded once, relative to it; of f64's own sums there are as many as numbers.
+                // Each difference is rounded once, relative to its size; f64's own sums are rounded once per number.
                 let bound = (4.0 * T::epsilon().wide() + (n * columns) as f64 * f64::EPSILON) * want;
                 assert!((loss - want).abs() <= bound, "{loss} for {want}");
                 assert_eq!(y, scores);

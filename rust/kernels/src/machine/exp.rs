@@ -1,13 +1,14 @@
-//! The exponential of numbers that are not above 0, in a form the compiler can turn into vectors.
+//! The exponential of numbers not above 0, in a form that the compiler can vectorize.
 //!
 //! ```text
 //! n = round(x / ln 2),  r = x - n ln 2  (|r| <= ln 2 / 2)        exp(x) = 2ⁿ · Σₖ rᵏ / k!
 //! ```
 //!
-//! Why not the C library's: it takes one number at a time, and the 1,000 of a batch of 100 rows of 10 scores took longer than the
-//! matrix products around them. ln 2 is taken in two parts, of which the first has zeros at its end, so that `n ln 2` is exact
-//! (Cody and Waite 1980); the sum is Taylor's, cut where what is left out is below half a unit in the last place. 2ⁿ is multiplied in
-//! two halves, so that results too small for a full mantissa are rounded as they should be. At most 2 units in the last place off.
+//! Why not the C library's: it takes one number at a time, and the 1,000 of a batch of 100 rows of 10 scores took
+//! longer than the matrix products around them. ln 2 is split into two parts, the first with trailing zero bits, so
+//! that `n ln 2` is exact (Cody and Waite 1980). The sum is a Taylor series, truncated where the rest is below half a
+//! unit in the last place. 2ⁿ is multiplied in two halves, so that subnormal results are rounded correctly. Error: at
+//! most 2 units in the last place.
 
 use crate::machine::level::Arithmetic;
 use std::f64::consts::LOG2_E;
@@ -35,7 +36,7 @@ macro_rules! exp {
                     }
                     terms
                 };
-                // Adding 1.5 · 2ᵐ, m the bits of the mantissa, leaves the nearest whole number in the lowest bits.
+                // Adding 1.5 · 2ᵐ, with m mantissa bits, leaves the nearest integer in the lowest bits.
                 const ROUND: $t = 1.5 * (1u64 << $mantissa) as $t;
                 let two_to_the = |n: $signed| <$t>::from_bits(((n + $bias) << $mantissa) as $unsigned);
                 // Below `lowest` everything rounds to 0. Written so that nan stays nan.
@@ -49,7 +50,7 @@ macro_rules! exp {
                     sum = arithmetic.mul_add(sum, r, TAYLOR[k]);
                 }
                 let n = (rounded.to_bits() as $signed).wrapping_sub(ROUND.to_bits() as $signed);
-                // In two halves. Of nan any number will do.
+                // In two halves. For nan any number will do.
                 let n = if x.is_nan() { 0 } else { n };
                 sum * two_to_the(n >> 1) * two_to_the(n - (n >> 1))
             }

@@ -12,7 +12,7 @@ pub trait Float: ndarray::NdFloat + Default + Exp {
     fn of_byte(value: u8) -> Self;
     /// The same value, as an `f64`.
     fn wide(self) -> f64;
-    /// The examples themselves, if they are stored in this type.
+    /// The examples themselves, without a copy, if they are stored in this type.
     fn stored<'a>(rows: &Rows<'a>) -> Option<ArrayView2<'a, Self>>;
 }
 

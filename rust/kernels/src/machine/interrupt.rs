@@ -1,18 +1,20 @@
-//! Ending a call before it is done: whoever waits for it may have thought better of it.
+//! Ending a call early, at the caller's wish.
 //!
-//! The caller says how to ask ([`asking`]), and kernels ask between pieces of some milliseconds ([`check`]). A call that is ended so is an error, and
-//! what it was to write is of no use. Where a piece of work must be whole, as the update of parameters is, nobody is asked ([`whole`]).
+//! The caller says how to ask ([`asking`]), and kernels ask between pieces of some milliseconds ([`check`]). An
+//! interrupted call is an error, and its output is unusable. Where a piece of work must not be cut short, such as the
+//! update of parameters, nobody asks ([`whole`]).
 //!
-//! Only the caller's own thread asks: others that work for it hear of the error. Cost: two looks at the clock a millisecond.
+//! Only the caller's own thread asks; the threads that work for it learn of the error. Cost: two looks at the clock a
+//! millisecond.
 
 use crate::KernelError;
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
-/// How often is asked: to ask takes a few microseconds.
+/// How often to ask: each time takes a few microseconds.
 const EVERY: Duration = Duration::from_millis(5);
 
-/// How to ask whether to end.
+/// How to ask whether to stop.
 #[derive(Clone, Copy)]
 struct Ask {
     ask: fn() -> bool,
@@ -24,18 +26,18 @@ thread_local! {
     static ASK: Cell<Option<Ask>> = const { Cell::new(None) };
 }
 
-/// `work`, which kernels may end early if `ask` says so.
+/// Run `work`, which kernels may end early if `ask` says so.
 pub fn asking<R>(ask: fn() -> bool, work: impl FnOnce() -> R) -> R {
     with(Some(Ask { ask, every: EVERY, next: Instant::now() + EVERY }), work)
 }
 
-/// `work`, to its end.
+/// Run `work` without asking.
 pub(crate) fn whole<R>(work: impl FnOnce() -> R) -> R {
     with(None, work)
 }
 
 fn with<R>(ask: Option<Ask>, work: impl FnOnce() -> R) -> R {
-    /// Puts back what was before, also if `work` panics.
+    /// Restores the previous state, even if `work` panics.
     struct Before(Option<Ask>);
 
     impl Drop for Before {
@@ -48,7 +50,7 @@ fn with<R>(ask: Option<Ask>, work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// `Ok` if the work is to go on.
+/// `Ok` if the work should go on.
 ///
 /// # Errors
 ///
@@ -70,7 +72,8 @@ pub(crate) mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-    /// `work` in which the n-th question, from 0 on, is answered with yes, each being asked at the first chance; and how many were asked.
+    /// Run `work`, asking at every chance and answering the n-th question, counted from 0, with yes; also returns how
+    /// often it was asked.
     pub(crate) fn ended_at<R>(n: usize, work: impl FnOnce() -> R) -> (R, usize) {
         thread_local! {
             static LEFT: Cell<usize> = const { Cell::new(0) };

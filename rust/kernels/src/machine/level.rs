@@ -1,18 +1,20 @@
-//! The instruction set this process may use, found once; and the way a kernel is compiled for each.
+//! The instruction set this process may use, detected once, and how kernels are compiled for each set.
 //!
-//! A kernel is one safe `#[inline(always)]` body: the method [`Kernel::run`]. [`Level::run`] compiles that body again inside a wrapper
-//! for each instruction set (`#[target_feature]`), where the compiler turns its loops over 16 numbers into that set's vectors. What it
-//! does not find by itself is an [`Arithmetic`]'s. Calling a wrapper is `unsafe`, and a [`Level`] is the proof that makes it sound: only
-//! [`detect`] and [`available`] make one, after asking the CPU. A level's intrinsics are `unsafe` too, and reached from its wrapper alone.
+//! A kernel is one safe `#[inline(always)]` body: the method [`Kernel::run`]. [`Level::run`] compiles that body again
+//! inside a wrapper for each instruction set (`#[target_feature]`), where the compiler turns its loops over 16 numbers
+//! into that set's vectors. What the compiler does not find by itself belongs to an [`Arithmetic`]. Calling a wrapper
+//! is `unsafe`, and a [`Level`] is the proof that makes it sound: only [`detect`] and [`available`] make one, after
+//! asking the CPU. A level's intrinsics are `unsafe` too, and reached only from its wrapper.
 //!
-//! `CHAINRULE_SIMD=portable|avx2|avx512|neon` forces a level. Levels with fused multiply-add (all but `portable`) round alike, so a
-//! kernel that adds in the same order gives the same bits on each; `portable` rounds twice where they round once.
+//! `CHAINRULE_SIMD=portable|avx2|avx512|neon` forces a level. Levels with fused multiply-add (all but `portable`) round
+//! alike, so a kernel that adds in the same order gives the same bits on each; `portable` rounds twice where they round
+//! once.
 
 use crate::dense::padded::LANES;
 use crate::{Float, KernelError};
 use std::sync::OnceLock;
 
-/// Proof that this CPU has an instruction set. The field is private: see the module's text.
+/// Proof that this CPU has an instruction set. The field is private: see the module documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level(Set);
 
@@ -27,15 +29,16 @@ enum Set {
     Neon,
 }
 
-/// What a kernel cannot say in Rust so that each instruction set's own instruction comes of it.
+/// Operations that need an instruction set's own instruction, which portable Rust does not compile to.
 pub trait Arithmetic: Copy {
-    /// How many bytes of running sums a kernel may keep at once: half of the registers, so that the rest hold what is added.
+    /// Bytes of running sums that a kernel may keep at once: half of the registers, so that the other half holds the
+    /// operands.
     const SUMS: usize;
 
-    /// `a * b + c`; on a CPU without the instruction `f32::mul_add` is a library call.
+    /// `a * b + c`. On a CPU without the instruction, `f32::mul_add` would be a library call.
     fn mul_add<T: Float>(self, a: T, b: T, c: T) -> T;
 
-    /// `sum ← sum + a · x`, sixteen numbers at once.
+    /// `sum ← sum + a · x`, on sixteen numbers.
     #[inline(always)]
     fn add_scaled<T: Float>(self, sum: &mut [T; LANES], a: T, x: &[T; LANES]) {
         sum.iter_mut().zip(x).for_each(|(sum, &x)| *sum = self.mul_add(a, x, *sum));
@@ -47,7 +50,7 @@ pub trait Arithmetic: Copy {
         sum.iter_mut().zip(x.iter().zip(y)).for_each(|(sum, (&x, &y))| *sum = self.mul_add(x, y, *sum));
     }
 
-    /// Where the numbers of both lie in twos of `S`, the second `S` of `upper` and the first of `lower` change places, and so on.
+    /// Swap, in every group of 2·`S` places, the second `S` numbers of `upper` with the first `S` of `lower`.
     #[inline(always)]
     fn exchange<T: Float, const S: usize>(self, upper: &mut [T; LANES], lower: &mut [T; LANES]) {
         let (before, behind) = (*upper, *lower);
@@ -55,16 +58,16 @@ pub trait Arithmetic: Copy {
         *lower = std::array::from_fn(|j| if j & S == 0 { before[j + S] } else { behind[j] });
     }
 
-    /// Bit i tells whether `words[i]` is not zero.
+    /// Bit i is set if `words[i]` is not zero.
     #[inline(always)]
     fn nonzero(self, words: [u64; 8]) -> u8 {
         let bytes = words.map(|word| u8::from(word != 0));
-        // The lowest bits of eight bytes, gathered in the highest byte of the product.
+        // The product gathers the lowest bits of eight bytes in its highest byte.
         (u64::from_le_bytes(bytes).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u8
     }
 }
 
-/// Two roundings.
+/// Multiply-add with two roundings.
 #[derive(Clone, Copy)]
 struct Separate;
 
@@ -77,7 +80,7 @@ impl Arithmetic for Separate {
     }
 }
 
-/// A level whose multiply-add rounds once: its name, its bytes of sums, and what it has of its own.
+/// A level whose multiply-add rounds once: its name, its bytes of sums, and its own methods.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 macro_rules! fused {
     ($name:ident, $sums:expr, $($own:tt)*) => {
@@ -97,9 +100,9 @@ macro_rules! fused {
     };
 }
 
-/// `add_scaled` and `add_products`, a register after the other: what the compiler would make of the loop over sixteen numbers, but in a block of many sums it
-/// leaves loops over them, and the sums in memory. Of either type: how many numbers a register has, and what fills one with a number, loads it, stores it, and
-/// multiplies and adds.
+/// `add_scaled` and `add_products`, one register at a time. The compiler makes the same of a single loop over sixteen
+/// numbers, but in a block of many sums it leaves the loops and keeps the sums in memory. For each type: how many
+/// numbers a register holds, and the intrinsics to broadcast, load, store, and multiply and add.
 #[cfg(target_arch = "x86_64")]
 macro_rules! in_registers {
     ($($t:ident: $in_a_register:literal $fill:ident $load:ident $store:ident $multiply_add:ident),*) => {
@@ -107,7 +110,8 @@ macro_rules! in_registers {
         fn add_scaled<T: Float>(self, sum: &mut [T; LANES], a: T, x: &[T; LANES]) {
             use std::arch::x86_64::{$($fill, $load, $store, $multiply_add),*};
             $(if size_of::<T>() == size_of::<$t>() {
-                // SAFETY: a level runs where there are its instructions. `T` is `f32` or `f64`, of its size `$t`. A register is part of sixteen numbers.
+                // SAFETY: a level runs only where its instructions exist. `T` is `f32` or `f64`, and its size is that
+                // of `$t`. Each register is part of sixteen numbers.
                 unsafe {
                     let a = $fill(std::mem::transmute_copy(&a));
                     for start in (0..LANES).step_by($in_a_register) {
@@ -153,7 +157,7 @@ fused!(
         use std::arch::x86_64::{
             __m256i, _mm256_castsi256_pd, _mm256_cmpeq_epi64, _mm256_movemask_pd, _mm256_setzero_si256,
         };
-        // SAFETY: an `Avx2` is made by `avx2` alone, which runs where there is AVX2. Any eight words are two vectors.
+        // SAFETY: only `avx2` makes an `Avx2`, and it runs only where there is AVX2. Any eight words are two vectors.
         unsafe {
             let [low, high] = std::mem::transmute::<[u64; 8], [__m256i; 2]>(words);
             let zero = _mm256_setzero_si256();
@@ -172,17 +176,17 @@ fused!(
         f64: 8 _mm512_set1_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_fmadd_pd
     );
 
-    /// Two instructions in f32; what the compiler makes of the arrays moves number by number.
+    /// Two instructions in f32; the compiler's code for the arrays moves number by number.
     #[inline(always)]
     fn exchange<T: Float, const S: usize>(self, upper: &mut [T; LANES], lower: &mut [T; LANES]) {
         use std::arch::x86_64::{_mm512_loadu_epi32, _mm512_loadu_ps, _mm512_permutex2var_ps, _mm512_storeu_ps};
         if size_of::<T>() != size_of::<f32>() {
             return Separate.exchange::<T, S>(upper, lower);
         }
-        // Of sixteen numbers and sixteen more, which one comes to each place.
+        // For each place, the index of its number among sixteen and sixteen more.
         let of_upper: [i32; LANES] = std::array::from_fn(|j| if j & S == 0 { j } else { LANES + j - S } as i32);
         let of_lower: [i32; LANES] = std::array::from_fn(|j| if j & S == 0 { j + S } else { LANES + j } as i32);
-        // SAFETY: as below; `T` is `f32`, of its size, and all are sixteen numbers.
+        // SAFETY: as below; `T` has the size of `f32`, so it is `f32`, and all are sixteen numbers.
         unsafe {
             let (of_upper, of_lower) = (_mm512_loadu_epi32(of_upper.as_ptr()), _mm512_loadu_epi32(of_lower.as_ptr()));
             let (upper, lower) = (std::ptr::from_mut(upper).cast::<f32>(), std::ptr::from_mut(lower).cast::<f32>());
@@ -194,7 +198,8 @@ fused!(
 
     #[inline(always)]
     fn nonzero(self, words: [u64; 8]) -> u8 {
-        // SAFETY: an `Avx512` is made by `avx512` alone, which runs where there is AVX-512F. Any eight words are a vector.
+        // SAFETY: only `avx512` makes an `Avx512`, and it runs only where there is AVX-512F. Any eight words are a
+        // vector.
         unsafe {
             let words = std::mem::transmute::<[u64; 8], std::arch::x86_64::__m512i>(words);
             std::arch::x86_64::_mm512_test_epi64_mask(words, words)
@@ -202,9 +207,10 @@ fused!(
     }
 );
 
-/// A loop nest worth compiling for each instruction set. `run` must be `#[inline(always)]`, or it is compiled only once.
+/// A loop nest worth compiling for each instruction set. `run` must be `#[inline(always)]`, or it is compiled only
+/// once.
 pub trait Kernel {
-    /// What it gives.
+    /// The result.
     type Output;
     /// The body.
     fn run(self, arithmetic: impl Arithmetic) -> Self::Output;
@@ -216,13 +222,13 @@ impl Level {
     pub fn run<K: Kernel>(self, kernel: K) -> K::Output {
         match self.0 {
             Set::Portable => kernel.run(Separate),
-            // SAFETY: a `Level` holding this set is made only after the CPU was found to have all of its features.
+            // SAFETY: a `Level` with this set is made only after the CPU was found to have all of its features.
             #[cfg(target_arch = "x86_64")]
             Set::Avx2 => unsafe { avx2(kernel) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 => unsafe { avx512(kernel) },
-            // Part of every aarch64 CPU: the ordinary compilation has it.
+            // Part of every aarch64 CPU, so enabled by default.
             #[cfg(target_arch = "aarch64")]
             Set::Neon => kernel.run(Neon),
         }
@@ -259,7 +265,7 @@ fn avx512<K: Kernel>(kernel: K) -> K::Output {
     kernel.run(Avx512)
 }
 
-/// Ask for `numbers` to be brought into the cache: rows chosen at random are found by no hardware.
+/// Prefetch `numbers`: the hardware cannot predict rows drawn at random.
 #[inline(always)]
 pub(crate) fn prefetch<T>(numbers: &[T]) {
     #[cfg(target_arch = "x86_64")]
@@ -267,7 +273,7 @@ pub(crate) fn prefetch<T>(numbers: &[T]) {
         use std::arch::x86_64::{_mm_prefetch, _MM_HINT_T0};
         use std::ptr::from_ref;
         const LINE: usize = 64;
-        // Every cache line has one of these numbers, or begins before the first or ends behind the last.
+        // Every cache line holds one of these numbers, or starts before the first or ends after the last.
         let in_each_line = numbers.iter().step_by((LINE / size_of::<T>().max(1)).max(1));
         for number in in_each_line.chain(numbers.last()) {
             // SAFETY: SSE is part of every x86-64 CPU, and a prefetch reads nothing.
@@ -278,11 +284,11 @@ pub(crate) fn prefetch<T>(numbers: &[T]) {
     let _ = numbers;
 }
 
-/// Every level of this CPU, the lowest first. The tests run each kernel on all of them.
+/// Every level of this CPU, lowest first. The tests run each kernel on all of them.
 pub fn available() -> &'static [Level] {
     static FOUND: OnceLock<Vec<Level>> = OnceLock::new();
     FOUND.get_or_init(|| {
-        #[allow(unused_mut)] // on a CPU of another kind, nothing is above it
+        #[allow(unused_mut)] // not mutated on other CPUs
         let mut levels = vec![Level(Set::Portable)];
         #[cfg(target_arch = "x86_64")]
         {
@@ -309,11 +315,11 @@ pub fn available() -> &'static [Level] {
     })
 }
 
-/// The level in use: the highest, or the one `CHAINRULE_SIMD` names.
+/// The level in use: the highest, or the one that `CHAINRULE_SIMD` names.
 ///
 /// # Errors
 ///
-/// [`KernelError::Level`] if that one is not to be had on this CPU.
+/// [`KernelError::Level`] if this CPU does not have that one.
 pub fn detect() -> Result<Level, KernelError> {
     static FOUND: OnceLock<Result<Level, KernelError>> = OnceLock::new();
     FOUND.get_or_init(|| choose(std::env::var("CHAINRULE_SIMD").ok().as_deref())).clone()
@@ -360,7 +366,7 @@ mod tests {
     #[test]
     fn every_level_sees_which_words_are_zero() {
         for (level, byte) in available().iter().flat_map(|level| (0..=255).map(move |byte| (level, byte))) {
-            // A single bit, each time another one: the highest of a word, the lowest, those of either half.
+            // A single bit, a different one each time: the highest of a word, the lowest, and bits of both halves.
             for bit in 0..64 {
                 let words = std::array::from_fn(|i| u64::from(byte >> i & 1) << ((bit + 11 * i) % 64));
                 assert_eq!(level.run(Nonzero(words)), byte, "{}, bit {bit}", level.name());

@@ -1,4 +1,4 @@
-//! The machine a kernel runs on: its instruction sets, its threads, its two kinds of floats.
+//! The machine a kernel runs on: its instruction sets, its threads, its two float types.
 
 pub mod interrupt;
 pub mod level;

@@ -1,23 +1,24 @@
-//! Memory that is put by for code that would end the process if it got none.
+//! Memory set aside for code that would end the process if an allocation failed.
 //!
-//! The gemm crate takes memory, to pack its operands into, in a way that cannot fail softly. So what it may want is taken before, in a way that can
-//! ([`with_room`]), and is what it gets where the system has no more. Only a program that has [`Allocator`] as its global allocator gives it that:
-//! the extension does; elsewhere the room is asked for, and that is all.
+//! The gemm crate allocates memory to pack its operands into, and aborts if it gets none. So the memory it may need is
+//! allocated before, fallibly ([`with_room`]), and handed to it if the system has no more. That works only in a program
+//! whose global allocator is [`Allocator`], as in the extension; elsewhere the memory is allocated and freed again
+//! without being used.
 //!
-//! Why not by a look at how much is free: between the look and the taking, another thread may take it. Cost: a look at two numbers of the thread's
-//! own at each free.
+//! Why not check how much memory is free: another thread may take it before the crate does. Cost: two thread-local
+//! reads at each free.
 
 use crate::error::reserve;
 use crate::KernelError;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-/// Memory from which pieces are given, one behind the other, to one thread.
+/// Memory from which pieces are handed out, one after the other, to one thread.
 #[derive(Clone, Copy)]
 struct Block {
     start: *mut u8,
     length: usize,
-    /// How much of it has been given, and how many pieces have not come back.
+    /// How much has been handed out, and how many pieces have not come back.
     given: usize,
     out: usize,
 }
@@ -25,7 +26,8 @@ struct Block {
 const NONE: Block = Block { start: std::ptr::null_mut(), length: 0, given: 0, out: 0 };
 
 thread_local! {
-    /// What is put by now, and a block of which a piece was kept: the crate keeps one for each thread, from its first product on.
+    /// The memory set aside now, and a block of which the crate has kept a piece: it keeps one per thread, from its
+    /// first product on.
     static NOW: Cell<Block> = const { Cell::new(NONE) };
     static KEPT: Cell<Block> = const { Cell::new(NONE) };
 }
@@ -35,7 +37,7 @@ impl Block {
         (piece as usize).wrapping_sub(self.start as usize) < self.length
     }
 
-    /// The next piece of such a layout; null if there is not so much left.
+    /// The next piece with this layout; null if the block has no room for it.
     fn give(&mut self, layout: Layout) -> *mut u8 {
         let first = (self.start as usize + self.given).next_multiple_of(layout.align()) - self.start as usize;
         match first.checked_add(layout.size()) {
@@ -48,11 +50,11 @@ impl Block {
     }
 }
 
-/// `work`, for which so many bytes are put by.
+/// Run `work` with this many bytes set aside.
 ///
 /// # Errors
 ///
-/// [`KernelError::Memory`] if they are not to be had; `work` is not done then.
+/// [`KernelError::Memory`] if they cannot be allocated; `work` does not run then.
 pub(crate) fn with_room<R>(bytes: usize, work: impl FnOnce() -> R) -> Result<R, KernelError> {
     let mut memory = Vec::<u8>::new();
     reserve(&mut memory, bytes)?;
@@ -60,14 +62,14 @@ pub(crate) fn with_room<R>(bytes: usize, work: impl FnOnce() -> R) -> Result<R, 
     let result = work();
     let block = NOW.replace(NONE);
     if block.out > 0 {
-        // Once a thread: the crate keeps one piece, and gives all others back.
+        // Once per thread: the crate keeps one piece, and gives all others back.
         KEPT.set(block);
         std::mem::forget(memory);
     }
     Ok(result)
 }
 
-/// A piece of what is put by now; null if there is not so much.
+/// A piece of the memory set aside now; null if it has no room.
 fn from_block(layout: Layout) -> *mut u8 {
     let mut block = NOW.get();
     let piece = block.give(layout);
@@ -75,14 +77,15 @@ fn from_block(layout: Layout) -> *mut u8 {
     piece
 }
 
-/// The system's allocator, and where that has nothing, what is put by.
+/// The system's allocator, and where that fails, the memory set aside.
 pub struct Allocator;
 
-// SAFETY: what `System` gives is passed on, and comes back to it: what lies in a block did not come from it. Pieces of a block are disjoint, aligned,
-// and lie in memory that lives as long as they do: `with_room` frees a block only when all of its pieces have come back.
-// A piece comes back on the thread that took it, since the crate uses no other. Nothing here allocates or panics.
+// SAFETY: memory from `System` is passed on, and goes back to it; memory in a block never came from it. Pieces of a
+// block are disjoint, aligned, and lie in memory that lives as long as they do: `with_room` frees a block only when all
+// of its pieces have come back. A piece comes back on the thread that took it, since the crate uses no other. Nothing
+// here allocates or panics.
 unsafe impl GlobalAlloc for Allocator {
-    // SAFETY: what it asks of its caller, `System` asks too.
+    // SAFETY: `System` asks the same of its caller.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promise is `System`'s.
         let found = unsafe { System.alloc(layout) };
@@ -108,7 +111,7 @@ unsafe impl GlobalAlloc for Allocator {
         found
     }
 
-    // SAFETY: the piece came from here, by a block or by `System`.
+    // SAFETY: the piece came from here, out of a block or from `System`.
     unsafe fn dealloc(&self, piece: *mut u8, layout: Layout) {
         for place in [&NOW, &KEPT] {
             let mut block = place.get();
@@ -117,16 +120,16 @@ unsafe impl GlobalAlloc for Allocator {
                 return place.set(block);
             }
         }
-        // SAFETY: the caller's promise, and it is `System`'s, since it is no piece of a block.
+        // SAFETY: the caller's promise holds for `System`, since the piece is not from a block.
         unsafe { System.dealloc(piece, layout) };
     }
 
     // SAFETY: as `dealloc`.
     unsafe fn realloc(&self, piece: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         if [&NOW, &KEPT].into_iter().any(|place| place.get().holds(piece)) {
-            return std::ptr::null_mut(); // pieces are too short-lived to grow: there is no more
+            return std::ptr::null_mut(); // pieces are too short-lived to grow, so this counts as out of memory
         }
-        // SAFETY: the caller's promise, and it is `System`'s, since it is no piece of a block.
+        // SAFETY: the caller's promise holds for `System`, since the piece is not from a block.
         unsafe { System.realloc(piece, layout, size) }
     }
 }
@@ -154,12 +157,13 @@ mod tests {
     #[test]
     fn what_is_put_by_is_given_where_there_is_none_and_goes_when_all_has_come_back() {
         let layout = Layout::from_size_align(1 << 12, 64).unwrap();
-        // The system has no such memory, or, where half of all addresses can be had at once, none any more.
+        // More than the system has. Where half of all addresses can be allocated at once, take them until none are
+        // left.
         let too_much = Layout::from_size_align(isize::MAX as usize - 63, 64).unwrap();
         // SAFETY: the layout is not empty.
         let all_there_is = std::iter::repeat_with(|| unsafe { System.alloc(too_much) });
         let all_there_is: Vec<_> = all_there_is.take_while(|piece| !piece.is_null()).collect();
-        // SAFETY: the layouts are not empty, and what is given is given back with the layout it was asked for.
+        // SAFETY: the layouts are not empty, and each piece is given back with the layout it was allocated with.
         let taken = with_room(1 << 14, || unsafe {
             assert!(Allocator.alloc(too_much).is_null() && Allocator.alloc_zeroed(too_much).is_null());
             let piece = from_block(layout);
@@ -173,7 +177,7 @@ mod tests {
             from_block(layout)
         })
         .unwrap();
-        // SAFETY: each was asked for with that layout.
+        // SAFETY: each was allocated with that layout.
         all_there_is.into_iter().for_each(|piece| unsafe { System.dealloc(piece, too_much) });
         assert_eq!((NOW.get().length, KEPT.get().out), (0, 1));
         // SAFETY: as above.

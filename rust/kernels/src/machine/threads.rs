@@ -1,13 +1,15 @@
-//! Threads, for work that is large enough: a pool of our own, made when it is first needed, and one thread for what goes on beside.
+//! Threads for large work: a pool of our own, created at first use, and one extra thread for work beside the caller's.
 //!
-//! The pool belongs to the process that made it. A forked child has the parent's memory but not its threads, so a pool found with another
-//! process's id is left alone (never joined, never freed) and the next place taken; a library-wide pool would hang there.
+//! The pool belongs to the process that created it. A forked child has the parent's memory but not its threads. So a
+//! pool with another process id is left alone (never joined, never freed), and the next place is used; a library-wide
+//! pool would hang there.
 //!
-//! What is divided is the *output*, or sums that are terms of another at any number of threads: it changes no bit of any result.
+//! Work is divided by its *output*, or into partial sums that are the same at any number of threads: the number of
+//! threads changes no bit of any result.
 //!
-//! Cost: a thread that sleeps takes some 50 µs to wake on a virtual machine. So the caller's thread works too, one less has to be
-//! woken, and at the end it stays awake for a while for what the others still have in hand. Two threads then do 80 µs of work in
-//! some 60; where the caller slept until both were done it was 120.
+//! Cost: a sleeping thread takes some 50 µs to wake on a virtual machine. So the caller's thread works too, which saves
+//! one wake-up, and at the end it spins for a while until the others are done. Two threads then do 80 µs of work in
+//! some 60; with the caller asleep until both were done it was 120.
 
 use crate::machine::interrupt;
 use crate::KernelError;
@@ -18,27 +20,28 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::{Builder, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long a thread stays awake for others: a sleep longer than that is worth its end.
+/// How long a thread spins for others: beyond that, sleeping is worth the wake-up.
 const PATIENCE: Duration = Duration::from_micros(200);
 
 struct Pool {
     process: u32,
-    /// `None` if its threads could not be started: then everything runs on the caller's.
+    /// `None` if its threads could not be started: then everything runs on the caller's thread.
     threads: Option<rayon::ThreadPool>,
 }
 
-/// One place a generation of forks: children of children of children that all compute are rare, and beyond these places run serially.
+/// One place per generation of forks. Children of children of children that all compute are rare; beyond these places
+/// they run serially.
 static POOLS: [OnceLock<Pool>; 8] = [const { OnceLock::new() }; 8];
 
-/// Whether the system has refused a thread, and nobody has been told.
+/// Whether the system has refused a thread, and this has not been reported.
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
-/// Whether the system has refused a thread since this was asked last: then what it was to do is done by the caller's.
+/// Whether the system has refused a thread since the last call; its work was then done on the caller's thread.
 pub fn were_refused() -> bool {
     REFUSED.load(Ordering::Relaxed) && REFUSED.swap(false, Ordering::Relaxed)
 }
 
-/// What was started, if the system let it.
+/// The thread, or `None` if the system refused it.
 fn started<T, E>(thread: Result<T, E>) -> Option<T> {
     if thread.is_err() {
         REFUSED.store(true, Ordering::Relaxed);
@@ -46,15 +49,15 @@ fn started<T, E>(thread: Result<T, E>) -> Option<T> {
     thread.ok()
 }
 
-/// How many threads large work is divided among: as many as this process may use CPUs, by its affinity and its cgroup's quota, or `CHAINRULE_NUM_THREADS` if
-/// that is less. One, if [`check`] has something to say.
+/// The number of threads that large work is divided among: the CPUs this process may use, by its affinity and its
+/// cgroup's quota, or `CHAINRULE_NUM_THREADS` if that is less. One if [`check`] fails.
 ///
-/// `CHAINRULE_CPUS` stands in for the CPUs there are, so that tests can be of more threads than this machine has.
+/// `CHAINRULE_CPUS` overrides the number of CPUs, so that tests can use more threads than this machine has.
 pub fn count() -> usize {
     *found().as_ref().unwrap_or(&1)
 }
 
-/// `Ok` if the environment says nothing about threads, or a whole number.
+/// `Ok` if the environment variables for threads are unset or whole numbers.
 ///
 /// # Errors
 ///
@@ -73,7 +76,7 @@ fn found() -> &'static Result<usize, KernelError> {
     })
 }
 
-/// The number that a variable holds; `None` if it is empty, as if it were not set.
+/// The number in a variable; `None` if it is empty, as if it were not set.
 fn whole(name: &'static str, text: &str) -> Result<Option<usize>, KernelError> {
     let text = text.trim();
     if text.is_empty() {
@@ -87,19 +90,19 @@ thread_local! {
     static MOST: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// Divide work that is done on this thread among no more than so many; how many it was before.
+/// Limit work on this thread to at most `most` threads; returns the previous limit.
 pub fn limit(most: usize) -> usize {
     MOST.replace(most.max(1))
 }
 
-/// How many threads work that is done on this one may be divided among.
+/// How many threads work on this thread may be divided among.
 pub fn allowed() -> usize {
     count().min(MOST.get())
 }
 
-/// `work`, divided among no more than so many.
+/// Run `work`, divided among at most `most` threads.
 fn within<R>(most: usize, work: impl FnOnce() -> R) -> R {
-    /// Puts back what was before, also if `work` panics.
+    /// Restores the previous limit, even if `work` panics.
     struct Before(usize);
 
     impl Drop for Before {
@@ -112,13 +115,13 @@ fn within<R>(most: usize, work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// `work`, all of it on the caller's thread: for work beside which other work is done, on another thread.
+/// Run `work` on the caller's thread only: for work that runs beside other work on another thread.
 pub(crate) fn alone<R>(work: impl FnOnce() -> R) -> R {
     within(1, work)
 }
 
-/// `work` on each item, on up to [`count`] threads; on the caller's alone if there is one item or one thread. Memory to work in is made by `workspace`, once
-/// a thread, and handed from item to item.
+/// Run `work` on each item, on up to [`count`] threads, or on the caller's alone with one item or one thread.
+/// `workspace` makes memory to work in, once per thread, which is reused from item to item.
 pub fn each_with<I: Send, R>(
     items: impl IntoIterator<Item = I, IntoIter: ExactSizeIterator + Send>,
     workspace: impl Fn() -> R + Sync + Send,
@@ -135,7 +138,8 @@ pub fn each_with<I: Send, R>(
         }
     };
     let Some(pool) = pool().filter(|_| threads > 1) else { return until_none_is_left() };
-    // Each has its share of the threads for what the work itself divides: with all of them at work, it would wait for one that is not there.
+    // Each gets its share of the threads for work that divides itself further: with all threads busy, it would wait for
+    // one that is not free.
     let share = allowed() / threads;
     let work = || within(share, until_none_is_left);
     let others = AtomicUsize::new(threads - 1);
@@ -148,11 +152,12 @@ pub fn each_with<I: Send, R>(
         }
         work();
         stay_awake(|| others.load(Ordering::Relaxed) == 0);
-        // The end of the scope is what the results are safe behind.
+        // Only the end of the scope guarantees that the results are complete.
     });
 }
 
-/// The same with work that may fail, and that the caller may [end](interrupt): an error, if there is one; what is left of the work then is not done.
+/// The same for work that may fail and that the caller may [interrupt]: returns an error, if there was one, and skips
+/// the items not yet started.
 ///
 /// # Errors
 ///
@@ -175,19 +180,20 @@ pub fn try_each_with<I: Send, R>(
     failed.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
-/// Whether what is done here is not divided further.
+/// Whether work on this thread is not divided further.
 pub(crate) fn is_alone() -> bool {
     allowed() == 1
 }
 
-/// `here` on this thread and `there` on one of its own, neither divided further. `there` may start late: `here` must not wait for that. If this
-/// one [is alone](is_alone), if `both` is at work elsewhere, whose threads would have to share the CPUs with these, or if no thread is to be
-/// had: `here` alone.
+/// Run `here` on this thread and `there` on one of its own, neither divided further. `there` may start late: `here`
+/// must not wait for that. Only `here` runs if this thread [is alone](is_alone), if another `both` is running in this
+/// process, whose threads would compete for the CPUs with these, or if no thread can be started.
 ///
-/// Why no thread of the pool: `there` may wait for `here`, and would keep it from others for so long. Cost: 30 µs for the thread.
+/// Why no thread of the pool: `there` may wait for `here`, and would block the thread for others meanwhile. Cost: 30 µs
+/// for the thread.
 pub(crate) fn both<R>(here: impl FnOnce() -> R, there: impl FnOnce() + Send) -> R {
     let Some(_taken) = Taken::new() else {
-        drop(there); // so that nobody waits for word from it
+        drop(there); // so that nobody waits for a message from it
         return here();
     };
     std::thread::scope(|scope| {
@@ -200,10 +206,10 @@ pub(crate) fn both<R>(here: impl FnOnce() -> R, there: impl FnOnce() + Send) -> 
     })
 }
 
-/// The process whose thread has another one beside it: a child that is forked meanwhile has the number, and not the thread.
+/// The process that is running `both`. A child forked meanwhile inherits the number, but not the thread.
 static TAKEN_BY: AtomicU32 = AtomicU32::new(0);
 
-/// That no other `both` is at work in this process, until it is dropped.
+/// Guard: no other `both` runs in this process until it is dropped.
 struct Taken;
 
 impl Taken {
@@ -211,7 +217,7 @@ impl Taken {
         let process = std::process::id();
         let take =
             || TAKEN_BY.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |by| (by != process).then_some(process));
-        // Made only if it is taken: what is dropped gives back.
+        // Made only if the place was taken, since dropping it gives the place back.
         (!is_alone() && take().is_ok()).then(|| Self)
     }
 }
@@ -222,7 +228,7 @@ impl Drop for Taken {
     }
 }
 
-/// What has been sent by another thread, or `None` if nothing can come any more. What comes soon is waited for awake.
+/// Receive a message from another thread, or `None` if no more can come. Spins for a while before it sleeps.
 pub(crate) fn receive<M>(from: &Receiver<M>) -> Option<M> {
     let mut found = Err(TryRecvError::Empty);
     stay_awake(|| {
@@ -235,9 +241,9 @@ pub(crate) fn receive<M>(from: &Receiver<M>) -> Option<M> {
     }
 }
 
-/// Stay awake until something has happened, or no longer worth staying awake for.
+/// Spin until `happened` returns true, or until spinning is no longer worth it.
 fn stay_awake(mut happened: impl FnMut() -> bool) {
-    // Looking at the clock, and letting others run, takes longer than what comes at once.
+    // Reading the clock and yielding take longer than an answer that comes at once.
     const LOOKS: usize = 100;
     if (0..LOOKS).any(|_| {
         happened() || {
@@ -249,11 +255,11 @@ fn stay_awake(mut happened: impl FnMut() -> bool) {
     }
     let end = Instant::now() + PATIENCE;
     while !happened() && Instant::now() < end {
-        std::thread::yield_now(); // if there are more threads than CPUs, to one that has something to do
+        std::thread::yield_now(); // with more threads than CPUs, to one that has work
     }
 }
 
-/// This process's pool: the threads there are beside the caller's.
+/// This process's pool: one thread fewer than [`count`], for the caller's.
 fn pool() -> Option<&'static rayon::ThreadPool> {
     if count() == 1 {
         return None;
@@ -263,7 +269,7 @@ fn pool() -> Option<&'static rayon::ThreadPool> {
     let made = POOLS.iter().find_map(mine).or_else(|| {
         let free = POOLS.iter().find(|place| place.get().is_none())?;
         let threads = started(rayon::ThreadPoolBuilder::new().num_threads(count() - 1).build());
-        // If another thread was quicker, its pool stands, and this one ends.
+        // If another thread was faster, its pool stays and this one ends.
         let _ = free.set(Pool { process, threads });
         mine(free)
     });
@@ -286,7 +292,7 @@ mod tests {
         assert!(squares.iter().enumerate().all(|(i, &square)| square == i * i));
     }
 
-    /// Until something has happened that happens if no other test stands in the way.
+    /// Retries until something happens that other tests can prevent at times.
     fn sooner_or_later(mut happens: impl FnMut() -> bool) -> bool {
         (0..1000).any(|_| {
             happens() || {
@@ -301,7 +307,7 @@ mod tests {
         let happened = sooner_or_later(|| {
             let (to_other, from_one) = std::sync::mpsc::sync_channel(1);
             let (to_one, from_other) = std::sync::mpsc::sync_channel(1);
-            // Each waits for the other's word. If there is no other, its end of the channel is gone.
+            // Each waits for the other's message. Without the other, its end of the channel is closed.
             both(
                 || {
                     let _ = to_other.send(is_alone());
@@ -321,7 +327,7 @@ mod tests {
         let happened = sooner_or_later(|| {
             let (to_one, from_other) = std::sync::mpsc::sync_channel(1);
             let elsewhere = || std::thread::scope(|scope| scope.spawn(|| both(|| 7, forbidden)).join().unwrap());
-            // Twice: what is refused gives nothing back.
+            // Twice: a refused call must not give the place back.
             let nested = || elsewhere().min(elsewhere());
             both(|| receive(&from_other) == Some(7), move || to_one.send(nested()).unwrap())
         });
@@ -365,9 +371,9 @@ mod tests {
         sender.join().unwrap();
     }
 
-    /// How many workspaces were made for so many items; each item was worked on once, in one of them.
+    /// How many workspaces were made for this many items; checks that each item was processed once, in one of them.
     fn workspaces(items: usize) -> usize {
-        /// Says at its end how many items it has seen.
+        /// Reports when dropped how many items it has processed.
         struct Workspace<'a>(usize, &'a AtomicUsize);
 
         impl Drop for Workspace<'_> {
@@ -394,7 +400,7 @@ mod tests {
     #[test]
     fn every_item_is_worked_on_once_and_the_workspace_handed_on() {
         for items in [0, 1, 2, 3, 10, 1000] {
-            // A thread that finds nothing to do makes none.
+            // A thread without items makes no workspace.
             assert!((items.min(1)..=items.min(count())).contains(&workspaces(items)), "{items} items");
         }
     }

@@ -1,9 +1,10 @@
-//! Mean loss, and share of right answers, of a network over a data set, so many rows at a time as there is time for. What they are, the
-//! [`loss`](crate::loss) says.
+//! The mean loss and the share of right answers of a network over a data set, as many rows at a time as a deadline
+//! allows. The [`loss`](crate::loss) defines both.
 //!
-//! An [`Evaluation`] has copies of the parameters, so that it can go on while they change: beside the steps of the next epoch, or afterwards. Rows are taken
-//! in blocks of [`BLOCK`], or fewer where they are wide, and what each block adds is added in their order, whoever took it. Cost: that of [`Stack::scores`], and a tenth of it
-//! for 784-50-10.
+//! An [`Evaluation`] has copies of the parameters, so it can continue while they change: beside the steps of the next
+//! epoch, or afterwards. Rows are taken in blocks of [`BLOCK`](crate::network::stack::BLOCK), or fewer where they are
+//! wide. The blocks' results are added in order, whichever thread computed them. Cost: that of [`Stack::scores`], and a
+//! tenth of it for 784-50-10.
 
 use crate::dense::matrix_mut;
 use crate::error::{agree, resize};
@@ -17,10 +18,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// Copies of a network's parameters, which evaluations over several sets share.
+/// Copies of a network's parameters, shared by evaluations over several sets.
 pub type Copies<T> = Arc<[Vec<T>]>;
 
-/// Copies of such parameters.
+/// Copies of these parameters.
 ///
 /// # Errors
 ///
@@ -35,13 +36,13 @@ pub fn copies<T: Float>(params: &[&[T]]) -> Result<Copies<T>, KernelError> {
     params.iter().map(copy).collect()
 }
 
-/// The evaluation, and how far it has come.
+/// An evaluation and its progress.
 #[derive(Debug)]
 pub struct Evaluation<T> {
     stack: Stack,
     level: Level,
     params: Copies<T>,
-    /// Whether the data have been looked at; and the parameters of the first product, if it skips their zeros.
+    /// Whether the data has been inspected; and the parameters of the first product, if it skips the zeros.
     begun: bool,
     ready: Option<InVectors<T>>,
     /// Rows done.
@@ -59,7 +60,7 @@ struct BlockWorkspace<T> {
 }
 
 impl<T: Float> Evaluation<T> {
-    /// The evaluation of `stack` with such parameters.
+    /// The evaluation of `stack` with these parameters.
     ///
     /// # Errors
     ///
@@ -74,11 +75,12 @@ impl<T: Float> Evaluation<T> {
         &self.stack
     }
 
-    /// Evaluate some more rows of `x`, the same every time: until all are done or `deadline` has passed, but some. Whether all are done.
+    /// Evaluate more rows of `x`, which must be the same at every call, until all are done or `deadline` has passed;
+    /// always at least some. Returns whether all are done.
     ///
     /// # Errors
     ///
-    /// [`KernelError::Sizes`] or [`KernelError::Label`] if the data do not fit, [`KernelError::Memory`].
+    /// [`KernelError::Sizes`] or [`KernelError::Label`] if the data does not fit, [`KernelError::Memory`].
     pub fn advance(&mut self, x: Data<'_, T>, t: Targets<'_, T>, deadline: Instant) -> Result<bool, KernelError> {
         let n = x.rows();
         x.check(&self.stack)?;
@@ -110,7 +112,8 @@ impl<T: Float> Evaluation<T> {
         Ok(self.done == n)
     }
 
-    /// The mean loss and the share of rows that are right, of the rows done so far; nan if there are none, or if nothing is right or wrong.
+    /// The mean loss and the share of right rows, over the rows done so far; nan if there are none, or if the loss has
+    /// no right and wrong.
     pub fn result(&self) -> (f64, f64) {
         let n = self.done as f64;
         (self.loss / n, self.right / n)
@@ -164,7 +167,7 @@ mod tests {
         (stack, params)
     }
 
-    /// Mean loss and share of right answers of these scores, in f64.
+    /// The mean loss and the share of right answers for these scores, in f64.
     fn naive(loss: Loss, scores: &Array2<f64>, t: &Array2<f64>) -> (f64, f64) {
         let (mut sum, mut right) = (0.0, 0.0);
         for (s, t) in scores.rows().into_iter().zip(t.rows()) {
@@ -194,7 +197,7 @@ mod tests {
             assert!(found.1 == right || (found.1.is_nan() && right.is_nan()), "{loss:?}");
             // Four exponentials, their sum, its logarithm and a difference of numbers about 1, each rounded.
             assert!((found.0 - want).abs() < 20.0 * T::epsilon().wide() * want, "{loss:?}: {} for {want}", found.0);
-            // As often as it takes, on one thread: the same bits.
+            // In as many calls as it takes, on one thread: the same bits.
             let mut some = Evaluation::new(&stack, level, copies(&params).unwrap()).unwrap();
             let calls = (1..).find(|_| threads::alone(|| some.advance(x, t, Instant::now())).unwrap());
             assert_eq!((calls, bits(some.result())), (Some(6), bits(found)));

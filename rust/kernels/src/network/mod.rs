@@ -1,4 +1,4 @@
-//! A network as a whole: what it is made of, and how it is run, trained and evaluated.
+//! A network as a whole: its layers, and how it is run, trained and evaluated.
 
 pub mod evaluation;
 pub mod optimize;

@@ -1,6 +1,7 @@
-//! What a gradient does to a parameter: the rules of the book's chapter 6, one number at a time.
+//! How a gradient changes a parameter: the rules of the book's chapter 6, number by number.
 //!
-//! With `p` the parameter, `g` its gradient (plus `λ p` under weight decay), η the learning rate, `v h m` the state, which goes from step to step:
+//! With `p` the parameter, `g` its gradient (plus `λ p` under weight decay), η the learning rate, and `v h m` the
+//! state, which is kept from step to step:
 //!
 //! | rule | state | what happens |
 //! |---|---|---|
@@ -11,38 +12,38 @@
 //! | `RmsProp(ρ)` | h | h ← ρ h + (1 - ρ) g²;  p ← p - η g / (√h + ε) |
 //! | `Adam(β₁, β₂)` | m, v | m ← m + (1 - β₁)(g - m);  v ← v + (1 - β₂)(g² - v);  p ← p - ηₜ m / (√v + ε) |
 //!
-//! ηₜ = η √(1 - β₂ᵗ) / (1 - β₁ᵗ) at step t = 1, 2, …; ε = 1e-7, as in the book. Velocities, `m`, `v` and the `h` of `RmsProp` end at 0 where no
-//! gradient comes: see `settled`.
+//! ηₜ = η √(1 - β₂ᵗ) / (1 - β₁ᵗ) at step t = 1, 2, …; ε = 1e-7, as in the book. Velocities, `m`, `v` and the `h` of
+//! `RmsProp` are flushed to 0 once they have decayed far enough: see `settled`.
 //!
-//! Sources: K. Saitoh, "Deep Learning from Scratch" §6.1; Sutskever et al. 2013 (Nesterov, in the form that looks ahead from p);
-//! Duchi et al. 2011; Tieleman and Hinton 2012; Kingma and Ba 2015. Cost: one pass over p, g and the state.
+//! Sources: K. Saitoh, "Deep Learning from Scratch" §6.1; Sutskever et al. 2013 (Nesterov, in the form that looks ahead
+//! from p); Duchi et al. 2011; Tieleman and Hinton 2012; Kingma and Ba 2015. Cost: one pass over p, g and the state.
 
 use crate::machine::level::{Arithmetic, Kernel, Level};
 use crate::machine::threads;
 use crate::Float;
 
-/// Keeps a quotient finite where a gradient has always been 0.
+/// Keeps a quotient finite if a gradient has always been 0.
 const EPSILON: f64 = 1e-7;
 
-/// How a step is made from a gradient.
+/// How a step follows from a gradient.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
     /// Plain gradient descent.
     Sgd,
-    /// With a velocity that decays by the factor.
+    /// A velocity that decays by this factor.
     Momentum(f64),
-    /// With a velocity that decays by the factor, looking one step ahead.
+    /// A velocity that decays by this factor, looking one step ahead.
     Nesterov(f64),
     /// Steps shrink with the sum of squared gradients.
     AdaGrad,
-    /// Steps shrink with a running mean of squared gradients that decays by the factor.
+    /// Steps shrink with a running mean of squared gradients that decays by this factor.
     RmsProp(f64),
-    /// Running means of the gradient and of its square, which decay by the two factors.
+    /// Running means of the gradient and of its square, which decay by these two factors.
     Adam(f64, f64),
 }
 
 impl Rule {
-    /// The rule of that name, and the numbers that go with it, if any do.
+    /// The rule of that name, with its numbers if it has any.
     pub fn from_name(name: &str, first: f64, second: f64) -> Option<Self> {
         Some(match name {
             "sgd" => Self::Sgd,
@@ -65,14 +66,14 @@ pub struct Optimizer {
     pub learning_rate: f64,
     /// λ; biases do not decay.
     pub weight_decay: f64,
-    /// How many steps have been made.
+    /// How many steps have been taken.
     pub steps: u64,
-    /// The largest norm that the gradient of all parameters together may have; a longer one is made so short first.
+    /// The largest norm of the gradient of all parameters together; a longer gradient is scaled down to it.
     pub largest_norm: Option<f64>,
 }
 
 impl Rule {
-    /// How many arrays, in the shape of the parameter, are the state of one.
+    /// The number of state arrays per parameter, each in the parameter's shape.
     pub fn states(self) -> usize {
         match self {
             Self::Sgd => 0,
@@ -83,13 +84,13 @@ impl Rule {
 }
 
 impl Optimizer {
-    /// Whether a parameter whose gradient is 0 stays as it is, so that the rows of a weight matrix that no example of a batch reads
-    /// need not be visited.
+    /// Whether a parameter whose gradient is 0 does not change: then the rows of a weight matrix that no example of a
+    /// batch reads can be skipped.
     pub(crate) fn rests_on_zero(&self) -> bool {
         self.rule == Rule::Sgd && self.weight_decay == 0.0
     }
 
-    /// One step of one parameter: `self.steps` is the number of this step, `decays` whether weight decay applies to it.
+    /// One step of one parameter. `self.steps` is the number of this step; `decays` says whether weight decay applies.
     pub(crate) fn update<'k, T: Float>(
         &self,
         level: Level,
@@ -98,7 +99,7 @@ impl Optimizer {
         state: impl IntoIterator<Item = &'k mut [T]>,
         decays: bool,
     ) {
-        // How many there are was checked before the first step.
+        // Their number was checked before the first step.
         let mut state = state.into_iter();
         let [a, b] = [(); 2].map(|()| state.next().unwrap_or_default());
         let step = self.step(decays);
@@ -113,7 +114,8 @@ impl Optimizer {
         threads::each_with(parts, || (), |(), part| level.run(part));
     }
 
-    /// The same for parameters of such shapes, whose gradients lie one after the other. Biases, and whatever else has one axis, do not decay.
+    /// The same for parameters of these shapes, with their gradients concatenated. Biases, and all other parameters
+    /// with one axis, do not decay.
     pub(crate) fn update_each<T: Float>(
         &self,
         level: Level,
@@ -131,7 +133,7 @@ impl Optimizer {
         }
     }
 
-    /// What is the same for all numbers of a parameter in step `self.steps`.
+    /// What step `self.steps` has in common for all numbers of a parameter.
     fn step<T: Float>(&self, decays: bool) -> Step<T> {
         let mut rate = self.learning_rate;
         if let Rule::Adam(beta1, beta2) = self.rule {
@@ -150,13 +152,14 @@ impl Optimizer {
     }
 }
 
-/// Numbers that one thread updates at a time where there are many: with their gradients and two arrays of state 256 kB in f32.
+/// Numbers per part of an update that is divided among threads: 256 kB in f32, with their gradients and two arrays of
+/// state.
 const PART: usize = 1 << 14;
 
 /// Numbers from which a second thread is woken.
 const WORTH_THREADS: usize = 1 << 17;
 
-/// One step of a rule, its numbers in the type computed in.
+/// One step of a rule, with its constants in the type computed in.
 #[derive(Clone, Copy)]
 struct Step<T> {
     rule: Rule,
@@ -170,8 +173,9 @@ struct Step<T> {
 }
 
 impl<T: Float> Step<T> {
-    /// Update some numbers; arrays of state that the rule does not have are empty.
-    // Products and sums are rounded one by one, as NumPy does, so the readable rules in Python give the same numbers, but for what is `settled`.
+    /// Update these numbers; state arrays that the rule does not have are empty.
+    // Products and sums are rounded one by one, as in NumPy, so the readable rules in Python give the same numbers,
+    // except for what is `settled`.
     #[inline(always)]
     fn update(&self, p: &mut [T], g: &[T], [a, b]: [&mut [T]; 2]) {
         let Self { rate, decay, first, second, .. } = *self;
@@ -223,11 +227,11 @@ impl<T: Float> Kernel for Update<'_, T> {
     }
 }
 
-/// `x`, or 0 if it is next to nothing: below 1e-31 in f32, 1e-292 in f64.
+/// `x`, or 0 if it is negligible: below 1e-31 in f32, 1e-292 in f64.
 ///
-/// What decays by a factor a step and is given nothing new, such as the velocity of a pixel that one image in ten thousand has, would
-/// become subnormal and stay so, and with such numbers a CPU calculates ten times as slowly: Adam's step took 105 µs for 90, and after 80,000
-/// steps, when `v` had come so far too, twice as long.
+/// A value that decays by a factor per step without new input, such as the velocity of a pixel that one image in ten
+/// thousand has, would become subnormal and stay so. A CPU is ten times slower on such numbers: Adam's step took 105 µs
+/// instead of 90, and after 80,000 steps, when `v` had decayed that far too, twice as long.
 #[inline(always)]
 fn settled<T: Float>(x: T) -> T {
     if x.abs() < T::min_positive_value() / T::epsilon() {
@@ -260,7 +264,7 @@ mod tests {
                 m = 0.9 * m + 0.1 * g;
                 v = 0.999 * v + 0.001 * g * g;
                 let (m_hat, v_hat) = (m / (1.0 - 0.9f64.powi(t)), v / (1.0 - 0.999f64.powi(t)));
-                // The book's ε stands beside the uncorrected root.
+                // The book's ε is added to the uncorrected root.
                 p -= eta * m_hat / (v_hat.sqrt() + 1e-7 / (1.0 - 0.999f64.powi(t)).sqrt());
             }
             p
@@ -286,7 +290,7 @@ mod tests {
                     let state = [&mut a[..], &mut b[..]].into_iter().take(rule.states());
                     optimizer.update(level, &mut p, &[g; 19], state, true);
                 }
-                // ε = 1e-7 beside roots of about 1 and 0.1: 1e-6 of a step of 0.1
+                // ε = 1e-7 next to roots of about 1 and 0.1: 1e-6 of a step of 0.1
                 assert!(p.iter().all(|p| (p - want).abs() < 2e-6), "{rule:?} at {}: {p:?} for {want}", level.name());
             }
         }
@@ -303,7 +307,7 @@ mod tests {
                 let state = [&mut a[..], &mut b[..]].into_iter().take(rule.states());
                 optimizer.update(level, &mut p, &[g; 19], state, true);
                 assert!(a.iter().chain(&b).all(|x| !x.is_subnormal()), "{rule:?}, step {steps}");
-                // 0.9³⁰⁰ is 2e-14: far from next to nothing.
+                // 0.9³⁰⁰ is 2e-14: far from negligible.
                 assert!((steps > 300) || a.iter().all(|&a| a != 0.0), "{rule:?}, step {steps}");
             }
             assert_eq!([a, b], [[0.0; 19]; 2], "{rule:?}");

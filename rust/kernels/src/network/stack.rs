@@ -1,14 +1,15 @@
-//! What a network is made of, in the order its layers are called, and its forward pass over many rows.
+//! The layers of a network, in the order they are called, and its forward pass over many rows.
 //!
 //! ```text
-//! x → layer → layer → … → scores, each row by itself but for layers that look at a whole batch when they are trained
+//! x → layer → layer → … → scores, each row by itself, except in layers that look at a whole batch in training
 //! ```
 //!
-//! A [`Stack`] knows shapes only. The parameters are the caller's: one slice each, in the order of the layers, passed to every call. So the same stack serves the caller's arrays in place, and holds nothing that could go stale.
+//! A [`Stack`] knows shapes only. The parameters are the caller's: one slice each, in the order of the layers, passed
+//! to every call. So the same stack works on the caller's arrays in place, and holds nothing that could go stale.
 //!
-//! Cost of [`Stack::scores`]: the layers, in blocks of [`BLOCK`] rows, or fewer where they are wide, so that what flows between the layers stays in the
-//! cache and nothing as long as the data is ever allocated. Blocks are divided among the threads; they are the same however many
-//! threads there are, and however the work is divided into calls.
+//! Cost of [`Stack::scores`]: the layers, in blocks of [`BLOCK`] rows, or fewer where they are wide, so that the
+//! numbers between layers stay in the cache and no buffer is as long as the data. The blocks are divided among threads.
+//! They do not depend on the number of threads, nor on how the work is divided into calls.
 
 use crate::dense::aligned::Aligned;
 use crate::dense::padded::{Padded, LANES};
@@ -28,17 +29,18 @@ use ndarray::{ArrayViewMut2, Axis};
 use std::ops::{Deref, Range};
 use std::time::Instant;
 
-/// Rows evaluated at a time: 256 rows of 784 floats are 800 kB in f32, an L2 cache.
+/// Rows evaluated at a time: 256 rows of 784 floats are 800 kB in f32, the size of an L2 cache.
 pub const BLOCK: usize = 256;
 
-/// Numbers evaluated at a time where rows are wide: 128 rows of the 4,320 that chapter 7's network has behind its pooling, 64 of chapter 8's 12,544. With 16 rows,
-/// making ready the weights for each block took a third of the time of the former.
+/// Numbers evaluated at a time where rows are wide: 128 rows of the 4,320 that chapter 7's network has after its
+/// pooling, 64 of chapter 8's 12,544. With 16 rows, preparing the weights for each block took a third of the time of
+/// the former.
 const AT_ONCE: usize = 1 << 20;
 
-/// Rows whose zeros are marked at a time: 128 rows of 56 floats are 28 kB in f32, a first cache.
+/// Rows whose zeros are marked at a time: 128 rows of 56 floats are 28 kB in f32, the size of an L1 cache.
 const MARKED: usize = 128;
 
-/// The layers of a network, how wide what flows between them is, and its loss.
+/// The layers of a network, the width of its input, and its loss.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stack {
     pub(crate) features: usize,
@@ -47,33 +49,34 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Layers for rows of `features` numbers, and the loss behind them.
+    /// Layers for rows of `features` numbers, and the loss of their output.
     pub fn new(features: usize, layers: Vec<Layer>, loss: Loss) -> Self {
         Self { features, layers, loss }
     }
 
-    /// How many numbers a row of the data has.
+    /// Numbers per row of the data.
     pub fn features(&self) -> usize {
         self.features
     }
 
-    /// How many numbers a row has after the first `layers` layers.
+    /// Numbers per row after the first `layers` layers.
     pub(crate) fn width_after(&self, layers: usize) -> usize {
         self.layers[..layers].iter().fold(self.features, |inputs, layer| layer.outputs(inputs))
     }
 
-    /// What flows through layer `i` with so many rows.
+    /// The flow through layer `i` with `rows` rows.
     pub(crate) fn flow(&self, i: usize, rows: usize) -> Flow {
         Flow::of_rows(rows, self.width_after(i), self.width_after(i + 1))
     }
 
-    /// Whether layer `i` takes that many rows side by side: then it gives them so, too. Behind the last layer they never are.
+    /// Whether layer `i` takes that many rows side by side; its output is then side by side too. The final scores never
+    /// are.
     pub(crate) fn side_by_side(&self, i: usize, rows: usize) -> bool {
         let mut before = self.layers[..self.layers.len().min(i + 1)].iter().rev();
         i < self.layers.len() && rows >= LEAST && before.find_map(|layer| layer.takes_side_by_side()).unwrap_or(false)
     }
 
-    /// Layer `first`, with those behind it that it takes on, and which layers these are.
+    /// Layer `first`, fused with the layers behind it where possible, and the range of these layers.
     pub(crate) fn step(&self, first: usize) -> (Layer, Range<usize>) {
         let (mut all, mut end) = (self.layers[first], first + 1);
         while let Some(one_more) = self.layers.get(end).and_then(|&behind| all.with(behind)) {
@@ -82,13 +85,13 @@ impl Stack {
         (all, first..end)
     }
 
-    /// What flows through such a [`step`](Self::step) with so many rows, side by side where it takes them so.
+    /// The flow through such a [`step`](Self::step), side by side where it takes rows so.
     pub(crate) fn flow_arranged(&self, step: &Range<usize>, rows: usize) -> Flow {
         let (inputs, outputs) = (self.width_after(step.start), self.width_after(step.end));
         Flow { rows, inputs, outputs, side_by_side: self.side_by_side(step.start, rows) }
     }
 
-    /// `Ok` if each layer takes what comes out of the one before it.
+    /// `Ok` if each layer accepts the output of the one before it.
     ///
     /// # Errors
     ///
@@ -97,24 +100,24 @@ impl Stack {
         self.layers.iter().enumerate().try_for_each(|(i, layer)| layer.expect_inputs(self.width_after(i)))
     }
 
-    /// Which of the network's arrays are those of layer `i`.
+    /// The range of layer `i`'s arrays among the network's.
     pub(crate) fn arrays_of(&self, i: usize) -> Range<usize> {
         let first = self.layers[..i].iter().map(|layer| layer.arrays()).sum();
         first..first + self.layers[i].arrays()
     }
 
-    /// Which of the network's parameters, counted without the statistics, are those of layer `i`.
+    /// The range of layer `i`'s parameters among the network's, not counting statistics.
     pub(crate) fn parameters_of(&self, i: usize) -> Range<usize> {
         let first = self.layers[..i].iter().map(|layer| layer.parameters()).sum();
         first..first + self.layers[i].parameters()
     }
 
-    /// Whether training goes another way than evaluation.
+    /// Whether training differs from evaluation.
     pub fn trains_otherwise(&self) -> bool {
         self.layers.iter().any(|layer| layer.trains_otherwise())
     }
 
-    /// The first layer that has parameters, if one does.
+    /// The first layer with parameters, if there is one.
     pub(crate) fn first_with_parameters(&self) -> Option<usize> {
         self.layers.iter().position(|layer| layer.parameters() > 0)
     }
@@ -132,12 +135,12 @@ impl Stack {
         self.layers.iter().enumerate().flat_map(|(i, layer)| layer.shapes(self.width_after(i)))
     }
 
-    /// How many numbers a row of scores has.
+    /// Numbers per row of scores.
     pub fn classes(&self) -> usize {
         self.width_after(self.layers.len())
     }
 
-    /// What is done at once, in order: a layer, or one with those behind it that it takes on.
+    /// The units of work, in order: a layer, or one fused with those behind it.
     pub(crate) fn steps(&self) -> impl Iterator<Item = (Layer, Range<usize>)> + '_ {
         let mut end = 0;
         std::iter::from_fn(move || {
@@ -147,28 +150,28 @@ impl Stack {
         })
     }
 
-    /// The most numbers a row has before or behind any layer.
+    /// The most numbers per row before or after any layer.
     pub(crate) fn widest(&self) -> usize {
         (0..=self.layers.len()).map(|i| self.width_after(i)).max().unwrap_or(0)
     }
 
-    /// The most it has between [steps](Self::steps).
+    /// The most numbers per row between [steps](Self::steps).
     pub(crate) fn widest_between(&self) -> usize {
         self.steps().map(|(_, step)| self.width_after(step.end)).fold(self.features, usize::max)
     }
 
-    /// How many numbers each array has, in order, or as many as can be counted.
+    /// The size of each array, in order; saturates.
     pub fn sizes(&self) -> impl Iterator<Item = usize> + '_ {
         self.layers.iter().enumerate().flat_map(|(i, layer)| layer.sizes(self.width_after(i)))
     }
 
-    /// What a row costs in multiplications, or as many as can be counted.
+    /// Multiplications per row; saturates.
     pub(crate) fn cost(&self) -> usize {
         let costs = self.layers.iter().enumerate().map(|(i, layer)| layer.cost(self.width_after(i)));
         costs.fold(0, usize::saturating_add)
     }
 
-    /// `Ok` if `params` are those of each layer, of the right lengths.
+    /// `Ok` if `params` are the arrays of all layers, with the right lengths.
     ///
     /// # Errors
     ///
@@ -182,35 +185,37 @@ impl Stack {
         Ok(())
     }
 
-    /// What every number of the data is multiplied by first: a layer in front that only scales is no pass of its own.
+    /// The factor that the data is scaled by first: a leading layer that only scales needs no pass of its own.
     pub fn scale(&self) -> Option<f64> {
         self.layers.first()?.scale()
     }
 
-    /// The product that reads the data itself, scaled or not, if there is one: the number of its layer, and its outputs.
+    /// The product that reads the data itself, scaled or not, if there is one: the index of its layer, and its outputs.
     pub fn first_product(&self) -> Option<(usize, usize)> {
         let first = usize::from(self.scale().is_some());
         Some((first, self.layers.get(first)?.product()?))
     }
 
-    /// Whether zeros of `x` can be skipped, and are enough for that to pay.
+    /// Whether zeros of `x` can be skipped, and there are enough of them for that to pay.
     pub fn skips_zeros(&self, level: Level, x: Rows<'_>) -> bool {
         self.first_product().is_some() && nonzeros::pays(level, x)
     }
 
-    /// Whether the work of a step with so many rows is divided among threads anywhere, but for that of the layers before layer `from`.
+    /// Whether any work of a step with `batch` rows is divided among threads, not counting the layers before layer
+    /// `from`.
     pub(crate) fn divides(&self, batch: usize, from: usize) -> bool {
         let mut layers = self.layers.iter().enumerate().skip(from);
         layers.any(|(i, layer)| layer.divides(batch, self.width_after(i)))
     }
 
-    /// What a pass in training is for in layer `i`, if its draws are the i-th of `draws`.
+    /// The mode of layer `i` in a training pass, with the i-th of `draws`.
     pub(crate) fn mode(&self, i: usize, draws: &[Draws]) -> Mode {
         Mode::Train(draws.get(i).copied().unwrap_or_default())
     }
 
-    /// A batch through some of the layers as in training, but that no statistic moves: `x` in and out, of so many rows; `out` is memory for that.
-    #[allow(clippy::too_many_arguments)] // a network, which part of it, and what flows
+    /// Run `rows` rows through some of the layers as in training, without updating statistics: `x` holds the input,
+    /// then the output; `out` is memory for that.
+    #[allow(clippy::too_many_arguments)] // a network, the part of it to run, and what flows
     pub(crate) fn train_forward<T: Float, P: Deref<Target = [T]>>(
         &self,
         level: Level,
@@ -228,7 +233,7 @@ impl Stack {
             let mut memory = if otherwise { Memory::of(layer, flow)? } else { Memory::default() };
             let mut pass = match otherwise {
                 true => memory.pass(layer, flow, self.mode(i, draws)),
-                false => Pass::evaluating(), // the same, and nothing is remembered
+                false => Pass::evaluating(), // the same, but nothing is remembered
             };
             layer.forward(level, &arrays[self.arrays_of(i)], flow, x, out, &mut pass)?;
             std::mem::swap(x, out);
@@ -236,8 +241,8 @@ impl Stack {
         Ok(())
     }
 
-    /// The scores of the rows from `first` on, until all are done or `deadline` has passed; at least one round of blocks is.
-    /// Answers how many rows have scores now: where to go on.
+    /// Compute the scores of the rows from `first` on, until all are done or `deadline` has passed; always at least one
+    /// round of blocks. Returns the number of rows that have scores now: the `first` of the next call.
     ///
     /// # Errors
     ///
@@ -254,7 +259,7 @@ impl Stack {
         self.scores_skipping(self.skips(level, params, x), level, params, x, first, deadline, scores)
     }
 
-    /// Whether the first product skips the zeros of these data.
+    /// Whether the first product skips the zeros of this data.
     pub(crate) fn skips<T: Float, P: Deref<Target = [T]>>(&self, level: Level, params: &[P], x: Data<'_, T>) -> bool {
         match (x, self.first_product()) {
             (Data::Nonzeros(_), _) => true,
@@ -266,7 +271,7 @@ impl Stack {
         }
     }
 
-    /// The same, skipping the zeros of the data or not as told.
+    /// The same, with `skip` saying whether to skip the zeros of the data.
     #[allow(clippy::too_many_arguments)] // those of `scores`
     pub(crate) fn scores_skipping<T: Float, P: Deref<Target = [T]> + Sync>(
         &self,
@@ -312,8 +317,8 @@ impl Stack {
         1 << (AT_ONCE / self.widest_between().max(1)).clamp(LANES, BLOCK).ilog2()
     }
 
-    /// How many rows are done before the clock is looked at: so many for each thread that waking them costs little, so few that with
-    /// the largest network it is looked at every few milliseconds.
+    /// Rows between two looks at the clock: enough for each thread that waking it costs little, and few enough that
+    /// even with the largest network the clock is read every few milliseconds.
     pub(crate) fn round(&self) -> usize {
         const MULTIPLICATIONS: usize = 1 << 27;
         if threads::is_alone() {
@@ -322,7 +327,7 @@ impl Stack {
         BLOCK * threads::count() * (MULTIPLICATIONS / self.cost().saturating_mul(BLOCK).max(1)).clamp(1, 16)
     }
 
-    /// The parameters of the product that skips zeros, which takes rows of `W` in pairs.
+    /// Load the parameters of the product that skips zeros, which takes rows of `W` in pairs.
     pub(crate) fn load_first<T: Float, P: Deref<Target = [T]>>(
         &self,
         level: Level,
@@ -333,7 +338,7 @@ impl Stack {
         first.load(level, &params[self.arrays_of(layer)], self.features.next_multiple_of(2), outputs)
     }
 
-    #[allow(clippy::too_many_arguments)] // what there is, which rows of it, where to, and memory to work in
+    #[allow(clippy::too_many_arguments)] // the network and its data, which rows, the output, and memory to work in
     pub(crate) fn scores_of_block<T: Float, P: Deref<Target = [T]>>(
         &self,
         level: Level,
@@ -347,7 +352,7 @@ impl Stack {
         let n = rows.len();
         let Workspace { marks, product: out, x: x_block, out: out_block } = work;
         let (mut from, mut side_by_side) = (0, false); // the layers before `from` are done
-        let mut stored = None; // rows that need no conversion are read where they are
+        let mut stored = None; // rows that need no conversion are read in place
         match (x, ready) {
             (_, Some(InVectors { w, b })) => {
                 let (layer, outputs) = self.first_product().unwrap_or((0, 0));
@@ -410,13 +415,13 @@ impl Stack {
     }
 }
 
-/// Memory to work in for one block after the other.
+/// Memory to work in, reused from block to block.
 #[derive(Debug, Default)]
 pub(crate) struct Workspace<T> {
     marks: Marks,
     /// The result of a product that skips zeros.
     product: Padded<T>,
-    /// What flows into a layer, and out of it.
+    /// The input and the output of a layer.
     x: Aligned<T>,
     out: Aligned<T>,
 }
@@ -431,7 +436,7 @@ pub enum Data<'a, T> {
 }
 
 impl<T: Float> Data<'_, T> {
-    /// How many rows there are.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         match self {
             Self::Rows(x) => x.dim().0,
@@ -480,7 +485,7 @@ mod tests {
     #[test]
     fn large_products_are_divided() {
         let more = threads::count() > 1;
-        // 3·2^20 multiplications and more are: 4·784·1024 and 3·1024·1024, but not 3·784·1024 or 2·1024·1024.
+        // 3·2^20 multiplications and more are divided: 4·784·1024 and 3·1024·1024, but not 3·784·1024 or 2·1024·1024.
         let cases = [(&[1024, 10], 4, 0, true), (&[1024, 10], 4, 1, false), (&[1024, 10], 3, 0, false)];
         let deep = [(&[1024, 1024], 3, 1, true), (&[1024, 1024], 2, 1, false)];
         for (outputs, batch, skipped, divided) in cases.into_iter().chain(deep) {
@@ -561,7 +566,7 @@ mod tests {
             assert!(stack.skips_zeros(level(), x));
             let mut sparse = Nonzeros::<T>::new(features, x, 0.5);
             sparse.extend(level(), x, 0..ROWS).unwrap();
-            // The sums of the terms of a score without their signs.
+            // The sums of the absolute values of the terms of a score.
             let mut sizes = Kinds::wide(x).mapv(|x| T::of(x / 2.0).wide().abs());
             for layer in [1, 2] {
                 let its = &params[stack.arrays_of(layer)];
@@ -577,8 +582,8 @@ mod tests {
                 };
                 let dense = run(false, Data::Rows(x));
                 let skipped = [run(true, Data::Nonzeros(&sparse)), run(true, Data::Rows(x))];
-                // A term is rounded as a product of three, in the sum of the features and that of the 37, with the biases, at the end
-                // of each of two tiles; and so it is without skipping.
+                // A term is rounded as a product of three, in the sum of the features and that of the 37, with the
+                // biases, and at the end of each of two tiles; the same without skipping.
                 let roundings = 2 * (2 + features + 37 + 2 + 2);
                 for skipped in skipped {
                     for ((a, b), &size) in dense.iter().zip(&skipped).zip(&sizes) {
@@ -616,13 +621,13 @@ mod tests {
             .unwrap();
             out.mapv(f64::to_bits)
         };
-        // Portable kernels add up in one order both ways: there, only an infinite weight shows which way was gone.
+        // Portable kernels add in the same order both ways: there, only an infinite weight shows which way was taken.
         let differs = run(Some(true), &params) != run(Some(false), &params);
         assert_eq!(differs, level().is_fused(), "the order of the sums cannot be seen");
         assert_eq!(run(None, &params), run(Some(true), &params));
         params[0][40] = f64::INFINITY;
         assert_eq!(run(None, &params), run(Some(false), &params));
-        // Row 3 is empty: its 0 · ∞ are not passed over.
+        // Row 3 is empty: its 0 · ∞ must not be skipped.
         assert!(run(None, &params).row(3).iter().all(|&score| f64::from_bits(score).is_nan()));
     }
 

@@ -5,22 +5,24 @@
 //! ```text
 //! forward    x → layer → … → scores
 //! loss       the mean loss of the scores; d = its gradient
-//! backward   each layer's: from the gradient of its output those of its parameters and of its input; statistics follow the batch
+//! backward   layer by layer: from the gradient of the output, those of parameters and input; statistics are updated
 //! update     each parameter by the optimizer's rule
 //! ```
 //!
-//! Each layer is updated on the way, as soon as the gradient of its input is taken; that of the first layer with parameters, which nobody would
-//! read, is not computed. Such a step cannot be ended half way.
+//! Each layer is updated during the backward pass, as soon as the gradient of its input is computed. The input gradient
+//! of the first layer with parameters, which nobody reads, is not computed. Such a step cannot be interrupted.
 //!
-//! Where a step takes long, nothing is updated before the gradient of all parameters is there: until then the caller can [end](crate::machine::interrupt)
-//! it, and all is as it was. So it is with a bound on the gradient's norm too. A batch of more than [`AT_ONCE`](crate::layers) rows is such a step: it goes through
-//! in blocks of so many, whose gradients are added up, unless there is a layer that looks at a whole batch.
+//! If a step takes long, nothing is updated before the gradient of all parameters is complete: until then the caller
+//! can [interrupt] it, and nothing has changed. The same goes for a bound on the gradient's
+//! norm. A batch of more than [`AT_ONCE`](crate::layers) rows is also such a step: it is processed in blocks of that
+//! size, whose gradients are accumulated, unless a layer looks at the whole batch.
 //!
-//! Every buffer belongs to the [`Trainer`], has room for one block and is reused: a step
-//! allocates nothing here after the first one of a call (the `gemm` crate packs large products into a buffer of its own, and layers of images make room for
-//! their sums, and for images with their padding, at each call).
+//! Every buffer belongs to the [`Trainer`], has room for one block and is reused: after the first step of a call, a
+//! step allocates nothing here. (The `gemm` crate packs large products into a buffer of its own, and image layers
+//! allocate their sums, and padded images, at each call.)
 //!
-//! With data without its zeros, the first affine layer is that of [`first_layer`](crate::sparse::first_layer), and two threads can share its work.
+//! For data without its zeros, [`first_layer`](crate::sparse::first_layer) replaces the first affine layer, and two
+//! threads can share its work.
 
 mod shard;
 mod step;
@@ -43,28 +45,28 @@ use crate::{Float, KernelError};
 use std::ops::Range;
 use std::time::Instant;
 
-/// Blocks beyond which a call has another thread: before that is there, the first few are over.
+/// Blocks beyond which a call uses another thread: by the time it has started, the first few blocks are over.
 const WORTH_A_THREAD: usize = 8;
 
-/// Bytes that are multiplied in a step that takes long: some 15 ms on two cores with AVX-512.
+/// Bytes multiplied in a step that counts as long: some 15 ms on two cores with AVX-512.
 const LONG: u64 = 1 << 32;
 
-/// The examples, what they should give, and which of them make up which batch.
+/// The examples, their targets, and the rows of each batch.
 #[derive(Clone, Copy, Debug)]
 pub struct Batches<'a, T> {
     /// All examples.
     pub x: Data<'a, T>,
-    /// What each should give.
+    /// The target of each.
     pub t: Targets<'a, T>,
     /// Row numbers, batch after batch.
     pub rows: &'a [i64],
-    /// How many rows make a batch; the last one may be shorter.
+    /// Rows per batch; the last batch may be shorter.
     pub size: usize,
-    /// Where the first batch's draws begin; those of the next begin a step further.
+    /// The place of the first batch's random numbers; each batch is one step further.
     pub draws: Draws,
 }
 
-/// What is trained: the stack's parameters, and the optimizer's state of each.
+/// What is trained: the stack's parameters, and the optimizer state of each.
 #[derive(Debug)]
 pub struct Parameters<'a, 'p, T> {
     /// Those of the first layer, then those of the second, …
@@ -73,12 +75,12 @@ pub struct Parameters<'a, 'p, T> {
     pub state: &'a mut [&'p mut [T]],
 }
 
-/// How far [`Trainer::run`] came.
+/// How far [`Trainer::run`] got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// Steps done; as many losses were written.
     pub steps: usize,
-    /// Whether the next step was refused because its loss is not finite. That loss is written too, behind the others.
+    /// Whether the next step was refused because its loss is not finite. That loss is written too, after the others.
     pub diverged: bool,
 }
 
@@ -88,19 +90,20 @@ pub struct Trainer<T> {
     stack: Stack,
     level: Level,
     batch: usize,
-    /// Rows that go through it at a time, a block.
+    /// Rows per block.
     at_once: usize,
-    /// What is done at once: a layer, or one with those behind it that it takes on.
+    /// The units of work: a layer, or one fused with those behind it.
     steps: Vec<(Layer, Range<usize>)>,
-    /// The input of each of them, as it takes it, and behind them the scores.
+    /// The input of each step, in the layout it takes, and at the end the scores.
     inputs: Vec<Aligned<T>>,
-    /// The rows of the data, if the first does not take them as they come; and of each what comes out, where the next does not take it so.
+    /// The gathered rows of the data, if the first step needs another layout; and the output of each step, if the next
+    /// one needs another layout.
     gathered: Aligned<T>,
     outputs: Vec<Aligned<T>>,
-    /// What each remembers of its way forward.
+    /// What each step remembers of its forward pass.
     memories: Vec<Memory<T>>,
     gradients: Gradients<T>,
-    /// The gradients of each one's parameters, where all are needed together.
+    /// The gradients of each step's parameters, where all are needed together.
     whole: Vec<Vec<T>>,
     first: Option<First<T>>,
 }
@@ -116,7 +119,7 @@ impl<T: Float> Trainer<T> {
         Self::in_blocks(stack, level, batch, at_once)
     }
 
-    /// The same, for blocks of so many.
+    /// The same, for blocks of `at_once` rows.
     fn in_blocks(stack: Stack, level: Level, batch: usize, at_once: usize) -> Result<Self, KernelError> {
         let sizes = stack.layers.iter().enumerate().map(|(i, layer)| layer.size(stack.width_after(i)));
         let largest = sizes.max().unwrap_or(0);
@@ -150,21 +153,22 @@ impl<T: Float> Trainer<T> {
         })
     }
 
-    /// How many rows a batch may have.
+    /// The largest number of rows in a batch.
     pub fn batch(&self) -> usize {
         self.batch
     }
 
-    /// Steps through `batches`, updating `params` in place, until they are used up, `losses` is full, `deadline` has passed (at least
-    /// one step is done), or, with `stop_if_diverged`, a loss is not finite; that step is not applied. Counts in `optimizer.steps`.
+    /// Run steps over `batches`, updating `params` in place, until the batches are used up, `losses` is full,
+    /// `deadline` has passed (at least one step is done), or, with `stop_if_diverged`, a loss is not finite; that step
+    /// is not applied. Counts in `optimizer.steps`.
     ///
-    /// While another thread would have nothing to do, it does what there is `beside`.
+    /// While another thread would be idle, it does the work `beside`.
     ///
     /// # Errors
     ///
-    /// [`KernelError::Sizes`], [`KernelError::Row`] or [`KernelError::Label`] if anything does not fit, [`KernelError::Memory`];
-    /// nothing is written then.
-    #[allow(clippy::too_many_arguments)] // what is trained, on what and how; how far, and what is found on the way; what else there is to do
+    /// [`KernelError::Sizes`], [`KernelError::Row`] or [`KernelError::Label`] if anything does not fit,
+    /// [`KernelError::Memory`]; nothing is written then.
+    #[allow(clippy::too_many_arguments)] // what is trained, on what, how and how far, the results, and other work
     pub fn run(
         &mut self,
         params: Parameters<'_, '_, T>,
@@ -206,7 +210,7 @@ impl<T: Float> Trainer<T> {
         done
     }
 
-    /// The steps, `first` being the first product if it skips zeros.
+    /// The steps; `first` is the first product if it skips zeros.
     #[allow(clippy::too_many_arguments)] // those of `run`
     fn steps(
         &mut self,
@@ -239,10 +243,11 @@ impl<T: Float> Trainer<T> {
         Ok(progress)
     }
 
-    /// Whether nothing is updated before the whole gradient is there. The layers before layer `from` are those that skip the zeros of the data: they take little.
+    /// Whether nothing is updated before the whole gradient is complete. The layers before layer `from` skip the zeros
+    /// of the data, so they cost little.
     fn is_late(&self, optimizer: &Optimizer, from: usize) -> bool {
         let costs = self.stack.layers.iter().enumerate().skip(from).map(|(i, its)| its.cost(self.stack.width_after(i)));
-        // Forward, and back to the parameters and to what came in.
+        // The forward pass, and in the backward pass the gradients of parameters and inputs.
         let multiplied = costs.map(|cost| cost as u64).fold(0, u64::saturating_add);
         let multiplied = multiplied.saturating_mul(3 * size_of::<T>() as u64).saturating_mul(self.at_once as u64);
         self.batch > self.at_once || multiplied >= LONG || optimizer.largest_norm.is_some()
@@ -339,7 +344,7 @@ mod tests {
     const X: [[f64; 3]; 4] = [[0.2, -1.0, 0.5], [1.5, 0.3, -0.7], [-0.4, 0.8, 0.9], [0.0, 0.1, -2.0]];
     const T: [i64; 4] = [0, 1, 1, 0];
 
-    /// The mean loss of all rows, from the forward pass alone.
+    /// The mean loss of all rows, by the forward pass alone.
     fn loss(stack: &Stack, params: &[Vec<f64>]) -> f64 {
         let x = Array2::from_shape_fn((4, 3), |(i, j)| X[i][j]);
         let mut scores = Array2::zeros((4, 2));
@@ -528,7 +533,8 @@ mod tests {
         }
     }
 
-    /// What becomes of parameters and state in some steps over batches of ten, in blocks of so many, and how many steps were made; and the losses.
+    /// Parameters and state after some steps over batches of ten, in blocks of `at_once` rows, and the number of steps
+    /// taken; and the losses.
     fn steps_in_blocks<'a>(
         (stack, before): (&Stack, &[Vec<f64>]),
         (x, t, rows): (Data<'a, f64>, &'a [i64], &'a [i64]),
@@ -575,7 +581,7 @@ mod tests {
         let mut sparse = Nonzeros::new(30, Rows::Bytes(x.view()), dense.scale().unwrap());
         sparse.extend(detect().unwrap(), Rows::Bytes(x.view()), 0..40).unwrap();
         let bytes = Data::Rows(Rows::Bytes(x.view()));
-        // The last batch is a short one.
+        // The last batch is short.
         let rows: Vec<i64> = (0..35).map(|i| (i * 11) % 40).collect();
         let cases =
             [(&dense, &params, bytes), (&dense, &params, Data::Nonzeros(&sparse)), (&images, &of_images, bytes)];
@@ -590,11 +596,11 @@ mod tests {
             for at_once in [1, 3, 4] {
                 let (done, blocks, _, found) = run(&rows, at_once, usize::MAX);
                 assert_eq!(done, Ok(Progress { steps: 4, diverged: false }));
-                // Four steps of sums of at most 37 terms around 1, added up in other orders.
+                // Four steps of sums of at most 37 terms around 1, accumulated in other orders.
                 let close = |a: &f64, b: &f64| (a - b).abs() < 1e-10;
                 assert!(whole.concat().iter().zip(&blocks.concat()).all(|(a, b)| close(a, b)), "{rule:?} {at_once}");
                 assert!(losses.iter().zip(&found).all(|(a, b)| close(a, b)), "{rule:?} {at_once}");
-                // Wherever it is ended: what whole steps make of it.
+                // Wherever the steps are interrupted, the result is that of whole steps.
                 let after: Vec<_> = (0..4).map(|steps| run(&rows[..10 * steps], at_once, usize::MAX).1).collect();
                 let mut seen = [0; 4];
                 for n in 0.. {
@@ -622,7 +628,7 @@ mod tests {
         let mut sparse = Nonzeros::new(features, Rows::Bytes(x.view()), stack.scale().unwrap());
         sparse.extend(detect().unwrap(), Rows::Bytes(x.view()), 0..40).unwrap();
         let t: Vec<i64> = (0..40).map(|i| i * i % 4).collect();
-        // The last batch is short, and the first of the next call follows it.
+        // The last batch is short, and the next call starts with the batch after it.
         let rows: Vec<i64> = (0..34).map(|i| (i * 11) % 40).collect();
         for &level in available() {
             for rule in [Rule::Sgd, Rule::Momentum(0.5)] {
@@ -645,7 +651,8 @@ mod tests {
                 };
                 let (dense, dense_losses) = train(false);
                 let (skipped, losses) = train(true);
-                // Eight steps, each a fifth of sums of some 70 terms, the largest about 1, in the forward pass and as many back.
+                // Eight steps, each a fifth of sums of some 70 terms, the largest about 1, in the forward pass and as
+                // many in the backward pass.
                 let tolerance = 200.0 * T::epsilon().wide();
                 assert!(dense.iter().zip(&skipped).all(|(a, b)| (a.wide() - b.wide()).abs() < tolerance), "{rule:?}");
                 assert!(dense_losses.iter().zip(&losses).all(|(a, b)| (a - b).abs() < tolerance), "{rule:?}");
@@ -678,7 +685,7 @@ mod tests {
             (Data::Rows(x), 30, 10, true),
             (Data::Rows(x), 64, 10, false), // 64·1024·64 multiplications are divided
             (Data::Nonzeros(&sparse), 64, 10, true),
-            (Data::Nonzeros(&sparse), 30, 8, false), // too few to wake a thread for
+            (Data::Nonzeros(&sparse), 30, 8, false), // too few to wake a thread
         ] {
             let stack =
                 Stack::new(1024, vec![Layer::affine(hidden), Layer::Activation(Relu), Layer::affine(2)], Loss::Softmax);
@@ -692,7 +699,8 @@ mod tests {
                 draws: Draws::default(),
             };
             let mut calls = 0;
-            // It may be at work elsewhere for other tests, but not always. Where no call is wanted all tries are made, and 1000 are 84,000 million multiplications.
+            // The thread may be busy with other tests at times, but not every time. Where no call is expected all tries
+            // are made, and 1000 are 84,000 million multiplications.
             for _ in 0..if wanted { 1000 } else { 20 } {
                 let mut count = || {
                     calls += 1;

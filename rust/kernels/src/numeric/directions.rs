@@ -1,14 +1,15 @@
-//! The losses of a network after all its parameters were moved along one direction: what the gradient check asks for beside single
-//! entries.
+//! The losses of a network with all its parameters moved along one direction: what the gradient check needs besides
+//! single entries.
 //!
 //! ```text
 //! out[k] = the mean loss, with every parameter p replaced by p + offsets[k]·v
 //! ```
 //!
-//! Forward and loss only, and every product summed anew: `x·(W + a·V)` is never `x·W + a·(x·V)`, which would presume what is to be
-//! checked. Zeros of the data are left out if that pays ([`Data::Nonzeros`]): a weight under a zero pixel reaches nothing, moved or not.
+//! Forward pass and loss only, with every product computed anew: `x·(W + a·V)` is never `x·W + a·(x·V)`, which would
+//! presume what is to be checked. Zeros of the data are skipped if that pays ([`Data::Nonzeros`]): a weight on a zero
+//! pixel has no effect, moved or not.
 //!
-//! Cost of an offset: a forward pass, and one pass over the parameters that move. Offsets are divided among the threads.
+//! Cost per offset: a forward pass, and one pass over the parameters that move. Offsets are divided among the threads.
 
 use crate::error::{agree, reserve, resize};
 use crate::layers::affine::{self, InVectors};
@@ -22,8 +23,8 @@ use ndarray::ArrayViewMut2;
 use std::ops::Deref;
 use std::time::Instant;
 
-/// The losses for the offsets from `first` on, until all are done or `deadline` has passed; some always are. A parameter without a
-/// direction stays. Answers how many offsets are done now: where to go on.
+/// Compute the losses for the offsets from `first` on, until all are done or `deadline` has passed; always at least
+/// some. A parameter without a direction stays. Returns the number of offsets done now: the `first` of the next call.
 ///
 /// ```
 /// use chainrule_kernels::numeric::directions::{losses_along, Scratch};
@@ -49,9 +50,9 @@ use std::time::Instant;
 ///
 /// # Errors
 ///
-/// [`KernelError::Sizes`] if arrays do not fit the stack or each other, [`KernelError::Label`], [`KernelError::Empty`] without rows,
-/// [`KernelError::Memory`]. `out` is untouched then, but for the last.
-#[allow(clippy::too_many_arguments)] // a network, its data, which way to move it, and how far to go
+/// [`KernelError::Sizes`] if arrays do not fit the stack or each other, [`KernelError::Label`], [`KernelError::Empty`]
+/// without rows, [`KernelError::Memory`]. `out` is untouched then, except after the last.
+#[allow(clippy::too_many_arguments)] // a network, its data, the direction, and how far to go
 pub fn losses_along<P: Deref<Target = [f64]> + Sync>(
     level: Level,
     stack: &Stack,
@@ -105,14 +106,15 @@ pub fn losses_along<P: Deref<Target = [f64]> + Sync>(
     Ok(done)
 }
 
-/// Multiplications (and numbers moved) from which a second thread is woken: a millisecond of work, because in a check there is time to
-/// fall asleep between two calls.
+/// Multiplications (and numbers moved) from which a second thread is woken: a millisecond of work, because in a check
+/// the threads have time to fall asleep between two calls.
 const WORTH_THREADS: usize = 1 << 26;
 
-/// Memory to work in, which the caller holds from call to call: fresh memory of half a megabyte costs as much as the loss itself.
+/// Memory to work in, which the caller keeps between calls: allocating half a megabyte anew costs as much as the loss
+/// itself.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    /// What the workspaces were made for.
+    /// The stack that the workspaces were made for.
     stack: Option<Stack>,
     workspaces: Vec<Workspace>,
 }
@@ -131,14 +133,14 @@ impl Scratch {
     }
 }
 
-/// What one offset needs.
+/// Memory to work in for one offset.
 #[derive(Debug, Default)]
 struct Workspace {
     /// The parameters that move, moved.
     moved: Vec<Vec<f64>>,
     /// The parameters of a product that skips zeros.
     first: InVectors<f64>,
-    /// Whether that `W` is the one of this call, for all offsets.
+    /// Whether `first` already holds this call's `W`, which is the same for all offsets.
     ready: bool,
     block: stack::Workspace<f64>,
     scores: Vec<f64>,
@@ -199,7 +201,7 @@ impl<P: Deref<Target = [f64]> + Sync> Moving<'_, '_, '_, P> {
             let rows = start..n.min(start + BLOCK);
             let out = &mut scores[rows.start * classes..rows.end * classes];
             let Ok(out) = ArrayViewMut2::from_shape((rows.len(), classes), out) else {
-                continue; // not reached: it is as long as that
+                continue; // not reached: the length fits
             };
             self.stack.scores_of_block(self.level, &params, skip.then_some(&*first), self.x, rows, block, out)?;
         }
@@ -252,7 +254,8 @@ mod tests {
             let (stack, params, x, t) = network(19, layers, n);
             let directions: Vec<Vec<f64>> =
                 params.iter().enumerate().map(|(i, p)| vector(p.len(), i as u64 + 40)).collect();
-            // First all but the last move, then all but the first, then the first alone: with memory held from call to call.
+            // First all but the last move, then all but the first, then the first alone, with memory kept between
+            // calls.
             let last = params.len() - 1;
             let moving = [0..last, 1..last + 1, 0..1].map(|which| {
                 let direction = |i: usize| which.contains(&i).then_some(&directions[i][..]);

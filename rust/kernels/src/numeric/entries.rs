@@ -1,37 +1,38 @@
-//! The losses of a network after single numbers of it were moved: the numeric side of a gradient check.
+//! The losses of a network with single numbers moved: the numeric side of a gradient check.
 //!
 //! ```text
 //! out[e, k] = the mean loss, with parameter[entries[e]] replaced by itself + offsets[e, k]
 //! ```
 //!
-//! Forward and loss only. Nothing here knows a derivative: each moved number goes through the network's own arithmetic, and what comes
-//! after it is evaluated anew. In particular a column `x·w` is never `z + δ·x`, which would presume what is to be checked. What is saved
-//! is what the move does not touch:
+//! Forward pass and loss only. Nothing here knows a derivative: each moved number goes through the network's own
+//! arithmetic, and everything after it is evaluated anew. In particular a column `x·w` is never `z + δ·x`, which would
+//! presume what is to be checked. Only work that the move does not affect is saved:
 //!
 //! ```text
-//! W[i, j]   column j = (the terms of all other blocks of features, as they were) + the block of feature i, summed anew,
-//!                      but for sixteen rows in all of which feature i is 0
-//!           then, row by row where the column has other bits than before:
-//!               the activations up to the next affine layer; rows whose number comes out as before (a dead ReLU) are done
-//!               next affine layer = (b and its other inputs, as they were) + the new number · W[j, :]
+//! W[i, j]   column j = (the terms of all other blocks of features, unchanged) + the block of feature i, summed anew,
+//!                      except for any sixteen rows in which feature i is always 0
+//!           then, for each row in which the bits of the column have changed:
+//!               the activations up to the next affine layer; a row whose number is then unchanged (dead ReLU) is done
+//!               next affine layer = (b and its other inputs, unchanged) + the new number · W[j, :]
 //!               all layers after it, and the loss, in full
 //! b[j]      the same: b is one more row of W, and its feature is 1 in every row
 //! ```
 //!
-//! Why that is sound: leaving out or keeping a sum is the associativity of +, whatever the terms are. A row that is not evaluated anew has,
-//! bit for bit, the number it had, so it has the loss it had; and so it has if its term is 0·w before and after, w being finite. An
-//! offset of 0 gives exactly the loss that the same sums give unmoved.
+//! Why that is sound: keeping or leaving out a partial sum is the associativity of +, whatever the terms are. A row
+//! that is not evaluated anew has, bit for bit, the number it had, so it has the same loss. This also holds if its term
+//! is 0·w before and after, w being finite. An offset of 0 gives exactly the loss that the same sums give unmoved.
 //!
-//! That is the way where each row goes by itself through products and elementwise layers behind the number. Where it does not, and for numbers of other layers,
-//! the layers behind it are evaluated in full: [`anew`].
+//! This applies where each row goes by itself through products and elementwise layers after the number. Elsewhere, and
+//! for numbers of other layers, the layers after it are evaluated in full: [`anew`].
 //!
-//! Sixteen rows that changed, of whichever moves, go through the rest of the network side by side, one a lane, so there is no sum across
-//! lanes, and a row's loss does not depend on its company. Row losses are added up in the order of the rows. So the bits depend neither on
-//! the number of threads nor on how the work is divided into calls. Each call begins with one forward pass.
+//! Sixteen changed rows, from any moves, go through the rest of the network side by side, one per lane. So no sum goes
+//! across lanes, and a row's loss does not depend on the rows beside it. Row losses are added in the order of the rows.
+//! So the bits depend neither on the number of threads nor on how the work is divided into calls. Each call begins with
+//! one forward pass.
 //!
-//! Cost of a move: N·16 multiplications at most for the column, and for each row that changed those of the layers after the next
-//! affine one. For 784-50-10 with 100 digits, of which four fifths are zeros, some 10 of 100 rows reach the softmax, and no product of
-//! 784 terms is taken.
+//! Cost per move: N·16 multiplications at most for the column, and for each changed row those of the layers after the
+//! next affine one. For 784-50-10 with 100 digits, of which four fifths are zeros, some 10 of 100 rows reach the
+//! softmax, and no product of 784 terms is computed.
 
 mod anew;
 mod column;
@@ -51,22 +52,22 @@ use ndarray::ArrayView2;
 use std::ops::{Deref, Range};
 use std::time::Instant;
 
-/// Terms of a sum that are added up anew when one of them is moved.
+/// Terms of a sum that are added anew when one of them moves.
 const FEATURES: usize = 16;
 
-/// Rows of the data worked on at a time: with [`MOVES`] it bounds the memory of a thread.
+/// Rows of the data per block: with [`MOVES`], this bounds the memory of a thread.
 const ROWS: usize = 128;
 
-/// Moves worked on at a time.
+/// Moves processed at a time.
 const MOVES: usize = 64;
 
-/// Multiplications (and what takes as long) from which a second thread is woken: some 50 µs of work.
+/// Multiplications (and operations that take as long) from which a second thread is woken: some 50 µs of work.
 const WORTH_THREADS: usize = 1 << 19;
 
-/// Multiplications a thread is given before the clock is looked at for the first time: a few milliseconds.
+/// Multiplications per thread before the first look at the clock: a few milliseconds.
 const FIRST_ROUND: usize = 1 << 25;
 
-/// Moves in a round, at most: bounds the memory of a call.
+/// The most moves in a round: bounds the memory of a call.
 const ROUND: usize = 1 << 17;
 
 type Numbers = Lane<f64>;
@@ -76,18 +77,18 @@ const ZEROS: Numbers = Lane([0.0; LANES]);
 /// Which numbers are moved, and by how much.
 #[derive(Clone, Copy, Debug)]
 pub struct Moves<'a> {
-    /// Which of the parameters.
+    /// The index of the parameter.
     pub parameter: usize,
-    /// Which of its numbers, counted row after row.
+    /// The indices of its numbers, in row-major order.
     pub entries: &'a [i64],
-    /// How many offsets an entry has.
+    /// Offsets per entry.
     pub each: usize,
     /// The offsets of the first entry, then those of the second, …
     pub offsets: &'a [f64],
 }
 
-/// The losses after each move, from entry `first` on, until all are done or `deadline` has passed; some always are. `out` is ordered as
-/// the offsets are. Answers how many entries are done now: where to go on.
+/// Compute the losses after each move, from entry `first` on, until all are done or `deadline` has passed; always at
+/// least some. `out` is ordered like the offsets. Returns the number of entries done now: the `first` of the next call.
 ///
 /// ```
 /// use chainrule_kernels::machine::level::detect;
@@ -110,9 +111,9 @@ pub struct Moves<'a> {
 ///
 /// # Errors
 ///
-/// [`KernelError::Sizes`] if arrays do not fit the stack or each other, [`KernelError::Label`], [`KernelError::Empty`] without rows,
-/// [`KernelError::Number`] for a parameter or an entry that is not there, [`KernelError::Memory`]. `out` is untouched then, but for
-/// the last.
+/// [`KernelError::Sizes`] if arrays do not fit the stack or each other, [`KernelError::Label`], [`KernelError::Empty`]
+/// without rows, [`KernelError::Number`] for a parameter or an entry that does not exist, [`KernelError::Memory`].
+/// `out` is untouched then, except after the last.
 #[allow(clippy::too_many_arguments)] // a network, its data, what to move, and how far to go
 pub fn losses<P: Deref<Target = [f64]> + Sync>(
     level: Level,
@@ -184,7 +185,7 @@ pub fn losses<P: Deref<Target = [f64]> + Sync>(
         if now >= deadline {
             break;
         }
-        // By the time these took, as many as fill three quarters of what is left: others may take longer.
+        // Judging by these, as many as fill three quarters of the time left, since others may take longer.
         let fit = 0.75 * (deadline - now).as_secs_f64() / (now - start).as_secs_f64().max(1e-9);
         round = (entries.len() as f64 * fit.min(16.0)) as usize;
     }
@@ -193,60 +194,62 @@ pub fn losses<P: Deref<Target = [f64]> + Sync>(
 
 /// One number, moved.
 struct Move {
-    /// The feature it belongs to: i of `W[i, j]`, the one behind the last for `b[j]`.
+    /// The feature it belongs to: i of `W[i, j]`, and for `b[j]` the one after the last.
     feature: usize,
-    /// What it is now.
+    /// Its new value.
     value: f64,
-    /// Where its loss goes.
+    /// The index of its loss.
     at: usize,
 }
 
-/// Moves in one column of an affine layer's output, in the order of the features.
+/// Moves in one column of an affine layer's output, ordered by feature.
 struct Task {
     column: usize,
     moves: Vec<Move>,
-    /// The sum over the rows, for each.
+    /// The sum of the rows' losses, for each move.
     losses: Vec<f64>,
 }
 
-/// What no move touches.
+/// Everything that no move changes.
 struct Ready<'a, 't> {
     level: Level,
     loss: Loss,
     targets: Targets<'t, f64>,
-    /// Which of the parameters of its layer is moved, its numbers, all of that layer, and the rows that flow into it.
+    /// The index in its layer of the parameter that is moved, its numbers, all of that layer's, and the rows that flow
+    /// into the layer.
     parameter: usize,
     values: &'a [f64],
     coefficients: Coefficients<'a>,
     blocks: Vec<Block>,
-    /// The activations that a moved number goes through before anything is added to it.
+    /// The activations between a moved number and the next sum.
     between: &'a [Layer],
-    /// What comes out of them unmoved, a row an example.
+    /// Their output without a move, one row per example.
     rows: Vec<f64>,
-    /// How long such a row is.
+    /// The length of such a row.
     width: usize,
-    /// The parameters of the product that follows, if one does.
+    /// The parameters of the next product, if there is one.
     next: Option<InVectors<f64>>,
-    /// How long a row is behind that one.
+    /// The length of a row after that product.
     columns: usize,
-    /// All layers behind it, and their parameters.
+    /// All layers after it, and their parameters.
     rest: &'a [Layer],
     params: &'a [&'a [f64]],
     widest: usize,
     classes: usize,
 }
 
-/// Some rows of an affine layer's input, feature after feature, sixteen rows a lane; behind the last feature comes the 1 of the bias.
+/// Some rows of an affine layer's input, transposed: feature after feature, with sixteen rows per lane. After the last
+/// feature comes the 1 of the bias.
 struct Block {
     rows: Range<usize>,
-    /// Lanes a feature.
+    /// Lanes per feature.
     width: usize,
     inputs: Padded<f64>,
-    /// Of each feature, a bit a lane: whether it is other than 0 in any of those rows.
+    /// For each feature, one bit per lane: whether it is nonzero in any of those rows.
     there: Vec<u8>,
 }
 
-// A bit for each lane of a block.
+// One bit for each lane of a block.
 const _: () = assert!(ROWS / LANES <= u8::BITS as usize);
 
 impl Block {
@@ -268,7 +271,7 @@ impl Block {
 }
 
 impl<'a, 't> Ready<'a, 't> {
-    #[allow(clippy::too_many_arguments)] // a network, its data, and which of its numbers are moved
+    #[allow(clippy::too_many_arguments)] // a network, its data, and the parameter that is moved
     fn new(
         level: Level,
         stack: &'a Stack,
@@ -320,7 +323,7 @@ impl<'a, 't> Ready<'a, 't> {
         })
     }
 
-    /// Multiplications, if every row changes; an `exp` counts as 24.
+    /// Multiplications if every row changes; an `exp` counts as 24.
     fn cost_of_a_move(&self) -> usize {
         let mut inputs = self.columns;
         let mut products = FEATURES.saturating_add(self.columns);
@@ -332,7 +335,7 @@ impl<'a, 't> Ready<'a, 't> {
         a_row.saturating_mul(self.targets.rows()).max(1)
     }
 
-    /// The moves of some entries, those of one column together.
+    /// The moves of some entries, grouped by column.
     fn tasks(&self, moves: &Moves<'_>, entries: Range<usize>) -> Result<Vec<Task>, KernelError> {
         let each = moves.each;
         let mut order = Vec::new();
@@ -359,7 +362,7 @@ impl<'a, 't> Ready<'a, 't> {
         Ok(tasks)
     }
 
-    /// Find the losses of each task.
+    /// Compute the losses of each task.
     fn work(&self, tasks: &mut [Task], divided: bool) -> Result<(), KernelError> {
         let mut work = || {
             threads::try_each_with(tasks.iter_mut(), Workspace::default, |work, task| {
@@ -376,7 +379,7 @@ impl<'a, 't> Ready<'a, 't> {
     }
 }
 
-/// The numbers of a matrix, row after row.
+/// The numbers of a matrix, row-major.
 fn numbers_of(x: ArrayView2<'_, f64>) -> Result<Vec<f64>, KernelError> {
     let mut rows = Vec::new();
     reserve(&mut rows, x.len())?;
@@ -414,7 +417,7 @@ pub(crate) mod tests {
     use std::time::Duration;
     use Activation::{LeakyRelu, Relu, Scale, Sigmoid, Tanh};
 
-    /// The oracle: the mean loss by its definition, three loops a product, every row and every layer.
+    /// The oracle: the mean loss by definition, with three loops per product, for every row and every layer.
     pub(crate) fn naive(stack: &Stack, params: &[Vec<f64>], x: &Array2<f64>, t: &Array2<f64>) -> f64 {
         let mut loss = 0.0;
         for (x, t) in x.rows().into_iter().zip(t.rows()) {
@@ -464,8 +467,8 @@ pub(crate) mod tests {
         Layer::Activation(f)
     }
 
-    /// Stacks of every build: an activation first or last, none, one, two or three products, widths on both sides of a lane and of a
-    /// block of features, widths of 0 and 1.
+    /// Stacks of every structure: an activation first or last, none, one, two or three products, widths on both sides
+    /// of a lane and of a block of features, widths of 0 and 1.
     fn stacks() -> Vec<Stack> {
         let build = |features: usize, layers: Vec<Layer>| Stack::new(features, layers, Loss::Softmax);
         let with = |loss: Loss, stack: Stack| Stack { loss, ..stack };
@@ -498,12 +501,12 @@ pub(crate) mod tests {
         fn new(stack: Stack, n: usize) -> Self {
             let fill = |n: usize| numbers::<f64>((1, n), n as u64).into_iter().collect();
             let params = stack.sizes().map(fill).collect();
-            // Every third number of the data is 0, as of pixels.
+            // Every third number of the data is 0, as in images.
             let mut x = numbers::<f64>((n, stack.features()), 5);
             x.iter_mut().step_by(3).for_each(|x| *x = 0.0);
             let classes = stack.classes();
             let ids = (0..n).map(|i| (i * i % classes) as i64).collect();
-            // Rows that do not sum to 1 exactly, and hold zeros.
+            // Rows that do not sum to 1 exactly, and contain zeros.
             let mut soft = numbers::<f64>((n, classes), 7).mapv(f64::abs);
             soft.iter_mut().step_by(4).for_each(|t| *t = 0.0);
             Self { stack, params, x, ids, soft }
@@ -513,7 +516,7 @@ pub(crate) mod tests {
             stacks().into_iter().flat_map(|stack| [1, 3, 16, 17].map(|n| Self::new(stack.clone(), n)))
         }
 
-        /// Whether targets are rows of numbers: asked for, or all that this loss takes.
+        /// Whether targets are rows of numbers: requested, or the only kind this loss takes.
         fn soft(&self, asked: bool) -> bool {
             asked || self.stack.loss != Loss::Softmax
         }
@@ -548,7 +551,8 @@ pub(crate) mod tests {
         }
     }
 
-    /// Sums of at most 40 terms, four layers, 1,000 rows: the losses, of 1 to 10, are off by some hundred units of 2e-16.
+    /// Sums of at most 40 terms, four layers, 1,000 rows: the losses, of 1 to 10, are off by some hundred units of
+    /// 2e-16.
     fn assert_close(got: f64, want: f64) {
         assert!((got - want).abs() <= 1e-13 * (1.0 + want.abs()), "{got:?} against {want:?}");
     }
@@ -603,7 +607,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_losses_are_no_straight_line() {
-        // What a derivative would predict for a move of 20 is far from what happens.
+        // The derivative's prediction for a move of 20 is far from the actual loss.
         let case = Case::new(stacks().swap_remove(1), 3);
         for parameter in 0..case.params.len() {
             let size = case.params[parameter].len() as i64;

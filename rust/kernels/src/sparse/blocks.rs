@@ -1,6 +1,6 @@
-//! The rows of each batch, some at a time.
+//! The rows of each batch, a block at a time.
 
-/// Rows that are worked on at once.
+/// Rows that are processed together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Block<'a> {
     pub rows: &'a [i64],
@@ -13,13 +13,13 @@ pub(crate) struct Block<'a> {
 /// The blocks of batch after batch.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Blocks<'a> {
-    /// The rows that are left.
+    /// The rows still to come.
     rows: &'a [i64],
-    /// How many rows make a batch; the last one may be shorter.
+    /// Rows per batch; the last batch may be shorter.
     size: usize,
-    /// How many make a block; the last one of a batch may be shorter.
+    /// Rows per block; the last block of a batch may be shorter.
     at_once: usize,
-    /// How many of the batch in hand are done.
+    /// Rows of the current batch that are done.
     done: usize,
 }
 

@@ -1,15 +1,15 @@
-//! What is not zero in a batch, written down: for each pair of columns a list.
+//! The nonzeros of a batch as lists, one for each pair of columns.
 //!
-//! In training, each batch is turned into such lists from the [`Nonzeros`] of the data set, and both products of a step go through them
-//! (see [`sparse`](crate::sparse::product)):
+//! In training, each batch is turned into such lists from the [`Nonzeros`] of the data set, and both products of a step
+//! iterate over them (see [`sparse`](crate::sparse::product)):
 //!
 //! ```text
 //! list of pair p     (n, [x, y])     for the rows n of the batch where x = X[n][2p] or y = X[n][2p + 1] is not zero
 //! ```
 //!
-//! Why lists of a fixed capacity (the batch size) each, and not the sorted transpose: one pass instead of three. Why the numbers as they are
-//! stored: an entry with two bytes is 8 bytes and crosses no cache line. Cost for 100 MNIST images of bytes on Zen 4: 14 µs, half of it waiting
-//! for images drawn at random.
+//! Why lists of a fixed capacity (the batch size) each, and not the sorted transpose: one pass instead of three. Why
+//! the numbers as they are stored: an entry with two bytes is 8 bytes and crosses no cache line. Cost for 100 MNIST
+//! images of bytes on Zen 4: 14 µs, half of it waiting for images drawn at random.
 
 use crate::dense::padded::Padded;
 use crate::error::resize;
@@ -19,20 +19,20 @@ use crate::sparse::product::{Backward, EachRow, Forward, Lists};
 use crate::{Float, KernelError};
 use std::ops::Range;
 
-/// For each pair of columns, the rows where it is not zero, and the two numbers there.
+/// For each pair of columns, the rows where it is not zero, and its two numbers there.
 #[derive(Debug)]
 pub(crate) struct Columns<T> {
     entries: Entries<T>,
-    /// Where the list of each pair ends; that of pair p starts at p times `rows`.
+    /// Where the list of each pair ends; that of pair p starts at p · `rows`.
     ends: Vec<usize>,
     rows: usize,
     columns: usize,
 }
 
-/// The lists, the numbers as they are stored.
+/// The lists, with the numbers as they are stored.
 #[derive(Debug)]
 enum Entries<T> {
-    /// Bytes, and what each of the 256 stands for.
+    /// Bytes, and the value of each of the 256.
     Bytes(Vec<(u32, [u8; 2])>, Box<[T; 256]>),
     Floats(Vec<(u32, [T; 2])>),
 }
@@ -44,7 +44,7 @@ impl<T> Default for Columns<T> {
 }
 
 impl<T: Float> Columns<T> {
-    /// Reserve memory for batches of so many rows of such tiles of `x`, so that `refill` needs no more.
+    /// Reserve memory for batches of `rows` rows of these tiles of `x`, so that `refill` allocates nothing.
     ///
     /// # Errors
     ///
@@ -57,8 +57,8 @@ impl<T: Float> Columns<T> {
         }
     }
 
-    /// Make these the lists of such rows of `x`, numbers below `x.rows()`, in the memory there is if it is enough. Those of the `next` batch are
-    /// asked for meanwhile.
+    /// Fill the lists from these rows of `x`, all below `x.rows()`, in the existing memory if it is large enough. The
+    /// rows of the `next` batch are prefetched meanwhile.
     ///
     /// # Errors
     ///
@@ -88,7 +88,7 @@ impl<T: Float> Columns<T> {
         Ok(())
     }
 
-    /// `out ← X·W + b`, where X is the batch, and `out` as wide as `w`.
+    /// `out ← X·W + b`, where X is the batch and `out` is as wide as `w`.
     pub(crate) fn forward(&self, level: Level, w: &Padded<T>, b: &[T], out: &mut Padded<T>) {
         let w = w.as_rows();
         let (ends, dim) = (&self.ends[..], (self.rows, self.columns));
@@ -104,7 +104,7 @@ impl<T: Float> Columns<T> {
         }
     }
 
-    /// Hand over each row of Xᵀ·d: with `every` also those of columns that are zero in the whole batch.
+    /// Pass on each row of Xᵀ·d: with `every`, also those of columns that are zero in the whole batch.
     pub(crate) fn backward<E: EachRow<T>>(&self, level: Level, d: &Padded<T>, each: E, every: bool) {
         let (ends, dim) = (&self.ends[..], (self.rows, self.columns));
         match &self.entries {
@@ -119,7 +119,7 @@ impl<T: Float> Columns<T> {
         }
     }
 
-    /// Empty lists of so many rows and columns: how many entries there may be.
+    /// Start empty lists for `rows` × `columns`; returns the capacity in entries.
     fn start(&mut self, rows: usize, columns: usize) -> Result<usize, KernelError> {
         let pairs = columns.div_ceil(2);
         (self.rows, self.columns) = (rows, columns);
@@ -128,7 +128,7 @@ impl<T: Float> Columns<T> {
         Ok(pairs.saturating_mul(rows))
     }
 
-    /// Memory for so many entries of bytes, and the ends of the lists.
+    /// Memory for `capacity` entries of bytes, and the ends of the lists.
     fn bytes(&mut self, table: &[T; 256], capacity: usize) -> Result<Filling<'_, u8>, KernelError> {
         if !matches!(&self.entries, Entries::Bytes(_, same) if **same == *table) {
             self.entries = Entries::Bytes(Vec::new(), Box::new(*table));
@@ -139,7 +139,7 @@ impl<T: Float> Columns<T> {
         }
     }
 
-    /// Memory for so many entries of floats, and the ends of the lists.
+    /// Memory for `capacity` entries of floats, and the ends of the lists.
     fn floats(&mut self, capacity: usize) -> Result<Filling<'_, T>, KernelError> {
         if !matches!(self.entries, Entries::Floats(_)) {
             self.entries = Entries::Floats(Vec::new());
@@ -154,7 +154,7 @@ impl<T: Float> Columns<T> {
 /// The entries, and where each list ends.
 type Filling<'a, V> = (&'a mut [(u32, [V; 2])], &'a mut [usize]);
 
-/// The vector, longer if need be. What it holds stays: there is nothing to clear in lists that are written anew.
+/// The vector, grown if needed. Old contents stay: the lists are overwritten anyway.
 fn at_least<E: Clone>(entries: &mut Vec<E>, capacity: usize, blank: E) -> Result<&mut [E], KernelError> {
     let length = entries.len().max(capacity);
     resize(entries, length, blank)?;
@@ -179,7 +179,7 @@ impl<T: Float, V: Copy, R: Iterator<Item = usize> + Clone> Kernel for Note<'_, T
     fn run(self, _: impl Arithmetic) {
         let Self { x, tiles, pairs, rows, next, entries, ends } = self;
         let pairs_a_tile = (x.tile_width() / 2).max(1);
-        // Where a row's numbers are has to be there before they can be asked for.
+        // The offsets of a row must have arrived before its numbers can be prefetched.
         const AHEAD: usize = 12;
         let (mut soon, mut later) = (next.clone(), next.skip(AHEAD));
         for (i, row) in rows.enumerate() {
@@ -197,7 +197,7 @@ impl<T: Float, V: Copy, R: Iterator<Item = usize> + Clone> Kernel for Note<'_, T
     }
 }
 
-/// The lists, and what a number in them stands for.
+/// The lists, and the value of a number in them.
 struct Listed<'a, V, F> {
     entries: &'a [(u32, [V; 2])],
     ends: &'a [usize],
@@ -229,7 +229,7 @@ mod tests {
     use crate::machine::level::detect;
     use crate::sparse::product::tests::{each_data, refilled, Data, BATCH};
 
-    /// The list of a pair, and what its numbers stand for.
+    /// The list of a pair, with the values of its numbers.
     fn list<T: Float>(columns: &Columns<T>, pair: usize) -> Vec<(u32, [T; 2])> {
         let range = pair * columns.rows..columns.ends[pair];
         match &columns.entries {
@@ -245,7 +245,7 @@ mod tests {
         let mut columns = Columns::default();
         each_data::<f32>(|Data { all, batch, .. }| {
             let features = all.features();
-            // Then nine times the full row, which stands second in the batch: it takes all of the memory there is.
+            // Then the full row, the second of the batch, nine times: it takes all of the capacity.
             for (rows, places) in [(&BATCH, std::array::from_fn(|i| i)), (&[5; 9], [1; 9])] {
                 refilled(&mut columns, detect().unwrap(), &all, rows, &[3]);
                 for pair in 0..features.div_ceil(2) {

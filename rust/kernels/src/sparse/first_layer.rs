@@ -1,7 +1,8 @@
 //! The first layer of a network in training, over data without its zeros ([`Nonzeros`]).
 //!
-//! The columns of the data are divided, and the rows of `W` with them: a [`Partition`] each. The scores are `b` plus the first one's sums, and then
-//! plus the second's, whether both are one thread's or the second is the helper's ([`helper_thread`](super::helper_thread)).
+//! The columns of the data, and with them the rows of `W`, are divided into two [`Partition`]s. The scores are `b` plus
+//! the sums of the first partition, then plus those of the second. The order is the same whether one thread has both
+//! partitions or the helper has the second ([`helper_thread`](super::helper_thread)).
 
 use crate::dense::padded::Padded;
 use crate::machine::level::Level;
@@ -16,13 +17,13 @@ use crate::{Float, KernelError};
 #[derive(Debug)]
 pub(crate) struct First<T> {
     mine: Partition<T>,
-    /// What can be another thread's, unless the data have a single tile.
+    /// The partition that another thread can take over. `None` if the data has a single tile.
     other: Option<Partition<T>>,
     d: Padded<T>,
 }
 
 impl<T: Float> First<T> {
-    /// The layer with such outputs that reads `x`, for blocks of up to so many rows.
+    /// The layer that maps `x` to `outputs` scores, for blocks of up to `at_once` rows.
     ///
     /// # Errors
     ///
@@ -37,7 +38,8 @@ impl<T: Float> First<T> {
         })
     }
 
-    /// Copy `w` and the optimizer's state of it to here; and reserve all the memory that steps over `x` need, whose batches are whole or `in_blocks`.
+    /// Copy `w` and its optimizer state here, and reserve all memory that steps over `x` need, with whole batches or
+    /// `in_blocks`.
     ///
     /// # Errors
     ///
@@ -57,14 +59,15 @@ impl<T: Float> First<T> {
         Ok(())
     }
 
-    /// And back.
+    /// Copy them back.
     pub(crate) fn store(&self, level: Level, w: &mut [T], state: &mut [&mut [T]]) {
         for partition in std::iter::once(&self.mine).chain(&self.other) {
             partition.store(level, w, state);
         }
     }
 
-    /// Let `steps` go through such blocks of `x`. If told to `divide` them, another thread does what there is to do `beside`, and then joins in.
+    /// Let `steps` go through these blocks of `x`. With `divide`, another thread does the work `beside` first, and then
+    /// joins in.
     ///
     /// # Errors
     ///
@@ -88,11 +91,11 @@ impl<T: Float> First<T> {
     }
 }
 
-/// The layer while steps are made.
+/// The layer during the steps.
 pub(crate) struct InSteps<'a, T> {
     level: Level,
     x: &'a Nonzeros<T>,
-    /// The blocks to come, and the one in hand.
+    /// The blocks to come, starting with the current one.
     blocks: Blocks<'a>,
     mine: &'a mut Partition<T>,
     other: Other<'a, T>,
@@ -104,18 +107,18 @@ pub(crate) struct InSteps<'a, T> {
 enum Other<'a, T> {
     /// There is none.
     None,
-    /// It is this thread's.
+    /// This thread has it.
     Here(&'a mut Partition<T>),
-    /// It is the helper's.
+    /// The helper has it.
     There,
 }
 
 impl<T: Float> InSteps<'_, T> {
-    /// `out ← X·W + b` for the next block. The optimizer is as it is before this step.
+    /// `out ← X·W + b` for the next block. The optimizer is in its state before this step.
     ///
     /// # Errors
     ///
-    /// None, since the memory is there.
+    /// None, since the memory is reserved.
     pub(crate) fn forward(&mut self, optimizer: &Optimizer, b: &[T], out: &mut [T]) -> Result<(), KernelError> {
         let Self { level, x, mut blocks, .. } = *self;
         self.other = match std::mem::replace(&mut self.other, Other::None) {
@@ -139,7 +142,7 @@ impl<T: Float> InSteps<'_, T> {
         Ok(())
     }
 
-    /// Take the gradient of what `forward` gave; behind the last block of a batch, update `W`.
+    /// Take the gradient of the scores from `forward`; after the last block of a batch, update `W`.
     pub(crate) fn backward(&mut self, optimizer: &Optimizer, d: &[T]) {
         let Some(block) = self.blocks.next() else { return };
         if let Other::There = self.other {
@@ -198,7 +201,7 @@ mod tests {
                     let mut state = vec![vec![T::zero(); before.len()]; rule.states()];
                     let w = before.as_slice().unwrap();
                     first.load(level, &sparse, &optimizer, false, w, &borrow(&mut state)).unwrap();
-                    // Behind the batch is what would be seen.
+                    // Rows past the batch would show in the result.
                     first.d.load(level, &vec![T::nan(); CAPACITY * outputs]);
                     let mut out = Array2::from_elem((BATCH, outputs), T::nan());
                     first
@@ -211,14 +214,15 @@ mod tests {
                     for ((i, j), out) in out.indexed_iter() {
                         let (want, size) =
                             (scores[[i, j]] + b[[0, j]].wide(), scores_sizes[[i, j]] + b[[0, j]].wide().abs());
-                        // Each term is rounded as a product and in a sum, the partitions' sums once more; in f64 again.
+                        // Each term is rounded as a product and in a sum, the sums of the partitions once more, and in
+                        // f64 again.
                         let off = (out.wide() - want).abs();
                         assert!(off <= bound::<T>(2 * features + 4, size), "{features}×{outputs} ({i}, {j}): {off}");
                     }
                     let mut after = Array2::from_elem(before.dim(), T::nan());
                     state.iter_mut().for_each(|state| state.fill(T::nan()));
                     first.store(level, after.as_slice_mut().unwrap(), &mut borrow(&mut state));
-                    // Of momentum's first step, the velocity is the step.
+                    // In the first step of momentum, the velocity is the step.
                     for ((state, before), after) in state.iter().flatten().zip(&before).zip(&after) {
                         assert_eq!(*before + *state, *after);
                     }
@@ -226,7 +230,7 @@ mod tests {
                         let w = before[[p, j]].wide();
                         let want = w - rate * (gradient[[p, j]] + weight_decay * w);
                         let size = w.abs() + rate * (sizes[[p, j]] + weight_decay * w.abs());
-                        // The products and the sum of the gradient, two with λ, two with η; in f64 again.
+                        // The products and the sum of the gradient, two with λ, two with η, and in f64 again.
                         let off = (after.wide() - want).abs();
                         assert!(
                             off <= bound::<T>(2 * (1 + lists[p] + 1 + 2 + 2), size),
@@ -249,8 +253,8 @@ mod tests {
         a_step_is_three_loops::<f64>();
     }
 
-    /// `W` and the optimizer's state of it after steps in which `d` is what the layer gives, in blocks of up to so many rows of a batch of seven; and whether
-    /// another thread joined in each time.
+    /// `W` and its optimizer state after steps with the layer's output as `d`, in blocks of up to `at_once` rows of a
+    /// batch of seven; and whether another thread joined in each time.
     fn steps(divide: bool, at_once: usize, optimizer: Optimizer, beside: Option<Beside<'_>>) -> (Vec<u32>, bool) {
         const OUTPUTS: usize = 21;
         let (features, size) = (2 * TILE + 1, 7);
@@ -258,13 +262,14 @@ mod tests {
         let mut sparse = Nonzeros::<f32>::new(features, Rows::Bytes(x.view()), 1.0 / 255.0);
         let level = detect().unwrap();
         sparse.extend(level, Rows::Bytes(x.view()), 0..40).unwrap();
-        // The last batch is a short one.
+        // The last batch is short.
         let rows: Vec<i64> = (0..20_001).map(|i| i * 11 % 40).collect();
         let mut w: Vec<f32> = random((features, OUTPUTS), 1).into_iter().collect();
         let mut state = vec![vec![0.0; w.len()]; optimizer.rule.states()];
         let mut first = First::new(&sparse, OUTPUTS, at_once).unwrap();
         let (mut rows, mut optimizer, mut beside, mut joined) = (&rows[..], optimizer, beside, true);
-        // As at a deadline, and at a loss that is not finite: before its turn comes back, and before it goes on. Then to the end.
+        // The steps end after a backward pass, as at a deadline; after a forward pass, as at a loss that is not finite;
+        // and at the end of the rows.
         for (batches, and_a_half) in [(900, false), (900, true), (2000, false)] {
             first.load(level, &sparse, &optimizer, at_once < size, &w, &borrow(&mut state)).unwrap();
             let beside: Option<Beside<'_>> = beside.as_mut().map(|beside| &mut **beside as Beside<'_>);
@@ -297,7 +302,7 @@ mod tests {
             for (at_once, work) in [(7, 0), (7, 1), (7, 200), (3, 0), (3, 1)] {
                 let (one, joined) = steps(false, at_once, optimizer, None);
                 assert!(!joined && one.iter().all(|&bits| f32::from_bits(bits).is_finite()));
-                // The other thread may be at other work all the time, but not always.
+                // The other thread may be busy with other work at times, but not every time.
                 let times = if threads::count() > 1 { 100 } else { 1 };
                 let joined = (0..times).any(|_| {
                     let mut left = work;

@@ -1,21 +1,23 @@
-//! A second thread for the steps of a training.
+//! A second thread for training steps.
 //!
-//! The main thread goes through all layers, the helper has a partition of the first one ([`first_layer`](super::first_layer)) and nothing else. Between
-//! them a buffer goes to and fro, in it what the helper's columns add to the first layer's scores, and on its way back the gradient of those scores:
+//! The main thread goes through all layers; the helper has one partition of the first layer
+//! ([`first_layer`](super::first_layer)) and nothing else. A buffer goes back and forth between them: to the main
+//! thread with what the helper's columns add to the first layer's scores, and back with the gradient of those scores:
 //!
 //! ```text
 //! main      lists, X·W  ┐                  other layers, loss, and back  ┐         Xᵀ·d, update, lists, X·W  ┐
 //! helper    lists, X·W  ┴ buffer: X·W →        (waits)          ← buffer: d ┴      Xᵀ·d, update, lists, X·W  ┴ …
 //! ```
 //!
-//! Everything else stays in the caches of one core: `W`, the optimizer's state, and the lists. The buffer is 25 kB for 100 rows of
-//! 50 numbers. Both know the blocks beforehand, so neither waits but for the buffer, and it waits awake.
+//! Everything else stays in the caches of one core: `W`, the optimizer's state, and the lists. The buffer is 25 kB for
+//! 100 rows of 50 numbers. Both threads know the blocks beforehand, so they wait only for the buffer, and they wait for
+//! it by spinning.
 //!
-//! The first steps are those of one thread: the helper joins in when it is there and has nothing else to do.
+//! The first steps run on one thread: the helper joins in once it has started and has no other work.
 //!
-//! Cost on two cores of Zen 4, a step of 784-50-10 with 100 MNIST images in f32: 50 µs where one thread takes 80, and with Adam 58 where one takes 97.
-//! Beside a process that takes one of the two cores for itself it is the slower way, 150 µs against 95. Tried: divided by the columns of `W`,
-//! with the lists of both written by one thread, 70 µs and 71.
+//! Cost on two cores of Zen 4, per step of 784-50-10 with 100 MNIST images in f32: 50 µs, against 80 on one thread;
+//! with Adam 58, against 97. It is slower if another process occupies one of the two cores: 150 µs against 95. Tried
+//! instead: dividing the columns of `W`, with one thread writing the lists for both, 70 µs and 71.
 
 use crate::dense::padded::Padded;
 use crate::machine::level::Level;
@@ -27,12 +29,12 @@ use crate::sparse::partition::Partition;
 use crate::{Float, KernelError};
 use std::sync::mpsc::{sync_channel, Receiver, SyncSender, TryRecvError, TrySendError};
 
-/// What the helper is to do: its partition's share of the steps to come.
+/// The helper's task: its partition's share of the steps to come.
 pub(crate) struct Task<'a, T> {
     pub partition: &'a mut Partition<T>,
-    /// Of the batches to come, and of the one in hand.
+    /// The current batch and those to come.
     pub blocks: Blocks<'a>,
-    /// As it is before the first of these steps.
+    /// Its state before the first of these steps.
     pub optimizer: Optimizer,
 }
 
@@ -54,7 +56,7 @@ struct Worker<'a, T> {
 
 /// The two ends.
 fn channels<'a, T: Float>() -> (Helper<'a, T>, Worker<'a, T>) {
-    // A task is taken over at once or not at all; a buffer never waits for another to be fetched.
+    // A task is handed over at once or not at all; a buffer is sent without waiting for the receiver.
     let ((tasks, tasks_end), (to_other, from_one), (to_one, from_other)) =
         (sync_channel(0), sync_channel(1), sync_channel(1));
     let helper = Helper { tasks, to: to_other, from: from_other, buffer: Padded::default() };
@@ -62,7 +64,7 @@ fn channels<'a, T: Float>() -> (Helper<'a, T>, Worker<'a, T>) {
 }
 
 impl<'a, T: Float> Helper<'a, T> {
-    /// Give the task away, if the helper is waiting for one; if not, its partition comes back.
+    /// Hand the task over if the helper is waiting for one; otherwise its partition comes back.
     pub(crate) fn offer(&mut self, task: Task<'a, T>) -> Option<&'a mut Partition<T>> {
         match self.tasks.try_send(task) {
             Ok(()) => None,
@@ -70,29 +72,29 @@ impl<'a, T: Float> Helper<'a, T> {
         }
     }
 
-    /// What the helper's columns add to the scores.
+    /// The helper's contribution to the scores.
     ///
     /// # Errors
     ///
-    /// None, since the memory is there.
+    /// None, since the memory is reserved.
     pub(crate) fn receive(&mut self) -> Result<&Padded<T>, KernelError> {
-        // If nothing can come any more the helper has panicked, as will be told when both have ended.
+        // A closed channel means that the helper has panicked, which is reported when both have ended.
         self.buffer = threads::receive(&self.from).unwrap_or(Err(KernelError::Empty))?;
         Ok(&self.buffer)
     }
 
-    /// Send the buffer back with `d` on it.
+    /// Send the buffer back with `d` in it.
     pub(crate) fn send(&mut self, level: Level, d: &[T]) {
         self.buffer.load(level, d);
         let _ = self.to.send(std::mem::take(&mut self.buffer)); // as above
     }
 }
 
-/// What else there is to do: some of it, and whether there is more.
+/// Other work to do meanwhile: each call does some of it and returns whether there is more.
 pub type Beside<'a> = &'a mut (dyn FnMut() -> bool + Send);
 
-/// `steps`, and on another thread what there is to do `beside` them, until they end; then that thread joins in, over `to_join`, and with a
-/// buffer for that. Where there is nothing of both, or no other thread, `steps` alone.
+/// Run `steps`; meanwhile another thread does the work `beside` until it or `steps` is done, and then joins in over
+/// `to_join`, which brings a buffer. With neither, or without another thread, `steps` runs alone.
 pub(crate) fn with_another<'a, T: Float, R>(
     level: Level,
     beside: Option<Beside<'_>>,
@@ -120,7 +122,7 @@ impl<T: Float> Worker<'_, T> {
         matches!(self.tasks.try_recv(), Err(TryRecvError::Disconnected))
     }
 
-    /// Wait for a task over `x` and do it, until the main thread hangs up.
+    /// Wait for a task over `x` and work on it until the main thread hangs up.
     fn join(self, level: Level, x: &Nonzeros<T>, buffer: Padded<T>) {
         let Ok(Task { partition, blocks, mut optimizer }) = self.tasks.recv() else { return };
         let mut buffer = Ok(buffer);
@@ -129,7 +131,7 @@ impl<T: Float> Worker<'_, T> {
             let next = blocks.peek().map_or(&[][..], |next| next.rows);
             let forward = buffer.and_then(|mut buffer: Padded<T>| {
                 partition.forward(level, x, block.rows, next, &[])?;
-                // A copy, so that what is gone through again and again is never in two cores' caches.
+                // A copy: memory that is used again and again must not move between the caches of two cores.
                 buffer.copy(&partition.out);
                 Ok(buffer)
             });

@@ -1,14 +1,15 @@
-//! Where the numbers of a batch are not zero, a bit each: for data that is read where it is, and looked through for one use.
+//! A bitmap of the nonzeros of a batch, for data that is read in place and used once.
 //!
-//! Of each pair of neighbouring columns, 2p and 2p + 1, the rows are marked where not both numbers are zero:
+//! For each pair of neighbouring columns, 2p and 2p + 1, a bit marks the rows where not both numbers are zero:
 //!
 //! ```text
 //! bit r % 64 of word r / 64 of pair p     x[r][2p] ≠ 0 or x[r][2p + 1] ≠ 0
 //! ```
 //!
-//! The products ([`sparse`](crate::sparse::product)) go through the marks pair by pair and take the numbers from the data itself. Lists of the numbers,
-//! as [`columns`](crate::sparse::columns) writes them for training, pay where the data is gone through many times; here it is once or twice, and
-//! the lists of 100 images took 20 µs to write. Cost on Zen 4, 100 rows of 784 floats: 5 µs if they are in the second cache, 10 from the third.
+//! The products ([`sparse`](crate::sparse::product)) iterate over the marks pair by pair and read the numbers from the
+//! data itself. Lists of the numbers, as [`columns`](crate::sparse::columns) writes them for training, pay where the
+//! data is used many times. Here it is used once or twice, and the lists of 100 images took 20 µs to write. Cost on Zen
+//! 4, 100 rows of 784 floats: 5 µs from the L2 cache, 10 from L3.
 
 use crate::dense::padded::Padded;
 use crate::error::resize;
@@ -20,19 +21,19 @@ use crate::{Float, KernelError};
 use ndarray::ArrayView2;
 use std::ops::Range;
 
-/// The marks of some rows.
+/// The marks of a range of rows.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
     rows: Range<usize>,
     columns: usize,
-    /// For each 64 rows a word for each pair.
+    /// For each 64 rows, one word per pair.
     words: Vec<u64>,
-    /// How many words that are for 64 rows: of pairs, and some behind the last.
+    /// Words per 64 rows: one per pair, and some padding after the last.
     pairs: usize,
 }
 
 impl Marks {
-    /// Mark some rows of `x`, which lies end to end.
+    /// Mark these rows of `x`, which is contiguous.
     ///
     /// # Errors
     ///
@@ -55,7 +56,8 @@ impl Marks {
         (self.rows.len(), self.columns)
     }
 
-    /// `out ← scale · X·W + b`, where X are the marked rows of `x`, which must be what it was, `W` row after row, and `out` as wide.
+    /// `out ← scale · X·W + b`, where X are the marked rows of `x`, `W` is row-major and `out` as wide as `W`. `x` must
+    /// not have changed since it was marked.
     pub(crate) fn forward<T: Float>(
         &self,
         level: Level,
@@ -80,8 +82,8 @@ impl Marks {
         }
     }
 
-    /// Hand over each row of Xᵀ·d, where X are the marked rows of `x`, which must be what it was: with `every` also those of columns that
-    /// are zero in all of them.
+    /// Pass on each row of Xᵀ·d, where X are the marked rows of `x`: with `every`, also those of columns that are zero
+    /// in all of them. `x` must not have changed since it was marked.
     pub(crate) fn backward<T: Float>(
         &self,
         level: Level,
@@ -129,8 +131,8 @@ impl<S: Pairs> Kernel for Mark<'_, '_, S> {
     }
 }
 
-/// Set a bit in the words of those of eight pairs that are not both zero. (Asking for all eight at once keeps the compiler from turning
-/// the loop over the row into vectors, with gathers, instead of this one.)
+/// Set `bit` in the words of those of eight pairs that are not both zero. (Testing all eight at once keeps the compiler
+/// from vectorizing the loop over the row, with gathers, instead of this one.)
 #[inline(always)]
 fn mark<S: Pairs>(words: &mut [u64; 8], sixteen: &[S; 16], bit: u64, arithmetic: impl Arithmetic) {
     let byte = not_zero(sixteen, arithmetic);
@@ -139,7 +141,7 @@ fn mark<S: Pairs>(words: &mut [u64; 8], sixteen: &[S; 16], bit: u64, arithmetic:
     }
 }
 
-/// The marked rows themselves, and what a number of them is in the type computed in.
+/// The marked rows themselves, and the conversion of a number to the type computed in.
 #[derive(Clone, Copy)]
 struct Marked<'a, S, F> {
     marks: &'a Marks,
@@ -175,20 +177,20 @@ impl<T: Float, S: Copy, F: Fn(S) -> T + Copy> Lists<T> for Marked<'_, S, F> {
     }
 }
 
-/// The rows where a pair is marked, the first one first, and its numbers there.
+/// The rows where a pair is marked, in order, with its numbers there.
 #[derive(Clone)]
 struct Ones<'a, S, F> {
-    /// The marks from those of the pair in the first 64 rows on, and how far apart they are for it.
+    /// The marks, starting with the pair's word for the first 64 rows, and the distance to its next word.
     words: &'a [u64],
     pairs: usize,
-    /// Where the word is that is gone through, what is left of it, and the row its first bit stands for.
+    /// The position of the current word, its bits still to come, and the row of its first bit.
     at: usize,
     word: u64,
     first: usize,
-    /// The numbers from those of the pair in the first row on, and how many a row has.
+    /// The numbers, starting with the pair's in the first row, and the length of a row.
     x: &'a [S],
     columns: usize,
-    /// Whether there is no second column.
+    /// Whether the pair has no second column.
     alone: bool,
     value: F,
 }
@@ -219,7 +221,7 @@ mod tests {
 
     #[test]
     fn marked_is_what_is_not_zero_of_each_kind_at_every_level() {
-        // Filled again and again, whatever they held: more rows, then fewer; a word, and more.
+        // Refilled over old contents: more rows, then fewer; one word, and more.
         let mut marks = Marks::default();
         for (features, rows) in FEATURES.into_iter().flat_map(|features| [(features, 0..200), (features, 3..67)]) {
             let kinds = Kinds::of(&mostly_zeros(200, features, 7));

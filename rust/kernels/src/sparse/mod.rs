@@ -1,4 +1,4 @@
-//! Products that skip the zeros of the data, and the first layer of a network in training, which is made of them.
+//! Products that skip the zeros of the data, and the first layer of a network in training, which is built from them.
 //!
 //! A whole training step of that layer, from the row of bytes to the updated `W`:
 //!
@@ -24,18 +24,18 @@
 //!     main, helper    other optimizers: one pass over dW, their state and W                network::optimize
 //! ```
 //!
-//! A batch of several blocks has its `dW` added up, and `W` updated behind the last one.
+//! Over a batch of several blocks, `dW` is accumulated, and `W` is updated after the last block.
 //!
-//! Where there is one thread, or until the helper is there, `main` does both partitions, one after the other: the same sums, so the same bits. At the
-//! end of a call the partitions' copies of `W` are written back to the caller's.
+//! With one thread, or until the helper has started, `main` does both partitions, one after the other: the same sums,
+//! so the same bits. At the end of a call the partitions' copies of `W` are written back to the caller's.
 //!
 //! | file | what |
 //! |---|---|
 //! | [`rows`] | examples as they are stored: bytes, f32 or f64 |
-//! | [`nonzeros`] | a data set without its zeros, gone through once |
-//! | `blocks` | the rows of each batch, some at a time: all of them, unless it is large |
-//! | `columns` | a block of it as lists, one for each pair of columns |
-//! | `marks` | the same found anew at each call, for layers called one by one: a bit tells whether a pair is zero |
+//! | [`nonzeros`] | a data set without its zeros, built in one pass |
+//! | `blocks` | the rows of each batch, a block at a time: all of them, unless the batch is large |
+//! | `columns` | a block as lists, one for each pair of columns |
+//! | `marks` | the same found anew at each call, for layers called one by one: a bit tells whether a pair is nonzero |
 //! | [`product`] | `X·W + b` and `Xᵀ·d` through such lists |
 //! | `partition`, `first_layer`, `helper_thread` | the layer in training |
 

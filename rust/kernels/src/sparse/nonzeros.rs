@@ -1,16 +1,18 @@
-//! The numbers of a data set that are not zero, row by row.
+//! The nonzeros of a data set, row by row.
 //!
-//! Four of five pixels of MNIST are zero, and a zero adds nothing to `x·W` nor to `xᵀ·d`. So a data set that is sparse enough is
-//! gone through once, and of each row the pairs of neighbouring numbers are stored that are not both zero (compressed sparse rows, of pairs):
+//! Four of five pixels of MNIST are zero, and a zero adds nothing to `x·W` nor to `xᵀ·d`. So a data set that is sparse
+//! enough is read once, and of each row the pairs of neighbouring numbers that are not both zero are stored (compressed
+//! sparse rows, of pairs):
 //!
 //! ```text
 //! tile k of row n:   i = n · tiles + k,   places[starts[i] .. starts[i + 1]],  numbers[the same]
 //! ```
 //!
-//! The place of a pair in its tile is a byte. Floats are converted to the type computed in, and multiplied by the scale of a leading
-//! `Rescaling` layer, here, once, instead of at every step. Bytes stay bytes, and a table says what each of the 256 means: 60,000 images then
-//! take 18 MB, which a last-level cache may hold, and a batch drawn at random is not waited for as long. Cost: 0.4 µs an image of bytes, 0.7
-//! of f32; for each stored pair a byte, and its numbers.
+//! The place of a pair in its tile is a byte. Floats are converted to the type computed in, and multiplied by the scale
+//! of a leading `Rescaling` layer, here, once, instead of at every step. Bytes stay bytes, and a table gives the value
+//! of each of the 256: 60,000 images then take 18 MB, which may fit in a last-level cache, so a batch drawn at random
+//! arrives sooner. Cost: 0.4 µs per image of bytes, 0.7 of f32; memory for each stored pair: a byte and its two
+//! numbers.
 
 use crate::error::{agree, reserve};
 use crate::machine::level::{prefetch, Arithmetic, Kernel, Level};
@@ -20,17 +22,18 @@ use ndarray::{ArrayView1, ArrayView2};
 use std::ops::Range;
 
 /// Data with a larger share of such pairs goes through the dense kernels. Measured with AVX-512 in f32, batch 100, 784
-/// features: a training step costs the same both ways at a share of 0.46, with 50 outputs and with 200; going through the data comes on top.
+/// features: a training step costs the same both ways at a share of 0.46, with 50 outputs and with 200; reading the
+/// data once comes on top.
 const DENSE: f64 = 0.4;
 
-/// A row is stored in tiles of at most so many columns: the place of a pair in its tile must fit a byte.
+/// The most columns in a tile: the place of a pair in its tile must fit in a byte.
 pub(crate) const TILE: usize = 512;
 
-/// From so many columns on there are at least two tiles, a half of the columns each or nearly so, since two threads can share a step by tiles
-/// (`first`). Each tile of a row is a loop of its own, whose end costs some 12 ns.
+/// From this many columns on a row has at least two tiles of equal or nearly equal width, so that two threads can
+/// divide a step by tiles (`first_layer`). Each tile of a row is a loop of its own, whose end costs some 12 ns.
 const WORTH_TWO: usize = 64;
 
-/// How wide the tiles of rows of `features` numbers are: an even number of them of equal width, if there are two.
+/// The tile width for rows of `features` numbers: an even number of tiles of equal width, if there are at least two.
 fn tile_width(features: usize) -> usize {
     if features < WORTH_TWO {
         return features.next_multiple_of(2);
@@ -47,27 +50,27 @@ const WORTH_LOOKING: usize = 1 << 20;
 pub struct Nonzeros<T> {
     features: usize,
     scale: f64,
-    /// Columns a tile, and tiles a row.
+    /// Columns per tile, and tiles per row.
     tile_width: usize,
     tiles: usize,
-    /// Where each tile of each row starts, and behind them where the last one ends.
+    /// Where each tile of each row starts, and at the end where the last one ends.
     starts: Vec<usize>,
-    /// Which pair of its tile.
+    /// The index of each pair in its tile.
     places: Vec<u8>,
     numbers: Numbers<T>,
 }
 
-/// The pairs of all rows, one after the other.
+/// The pairs of all rows, concatenated.
 #[derive(Debug)]
 pub(crate) enum Numbers<T> {
-    /// Bytes, and what each of the 256 stands for.
+    /// Bytes, and the value of each of the 256.
     Bytes(Vec<[u8; 2]>, Box<[T; 256]>),
     /// The numbers themselves.
     Floats(Vec<[T; 2]>),
 }
 
 impl<T: Float> Nonzeros<T> {
-    /// No rows yet, of `features` numbers stored as those of `x` are, and multiplied by `scale`.
+    /// No rows yet. Rows will have `features` numbers of the type of `x`, each multiplied by `scale`.
     pub fn new(features: usize, x: Rows<'_>, scale: f64) -> Self {
         let numbers = match x {
             Rows::Bytes(_) => {
@@ -81,12 +84,12 @@ impl<T: Float> Nonzeros<T> {
         Self { features, scale, tile_width, tiles, starts: vec![0], places: Vec::new(), numbers }
     }
 
-    /// How many rows there are.
+    /// The number of rows.
     pub fn rows(&self) -> usize {
         (self.starts.len() - 1) / self.tiles.max(1)
     }
 
-    /// How many numbers a row has, zeros included.
+    /// Numbers per row, zeros included.
     pub fn features(&self) -> usize {
         self.features
     }
@@ -95,17 +98,17 @@ impl<T: Float> Nonzeros<T> {
         &self.numbers
     }
 
-    /// Tiles a row.
+    /// Tiles per row.
     pub(crate) fn tiles(&self) -> usize {
         self.tiles
     }
 
-    /// Columns a tile: an even number.
+    /// Columns per tile: an even number.
     pub(crate) fn tile_width(&self) -> usize {
         self.tile_width
     }
 
-    /// The places of the pairs of a row's tile, and where their numbers are.
+    /// The places of the pairs in a tile of a row, and the range of their numbers.
     #[inline(always)]
     pub(crate) fn tile(&self, row: usize, tile: usize) -> (&[u8], Range<usize>) {
         let tile = row * self.tiles + tile;
@@ -113,18 +116,18 @@ impl<T: Float> Nonzeros<T> {
         (&self.places[range.clone()], range)
     }
 
-    /// Ask for where a row's numbers are.
+    /// Prefetch the offsets of a row.
     #[inline(always)]
     pub(crate) fn ask_where(&self, row: usize) {
         prefetch(&self.starts[row * self.tiles..][..self.tiles + 1]);
     }
 
-    /// Which columns are in such tiles.
+    /// The columns of these tiles.
     pub(crate) fn columns(&self, tiles: &Range<usize>) -> Range<usize> {
         tiles.start * self.tile_width..(tiles.end * self.tile_width).min(self.features)
     }
 
-    /// Ask for the places and `pairs` of some of a row's tiles.
+    /// Prefetch the places and `pairs` of these tiles of a row.
     #[inline(always)]
     pub(crate) fn ask_for<V>(&self, row: usize, tiles: &Range<usize>, pairs: &[[V; 2]]) {
         let range = self.starts[row * self.tiles + tiles.start]..self.starts[row * self.tiles + tiles.end];
@@ -132,12 +135,12 @@ impl<T: Float> Nonzeros<T> {
         prefetch(&pairs[range]);
     }
 
-    /// Append rows of `x`.
+    /// Append these rows of `x`.
     ///
     /// # Errors
     ///
-    /// [`KernelError::Memory`]; the rows appended so far stay. [`KernelError::Sizes`] or [`KernelError::Kind`] if `x` has rows of another
-    /// length or kind, [`KernelError::Row`] if it has not so many.
+    /// [`KernelError::Memory`]; the rows appended so far stay. [`KernelError::Sizes`] or [`KernelError::Kind`] if the
+    /// rows of `x` have another length or type, [`KernelError::Row`] if `x` does not have that many.
     pub fn extend(&mut self, level: Level, x: Rows<'_>, rows: Range<usize>) -> Result<(), KernelError> {
         agree("the number of columns of x", x.dim().1, "the number of features", self.features)?;
         let there = x.dim().0;
@@ -167,7 +170,7 @@ impl<T: Float> Nonzeros<T> {
     }
 }
 
-/// Append what is not zero in `rows` of `x`, stored as `keep` gives it.
+/// Append the nonzeros in `rows` of `x`, each converted by `keep`.
 fn append<S: Pairs, V: Copy>(
     level: Level,
     x: ArrayView2<'_, S>,
@@ -179,7 +182,7 @@ fn append<S: Pairs, V: Copy>(
     let mut found = [0; CAPACITY];
     for row in rows {
         let row = x.row(row);
-        let row = row.as_standard_layout(); // no copy, where its numbers lie end to end
+        let row = row.as_standard_layout(); // no copy if the row is contiguous
         for tile in row.as_slice().unwrap_or(&[]).chunks(tile.max(1)) {
             let found = level.run(Find { tile, places: &mut found });
             reserve(places, found.len())?;
@@ -193,7 +196,7 @@ fn append<S: Pairs, V: Copy>(
     Ok(())
 }
 
-/// The pair in that place of a tile. A last number without a neighbour has a zero beside it.
+/// The pair at that place of a tile. A last number without a neighbour is paired with zero.
 #[inline(always)]
 fn pair<S: Copy + Default>(tile: &[S], place: u8) -> [S; 2] {
     let (pairs, last) = tile.as_chunks::<2>();
@@ -201,7 +204,7 @@ fn pair<S: Copy + Default>(tile: &[S], place: u8) -> [S; 2] {
     pairs.get(usize::from(place)).copied().unwrap_or_else(last)
 }
 
-/// Which pairs of one tile are not both zero.
+/// Find the pairs of one tile that are not both zero.
 struct Find<'a, 'p, S> {
     tile: &'a [S],
     places: &'p mut [u8; CAPACITY],
@@ -210,7 +213,7 @@ struct Find<'a, 'p, S> {
 /// Places are found 8 at a time.
 const CAPACITY: usize = (TILE / 2).next_multiple_of(8);
 
-/// The places of the ones in a byte, the lowest first: eight bytes, as one word.
+/// The positions of the set bits in a byte, lowest first: eight bytes, as one word.
 const PLACES: [u64; 256] = {
     let (mut table, mut byte) = ([0; 256], 0);
     while byte < 256 {
@@ -227,9 +230,9 @@ const PLACES: [u64; 256] = {
     table
 };
 
-/// A number as data is stored.
+/// A number type that data is stored in.
 pub(crate) trait Pairs: Copy + Default {
-    /// What is zero if both numbers of the pair are: -0 is, nan is not.
+    /// Zero exactly if both numbers of the pair are: -0 counts as zero, nan does not.
     fn word(pair: [Self; 2]) -> u64;
 }
 
@@ -257,7 +260,7 @@ impl Pairs for f64 {
 impl<'p, S: Pairs> Kernel for Find<'_, 'p, S> {
     type Output = &'p [u8];
 
-    /// No branch depends on the data: a CPU that guesses one in ten of them wrong takes three times as long.
+    /// No branch depends on the data: with one in ten mispredicted, the loop takes three times as long.
     #[inline(always)]
     fn run(self, arithmetic: impl Arithmetic) -> &'p [u8] {
         let Self { tile, places } = self;
@@ -273,23 +276,24 @@ impl<'p, S: Pairs> Kernel for Find<'_, 'p, S> {
     }
 }
 
-/// Write the places of eight pairs, the first of which is in place `first`: how many are not both zero.
-#[inline(always)] // a closure might not be compiled into the kernel, at its level
+/// Write the places of those of eight pairs that are not both zero, the first pair being at place `first`; returns how
+/// many.
+#[inline(always)] // a closure might not be inlined into the kernel, at its level
 fn note<S: Pairs>(sixteen: &[S; 16], first: u8, places: &mut [u8], arithmetic: impl Arithmetic) -> usize {
     let byte = not_zero(sixteen, arithmetic);
     let found = PLACES[usize::from(byte)] + u64::from_le_bytes([first; 8]);
-    // Eight are written always, and as many stay as there are: no more were found than were looked at before.
+    // Always write eight; the count says how many of them stay. There is room: no more were found than looked at.
     places[..8].copy_from_slice(&found.to_le_bytes());
     byte.count_ones() as usize
 }
 
-/// Which of eight pairs are not both zero, a bit each.
+/// Which of eight pairs are not both zero, one bit each.
 #[inline(always)]
 pub(crate) fn not_zero<S: Pairs>(sixteen: &[S; 16], arithmetic: impl Arithmetic) -> u8 {
     arithmetic.nonzero(std::array::from_fn(|i| S::word([sixteen[2 * i], sixteen[2 * i + 1]])))
 }
 
-/// What is left of a row behind its whole sixteens, and zeros behind it.
+/// The remainder of a row after its whole sixteens, padded with zeros.
 #[inline(always)]
 pub(crate) fn last_sixteen<S: Pairs>(rest: &[S]) -> [S; 16] {
     let mut sixteen = [S::default(); 16];
@@ -297,7 +301,7 @@ pub(crate) fn last_sixteen<S: Pairs>(rest: &[S]) -> [S; 16] {
     sixteen
 }
 
-/// Whether zeros of `x` are worth skipping in a product with `outputs` columns of `others`, which must be finite.
+/// Whether skipping the zeros of `x` pays in a product with `outputs` columns of `others`, which must be finite.
 pub(crate) fn skips<T: Float>(level: Level, x: Rows<'_>, outputs: usize, others: &[T]) -> bool {
     let (n, features) = x.dim();
     n.saturating_mul(features).saturating_mul(outputs) >= WORTH_LOOKING
@@ -313,13 +317,13 @@ impl<T: Float> Kernel for AllFinite<'_, T> {
 
     #[inline(always)]
     fn run(self, _: impl Arithmetic) -> bool {
-        // Through each chunk to its end: a loop that may stop anywhere is not turned into vectors.
+        // Each chunk to its end: a loop with an early exit is not vectorized.
         self.0.chunks(256).all(|chunk| chunk.iter().fold(true, |finite, number| finite & number.is_finite()))
     }
 }
 
-/// Whether skipping the zeros of `x` pays: judged by some 16 rows spread over the data, the same ones every time. Only of data that lies end
-/// to end can zeros be skipped.
+/// Whether skipping the zeros of `x` pays, judged by about 16 rows spread over the data, always the same ones. Only
+/// contiguous data qualifies.
 pub fn pays(level: Level, x: Rows<'_>) -> bool {
     let (n, features) = x.dim();
     if n == 0 || features == 0 || !x.lie_end_to_end() {
@@ -335,7 +339,7 @@ pub fn pays(level: Level, x: Rows<'_>) -> bool {
     (there as f64) < DENSE * pairs as f64
 }
 
-/// How many pairs of neighbours in a row are not both zero.
+/// Counts the pairs of neighbours in a row that are not both zero.
 struct Count<'a, S>(ArrayView1<'a, S>);
 
 impl<S: Pairs> Kernel for Count<'_, S> {
@@ -362,7 +366,7 @@ mod tests {
         detect().unwrap()
     }
 
-    /// The pairs of a row and what their numbers stand for, from the lists themselves.
+    /// The pairs of a row with their values, read from the stored arrays.
     fn row<T: Float>(sparse: &Nonzeros<T>, row: usize) -> Vec<(usize, [T; 2])> {
         let mut pairs = Vec::new();
         for tile in 0..sparse.tiles() {
@@ -382,12 +386,12 @@ mod tests {
         pairs
     }
 
-    /// nan is nan, and the zeros are one.
+    /// nan equals nan, and -0 equals 0.
     fn same<T: Float>(a: T, b: T) -> bool {
         a == b || (a.is_nan() && b.is_nan())
     }
 
-    /// Everything that is stored, as one string: nan beside nan is the same there.
+    /// Everything that is stored, as one string, in which nan equals nan.
     fn all<T: Float>(sparse: &Nonzeros<T>) -> String {
         format!("{sparse:?}")
     }
@@ -441,7 +445,7 @@ mod tests {
             let mut sparse = Nonzeros::<f32>::new(5, x, 1.0 / 255.0);
             sparse.extend(level(), x, 0..3).unwrap();
             assert_eq!((sparse.rows(), sparse.features()), (3, 5));
-            // The last column has no neighbour: a zero stands beside it.
+            // The last column has no neighbour and is paired with zero.
             assert_eq!(row(&sparse, 0), [(0, [0.0, 2.0 / 255.0]), (2, [1.0, 0.0])]);
             assert_eq!(row(&sparse, 1), []);
             assert_eq!(row(&sparse, 2), [(0, [1.0 / 255.0, 0.0])]);
@@ -458,7 +462,7 @@ mod tests {
             assert_eq!(sparse.columns(&(0..tiles)), 0..features);
             if features >= WORTH_TWO {
                 let [left, right] = [0..tiles / 2, tiles / 2..tiles].map(|tiles| sparse.columns(&tiles).len());
-                // Widths are even, and the last tile has what is left.
+                // Widths are even, and the last tile has the remainder.
                 assert!(tiles % 2 == 0 && left >= right && left - right <= 2 * tiles, "{features}: {left} and {right}");
             }
         }
@@ -497,7 +501,7 @@ mod tests {
 
     #[test]
     fn it_pays_for_sparse_data_only() {
-        // Of the pairs of each row, so many in ten have a number that is not zero: the left, the right, or both.
+        // In each row, so many tenths of the pairs have a number that is not zero: the left, the right, or both.
         for (features, columns) in [(20, 0), (20, 1), (200, 0), (201, 1), (5000, 0)] {
             let share = |tenths: usize| {
                 Array2::from_shape_fn((50, features), |(i, j)| {
@@ -531,7 +535,7 @@ mod tests {
         assert!(pays(level(), Rows::Bytes(x.view())));
     }
 
-    /// Bytes, most of them zero. As floats (see [`floats`]) some are special.
+    /// Bytes, most of them zero. As floats (see [`floats`]) some become special values.
     fn bytes() -> impl Strategy<Value = Array2<u8>> {
         let features = prop_oneof![0..5usize, 385..400usize, 780..790usize, 1..600usize];
         (0..7usize, features, 0..=4u32).prop_flat_map(|(n, features, filled)| {
@@ -541,7 +545,7 @@ mod tests {
         })
     }
 
-    /// The same places are zero, but for a few of either sign, and the other bytes stand for numbers of every kind.
+    /// Zero in the same places, except for a few zeros of either sign; the other bytes become floats of every kind.
     fn floats(bytes: &Array2<u8>) -> (Array2<f32>, Array2<f64>) {
         let double = |byte: u8| match byte {
             0 => 0.0,
@@ -556,7 +560,7 @@ mod tests {
         (bytes.mapv(|byte| double(byte) as f32), bytes.mapv(double))
     }
 
-    /// `x` is held exactly, by every way there is to look at it.
+    /// `x` is stored exactly, whichever way it is read.
     fn holds<T: Float, S: Pairs + PartialEq>(
         x: Rows<'_>,
         original: &Array2<S>,
@@ -567,7 +571,7 @@ mod tests {
         let sparse = filled::<T>(level(), x, 0..n);
         prop_assert_eq!(sparse.features(), features);
         if features == 0 {
-            return Ok(()); // no tile says how many rows there are
+            return Ok(()); // no tiles, so the number of rows is unknown
         }
         prop_assert_eq!(sparse.rows(), n);
         for (i, original) in original.rows().into_iter().enumerate() {

@@ -1,19 +1,20 @@
-//! A partition of the first layer of a network in training, over data without its zeros: some columns of the data, and the rows of `W` that
-//! belong to them.
+//! A partition of the first layer of a network in training, over data without its zeros: some columns of the data, and
+//! the rows of `W` that belong to them.
 //!
 //! ```text
 //! forward     out ← X·W              what these columns add to the layer's scores
 //! backward    W by the optimizer's rule, from Xᵀ·d
 //! ```
 //!
-//! in copies of `W` and of the optimizer's state of it, each row of whole half lanes, until they are written back at the end of a call.
+//! Both work on copies of `W` and its optimizer state, with rows padded to half lanes, which are written back at the
+//! end of a call.
 //!
-//! A large batch comes in blocks, whose gradients are added up: `W` is updated behind the last one.
+//! A large batch comes in blocks, whose gradients are accumulated: `W` is updated after the last one.
 //!
-//! Plain gradient descent, over batches of one block, updates a row of `W` while its gradient is in registers: a step of 784-50-10 with 100 MNIST images in f32 then
-//! reads `W` twice and writes it once, and never stores `dW`. The other rules store it and go through everything once more: a root and a
-//! division for each number between two short products keep the CPU from working ahead, and Adam's step, measured by itself, took 110 µs
-//! where it took 90.
+//! Plain gradient descent, over batches of one block, updates a row of `W` while its gradient is in registers: a step
+//! of 784-50-10 with 100 MNIST images in f32 then reads `W` twice and writes it once, and never stores `dW`. The other
+//! rules store `dW` and make one more pass over everything: a root and a division per number between two short products
+//! stall the CPU, and Adam's step, measured by itself, took 110 µs that way against 90.
 
 use crate::dense::padded::{Padded, LANES};
 use crate::machine::level::{Arithmetic, Level};
@@ -30,20 +31,20 @@ use std::ops::Range;
 #[derive(Debug)]
 pub(crate) struct Partition<T> {
     tiles: Range<usize>,
-    /// Where its rows are in arrays like `W`.
+    /// The range of its rows in arrays like `W`.
     numbers: Range<usize>,
     columns: Columns<T>,
     w: Padded<T>,
     /// The gradient of `w`; empty under plain gradient descent over whole batches, which does not store it.
     d_w: Padded<T>,
-    /// The optimizer's state of `w`.
+    /// The optimizer state of `w`.
     state: Vec<Padded<T>>,
-    /// What these columns add to the scores.
+    /// The contribution of these columns to the scores.
     pub out: Padded<T>,
 }
 
 impl<T: Float> Partition<T> {
-    /// What reads such tiles of `x`, for blocks of up to so many rows.
+    /// A partition over these tiles of `x`, for blocks of up to `at_once` rows.
     pub(crate) fn new(
         x: &Nonzeros<T>,
         tiles: Range<usize>,
@@ -64,8 +65,8 @@ impl<T: Float> Partition<T> {
         })
     }
 
-    /// Copy these rows of `w`, and of the optimizer's state of it, to here; and reserve all the memory that steps over `x` need, whose batches are whole
-    /// or `in_blocks`.
+    /// Copy its rows of `w` and of the optimizer state here, and reserve all memory that steps over `x` need, with
+    /// whole batches or `in_blocks`.
     pub(crate) fn load(
         &mut self,
         level: Level,
@@ -89,7 +90,7 @@ impl<T: Float> Partition<T> {
         Ok(())
     }
 
-    /// And back.
+    /// Copy them back.
     pub(crate) fn store(&self, level: Level, w: &mut [T], state: &mut [&mut [T]]) {
         self.w.store(level, &mut w[self.numbers.clone()]);
         for (here, there) in self.state.iter().zip(state) {
@@ -97,7 +98,7 @@ impl<T: Float> Partition<T> {
         }
     }
 
-    /// `out ← b + X·W` for a block of such rows of `x`; the `next` one is asked for. No `b` is one of zeros.
+    /// `out ← b + X·W` for a block of rows of `x`; the `next` block is prefetched. An empty `b` counts as zeros.
     pub(crate) fn forward(
         &mut self,
         level: Level,
@@ -112,7 +113,7 @@ impl<T: Float> Partition<T> {
         Ok(())
     }
 
-    /// Take the gradient of the scores of a block; behind the last one of a batch, update `W`.
+    /// Take the gradient of a block's scores; after the last block of a batch, update `W`.
     pub(crate) fn backward(&mut self, level: Level, optimizer: &Optimizer, d: &Padded<T>, block: Block<'_>) {
         let Self { w, d_w, columns, state, .. } = self;
         let apart = w.apart();
@@ -128,7 +129,7 @@ impl<T: Float> Partition<T> {
     }
 }
 
-/// Each row of the gradient, stored, or added to what is stored.
+/// Stores each row of the gradient, or adds it to what is stored.
 struct Keep<'a, T> {
     d_w: &'a mut [T],
     apart: usize,

@@ -1,51 +1,57 @@
-//! Matrix products that skip the zeros of the left operand: `X·W + b` forwards and `Xᵀ·d` back.
+//! Matrix products that skip the zeros of the left operand: `X·W + b` in the forward pass and `Xᵀ·d` in the backward
+//! pass.
 //!
-//! Zeros are skipped in pairs of neighbouring columns, 2p and 2p + 1, that are both zero. Of each pair there is a list of `(n, x, y)`, the rows
-//! n where it is not zero and the two numbers there ([`Lists`]); it is written down ([`columns`](crate::sparse::columns)) or read off the data
-//! ([`marks`](crate::sparse::marks)). Both products go through the lists, pair by pair, what belongs to the pair in registers:
+//! Zeros are skipped in pairs of neighbouring columns, 2p and 2p + 1, that are both zero. Each pair has a list of
+//! `(n, x, y)`: the rows n where it is not zero and its two numbers there ([`Lists`]). The lists are either written
+//! down ([`columns`](crate::sparse::columns)) or read off the data ([`marks`](crate::sparse::marks)). Both products go
+//! through the lists pair by pair, with the pair's rows in registers:
 //!
 //! ```text
 //! Forward     hold W[2p], W[2p + 1]        for each (n, x, y) of pair p     out[n] ← out[n] + x · W[2p] + y · W[2p + 1]
 //! Backward    dW[2p], dW[2p + 1] ← 0       for each (n, x, y) of pair p     dW[2p] ← dW[2p] + x · d[n],  dW[2p + 1] ← dW[2p + 1] + y · d[n]
 //! ```
 //!
-//! Both rows of `dW` are handed to the caller while they are still in registers; the update of `W` costs no second pass. `out` and `d`, whose rows
-//! are gone through again and again, are [`Padded`]; `W`, whose rows are read once, may be. Data that is stored as [`Nonzeros`] and asked for no
-//! gradient needs no lists: [`Product`] takes its rows as they are, a row of the result in registers.
+//! Both rows of `dW` are passed to the caller while they are still in registers, so the update of `W` needs no second
+//! pass. `out` and `d`, whose rows are read again and again, are [`Padded`]; `W`, whose rows are read once, may be.
+//! [`Nonzeros`] that need no gradient need no lists: [`Product`] takes their rows as they are, with a row of the result
+//! in registers.
 //!
-//! Why pairs: ink has neighbours. MNIST has 150 non-zero pixels an image, but only 88 such pairs: a sixth more arithmetic, and two fifths
-//! fewer list entries, loops and ends of loops (each a branch that the CPU guesses wrong). Why halves of lanes: 50 outputs are 56 numbers,
-//! not 64 (`Group`). Cost for 100 images, 784-50, f32: 1.8 of 7.8 MFLOP in each direction; on Zen 4 (AVX-512, one multiply-add of 64 bytes a
-//! cycle, so 17 µs at least) 20 µs forwards and 26 back, the step of W included, from lists that are written down.
+//! Why pairs: ink has neighbours. MNIST has 150 non-zero pixels an image, but only 88 such pairs: a sixth more
+//! arithmetic, and two fifths fewer list entries, loops and ends of loops (each a mispredicted branch). Why half lanes:
+//! 50 outputs are 56 numbers, not 64 (`Group`). Cost for 100 images, 784-50, f32: 1.8 of 7.8 MFLOP in each direction;
+//! on Zen 4 (AVX-512, one multiply-add of 64 bytes a cycle, so 17 µs at least) 20 µs forward and 26 backward, the
+//! update of W included, from lists that are written down.
 //!
-//! A zero beside a number that is not zero is multiplied like that number; elsewhere 0 · ∞ and 0 · nan are skipped with the zeros, where
-//! the dense product would give nan. The order of every sum is that of the rows and columns, whatever the level or the number of threads.
+//! A zero paired with a number that is not zero is multiplied like any number. Elsewhere 0 · ∞ and 0 · nan are skipped
+//! with the zeros, where the dense product would give nan. The order of every sum is that of the rows and columns,
+//! whatever the level or the number of threads.
 
 use crate::dense::padded::{Padded, LANES};
 use crate::machine::level::{Arithmetic, Kernel};
 use crate::sparse::nonzeros::{Nonzeros, Numbers};
 use crate::Float;
 
-/// What is not zero in a batch, a list for each pair of its columns.
+/// The nonzeros of a batch, one list for each pair of its columns.
 pub(crate) trait Lists<T> {
     /// How many rows and columns the batch has.
     fn dim(&self) -> (usize, usize);
 
-    /// Whether the list of a pair is empty. Must be `#[inline(always)]`, as must `list` and what it gives.
+    /// Whether the list of a pair is empty. Must be `#[inline(always)]`, as must `list` and the iterator it returns.
     fn is_empty(&self, pair: usize) -> bool;
 
-    /// The rows where a pair is not zero, the first one first, and the numbers there; a last column without a neighbour has zeros beside it.
+    /// The rows where a pair is not zero, in order, and its numbers there. A last column without a neighbour is paired
+    /// with zeros.
     fn list(&self, pair: usize) -> impl Iterator<Item = (usize, [T; 2])> + Clone;
 }
 
-/// Work on some lanes of every row. A trait and not a closure, because how many lanes there are is known when it is compiled.
+/// Work on some lanes of every row. A trait and not a closure, because the number of lanes is known at compile time.
 trait Group {
-    /// Work on `N` lanes, from `first` on. `HALF` says that of the last of them the first half alone is computed. Must be
+    /// Work on `N` lanes, from `first` on. With `HALF`, only the first half of the last lane is computed. Must be
     /// `#[inline(always)]`.
     fn work<const N: usize, const HALF: bool>(&mut self, first: usize);
 }
 
-/// Work on all lanes of rows of so many columns, as many at a time as stay in the registers with two rows; no more than 4.
+/// Work on all lanes of rows of `columns` numbers, as many at a time as fit in registers for two rows; at most 4.
 #[inline(always)]
 fn in_groups<T, A: Arithmetic>(columns: usize, _: A, mut group: impl Group) {
     let at_a_time = (A::SUMS / (2 * size_of::<[T; LANES]>())).clamp(1, 4);
@@ -66,14 +72,14 @@ fn in_groups<T, A: Arithmetic>(columns: usize, _: A, mut group: impl Group) {
     }
 }
 
-/// `out ← X·W + b`. What is behind the last column of `out` afterwards is not said.
+/// `out ← X·W + b`. The padding of `out` is unspecified afterwards.
 pub(crate) struct Forward<'a, T, L> {
     /// X.
     pub lists: L,
-    /// Weights, row after row, and how far apart the rows begin.
+    /// Weights, row-major, and the distance between the starts of rows.
     pub w: (&'a [T], usize),
     pub b: &'a [T],
-    /// The result; there may be more rows than X has.
+    /// The result; it may have more rows than X.
     pub out: &'a mut Padded<T>,
 }
 
@@ -101,14 +107,14 @@ impl<T: Float, L: Lists<T>> Kernel for Forward<'_, T, L> {
     }
 }
 
-/// What a pair of columns adds to the rows in its list.
+/// Adds the contribution of a pair of columns to the rows in its list.
 struct AddPair<'a, T, I, A> {
     list: I,
     w: &'a [T],
-    /// Where the pair's two rows of `w` begin; the second is behind the end if there is none.
+    /// Where the pair's two rows of `w` start; the second is past the end if there is none.
     at: [usize; 2],
     out: &'a mut [[T; LANES]],
-    /// Lanes a row.
+    /// Lanes per row.
     width: usize,
     arithmetic: A,
 }
@@ -132,8 +138,8 @@ impl<T: Float, I: Iterator<Item = (usize, [T; 2])> + Clone, A: Arithmetic> Group
     }
 }
 
-/// The numbers from `at` on, as many as such lanes have; in `spare`, with zeros behind them, if there are fewer. (What is behind the end of a
-/// row that is not the last is the next row.)
+/// The numbers from `at` on, as `N` lanes; if there are fewer, copied to `spare` and padded with zeros. (After the end
+/// of a row comes the next row, except for the last.)
 #[inline(always)]
 fn lanes<'a, T: Float, const N: usize>(
     numbers: &'a [T],
@@ -150,7 +156,7 @@ fn lanes<'a, T: Float, const N: usize>(
     }
 }
 
-/// `to ← from`, and zeros behind it. By itself, so that `lanes` is a comparison and no more where it is asked for in a loop.
+/// `to ← from`, padded with zeros. Not inlined, so that `lanes` is a single comparison in a loop.
 #[cold]
 #[inline(never)]
 fn copy<T: Float>(from: &[T], to: &mut [T]) {
@@ -162,9 +168,9 @@ fn copy<T: Float>(from: &[T], to: &mut [T]) {
 pub struct Product<'a, T, R> {
     /// The data.
     pub x: &'a Nonzeros<T>,
-    /// Which rows of it: numbers below `x.rows()`.
+    /// Which of its rows: numbers below `x.rows()`.
     pub rows: R,
-    /// Weights, a row a feature; an even number of them.
+    /// Weights, one row per feature, padded to an even number of rows.
     pub w: &'a Padded<T>,
     /// Biases, as one row.
     pub b: &'a Padded<T>,
@@ -191,7 +197,7 @@ impl<T: Float, R: Iterator<Item = usize> + Clone> Product<'_, T, R> {
     }
 }
 
-/// The running sums stand in registers, those of even and of odd columns, until a tile of columns is done.
+/// Keeps the running sums of even and of odd columns in registers until a tile is done.
 struct RowByRow<'a, 'p, T, R, V, F, A> {
     product: Product<'p, T, R>,
     pairs: &'a [[V; 2]],
@@ -234,10 +240,11 @@ where
     }
 }
 
-/// What to do with a row of Xᵀ·d. A trait and not a closure: its method can be told to be compiled into the kernel, at its level.
+/// What to do with a row of Xᵀ·d. A trait and not a closure: its method can be forced inline into the kernel, at its
+/// level.
 pub trait EachRow<T> {
-    /// `lanes` are those from `first` on of row `p`; `HALF` says that of the last of them the first half alone has been computed. Must be
-    /// `#[inline(always)]`.
+    /// `lanes` are the lanes of row `p` from `first` on. With `HALF`, only the first half of the last one has been
+    /// computed. Must be `#[inline(always)]`.
     fn row<const N: usize, const HALF: bool>(
         &mut self,
         p: usize,
@@ -247,7 +254,7 @@ pub trait EachRow<T> {
     );
 }
 
-/// dW ← Xᵀ·d, or dW ← dW + Xᵀ·d, `dW` without padding.
+/// dW ← Xᵀ·d, or dW ← dW + Xᵀ·d, with `dW` unpadded.
 pub(crate) struct Store<'a, T> {
     pub d_w: &'a mut [T],
     pub outputs: usize,
@@ -265,7 +272,7 @@ impl<T: Float> EachRow<T> for Store<'_, T> {
     ) {
         let row = &mut self.d_w[p * self.outputs..(p + 1) * self.outputs];
         let onto_itself = self.onto_itself;
-        // Whole lanes by a length known beforehand, as in `Padded::load`.
+        // Whole lanes have a length known at compile time, as in `Padded::load`.
         let (whole, rest) = row[first * LANES..].as_chunks_mut::<LANES>();
         for (numbers, gradient) in whole.iter_mut().zip(&lanes) {
             add_or_set(numbers, gradient, onto_itself);
@@ -291,7 +298,7 @@ pub(crate) struct Backward<'a, T, L, E> {
     pub d: &'a Padded<T>,
     /// What to do with a row of the gradient.
     pub each: E,
-    /// Whether to hand over rows of zeros too: those of pairs of columns that are zero in the whole batch.
+    /// Whether to pass on rows of zeros too: those of pairs of columns that are zero in the whole batch.
     pub every: bool,
 }
 
@@ -315,7 +322,7 @@ impl<T: Float, L: Lists<T>, E: EachRow<T>> Kernel for Backward<'_, T, L, E> {
     }
 }
 
-/// The rows of the gradient that belong to a pair of columns; `alone` says that there is no second one.
+/// Sums the rows of the gradient that belong to a pair of columns; with `alone`, the pair has no second column.
 struct SumPair<'a, T, I, E, A> {
     pair: usize,
     alone: bool,
@@ -349,7 +356,7 @@ where
     }
 }
 
-/// `sum ← sum + x · lanes`; `HALF` says that of the last lane the first half alone is added.
+/// `sum ← sum + x · lanes`. With `HALF`, only the first half of the last lane is added.
 #[inline(always)]
 pub(crate) fn add_scaled<T: Float, const N: usize, const HALF: bool>(
     sum: &mut [[T; LANES]; N],
@@ -364,7 +371,7 @@ pub(crate) fn add_scaled<T: Float, const N: usize, const HALF: bool>(
     }
 }
 
-/// How many numbers of a lane are computed: a half of the last one's if `HALF`.
+/// How many numbers of this lane are computed: half of the last lane with `HALF`.
 #[inline(always)]
 pub(crate) fn numbers<const N: usize, const HALF: bool>(lane: usize) -> usize {
     if HALF && lane + 1 == N {
@@ -374,7 +381,7 @@ pub(crate) fn numbers<const N: usize, const HALF: bool>(lane: usize) -> usize {
     }
 }
 
-/// How many numbers of a row are computed with so many lanes.
+/// How many numbers of a row `N` lanes compute.
 #[inline(always)]
 pub(crate) const fn length<const N: usize, const HALF: bool>() -> usize {
     N * LANES - if HALF { LANES / 2 } else { 0 }
@@ -396,7 +403,7 @@ pub(crate) mod tests {
     /// One tile, two and four, with and without a last column that has no neighbour, and full ones.
     pub(crate) const FEATURES: [usize; 7] = [1, 2, 3, 63, 65, 2 * TILE, 2 * TILE + 1];
 
-    /// Rows without any number and rows full of them, pairs of columns that are always zero, and in between one pair in three.
+    /// Empty rows and full rows, pairs of columns that are always zero, and otherwise one pair in three.
     pub(crate) fn mostly_zeros(n: usize, features: usize, seed: u64) -> Array2<u8> {
         let random = numbers::<f64>((n, features), seed).mapv(|x| (x.abs() * 1e6) as usize);
         Array2::from_shape_fn((n, features), |(i, j)| {
@@ -407,7 +414,7 @@ pub(crate) mod tests {
         })
     }
 
-    /// The same zeros in every type that data is stored in.
+    /// The same data, with the same zeros, in every type that data is stored in.
     pub(crate) struct Kinds(Array2<u8>, Array2<f32>, Array2<f64>);
 
     impl Kinds {
@@ -420,12 +427,12 @@ pub(crate) mod tests {
             [Rows::Bytes(self.0.view()), Rows::Single(self.1.view()), Rows::Double(self.2.view())]
         }
 
-        /// Where there are floats.
+        /// In the two float types.
         pub(crate) fn make_infinite(&mut self, at: (usize, usize)) {
             (self.1[at], self.2[at]) = (f32::INFINITY, f64::INFINITY);
         }
 
-        /// The values of rows, whatever they are stored in.
+        /// The values of the rows in f64, whatever type they are stored in.
         pub(crate) fn wide(x: Rows<'_>) -> Array2<f64> {
             match x {
                 Rows::Bytes(x) => x.mapv(f64::from),
@@ -435,7 +442,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// The oracle: A·B by three loops, and the same sums of what the terms are without their signs.
+    /// The oracle: A·B by three loops, and the same sums over the absolute values of the terms.
     pub(crate) fn three_loops(a: ArrayView2<'_, f64>, b: ArrayView2<'_, f64>) -> (Array2<f64>, Array2<f64>) {
         let mut sums = Array2::zeros((a.nrows(), b.ncols()));
         let mut sizes = sums.clone();
@@ -450,8 +457,9 @@ pub(crate) mod tests {
         (sums, sizes)
     }
 
-    /// What a sum may be off by when no term of it, nor any sum with it, is rounded more than `roundings` times, by half an ε each;
-    /// `size` is the sum of the terms without their signs. (Higham 2002, §3.1: k u / (1 - k u), here with k u < 0.001.)
+    /// Bound on the error of a sum in which no term, nor any partial sum with it, is rounded more than `roundings`
+    /// times, by half an ε each; `size` is the sum of the absolute values of the terms. (Higham 2002, §3.1: k u / (1 -
+    /// k u), here with k u < 0.001.)
     pub(crate) fn bound<T: Float>(roundings: usize, size: f64) -> f64 {
         1.001 * roundings as f64 * T::epsilon().wide() / 2.0 * size
     }
@@ -460,13 +468,13 @@ pub(crate) mod tests {
         numbers.mapv(T::wide)
     }
 
-    /// For each row, how many of its pairs are stored.
+    /// For each row, the number of its pairs that are stored.
     pub(crate) fn pairs_of_rows(x: ArrayView2<'_, f64>) -> Vec<usize> {
         let pairs = |row: &[f64]| row.chunks(2).filter(|pair| pair.iter().any(|&x| x != 0.0)).count();
         x.rows().into_iter().map(|row| pairs(&row.to_vec())).collect()
     }
 
-    /// For each column, in how many rows its pair is stored.
+    /// For each column, the number of rows in which its pair is stored.
     pub(crate) fn rows_of_columns(x: ArrayView2<'_, f64>) -> Vec<usize> {
         let stored = |row: &ArrayView1<'_, f64>, j| row[j] != 0.0 || row.get(j ^ 1).is_some_and(|&x| x != 0.0);
         (0..x.ncols()).map(|j| x.rows().into_iter().filter(|row| stored(row, j)).count()).collect()
@@ -478,7 +486,7 @@ pub(crate) mod tests {
         padded
     }
 
-    /// W with the row of zeros that makes the number of rows even.
+    /// W, with a row of zeros if needed to make the number of rows even.
     fn even<T: Float>(w: &Array2<T>) -> Padded<T> {
         let mut padded = Padded::zeros(w.nrows().next_multiple_of(2), w.ncols()).unwrap();
         padded.load(detect().unwrap(), w.as_slice().unwrap());
@@ -489,18 +497,18 @@ pub(crate) mod tests {
         numbers.into_iter().map(|number| number.wide().to_bits()).collect()
     }
 
-    /// How many examples there are, for how many of them there is memory, and those of the batch: fewer, out of order, one twice. Among
-    /// them are the full one (5) and an empty one (3).
+    /// The number of examples, the capacity in examples, and the rows of the batch: fewer, out of order, one twice.
+    /// Among them are the full one (5) and an empty one (3).
     pub(crate) const EXAMPLES: usize = 14;
     const CAPACITY: usize = 12;
     pub(crate) static BATCH: [usize; 9] = [11, 5, 0, 3, 13, 7, 7, 1, 9];
 
     pub(crate) struct Data<'a, T> {
         pub all: Nonzeros<T>,
-        /// The batch as it is stored, and what each number is multiplied by.
+        /// The batch as it is stored, and the factor on each number.
         pub rows: Rows<'a>,
         pub scale: f64,
-        /// What the batch's numbers are then.
+        /// The values of the batch.
         pub batch: Array2<f64>,
     }
 
@@ -514,7 +522,7 @@ pub(crate) mod tests {
         columns.refill(level, x, 0..x.tiles(), rows.iter().copied(), next.iter().copied()).unwrap();
     }
 
-    /// Each number of features and kind of data.
+    /// Each number of features with each type of data.
     pub(crate) fn each_data<T: Float>(mut see: impl FnMut(Data<'_, T>)) {
         for (features, scale) in FEATURES.into_iter().zip([1.0, 0.37].into_iter().cycle()) {
             let x = mostly_zeros(EXAMPLES, features, 7);
@@ -532,7 +540,7 @@ pub(crate) mod tests {
     }
 
     fn forward_is_three_loops<T: Float>() {
-        // Filled again and again, whatever they held.
+        // Refilled over old contents.
         let (mut columns, mut marks) = (Columns::default(), Marks::default());
         each_data::<T>(|Data { all, rows, scale, batch }| {
             let features = all.features();
@@ -546,7 +554,7 @@ pub(crate) mod tests {
                 let mut fused = [None, None];
                 for &level in available() {
                     let near = |run: &mut dyn FnMut(&mut Padded<T>)| {
-                        // What was there is not read, and what is behind the batch not written.
+                        // Old contents are not read, and rows past the batch are not written.
                         let mut out = padded(&Array2::from_elem((CAPACITY, outputs), T::nan()));
                         run(&mut out);
                         for i in 0..CAPACITY {
@@ -558,7 +566,8 @@ pub(crate) mod tests {
                         let mut got = Array2::zeros((BATCH.len(), outputs));
                         out.store(level, got.as_slice_mut().unwrap());
                         for ((i, j), got) in got.indexed_iter() {
-                            // Each term is rounded as a product, in the sum it is added to, at the end of each tile, and in f64 again.
+                            // Each term is rounded as a product, in the sum it is added to, at the end of each tile,
+                            // and in f64 again.
                             let roundings = 1 + 2 * pairs[i] + all.tiles() + 1 + 2 * pairs[i] + 1;
                             let (off, bound) =
                                 ((got.wide() - want[[i, j]]).abs(), bound::<T>(roundings, sizes[[i, j]]));
@@ -576,9 +585,9 @@ pub(crate) mod tests {
                     marks.refill(level, rows, 0..BATCH.len()).unwrap();
                     let by_marks = [(flat_w, outputs), w.as_rows()]
                         .map(|w| near(&mut |out| marks.forward(level, (rows, scale), w, flat_b, out)));
-                    // Lists are lists, wherever they are, and so is W.
+                    // The source of the lists makes no difference, nor does the layout of W.
                     assert!(by_marks.iter().all(|by_marks| by_marks == &by_columns[0]));
-                    // What comes next changes no bit; nor does the level, where products are not rounded.
+                    // The next batch changes no bit; nor does the level, where products are not rounded.
                     assert_eq!(by_columns[0], by_columns[1]);
                     if level.name() != "portable" {
                         for (fused, got) in fused.iter_mut().zip([by_rows, by_columns[0].clone()]) {
@@ -600,7 +609,7 @@ pub(crate) mod tests {
         forward_is_three_loops::<f64>();
     }
 
-    /// How often each row was handed over, per lane.
+    /// How often each row was passed on, per lane.
     struct Seen<'a> {
         times: &'a mut Array2<usize>,
     }
@@ -628,13 +637,13 @@ pub(crate) mod tests {
                 let before = numbers::<T>((features, outputs), 4);
                 let (sums, sizes) = three_loops(batch.t(), wide(&d).view());
                 let (want, sizes) = (sums + wide(&before), sizes + wide(&before).mapv(f64::abs));
-                // An entry of a longer batch would bring a nan.
+                // An entry left from a longer batch would bring in a nan.
                 let mut longer = Array2::from_elem((CAPACITY, outputs), T::nan());
                 longer.slice_mut(ndarray::s![..BATCH.len(), ..]).assign(&d);
                 let d = padded(&longer);
                 let mut fused = None;
                 for &level in available() {
-                    // A batch that takes all of the memory before this one, which does not.
+                    // First a batch that takes all of the capacity, then this one, which does not.
                     let longer: [_; CAPACITY] = std::array::from_fn(|i| EXAMPLES - 1 - i);
                     refilled(&mut columns, level, &all, &longer, &[]);
                     refilled(&mut columns, level, &all, &BATCH, &[]);
@@ -662,7 +671,8 @@ pub(crate) mod tests {
                     }
                     let got = stored(true, &before);
                     for ((p, j), got) in got.indexed_iter() {
-                        // Each term is rounded as a product, in the sum it is added to, with what was there, and in f64 again.
+                        // Each term is rounded as a product, in the sum it is added to, with what was there, and in f64
+                        // again.
                         let roundings = 1 + lists[p] + 1 + 1 + lists[p] + 1;
                         let (off, bound) = ((got.wide() - want[[p, j]]).abs(), bound::<T>(roundings, sizes[[p, j]]));
                         assert!(off <= bound, "{features}×{outputs} at {}, ({p}, {j}): {off}", level.name());

@@ -1,12 +1,12 @@
-//! The examples, as the caller stores them.
+//! The examples as the caller stores them.
 
 use crate::Float;
 use ndarray::ArrayView2;
 
-/// The examples, one a row, as the caller stores them: read in place, turned into floats when they are gathered.
+/// The examples, one per row, as the caller stores them: read in place, converted to floats when they are gathered.
 #[derive(Clone, Copy, Debug)]
 pub enum Rows<'a> {
-    /// Bytes, such as pixels; the float of the same value.
+    /// Bytes, such as pixels, each standing for the float of the same value.
     Bytes(ArrayView2<'a, u8>),
     /// Single precision.
     Single(ArrayView2<'a, f32>),
@@ -24,7 +24,7 @@ impl Rows<'_> {
         }
     }
 
-    /// Whether the rows lie end to end, and the numbers of each.
+    /// Whether the data is contiguous and row-major.
     pub(crate) fn lie_end_to_end(&self) -> bool {
         match self {
             Self::Bytes(x) => x.is_standard_layout(),
@@ -33,7 +33,7 @@ impl Rows<'_> {
         }
     }
 
-    /// The chosen rows, one after the other, into `out`. The caller has checked that they exist.
+    /// Copy the chosen rows to `out`, one after the other. The caller has checked that they exist.
     pub(crate) fn gather<T: Float>(&self, rows: impl Iterator<Item = usize>, out: &mut [T]) {
         fn copy<S: Copy, T>(x: &ArrayView2<S>, rows: impl Iterator<Item = usize>, out: &mut [T], f: fn(S) -> T) {
             for (row, out) in rows.zip(out.chunks_exact_mut(x.ncols().max(1))) {
@@ -48,7 +48,7 @@ impl Rows<'_> {
     }
 }
 
-/// A row number, which the caller has found to be one.
+/// A row number that the caller has checked.
 pub(crate) fn index(row: &i64) -> usize {
     *row as usize
 }

@@ -1,6 +1,6 @@
 //! One step of gradient descent: forward, loss, backward and update, for the rows of one batch, block by block.
 //!
-//! Where the parameters are updated on the way, and where they are at the end, says [`training`](super).
+//! [`training`](super) says when the parameters are updated during the backward pass, and when at the end.
 
 use super::{Batches, Trainer};
 use crate::error::resize;
@@ -15,7 +15,8 @@ use crate::sparse::rows::index;
 use crate::{Float, KernelError};
 
 impl<T: Float> Trainer<T> {
-    /// A step over a batch of such rows, unless its loss is not finite and it is to `stop_if_diverged`: whether it was made.
+    /// A step over a batch of these rows. With `stop_if_diverged`, it is not taken if its loss is not finite; returns
+    /// whether it was.
     #[allow(clippy::too_many_arguments)] // those of `run`, for one batch
     pub(super) fn step(
         &mut self,
@@ -51,7 +52,8 @@ impl<T: Float> Trainer<T> {
         Ok(true)
     }
 
-    /// The sum of the losses of some rows `of_batch` so many; `self.gradients.d ←` the gradient of their scores.
+    /// The sum of the losses of some rows, out of a batch of `of_batch`; `self.gradients.d ←` the gradient of their
+    /// scores.
     pub(super) fn forward(
         &mut self,
         first: &mut Option<InSteps<'_, T>>,
@@ -67,7 +69,7 @@ impl<T: Float> Trainer<T> {
         if let (Some(first), Some((layer, outputs))) = (first, self.stack.first_product()) {
             let params = &params[self.stack.arrays_of(layer)];
             let changes = self.stack.side_by_side(layer + 1, n);
-            // Neither it nor a scale before it takes on another layer: its step has its number.
+            // Neither this layer nor a scale before it is fused with another, so its step has its index.
             let out = if changes { &mut self.outputs[layer] } else { &mut self.inputs[layer + 1] };
             affine::forward_skipping(first, optimizer, params, &mut out[..n * outputs])?;
             if changes {
@@ -103,7 +105,8 @@ impl<T: Float> Trainer<T> {
         Ok(sum)
     }
 
-    /// From the gradient of a block's scores back through the layers, updating each one's parameters; or, if that is for `late`r, adding their gradients up.
+    /// The backward pass from the gradient of a block's scores. Updates the parameters of each layer; or, if `late`,
+    /// accumulates their gradients.
     #[allow(clippy::too_many_arguments)] // what is trained, how, and on which part of a batch
     pub(super) fn backward(
         &mut self,
@@ -135,7 +138,7 @@ impl<T: Float> Trainer<T> {
             if let (Some(first), true) = (&mut *first, i == lowest) {
                 affine::backward_skipping(level, first, flow, gradients, optimizer);
                 if late {
-                    let of_b = flow.inputs * flow.outputs..sums.len(); // that of `W` is kept there
+                    let of_b = flow.inputs * flow.outputs..sums.len(); // that of `W` stays in `first`
                     add(&mut sums[of_b.clone()], &gradients.d_params[of_b], !block.begins);
                 } else {
                     affine::update_b(level, params, state, optimizer, &gradients.d_params);
@@ -149,7 +152,7 @@ impl<T: Float> Trainer<T> {
                 layer.note(params, &pass);
                 layer.backward(level, flow, through, i > lowest, gradients, params, state, optimizer, &pass)?;
             } else if block.begins {
-                // There is nothing to add it to: it is found in its place.
+                // The first block: its gradient is computed directly in the sums.
                 std::mem::swap(&mut gradients.d_params, sums);
                 let done = layer.back(level, params, flow, through, i > lowest, gradients, &pass);
                 std::mem::swap(&mut gradients.d_params, sums);
@@ -162,7 +165,8 @@ impl<T: Float> Trainer<T> {
         Ok(())
     }
 
-    /// Update all parameters by their whole gradient, but for the `W` of a product that skips zeros, which keeps its own; and the statistics.
+    /// Update all parameters by their whole gradient, except for the `W` of a product that skips zeros, which updates
+    /// its own; and the statistics.
     fn update(&mut self, skipping: bool, params: &mut [&mut [T]], state: &mut [&mut [T]], optimizer: &Optimizer) {
         let (level, states) = (self.level, optimizer.rule.states());
         if let Some(largest) = optimizer.largest_norm {
@@ -185,14 +189,14 @@ impl<T: Float> Trainer<T> {
     }
 }
 
-/// What a pass through layer `i` is for in training.
+/// The mode of layer `i` in training.
 fn train(draws: Draws, i: usize) -> Mode {
     Mode::Train(Draws { layer: i as u64, ..draws })
 }
 
-/// `g`, made as long as `largest` if it is longer, in the Euclidean norm of all its numbers.
+/// Scale `g` down to the norm `largest` if it is longer: the Euclidean norm of all its numbers.
 fn shorten<T: Float>(g: &mut [Vec<T>], largest: f64) {
-    // In sixteen parts, so that it takes no longer than the numbers do to come.
+    // In sixteen parts, so that loading the numbers is the bottleneck.
     let mut parts = [0.0; 16];
     for chunk in g.iter().flat_map(|g| g.chunks(16)) {
         parts.iter_mut().zip(chunk).for_each(|(part, g)| *part += g.wide() * g.wide());

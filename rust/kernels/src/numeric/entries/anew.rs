@@ -1,7 +1,9 @@
-//! Moves of single numbers in networks whose rows do not go through the layers behind them each by itself, or not number by number: what the number touches of
-//! its layer's output is computed anew, and all layers behind it in full, for the whole batch, as in training. See [`entries`](super).
+//! Moves of single numbers in networks where the rows are not independent in the layers after the number, or those
+//! layers are not all products or elementwise. The part of its layer's output that the number affects is computed anew,
+//! then all layers after it in full, for the whole batch, as in training. See [`entries`](super).
 //!
-//! Cost of a move: a column of a product, or a filter of a convolution, and the forward pass behind it. Moves are divided among threads.
+//! Cost per move: a column of a product, or a filter of a convolution, and the forward pass after it. Moves are divided
+//! among threads.
 
 use crate::error::resize;
 use crate::layers::{Draws, Pass};
@@ -13,23 +15,23 @@ use crate::numeric::entries::Moves;
 use crate::KernelError;
 use std::time::Instant;
 
-/// A network at rest, and the layer one of whose numbers is moved.
+/// A network without a move, and the layer with the moved number.
 pub(super) struct Anew<'a, 't> {
     pub level: Level,
     pub stack: &'a Stack,
     pub arrays: &'a [&'a [f64]],
     pub targets: Targets<'t, f64>,
     pub draws: &'a [Draws],
-    /// Which layer, what flows into it, and what comes out of it unmoved.
+    /// The index of the layer, its input, and its output without a move.
     pub layer: usize,
     pub x: Vec<f64>,
     pub out: Vec<f64>,
 }
 
-/// What one thread has for itself.
+/// One thread's memory to work in.
 #[derive(Default)]
 struct Workspace {
-    /// The parameter, a number of it moved.
+    /// The parameter with one number moved.
     moved: Vec<f64>,
     x: Vec<f64>,
     out: Vec<f64>,
@@ -107,7 +109,7 @@ mod tests {
 
     const ROWS: usize = 5;
 
-    /// Every layer that a moved number may lie in, or go through.
+    /// Every layer that a moved number can be in, or go through.
     fn network() -> (Stack, Vec<Vec<f64>>, Vec<Draws>) {
         let window = |sizes: [usize; 7]| Window::from_sizes(&sizes).unwrap();
         let layers = vec![
@@ -128,7 +130,7 @@ mod tests {
         (stack, arrays, draws)
     }
 
-    /// The loss of the whole network as it is.
+    /// The loss of the whole network, unmoved.
     fn whole(stack: &Stack, arrays: &[Vec<f64>], draws: &[Draws], x: ArrayView2<'_, f64>, t: Targets<'_, f64>) -> f64 {
         let (mut rows, mut out) = (x.iter().copied().collect(), Vec::new());
         let (level, layers) = (available()[0], 0..stack.layers.len());
@@ -165,7 +167,7 @@ mod tests {
                 let (found, _) = run(level, Duration::from_secs(60)).unwrap();
                 let (in_parts, calls) = threads::alone(|| run(level, Duration::ZERO)).unwrap();
                 assert_eq!(found, in_parts);
-                // The numbers of the last layer are moved the quick way.
+                // Numbers of the last layer take the fast path.
                 if parameter + 2 < arrays.len() {
                     assert_eq!(calls, entries.len().div_ceil(4 * threads::count()));
                 }
@@ -173,7 +175,7 @@ mod tests {
                     let (mut moved, entry) = (arrays.clone(), entries[i / 3] as usize);
                     moved[parameter][entry] += offsets[i];
                     let want = whole(&stack, &moved, &draws, x.view(), t);
-                    // Sums of at most 24 terms, each layer's in another order; norms of a few numbers enlarge it.
+                    // Sums of at most 24 terms, each layer's in another order, amplified by norms over a few numbers.
                     assert!((found - want).abs() < 1e-10, "{parameter} {entry}: {found} for {want}");
                 }
             }

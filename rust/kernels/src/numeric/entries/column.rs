@@ -1,4 +1,5 @@
-//! Moves in one column of a layer's output: its sums, and the rows that changed, through all that follows. See [`entries`](super).
+//! Moves in one column of a layer's output: the column's sums, and the changed rows through all later layers. See
+//! [`entries`](super).
 
 use super::{Block, Numbers, Ready, Task, FEATURES, MOVES, ROWS, ZEROS};
 use crate::dense::padded::LANES;
@@ -11,37 +12,37 @@ use crate::sparse::product::add_scaled;
 use crate::KernelError;
 use std::ops::Range;
 
-/// Memory to work in for one task after the other.
+/// Memory to work in, reused from task to task.
 #[derive(Default)]
 pub(super) struct Workspace {
-    /// The column of `W` with its bias.
+    /// The column of `W`, with its bias.
     column: Vec<f64>,
-    /// For each block of features its terms, and the sum of all others'.
+    /// For each block of features, the sum of its terms, and that of all other terms.
     terms: Vec<Numbers>,
     others: Vec<Numbers>,
-    /// A row an example: the next affine layer without the column that is moved. If there is none, the scores.
+    /// One row per example: the next affine layer without the column that moves; without such a layer, the scores.
     table: Vec<Numbers>,
-    /// A column unmoved, before the activations and after them.
+    /// The column without a move, before and after the activations.
     before: Vec<Numbers>,
     after: Vec<f64>,
-    /// The loss of each row, unmoved, and after each move.
+    /// The loss of each row, without a move and after each move.
     old: Vec<Numbers>,
     losses: Vec<Numbers>,
     changed: Changed,
-    /// What flows into a layer, and out of it.
+    /// The input and the output of a layer.
     x: Vec<Numbers>,
     out: Vec<Numbers>,
 }
 
-/// A list of rows that changed.
+/// A list of changed rows.
 #[derive(Default)]
 struct Changed {
     count: usize,
-    /// Which row, counted from the first of its block.
+    /// The row, counted from the first of its block.
     rows: Vec<u32>,
-    /// Which of the moves did it.
+    /// The move that changed it.
     moves: Vec<u32>,
-    /// Its number in the column.
+    /// Its new number in the column.
     values: Vec<f64>,
 }
 
@@ -53,10 +54,10 @@ impl Changed {
         self.count += usize::from(wanted);
     }
 
-    /// The numbers that a move has changed in the rows from `first` on, of which there are `rows`.
+    /// Append the numbers that a move has changed in the lane that starts at row `first`, out of `rows` rows.
     #[inline(always)]
     fn push_unlike(&mut self, moved: usize, now: &Numbers, before: &Numbers, first: usize, rows: usize) {
-        // Most have not changed: a bit each, found without a branch, and then only those that are set.
+        // Most have not changed: compare without branches, one bit each, then visit only the bits that are set.
         let mut unlike = 0u32;
         for i in 0..LANES {
             unlike |= u32::from(differ(now.0[i], before.0[i])) << i;
@@ -71,7 +72,7 @@ impl Changed {
         }
     }
 
-    /// Whole lanes: the last one again in what is left of its lane.
+    /// Pad to whole lanes by repeating the last row.
     #[inline(always)]
     fn fill(&mut self) {
         while !self.count.is_multiple_of(LANES) {
@@ -87,7 +88,7 @@ impl Changed {
         activate(between, &mut self.values[..self.count], arithmetic);
     }
 
-    /// Only those whose number is another than `old` has in that row.
+    /// Keep only the rows whose number differs from that in `old`.
     #[inline(always)]
     fn keep_unlike(&mut self, old: &[f64]) {
         let count = std::mem::take(&mut self.count);
@@ -103,7 +104,7 @@ fn differ(a: f64, b: f64) -> bool {
     a.to_bits() != b.to_bits()
 }
 
-/// `numbers`, whole lanes, through activations.
+/// Apply activations to `numbers`, which are whole lanes.
 #[inline(always)]
 fn activate(layers: &[Layer], numbers: &mut [f64], arithmetic: impl Arithmetic) {
     for layer in layers {
@@ -144,8 +145,8 @@ impl Workspace {
         resize(&mut self.out, ready.widest, ZEROS)
     }
 
-    /// Find the loss of each row that changed, through all that follows column `j`, and put it in its place in `losses`, which has
-    /// `width` lanes a move. The rows' targets start at `first`.
+    /// Compute the loss of each changed row, through all that follows column `j`, and store it in `losses`, which has
+    /// `width` lanes per move. The rows' targets start at `first`.
     #[inline(always)]
     fn finish(&mut self, ready: &Ready<'_, '_>, j: usize, first: usize, width: usize, arithmetic: impl Arithmetic) {
         self.changed.fill();
@@ -190,7 +191,7 @@ impl Workspace {
     }
 }
 
-/// `sum ← sum + Σ coefficients[i] · vectors[i]` over some i, for one of the `width` lanes of the vectors.
+/// `sum ← sum + Σ coefficients[i] · vectors[i]` over a range of i, for one of the `width` lanes of the vectors.
 #[inline(always)]
 fn add_terms(
     sum: &mut Numbers,
@@ -208,7 +209,7 @@ fn add_terms(
     sum.0 = sums[0];
 }
 
-/// A column of an affine layer's output, of which only the terms of one block of features are added up anew.
+/// A column of an affine layer's output, of which only the terms of one block of features are added anew.
 struct Sums<'a> {
     inputs: &'a [[f64; LANES]],
     terms: Range<usize>,
@@ -224,8 +225,8 @@ impl Sums<'_> {
     }
 }
 
-/// For each block of features: the sum of `coefficients[i] · vectors[i]` over all i that are not in it. No sum is taken back from
-/// another: those before the block are added up from the front, those behind it from the end.
+/// For each block of features, the sum of `coefficients[i] · vectors[i]` over all i outside it. No sum is subtracted
+/// from another: the terms before the block are accumulated from the front, those after it from the end.
 #[inline(always)]
 fn sums_without(
     coefficients: &[f64],
@@ -253,7 +254,7 @@ fn sums_without(
     }
 }
 
-/// Those of a block of features.
+/// The coefficients of a block of features.
 #[inline(always)]
 fn features(block: usize, coefficients: &[f64]) -> Range<usize> {
     block * FEATURES..coefficients.len().min((block + 1) * FEATURES)
@@ -264,7 +265,7 @@ fn add(sum: &mut Numbers, x: &Numbers) {
     sum.0.iter_mut().zip(x.0).for_each(|(sum, x)| *sum += x);
 }
 
-/// The losses of rows, sixteen a lane, added up in one order.
+/// The sum of row losses, sixteen per lane, in a fixed order.
 #[inline(always)]
 fn total(losses: &[Numbers]) -> f64 {
     let mut sum = ZEROS;
@@ -294,7 +295,7 @@ impl Kernel for Moving<'_, '_> {
 }
 
 impl Workspace {
-    /// Moves in a column of an affine layer's output: what the rows of one block add to the losses.
+    /// Moves in a column of an affine layer's output: the contribution of one block of rows to the losses.
     #[inline(always)]
     fn move_in_column(&mut self, ready: &Ready<'_, '_>, block: &Block, task: &mut Task, arithmetic: impl Arithmetic) {
         let (width, first, j) = (block.width, block.rows.start, task.column);
@@ -340,7 +341,8 @@ impl Workspace {
         }
     }
 
-    /// For some rows: b and the terms of the next affine layer but that of column j; without such a layer, the scores.
+    /// For a range of rows: b and the terms of the next affine layer except that of column j; without such a layer, the
+    /// scores.
     #[inline(always)]
     fn tabulate(&mut self, ready: &Ready<'_, '_>, rows: Range<usize>, j: usize, arithmetic: impl Arithmetic) {
         let width = ready.columns.div_ceil(LANES);
