@@ -93,6 +93,7 @@ def test_without_a_seed_all_draw_what_rank_0_draws() -> None:
 # --- what differs is refused ---
 
 
+@pytest.mark.fault("R1")
 def test_what_differs_between_the_ranks_is_named_on_all() -> None:
     for said in outcomes(3, "unlike"):
         assert said["x"] == "ValueError: x must be the same on all ranks, but rank 2 has another than rank 0"
@@ -108,11 +109,13 @@ def test_what_differs_between_the_ranks_is_named_on_all() -> None:
         assert said["right"] == ""
 
 
+@pytest.mark.fault("R2")
 def test_an_error_on_one_rank_alone_is_raised_on_all_and_names_it() -> None:
     said = [found["wrong on one"] for found in outcomes(3, "unlike")]
     assert said[0] == said[1] == f"RuntimeError: rank 2 of 3 ended with {said[2]}"
 
 
+@pytest.mark.fault("R2")
 def test_an_exception_in_a_step_undoes_it_on_all_ranks() -> None:
     first, second, third = outcomes(3, "fails")
     error = "ArithmeticError: as if the memory were broken"
@@ -120,6 +123,7 @@ def test_an_exception_in_a_step_undoes_it_on_all_ranks() -> None:
     assert first == third == [f"RuntimeError: rank 1 of 3 ended with {error}", True]
 
 
+@pytest.mark.fault("R3")
 def test_a_rank_that_leaves_without_a_word_ends_all() -> None:
     running = begin(3, str(mpi_runs.__file__), "leaves")
     _, err = running.communicate(timeout=30)
@@ -136,6 +140,7 @@ def test_the_decisions_of_rank_0_reach_all() -> None:
     assert others == [[0, *first[1:]]] * 2
 
 
+@pytest.mark.fault("R6")
 def test_a_callback_that_replaces_a_layer_is_refused_on_all() -> None:
     for said in outcomes(2, "replaces"):
         assert "a callback has replaced a layer or an array, which the other ranks still have" in said
@@ -144,6 +149,7 @@ def test_a_callback_that_replaces_a_layer_is_refused_on_all() -> None:
 # --- ends ---
 
 
+@pytest.mark.fault("R5")
 def test_ctrl_c_on_one_rank_ends_all_after_the_same_step(tmp_path: Path) -> None:
     first, second = outcomes(2, "interrupted", str(tmp_path / "ready"))
     assert first[0] == "KeyboardInterrupt"
@@ -175,6 +181,7 @@ def killed(path: Path, rng: random.Random) -> None:
         load(path)
 
 
+@pytest.mark.fault("R4")
 @pytest.mark.parametrize("processes", [1, 3])
 def test_a_killed_rank_ends_all_and_another_number_of_ranks_goes_on_to_the_same_bits(
     processes: int, tmp_path: Path, uninterrupted_run: str

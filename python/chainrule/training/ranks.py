@@ -78,6 +78,7 @@ class Ranks:
             signal.signal(signal.SIGINT, lambda *told: self._interrupts.append(told))
         try:
             yield
+            self.together(lambda: None)  # Ctrl-C may have come since the last time
         except BaseException as error:
             if not self._shared:
                 # Not sys.stderr, which may lead nowhere on this rank.
