@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from chainrule import Adam, MultiLayerNet, fit, load
 from chainrule.nn.engine import Ours
 from chainrule.training.ranks import Ranks
+from chainrule.training.shard_gradients import ByPlan
 from chainrule.training.shards import Shards, halfway
 from seed_reference import softmax
 from training.mpi_runs import CASES, data, digest, train
@@ -72,6 +73,37 @@ def test_halves_are_powers_of_two() -> None:
 @pytest.mark.parametrize("name", ["convolution", "own layer", "own network"])
 def test_one_shard_is_the_whole_batch_to_the_last_bit_where_no_zeros_are_skipped(name: str) -> None:
     assert digest(*train(name, shards=1, augment=None)) == digest(*train(name, shards=None, augment=None))
+
+
+@pytest.mark.parametrize("threads", [2, 3, 7])
+@pytest.mark.parametrize("name", ["adam float32", "normalized", "convolution"])
+def test_threads_with_shards_of_their_own_give_the_same_bits(
+    name: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = digest(*train(name))
+    monkeypatch.setattr("chainrule.training.sharded.WORTH_THREADS", 0)
+    monkeypatch.setattr("chainrule._kernels.threads", lambda: threads)
+    assert digest(*train(name)) == alone
+
+
+def test_an_exception_in_a_thread_leaves_the_network_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chainrule.training.sharded.WORTH_THREADS", 0)
+    monkeypatch.setattr("chainrule._kernels.threads", lambda: 2)
+    find, net, (x, t) = ByPlan.find, MultiLayerNet(12, [5], 3, seed=0), data()
+
+    def fails(self: Any, rows: Any, x: Any, place: tuple[int, int], *others: Any) -> float:
+        if place[1] == 1 and len(calls) > 20:
+            raise MemoryError
+        calls.append(place)
+        return find(self, rows, x, place, *others)
+
+    calls: list[Any] = []
+    monkeypatch.setattr(ByPlan, "find", fails)
+    before = digest(net)
+    with pytest.raises(MemoryError):
+        fit(net, x, t, shards=8, batch_size=20)
+    assert len(calls) > 20
+    assert digest(net) == before
 
 
 #: Batch normalization takes the statistics of a shard.

@@ -34,6 +34,7 @@ from chainrule._gate import FloatArray
 from chainrule._machine import threads
 from chainrule._uninterrupted import uninterrupted
 from chainrule.nn import engine
+from chainrule.nn.kinds import LAYERS
 from chainrule.nn.network import statistics_of
 from chainrule.nn.passes import statistics
 from chainrule.training.readable import own_masks_after
@@ -70,7 +71,7 @@ class ShardedStepper(Stepper):
         depth = max((end - first - 1).bit_length() for first, end in nodes)
         self._workers = [_Worker(self._gradient, self._statistics, depth, size)]
         for _ in range(1, self._threads()):
-            copied = copy.deepcopy(task.net.layers)
+            copied = {name: _copy(layer) for name, layer in task.net.layers.items()}
             plan_of_copy = engine.plan(copied, task.sets.x.shape, task.net.last_layer)
             assert plan_of_copy is not None  # there is one of the original
             gradient, its = ByPlan(task, plan_of_copy, shards), [array for _, array in statistics(copied.values())]
@@ -174,6 +175,15 @@ def add_up(node: Node, out: FloatArray, workers: list[_Worker], pool: Executor, 
     else:
         add_up((middle, end), room[depth], workers, pool, one, depth + 1)
         out += room[depth]
+
+
+def _copy(layer: Any) -> Any:
+    """Give a layer of ours with arrays of its own."""
+    copied, kind = copy.copy(layer), LAYERS[type(layer)]
+    arrays = {id(getattr(layer, name)) for name in (*kind.parameters, *kind.statistics)}
+    # Wherever they are kept: assigning ``copied.W`` would copy the numbers into the array that both have.
+    vars(copied).update({name: value.copy() for name, value in vars(layer).items() if id(value) in arrays})
+    return copied
 
 
 def copy_all(arrays: list[FloatArray], others: list[FloatArray]) -> None:
