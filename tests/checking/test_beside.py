@@ -286,3 +286,31 @@ def test_y_beside_a_target_is_what_was_predicted(tmp_path: Path) -> None:
     path.write_text(COLUMNS)
     (check,) = check_file(str(path))
     assert check.verdict == "right", check.line
+
+
+# --- numbers beside the loss ---
+
+
+class WithANumber:
+    """forward gives (loss, a number): a penalty, or how many are right; backward(output, t) the loss's gradient."""
+
+    def __init__(self, number: Any, factor: float) -> None:
+        self.number, self.factor = number, factor
+
+    def forward(self, x: Any, t: Any) -> Any:
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        self.output = e / e.sum(axis=1, keepdims=True)
+        return -np.log(self.output[np.arange(len(x)), t]).mean(), self.number
+
+    def backward(self, d: Any, t: Any) -> Any:
+        d = d.copy()
+        d[np.arange(len(d)), t] -= 1
+        return d / len(d) * self.factor
+
+
+@pytest.mark.parametrize("number", [0, 3, 0.0, np.float64(0.3)])
+def test_a_number_beside_the_loss_is_no_second_example(number: Any) -> None:
+    x, t = rng().standard_normal((4, 3)), np.array([0, 2, 1, 1])
+    # Half of it would be the gradient of the mean of the two numbers.
+    verdicts = {factor: check_gradients(WithANumber(number, factor), x, t).verdict for factor in (1, 0.5, 0, -1, 2)}
+    assert verdicts == {1: "right", 0.5: "wrong", 0: "wrong", -1: "wrong", 2: "wrong"}

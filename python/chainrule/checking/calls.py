@@ -283,5 +283,6 @@ def without_dout(
     if left is not None and handed_on:  # what has come in is not what the gradient is of
         told = f"the loss is read from {left}, and {way.backward_name} as the gradient of its mean"
         return [*of_the_loss, replace(way, loss_in=left, mean=True, read_as=(told,))]
-    both = [replace(way, mean=mean, read_as=told_call(call, usual, way, mean)) for mean in (False, True)]
-    return [*of_the_loss, *both]
+    means = (False,) if first.numbers else (False, True)
+    read = [replace(way, mean=mean, read_as=told_call(call, usual, way, mean)) for mean in means]
+    return [*of_the_loss, *read]

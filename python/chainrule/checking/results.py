@@ -39,6 +39,8 @@ class Outcome:
     has_cache: bool = False
     #: What was given behind the outputs that count, as it was given.
     rest: tuple[Any, ...] = ()
+    #: Whether it was a tuple of numbers, such as a loss and a penalty, of which nobody means the mean.
+    numbers: bool = False
 
     def packed(self, douts: Sequence[Any]) -> Any:
         """Give the gradients of the outputs in the form that the outputs had."""
@@ -71,6 +73,7 @@ def outcome_of(raw: Any, thing: Any, what: str, *, cached: bool) -> Outcome:
             return Outcome([_floats(found[loss], what)], cache=raw, has_cache=True)
         found = {k: v for k, v in found.items() if np.asarray(v).dtype.kind == "f"} or found  # sizes are handed on
         return Outcome([_floats(value, what) for value in found.values()], tuple(found))
+    raw = _without_counts(raw)
     if (
         isinstance(raw, tuple | list)
         and raw
@@ -82,7 +85,15 @@ def outcome_of(raw: Any, thing: Any, what: str, *, cached: bool) -> Outcome:
             arrays = [_floats(item, what) for item in raw[:at]]
             return Outcome(arrays, cache=raw[at], has_cache=True)
         return Outcome([_floats(item, what) for item in raw])
-    return Outcome([_floats(raw, what)])
+    return Outcome([_floats(raw, what)], numbers=isinstance(raw, tuple))
+
+
+def _without_counts(raw: Any) -> Any:
+    """Give one number out of a tuple of it and whole numbers: a loss, and a count or a penalty of 0 beside it."""
+    if not isinstance(raw, tuple) or not all(map(is_one, raw)):
+        return raw
+    floats = [item for item in raw if np.asarray(item).dtype.kind == "f"]
+    return floats[0] if len(floats) == 1 else raw
 
 
 def without_flags(returned: Any, of: Mapping[str, Any] | None) -> Any:
