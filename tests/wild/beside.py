@@ -150,6 +150,17 @@ def sample(name: str, make: Any, arguments: Any, calls: Calls, truth: Truth = "r
     return Sample(f"beside_{name}", "beside", make, arguments, calls, {X: DX}, story, truth=truth)
 
 
+class AskedForGradients:
+    """forward(x), and compute_gradients(grads), which takes the gradient of what came out: no derivative of x."""
+
+    def forward(self, inputs: Any) -> Any:
+        self.out = np.tanh(inputs)
+        return self.out
+
+    def compute_gradients(self, grads: Any) -> Any:
+        return grads * (1 - self.out**2)
+
+
 SAMPLES = (
     sample("its_prediction", BesideItsPrediction, with_bits, Calls(takes="nothing", outputs=("returned.0",))),
     sample("behind_its_prediction", BehindItsPrediction, with_bits, Calls(takes="nothing", outputs=("returned.1",))),
@@ -163,6 +174,7 @@ SAMPLES = (
     sample("columns_flat", columns(lambda y, target: 0.5 * ((y - target) ** 2).sum(axis=0)),
            normal((3, 5), (3, 5)), Calls(0, 1, "arguments")),
     sample("columns_of_an_object", Squares, normal((3, 5), (3, 5)), Calls("E", "dEdy", "arguments")),
+    sample("asked_for_gradients", AskedForGradients, normal((4, 3)), Calls(backward="compute_gradients")),
     sample("y_and_dydx", Bell, normal((4, 3)), Calls("y", "dydx", "arguments", elementwise=True)),
     sample("error_and_gradient", Penalty, normal((3,)), Calls("get_error", "get_gradient", "arguments")),
     sample("first_derivative", First, normal((4, 3)),

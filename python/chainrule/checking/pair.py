@@ -128,6 +128,8 @@ class MethodsSubject(PairSubject):
         ahead, back = reader.first_that_takes(VALUES), reader.first(DERIVATIVES)
         if not (ahead and back):
             ahead, back = named_alike(filter(reader.has, dir(reader.thing))) or (None, None)
+        if ahead in FORWARD and back and [*map(is_gradient_name, required(getattr(reader.thing, back)))] == [True]:
+            return LayerSubject.by_methods(reader, ahead, back)  # as compute_gradients(grads): no derivative of x
         return cls.by_methods(reader, ahead, back) if ahead and back else ()
 
     @classmethod

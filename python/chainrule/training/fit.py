@@ -164,7 +164,8 @@ def fit(
     OSError
         If a checkpoint cannot be read or written; the network then has the state after a whole number of epochs.
     RuntimeError
-        If a layer's ``backward`` leaves no gradient beside a parameter.
+        If a layer's ``backward`` leaves no gradient beside a parameter; or, with `comm`, if another process raised an
+        exception, which the message names.
     FloatingPointError
         If a loss, or a parameter at the end of an epoch, is not finite; the message names the step.
 
