@@ -29,6 +29,37 @@ def jac(x: Any) -> Any:
 
 # --- what jac may give ---
 
+W = np.random.default_rng(8).standard_normal((4, 2))
+
+
+def of_rows(x: Any) -> Any:
+    """Each row by itself: (3, 4) to (3, 2)."""
+    return np.tanh(x @ W)
+
+
+def one_matrix_for_each_row(x: Any) -> Any:
+    return (1 - np.tanh(x @ W) ** 2)[:, :, None] * W.T
+
+
+def test_jac_may_give_a_matrix_for_each_row() -> None:
+    x = np.random.default_rng(9).standard_normal((3, 4))
+    assert check_jacobian(of_rows, one_matrix_for_each_row, x).verdict == "right"
+
+    def of_the_first(x: Any) -> Any:
+        return np.repeat(one_matrix_for_each_row(x)[:1], len(x), axis=0)
+
+    def one_entry(x: Any) -> Any:
+        found = one_matrix_for_each_row(x)
+        found[2, 1, 3] *= 1.001
+        return found
+
+    wrong = (lambda x: -one_matrix_for_each_row(x), lambda x: 0.5 * one_matrix_for_each_row(x), of_the_first, one_entry)
+    for jac in wrong:
+        assert check_jacobian(of_rows, jac, x).verdict == "wrong"
+    # A function whose rows look at each other has more derivatives than these.
+    together = check_jacobian(lambda x: of_rows(x - x.mean(axis=0)), lambda x: one_matrix_for_each_row(x), x)
+    assert together.verdict == "wrong"
+
 
 def one_column_alone(x: Any) -> Any:
     """The colours of this pattern are of several columns, and of one alone."""

@@ -216,6 +216,9 @@ def block_of(value: Any, out: tuple[int, ...], into: tuple[int, ...], what: str)
     if array.shape == into == out and array.size > 1:  # one for each entry
         diagonal = np.arange(array.size)
         return Sparse(shape, diagonal, diagonal, array.reshape(-1))
+    if len(out) == len(into) == 2 and out[0] == into[0] and array.shape == (*out, into[1]):  # one matrix for each row
+        example, row, column = (i.reshape(-1) for i in np.indices(array.shape))
+        return sparse(example * out[1] + row, example * into[1] + column, array.reshape(-1), shape)
     return None
 
 

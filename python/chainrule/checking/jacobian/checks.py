@@ -44,8 +44,9 @@ def check_jacobian(
     jac : callable, array, sparse matrix, LinearOperator or pair of callables
         A function, so that ``jac(*args)`` returns the derivatives, or the derivatives themselves. They are: an array of
         shape out + in (or of M outputs by N numbers); a SciPy sparse matrix; a LinearOperator; one number for each
-        entry, if f works elementwise; for several arguments, a tuple of these in the order of the arguments, or a dict
-        by name. A pair is ``(jvp, vjp)``: ``jvp(*args, v)`` returns J v, with one ``v`` for each argument, and
+        entry, if f works elementwise; one matrix for each row, (N, K, M), if f treats each row by itself, (N, M) to
+        (N, K); for several arguments, a tuple of these in the order of the arguments, or a dict by name. A pair is
+        ``(jvp, vjp)``: ``jvp(*args, v)`` returns J v, with one ``v`` for each argument, and
         ``vjp(*args, w)`` returns Jᵀ w; either may be None.
     *args : array_like
         As for `check_gradients`; complex numbers too. Then the derivatives of a complex f are f′ of a holomorphic f,
