@@ -314,3 +314,31 @@ def test_a_number_beside_the_loss_is_no_second_example(number: Any) -> None:
     # Half of it would be the gradient of the mean of the two numbers.
     verdicts = {factor: check_gradients(WithANumber(number, factor), x, t).verdict for factor in (1, 0.5, 0, -1, 2)}
     assert verdicts == {1: "right", 0.5: "wrong", 0: "wrong", -1: "wrong", 2: "wrong"}
+
+
+# --- two pairs in one object ---
+
+
+class Likelihood:
+    """A value in ``__call__`` with its gradient, and the negative of both under names of their own."""
+
+    def __init__(self, sign: float) -> None:
+        self.sign = sign
+
+    def __call__(self, theta: Any) -> Any:
+        return -0.5 * (theta**2).sum()
+
+    def gradient(self, theta: Any) -> Any:
+        return -self.sign * theta
+
+    def cost(self, theta: Any) -> Any:
+        return -self(theta)
+
+    def cost_gradient(self, theta: Any) -> Any:
+        return -self.gradient(theta)
+
+
+@pytest.mark.parametrize(("sign", "verdict"), [(1, "right"), (-1, "wrong"), (0.5, "wrong")])
+def test_a_value_goes_with_the_derivative_that_has_its_name(sign: float, verdict: str) -> None:
+    report = check_gradients(Likelihood(sign), rng().standard_normal(3))
+    assert report.verdict == verdict, str(report)

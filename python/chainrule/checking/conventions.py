@@ -109,6 +109,12 @@ def plain(name: str) -> str:
     return next((bare.removeprefix(verb) for verb in VERBS if bare.startswith(verb) and bare != verb), bare)
 
 
+def derivative_of(value: str, names: Iterable[str]) -> str | None:
+    """Give the method whose name says that it is the derivative of this one: ``cost_gradient`` of ``cost``."""
+    called = {pattern.format(plain(value)) for pattern in DERIVATIVES_OF} if len(plain(value)) > 1 else set()
+    return next((name for name in names if plain(name) in called), None)
+
+
 def named_alike(names: Iterable[str]) -> tuple[str, str] | None:
     """Give a value and its derivative among methods whose names say that they belong together; None if several do."""
     methods = {name: plain(name) for name in names if not name.startswith("__")}

@@ -21,6 +21,7 @@ from chainrule.checking.conventions import (
     DERIVATIVES,
     FORWARD,
     VALUES,
+    derivative_of,
     is_gradient_name,
     is_output_name,
     named_alike,
@@ -128,6 +129,7 @@ class MethodsSubject(PairSubject):
         ahead, back = reader.first_that_takes(VALUES), reader.first(DERIVATIVES)
         if not (ahead and back):
             ahead, back = named_alike(filter(reader.has, dir(reader.thing))) or (None, None)
+        back = (ahead and derivative_of(ahead, filter(reader.has, dir(reader.thing)))) or back
         if ahead in FORWARD and back and [*map(is_gradient_name, required(getattr(reader.thing, back)))] == [True]:
             return LayerSubject.by_methods(reader, ahead, back)  # as compute_gradients(grads): no derivative of x
         return cls.by_methods(reader, ahead, back) if ahead and back else ()
@@ -135,7 +137,8 @@ class MethodsSubject(PairSubject):
     @classmethod
     def methods_in(cls, names: Container[str]) -> tuple[str, str] | None:
         """Give the two methods by their names, or by what these have in common."""
-        return super().methods_in(names) or (named_alike(names) if isinstance(names, Iterable) else None)
+        found, known = super().methods_in(names), list(names) if isinstance(names, Iterable) else []
+        return (found[0], derivative_of(found[0], known) or found[1]) if found else named_alike(known)
 
     @classmethod
     def by_methods(cls, reader: Reader, ahead: str, back: str) -> Sequence[Subject]:
