@@ -342,3 +342,21 @@ class Likelihood:
 def test_a_value_goes_with_the_derivative_that_has_its_name(sign: float, verdict: str) -> None:
     report = check_gradients(Likelihood(sign), rng().standard_normal(3))
     assert report.verdict == verdict, str(report)
+
+
+# --- the value in front of the gradient ---
+
+
+@pytest.mark.parametrize("factor", [1, 1 - 1e-15, 1 + 1e-12])
+def test_a_value_computed_in_another_way_is_the_value_still(factor: float) -> None:
+    A, y = rng(3).standard_normal((7, 5)), rng(4).standard_normal(7)
+
+    def likelihood(theta: Any) -> Any:
+        return -0.5 * ((y - A @ theta) ** 2).sum()
+
+    def with_gradient(theta: Any, scale: float = 1.0) -> Any:
+        return likelihood(theta) * factor, scale * (A.T @ (y - A @ theta))
+
+    theta = rng().standard_normal(5)
+    assert check_gradients((likelihood, with_gradient), theta).verdict == "right"
+    assert check_gradients((likelihood, lambda theta: with_gradient(theta, 0.5)), theta).verdict == "wrong"

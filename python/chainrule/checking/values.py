@@ -82,10 +82,14 @@ def rest_of(function: Any) -> Callable[..., Any]:
 
 
 def begins_with(returned: Any, value: Any) -> bool:
-    """Tell whether what was returned is this number, and more behind it."""
+    """Tell whether what was returned is this number, perhaps computed in another way, and more behind it."""
     if not isinstance(returned, tuple | list) or len(returned) < 2 or np.size(returned[0]) != 1:
         return False
-    return bool(np.array_equal(np.reshape(returned[0], ()), np.reshape(value, ())))
+    first, number = np.reshape(returned[0], ()), np.reshape(value, ())
+    if first.dtype.kind != "f" or number.dtype.kind != "f":
+        return bool(np.array_equal(first, number))
+    digits = np.finfo(np.result_type(first, number)).eps ** 0.5  # half of them
+    return bool(np.isclose(first, number, rtol=digits, atol=0))
 
 
 def without_value(returned: Any) -> Any:
