@@ -22,7 +22,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import InitVar, dataclass, field
 from typing import Any
 
@@ -31,7 +31,6 @@ from numpy.typing import NDArray
 
 from chainrule import _kernels
 from chainrule._gate import FloatArray
-from chainrule._machine import threads
 from chainrule._uninterrupted import uninterrupted
 from chainrule.nn import engine
 from chainrule.nn.kinds import LAYERS
@@ -104,7 +103,7 @@ class ShardedStepper(Stepper):
             first, end = shards.bounds(shard, len(batch))
             copy_all(before, worker.statistics)
             part = None if x is None else x[first - begin : end - begin]
-            with threads(1) if len(self._workers) > 1 else nullcontext():
+            with _in_one_thread() if len(self._workers) > 1 else nullcontext():
                 losses[shard] = worker.gradient.find(batch[first:end], part, (first, shard), len(batch), out, adding)
             behind = worker.gradient.size
             for array in worker.statistics:
@@ -175,6 +174,16 @@ def add_up(node: Node, out: FloatArray, workers: list[_Worker], pool: Executor, 
     else:
         add_up((middle, end), room[depth], workers, pool, one, depth + 1)
         out += room[depth]
+
+
+@contextmanager
+def _in_one_thread() -> Iterator[None]:
+    """Let kernels use this thread alone, as ``chainrule.threads(1)`` does."""
+    before = _kernels.limit_threads(1)
+    try:
+        yield
+    finally:
+        _kernels.limit_threads(before)
 
 
 def _copy(layer: Any) -> Any:
