@@ -23,11 +23,11 @@ from chainrule.checking.judging import Tolerance, compare, excess, left_by_an_ep
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reach import reach
 from chainrule.checking.report import ArrayCheck, Unseen
-from chainrule.checking.results import is_float, places_of_input
+from chainrule.checking.results import is_float, long_axes, places_of_input
 from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject
 from chainrule.checking.taylor import Taylor
-from chainrule.checking.values import is_single
+from chainrule.checking.values import is_choice, is_single
 from chainrule.checking.workers import Workers
 
 Mode = Literal["auto", "full", "directions"]
@@ -321,7 +321,7 @@ class Comparison:
                 spread = claimed.reshape(array.shape)
         if spread is not None:
             check = self._compare(numeric, name, spread, None)
-            if check.verdict != "wrong":
+            if check.verdict != "wrong" or long_axes(claimed.shape) == long_axes(array.shape):
                 self._tells("shape", f"that of {name} has shape {claimed.shape}, and {name} has {array.shape}")
                 return check
         return misshapen(self.subject, numeric, name, claimed, self.settings.tolerance, self.rng)
@@ -388,15 +388,3 @@ class Comparison:
         single = any(is_single(gradients[name]) for name in names)
         found, wrong = compare(probes, self._rule(probes, gradients, single))
         return bool((wrong & ~found.kinks).any())
-
-
-def is_choice(value: Any) -> bool:
-    """Tell whether numbers say which: of 0 and 1, of -1 and 1, or shares that add up to 1 along an axis."""
-    if not isinstance(value, np.ndarray) or value.size == 0:
-        return False
-    sizes = np.abs(value)
-    if np.all((sizes == 0) | (sizes == 1)):
-        return True
-    return bool(np.all(value >= 0)) and any(
-        np.allclose(value.sum(axis=axis), 1, rtol=0, atol=1e-3) for axis in range(value.ndim)
-    )

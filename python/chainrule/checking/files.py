@@ -204,6 +204,7 @@ def _check_found(found: Found, seed: int, strict: bool) -> FileCheck:
                 continue
             answer = search.answer(FileCheck(found.name, report, "", made.told, found.line), made)
             if answer is not None:
+                answer = _on_the_other_side(made, answer, settings) if answer.verdict == "right" else answer
                 return _read_otherwise(found, made, answer, seed) if answer.verdict == "wrong" else answer
     except CannotMakeError as error:
         return FileCheck(found.name, None, str(error), at=found.line)
@@ -215,6 +216,23 @@ def _check_found(found: Found, seed: int, strict: bool) -> FileCheck:
     return FileCheck(
         found.name, None, f"no arguments of common shapes fit ({_said(told)}); say which in CHECKS", at=found.line
     )
+
+
+def _on_the_other_side(made: Made, given: FileCheck, settings: Settings) -> FileCheck:
+    """Give what is wrong of functions of one number below 0; else what was found, which is right.
+
+    One number tells of one branch of a function, and most that have two change over at 0.
+    """
+    numbers = [a for a in made.arguments if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    if not isinstance(made.subject, tuple) or [a.size for a in numbers] != [1]:
+        return given
+    other = replace(made, arguments=tuple(-np.abs(a) if a is numbers[0] else a for a in made.arguments))
+    try:
+        with quiet():
+            report = check(other.subject, other.arguments, settings, Asked())
+    except Exception:  # as of a logarithm, which takes no other
+        return given
+    return replace(given, report=report, made=f"{given.made} below 0") if report.verdict == "wrong" else given
 
 
 def _read_otherwise(found: Found, made: Made, check: FileCheck, seed: int) -> FileCheck:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import inspect
 import types
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from chainrule._gate import FloatArray
-from chainrule.checking.apart import is_apart, weighted
+from chainrule.checking.apart import weighted
 from chainrule.checking.arguments import names_tell, positional, required, slots_of, takes_nothing
-from chainrule.checking.behind import are_of, unclaimed
+from chainrule.checking.behind import are_of
+from chainrule.checking.by_which import as_jacobian, by_each, each_apart, names_of_derivative_tell
 from chainrule.checking.conventions import (
     BACKWARD,
     DERIVATIVES,
@@ -23,7 +22,6 @@ from chainrule.checking.conventions import (
     VALUES,
     derivative_of,
     is_gradient_name,
-    is_output_name,
     named_alike,
 )
 from chainrule.checking.jacobian.blocks import is_jacobian
@@ -32,18 +30,15 @@ from chainrule.checking.network import NetworkSubject
 from chainrule.checking.reach import arrays_of, reach
 from chainrule.checking.reader import USAGE, Reader, told
 from chainrule.checking.results import (
-    bound,
-    candidates,
     fits,
     fits_exactly,
     flattened,
-    is_float,
     is_one,
     outcome_of,
 )
 from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject
-from chainrule.checking.values import begins_with, one_number, one_of, rest_of, the_loss_of, without_value
+from chainrule.checking.values import one_number, one_of, rest_of, the_loss_of, without_value
 from chainrule.nn.parameters.places import gradient_names, held
 
 
@@ -156,7 +151,7 @@ class MethodsSubject(PairSubject):
         subject.after |= is_one(raw) and not required(getattr(thing, back)) and any(map(is_gradient_name, optional[:1]))
         if is_one(raw) and subject.wrt is None and not subject.after and _is_of_parameters(reader, subject):
             return NetworkSubject.by_methods(reader, ahead, back)
-        ways = _by_each(reader, subject) if is_one(raw) else _apart(reader, subject, raw)
+        ways = by_each(reader, subject) if is_one(raw) else each_apart(reader, subject, raw)
         again, told = ways[0], f"{ahead} is called before each {back}"
         if (
             not isinstance(again, PairSubject) or subject.after or again.unsure
@@ -184,7 +179,7 @@ class BothSubject(PairSubject):
         # Some give the gradient first.
         at = int(isinstance(raw, tuple) and len(raw) == 2 and is_one(raw[1]) and not is_one(raw[0]))
         if isinstance(raw, tuple) and len(raw) == 2 and is_jacobian(raw[1], raw[0], inputs):
-            return _jacobian(replace(reader, thing=(one_of(thing, 0), one_of(thing, 1))))
+            return as_jacobian(replace(reader, thing=(one_of(thing, 0), one_of(thing, 1))))
         several = isinstance(raw, tuple) and len(raw) > 2 and is_one(raw[0]) and are_of(raw[1:], inputs)
         if not at and not several and (not isinstance(raw, tuple | list) or len(raw) != 2 or not is_one(raw[0])):
             raise TypeError(
@@ -197,7 +192,7 @@ class BothSubject(PairSubject):
             derivatives=rest_of if several else lambda thing: one_of(thing, 1 - at),
         )  # fmt: skip
         subject.forward_name = subject.backward_name = name
-        return _by_each(reader, subject)
+        return by_each(reader, subject)
 
 
 @dataclass
@@ -223,7 +218,7 @@ def _functions(reader: Reader) -> list[Subject]:
     ahead, back = reader.thing
     name = getattr(ahead, "__name__", "f")
     slots, inputs = reader.slots(ahead)
-    if not names_tell(ahead, len(slots)) and _names_of_derivative_tell(back, len(slots)):  # of a wrapper, (*args)
+    if not names_tell(ahead, len(slots)) and names_of_derivative_tell(back, len(slots)):  # of a wrapper, (*args)
         slots, inputs = slots_of(back, reader.arguments)
     wrt = reader.wrt(inputs)
     raw = reader.quietly(lambda: ahead(*(slot.handed(inputs) for slot in slots)), inputs)
@@ -233,10 +228,10 @@ def _functions(reader: Reader) -> list[Subject]:
     one = is_one(raw)
     of_arguments = asks == len(required(ahead)) or asks == len(reader.arguments) or not positional(back)
     if (one and (of_arguments or asks == 0)) or raw is None:
-        return _by_each(reader, pair)
+        return by_each(reader, pair)
     cached = isinstance(raw, tuple) and len(raw) > 1
     if not cached and of_arguments:
-        return _apart(reader, pair, raw)
+        return each_apart(reader, pair, raw)
     layer = PassesSubject(
         tuple(reader.thing), name, slots, inputs, wrt,
         forwards=itemgetter(0), backwards=itemgetter(1), held_fixed=pair.held_fixed,
@@ -309,91 +304,3 @@ def _methods(reader: Reader, ahead: str, back: str, pair: Sequence[Any]) -> list
         assert error is not None
         raise error
     return found
-
-
-def _by_each(reader: Reader, pair: PairSubject) -> list[Subject]:
-    """Give the arguments that the gradient of one number could be by, one after the other."""
-    if pair.wrt is not None:
-        return [pair]
-    returned = _derivative(reader, pair)
-    if not pair.after and begins_with(returned, reader.quietly(lambda: pair.outputs()[0], pair.inputs)):
-        pair, returned = replace(pair, behind_value=True), without_value(returned)
-    if isinstance(returned, tuple | Mapping) or returned is None or _holds_arrays(returned):
-        pair.unseen += unclaimed(pair, bound(returned, pair.inputs, None, []).extra)
-        return [pair]
-    names = candidates(returned, list(pair.inputs), pair.inputs)
-    first = next((n for n in pair.inputs if is_float(pair.inputs[n])), None)
-    ways = []
-    for name in names[:3]:
-        told = () if name == first else (f"the gradient is read as that by {name}",)
-        ways.append(replace(pair, wrt=(name,), read_as=told) if name != first else pair)
-    if ways and not _names_tell(pair, len(reader.arguments)):
-        ways[0] = replace(ways[0], unsure=len(ways) > 1)
-    return list(ways) or [pair]
-
-
-def _names_tell(pair: PairSubject, count: int) -> bool:
-    """Tell whether one of the two functions has names of its own for the arguments."""
-    return names_tell(pair.values(pair.thing), count) or _names_of_derivative_tell(pair.derivatives(pair.thing), count)
-
-
-def _names_of_derivative_tell(back: Any, count: int) -> bool:
-    """Tell whether a derivative has names for so many arguments, and none for a gradient that is sent back."""
-    return names_tell(back, count) and not any(is_gradient_name(p.name) for p in positional(back))
-
-
-def _derivative(reader: Reader, pair: PairSubject) -> Any:
-    """Give what the derivative gives; an error of it says what it was called with."""
-    try:
-        return reader.quietly(pair.derivative, pair.inputs)
-    except TypeError as error:
-        function, handed = pair.derivatives(pair.thing), [] if pair.after else pair.handed()
-        with contextlib.suppress(ValueError):  # a built-in, perhaps, that does not tell
-            try:
-                inspect.signature(function).bind(*handed)
-            except TypeError:
-                raise TypeError(
-                    f"{pair.backward_name}{inspect.signature(function)} is called with what {pair.forward_name} is"
-                    f" called with, {', '.join(slot.name for slot in pair.slots)}, and does not take it; hand over"
-                    " functions for the same arguments, or (out, cache) and (dout, cache)"
-                ) from error
-        error.add_note(f"{pair.backward_name} was called with what {pair.forward_name} was called with")
-        raise
-
-
-def _apart(reader: Reader, pair: PairSubject, raw: Any) -> list[Subject]:
-    """Give the ways to understand a derivative for each entry, or each example."""
-    returned = _derivative(reader, pair)
-    if returned is None:
-        raise TypeError(f"{pair.backward_name} gives None: return the derivative")
-    value = outcome_of(raw, pair.thing, pair.forward_name, cached=False).arrays[0]
-    if is_jacobian(returned, value, pair.movable) or not is_apart(value, returned, pair.inputs, pair.wrt):
-        functions = pair.values(pair.thing), pair.derivatives(pair.thing)
-        return list(_jacobian(replace(reader, thing=functions)))
-    by = (
-        ()
-        if pair.wrt or isinstance(returned, tuple | Mapping)
-        else candidates(returned, list(pair.inputs), pair.inputs)
-    )
-    ways = [replace(pair, apart=True, wrt=(name,)) for name in by[:2]] or [replace(pair, apart=True)]
-    if not _names_tell(pair, len(reader.arguments)):
-        ways[0] = replace(ways[0], unsure=len(ways) > 1)
-    if value.ndim == 1 and any(np.ndim(g) > 1 for g in bound(returned, pair.inputs, pair.wrt, []).gradients.values()):
-        ways += [replace(way, mean=True, read_as=("the gradient is read as that of the mean",)) for way in ways[:1]]
-    asked = required(pair.derivatives(pair.thing))[:1]
-    told = any(is_output_name(name) and name not in pair.inputs for name in asked)
-    if len(pair.inputs) == 1 or told:
-        read_as = (f"{pair.backward_name} is given what {pair.forward_name} gives",)
-        ways.append(replace(ways[0], through=True, surely=told, read_as=read_as))
-    return list(ways)
-
-
-def _jacobian(reader: Reader) -> Sequence[Subject]:
-    """Give two functions of which the second gives all derivatives of several numbers."""
-    from chainrule.checking.jacobian.subject import JacobianSubject  # what few checks meet is not read for all
-
-    return JacobianSubject.read(reader)
-
-
-def _holds_arrays(returned: Any) -> bool:
-    return isinstance(returned, list) and any(isinstance(item, np.ndarray) for item in returned)

@@ -28,6 +28,8 @@ from chainrule.checking.workers import Workers
 _SEED = 0x636861696E
 #: What is the consequence of another mistake as often as a mistake itself is named last.
 _CONSEQUENCES = ("overwrites its last result", "aliases", "not linear in dout", "wrong dtype", "not symmetric")
+#: Hazards that change no number.
+_NO_NUMBERS = ("aliases", "wrong shape")
 #: What may be the cause of wrong numbers, and is named before what the numbers look like.
 _ROOTS = ("writes into", "accumulates", "stale batch", "not deterministic")
 #: Causes that another way to understand a subject would explain as well.
@@ -192,7 +194,8 @@ def _report(
     if dout is not None and any(a.verdict == "wrong" for a in arrays):  # what is true, and explains nothing here
         causes = [cause for cause in causes if cause != "dout ignored"]
     causes.sort(key=lambda cause: 2 * cause.startswith(_CONSEQUENCES) + cause.startswith(_ROOTS) * -1)
-    causes += hazards
+    differs = any(a.verdict == "wrong" for a in arrays)
+    causes += [cause for cause in hazards if not (differs and cause.startswith(_NO_NUMBERS))]
     return GradientReport(
         subject=subject.name,
         kind=subject.kind,

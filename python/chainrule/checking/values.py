@@ -102,3 +102,15 @@ def place_not_finite(array: FloatArray) -> list[int] | None:
     """Give the index of the first number that is nan or infinite; None if there is none."""
     finite = np.isfinite(array)
     return None if finite.all() else [int(i) for i in np.argwhere(~finite)[0]]
+
+
+def is_choice(value: Any) -> bool:
+    """Tell whether numbers say which: of 0 and 1, of -1 and 1, or shares that add up to 1 along an axis."""
+    if not isinstance(value, np.ndarray) or value.size == 0:
+        return False
+    sizes = np.abs(value)
+    if np.all((sizes == 0) | (sizes == 1)):
+        return True
+    return bool(np.all(value >= 0)) and any(
+        np.allclose(value.sum(axis=axis), 1, rtol=0, atol=1e-3) for axis in range(value.ndim)
+    )
