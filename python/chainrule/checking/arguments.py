@@ -7,9 +7,11 @@ int or a generator, is passed on.
 
 from __future__ import annotations
 
+import dis
 import inspect
+import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +36,7 @@ class Slot:
     def handed(self, inputs: Mapping[str, Any]) -> Any:
         """Give the argument, made of the inputs as they are."""
         if self.container is None:
-            value = inputs[self.name]
+            value = inputs[self.inputs[None]]
             return value[()] if self.scalar else value
         return self._made(self.container, (), inputs)
 
@@ -64,6 +66,25 @@ def slots_of(function: Any, arguments: Sequence[Any]) -> tuple[tuple[Slot, ...],
         slots.append(slot)
         inputs.update(own)
     return tuple(slots), inputs
+
+
+def given_twice(arguments: Sequence[Any]) -> bool:
+    """Tell whether one array stands in the place of several arguments."""
+    arrays = [id(a) for a in arguments if isinstance(a, np.ndarray)]
+    return len(set(arrays)) < len(arrays)
+
+
+def tied(
+    slots: Sequence[Slot], inputs: Mapping[str, Any], arguments: Sequence[Any]
+) -> tuple[tuple[Slot, ...], dict[str, Any]]:
+    """Give slots that share an input where one array was given for several of them: ``attention(q, k, k)``."""
+    first: dict[int, Slot] = {}
+    shared = tuple(
+        replace(slot, inputs=first.setdefault(id(argument), slot).inputs) if isinstance(argument, np.ndarray) else slot
+        for slot, argument in zip(slots, arguments, strict=True)
+    )
+    used = {name for slot in shared for name in slot.inputs.values()}
+    return shared, {name: value for name, value in inputs.items() if name in used}
 
 
 def _slot(name: str, argument: Any) -> tuple[Slot, dict[str, Any]]:
@@ -162,3 +183,11 @@ def positional(function: Any) -> list[inspect.Parameter]:
 def required(function: Any) -> list[str]:
     """Give the names of those that have to be given."""
     return [p.name for p in positional(function) if p.default is p.empty]
+
+
+def is_for_others(method: Any) -> bool:
+    """Tell whether a method does nothing but raise NotImplementedError, so that a subclass has it do something."""
+    code = getattr(method, "__code__", None)
+    if not isinstance(code, types.CodeType) or "NotImplementedError" not in code.co_names:
+        return False
+    return not any(step.opname.startswith("RETURN") for step in dis.get_instructions(code))

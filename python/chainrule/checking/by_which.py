@@ -14,9 +14,9 @@ from chainrule.checking.apart import is_apart
 from chainrule.checking.arguments import names_tell, positional, required
 from chainrule.checking.behind import unclaimed
 from chainrule.checking.conventions import is_gradient_name, is_output_name
-from chainrule.checking.jacobian.blocks import is_jacobian
+from chainrule.checking.jacobian.blocks import is_by_entry, is_jacobian
 from chainrule.checking.results import bound, candidates, is_float, outcome_of
-from chainrule.checking.values import begins_with, without_value
+from chainrule.checking.values import begins_with, by_entry, one_of, without_value
 
 if TYPE_CHECKING:
     from chainrule.checking.pair import PairSubject
@@ -80,9 +80,19 @@ def each_apart(reader: Reader, pair: PairSubject, raw: Any) -> list[Subject]:
     if returned is None:
         raise TypeError(f"{pair.backward_name} gives None: return the derivative")
     value = outcome_of(raw, pair.thing, pair.forward_name, cached=False).arrays[0]
+    function, derivative = pair.values(pair.thing), pair.derivatives(pair.thing)
+    if isinstance(returned, tuple) and len(returned) == 2 and begins_with(returned, value):
+        derivative, returned = one_of(derivative, 1), returned[1]
+        pair = replace(pair, behind_value=True)
+    if is_by_entry(returned, value, pair.movable):
+        columns = as_jacobian(replace(reader, thing=(function, by_entry(derivative))))
+        for way in columns:
+            way.read_as = (f"what {pair.backward_name} gives is read as one column for each entry",)
+        is_square = np.shape(returned) == (*value.shape, np.size(returned[0]))  # which may be rows as well
+        rows = as_jacobian(replace(reader, thing=(function, derivative))) if is_square and value.ndim == 1 else ()
+        return [*rows, *columns]
     if is_jacobian(returned, value, pair.movable) or not is_apart(value, returned, pair.inputs, pair.wrt):
-        functions = pair.values(pair.thing), pair.derivatives(pair.thing)
-        return list(as_jacobian(replace(reader, thing=functions)))
+        return list(as_jacobian(replace(reader, thing=(function, derivative))))
     by = (
         ()
         if pair.wrt or isinstance(returned, tuple | Mapping)

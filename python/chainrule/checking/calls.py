@@ -34,10 +34,13 @@ def usual_call(backward: Any, names: Sequence[str], outcome: Outcome) -> tuple[t
     call: list[str] = []
     others: list[int] = []
     for i, name in enumerate(asked):
+        bare = name.rstrip("0123456789")
         if name in names and (len(asked) > 1 or conventions.is_target(name, list(names))):
             call.append(name)
         elif name in conventions.LEARNING_RATES and len(asked) > 1:
             call.append("lr")
+        elif name != bare and bare in names and bare not in asked and len(asked) > 1:  # W1 of W
+            call.append(bare)
         elif name in conventions.CACHES and outcome.has_cache:
             call.append("cache")
         else:
@@ -194,6 +197,12 @@ def labels_wanted(subject: Subject) -> str:
     )
 
 
+def is_a_step(backward: Any) -> bool:
+    """Tell whether a method takes a step size alone: it is the step of training, if another gives the gradient."""
+    asked = positional(backward)
+    return len(asked) == 1 and asked[0].name in conventions.LEARNING_RATES - {"eta"}
+
+
 def expect_more_than_a_rate(subject: Subject, backward: Any) -> None:
     """Raise TypeError if backward asks for a step size only: then it goes back from a loss that is its own."""
     asked = required(backward)
@@ -250,6 +259,11 @@ def also_given(backward: Any, subject: LayerSubject) -> tuple[str, ...]:
 def told_call(way: tuple[str, ...], usual: tuple[str, ...], subject: LayerSubject, mean: bool) -> tuple[str, ...]:
     """Say in words how backward is called, where that is not plain."""
     told: list[str] = []
+    asked = required(subject.backwards(subject.thing))
+    of_forward = bool(asked) and asked == [slot.name for slot in subject.slots][:1]
+    of_forward = of_forward and not conventions.is_gradient_name(asked[0])
+    if way == usual == ("dout",) and of_forward:
+        told.append(f"the {asked[0]} of {subject.backward_name} is read as the gradient of what comes out")
     if usual == ("dout",) and way == tuple(slot.name for slot in subject.slots)[:1] and not mean:
         there = subject.forward_name
         return (f"{subject.backward_name} is given {way[0]} as {there} is, and not the gradient of what comes out",)

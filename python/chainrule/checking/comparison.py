@@ -136,7 +136,8 @@ class Comparison:
         if not nothing or not any(c.verdict == "right" for c in checks):
             return checks
         state = State(reach(subject=subject.thing))
-        movable = [a for a in (*subject.parameters.values(), *subject.inputs.values()) if is_float(a)]
+        inputs = [a for a in subject.inputs.values() if not is_choice(a)]
+        movable = [a for a in (*subject.parameters.values(), *inputs) if is_float(a)]
         effects = {n: effect_of(subject.arrays[n], movable, lambda: self._outputs(subject)) for n in nothing}
         state.restore()
         return [by_effect(c, effects.get(c.name), left_over=c.name in left) for c in checks]

@@ -15,12 +15,13 @@ FORWARD = (
 BACKWARD = (
     "backward", "backward_pass", "bprop", "back_propagate", "backpropagate", "backward_propagate", "back_propagation",
     "backpropagation", "backward_propagation", "back_prop", "backprop", "backward_prop", "backwards", "backwardpass",
-    "bwd", "backward_inputs", "backward_input",
+    "bwd", "backward_inputs", "backward_input", "back_grad", "backgrad", "bptt", "back_propagation_through_time",
 )  # fmt: skip
 #: Methods that give a value, and those that give its derivative for the same arguments.
 VALUES = (
-    "fn", "loss", "cost", "func", "function", "f", "value", "evaluate", "compute", "calculate", "calc", "activate",
-    "activation", "compute_loss", "forward", *FORWARD[1:], "eval", "forloss", "norm", "energy", "penalty", "error",
+    "fn", "loss", "cost", "func", "function", "f", "value", "val", "evaluate", "compute", "calculate", "calc",
+    "activate", "activation", "compute_loss", "forward", *FORWARD[1:], "eval", "forloss", "norm", "energy", "penalty",
+    "error", "calculate_loss", "calculate_cost", "compute_cost", "calc_loss", "calc_cost", "get_loss",
 )  # fmt: skip
 DERIVATIVES = (
     "gradient", "grad", "gradients", "derivative", "deriv", "prime", "derivate", "df", "dfn", "d", "dloss", "delta",
@@ -43,6 +44,8 @@ LOSS_METHODS = (
     "objective", "calculate_cross_entropy_loss", "mse_loss", "loss_value", "compute_error", "loss_layer",
     "loss_obj", "loss_object", "_loss", "lossfunc", "loss_f", "loss_fnc", "loss_fcn", "lossfn",
 )  # fmt: skip
+#: How a derivative calls the function that it is handed, as one that takes differences would need it.
+FUNCTIONS = frozenset({"f", "fn", "fun", "func", "function", "fct", "F", "objective", "obj"})
 #: What forward leaves its output in, and backward the gradient of its input, if they return nothing.
 OUTPUTS = (
     "output", "outputs", "out", "y", "Y", "Z", "z", "a", "A", "activation", "result", "y_pred", "loss", "value", "h",
@@ -103,6 +106,13 @@ def first_of(names: Iterable[str], there: Container[str]) -> str | None:
     return next((name for name in names if name in there), None)
 
 
+def spelled_otherwise(names: Iterable[str], there: Iterable[str]) -> list[str]:
+    """Give what is there under these names with other capitals and underscores: ``forwardPass``."""
+    bare = {name.replace("_", "").lower(): name for name in there if not name.startswith("_")}
+    called = (name.replace("_", "").lower() for name in names if len(name) > 1)
+    return [bare[name] for name in called if name in bare]
+
+
 def plain(name: str) -> str:
     """Give a name without capitals, underscores and a verb in front of it."""
     bare = name.replace("_", "").lower()
@@ -125,7 +135,7 @@ def named_alike(names: Iterable[str]) -> tuple[str, str] | None:
     ]  # fmt: skip
     values, derivatives = set(map(plain, VALUES)), set(map(plain, DERIVATIVES))
     general = [(v, d) for v, bare in methods.items() if bare in values for d in methods if methods[d] in derivatives]
-    found = after or general
+    found = after or general or ([("f", "g")] if {"f", "g"} <= methods.keys() else [])
     return found[0] if len(found) == 1 else None
 
 

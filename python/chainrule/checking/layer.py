@@ -59,6 +59,14 @@ class LayerSubject(Subject):
     leaves_outputs = True
 
     @classmethod
+    def read(cls, reader: Reader) -> Sequence[Subject]:
+        """Give an object with two such methods; what takes a step size alone is not that which goes back."""
+        ahead, back = map(reader.first, cls.methods)
+        if back and calls.is_a_step(getattr(reader.thing, back)):
+            back = reader.first(name for name in conventions.DERIVATIVES if name not in cls.methods[1]) or back
+        return cls.by_methods(reader, ahead, back) if ahead and back else ()
+
+    @classmethod
     def by_methods(cls, reader: Reader, ahead: str, back: str) -> Sequence[Subject]:
         """Give an object with methods of these names, in the ways that it can be meant."""
         thing = reader.thing

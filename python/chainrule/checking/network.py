@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Any
@@ -83,10 +83,11 @@ class NetworkSubject(Subject):
             raise self.no_parameters(params)
 
     @classmethod
-    def methods_in(cls, names: Container[str]) -> tuple[str, str] | None:
+    def methods_in(cls, names: Iterable[str]) -> tuple[str, str] | None:
         """Give loss and gradient, of what does not go forwards and back."""
-        layer = first_of(FORWARD, names) and first_of(BACKWARD, names)
-        return None if layer else super().methods_in(names)
+        there = list(names)
+        layer = first_of(FORWARD, there) and first_of(BACKWARD, there)
+        return None if layer else super().methods_in(there)
 
     @property
     def movable(self) -> dict[str, FloatArray]:

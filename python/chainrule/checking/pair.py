@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter, itemgetter
 from typing import Any
@@ -19,26 +19,41 @@ from chainrule.checking.conventions import (
     BACKWARD,
     DERIVATIVES,
     FORWARD,
+    FUNCTIONS,
+    PREDICTED,
     VALUES,
     derivative_of,
     is_gradient_name,
+    is_output_name,
     named_alike,
 )
-from chainrule.checking.jacobian.blocks import is_jacobian
+from chainrule.checking.jacobian.blocks import is_by_entry, is_jacobian
 from chainrule.checking.layer import LayerSubject, understood
 from chainrule.checking.network import NetworkSubject
 from chainrule.checking.reach import arrays_of, reach
-from chainrule.checking.reader import USAGE, Reader, told
+from chainrule.checking.reader import USAGE, Reader, told, without_gradient
+from chainrule.checking.report import Unseen
 from chainrule.checking.results import (
     fits,
     fits_exactly,
     flattened,
+    is_float,
     is_one,
     outcome_of,
 )
 from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject
-from chainrule.checking.values import one_number, one_of, rest_of, the_loss_of, without_value
+from chainrule.checking.values import (
+    begins_with,
+    by_entry,
+    first_two,
+    given,
+    one_number,
+    one_of,
+    rest_of,
+    the_loss_of,
+    without_value,
+)
 from chainrule.nn.parameters.places import gradient_names, held
 
 
@@ -123,16 +138,23 @@ class MethodsSubject(PairSubject):
         """Give an object with two such methods, of which the first takes what was given."""
         ahead, back = reader.first_that_takes(VALUES), reader.first(DERIVATIVES)
         if not (ahead and back):
-            ahead, back = named_alike(filter(reader.has, dir(reader.thing))) or (None, None)
-        back = (ahead and derivative_of(ahead, filter(reader.has, dir(reader.thing)))) or back
-        if ahead in FORWARD and back and [*map(is_gradient_name, required(getattr(reader.thing, back)))] == [True]:
+            ahead, back = named_alike(reader.methods) or (None, None)
+        back = (ahead and derivative_of(ahead, reader.methods)) or back
+        if not (ahead and back):
+            return ()
+        asked, takes = (required(getattr(reader.thing, name)) for name in (back, ahead))
+        one_more = len(asked) == len(takes) + 1 == len(reader.arguments) + 1
+        if ahead in FORWARD and (one_more or [*map(is_gradient_name, asked)] == [True]):
             return LayerSubject.by_methods(reader, ahead, back)  # as compute_gradients(grads): no derivative of x
-        return cls.by_methods(reader, ahead, back) if ahead and back else ()
+        if ahead not in FORWARD or len(asked) != 1 or asked == takes[:1]:
+            return cls.by_methods(reader, ahead, back)
+        return _either_way(reader, ahead, back, asked[0] not in PREDICTED and not is_output_name(asked[0]))
 
     @classmethod
-    def methods_in(cls, names: Container[str]) -> tuple[str, str] | None:
+    def methods_in(cls, names: Iterable[str]) -> tuple[str, str] | None:
         """Give the two methods by their names, or by what these have in common."""
-        found, known = super().methods_in(names), list(names) if isinstance(names, Iterable) else []
+        known = list(names)
+        found = super().methods_in(known)
         return (found[0], derivative_of(found[0], known) or found[1]) if found else named_alike(known)
 
     @classmethod
@@ -149,7 +171,7 @@ class MethodsSubject(PairSubject):
         raw = the_loss_of(reader.quietly(lambda: subject.values(thing)(*subject.handed()), inputs))
         optional = [p.name for p in positional(getattr(thing, back))]
         subject.after |= is_one(raw) and not required(getattr(thing, back)) and any(map(is_gradient_name, optional[:1]))
-        if is_one(raw) and subject.wrt is None and not subject.after and _is_of_parameters(reader, subject):
+        if is_one(raw) and subject.wrt is None and not subject.after and _is_of_parameters(reader, subject, raw):
             return NetworkSubject.by_methods(reader, ahead, back)
         ways = by_each(reader, subject) if is_one(raw) else each_apart(reader, subject, raw)
         again, told = ways[0], f"{ahead} is called before each {back}"
@@ -173,19 +195,27 @@ class BothSubject(PairSubject):
         thing = reader.thing
         if not callable(thing) or reader.first(FORWARD) not in (None, "__call__") or reader.first(BACKWARD):
             return ()
-        slots, inputs = reader.slots(thing)
         name = getattr(thing, "__name__", type(thing).__name__)
+        try:
+            slots, inputs = reader.slots(thing)
+        except TypeError as error:
+            if hasattr(thing, "__name__"):
+                raise
+            raise TypeError(f"{without_gradient(thing)}; {USAGE}") from error
         raw = reader.quietly(lambda: thing(*(slot.handed(inputs) for slot in slots)), inputs)
         # Some give the gradient first.
         at = int(isinstance(raw, tuple) and len(raw) == 2 and is_one(raw[1]) and not is_one(raw[0]))
-        if isinstance(raw, tuple) and len(raw) == 2 and is_jacobian(raw[1], raw[0], inputs):
-            return as_jacobian(replace(reader, thing=(one_of(thing, 0), one_of(thing, 1))))
+        if isinstance(raw, tuple) and len(raw) == 2:
+            if is_jacobian(raw[1], raw[0], inputs):
+                return as_jacobian(replace(reader, thing=(one_of(thing, 0), one_of(thing, 1))))
+            if is_by_entry(raw[1], raw[0], inputs):
+                return as_jacobian(replace(reader, thing=(one_of(thing, 0), by_entry(one_of(thing, 1)))))
+        if _has_second_derivatives(raw, inputs):
+            return _with_second_derivatives(reader, raw)
         several = isinstance(raw, tuple) and len(raw) > 2 and is_one(raw[0]) and are_of(raw[1:], inputs)
         if not at and not several and (not isinstance(raw, tuple | list) or len(raw) != 2 or not is_one(raw[0])):
-            raise TypeError(
-                f"{name} is one function, without its gradient, and gives {told(raw)} and not (value, gradient);"
-                f" {USAGE}"
-            )
+            gives = f"gives {told(raw)} and not (value, gradient)"
+            raise TypeError(f"{without_gradient(thing)}, and {gives}; {USAGE}")
         subject = cls(
             thing, name, slots, inputs, reader.wrt(inputs),
             values=lambda thing: one_of(thing, at),
@@ -217,6 +247,9 @@ def _functions(reader: Reader) -> list[Subject]:
     """Two functions: (out, cache) and (dout, cache), or a value and its gradient."""
     ahead, back = reader.thing
     name = getattr(ahead, "__name__", "f")
+    first, *behind = required(back) or [""]
+    if first in FUNCTIONS and behind == required(ahead):  # handed over to be differenced, if there were no formula
+        return _functions(replace(reader, thing=(ahead, given(back, ahead))))
     slots, inputs = reader.slots(ahead)
     if not names_tell(ahead, len(slots)) and names_of_derivative_tell(back, len(slots)):  # of a wrapper, (*args)
         slots, inputs = slots_of(back, reader.arguments)
@@ -230,7 +263,8 @@ def _functions(reader: Reader) -> list[Subject]:
     if (one and (of_arguments or asks == 0)) or raw is None:
         return by_each(reader, pair)
     cached = isinstance(raw, tuple) and len(raw) > 1
-    if not cached and of_arguments:
+    sent_back = first not in required(ahead) and is_gradient_name(first)
+    if not (cached or sent_back) and of_arguments:
         return each_apart(reader, pair, raw)
     layer = PassesSubject(
         tuple(reader.thing), name, slots, inputs, wrt,
@@ -238,6 +272,26 @@ def _functions(reader: Reader) -> list[Subject]:
     )  # fmt: skip
     layer.forward_name, layer.backward_name = name, getattr(back, "__name__", "backward")
     return understood(reader, layer, back)
+
+
+def _has_second_derivatives(raw: Any, inputs: Mapping[str, Any]) -> bool:
+    """Tell whether a function gives a value, its gradient and its Hessian, or None in the place of that."""
+    if not (isinstance(raw, tuple) and len(raw) == 3 and is_one(raw[0])):
+        return False
+    x = next((a for a in inputs.values() if is_float(a)), None)
+    return x is not None and fits(raw[1], x) and (raw[2] is None or np.shape(raw[2]) == (x.size, x.size))
+
+
+def _with_second_derivatives(reader: Reader, raw: Any) -> Sequence[Subject]:
+    """Give the value and the gradient; the Hessian is not compared, and that is said."""
+    thing = reader.thing
+    ways = BothSubject.read(replace(reader, thing=first_two(thing)))
+    if raw[2] is not None:
+        name = getattr(thing, "__name__", type(thing).__name__)
+        told = f"the Hessian that {name} gives"
+        for way in ways:
+            way.unseen += (Unseen(told, np.shape(raw[2]), say="check_hessian", why="only the gradient is"),)
+    return ways
 
 
 def _of_one_object(ahead: Any, back: Any) -> tuple[Any, str, str]:
@@ -253,12 +307,13 @@ def _of_one_object(ahead: Any, back: Any) -> tuple[Any, str, str]:
     return owner, names[0], names[1]
 
 
-def _is_of_parameters(reader: Reader, pair: PairSubject) -> bool:
+def _is_of_parameters(reader: Reader, pair: PairSubject, value: Any) -> bool:
     """Tell whether what a derivative gives fits what the object holds, and is of no argument."""
     try:
         returned = reader.quietly(pair.derivative, pair.inputs)
     except TypeError:
         return False
+    returned = without_value(returned) if begins_with(returned, value) else returned
     if isinstance(returned, Mapping):
         keys, items = [str(key) for key in returned], flattened(list(returned.values()))
         if any(key in (name, *gradient_names(name)) for key in keys for name in pair.inputs):
@@ -268,7 +323,8 @@ def _is_of_parameters(reader: Reader, pair: PairSubject) -> bool:
     else:
         return False
     arrays = [array for _, array in held(pair.thing)]
-    of_arguments = all(fits_exactly(g, a) for g, a in zip(items, pair.movable.values(), strict=False))
+    movable = pair.movable.values()
+    of_arguments = bool(movable) and all(fits_exactly(g, a) for g, a in zip(items, movable, strict=False))
     return bool(items) and not of_arguments and all(any(fits(item, a) for a in arrays) for item in items)
 
 
@@ -281,11 +337,19 @@ def _methods(reader: Reader, ahead: str, back: str, pair: Sequence[Any]) -> list
     thing = reader.thing
     forward, backward = getattr(thing, ahead), getattr(thing, back)
     slots, inputs = reader.slots(forward)
-    before, data, asked = State(reach(subject=thing)), arrays_of(pair), required(backward)
+    before, asked = State(reach(subject=thing)), required(backward)
     raw = reader.quietly(lambda: forward(*(slot.handed(inputs) for slot in slots)), inputs)
     before.restore()
     as_layer = bool(asked) and asked != required(forward)[: len(asked)] and not is_one(raw) and back in BACKWARD
     as_layer |= not asked and not takes_nothing(backward)  # as backward(dout=1)
+    return _either_way(reader, ahead, back, as_layer, arrays_of(pair))
+
+
+def _either_way(
+    reader: Reader, ahead: str, back: str, as_layer: bool, data: tuple[str, ...] | None = None
+) -> list[Subject]:
+    """Read an object as a layer and as a value with its derivative, the likelier first; `data`: what a pair holds."""
+    before = State(reach(subject=reader.thing))
     found: list[Subject] = []
     error: Exception | None = None
     for layer_like in (as_layer, not as_layer):
@@ -296,7 +360,7 @@ def _methods(reader: Reader, ahead: str, back: str, pair: Sequence[Any]) -> list
             error = error or raised
             before.restore()
             continue
-        if not layer_like:
+        if not layer_like and data is not None:
             for way in ways:
                 way.held_fixed = data
         found += ways

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +83,7 @@ class PartsSubject(NetworkSubject):
         return Answer(found, dict(found))
 
     @classmethod
-    def methods_in(cls, names: Container[str]) -> tuple[str, str] | None:
+    def methods_in(cls, names: Iterable[str]) -> tuple[str, str] | None:
         """Give none: in a file it is a layer."""
         return None
 

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from chainrule.checking.arguments import Slot, slots_of
+from chainrule.checking.arguments import Slot, is_for_others, slots_of, tied
 from chainrule.checking.behind import hold_behind
+from chainrule.checking.conventions import spelled_otherwise
 from chainrule.checking.holdings import hold
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reach import reach
@@ -49,17 +50,26 @@ class Reader:
     arguments: Sequence[Any]
     asked: Asked
     randomness: Randomness
+    #: Whether an array that is given for several arguments is one input: its gradient is the sum.
+    tied: bool = False
 
     def has(self, name: str) -> bool:
-        """Tell whether the thing has such a method."""
+        """Tell whether the thing has such a method, and not that of a base class which stands for others."""
         try:
-            return callable(getattr(self.thing, name, None))
+            method = getattr(self.thing, name, None)
         except Exception:  # an object that refuses to be asked
             return False
+        return callable(method) and not is_for_others(method)
+
+    @property
+    def methods(self) -> list[str]:
+        """The names of the thing's methods."""
+        return [name for name in dir(self.thing) if self.has(name)]
 
     def first(self, names: Iterable[str]) -> str | None:
-        """Give the first of these methods that the thing has."""
-        return next((name for name in names if self.has(name)), None)
+        """Give the first of these methods that the thing has, perhaps with other capitals and underscores."""
+        known = tuple(names)
+        return next(filter(self.has, (*known, *spelled_otherwise(known, dir(self.thing)))), None)
 
     def first_that_takes(self, names: Sequence[str]) -> str | None:
         """Give the first of these methods that can be called with the arguments; if none can, the first there is."""
@@ -81,7 +91,8 @@ class Reader:
                 f"{name}{inspect.signature(function)} cannot be called with the {len(self.arguments)} arguments that"
                 f" were given ({error}); they are what the forward pass is called with, and nothing more"
             ) from None
-        return slots_of(function, self.arguments)
+        slots, inputs = slots_of(function, self.arguments)
+        return tied(slots, inputs, self.arguments) if self.tied else (slots, inputs)
 
     def quietly(self, call: Callable[[], Any], inputs: Mapping[str, Any]) -> Any:
         """Call with the same noise as every other, and put back the inputs if it writes into them."""
@@ -129,6 +140,14 @@ class Reader:
 def kind_of(value: Any) -> str:
     """Give the dtype of an array, the type of anything else."""
     return str(value.dtype) if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def without_gradient(thing: Any) -> str:
+    """Say what is missing beside something that can be called."""
+    name = getattr(thing, "__name__", None)
+    if name is not None:
+        return f"{name} is one function, without its gradient"
+    return f"{type(thing).__name__} can be called, has no method that is known to go back"
 
 
 def told(raw: Any) -> str:

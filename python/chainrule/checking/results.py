@@ -158,6 +158,9 @@ def bound(returned: Any, inputs: Mapping[str, Any], wrt: Sequence[str] | None, p
         return Bound()
     if isinstance(returned, Mapping):
         return _by_name(returned, [*names, *parameters], inputs)
+    vectors = [a for a in (inputs.get(name) for name in names[:1]) if isinstance(a, np.ndarray) and a.ndim == 1]
+    if isinstance(returned, list) and all(map(is_one, returned)) and [a.size for a in vectors] == [len(returned)]:
+        returned = np.asarray(returned)  # a list of numbers, for a vector
     if _is_several(returned, names, inputs):
         items = flattened(returned)
         if len(items) > len(names):

@@ -78,22 +78,28 @@ def check(
 def chosen(reports: Sequence[GradientReport], sure: bool) -> GradientReport:
     """Give the report that counts, of those of a subject that can be understood in several ways.
 
-    That is the first way, unless another agrees. If a plain mistake explains the difference in the first, such as a
-    minus or 1/N, it cannot be known which of the two was meant: then nothing is proved.
+    That is the first way, unless another agrees. If a plain mistake explains the difference in one before that, such as
+    a minus or 1/N, it cannot be known which of the two was meant: then nothing is proved.
     """
     usual, last = reports[0], reports[-1]
-    if usual.verdict == "right" and last.verdict == "wrong" and (last.cause or "").startswith(_PLAIN):
+    if usual.verdict == "right" and last.verdict == "wrong" and _is_plain(last):
         usual, last = last, usual  # as likely
     if last is usual or last.verdict != "right":
         return usual
     other_way = last.notes[0] if last.notes else "it is meant otherwise"
-    if sure and not (usual.cause or "").startswith(_PLAIN):
+    usual = next((report for report in reports if report is not last and _is_plain(report)), usual)
+    if sure and not _is_plain(usual):
         return last
     note = (
         f"right if {other_way}; if not, {usual.cause or 'wrong'}: say which with wrt=, or hand over a pair of functions"
     )
     arrays = tuple(replace(a, verdict="unresolved" if a.verdict == "right" else a.verdict) for a in last.arrays)
     return replace(last, arrays=arrays, notes=(note, *last.notes[1:]))
+
+
+def _is_plain(report: GradientReport) -> bool:
+    """Tell whether what is wrong is explained by a plain mistake."""
+    return report.verdict == "wrong" and (report.cause or "").startswith(_PLAIN)
 
 
 def _is_nonlinear(report: GradientReport) -> bool:

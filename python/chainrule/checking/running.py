@@ -154,14 +154,17 @@ def _run(path: Path) -> tuple[ModuleType, Stopped | None]:
 def _import_package(package: str, path: Path) -> None:
     """Import the package that a file is in; if that cannot be, let what stands beside the file be found anyway."""
     try:
-        importlib.import_module(package)
+        if hasattr(importlib.import_module(package), "__path__"):
+            return
+        del sys.modules[package]  # a module of the same name, in the folder of the package
     except (Exception, SystemExit):
-        names = package.split(".")
-        folders = list(path.resolve().parents)[: len(names)]
-        for i, folder in enumerate(reversed(folders)):
-            bare = ModuleType(".".join(names[: i + 1]))
-            bare.__path__ = [str(folder)]
-            sys.modules.setdefault(bare.__name__, bare)
+        pass
+    names = package.split(".")
+    folders = list(path.resolve().parents)[: len(names)]
+    for i, folder in enumerate(reversed(folders)):
+        bare = ModuleType(".".join(names[: i + 1]))
+        bare.__path__ = [str(folder)]
+        sys.modules.setdefault(bare.__name__, bare)
 
 
 def _line_in(path: Path, error: BaseException) -> int | None:

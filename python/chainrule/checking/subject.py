@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from chainrule._gate import FloatArray
 from chainrule.checking.arguments import Slot
-from chainrule.checking.conventions import first_of
+from chainrule.checking.conventions import first_of, spelled_otherwise
 from chainrule.checking.reach import GENERATORS, reach
 from chainrule.checking.report import Unseen
 from chainrule.checking.results import (
@@ -161,9 +161,10 @@ class Subject(ABC):
         return ()
 
     @classmethod
-    def methods_in(cls, names: Container[str]) -> tuple[str, str] | None:
+    def methods_in(cls, names: Iterable[str]) -> tuple[str, str] | None:
         """Give the two methods by which an object that has these is of this kind; None if it is not."""
-        ahead, back = (first_of(known, names) for known in cls.methods)
+        there = list(names)
+        ahead, back = (first_of([*known, *spelled_otherwise(known, there)], there) for known in cls.methods)
         return (ahead, back) if ahead and back else None
 
     @classmethod

@@ -7,10 +7,11 @@ given: the first that agrees with the numbers is what was meant, and that is sai
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
-from chainrule.checking.arguments import required
-from chainrule.checking.conventions import BACKWARD, FORWARD
+from chainrule.checking.arguments import given_twice, required
+from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUES
 from chainrule.checking.frameworks import interop
 from chainrule.checking.layer import LayerSubject
 from chainrule.checking.network import LossSubject, NetworkSubject
@@ -18,7 +19,7 @@ from chainrule.checking.pair import BothSubject, MethodsSubject, PairSubject
 from chainrule.checking.parts import PartsSubject
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reach import reach
-from chainrule.checking.reader import USAGE, Asked, Reader, kind_of
+from chainrule.checking.reader import USAGE, Asked, Reader, kind_of, without_gradient
 from chainrule.checking.state import State
 from chainrule.checking.subject import Subject
 from chainrule.checking.values import place_not_finite
@@ -56,12 +57,33 @@ def readings(
         raise TypeError(f"{thing.__name__} is a class, not an object: call it first")
     # Of functions nothing need be kept that they keep while they are read.
     before = State(reach(subject=thing)) if isinstance(thing, tuple | list) else None
-    found = _what_it_is(Reader(thing, arguments, asked, randomness or Randomness(reach(subject=thing))))
+    found = _read(Reader(thing, arguments, asked, randomness or Randomness(reach(subject=thing))))
     if before is not None:
         before.restore()
     for subject in found:
         _expect_something_to_do(subject)
     return found
+
+
+def _read(reader: Reader) -> Sequence[Subject]:
+    """Give all ways; where one array is given for two arguments, it may have two gradients, or one in all."""
+    if not given_twice(reader.arguments):
+        return _what_it_is(reader)
+    apart: Sequence[Subject] = ()
+    error: Exception | None = None
+    try:
+        apart = _what_it_is(reader)
+    except (TypeError, ValueError) as raised:
+        error = raised
+    try:
+        together = _what_it_is(replace(reader, tied=True))
+    except Exception:
+        if error is not None:
+            raise error from None
+        return apart
+    for way in together:
+        way.read_as = ("what is given for several arguments has one gradient", *way.read_as)
+    return [*apart, *together]
 
 
 def _what_it_is(reader: Reader) -> Sequence[Subject]:
@@ -91,7 +113,8 @@ def _of_frameworks() -> Iterator[type[Subject]]:
 
 def _named_methods(reader: Reader) -> tuple[str, str]:
     asked, names = reader.asked, []
-    for given, known, way in ((asked.forward, FORWARD, "forward"), (asked.backward, BACKWARD, "backward")):
+    ahead, back = (*FORWARD, *VALUES), (*BACKWARD, *DERIVATIVES)
+    for given, known, way in ((asked.forward, ahead, "forward"), (asked.backward, back, "backward")):
         name = given or reader.first(known)
         if name is None or not callable(getattr(reader.thing, name, None)):
             what = f"no method {name!r}" if name else f"no method to go {way}: name it, {way}='…'"
@@ -129,5 +152,5 @@ def _missing(reader: Reader) -> str:
         if reader.has(has) and not reader.has(lacks):
             return f"{name} has {has} but no {lacks}"
     if callable(thing):
-        return f"{getattr(thing, '__name__', name)} is one function, without its gradient"
+        return without_gradient(thing)
     return f"{name} cannot be checked"

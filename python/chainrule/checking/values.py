@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -81,15 +83,51 @@ def rest_of(function: Any) -> Callable[..., Any]:
     return give
 
 
+def first_two(function: Any) -> Callable[..., Any]:
+    """Give a function that gives the first two of what `function` gives; called as that is."""
+
+    @functools.wraps(function)
+    def give(*arguments: Any) -> Any:
+        return tuple(function(*arguments)[:2])
+
+    return give
+
+
+def given(function: Any, what: Any) -> Callable[..., Any]:
+    """Give a function without its first argument, which is always this."""
+
+    @functools.wraps(function)
+    def give(*arguments: Any) -> Any:
+        return function(what, *arguments)
+
+    with contextlib.suppress(ValueError):  # a built-in, perhaps, that does not tell
+        signature = inspect.signature(function)
+        give.__signature__ = signature.replace(parameters=[*signature.parameters.values()][1:])  # type: ignore[attr-defined]
+    return give
+
+
+def by_entry(function: Any) -> Callable[..., Any]:
+    """Give a function that gives as a Jacobian what `function` gives as one array for each entry of its argument."""
+
+    @functools.wraps(function)
+    def give(*arguments: Any) -> Any:
+        return np.moveaxis(np.asarray(function(*arguments)), 0, -1)
+
+    return give
+
+
 def begins_with(returned: Any, value: Any) -> bool:
-    """Tell whether what was returned is this number, perhaps computed in another way, and more behind it."""
-    if not isinstance(returned, tuple | list) or len(returned) < 2 or np.size(returned[0]) != 1:
+    """Tell whether what was returned is this value, perhaps computed in another way, and more behind it."""
+    if not isinstance(returned, tuple | list) or len(returned) < 2:
         return False
-    first, number = np.reshape(returned[0], ()), np.reshape(value, ())
+    one = np.size(value) == 1 == np.size(returned[0])
+    if not one and not (isinstance(returned, tuple) and np.shape(returned[0]) == np.shape(value)):
+        return False
+    first, number = np.reshape(returned[0], -1), np.reshape(value, -1)
     if first.dtype.kind != "f" or number.dtype.kind != "f":
         return bool(np.array_equal(first, number))
     digits = np.finfo(np.result_type(first, number)).eps ** 0.5  # half of them
-    return bool(np.isclose(first, number, rtol=digits, atol=0))
+    return bool(np.allclose(first, number, rtol=digits, atol=0))
 
 
 def without_value(returned: Any) -> Any:
@@ -104,12 +142,16 @@ def place_not_finite(array: FloatArray) -> list[int] | None:
     return None if finite.all() else [int(i) for i in np.argwhere(~finite)[0]]
 
 
+#: What is added to a score so that it counts for nothing.
+_NEVER = 1e3
+
+
 def is_choice(value: Any) -> bool:
-    """Tell whether numbers say which: of 0 and 1, of -1 and 1, or shares that add up to 1 along an axis."""
+    """Tell whether numbers say which: 0 or 1, -1 or 1, 0 or as good as minus infinity, or shares that add up to 1."""
     if not isinstance(value, np.ndarray) or value.size == 0:
         return False
     sizes = np.abs(value)
-    if np.all((sizes == 0) | (sizes == 1)):
+    if np.all((sizes == 0) | (sizes == 1)) or np.all((value == 0) | (value <= -_NEVER)):
         return True
     return bool(np.all(value >= 0)) and any(
         np.allclose(value.sum(axis=axis), 1, rtol=0, atol=1e-3) for axis in range(value.ndim)

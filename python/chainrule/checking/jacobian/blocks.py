@@ -195,6 +195,20 @@ def is_jacobian(value: Any, outputs: Any, inputs: Mapping[str, Any]) -> bool:
     return isinstance(value, np.ndarray) and value.shape == (*out, *shapes[0]) != out
 
 
+def is_by_entry(value: Any, outputs: Any, inputs: Mapping[str, Any]) -> bool:
+    """Tell whether something is one array, as the outputs are, for each entry of a vector: ``[dK_1, dK_2, …]``.
+
+    A matrix is none: its rows are gradients.
+    """
+    floats = [a for a in inputs.values() if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    if not isinstance(outputs, np.ndarray) or outputs.ndim == 0 or len(floats) != 1 or floats[0].ndim != 1:
+        return False
+    several = isinstance(value, list | tuple) and all(isinstance(one, np.ndarray) for one in value)
+    if not (several or (isinstance(value, np.ndarray) and value.ndim > 2)):
+        return False
+    return len(value) == floats[0].size and all(np.shape(one) == outputs.shape for one in value)
+
+
 def block_of(value: Any, out: tuple[int, ...], into: tuple[int, ...], what: str) -> Block | None:
     """Give the block for the derivatives of outputs of shape `out` with respect to an argument of shape `into`.
 

@@ -35,7 +35,7 @@ GRADIENT_NAMES = (
 COUNTERPARTS = {
     "params": ("grads", "gradients", "grad", "dparams", "derivatives", "gparams"),
     "parameters": ("gradients", "grads", "grad", "gradient", "dparams", "derivatives"),
-    "weights": ("gradients", "grads", "grad", "deltas_weights"),
+    "weights": ("gradients", "grads", "grad", "gradient", "deltas_weights"),
     "weight": ("grad", "gradient"),
     "vars": ("grads", "gradients"),
     "variables": ("gradients", "grads"),
@@ -54,7 +54,7 @@ SYNONYMS = (
     ("recurrent_kernel", "r_kernel", "recurrent_weights", "recurrent_weight", "r_weights"),
 )  # fmt: skip
 #: Dicts that hold the gradients of the attributes beside them.
-CONTAINERS = ("grads", "gradients", "grad", "derivatives", "dparams", "_grads", "_gradients")
+CONTAINERS = ("grads", "gradients", "grad", "gradient", "derivatives", "dparams", "_grads", "_gradients")
 #: Names for a layer's input and output, and their gradients; none of them are parameters.
 PASSING = frozenset((
     "x", "X", "xs", "input", "inputs", "inp", "z", "Z", "a", "A", "h", "H", "y", "Y", "out", "outs", "output",
