@@ -100,7 +100,7 @@ def write(tmp_path: Path) -> object:
 
 
 def test_layers_and_pairs_are_found_in_their_order(write: object) -> None:
-    checks = check_file(write(LAYERS.format(sum="sum")))  # type: ignore[operator]
+    checks = list(check_file(write(LAYERS.format(sum="sum"))))  # type: ignore[operator]
     assert [(c.name, c.report and c.report.verdict) for c in checks] == [
         (name, "right") for name in ("Affine", "Log", "Loss", "f", "wave")
     ]
@@ -154,7 +154,7 @@ def test_a_file_says_for_itself_what_to_check_with(write: object, capsys: pytest
 def test_a_neighbour_can_be_imported(write: object) -> None:
     write("scale = 3.0", "neighbour.py")  # type: ignore[operator]
     path = write("import neighbour\nf = lambda x: x\ndef g(x): return neighbour.scale * x\ndef grad_g(x): return 3.0\n")  # type: ignore[operator]
-    checks = check_file(path)
+    checks = list(check_file(path))
     assert [(c.name, c.report and c.report.verdict) for c in checks] == [("g", "right")]
 
 
@@ -191,7 +191,7 @@ def test_unusable_files_are_refused_in_one_sentence(
 
 def test_the_path_is_as_before_though_the_file_changes_it(write: object) -> None:
     before = list(sys.path)
-    check_file(write("import sys\nsys.path.insert(0, '/added')\n" + LAYERS.format(sum="sum")))  # type: ignore[operator]
+    list(check_file(write("import sys\nsys.path.insert(0, '/added')\n" + LAYERS.format(sum="sum"))))  # type: ignore[operator]
     assert sys.path == ["/added", *before]
     sys.path.remove("/added")
 

@@ -18,6 +18,7 @@ import numpy as np
 
 from chainrule._gate import FloatArray, few_axes, numbers
 from chainrule._pieces import copied
+from chainrule.nn.parameters.places import is_object
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,8 @@ def _arrays_in(container: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[tuple
 def _own(argument: Any, name: str) -> Any:
     """Give a copy the subject may have; what holds no numbers is passed on as it is."""
     if argument is None or isinstance(argument, str | bytes | bool | int | set | frozenset) or callable(argument):
+        return argument
+    if isinstance(argument, list | tuple) and any(map(is_object, argument)):  # of tensors of somebody's own
         return argument
     plain = isinstance(argument, np.ndarray | np.generic | float | list | tuple | memoryview)
     if plain or hasattr(type(argument), "__array__") or hasattr(type(argument), "__dlpack__"):

@@ -94,16 +94,16 @@ def reason_of(report: GradientReport) -> str:
     return f"{', '.join(a.name for a in report.arrays)} agree to {max(largest, 1e-16):.0e}{hazards}"
 
 
-def check_file(path: str, name: str | None = None, seed: int = 0, strict: bool = False) -> list[FileCheck]:
+def check_file(path: str, name: str | None = None, seed: int = 0, strict: bool = False) -> Iterator[FileCheck]:
     """Check what is in a file.
 
     `path`: a Python file. It is run; `name`: only this class, object or function of it; `seed`: for what is handed to
     the subjects, and for the check; `strict`: whether hazards fail.
 
-    Returns
-    -------
-    list of FileCheck
-        In the order of the file.
+    Yields
+    ------
+    FileCheck
+        Each as soon as it is done, in the order of the file.
 
     Raises
     ------
@@ -126,14 +126,22 @@ def check_file(path: str, name: str | None = None, seed: int = 0, strict: bool =
             subjects = {name: subjects[name]}
         if not subjects and stopped is not None:
             raise ValueError(f"{path} cannot be run: {stopped}") from stopped.error
-        checks = [
-            check for which in subjects if (check := _check(which, subjects[which], seed, strict, name)) is not None
-        ]
-    if not checks and stopped is None:
+    dropped = []
+    for which, subject in subjects.items():
+        with contextlib.redirect_stdout(sys.stderr):
+            check = _check(which, subject, seed, strict, name)
+        if check is None:
+            dropped.append(which)
+        else:
+            yield check
+    if stopped is not None and name is None:
+        yield _stopped(Path(path), stopped)
+    elif len(dropped) == len(subjects):
+        perhaps = f"; if {dropped[0]} gives a loss and its gradient, say its arguments in CHECKS" if dropped else ""
         raise ValueError(
             f"{path} has nothing to check: no class with forward and backward, no function f with grad_f, no CHECKS"
+            f"{perhaps}"
         )
-    return checks + ([_stopped(Path(path), stopped)] if stopped is not None and name is None else [])
 
 
 def _stopped(path: Path, stopped: Stopped) -> FileCheck:

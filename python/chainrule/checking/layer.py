@@ -275,7 +275,8 @@ def understood(reader: Reader, subject: LayerSubject, backward: Any) -> list[Sub
             outputs = reader.quietly(other.run, other.inputs).arrays
             reader.hold(other, other.cotangents(outputs, np.random.default_rng(7)))
         except Exception as raised:
-            error, refusal = (error, refusal) if error else (raised, other.refusal(raised))
+            if error is None or "'tuple'" in str(error):  # it was given all of them, and is for one
+                error, refusal = raised, other.refusal(raised)
             before.restore()
             if isinstance(raised, KeyError) and len(first.keys or ()) == 1 and way.key is None:
                 ways.append(replace(way, key=raised.args[0]))

@@ -48,7 +48,14 @@ class PartsSubject(NetworkSubject):
     def read(cls, reader: Reader) -> Sequence[Subject]:
         """Give an object that has all three, and asks for no more than is known."""
         ahead, back = map(reader.first, (FORWARD, BACKWARD))
-        return cls.by_methods(reader, ahead, back) if ahead and back else ()
+        if not (ahead and back):
+            return ()
+        ways = cls.by_methods(reader, ahead, back)
+        inner = _called_by(reader, back)  # what goes back alone, if the other steps after it
+        also = cls.by_methods(reader, ahead, inner) if ways and inner else ()
+        for way in also:
+            way.read_as = (f"{inner} is checked, which {back} calls", *way.read_as)
+        return [*ways, *also]
 
     @classmethod
     def by_methods(cls, reader: Reader, ahead: str, back: str) -> Sequence[Subject]:
@@ -181,6 +188,14 @@ class _Parts:
 
 #: Stand for what forward gave, and what it kept, among the names of arguments.
 _OUT, _CACHE = " out", " cache"
+
+
+def _called_by(reader: Reader, back: str) -> str | None:
+    """Give the method that goes back too, for the same arguments, and is called by the first."""
+    function = getattr(reader.thing, back)
+    called = getattr(getattr(function, "__code__", None), "co_names", ())
+    others = (name for name in BACKWARD if name != back and name in called and reader.has(name))
+    return next((name for name in others if required(getattr(reader.thing, name)) == required(function)), None)
 
 
 def _expect_a_loss(reader: Reader, ahead: str, back: str) -> None:

@@ -147,7 +147,7 @@ def without_gradient(thing: Any) -> str:
     name = getattr(thing, "__name__", None)
     if name is not None:
         return f"{name} is one function, without its gradient"
-    return f"{type(thing).__name__} can be called, has no method that is known to go back"
+    return f"{type(thing).__name__} can be called, but no method of it is known to go back"
 
 
 def told(raw: Any) -> str:

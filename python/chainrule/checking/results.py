@@ -377,19 +377,34 @@ def returned_names(function: Any) -> tuple[str, ...]:
     if not isinstance(code, types.CodeType):
         return ()
     found: tuple[str, ...] = ()
-    stack: list[str] = []
-    built: list[str] = []
+    stack: list[tuple[str, ...]] = []
+    built = False
     for step in dis.get_instructions(code):
-        if step.opname in ("LOAD_ATTR", "LOAD_METHOD") and stack:
-            stack[-1] = str(step.argval)
-        elif step.opname.startswith("LOAD_FAST") or step.opname in ("LOAD_DEREF", "LOAD_GLOBAL"):
-            stack += [str(n) for n in step.argval] if isinstance(step.argval, tuple) else [str(step.argval)]
-        elif step.opname == "BUILD_TUPLE" and step.argval:
-            built = stack[-step.argval :] if len(stack) >= step.argval else []
-            continue
-        elif step.opname == "RETURN_VALUE" and built:
-            found = tuple(built)
-        elif step.opname not in ("BUILD_LIST", "CACHE", "EXTENDED_ARG", "NOP", "RESUME"):  # what is in a list is flat
-            stack = []
-        built = []
+        if step.opname == "RETURN_VALUE" and built and stack:
+            found = stack[-1]
+        stack = _after(step, stack)
+        built = step.opname == "BUILD_TUPLE" and bool(step.argval)
     return found
+
+
+def _after(step: dis.Instruction, stack: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Give what lies on the stack after a step of the machine, the last on top: names, "" for what has none.
+
+    Those in a list or tuple are one after the other.
+    """
+    name, grows = step.opname, dis.stack_effect(step.opcode, step.arg)
+    if name in ("BUILD_LIST", "BUILD_TUPLE") and step.argval:
+        rest, inside = stack[: -step.argval], stack[-step.argval :]
+        return [*rest, tuple(one for names in inside for one in names)]
+    if name.startswith("LOAD_FAST") or name in ("LOAD_DEREF", "LOAD_GLOBAL"):
+        several = step.argval if isinstance(step.argval, tuple) else ("",) * (grows - 1) + (step.argval,)
+        return [*stack, *((str(one),) for one in several)]
+    if name in ("LOAD_ATTR", "LOAD_METHOD") and stack:
+        return [*stack[:-1], *[("",)] * grows, (str(step.argval),)]
+    if name in ("CACHE", "EXTENDED_ARG", "NOP", "RESUME"):
+        return stack
+    if name == "BINARY_SUBSCR":  # hs[-1] goes by the name of hs
+        return stack[:-1]
+    if name.startswith(("STORE", "POP", "RETURN", "FOR_ITER")) or "JUMP" in name:
+        return []
+    return [*stack, ("",)] if grows > 0 else [*stack[: len(stack) - 1 + grows], ("",)]

@@ -147,6 +147,8 @@ def _left_as_found(thing: Any, first: State, randomness: Randomness, workers: Wo
         first_of = thing[0] if isinstance(thing, tuple) and thing else thing
         name = getattr(first_of, "__name__", type(first_of).__name__)
         error.add_note(f"raised while the derivatives of {name} were checked; its arrays are as before the check")
+        if isinstance(error, AssertionError):
+            error.add_note("each number is moved a little: what is asserted has to hold for numbers near by as well")
         raise
     finally:
         if workers is not None:

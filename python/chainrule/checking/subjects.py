@@ -15,6 +15,7 @@ from chainrule.checking.conventions import BACKWARD, DERIVATIVES, FORWARD, VALUE
 from chainrule.checking.frameworks import interop
 from chainrule.checking.layer import LayerSubject
 from chainrule.checking.network import LossSubject, NetworkSubject
+from chainrule.checking.of_module import ModuleSubject
 from chainrule.checking.pair import BothSubject, MethodsSubject, PairSubject
 from chainrule.checking.parts import PartsSubject
 from chainrule.checking.randomness import Randomness
@@ -27,7 +28,7 @@ from chainrule.checking.values import place_not_finite
 #: The kinds of subject, each with what it says of itself; the first that takes a thing is what it is. Before them come
 #: those of the frameworks.
 KINDS: tuple[type[Subject], ...] = (
-    PairSubject, NetworkSubject, PartsSubject, LayerSubject, MethodsSubject, LossSubject, BothSubject,
+    PairSubject, NetworkSubject, PartsSubject, LayerSubject, MethodsSubject, LossSubject, ModuleSubject, BothSubject,
 )  # fmt: skip
 #: Nothing: names and signatures tell.
 _PLAINLY = Asked()

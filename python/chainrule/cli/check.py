@@ -82,21 +82,22 @@ def _check_file(options: argparse.Namespace) -> int:
 
     if options.format == "text" and not options.quiet and Path(path).is_file():
         complain(f"running {path}, as python would")
-    checks = check_file(path, name or None, options.seed, options.strict)
     show = {"text": _print_text, "jsonl": _print_json, "github": _print_github}[options.format]
-    with contextlib.suppress(BrokenPipeError):  # the verdict is the exit code, even if `head` stops reading
-        for check in checks:
+    verdicts = set()
+    for check in check_file(path, name or None, options.seed, options.strict):
+        verdicts.add(check.verdict)
+        with contextlib.suppress(BrokenPipeError):  # the verdict is the exit code, even if `head` stops reading
             show(check, path, options)
-    if any(check.verdict in ("wrong", "unproven") for check in checks):
+    if verdicts & {"wrong", "unproven"}:
         return 1
-    return 2 if any(check.verdict == "skipped" for check in checks) else 0
+    return 2 if "skipped" in verdicts else 0
 
 
 def _print_text(check: FileCheck, _: str, options: argparse.Namespace) -> None:
     style = style_for(options)
     verdict, space, rest = check.line.partition(" ")
     if not (options.quiet and check.verdict == "right"):
-        show(style.verdict(verdict, verdict), space, rest)
+        show(style.verdict(verdict, verdict), space, rest, flush=True)
     if options.verbose and check.report is not None:
         show(*_painted(check.report, style), end="\n\n")
 
