@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chainrule import GradientReport, check_gradients
+from chainrule import GradientReport, check_gradients, check_hessian
 from chainrule.checking.files import check_file
 from chainrule.cli import main
 
@@ -348,6 +348,31 @@ def test_one_loss_an_example_whose_gradient_may_be_of_their_mean(share: str) -> 
 
     report = check_gradients(SoftmaxLoss(), X[:4, :3].copy(), np.array([0, 2, 1, 1]))
     assert report.verdict == ("unproven" if share == "1 / 4" else "right")
+
+
+@pytest.mark.parametrize("activated", [True, False])
+def test_which_of_two_arrays_comes_out_is_not_known(activated: bool) -> None:
+    class Dense:
+        def __init__(self) -> None:
+            self.W = np.random.default_rng(1).standard_normal((4, 3))
+
+        def forward(self, x: Any) -> None:
+            self.x, self.z = x, x @ self.W
+            self.output, self.activatedOutput = (self.z, np.tanh(self.z)) if activated else (np.tanh(self.z), self.z)
+
+        def backward(self, dout: Any) -> Any:
+            dz = dout * (1 - np.tanh(self.z) ** 2) if activated else dout  # which is forgotten
+            self.dW = self.x.T @ dz
+            return dz @ self.W.T
+
+    report = check_gradients(Dense(), X)
+    assert report.verdict == "unproven"
+    assert "what comes out is read from" in str(report)
+
+
+def test_one_number_in_each_column_is_off_by_a_factor_whatever_it_is() -> None:
+    report = check_hessian(lambda x: x**3, lambda x: np.diag(np.exp(x)), np.abs(V))
+    assert (report.verdict, report.cause) == ("wrong", None)
 
 
 def test_an_identity_says_that_its_argument_is_read_as_what_is_sent_back() -> None:

@@ -18,7 +18,7 @@ from chainrule.checking.arguments import Slot, positional, required
 from chainrule.checking.equality import same_numbers
 from chainrule.checking.reach import reach
 from chainrule.checking.reader import Reader
-from chainrule.checking.results import Outcome, is_one, order_by_name, outcome_of, returned_names
+from chainrule.checking.results import Outcome, also_left, is_one, order_by_name, outcome_of, returned_names
 from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject
 from chainrule.checking.values import parameter
@@ -46,6 +46,8 @@ class LayerSubject(Subject):
     picked: int = -1
     #: The attribute that forward leaves the loss in, while it hands on its input.
     loss_in: str = ""
+    #: The attribute that forward leaves its output in, if it returns nothing and has left several.
+    left_in: str = ""
     #: Of parameters that backward changes the size of its step.
     steps: dict[str, float] = field(default_factory=dict)
     #: What backward is also given, by name; the key under which it wants the gradient, if it is given a dict.
@@ -109,6 +111,8 @@ class LayerSubject(Subject):
         for flush in self.flushing:
             flush()
         raw = self.forwards(self.thing)(*handed)
+        if raw is None and self.left_in:
+            raw = getattr(self.thing, self.left_in)
         if self.loss_in:
             raw = getattr(self.thing, self.loss_in)
         outcome = outcome_of(raw, self.thing, self.full_name(self.forward_name), cached="cache" in self.call)
@@ -345,6 +349,11 @@ def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) 
         if several > 1 and "douts" not in call:
             told = "backward is given the gradient of the first output only"
             ways.append(replace(way, first=1, read_as=(told,)))
+    for name in also_left(subject.thing, first.left) if first.left else ():
+        told = f"what comes out is read from {name}, and not from {first.left}"
+        others = [way for way in ways if not way.left_in]
+        # Not surely: with the slope of the activation forgotten, what comes before it agrees.
+        ways += [replace(way, left_in=name, surely=False, read_as=(told, *way.read_as)) for way in others]
     if subject.flushing:
         ways += [replace(way, flushing=()) for way in ways]
     return ways

@@ -6,7 +6,7 @@ import dis
 import inspect
 import types
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,7 @@ from chainrule.checking.conventions import (
     is_gradient_name,
     is_target,
 )
-from chainrule.nn.parameters.places import CONTAINERS, gradient_names, is_numbers
+from chainrule.nn.parameters.places import CONTAINERS, attributes, gradient_names, is_numbers
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Outcome:
     rest: tuple[Any, ...] = ()
     #: Whether it was a tuple of numbers, such as a loss and a penalty, of which nobody means the mean.
     numbers: bool = False
+    #: The attribute that it was left in, if nothing was returned.
+    left: str = ""
 
     def packed(self, douts: Sequence[Any]) -> Any:
         """Give the gradients of the outputs in the form that the outputs had."""
@@ -63,7 +65,7 @@ def outcome_of(raw: Any, thing: Any, what: str, *, cached: bool) -> Outcome:
                 f"{what} gives None, and leaves nothing in {', '.join(OUTPUTS[:4])} …: return the output, or hand over"
                 " a pair of functions (forward, backward)"
             )
-        raw = getattr(thing, left)
+        return replace(outcome_of(getattr(thing, left), thing, what, cached=cached), left=left)
     if isinstance(raw, Mapping):
         found = {key: value for key, value in raw.items() if is_numbers(value)}
         if not found:
@@ -86,6 +88,16 @@ def outcome_of(raw: Any, thing: Any, what: str, *, cached: bool) -> Outcome:
             return Outcome(arrays, cache=raw[at], has_cache=True)
         return Outcome([_floats(item, what) for item in raw])
     return Outcome([_floats(raw, what)], numbers=isinstance(raw, tuple))
+
+
+def also_left(thing: Any, left: str) -> list[str]:
+    """Give the other attributes that forward may have left its output in: ``activatedOutput`` beside ``output``."""
+    found = {
+        n: a
+        for n, a in attributes(thing).items()
+        if is_float(a) and n != left and a.shape == np.shape(getattr(thing, left))
+    }
+    return [n for n in found if n in OUTPUTS or "output" in n.lower() or "activat" in n.lower()]
 
 
 def _without_counts(raw: Any) -> Any:

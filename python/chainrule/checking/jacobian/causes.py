@@ -217,7 +217,8 @@ def _each_by_its_own(m: Matrices) -> Iterator[str]:
             if len(told) == 1:
                 known = _by_name(m, wrong if axis == 0 else wrong[:, None], float(told[0]))
                 yield f"{_named(name, these)}: factor {known}"
-            else:
+            # One number is always off by a factor of its own: that explains nothing.
+            elif (np.abs(m.numeric) > m.allowed).sum(axis=axis)[wrong].min() > 1:
                 yield f"chain rule: {_named(name, these)} off by factors of {'its' if len(these) == 1 else 'their'} own"
             return
 
