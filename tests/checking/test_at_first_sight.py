@@ -3,6 +3,7 @@
 `SIGN` in the text of a case is 1; with -1, or 0.5, its gradient is wrong and must be called so, or proved by nothing.
 """
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -414,6 +415,54 @@ def test_wrong_numbers_in_another_shape_are_explained_by_what_is_wrong_with_them
     assert (right.verdict, [hazard.cause for hazard in right.hazards]) == ("right", ["wrong shape"])
 
 
+def test_a_jacobian_that_may_be_by_what_comes_out() -> None:
+    class Softmax:
+        def __init__(self, times: float) -> None:
+            self.times = times
+
+        def __call__(self, z: Any) -> Any:
+            e = np.exp(z)
+            return e / e.sum()
+
+        def gradient(self, z: Any) -> Any:
+            return self.times * (np.diag(z) - np.outer(z, z))  # of y, not of z
+
+    report = check_gradients(Softmax(1), V)
+    assert report.verdict == "unproven"
+    assert "right if Softmax.gradient is given what Softmax.__call__ gives" in str(report)
+    assert check_gradients(Softmax(2), V).verdict == "wrong"
+
+
+def test_an_option_that_is_a_plain_number_needs_no_gradient() -> None:
+    class Norm:
+        def _forward(self, x: Any, epsilon: float) -> Any:
+            size = np.sqrt((x * x).sum(axis=1, keepdims=True) + epsilon)
+            return x / size, (x / size, size)
+
+        def _backward(self, dout: Any, caches: Any) -> Any:
+            y, size = caches
+            return (dout - y * (dout * y).sum(axis=1, keepdims=True)) / size
+
+    report = check_gradients(Norm(), X, 0.1)
+    assert (report.verdict, report.held_fixed) == ("right", ("epsilon",))
+
+
+def test_labels_beside_the_examples_are_asked_for() -> None:
+    class Network:
+        def __init__(self) -> None:
+            self.W = np.random.default_rng(2).standard_normal((3, 4))
+
+        def feedforward(self, a: Any) -> Any:
+            return np.tanh(self.W @ a)
+
+        def backprop(self, x: Any, y: Any) -> Any:
+            a = np.tanh(self.W @ x)
+            return ((a - y) * (1 - a * a)) @ x.T
+
+    with pytest.raises(TypeError, match="takes y, and was given the gradient"):
+        check_gradients(Network(), X[:4].copy().T)
+
+
 def test_what_is_nothing_known_says_how_it_is_called() -> None:
     class Rnn:
         def __call__(self, x: Any) -> Any:
@@ -451,6 +500,22 @@ def test_a_function_of_one_number_is_tried_below_0_too(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("np.max(x, 0)", "np.maximum(x, 0)"))
     (check,) = check_file(str(path))
     assert check.verdict == "right"
+
+
+def test_a_file_beside_a_package_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "layers").mkdir()
+    (tmp_path / "relus.py").write_text("def relu(x):\n    return x * (x > 0)\n")
+    (tmp_path / "layers" / "names.py").write_text("NAME = 1\n")
+    (tmp_path / "layers" / "relus.py").write_text(
+        "from .names import NAME\nfrom relus import relu\n"
+        "def relu_grad(x):\n    return NAME * (x > 0)\n"
+        "def act(x):\n    return relu(x)\n"
+        "def act_grad(x):\n    return relu_grad(x)\n"
+    )
+    before = list(sys.path)
+    found = {check.name: check.verdict for check in check_file(str(tmp_path / "layers" / "relus.py"))}
+    assert found == {"act": "right"}
+    assert sys.path == before
 
 
 def test_a_file_in_a_folder_with_a_module_of_its_name(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from chainrule.checking.behind import unclaimed
 from chainrule.checking.conventions import is_gradient_name, is_output_name
 from chainrule.checking.jacobian.blocks import is_by_entry, is_jacobian
 from chainrule.checking.results import bound, candidates, is_float, outcome_of
-from chainrule.checking.values import begins_with, by_entry, one_of, without_value
+from chainrule.checking.values import begins_with, by_entry, of_what_comes_out, one_of, without_value
 
 if TYPE_CHECKING:
     from chainrule.checking.pair import PairSubject
@@ -92,7 +92,14 @@ def each_apart(reader: Reader, pair: PairSubject, raw: Any) -> list[Subject]:
         rows = as_jacobian(replace(reader, thing=(function, derivative))) if is_square and value.ndim == 1 else ()
         return [*rows, *columns]
     if is_jacobian(returned, value, pair.movable) or not is_apart(value, returned, pair.inputs, pair.wrt):
-        return list(as_jacobian(replace(reader, thing=(function, derivative))))
+        found = list(as_jacobian(replace(reader, thing=(function, derivative))))
+        if len(pair.inputs) == 1 and value.shape == next(iter(pair.inputs.values())).shape:
+            of_output = as_jacobian(replace(reader, thing=(function, of_what_comes_out(function, derivative))))
+            for way in of_output:
+                way.surely = False
+                way.read_as = (f"{pair.backward_name} is given what {pair.forward_name} gives",)
+            found += of_output
+        return found
     by = (
         ()
         if pair.wrt or isinstance(returned, tuple | Mapping)

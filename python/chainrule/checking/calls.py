@@ -178,7 +178,11 @@ def is_sure(call: tuple[str, ...], usual: tuple[str, ...], backward: Any, one: b
 
 def labels_asked(backward: Any, names: Sequence[str]) -> str:
     """Give the name of the one argument of backward if it is called like labels, and forward takes none; else ''."""
-    asked = required(backward)
+    asked = [name for name in required(backward) if name not in conventions.LEARNING_RATES]
+    if len(asked) == 2 and not any(map(conventions.is_gradient_name, asked)) and len(names) == 1:
+        first, last = asked  # backprop(x, y), of the examples and their labels
+        if (first == names[0] or first in conventions.PREDICTED) and last in conventions.PERHAPS_TARGETS:
+            return last
     if len(asked) > 1 and not any(map(conventions.is_gradient_name, asked)):  # labels beside a prediction
         predicted = any(name in conventions.PREDICTED and name not in names for name in asked)
         labels = [n for n in asked if n not in names and n != "d" and conventions.is_target(n, asked)]

@@ -205,11 +205,12 @@ class Comparison:
     def _needs_none(self, name: str) -> bool:
         """Tell whether an input that no gradient is given for may be one that needs none.
 
-        Any of a pair; what a loss is measured against; options in a dict; and numbers that are a choice: a mask, signs,
-        shares that add up to 1.
+        Any of a pair; what a loss is measured against; options, in a dict or plain numbers; and numbers that are a
+        choice: a mask, signs, shares that add up to 1.
         """
         subject = self.subject
-        if subject.gradients_optional or "[" in name:
+        plain = any(slot.scalar and name in slot.inputs.values() for slot in subject.slots)
+        if subject.gradients_optional or plain or "[" in name:
             return True
         return self._is_target(name) or is_choice(subject.inputs[name])
 

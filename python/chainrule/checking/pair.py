@@ -26,6 +26,7 @@ from chainrule.checking.conventions import (
     is_gradient_name,
     is_output_name,
     named_alike,
+    plain,
 )
 from chainrule.checking.jacobian.blocks import is_by_entry, is_jacobian
 from chainrule.checking.layer import LayerSubject, understood
@@ -142,6 +143,8 @@ class MethodsSubject(PairSubject):
         back = (ahead and derivative_of(ahead, reader.methods)) or back
         if not (ahead and back):
             return ()
+        if plain(ahead) in FORWARD and plain(back) in BACKWARD:  # as _forward, _backward
+            return LayerSubject.by_methods(reader, ahead, back)
         asked, takes = (required(getattr(reader.thing, name)) for name in (back, ahead))
         one_more = len(asked) == len(takes) + 1 == len(reader.arguments) + 1
         if ahead in FORWARD and (one_more or [*map(is_gradient_name, asked)] == [True]):

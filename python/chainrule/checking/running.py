@@ -46,20 +46,21 @@ def run_file(path: Path) -> tuple[ModuleType, Stopped | None]:
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, "there is no such file", str(path))
     folder = path.resolve().parent
-    with _on_the_path(folder) as roots, _without_some() as missing:
+    name, root = _package_of(path)
+    with _on_the_path(str(folder), *([str(root)] if name else [])) as roots, _without_some() as missing:
         while True:
-            module, stopped = _run(path)
+            module, stopped = _run(path, name)
             if stopped is None or not isinstance(stopped.error, ModuleNotFoundError) or not stopped.error.name:
                 return module, stopped
-            name = stopped.error.name.partition(".")[0]
-            root = _root_of(name, folder)
-            if root is not None and str(root) not in roots:
-                roots.append(str(root))  # behind all else: what it imports lies further up
-                sys.path.append(str(root))
-            elif name in missing or name in sys.modules:
+            wanted = stopped.error.name.partition(".")[0]
+            above = _root_of(wanted, folder)
+            if above is not None and str(above) not in roots:
+                roots.append(str(above))  # behind all else: what it imports lies further up
+                sys.path.append(str(above))
+            elif wanted in missing or wanted in sys.modules:
                 return module, stopped
             else:
-                missing.append(name)
+                missing.append(wanted)
 
 
 class NotInstalled(ModuleType):
@@ -111,9 +112,11 @@ def _without_some() -> Iterator[list[str]]:
 
 
 @contextlib.contextmanager
-def _on_the_path(folder: Path) -> Iterator[list[str]]:
-    added = [str(folder)]
-    sys.path.insert(0, str(folder))
+def _on_the_path(*folders: str) -> Iterator[list[str]]:
+    """Let modules in these folders be found first, those in the last before those in others."""
+    added = list(folders)
+    for folder in folders:
+        sys.path.insert(0, folder)
     try:
         yield added
     finally:
@@ -130,8 +133,9 @@ def _root_of(name: str, folder: Path) -> Path | None:
     return None
 
 
-def _run(path: Path) -> tuple[ModuleType, Stopped | None]:
-    name = _package_of(path) or "checked_file"
+def _run(path: Path, name: str) -> tuple[ModuleType, Stopped | None]:
+    """Run a file as a module of this name, which may be in a package."""
+    name = name or "checked_file"
     package = name.rpartition(".")[0]
     sys.modules.pop(name, None)  # as it was when it was last looked at
     if package:
@@ -174,21 +178,20 @@ def _line_in(path: Path, error: BaseException) -> int | None:
     return lines[-1] if lines else getattr(error, "lineno", None)
 
 
-def _package_of(path: Path) -> str | None:
-    """Give the name as a module of the package that a file is in, if it imports relative to that; make it found."""
+def _package_of(path: Path) -> tuple[str, Path]:
+    """Give the name as a module of the package that a file is in, and where that is; "" if it imports nothing of it."""
+    nowhere = "", path
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):
-        return None
+        return nowhere
     up = max((node.level for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)), default=0)
     folders = [path.resolve().parent, *path.resolve().parent.parents]
     if not up or len(folders) <= up:
-        return None
+        return nowhere
     while up < len(folders) - 1 and (folders[up] / "__init__.py").is_file():
         up += 1
     packages = [folder.name for folder in reversed(folders[:up])]
     if not all(name.isidentifier() for name in packages):
-        return None
-    if str(folders[up]) not in sys.path:
-        sys.path.append(str(folders[up]))
-    return ".".join((*packages, path.stem))
+        return nowhere
+    return ".".join((*packages, path.stem)), folders[up]

@@ -116,6 +116,16 @@ def by_entry(function: Any) -> Callable[..., Any]:
     return give
 
 
+def of_what_comes_out(function: Any, derivative: Any) -> Callable[..., Any]:
+    """Give a derivative that is called as the function is, and is given what that gives."""
+
+    @functools.wraps(derivative)
+    def give(*arguments: Any) -> Any:
+        return derivative(function(*arguments))
+
+    return give
+
+
 def begins_with(returned: Any, value: Any) -> bool:
     """Tell whether what was returned is this value, perhaps computed in another way, and more behind it."""
     if not isinstance(returned, tuple | list) or len(returned) < 2:
