@@ -49,6 +49,25 @@ def a_gradient_of_another_name(sign: float) -> tuple[Any, ...]:
     return Pool(), X
 
 
+def a_step_that_takes_nothing(sign: float) -> tuple[Any, ...]:
+    class Dense:
+        def __init__(self) -> None:
+            self.w = np.random.default_rng(1).standard_normal((4, 2))
+
+        def forward(self, x: Any) -> Any:
+            self.input = x
+            return x @ self.w
+
+        def gradient(self, grad: Any) -> Any:
+            self.grad_w = sign * self.input.T @ grad
+            return grad @ self.w.T
+
+        def backward(self) -> None:
+            self.w -= 0.1 * self.grad_w
+
+    return Dense(), X
+
+
 def one_argument_more(sign: float) -> tuple[Any, ...]:
     class Tanh:
         def forward(self, x: Any) -> Any:
@@ -288,7 +307,8 @@ def in_the_module(sign: float) -> tuple[Any, ...]:
 
 
 CASES: list[Callable[[float], tuple[Any, ...]]] = [
-    a_step_beside, a_gradient_of_another_name, one_argument_more, other_capitals, of_another_module_of_ours,
+    a_step_beside, a_step_that_takes_nothing,
+    a_gradient_of_another_name, one_argument_more, other_capitals, of_another_module_of_ours,
     val_and_deriv, left_to_subclasses, called_with_the_function, a_list_of_numbers, one_matrix_for_each_entry,
     a_matrix_in_front_of_those, both_in_one_function, a_hessian_if_asked_for, as_many_arguments_as_forward,
     numbered_names, one_array_given_twice, a_step_after_the_gradient, weights_beside_gradient, through_time,
@@ -537,6 +557,19 @@ def test_a_loss_that_nothing_could_be_made_for_is_named(tmp_path: Path, capsys: 
     path.write_text("def softmaxCost(theta, sizes, decay, data, labels, more):\n    raise ValueError(theta)\n")
     assert main(["check", str(path)]) == 2
     assert "if softmaxCost gives a loss and its gradient, say its arguments in CHECKS" in capsys.readouterr().err
+
+
+def test_a_gradient_that_fits_nothing_that_could_be_made_up_is_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "line.py"
+    path.write_text(
+        "import numpy as np\n"
+        "def loss(x, y, w):\n    return np.sum((w[0] + w[1] * x - y) ** 2)\n"
+        "def loss_grad(x, y, w):\n"
+        "    r = 2 * (w[0] + w[1] * x - y)\n    return np.array([np.sum(r), np.sum(r * x)])\n"
+    )
+    (check,) = check_file(str(path))
+    assert check.verdict == "skipped"
+    assert "say so in CHECKS" in check.why
 
 
 def test_lines_come_one_by_one(tmp_path: Path) -> None:

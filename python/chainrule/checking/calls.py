@@ -202,9 +202,9 @@ def labels_wanted(subject: Subject) -> str:
 
 
 def is_a_step(backward: Any) -> bool:
-    """Tell whether a method takes a step size alone: it is the step of training, if another gives the gradient."""
-    asked = positional(backward)
-    return len(asked) == 1 and asked[0].name in conventions.LEARNING_RATES - {"eta"}
+    """Tell whether a method takes a step size, or nothing: it is the step, if another is given the gradient."""
+    asked = [p.name for p in positional(backward)]
+    return all(name in conventions.LEARNING_RATES - {"eta"} for name in asked) and len(asked) < 2
 
 
 def expect_more_than_a_rate(subject: Subject, backward: Any) -> None:

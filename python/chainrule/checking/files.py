@@ -216,6 +216,9 @@ def _check_found(found: Found, seed: int, strict: bool) -> FileCheck:
                 return _read_otherwise(found, made, answer, seed) if answer.verdict == "wrong" else answer
     except CannotMakeError as error:
         return FileCheck(found.name, None, str(error), at=found.line)
+    if search.first is not None and _fits_nothing(search.first):
+        why = f"{search.first.why}; if it is to be given something else, say so in CHECKS"
+        return replace(search.first, report=None, reason=why)
     if search.first is not None or search.stumbled:
         return search.first or search.stumbled[0]
     if found.kind.gives_both or any(isinstance(error, NotImplementedError) for _, error in untaken):
@@ -224,6 +227,13 @@ def _check_found(found: Found, seed: int, strict: bool) -> FileCheck:
     return FileCheck(
         found.name, None, f"no arguments of common shapes fit ({_said(told)}); say which in CHECKS", at=found.line
     )
+
+
+def _fits_nothing(check: FileCheck) -> bool:
+    """Tell whether all that is wrong of two functions is that what was made up has not the shape of the gradient."""
+    wrong = [a for a in check.report.arrays if a.verdict == "wrong"] if check.report is not None else []
+    of_functions = check.report is not None and check.report.kind == "pair"
+    return of_functions and bool(wrong) and all(a.cause == "wrong shape" for a in wrong)
 
 
 def _on_the_other_side(made: Made, given: FileCheck, settings: Settings) -> FileCheck:

@@ -101,14 +101,19 @@ SIZES = _named(
         " out_nodes output_neurons size_out o_size n_o odim n_classes num_classes classes n_class num_class"
         " class_num num_labels n_labels C": "M",
         "hidden_size hidden_dim n_hidden num_hidden hidden hidden_units hidden_nodes hidden_num hidden_neurons"
-        " n_h nh H hid_size d_hidden state_size n_a h_dim": ["L", "M"],
+        " n_h nh H hid_size d_hidden state_size n_a h_dim encoding_dim latent_dim latent_size code_size z_dim d_ff"
+        " dff ff_dim ffn_dim d_hid mem_cell_ct": ["L", "M"],
+        "n_heads num_heads heads n_head num_head head_num h_num": "P",
+        "n_layers num_layers layer_num n_layer": "1",
         "num_features n_features features dim size dims n_dim feature_size feature_dim normalized_shape"
         " layer_size num_feature": {"rows": "D", "columns": "D", "images": "C", "images last": "C"},
         "vocab_size V num_embeddings n_vocab vocabulary_size vocab num_words n_words input_vocab": "V",
         "in_channels input_channels n_channels num_channels channels channel in_channel c_in channels_in n_C_prev"
-        " in_c input_channel in_depth input_depth n_in_channels num_in_channels channel_in nb_channels": "C",
+        " in_c input_channel in_depth input_depth n_in_channels num_in_channels channel_in nb_channels": {
+            "rows": "D", "columns": "D", "images": "C", "images last": "C",
+        },
         "out_channels output_channels out_channel c_out channels_out n_C out_c output_channel out_depth n_filters"
-        " num_filters filters filter_num n_filter num_filter filters_num n_kernels num_kernels kernel_num depth"
+        " num_filters filters filter_num n_filter num_filter filters_num n_kernels num_kernels kernel_num k_num depth"
         " kernels_num number_of_filters num_kernel nb_filters filter_count channel_out": "F",
         "kernel_size filter_size ksize kernel_dim f k kernel_height kernel_width filter_h filter_w kernel_h"
         " kernel_w filter_height filter_width kh kw fh fw KH KW FH FW window_size kernel_shape filter_dim"
@@ -147,6 +152,8 @@ VALUES = _named(
         "lr learning_rate eta l_r step_size learningRate": 0.1,
         "rate p drop_rate dropout_rate dropout dropout_ratio prob dropout_prob ratio drop_prob p_drop drop"
         " drop_probability": 0.3,
+        "drop_percent": 30,
+        "capacity_factor": 1.5,
         "keep_prob keep keep_rate keep_probability p_keep": 0.7,
         "eps epsilon": 1e-5,
         "momentum rho decay decay_rate beta1 m_rate": 0.9,

@@ -65,7 +65,8 @@ class LayerSubject(Subject):
         """Give an object with two such methods; what takes a step size alone is not that which goes back."""
         ahead, back = map(reader.first, cls.methods)
         if back and calls.is_a_step(getattr(reader.thing, back)):
-            back = reader.first(name for name in conventions.DERIVATIVES if name not in cls.methods[1]) or back
+            others = (name for name in conventions.DERIVATIVES if name not in cls.methods[1] and reader.has(name))
+            back = next((name for name in others if len(required(getattr(reader.thing, name))) == 1), back)
         return cls.by_methods(reader, ahead, back) if ahead and back else ()
 
     @classmethod
