@@ -11,12 +11,53 @@ import numpy as np
 from chainrule.checking import conventions
 from chainrule.checking.arguments import positional, required, takes_nothing, takes_whatever
 from chainrule.checking.equality import same_numbers
-from chainrule.checking.results import Outcome, is_float, is_one
+from chainrule.checking.results import Outcome, also_left, is_float, is_one
 from chainrule.nn.parameters.places import is_numbers
 
 if TYPE_CHECKING:
     from chainrule.checking.layer import LayerSubject
     from chainrule.checking.subject import Subject
+
+
+def ways_of(subject: LayerSubject, first: Outcome, backward: Any) -> list[LayerSubject]:
+    """Give the ways in which backward may be meant to be called, the likeliest first."""
+    names = [slot.name for slot in subject.slots]
+    expect_more_than_a_rate(subject, backward)
+    usual, unknown = usual_call(backward, names, first)
+    found = all_calls(usual, unknown, subject, first, backward)
+    if not found:
+        raise TypeError(
+            f"{subject.backward_name} asks for {', '.join(required(backward))}: one of them is the gradient of the"
+            f" output, but {', '.join(unknown)} is nothing that forward takes or gives; hand over an object whose"
+            " backward(dout) needs no more"
+        )
+    ways = []
+    for call in found:
+        surely = is_sure(call, usual, backward, first.arrays[0].size == 1)
+        way = replace(subject, call=call, surely=surely)
+        if "rest" in call:
+            way.first = 1
+        kept = [name for name in call if name[:1] == "=" and name[1:].isdigit()]
+        if kept:
+            way.picked = next(i for i in range(len(kept) + 1) if f"={i}" not in kept)
+        if "douts" in call:
+            way.first = len(required(backward)) - len(call) + 1
+        if not {"dout", "douts"} & set(call) and (without := without_dout(way, call, usual, first)):
+            ways += without
+            continue
+        ways.append(replace(way, read_as=told_call(call, usual, way, False)))
+        several = len(first.arrays)
+        if several > 1 and "douts" not in call:
+            told = "backward is given the gradient of the first output only"
+            ways.append(replace(way, first=1, read_as=(told,)))
+    for name in also_left(subject.thing, first.left) if first.left else ():
+        told = f"what comes out is read from {name}, and not from {first.left}"
+        others = [way for way in ways if not way.left_in]
+        # Not surely: with the slope of the activation forgotten, what comes before it agrees.
+        ways += [replace(way, left_in=name, surely=False, read_as=(told, *way.read_as)) for way in others]
+    if subject.flushing:
+        ways += [replace(way, flushing=()) for way in ways]
+    return ways
 
 
 def usual_call(backward: Any, names: Sequence[str], outcome: Outcome) -> tuple[tuple[str, ...], list[str]]:

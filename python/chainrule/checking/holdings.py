@@ -21,7 +21,8 @@ from chainrule.checking.effect import effect_of, is_read
 from chainrule.checking.perturbation import both_ways
 from chainrule.checking.plain_numbers import that_step, with_gradients
 from chainrule.checking.report import Unseen
-from chainrule.checking.results import fits, fits_exactly, is_float, order_by_name, order_by_shape
+from chainrule.checking.results import fits, fits_exactly, is_float, order_by_shape
+from chainrule.checking.returned import order_by_name
 from chainrule.checking.state import State, put_back
 from chainrule.checking.subject import Subject
 from chainrule.checking.told_places import places_told

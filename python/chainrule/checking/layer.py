@@ -18,7 +18,8 @@ from chainrule.checking.arguments import Slot, positional, required
 from chainrule.checking.equality import same_numbers
 from chainrule.checking.reach import reach
 from chainrule.checking.reader import Reader
-from chainrule.checking.results import Outcome, also_left, is_one, order_by_name, outcome_of, returned_names
+from chainrule.checking.results import Outcome, is_one, outcome_of
+from chainrule.checking.returned import order_by_name, returned_names
 from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject
 from chainrule.checking.values import parameter
@@ -273,7 +274,7 @@ def understood(reader: Reader, subject: LayerSubject, backward: Any) -> list[Sub
     error: Exception | None = None
     refusal: TypeError | None = None
     before = State(reach(subject=reader.thing))
-    ways = _ways(reader, subject, first, backward)
+    ways = calls.ways_of(subject, first, backward)
     for way in ways:
         other = replace(way, parameters={}, places={}, boxes={}, steps={})
         try:
@@ -317,47 +318,6 @@ def _by_returned_names(subject: LayerSubject) -> list[LayerSubject]:
         return []
     read_as = f"what {subject.backward_name} gives is read by the names it has there: {', '.join(told)}"
     return [replace(subject, order=order, read_as=(read_as, *subject.read_as))]
-
-
-def _ways(reader: Reader, subject: LayerSubject, first: Outcome, backward: Any) -> list[LayerSubject]:
-    """Give the ways in which backward may be meant to be called, the likeliest first."""
-    names = [slot.name for slot in subject.slots]
-    calls.expect_more_than_a_rate(subject, backward)
-    usual, unknown = calls.usual_call(backward, names, first)
-    found = calls.all_calls(usual, unknown, subject, first, backward)
-    if not found:
-        raise TypeError(
-            f"{subject.backward_name} asks for {', '.join(required(backward))}: one of them is the gradient of the"
-            f" output, but {', '.join(unknown)} is nothing that forward takes or gives; hand over an object whose"
-            " backward(dout) needs no more"
-        )
-    ways = []
-    for call in found:
-        surely = calls.is_sure(call, usual, backward, first.arrays[0].size == 1)
-        way = replace(subject, call=call, surely=surely)
-        if "rest" in call:
-            way.first = 1
-        kept = [name for name in call if name[:1] == "=" and name[1:].isdigit()]
-        if kept:
-            way.picked = next(i for i in range(len(kept) + 1) if f"={i}" not in kept)
-        if "douts" in call:
-            way.first = len(required(backward)) - len(call) + 1
-        if not {"dout", "douts"} & set(call) and (without := calls.without_dout(way, call, usual, first)):
-            ways += without
-            continue
-        ways.append(replace(way, read_as=calls.told_call(call, usual, way, False)))
-        several = len(first.arrays)
-        if several > 1 and "douts" not in call:
-            told = "backward is given the gradient of the first output only"
-            ways.append(replace(way, first=1, read_as=(told,)))
-    for name in also_left(subject.thing, first.left) if first.left else ():
-        told = f"what comes out is read from {name}, and not from {first.left}"
-        others = [way for way in ways if not way.left_in]
-        # Not surely: with the slope of the activation forgotten, what comes before it agrees.
-        ways += [replace(way, left_in=name, surely=False, read_as=(told, *way.read_as)) for way in others]
-    if subject.flushing:
-        ways += [replace(way, flushing=()) for way in ways]
-    return ways
 
 
 def _resets(reader: Reader, subject: LayerSubject) -> State | None:

@@ -15,7 +15,8 @@ from chainrule.checking.engine import KnownNetwork, holds_nothing_else, known_ne
 from chainrule.checking.layer_search import Alone, Verdict, first_faulty_layer
 from chainrule.checking.randomness import Randomness
 from chainrule.checking.reader import USAGE, Reader, told
-from chainrule.checking.results import bare, flattened, returned_names, without_flags
+from chainrule.checking.results import bare, flattened, without_flags
+from chainrule.checking.returned import returned_names
 from chainrule.checking.state import State
 from chainrule.checking.subject import Answer, Subject
 from chainrule.checking.values import one_number, one_of, parameter

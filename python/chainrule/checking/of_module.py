@@ -15,7 +15,8 @@ import numpy as np
 from chainrule._gate import FloatArray
 from chainrule.checking.pair import PairSubject
 from chainrule.checking.reader import Reader
-from chainrule.checking.results import fits, is_float, is_one, returned_names
+from chainrule.checking.results import fits, is_float, is_one
+from chainrule.checking.returned import returned_names
 from chainrule.checking.subject import Answer, Subject
 from chainrule.checking.values import one_of, parameter
 from chainrule.nn.parameters.places import gradient_names
